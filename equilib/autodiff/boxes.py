@@ -1,0 +1,110 @@
+"""Boxes and vector spaces that let autograd trace arrays other than NumPy's.
+
+They are registered when an array of a new type is first traced: nothing is imported, and no type is known, before.
+NumPy arrays keep autograd's own box, so that users' autograd.numpy code composes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autograd.core import VSpace
+from autograd.tracer import Box, getval
+
+from equilib.arrays import Array, Namespace, array_namespace, is_array
+
+
+def static_value(value: Any) -> Any:
+    """Return the array inside any number of boxes; other values are returned as they are."""
+    return getval(value)
+
+
+class TracedArray(Box):
+    """A traced array; its operators and its namespace are the operations of `equilib.ops`."""
+
+    __slots__ = ()
+    __array_priority__ = 100.0
+    __array_ufunc__ = None  # NumPy leaves mixed expressions to our operators
+
+    shape = property(lambda self: self._value.shape)
+    dtype = property(lambda self: self._value.dtype)
+    ndim = property(lambda self: self._value.ndim)
+    size = property(lambda self: self._value.size)
+    device = property(lambda self: self._value.device)
+
+    def __len__(self) -> int:
+        return int(self._value.shape[0])
+
+    def __array_namespace__(self, api_version: str | None = None) -> Namespace:
+        from equilib import ops
+
+        return ops
+
+
+class ArraySpace(VSpace):
+    """The vector space of one array's shape, dtype and device."""
+
+    __slots__ = ("example",)
+
+    def __init__(self, value: Array) -> None:
+        self.example = value
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.example.shape)
+
+    @property
+    def size(self) -> int:
+        return int(self.example.size)
+
+    def zeros(self) -> Array:
+        return array_namespace(self.example).zeros_like(self.example)
+
+    def ones(self) -> Array:
+        return array_namespace(self.example).ones_like(self.example)
+
+    def _add(self, x: Array, y: Array) -> Array:
+        return x + y
+
+    def _mut_add(self, x: Array | None, y: Array) -> Array:
+        if x is None:
+            return array_namespace(y).asarray(y, copy=True)
+        x += y
+        return x
+
+    def _scalar_mul(self, x: Array, a: float) -> Array:
+        return x * a
+
+    def _inner_prod(self, x: Array, y: Array) -> Array:
+        return array_namespace(x, y).sum(x * y)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ArraySpace):
+            return NotImplemented
+        return self.shape == other.shape and self.example.dtype == other.example.dtype
+
+    def __hash__(self) -> int:
+        return hash(self.shape)
+
+
+def ensure_traceable(value: Any) -> None:
+    """Register a box and a vector space for the type of `value`, once.
+
+    Raises
+    ------
+    TypeError
+        If `value` is not an array.
+    """
+    kind = type(value)
+    if kind in Box.type_mappings:
+        return
+    if not is_array(value):
+        raise TypeError(f"only arrays can be differentiated, not {kind.__name__}")
+    # Deferred: the operators are operations, which are made of rules, which need this module's neighbours.
+    from equilib.ops.operators import install_operators
+
+    install_operators(TracedArray)
+    TracedArray.register(kind)
+    ArraySpace.register(kind)
+
+

@@ -1,0 +1,159 @@
+"""How an operation is made differentiable: one linear map, and its transpose, per argument.
+
+The derivative of an operation at a point is a linear map. A rule computes what the map needs once (it is *staged*)
+and returns both directions: `push` carries a tangent forward (J·v), `pull` carries a cotangent back (Jᵀ·w). One rule
+thus serves reverse mode, forward mode and linearizations that are applied many times, and the law that ties the two,
+⟨push(v), w⟩ = ⟨v, pull(w)⟩, can be checked for every operation. Rules call operations of `equilib.ops` only, so that
+they can themselves be differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
+
+from autograd.core import (
+    defjvp_argnums,
+    defvjp_argnums,
+    primitive_jvps,
+    primitive_vjps,
+    sum_outgrads,
+)
+from autograd.tracer import primitive as autograd_primitive
+
+from equilib.arrays import Array
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class LinearMap(NamedTuple):
+    """A linear map between arrays and its transpose."""
+
+    push: Callable[[Array], Array]
+    pull: Callable[[Array], Array]
+
+
+class JointMap(Protocol):
+    """**Protocol:** the derivative of one operation with respect to several arguments.
+
+    `positions` counts among the differentiated arguments, so that only what is asked for is computed.
+    """
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        """Return the sum over `positions` of J·v."""
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        """Return Jᵀ·w for each of `positions`."""
+
+
+Rule = Callable[..., LinearMap]
+JointRule = Callable[[tuple[int, ...], Any, tuple[Any, ...], dict[str, Any]], JointMap]
+
+_argument_rules: dict[Any, dict[int, Rule]] = {}
+_joint_rules: dict[Any, JointRule] = {}
+
+
+def primitive(function: Function) -> Function:
+    """Make `function` an operation that traces see as one step; its rules are given by `linear_rule`.
+
+    Arrays to differentiate are passed by position; keywords are constants.
+    """
+    return cast(Function, autograd_primitive(function))
+
+
+def linear_rule(operation: Any, argnum: int = 0) -> Callable[[Rule], Rule]:
+    """Register the decorated `rule(ans, *args, **kwargs) -> LinearMap` for one argument of `operation`."""
+
+    def register(rule: Rule) -> Rule:
+        rules = _argument_rules.setdefault(operation, {})
+        rules[argnum] = rule
+        if len(rules) == 1:
+            joint_rule(operation)(lambda *call: _PerArgument(operation, *call))
+        return rule
+
+    return register
+
+
+def joint_rule(operation: Any) -> Callable[[JointRule], JointRule]:
+    """Register `rule(argnums, ans, args, kwargs) -> JointMap`, for maps that share work between arguments."""
+
+    def register(rule: JointRule) -> JointRule:
+        _joint_rules[operation] = rule
+        # The same rule for autograd's own grad, jacobian, make_jvp ...
+        defvjp_argnums(operation, lambda argnums, *call: _autograd_vjp(rule(argnums, *call), len(argnums)))
+        defjvp_argnums(
+            operation,
+            lambda argnums, tangents, *call: rule(argnums, *call).push(range(len(argnums)), tangents),
+        )
+        return rule
+
+    return register
+
+
+def joint_map(operation: Any, argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any) -> JointMap:
+    """Return the derivative of one recorded call, from our rules or from autograd's.
+
+    Raises
+    ------
+    NotImplementedError
+        If nobody has defined a derivative for `operation`.
+    """
+    rule = _joint_rules.get(operation)
+    if rule is not None:
+        return rule(argnums, ans, args, kwargs)
+    if operation not in primitive_vjps:
+        raise NotImplementedError(f"no derivative is defined for {getattr(operation, '__name__', operation)}")
+    return _FromAutograd(operation, argnums, ans, args, kwargs)
+
+
+def _autograd_vjp(joint: JointMap, count: int) -> Callable[[Array], Sequence[Array]]:
+    return lambda cotangent: joint.pull(range(count), cotangent)
+
+
+class _PerArgument:
+    """The derivative assembled from one `LinearMap` per argument, each made when it is first used."""
+
+    __slots__ = ("call", "maps", "rules")
+
+    def __init__(self, operation: Any, argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any) -> None:
+        rules = _argument_rules[operation]
+        missing = [argnum for argnum in argnums if argnum not in rules]
+        if missing:
+            name = getattr(operation, "__name__", operation)
+            raise NotImplementedError(f"{name} has no derivative with respect to argument {missing[0]}")
+        self.rules = [rules[argnum] for argnum in argnums]
+        self.call = (ans, args, kwargs)
+        self.maps: list[LinearMap | None] = [None] * len(argnums)
+
+    def _map(self, position: int) -> LinearMap:
+        made = self.maps[position]
+        if made is None:
+            ans, args, kwargs = self.call
+            made = self.maps[position] = self.rules[position](ans, *args, **kwargs)
+        return made
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        pushed = [self._map(p).push(t) for p, t in zip(positions, tangents, strict=True)]
+        return pushed[0] if len(pushed) == 1 else sum_outgrads(pushed)
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        return [self._map(position).pull(cotangent) for position in positions]
+
+
+class _FromAutograd:
+    """The derivative of an operation of autograd.numpy, by autograd's rules."""
+
+    __slots__ = ("argnums", "call", "operation")
+
+    def __init__(self, operation: Any, argnums: tuple[int, ...], *call: Any) -> None:
+        self.operation, self.argnums, self.call = operation, argnums, call
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        if self.operation not in primitive_jvps:
+            raise NotImplementedError(f"autograd has no jvp for {self.operation.__name__}")
+        argnums = tuple(self.argnums[p] for p in positions)
+        return primitive_jvps[self.operation](argnums, tangents, *self.call)
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        argnums = tuple(self.argnums[p] for p in positions)
+        return tuple(primitive_vjps[self.operation](argnums, *self.call)(cotangent))

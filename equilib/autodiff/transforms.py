@@ -1,0 +1,120 @@
+"""Derivatives of functions on trees of arrays: `linearize`, `vjp`, `jvp`, `value_and_grad`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autograd.tracer import Box
+
+from equilib.arrays import Array, array_namespace
+from equilib.autodiff.boxes import static_value
+from equilib.autodiff.tape import Recording
+from equilib.trees import Tree, tree_map
+
+
+class Linearized:
+    """A function near one point, evaluated once: its value, J·v and Jᵀ·w.
+
+    `jvp` and `vjp` may be called many times; only the path to the arguments asked for is computed.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self.value: Tree = recording.value
+
+    def jvp(self, tangent: Tree, argnum: int = 0) -> Tree:
+        """Return J·v with respect to one argument."""
+        return self._recording.push([tangent], (argnum,))
+
+    def vjp(self, cotangent: Tree, argnums: tuple[int, ...] = (0,)) -> tuple[Tree, ...]:
+        """Return Jᵀ·w with respect to each of `argnums`."""
+        return self._recording.pull(cotangent, argnums)
+
+
+def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
+    """Evaluate f(*args) once and keep its derivative at that point.
+
+    Raises
+    ------
+    IndependentError
+        If no output depends on the first argument.
+    """
+    recording = Recording(f, *args)
+    recording.require_dependence((0,))
+    return Linearized(recording)
+
+
+def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
+    """Return f(*args) and the pullback w ↦ (Jᵀ·w for each argument).
+
+    Raises
+    ------
+    IndependentError
+        If some floating leaf of `args` has no influence on the output.
+    """
+    recording = Recording(f, *args)
+    argnums = tuple(range(len(args)))
+    recording.require_dependence(argnums)
+    return recording.value, lambda cotangent: recording.pull(cotangent, argnums)
+
+
+def jvp(f: Callable[..., Tree], args: tuple[Tree, ...], tangents: tuple[Tree, ...]) -> tuple[Tree, Tree]:
+    """Return f(*args) and J·v for `tangents` of the same structure as `args`.
+
+    Raises
+    ------
+    IndependentError
+        If some floating leaf of `args` has no influence on the output.
+    """
+    recording = Recording(f, *args)
+    argnums = tuple(range(len(args)))
+    recording.require_dependence(argnums)
+    return recording.value, recording.push(tangents, argnums)
+
+
+def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., tuple[Any, Tree]]:
+    """Make a function that returns f's value and its gradient with respect to the first argument.
+
+    Parameters
+    ----------
+    f : callable
+        Maps (tree, ...) to a scalar array, or with `has_aux` to (scalar array, anything).
+    has_aux : bool
+        Whether f returns auxiliary results; they come back as `(value, aux)`, untraced.
+
+    Raises
+    ------
+    IndependentError
+        If f does not depend on some floating leaf of its first argument.
+    ValueError
+        If f's value is not a scalar.
+    """
+
+    def with_gradient(tree: Tree, *rest: Any) -> tuple[Any, Tree]:
+        kept: list[Any] = []
+
+        def scalar(leaves: Tree) -> Array:
+            if not has_aux:
+                return f(leaves, *rest)
+            value, aux = f(leaves, *rest)
+            kept.append(aux)
+            return value
+
+        recording = Recording(scalar, tree)
+        value = recording.value
+        shape = getattr(static_value(value), "shape", None)
+        if shape != ():
+            raise ValueError(f"value_and_grad needs a scalar, f returned an array of shape {shape}")
+        recording.require_dependence((0,))
+        inner = static_value(value)
+        seed = array_namespace(inner).ones_like(inner)
+        (gradient,) = recording.pull(seed, (0,))
+        return ((value, stop_gradient(kept[0])) if has_aux else value), gradient
+
+    return with_gradient
+
+
+def stop_gradient(tree: Tree) -> Tree:
+    """Return `tree` with every traced array replaced by its plain value."""
+    return tree_map(lambda leaf: static_value(leaf) if isinstance(leaf, Box) else leaf, tree)

@@ -1,0 +1,226 @@
+"""Elementwise arithmetic with broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from equilib.arrays import Array, array_namespace
+from equilib.autodiff.boxes import static_value
+from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.ops.shapes import broadcast_to, shape_of, sum_to
+
+
+def diagonal(slope: Array) -> LinearMap:
+    """Return the map v ↦ slope · v, its own transpose."""
+    return LinearMap(lambda v: multiply(v, slope), lambda g: multiply(g, slope))
+
+
+def _broadcast(argument: Array, ans: Array, scale: Callable[[Array], Array] = lambda v: v) -> LinearMap:
+    # The argument was stretched to the shape of ans, so a cotangent is summed back over what was stretched.
+    shape, out = shape_of(argument), shape_of(ans)
+    return LinearMap(lambda v: scale(broadcast_to(v, out)), lambda g: sum_to(scale(g), shape))
+
+
+def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
+    shape, out = shape_of(argument), shape_of(ans)
+    return LinearMap(
+        lambda v: broadcast_to(multiply(v, factor), out), lambda g: sum_to(multiply(g, factor), shape)
+    )
+
+
+@primitive
+def add(x: Array, y: Array) -> Array:
+    """Return x + y."""
+    return x + y
+
+
+@linear_rule(add, 0)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(x, ans)
+
+
+@linear_rule(add, 1)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(y, ans)
+
+
+@primitive
+def subtract(x: Array, y: Array) -> Array:
+    """Return x − y."""
+    return x - y
+
+
+@linear_rule(subtract, 0)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(x, ans)
+
+
+@linear_rule(subtract, 1)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(y, ans, negative)
+
+
+@primitive
+def multiply(x: Array, y: Array) -> Array:
+    """Return x · y, element by element."""
+    return x * y
+
+
+@linear_rule(multiply, 0)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(x, ans, y)
+
+
+@linear_rule(multiply, 1)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(y, ans, x)
+
+
+@primitive
+def divide(x: Array, y: Array) -> Array:
+    """Return x / y, element by element."""
+    return x / y
+
+
+@linear_rule(divide, 0)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(x, ans, divide(1.0, y))
+
+
+@linear_rule(divide, 1)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(y, ans, negative(divide(ans, y)))
+
+
+@primitive
+def negative(x: Array) -> Array:
+    """Return −x."""
+    return -x
+
+
+@linear_rule(negative)
+def _(ans: Array, x: Array) -> LinearMap:
+    return LinearMap(negative, negative)
+
+
+@primitive
+def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the array API standard
+    """Return x ** exponent for a constant real exponent."""
+    return x**exponent
+
+
+@linear_rule(pow)
+def _(ans: Array, x: Array, exponent: float) -> LinearMap:
+    return diagonal(multiply(pow(x, exponent - 1), exponent))
+
+
+@primitive
+def exp(x: Array) -> Array:
+    """Return e^x."""
+    return array_namespace(x).exp(x)
+
+
+@linear_rule(exp)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(ans)
+
+
+@primitive
+def log(x: Array) -> Array:
+    """Return the natural logarithm of x."""
+    return array_namespace(x).log(x)
+
+
+@linear_rule(log)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(divide(1.0, x))
+
+
+@primitive
+def sqrt(x: Array) -> Array:
+    """Return √x."""
+    return array_namespace(x).sqrt(x)
+
+
+@linear_rule(sqrt)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(divide(0.5, ans))
+
+
+@primitive
+def sin(x: Array) -> Array:
+    """Return sin x."""
+    return array_namespace(x).sin(x)
+
+
+@linear_rule(sin)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(cos(x))
+
+
+@primitive
+def cos(x: Array) -> Array:
+    """Return cos x."""
+    return array_namespace(x).cos(x)
+
+
+@linear_rule(cos)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(negative(sin(x)))
+
+
+@primitive
+def abs(x: Array) -> Array:  # noqa: A001  the name in the array API standard
+    """Return |x|; its derivative at 0 is 0."""
+    return array_namespace(x).abs(x)
+
+
+@linear_rule(abs)
+def _(ans: Array, x: Array) -> LinearMap:
+    value = static_value(x)
+    return diagonal(array_namespace(value).sign(value))
+
+
+@primitive
+def maximum(x: Array, y: Array) -> Array:
+    """Return the larger of x and y, element by element; where they tie, each gets half the derivative."""
+    xp = array_namespace(x, y)
+    x, y = (xp.asarray(each, dtype=_dtype(x, y)) for each in (x, y))
+    return xp.maximum(x, y)
+
+
+@linear_rule(maximum, 0)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(x, ans, _share(x, y))
+
+
+@linear_rule(maximum, 1)
+def _(ans: Array, x: Array, y: Array) -> LinearMap:
+    return _scaled(y, ans, _share(y, x))
+
+
+def _share(winner: Array, loser: Array) -> Array:
+    winner, loser = static_value(winner), static_value(loser)
+    xp, dtype = array_namespace(winner, loser), _dtype(winner, loser)
+    return 0.5 * (xp.astype(winner > loser, dtype) + xp.astype(winner >= loser, dtype))
+
+
+def _dtype(*values: Any) -> Any:
+    return next(value.dtype for value in values if hasattr(value, "dtype"))
+
+
+@primitive
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """Take x where the boolean `condition` is true, else y. The condition is a constant."""
+    return array_namespace(condition, x, y).where(condition, x, y)
+
+
+@linear_rule(where, 1)
+def _(ans: Array, condition: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(x, ans, lambda v: where(condition, v, 0.0))
+
+
+@linear_rule(where, 2)
+def _(ans: Array, condition: Array, x: Array, y: Array) -> LinearMap:
+    return _broadcast(y, ans, lambda v: where(condition, 0.0, v))

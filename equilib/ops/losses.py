@@ -1,0 +1,36 @@
+"""Losses and what they are made of."""
+
+from __future__ import annotations
+
+from equilib.arrays import Array, array_namespace
+from equilib.autodiff.boxes import static_value
+from equilib.ops.elementwise import multiply, subtract
+from equilib.ops.reductions import logsumexp, mean
+from equilib.ops.reductions import sum as sum_over
+from equilib.ops.shapes import expand_dims
+
+
+def log_softmax(logits: Array) -> Array:
+    """Return logits − log Σ exp(logits) over the last axis."""
+    return subtract(logits, expand_dims(logsumexp(logits, -1), -1))
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """Return the mean of −log softmax(logits)[label] over the batch.
+
+    Parameters
+    ----------
+    logits : array, shape (batch, classes)
+    labels : integer array, shape (batch,)
+    """
+    value = static_value(logits)
+    xp = array_namespace(value)
+    classes = xp.arange(value.shape[-1], dtype=labels.dtype, device=getattr(value, "device", None))
+    one_hot = xp.astype(classes[None, :] == labels[:, None], value.dtype)
+    return mean(subtract(logsumexp(logits, -1), sum_over(multiply(logits, one_hot), -1)))
+
+
+def mse(x: Array, y: Array) -> Array:
+    """Return the mean of (x − y)²."""
+    difference = subtract(x, y)
+    return mean(multiply(difference, difference))

@@ -1,0 +1,34 @@
+"""Python's operators for traced arrays, as the operations they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equilib.arrays import Array
+from equilib.autodiff.boxes import TracedArray, static_value
+from equilib.ops.elementwise import abs, add, divide, multiply, negative, pow, subtract
+from equilib.ops.products import matmul
+from equilib.ops.shapes import getitem, matrix_transpose
+
+
+def _comparison(name: str) -> Any:
+    # The value of a comparison is a constant for every trace.
+    def compare(self: Array, other: Array) -> Array:
+        return getattr(static_value(self), name)(static_value(other))
+
+    return compare
+
+
+def install_operators(box: type[TracedArray]) -> None:
+    """Give `box` the arithmetic, indexing and comparison operators."""
+    both = {"add": add, "sub": subtract, "mul": multiply, "truediv": divide, "matmul": matmul}
+    for name, operation in both.items():
+        setattr(box, f"__{name}__", operation)
+        setattr(box, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
+    single = {"neg": negative, "abs": abs, "pow": pow, "getitem": getitem}
+    for name, function in single.items():
+        setattr(box, f"__{name}__", function)
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        setattr(box, f"__{name}__", _comparison(f"__{name}__"))
+    box.__hash__ = object.__hash__  # type: ignore[method-assign]
+    box.T = property(matrix_transpose)  # type: ignore[attr-defined]

@@ -1,0 +1,85 @@
+"""Windows of images, and pooling over them. Images are channels last: (batch, height, width, channels)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from equilib.arrays import Array, array_namespace
+from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.ops.reductions import max as max_over
+from equilib.ops.reductions import mean
+from equilib.ops.shapes import shape_of
+
+Pair = tuple[int, int]
+
+
+def window_count(length: int, window: int, stride: int) -> int:
+    """Return how many windows fit into `length`.
+
+    Raises
+    ------
+    ValueError
+        If not a single one does.
+    """
+    if window > length:
+        raise ValueError(f"a window of {window} does not fit into a length of {length}")
+    return (length - window) // stride + 1
+
+
+@primitive
+def patches(x: Array, window: Pair, stride: Pair) -> Array:
+    """Return the windows of each image.
+
+    (batch, H, W, C) becomes (batch, H', W', window height · window width, C) with H' = (H − window) // stride + 1.
+    """
+    n, height, width, channels = x.shape
+    rows, cols = (window_count(*each) for each in zip((height, width), window, stride, strict=True))
+    xp = array_namespace(x)
+    tricks = getattr(getattr(xp, "lib", None), "stride_tricks", None)
+    if hasattr(tricks, "sliding_window_view"):  # NumPy and CuPy: a view, then one copy
+        view = tricks.sliding_window_view(x, window, axis=(1, 2))[:, :: stride[0], :: stride[1]]
+        return xp.reshape(
+            xp.permute_dims(view, (0, 1, 2, 4, 5, 3)), (n, rows, cols, window[0] * window[1], channels)
+        )
+    return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
+
+
+@linear_rule(patches)
+def _(ans: Array, x: Array, window: Pair, stride: Pair) -> LinearMap:
+    shape = shape_of(x)
+    return LinearMap(lambda v: patches(v, window, stride), lambda g: fold(g, shape, window, stride))
+
+
+@primitive
+def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
+    """Add windows into zeros of `shape` at the places they come from: the transpose of `patches`."""
+    out = array_namespace(x).zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
+    for k, index in enumerate(_offsets(window, stride, (x.shape[1], x.shape[2]))):
+        out[index] += x[:, :, :, k, :]
+    return out
+
+
+@linear_rule(fold)
+def _(ans: Array, x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> LinearMap:
+    return LinearMap(lambda v: fold(v, shape, window, stride), lambda g: patches(g, window, stride))
+
+
+def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:
+    """Yield, for each place in a window, the index of the pixels that stand there."""
+    for i in range(window[0]):
+        for j in range(window[1]):
+            yield (
+                slice(None),
+                slice(i, i + stride[0] * (count[0] - 1) + 1, stride[0]),
+                slice(j, j + stride[1] * (count[1] - 1) + 1, stride[1]),
+            )
+
+
+def average_pool(x: Array, window: Pair, stride: Pair) -> Array:
+    """Return the mean of each window, shape (batch, H', W', C)."""
+    return mean(patches(x, window, stride), 3)
+
+
+def max_pool(x: Array, window: Pair, stride: Pair) -> Array:
+    """Return the largest value of each window, shape (batch, H', W', C)."""
+    return max_over(patches(x, window, stride), 3)

@@ -1,0 +1,135 @@
+"""The fixed-point problem: f, its residual, its linearization, and the count of every use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.trees import Tree
+
+Map = Callable[..., Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linearization:
+    """f near one point z: its value there, and products with its derivatives.
+
+    `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
+    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times.
+    """
+
+    value: Array
+    jvp: Callable[[Array], Array]
+    vjp: Callable[[Array], Array]
+    inputs_vjp: Callable[[Array], tuple[Tree, ...]]
+
+
+class FixedPointProblem:
+    """Find z = f(z, *inputs).
+
+    Parameters
+    ----------
+    f : callable
+        Maps z, shape (batch, ...), and the inputs to an array of the shape and dtype of z. Sample i of the
+        result may depend on sample i of z only.
+    inputs : trees of arrays
+        What f depends on besides z (parameters, injection); a sensitivity returns their cotangents.
+    jvp, vjp : callable, optional
+        `jvp(z, v, *inputs)` and `vjp(z, w, *inputs)`, for arrays that autograd does not know.
+    linearize : callable, optional
+        `linearize(f, z, *inputs)` to a `Linearization`. By default built from `jvp` and `vjp` where one of
+        them is given, else by automatic differentiation.
+
+    Attributes
+    ----------
+    nfe, njvp, nvjp : int
+        Evaluations so far: calls on the whole batch.
+    active : ndarray of bool, shape (batch,), or None
+        Set by the driver: the samples that are not finished. A solver need not work on the others.
+    tolerance : ndarray, shape (batch,), or None
+        Set by the driver: the residual norm at which each sample would count as converged now.
+    norm : callable or None
+        Set by the driver: the per-sample norm of the convergence test.
+    """
+
+    def __init__(
+        self,
+        f: Map,
+        *inputs: Tree,
+        jvp: Map | None = None,
+        vjp: Map | None = None,
+        linearize: Callable[..., Linearization] | None = None,
+    ) -> None:
+        self.f = f
+        self.inputs = inputs
+        if linearize is None:
+            linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
+        self._linearize = linearize
+        self.nfe = self.njvp = self.nvjp = 0
+        self.active: np.ndarray | None = None
+        self.tolerance: np.ndarray | None = None
+        self.norm: Callable[[Array], Array] | None = None
+
+    def fresh(self) -> FixedPointProblem:
+        """Return the same problem with its counters at zero."""
+        return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize)
+
+    def __call__(self, z: Array) -> Array:
+        """Evaluate f(z)."""
+        self.nfe += 1
+        return self.f(z, *self.inputs)
+
+    def residual(self, z: Array) -> Array:
+        """Evaluate f(z) − z."""
+        return self(z) - z
+
+    def linearize(self, z: Array) -> Linearization:
+        """Evaluate f(z) once and keep what J·v and Jᵀ·w need."""
+        self.nfe += 1
+        linear = self._linearize(self.f, z, *self.inputs)
+
+        def jvp(v: Array) -> Array:
+            self.njvp += 1
+            return linear.jvp(v)
+
+        def vjp(w: Array) -> Array:
+            self.nvjp += 1
+            return linear.vjp(w)
+
+        return Linearization(value=linear.value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+
+
+def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+    # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
+    from equilib.autodiff import linearize
+
+    linear = linearize(f, z, *inputs)
+    return Linearization(
+        value=linear.value,
+        jvp=lambda v: linear.jvp(v, argnum=0),
+        vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
+        inputs_vjp=lambda w: linear.vjp(w, argnums=tuple(range(1, 1 + len(inputs)))),
+    )
+
+
+def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearization]:
+    def linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+        return Linearization(
+            value=f(z, *inputs),
+            jvp=_needs("jvp") if jvp is None else lambda v: jvp(z, v, *inputs),
+            vjp=_needs("vjp") if vjp is None else lambda w: vjp(z, w, *inputs),
+            inputs_vjp=_needs("linearize"),
+        )
+
+    return linearize
+
+
+def _needs(name: str) -> Callable[[Array], Any]:
+    def missing(_: Array) -> Any:
+        raise TypeError(f"this solver needs FixedPointProblem(..., {name}=...), which was not given")
+
+    return missing

@@ -1,0 +1,101 @@
+"""What a solve returns: values, one status per sample, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array
+
+
+class Status(Enum):
+    """How the solve ended for one sample; the value is the message for the user."""
+
+    RUNNING = "the solve has not ended"
+    CONVERGED = "the residual fell below atol + rtol·‖z‖"
+    MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or try another solver"
+    STALLED = "the solver could not reduce the residual further; the map may have no fixed point nearby"
+    DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"
+    NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The result of one solve.
+
+    Attributes
+    ----------
+    z : array, shape (batch, ...)
+        The converged iterate of each sample, or its best finite one.
+    residual : array, shape (batch, ...)
+        f(z) − z at that iterate.
+    status : tuple of Status, length batch
+    residual_norm : ndarray, shape (batch,)
+        Norm of `residual`, in the norm of the convergence test.
+    steps : ndarray of int, shape (batch,)
+        Steps taken until the sample was finished.
+    nfe, njvp, nvjp : int
+        Evaluations of f, of J·v and of Jᵀ·w; one evaluation is one call on the whole batch.
+    trace : ndarray, shape (steps + 1, batch)
+        Residual norms, the initial guess first. A finished sample repeats its last entry.
+    solver : str
+        The solver with its options.
+    state : object
+        The solver's last state, for adjoints that reuse it.
+    """
+
+    z: Array = field(repr=False)
+    residual: Array = field(repr=False)
+    status: tuple[Status, ...]
+    residual_norm: np.ndarray
+    steps: np.ndarray
+    nfe: int
+    njvp: int
+    nvjp: int
+    trace: np.ndarray = field(repr=False)
+    solver: str
+    state: Any = field(default=None, repr=False)
+
+    @property
+    def converged(self) -> np.ndarray:
+        """Which samples converged: bool, shape (batch,)."""
+        return np.asarray([status is Status.CONVERGED for status in self.status], dtype=bool)
+
+    @property
+    def success(self) -> bool:
+        """Whether every sample converged."""
+        return bool(self.converged.all())
+
+    def __str__(self) -> str:
+        worst = float(np.max(self.residual_norm, initial=0.0))
+        return (
+            f"Solution({self.solver}: {self.converged.sum()} of {len(self.status)} converged, "
+            f"{int(np.max(self.steps, initial=0))} steps, {self.nfe} evaluations, residual {worst:.2e})"
+        )
+
+    def failure_report(self) -> str:
+        """Describe in one sentence each way in which samples failed, with the evidence."""
+        failed = ~self.converged
+        counts = Counter(status for status in self.status if status is not Status.CONVERGED)
+        reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
+        return (
+            f"{self.solver} left {failed.sum()} of {failed.size} samples unconverged: {reasons} "
+            f"(residual up to {np.max(self.residual_norm[failed], initial=0.0):.2e} after "
+            f"{int(np.max(self.steps[failed], initial=0))} steps, {self.nfe} evaluations)"
+        )
+
+
+class ConvergenceError(RuntimeError):
+    """A solve that was told to raise did not converge for every sample; `solution` holds what it reached."""
+
+    def __init__(self, solution: Solution) -> None:
+        super().__init__(solution.failure_report())
+        self.solution = solution
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """A solve that was told to warn did not converge for every sample."""
