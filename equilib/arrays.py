@@ -1,12 +1,13 @@
 """Array namespaces, per-sample norms, and the way between host and device.
 
 Every array function of equilib is written against the array API standard and asks `array_namespace` for the
-library at hand. NumPy is answered without importing anything; every other library goes through array-api-compat.
+library at hand. NumPy is answered without importing anything; the others go through array-api-compat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,12 +29,12 @@ _NUMPY_OR_SCALARS = _NUMPY + _SCALARS
 def array_namespace(*arrays: Array) -> Namespace:
     """Return the array-API namespace shared by `arrays`.
 
-    Python scalars take part in any namespace and are passed over.
+    Python scalars take part in any namespace and are passed over; where there is nothing else, it is NumPy's.
 
     Raises
     ------
     TypeError
-        If the arrays belong to different libraries, or none of them is an array.
+        If the arrays belong to different libraries, or one of them is no array.
     """
     if all(isinstance(array, _NUMPY_OR_SCALARS) for array in arrays):
         return np
@@ -74,7 +75,7 @@ def from_host(host: np.ndarray, like: Array) -> Array:
 
 def samples_as_rows(array: Array) -> Array:
     """Reshape (batch, ...) to (batch, size of one sample)."""
-    return array_namespace(array).reshape(array, (array.shape[0], -1))
+    return array_namespace(array).reshape(array, (array.shape[0], prod(array.shape[1:])))
 
 
 def rows_like(vector: Array, array: Array) -> Array:
@@ -113,3 +114,11 @@ def max_norm(array: Array) -> Array:
     """Return the largest absolute value of each sample, shape (batch,)."""
     xp = array_namespace(array)
     return xp.max(xp.abs(samples_as_rows(array)), axis=1)
+
+
+def coefficients(host: np.ndarray, like: Array) -> Array:
+    """Copy real numbers from the host to the library, device and dtype of `like`."""
+    if isinstance(like, _NUMPY):
+        return host.astype(like.dtype)
+    xp = array_namespace(like)
+    return xp.astype(from_host(host, like), like.dtype)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equilib.arrays import Array
+
+if TYPE_CHECKING:
+    from equilib.convergence import SolveOptions
 
 
 class Status(Enum):
@@ -22,6 +25,9 @@ class Status(Enum):
     DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
 
+    def __repr__(self) -> str:
+        return f"Status.{self.name}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
@@ -29,6 +35,8 @@ class Solution:
 
     Attributes
     ----------
+    z0 : array, shape (batch, ...)
+        The initial guess.
     z : array, shape (batch, ...)
         The converged iterate of each sample, or its best finite one.
     residual : array, shape (batch, ...)
@@ -44,10 +52,13 @@ class Solution:
         Residual norms, the initial guess first. A finished sample repeats its last entry.
     solver : str
         The solver with its options.
+    options : SolveOptions
+        The tolerances and limits of the solve.
     state : object
         The solver's last state, for adjoints that reuse it.
     """
 
+    z0: Array = field(repr=False)
     z: Array = field(repr=False)
     residual: Array = field(repr=False)
     status: tuple[Status, ...]
@@ -58,6 +69,7 @@ class Solution:
     nvjp: int
     trace: np.ndarray = field(repr=False)
     solver: str
+    options: SolveOptions = field(repr=False)
     state: Any = field(default=None, repr=False)
 
     @property

@@ -29,6 +29,39 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from named_leaves(child, f"{prefix}/{key}" if prefix else str(key))
 
 
+def leaves_like(like: Tree, tree: Tree, path: str = "") -> list[Any]:
+    """Return the leaves of `tree` in the order of `tree_leaves(like)`: entries of dicts are matched by key.
+
+    Raises
+    ------
+    ValueError
+        If the two structures differ.
+    """
+    if isinstance(like, dict):
+        matches = isinstance(tree, dict) and like.keys() == tree.keys()
+        keys: Any = like
+    elif isinstance(like, list | tuple):
+        matches = isinstance(tree, list | tuple) and len(like) == len(tree)
+        keys = range(len(like))
+    else:
+        matches = (like is None) == (tree is None) and not isinstance(tree, dict | list | tuple)
+        keys = None
+    if not matches:
+        where = f" at '{path}'" if path else ""
+        raise ValueError(f"the trees differ{where}: {_describe(like)} against {_describe(tree)}")
+    if keys is None:
+        return [] if tree is None else [tree]
+    return [leaf for key in keys for leaf in leaves_like(like[key], tree[key], f"{path}/{key}" if path else str(key))]
+
+
+def _describe(tree: Tree) -> str:
+    if isinstance(tree, dict):
+        return f"a dict with the keys {sorted(map(str, tree))}"
+    if isinstance(tree, list | tuple):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return "nothing" if tree is None else f"a leaf ({type(tree).__name__})"
+
+
 def tree_unflatten(like: Tree, leaves: list[Any]) -> Tree:
     """Put `leaves`, in the order of `tree_leaves(like)`, into the structure of `like`.
 
@@ -51,7 +84,8 @@ def _fill(like: Tree, leaves: Iterator[Any]) -> Tree:
     if isinstance(like, list):
         return [_fill(child, leaves) for child in like]
     if isinstance(like, tuple):
-        return tuple(_fill(child, leaves) for child in like)
+        children = [_fill(child, leaves) for child in like]
+        return type(like)(*children) if hasattr(like, "_fields") else tuple(children)
     return next(leaves)
 
 
@@ -61,9 +95,7 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     Raises
     ------
     ValueError
-        If the trees do not have the same number of leaves.
+        If the structures of the trees differ.
     """
-    columns = [tree_leaves(each) for each in (tree, *others)]
-    if len({len(column) for column in columns}) != 1:
-        raise ValueError(f"the trees have different numbers of leaves: {[len(c) for c in columns]}")
+    columns = [leaves_like(tree, each) for each in (tree, *others)]
     return tree_unflatten(tree, [function(*leaves) for leaves in zip(*columns, strict=True)])

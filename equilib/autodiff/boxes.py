@@ -1,6 +1,6 @@
 """Boxes and vector spaces that let autograd trace arrays other than NumPy's.
 
-They are registered when an array of a new type is first traced: nothing is imported, and no type is known, before.
+They are registered when an array of a new type is first traced; before, nothing is imported and no type known.
 NumPy arrays keep autograd's own box, so that users' autograd.numpy code composes.
 """
 
@@ -19,7 +19,7 @@ def static_value(value: Any) -> Any:
     return getval(value)
 
 
-class TracedArray(Box):
+class TracedArray(Box):  # type: ignore[misc]  # autograd has no annotations
     """A traced array; its operators and its namespace are the operations of `equilib.ops`."""
 
     __slots__ = ()
@@ -41,7 +41,7 @@ class TracedArray(Box):
         return ops
 
 
-class ArraySpace(VSpace):
+class ArraySpace(VSpace):  # type: ignore[misc]  # autograd has no annotations
     """The vector space of one array's shape, dtype and device."""
 
     __slots__ = ("example",)
@@ -51,24 +51,26 @@ class ArraySpace(VSpace):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Shape of the vectors."""
         return tuple(self.example.shape)
 
     @property
     def size(self) -> int:
+        """Dimension of the space."""
         return int(self.example.size)
 
     def zeros(self) -> Array:
+        """Return the zero vector."""
         return array_namespace(self.example).zeros_like(self.example)
 
     def ones(self) -> Array:
+        """Return the vector of ones."""
         return array_namespace(self.example).ones_like(self.example)
 
     def _add(self, x: Array, y: Array) -> Array:
         return x + y
 
-    def _mut_add(self, x: Array | None, y: Array) -> Array:
-        if x is None:
-            return array_namespace(y).asarray(y, copy=True)
+    def _mut_add(self, x: Array, y: Array) -> Array:
         x += y
         return x
 
@@ -106,5 +108,3 @@ def ensure_traceable(value: Any) -> None:
     install_operators(TracedArray)
     TracedArray.register(kind)
     ArraySpace.register(kind)
-
-

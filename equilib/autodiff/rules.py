@@ -1,10 +1,10 @@
 """How an operation is made differentiable: one linear map, and its transpose, per argument.
 
-The derivative of an operation at a point is a linear map. A rule computes what the map needs once (it is *staged*)
-and returns both directions: `push` carries a tangent forward (J·v), `pull` carries a cotangent back (Jᵀ·w). One rule
-thus serves reverse mode, forward mode and linearizations that are applied many times, and the law that ties the two,
-⟨push(v), w⟩ = ⟨v, pull(w)⟩, can be checked for every operation. Rules call operations of `equilib.ops` only, so that
-they can themselves be differentiated.
+The derivative of an operation at a point is a linear map. A rule computes what the map needs once (it is
+*staged*) and returns both directions: `push` carries a tangent forward (J·v), `pull` carries a cotangent back
+(Jᵀ·w). One rule thus serves reverse mode, forward mode and linearizations that are applied many times, and the
+law that ties the two, ⟨push(v), w⟩ = ⟨v, pull(w)⟩, can be checked for every operation. Rules call operations of
+`equilib.ops` only, so that they can themselves be differentiated.
 """
 
 from __future__ import annotations

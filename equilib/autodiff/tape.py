@@ -17,26 +17,31 @@ from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_n
 from equilib.arrays import Array, array_namespace, is_array
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.rules import JointMap, joint_map
-from equilib.trees import Tree, named_leaves, tree_leaves, tree_unflatten
+from equilib.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 
 
 class IndependentError(ValueError):
     """The output does not depend on an input it is differentiated with respect to."""
 
 
-class TapeNode(Node):
+class TapeNode(Node):  # type: ignore[misc]  # autograd has no annotations
     """One recorded operation: who fed it, and its derivative."""
 
     __slots__ = ("derivative", "parents", "tape")
 
     def __init__(self, value: Any, fun: Any, args: Any, kwargs: Any, argnums: Any, parents: Any) -> None:
+        tape: list[TapeNode] | None = parents[0].tape
+        if tape is None:
+            raise RuntimeError(
+                "a traced array outlived the function it was traced in: return it, or keep stop_gradient of it"
+            )
+        self.tape: list[TapeNode] | None = tape
         self.parents: Sequence[TapeNode] = parents
         self.derivative: JointMap | None = joint_map(fun, argnums, value, args, kwargs)
-        self.tape: list[TapeNode] | None = parents[0].tape
-        assert self.tape is not None  # set until the recording ends
-        self.tape.append(self)
+        tape.append(self)
 
     def initialize_root(self, tape: list[TapeNode]) -> None:
+        """Start a tape's input: autograd calls this for `new_root(tape)`."""
         self.parents, self.derivative, self.tape = (), None, tape
         tape.append(self)
 
@@ -57,7 +62,7 @@ def _new_trace() -> Iterator[int]:
 
 
 class _Step(NamedTuple):
-    """One operation of a replay: its node, the parents that matter, and where they stand among its arguments."""
+    """One operation of a replay: its node, the parents that matter, and their places among its arguments."""
 
     node: TapeNode
     parents: tuple[TapeNode, ...]
@@ -84,23 +89,33 @@ class Recording:
     def __init__(self, f: Callable[..., Tree], *args: Tree) -> None:
         self._args = args
         nodes: list[TapeNode] = []
-        with _new_trace() as level:
-            self._roots, boxed = [], []
-            for arg in args:
-                roots, boxes = _box_leaves(arg, level, nodes)
-                self._roots.append(roots)
-                boxed.append(boxes)
-            out = f(*boxed)
+        try:
+            with _new_trace() as level:
+                self._roots, boxed = [], []
+                for arg in args:
+                    roots, boxes = _box_leaves(arg, level, nodes)
+                    self._roots.append(roots)
+                    boxed.append(boxes)
+                out = f(*boxed)
+        finally:
+            for node in nodes:
+                node.tape = None  # breaks the cycle node ↔ tape: arrays are freed without the collector
         leaves = [_unbox(leaf, level) for leaf in tree_leaves(out)]
         self._outputs = [node for _, node in leaves]
         self.value: Tree = tree_unflatten(out, [value for value, _ in leaves])
         self._nodes = nodes
-        for node in nodes:
-            node.tape = None  # breaks the cycle node ↔ tape, so that arrays are freed without the collector
         self._programs: dict[tuple[int, ...], list[_Step]] = {}
 
     def require_dependence(self, argnums: tuple[int, ...]) -> None:
-        """Raise `IndependentError` naming the leaves of `argnums` on which no output depends."""
+        """Raise `IndependentError` naming the leaves of `argnums` on which no output depends.
+
+        Likewise if there is no leaf to depend on: none of floating dtype.
+        """
+        if all(root is None for argnum in argnums for root in self._roots[argnum]):
+            raise IndependentError(
+                "there is nothing to differentiate with respect to: "
+                f"no array of floating dtype in argument {', '.join(map(str, argnums))}"
+            )
         used = {parent for step in self._program(argnums) for parent in step.parents}
         used.update(node for node in self._outputs if node is not None)
         unused = [
@@ -111,17 +126,16 @@ class Recording:
         ]
         if unused:
             raise IndependentError(
-                f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero. "
-                "Was an array converted outside the traced operations, or a parameter left unused?"
+                f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero; "
+                "was an array converted outside the traced operations, or a parameter left unused?"
             )
 
     def push(self, tangents: Sequence[Tree], argnums: tuple[int, ...]) -> Tree:
         """Return the tangent of the output for `tangents` of the arguments `argnums`."""
         carried: dict[TapeNode, Array] = {}
         for argnum, tangent in zip(argnums, tangents, strict=True):
-            for root, leaf in zip(self._roots[argnum], tree_leaves(tangent), strict=True):
-                if root is not None:
-                    carried[root] = leaf
+            leaves = leaves_like(self._args[argnum], tangent)
+            carried.update((r, leaf) for r, leaf in zip(self._roots[argnum], leaves, strict=True) if r is not None)
         program = self._program(argnums)
         last_use = {parent: index for index, step in enumerate(program) for parent in step.parents}
         kept = {node for node in self._outputs if node is not None}
@@ -130,16 +144,16 @@ class Recording:
             for parent in parents:  # freeing early halves the memory traffic of a replay
                 if last_use[parent] == index and parent not in kept:
                     carried.pop(parent, None)
-        leaves = [
+        outputs = [
             _zeros_like(value) if node is None or node not in carried else carried[node]
             for value, node in zip(tree_leaves(self.value), self._outputs, strict=True)
         ]
-        return tree_unflatten(self.value, leaves)
+        return tree_unflatten(self.value, outputs)
 
     def pull(self, cotangent: Tree, argnums: tuple[int, ...]) -> tuple[Tree, ...]:
         """Return the cotangents of the arguments `argnums` for `cotangent` of the output."""
         carried: dict[TapeNode, Any] = {}
-        for node, leaf in zip(self._outputs, tree_leaves(cotangent), strict=True):
+        for node, leaf in zip(self._outputs, leaves_like(self.value, cotangent), strict=True):
             if node is not None:
                 carried[node] = add_outgrads(carried.get(node), leaf)
         for node, parents, positions, derivative in reversed(self._program(argnums)):

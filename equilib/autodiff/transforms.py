@@ -38,7 +38,7 @@ def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
     Raises
     ------
     IndependentError
-        If no output depends on the first argument.
+        If some floating leaf of the first argument has no influence on the output.
     """
     recording = Recording(f, *args)
     recording.require_dependence((0,))
@@ -103,11 +103,11 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
 
         recording = Recording(scalar, tree)
         value = recording.value
-        shape = getattr(static_value(value), "shape", None)
-        if shape != ():
-            raise ValueError(f"value_and_grad needs a scalar, f returned an array of shape {shape}")
-        recording.require_dependence((0,))
         inner = static_value(value)
+        if not isinstance(inner, float) and getattr(inner, "shape", None) != ():
+            what = f"an array of shape {inner.shape}" if hasattr(inner, "shape") else type(inner).__name__
+            raise ValueError(f"value_and_grad needs a function that returns a scalar array, it returned {what}")
+        recording.require_dependence((0,))
         seed = array_namespace(inner).ones_like(inner)
         (gradient,) = recording.pull(seed, (0,))
         return ((value, stop_gradient(kept[0])) if has_aux else value), gradient

@@ -1,13 +1,13 @@
 """The differentiable operations: written on array namespaces, each with a vjp and a staged jvp.
 
-The module doubles as the array namespace of traced arrays, so names follow the array API standard where it has one.
-Images are channels last: (batch, height, width, channels).
+The module doubles as the array namespace of traced arrays, so names follow the array API standard where it has
+one. Images are channels last: (batch, height, width, channels).
 """
 
 from equilib.ops.activations import gelu, relu, sigmoid, tanh
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weight_transpose
 from equilib.ops.elementwise import (
-    abs,
+    abs,  # noqa: A004  the names in the array API standard, here and below
     add,
     cos,
     divide,
@@ -16,7 +16,7 @@ from equilib.ops.elementwise import (
     maximum,
     multiply,
     negative,
-    pow,
+    pow,  # noqa: A004
     sin,
     sqrt,
     subtract,
@@ -25,7 +25,7 @@ from equilib.ops.elementwise import (
 from equilib.ops.losses import cross_entropy, log_softmax, mse
 from equilib.ops.normalization import group_norm
 from equilib.ops.products import dense, matmul
-from equilib.ops.reductions import logsumexp, max, mean, sum
+from equilib.ops.reductions import logsumexp, max, mean, sum  # noqa: A004
 from equilib.ops.shapes import (
     broadcast_to,
     concat,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
@@ -24,9 +23,7 @@ def _broadcast(argument: Array, ans: Array, scale: Callable[[Array], Array] = la
 
 def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
     shape, out = shape_of(argument), shape_of(ans)
-    return LinearMap(
-        lambda v: broadcast_to(multiply(v, factor), out), lambda g: sum_to(multiply(g, factor), shape)
-    )
+    return LinearMap(lambda v: broadcast_to(multiply(v, factor), out), lambda g: sum_to(multiply(g, factor), shape))
 
 
 @primitive
@@ -112,7 +109,8 @@ def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the arra
 
 @linear_rule(pow)
 def _(ans: Array, x: Array, exponent: float) -> LinearMap:
-    return diagonal(multiply(pow(x, exponent - 1), exponent))
+    # Without the case, the third derivative of x² at 0 would be 0 · 0⁻¹: not a number.
+    return diagonal(multiply(pow(x, exponent - 1), exponent) if exponent else 0.0)
 
 
 @primitive
@@ -186,28 +184,27 @@ def _(ans: Array, x: Array) -> LinearMap:
 def maximum(x: Array, y: Array) -> Array:
     """Return the larger of x and y, element by element; where they tie, each gets half the derivative."""
     xp = array_namespace(x, y)
-    x, y = (xp.asarray(each, dtype=_dtype(x, y)) for each in (x, y))
+    if not hasattr(x, "dtype"):  # not every library takes a Python scalar here
+        x = xp.asarray(x, dtype=getattr(y, "dtype", None))
+    if not hasattr(y, "dtype"):
+        y = xp.asarray(y, dtype=x.dtype)
     return xp.maximum(x, y)
 
 
 @linear_rule(maximum, 0)
 def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(x, ans, _share(x, y))
+    return _scaled(x, ans, _share(x, y, ans))
 
 
 @linear_rule(maximum, 1)
 def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(y, ans, _share(y, x))
+    return _scaled(y, ans, _share(y, x, ans))
 
 
-def _share(winner: Array, loser: Array) -> Array:
+def _share(winner: Array, loser: Array, ans: Array) -> Array:
     winner, loser = static_value(winner), static_value(loser)
-    xp, dtype = array_namespace(winner, loser), _dtype(winner, loser)
+    xp, dtype = array_namespace(winner, loser), static_value(ans).dtype
     return 0.5 * (xp.astype(winner > loser, dtype) + xp.astype(winner >= loser, dtype))
-
-
-def _dtype(*values: Any) -> Any:
-    return next(value.dtype for value in values if hasattr(value, "dtype"))
 
 
 @primitive

@@ -22,8 +22,18 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     ----------
     logits : array, shape (batch, classes)
     labels : integer array, shape (batch,)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together.
     """
     value = static_value(logits)
+    if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):
+        raise ValueError(
+            f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "
+            "give (batch, classes) and (batch,)"
+        )
     xp = array_namespace(value)
     classes = xp.arange(value.shape[-1], dtype=labels.dtype, device=getattr(value, "device", None))
     one_hot = xp.astype(classes[None, :] == labels[:, None], value.dtype)

@@ -6,7 +6,8 @@ from math import prod
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.elementwise import add, multiply, pow, subtract
+from equilib.ops.elementwise import add, multiply, subtract
+from equilib.ops.elementwise import pow as power
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import reshape, shape_of
 
@@ -23,14 +24,14 @@ def group_norm(x: Array, groups: int, epsilon: float = 1e-5) -> Array:
     ----------
     x : array, shape (batch, ..., channels)
     groups : int
-        Divides the number of channels; one group per channel is instance norm, one group in all is layer norm.
+        Divides the number of channels; one per channel makes instance norm, one in all makes layer norm.
 
     Raises
     ------
     ValueError
         If `groups` does not divide the number of channels.
     """
-    if x.shape[-1] % groups:
+    if groups < 1 or x.shape[-1] % groups:
         raise ValueError(f"{groups} groups do not divide {x.shape[-1]} channels")
     xp = array_namespace(x)
     grouped = xp.reshape(x, _grouped_shape(x, groups))
@@ -44,20 +45,24 @@ def _grouped_shape(x: Array, groups: int) -> tuple[int, int, int, int]:
     return n, prod(space), groups, channels // groups
 
 
+def _group_mean(x: Array) -> Array:
+    return mean(x, _SPACE_AND_CHANNELS, keepdims=True)
+
+
 @linear_rule(group_norm)
 def _(ans: Array, x: Array, groups: int, epsilon: float = 1e-5) -> LinearMap:
     shape, split = shape_of(x), _grouped_shape(x, groups)
     normal = reshape(ans, split)
     grouped = reshape(x, split)
-    centred = subtract(grouped, mean(grouped, _SPACE_AND_CHANNELS, True))
-    variance = mean(multiply(centred, centred), _SPACE_AND_CHANNELS, True)
-    scale = pow(add(variance, epsilon), -0.5)
+    centred = subtract(grouped, _group_mean(grouped))
+    variance = _group_mean(multiply(centred, centred))
+    scale = power(add(variance, epsilon), -0.5)
 
     def symmetric(v: Array) -> Array:
         # J v = (v − ⟨v⟩ − y ⟨y v⟩) / √(σ² + ε): symmetric, hence its own transpose.
         v = reshape(v, split)
-        along = multiply(normal, mean(multiply(normal, v), _SPACE_AND_CHANNELS, True))
-        flat = subtract(subtract(v, mean(v, _SPACE_AND_CHANNELS, True)), along)
+        along = multiply(normal, _group_mean(multiply(normal, v)))
+        flat = subtract(subtract(v, _group_mean(v)), along)
         return reshape(multiply(flat, scale), shape)
 
     return LinearMap(symmetric, symmetric)

@@ -6,7 +6,9 @@ from typing import Any
 
 from equilib.arrays import Array
 from equilib.autodiff.boxes import TracedArray, static_value
-from equilib.ops.elementwise import abs, add, divide, multiply, negative, pow, subtract
+from equilib.ops.elementwise import abs as absolute
+from equilib.ops.elementwise import add, divide, multiply, negative, subtract
+from equilib.ops.elementwise import pow as power
 from equilib.ops.products import matmul
 from equilib.ops.shapes import getitem, matrix_transpose
 
@@ -25,10 +27,10 @@ def install_operators(box: type[TracedArray]) -> None:
     for name, operation in both.items():
         setattr(box, f"__{name}__", operation)
         setattr(box, f"__r{name}__", lambda self, other, operation=operation: operation(other, self))
-    single = {"neg": negative, "abs": abs, "pow": pow, "getitem": getitem}
+    single = {"neg": negative, "abs": absolute, "pow": power, "getitem": getitem}
     for name, function in single.items():
         setattr(box, f"__{name}__", function)
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(box, f"__{name}__", _comparison(f"__{name}__"))
     box.__hash__ = object.__hash__  # type: ignore[method-assign]
-    box.T = property(matrix_transpose)  # type: ignore[attr-defined]
+    box.T = property(matrix_transpose)

@@ -7,7 +7,7 @@ from math import prod
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.elementwise import exp, multiply, subtract
+from equilib.ops.elementwise import divide, exp, multiply, subtract
 from equilib.ops.shapes import broadcast_to, reshape, shape_of
 
 Axes = int | tuple[int, ...] | None
@@ -40,8 +40,8 @@ def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Linear
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API
     """Return the mean of x over `axis`."""
     shape = shape_of(x)
-    count = prod(shape) // prod(_kept(shape, axis)) if shape else 1
-    return multiply(sum(x, axis, keepdims), 1.0 / count)
+    count = prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if n != kept)
+    return divide(sum(x, axis, keepdims), float(count))
 
 
 @primitive
@@ -73,6 +73,4 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
 def _(ans: Array, x: Array, axis: int = -1) -> LinearMap:
     shape = shape_of(x)
     softmax = exp(subtract(x, reshape(ans, _kept(shape, axis))))
-    return LinearMap(
-        lambda v: sum(multiply(v, softmax), axis), lambda g: multiply(_spread(g, shape, axis), softmax)
-    )
+    return LinearMap(lambda v: sum(multiply(v, softmax), axis), lambda g: multiply(_spread(g, shape, axis), softmax))

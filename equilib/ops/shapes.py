@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from equilib.arrays import Array, array_namespace, is_array
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
 
 Index = Any
+_BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -48,9 +51,17 @@ def matrix_transpose(x: Array) -> Array:
 
 
 def expand_dims(x: Array, axis: int) -> Array:
-    """Return x with a new axis of length one at position `axis`."""
+    """Return x with a new axis of length one at position `axis`.
+
+    Raises
+    ------
+    IndexError
+        If `axis` is no position among the axes of the result.
+    """
     shape = list(shape_of(x))
-    shape.insert(axis if axis >= 0 else len(shape) + 1 + axis, 1)
+    if not -len(shape) - 1 <= axis <= len(shape):
+        raise IndexError(f"axis {axis} is out of bounds for a result of {len(shape) + 1} axes")
+    shape.insert(axis % (len(shape) + 1), 1)
     return reshape(x, tuple(shape))
 
 
@@ -70,7 +81,7 @@ def _(ans: Array, x: Array, shape: tuple[int, ...]) -> LinearMap:
 
 @primitive
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
-    """Sum x over the axes along which an array of `shape` was stretched to it: the transpose of broadcasting."""
+    """Sum x over the axes along which `shape` was stretched to its own: the transpose of broadcasting."""
     before = shape_of(x)
     if before == tuple(shape):
         return x
@@ -93,10 +104,14 @@ def getitem(x: Array, index: Index) -> Array:
     Raises
     ------
     TypeError
-        If `index` holds an array: gathering has no transpose in the array API.
+        If `index` holds anything else: gathering, by an array or a list, has no transpose in the array API.
     """
-    if any(is_array(part) for part in (index if isinstance(index, tuple) else (index,))):
-        raise TypeError("only integers, slices, None and ... can index a traced array; multiply by a mask instead")
+    for part in index if isinstance(index, tuple) else (index,):
+        if isinstance(part, bool) or not isinstance(part, _BASIC_INDEX):
+            raise TypeError(
+                f"only integers, slices, None and ... can index a traced array, not {type(part).__name__}; "
+                "multiply by a mask instead"
+            )
     return x[index]
 
 
@@ -109,8 +124,13 @@ def _(ans: Array, x: Array, index: Index) -> LinearMap:
 @primitive
 def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Return zeros of `shape` with x at `index`: the transpose of `getitem`."""
-    out = array_namespace(x).zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
-    out[index] = x
+    xp = array_namespace(x)
+    out = xp.zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
+    parts = index if isinstance(index, tuple) else (index,)
+    if None in parts:  # the standard has no assignment to new axes: assign to what is there without them
+        parts = (*(part for part in parts if part is not None), *(() if ... in parts else (...,)))
+        x = xp.reshape(x, out[parts].shape)
+    out[parts] = x
     return out
 
 
@@ -156,28 +176,34 @@ def _concat(axis: int, *arrays: Array) -> Array:
 class _ConcatMap:
     """The derivative of concat: pieces go to, and come from, their own stretch of the axis."""
 
-    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...]) -> None:
-        axis, arrays = args[0], args[1:]
-        self.shape = shape_of(ans)
-        lengths = [shape_of(array)[axis] for array in arrays]
-        axis %= len(self.shape)
-        self.indices = []
-        for argnum in argnums:
-            start = sum(lengths[: argnum - 1])
-            piece = slice(start, start + lengths[argnum - 1])
-            self.indices.append((slice(None),) * axis + (piece,))
+    def __init__(self, argnums: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        self.axis, self.arrays = args[0], args[1:]
+        self.places = [argnum - 1 for argnum in argnums]  # argument 0 is the axis
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
-        placed = [scatter(t, self.indices[p], self.shape) for p, t in zip(positions, tangents, strict=True)]
-        total = placed[0]
-        for each in placed[1:]:
-            total = total + each
-        return total
+        given = {self.places[p]: tangent for p, tangent in zip(positions, tangents, strict=True)}
+        return _concat(
+            self.axis,
+            *[given[k] if k in given else _zeros_like(array) for k, array in enumerate(self.arrays)],
+        )
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
-        return [getitem(cotangent, self.indices[position]) for position in positions]
+        lengths = [shape_of(array)[self.axis] for array in self.arrays]
+        whole = [slice(None)] * len(shape_of(cotangent))
+        pieces = []
+        for position in positions:
+            place = self.places[position]
+            start = sum(lengths[:place])
+            whole[self.axis] = slice(start, start + lengths[place])
+            pieces.append(getitem(cotangent, tuple(whole)))
+        return pieces
+
+
+def _zeros_like(array: Array) -> Array:
+    value = static_value(array)
+    return array_namespace(value).zeros_like(value)
 
 
 @joint_rule(_concat)
 def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _ConcatMap:
-    return _ConcatMap(argnums, ans, args)
+    return _ConcatMap(argnums, args)

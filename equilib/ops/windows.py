@@ -30,17 +30,15 @@ def window_count(length: int, window: int, stride: int) -> int:
 def patches(x: Array, window: Pair, stride: Pair) -> Array:
     """Return the windows of each image.
 
-    (batch, H, W, C) becomes (batch, H', W', window height · window width, C) with H' = (H − window) // stride + 1.
+    (batch, H, W, C) becomes (batch, H', W', window height · width, C) with H' = (H − window) // stride + 1.
     """
     n, height, width, channels = x.shape
     rows, cols = (window_count(*each) for each in zip((height, width), window, stride, strict=True))
     xp = array_namespace(x)
     tricks = getattr(getattr(xp, "lib", None), "stride_tricks", None)
-    if hasattr(tricks, "sliding_window_view"):  # NumPy and CuPy: a view, then one copy
+    if tricks is not None:  # NumPy and CuPy: a view, then one copy
         view = tricks.sliding_window_view(x, window, axis=(1, 2))[:, :: stride[0], :: stride[1]]
-        return xp.reshape(
-            xp.permute_dims(view, (0, 1, 2, 4, 5, 3)), (n, rows, cols, window[0] * window[1], channels)
-        )
+        return xp.reshape(xp.permute_dims(view, (0, 1, 2, 4, 5, 3)), (n, rows, cols, window[0] * window[1], channels))
     return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
 
 
@@ -72,6 +70,7 @@ def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, .
                 slice(None),
                 slice(i, i + stride[0] * (count[0] - 1) + 1, stride[0]),
                 slice(j, j + stride[1] * (count[1] - 1) + 1, stride[1]),
+                slice(None),
             )
 
 

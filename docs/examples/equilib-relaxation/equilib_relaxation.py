@@ -1,0 +1,35 @@
+"""Relaxation, z ← z + a·(f(z) − z), as a solver for equilib."""
+
+from dataclasses import dataclass
+
+from equilib import State
+from equilib.options import option
+from equilib.plugin import Capabilities, SolverEntry, hookimpl
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """Add `step_size` times the residual to the iterate."""
+
+    step_size: float = option(0.5, help="share of the residual that is added", exclusive_minimum=0)
+
+    def init(self, problem, z0):
+        """Evaluate the initial guess."""
+        return State(z0, problem.residual(z0))
+
+    def step(self, problem, state):
+        """Return the next iterate."""
+        z = state.z + self.step_size * state.residual
+        return State(z, problem.residual(z))
+
+
+@hookimpl
+def equilib_solvers():
+    """Yield the solver `relaxation`."""
+    yield SolverEntry(
+        name="relaxation",
+        factory=Relaxation,
+        summary="Relaxation: add a share of the residual",
+        advice="For maps that overshoot: a smaller step_size converges where plain iteration oscillates.",
+        capabilities=Capabilities(couples_samples=False),
+    )

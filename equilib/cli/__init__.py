@@ -1,0 +1,68 @@
+"""The command line: `equilib plugins`, `solvers`, `adjoints`, `experiments` and `run`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+
+import click
+
+from equilib.cli.groups import SuggestingGroup
+from equilib.cli.listing import adjoints, experiments, plugins, solvers
+from equilib.cli.run import run
+from equilib.cli.session import Session, Start
+from equilib.errors import RunError, UserError
+from equilib.registry import Registry
+from equilib.solution import ConvergenceError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+@click.group(cls=SuggestingGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="equilib", prog_name="equilib", message="%(prog)s %(version)s")
+@click.pass_context
+def equilib(context: click.Context) -> None:
+    """Train deep equilibrium models with any solver and any adjoint."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (run, solvers, adjoints, experiments, plugins):
+    equilib.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None, start: Start | None = None) -> int:
+    """Run the command line and return its exit status: 0, 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
+
+    `argv` defaults to the program's arguments, `registry` to the installed plugins, and `start`, which carries
+    out what `equilib run` was asked to do, to the training loop.
+    """
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
+    session = Session(argv=arguments, given=registry, start=start)
+    try:
+        return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _fail(_describe(error), status=error.exit_code)
+    except UserError as error:
+        return _fail(str(error), status=2)
+    except (RunError, ConvergenceError, OSError) as error:
+        return _fail(str(error), status=1)
+
+
+def _fail(message: str, *, status: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return status
+
+
+def _describe(error: click.ClickException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message}{end} See '{context.command_path} --help'."

@@ -1,0 +1,113 @@
+"""One record in full: as text for people, and as what JSON can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from equilib.cli.table import paragraph, table, terminal_width
+from equilib.convergence import SolveOptions
+from equilib.options import Option, describe
+from equilib.plugin import Capabilities, Entry, ExperimentEntry, SensitivityEntry, SolverEntry
+from equilib.registry import Provided
+
+
+def entry_record(provided: Provided[Any]) -> dict[str, object]:
+    """Return everything about a record but its options, without importing its factory."""
+    entry, owner = provided.entry, provided.owner
+    record = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "factory"}
+    if isinstance(entry, SolverEntry):
+        record["capabilities"] = dataclasses.asdict(entry.capabilities)
+    return record | dataclasses.asdict(owner)
+
+
+def full_record(provided: Provided[Any]) -> dict[str, object]:
+    """Return everything about a record, its options too, for which the factory is imported."""
+    entry = provided.entry
+    options = () if entry.unavailable else describe(entry.load())
+    record = entry_record(provided) | {"options": [_option_record(option) for option in options]}
+    if isinstance(entry, SolverEntry):
+        record["solve_options"] = [_option_record(option) for option in describe(SolveOptions)]
+    return record
+
+
+def _option_record(option: Option) -> dict[str, object]:
+    return {
+        "name": option.name,
+        "type": option.type.__name__,
+        "optional": option.optional,
+        "required": option.required,
+        "default": None if option.required else _finite(option.default),
+        "choices": list(option.choices),
+        "help": option.help,
+    } | dataclasses.asdict(option.bounds)
+
+
+def _finite(value: object) -> object:
+    # JSON has no infinity.
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def describe_entry(provided: Provided[Any]) -> str:
+    """Return the text of `show`: facts, advice, options."""
+    entry = provided.entry
+    facts = [("from", f"plugin {provided.owner}"), *_facts(entry)]
+    width = max(len(label) for label, _ in facts) + 2
+    parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{fact}" for label, fact in facts)]
+    if not isinstance(entry, ExperimentEntry) and entry.advice:
+        parts.append(paragraph(entry.advice))
+    if not entry.unavailable:
+        parts.append(_options(entry))
+    return "\n\n".join(parts)
+
+
+def _facts(entry: Entry) -> list[tuple[str, str]]:
+    facts = []
+    if entry.unavailable:
+        facts.append(("not here", entry.unavailable))
+    if isinstance(entry, SolverEntry):
+        facts += _solver_facts(entry.capabilities)
+        facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
+    if isinstance(entry, SensitivityEntry):
+        facts.append(("gradient", "exact" if entry.exact else "approximate"))
+    return facts
+
+
+def _solver_facts(capabilities: Capabilities) -> list[tuple[str, str]]:
+    products = [name for name, needed in (("J v", capabilities.needs_jvp), ("J^T w", capabilities.needs_vjp)) if needed]
+    return [
+        ("kind", capabilities.kind),
+        ("uses", " and ".join(["f(z)", *products])),
+        ("samples", "coupled within a batch" if capabilities.couples_samples else "independent of each other"),
+        ("arrays", ", ".join(capabilities.backends)),
+    ]
+
+
+def _options(entry: Entry) -> str:
+    options = describe(entry.load())
+    rows = [(option.name, option.expects, default_text(option), option.help) for option in options]
+    header = ("OPTION", "VALUE", "DEFAULT", "MEANING")
+    parts = [table(header, rows, width=terminal_width()) if rows else "It has no options of its own."]
+    if isinstance(entry, SolverEntry):
+        # Without defaults: those are the experiment's.
+        every = [(option.name, option.expects, option.help) for option in describe(SolveOptions)]
+        parts.append("Of every solver:\n\n" + table(("OPTION", "VALUE", "MEANING"), every, width=terminal_width()))
+    parts.append(_usage(entry))
+    return "\n\n".join(parts)
+
+
+def default_text(option: Option) -> str:
+    """Return the default as a user would type it."""
+    if option.required:
+        return "required"
+    if option.default is None or isinstance(option.default, bool):
+        return str(option.default).lower()
+    return str(option.default)
+
+
+def _usage(entry: Entry) -> str:
+    if isinstance(entry, ExperimentEntry):
+        return f"Use: equilib run {entry.name} --help"
+    flag = "--solver" if isinstance(entry, SolverEntry) else "--adjoint"
+    return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"

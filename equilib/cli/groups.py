@@ -1,0 +1,27 @@
+"""A command group that suggests the command which was meant."""
+
+from __future__ import annotations
+
+import click
+
+from equilib.suggest import did_you_mean
+
+
+class SuggestingGroup(click.Group):
+    """A `click.Group` whose error about an unknown command holds a did-you-mean."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command named by the first of `args`.
+
+        Raises
+        ------
+        click.UsageError
+            If there is none.
+        """
+        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            commands = self.list_commands(ctx)
+            hint = did_you_mean(args[0], commands) or f" There are: {', '.join(commands)}."
+            raise click.UsageError(f"no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)

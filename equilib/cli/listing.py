@@ -1,0 +1,98 @@
+"""`equilib plugins`, and the lists and details of solvers, adjoints and experiments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from equilib.cli.details import describe_entry, entry_record, full_record
+from equilib.cli.groups import SuggestingGroup
+from equilib.cli.session import Session
+from equilib.cli.table import table, terminal_width
+from equilib.plugin import HOOKS, Entry, ExperimentEntry, SensitivityEntry, SolverEntry
+from equilib.registry import PluginRow, Provided
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def plugins(session: Session, *, as_json: bool) -> None:
+    """List the installed plugins, broken ones included."""
+    rows = session.plugins().plugins()
+    if as_json:
+        _print_json([_plugin_record(row) for row in rows])
+    elif rows:
+        header = ("PLUGIN", "PACKAGE", "STATUS", "PROVIDES")
+        click.echo(table(header, [_plugin_cells(row) for row in rows], width=terminal_width()))
+    else:
+        click.echo("No plugin is installed.")
+
+
+def _plugin_record(row: PluginRow) -> dict[str, object]:
+    return {
+        "name": row.owner.plugin,
+        "distribution": row.owner.distribution,
+        "version": row.owner.version,
+        "status": row.status,
+        "cause": row.cause,
+        "provides": {f"{kind.noun}s": list(row.provides.get(kind.noun, ())) for kind in HOOKS.values()},
+    }
+
+
+def _plugin_cells(row: PluginRow) -> tuple[str, str, str, str]:
+    provides = "; ".join(f"{noun} {', '.join(names)}" for noun, names in row.provides.items())
+    text = ". ".join(part for part in (row.cause, provides) if part)
+    return row.owner.plugin, f"{row.owner.distribution} {row.owner.version}", row.status, text
+
+
+def _listing(name: str, kind: type[Entry], text: str) -> click.Group:
+    """Make the group that lists the records of one kind, with the command `show` for one of them."""
+
+    @click.group(name, cls=SuggestingGroup, invoke_without_command=True, help=text)
+    @as_json
+    @click.pass_context
+    def group(context: click.Context, *, as_json: bool) -> None:
+        if context.invoked_subcommand is None:
+            _print_list(context.obj, kind, as_json=as_json)
+
+    @group.command("show", help=f"Show one {kind.noun}: what it does, and its options.")
+    @click.argument("name")
+    @as_json
+    @click.pass_context
+    def show(context: click.Context, name: str, *, as_json: bool) -> None:
+        provided = context.obj.registry().find(kind, name)
+        if as_json or (context.parent is not None and context.parent.params["as_json"]):
+            _print_json(full_record(provided))
+        else:
+            click.echo(describe_entry(provided))
+
+    return group
+
+
+def _print_list(session: Session, kind: type[Entry], *, as_json: bool) -> None:
+    provided = session.registry().provided(kind)
+    if as_json:
+        _print_json([entry_record(each) for each in provided])
+    elif provided:
+        rows = [(each.entry.name, each.owner.plugin, _summary(each)) for each in provided]
+        click.echo(table(("NAME", "PLUGIN", "SUMMARY"), rows, width=terminal_width()))
+    else:
+        click.echo(f"No {kind.noun} is installed.")
+
+
+def _summary(provided: Provided[Any]) -> str:
+    entry = provided.entry
+    return f"{entry.summary} (not here: {entry.unavailable})" if entry.unavailable else entry.summary
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+solvers = _listing("solvers", SolverEntry, "List the solvers, or show one.")
+adjoints = _listing("adjoints", SensitivityEntry, "List the adjoints (ways to differentiate), or show one.")
+experiments = _listing("experiments", ExperimentEntry, "List the experiments, or show one.")

@@ -1,0 +1,43 @@
+"""What the commands share: the arguments, the registry, and the way to start a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import click
+
+from equilib.registry import Registry
+from equilib.training.request import RunRequest
+
+Start: TypeAlias = Callable[[RunRequest, Registry], None]
+"""Carries out a run."""
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One invocation of the command line."""
+
+    argv: tuple[str, ...]
+    given: Registry | None = None
+    start: Start | None = None
+    _loaded: Registry | None = field(default=None, init=False)
+
+    def plugins(self) -> Registry:
+        """Return the registry, discovered when it is first asked for."""
+        if self._loaded is None:
+            self._loaded = Registry.discover() if self.given is None else self.given
+        return self._loaded
+
+    def registry(self) -> Registry:
+        """Return the registry; the first time, print one line on stderr per plugin that is broken or in conflict."""
+        first = self._loaded is None
+        registry = self.plugins()
+        if first:
+            for row in registry.plugins():
+                if row.status == "broken":
+                    click.echo(f"warning: plugin {row.owner} was left out: {row.cause}", err=True)
+            for conflict in registry.conflicts():
+                click.echo(f"warning: {conflict}", err=True)
+        return registry

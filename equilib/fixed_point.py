@@ -1,0 +1,36 @@
+"""Picard iteration: the reference solver, and the one to read before writing another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.arrays import Array
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+
+
+@dataclass(frozen=True)
+class State:
+    """An iterate and its residual f(z) − z: all that a method without memory needs."""
+
+    z: Array
+    residual: Array
+
+
+@dataclass(frozen=True)
+class Picard:
+    """Damped Picard iteration, z ← z + (1 − damping)·(f(z) − z).
+
+    Converges where the spectral radius of damping·I + (1 − damping)·J is below one.
+    """
+
+    damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, maximum=1.0)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> State:
+        """Evaluate the initial guess."""
+        return State(z0, problem.residual(z0))
+
+    def step(self, problem: FixedPointProblem, state: State) -> State:
+        """Return the next iterate."""
+        z = state.z + (1 - self.damping) * state.residual
+        return State(z, problem.residual(z))

@@ -1,0 +1,32 @@
+"""The affine layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array
+from equilib.layers.initializers import Initializer, glorot_uniform, zeros
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True)
+class Dense:
+    """y = x W + b on the last axis: (..., inputs) to (..., outputs)."""
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+    initial_weight: Initializer = glorot_uniform
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the weight, shape (inputs, outputs), and a bias of zeros."""
+        params = {"weight": self.initial_weight(rng, (self.inputs, self.outputs))}
+        return {**params, "bias": zeros(rng, (self.outputs,))} if self.bias else params
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Apply the layer."""
+        y = ops.dense(x, params["weight"])
+        return ops.add(y, params["bias"]) if self.bias else y

@@ -1,0 +1,19 @@
+"""Deep equilibrium models: cells, initial guesses, the equilibrium layer."""
+
+from equilib.models.cell import Cell, InjectedCell
+from equilib.models.deq import DeepEquilibrium
+from equilib.models.deq_chain import DEQChain
+from equilib.models.equilibrium import Equilibrium
+from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
+
+__all__ = [
+    "Cell",
+    "DEQChain",
+    "DeepEquilibrium",
+    "Equilibrium",
+    "InitialGuess",
+    "InjectedCell",
+    "LayerGuess",
+    "OneStepGuess",
+    "ZeroGuess",
+]

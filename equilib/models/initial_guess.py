@@ -1,0 +1,74 @@
+"""Where an equilibrium solve starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.models.cell import Cell
+from equilib.protocols import Layer
+from equilib.trees import Tree
+
+
+class InitialGuess(Protocol):
+    """**Protocol:** the first iterate; it is differentiable, so that a loss may pull it towards the fixed point.
+
+    `nfe` is the number of evaluations of f that it costs.
+    """
+
+    nfe: int
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters."""
+
+    def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
+        """Return z0."""
+
+
+@dataclass(frozen=True)
+class ZeroGuess:
+    """z0 = 0: the plain deep equilibrium model (`deq`)."""
+
+    nfe: int = 0
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Return no parameters."""
+        return {}
+
+    def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
+        """Return zeros."""
+        return cell.zeros(cell_params, u)
+
+
+@dataclass(frozen=True)
+class OneStepGuess:
+    """z0 = f(0, x), with the cell's own parameters (`regdeq`; Pal et al. 2022, arXiv:2201.12240, §3)."""
+
+    nfe: int = 1
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Return no parameters."""
+        return {}
+
+    def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
+        """Return f(0, x)."""
+        return cell.step(cell_params, cell.zeros(cell_params, u), u)
+
+
+@dataclass(frozen=True)
+class LayerGuess:
+    """z0 = layer(x), with parameters of its own (`skipdeq`; Pal et al. 2022, arXiv:2201.12240, §3)."""
+
+    layer: Layer
+    nfe: int = 0
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the layer's parameters."""
+        return self.layer.init(rng)
+
+    def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
+        """Return layer(x)."""
+        return self.layer(params, x)

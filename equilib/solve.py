@@ -1,0 +1,123 @@
+"""The driver: the only loop over the steps of a solver."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, where_samples
+from equilib.convergence import NORMS, Monitor, SolveOptions
+from equilib.problem import FixedPointProblem, Linearization
+from equilib.protocols import Solver
+from equilib.solution import ConvergenceError, ConvergenceWarning, Solution, Status
+
+
+def solve(
+    problem: FixedPointProblem | Callable[[Array], Array],
+    solver: Solver,
+    z0: Array,
+    options: SolveOptions | None = None,
+    *,
+    batched: bool = True,
+    **overrides: Any,
+) -> Solution:
+    """Solve z = f(z) for each sample, starting from `z0`.
+
+    Every sample has its own end: it has converged when ‖f(z) − z‖ ≤ atol + rtol·‖z‖, and then no longer changes.
+    A sample that does not converge returns its best finite iterate.
+
+    Parameters
+    ----------
+    problem : FixedPointProblem or callable
+        The map f, or a problem that also knows its derivatives and inputs.
+    solver : Solver
+        The method.
+    z0 : array, shape (batch, ...)
+        The initial guess; its dtype is the dtype of the solve.
+    options : SolveOptions, optional
+        Tolerances, step limit, norm and what to do on failure.
+    batched : bool
+        False if z0 has no batch axis, that is, if all its elements form one system.
+    **overrides
+        Fields of `SolveOptions`, as in `solve(f, solver, z0, rtol=1e-6)`.
+
+    Raises
+    ------
+    ConvergenceError
+        With `on_failure="raise"`, if some sample did not converge; its `solution` holds what was reached.
+    ValueError
+        If an option is out of its range, or f does not return an array of the shape of `z0`.
+    TypeError
+        If an override is not a field of `SolveOptions`.
+    """
+    options = replace(options or SolveOptions(), **overrides)
+    problem = problem if isinstance(problem, FixedPointProblem) else FixedPointProblem(problem)
+    if not batched:
+        solution = solve(_as_batch_of_one(problem), solver, z0[None, ...], options)
+        return replace(solution, z0=z0, z=solution.z[0, ...], residual=solution.residual[0, ...])
+    if z0.ndim < 1:
+        raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
+    solution = _iterate(problem.fresh(), solver, z0, options)
+    if not solution.success and options.on_failure == "raise":
+        raise ConvergenceError(solution)
+    if not solution.success and options.on_failure == "warn":
+        warnings.warn(solution.failure_report(), ConvergenceWarning, stacklevel=2)
+    return solution
+
+
+def _iterate(problem: FixedPointProblem, solver: Solver, z0: Array, options: SolveOptions) -> Solution:
+    monitor = Monitor(options, z0.shape[0])
+    problem.norm = NORMS[options.norm]
+    problem.active, problem.tolerance = monitor.active, monitor.tolerance
+    # Overflow and invalid operations are what the monitor looks for.
+    with np.errstate(all="ignore"):
+        state = solver.init(problem, z0)
+        if state.residual.shape != z0.shape:
+            raise ValueError(f"f must keep the shape of z: {tuple(z0.shape)} became {tuple(state.residual.shape)}")
+        z, residual = state.z, state.residual
+        monitor.observe(state)
+        for _ in range(options.max_steps):
+            if not monitor.active.any():
+                break
+            problem.active, problem.tolerance = monitor.active, monitor.tolerance
+            state = solver.step(problem, state)
+            improved = monitor.observe(state)
+            z, residual = (
+                where_samples(improved, state.z, z),
+                where_samples(improved, state.residual, residual),
+            )
+    status = np.where(monitor.active, Status.MAX_STEPS, monitor.status)
+    return Solution(
+        z0=z0,
+        z=z,
+        residual=residual,
+        status=tuple(status),
+        residual_norm=np.where(np.isfinite(monitor.best), monitor.best, monitor.trace[0]),
+        steps=monitor.steps,
+        nfe=problem.nfe,
+        njvp=problem.njvp,
+        nvjp=problem.nvjp,
+        trace=np.stack(monitor.trace),
+        solver=str(solver),
+        options=options,
+        state=state,
+    )
+
+
+def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:
+    def linearize(f: Callable[..., Array], z: Array, *inputs: Any) -> Linearization:
+        inner = problem.linearize(z[0, ...])
+        return Linearization(
+            value=inner.value[None, ...],
+            jvp=lambda v: inner.jvp(v[0, ...])[None, ...],
+            vjp=lambda w: inner.vjp(w[0, ...])[None, ...],
+            inputs_vjp=lambda w: inner.inputs_vjp(w[0, ...]),
+        )
+
+    return FixedPointProblem(
+        lambda z, *inputs: problem.f(z[0, ...], *inputs)[None, ...], *problem.inputs, linearize=linearize
+    )

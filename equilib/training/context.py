@@ -1,0 +1,101 @@
+"""What an experiment gets to run with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equilib.devices import Device
+from equilib.registry import Registry
+from equilib.training.environment import describe_environment
+from equilib.training.method import Method, choose_method
+from equilib.training.reporting import Reporter
+from equilib.training.request import RunRequest
+from equilib.training.run_directory import RunDirectory
+
+
+@dataclass(kw_only=True)
+class RunContext:
+    """The run around an experiment.
+
+    Attributes
+    ----------
+    request : RunRequest
+    registry : Registry
+    device : Device
+    reporter : Reporter
+    out : Path
+        Where the run is recorded; nothing is written there before `record`.
+    """
+
+    request: RunRequest
+    registry: Registry
+    device: Device
+    reporter: Reporter
+    out: Path
+    _method: Method | None = field(default=None, init=False)
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Where the user says that the data lies."""
+        return self.request.data_dir
+
+    def rng(self) -> np.random.Generator:
+        """Return random numbers that depend on the seed only."""
+        return np.random.default_rng(self.request.seed)
+
+    def method(self, default_solver: str, **defaults: object) -> Method:
+        """Return the solver, its options and the adjoint that the user chose, or the experiment's defaults.
+
+        Raises
+        ------
+        UserError
+            If a name or an option is unknown or wrong.
+        """
+        request = self.request
+        self._method = choose_method(
+            self.registry,
+            solver=request.solver or default_solver,
+            options=request.options,
+            adjoint=request.adjoint,
+            defaults=defaults,
+        )
+        return self._method
+
+    @contextmanager
+    def record(self, options: Mapping[str, Any], **facts: Any) -> Iterator[RunDirectory]:
+        """Open the run directory, and note in it how the run ended, whatever way it ends.
+
+        Parameters
+        ----------
+        options : mapping
+            The experiment's options, with their defaults resolved.
+        **facts
+            What else `run.json` should hold, such as the source of the data.
+        """
+        directory = RunDirectory(
+            self.out,
+            {
+                "experiment": self.request.experiment,
+                "argv": list(self.request.argv),
+                "options": dict(options),
+                "method": self._method.describe() if self._method else None,
+                "seed": self.request.seed,
+                "device": self.device.description,
+                **facts,
+                **describe_environment(),
+            },
+        )
+        try:
+            yield directory
+        except KeyboardInterrupt:
+            directory.finish("interrupted")
+            raise
+        except BaseException:
+            directory.finish("failed")
+            raise

@@ -1,0 +1,58 @@
+"""What a run record says about where it ran."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "equilib",
+    "numpy",
+    "scipy",
+    "autograd",
+    "pluggy",
+    "click",
+    "array-api-compat",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, platform and the state of the source, as plain values."""
+    return {
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "git": _git_state(Path(__file__).parent),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and cleanliness of the checkout that holds `folder`; None where it is installed from a wheel."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    tracked = _git(folder, "ls-files", "--error-unmatch", __file__)
+    if commit is None or tracked is None:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,63 @@
+"""Learning rates as functions of the step, counted from 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """**Protocol:** the learning rate of each step."""
+
+    def __call__(self, step: int) -> float:
+        """Return the rate of step `step`."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate in every step."""
+
+    rate: float
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        return self.rate
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from `peak` to `final` over `steps`, then `final` (Loshchilov & Hutter 2017, eq. 5)."""
+
+    peak: float
+    steps: int
+    final: float = 0.0
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        return _anneal(self.peak, self.final, step / max(self.steps, 1))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    """Rise from peak/`start_ratio` to `peak` in the first `warm` share of the steps, then fall to peak/`end_ratio`.
+
+    Both ways along half a cosine (Smith & Topin 2018, arXiv:1708.07120, §3).
+    """
+
+    peak: float
+    steps: int
+    warm: float = 0.3
+    start_ratio: float = 25.0
+    end_ratio: float = 1e4
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        rise = max(self.warm * self.steps, 1.0)
+        if step < rise:
+            return _anneal(self.peak / self.start_ratio, self.peak, step / rise)
+        return _anneal(self.peak, self.peak / self.end_ratio, (step - rise) / max(self.steps - 1 - rise, 1.0))
+
+
+def _anneal(start: float, end: float, share: float) -> float:
+    return end + (start - end) * 0.5 * (1 + cos(pi * min(max(share, 0.0), 1.0)))

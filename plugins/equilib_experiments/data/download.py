@@ -1,0 +1,142 @@
+"""Published files: kept in the user's cache, checked by checksum, downloaded when they are not there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.packages import require
+from equilib_experiments.data.probe import probe, reason
+
+PURPOSE = "using downloaded data"
+PROBE_SECONDS = 3.5
+TIMEOUTS = (5.0, 15.0)  # seconds: to connect, and between two pieces of a file
+CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distribution:
+    """A data set as published.
+
+    Attributes
+    ----------
+    name : str
+        What messages call it.
+    folder : str
+        The folder of its files within a data folder or the cache.
+    md5 : mapping of str to str
+        Checksum of each file.
+    mirrors : tuple of str
+        URLs, ending in a slash, below which the files lie; the first that works is used.
+    """
+
+    name: str
+    folder: str
+    md5: Mapping[str, str]
+    mirrors: tuple[str, ...]
+
+
+def fetch(distribution: Distribution, *, cache: Path | None = None, report: Callable[[str], None]) -> dict[str, Path]:
+    """Return the path of every file in the cache, its checksum verified; download those that are not there.
+
+    A file takes its name only once its checksum is right. Without a network this ends within 5 seconds.
+    `report` is told what happens; `cache` defaults to the user's cache folder.
+
+    Raises
+    ------
+    DownloadError
+        When no mirror delivers.
+    DataError
+        When pooch is not installed or the cache cannot be used.
+    """
+    pooch = require("pooch", purpose=PURPOSE)
+    folder = (Path(pooch.os_cache("equilib")) if cache is None else cache) / distribution.folder
+    wanted = {}
+    for name, md5 in distribution.md5.items():
+        with _cache_errors(folder):
+            present = (folder / name).exists()
+            intact = present and pooch.file_hash(str(folder / name), alg="md5") == md5
+        if present and not intact:
+            report(f"{folder / name} does not have the published checksum and will be downloaded again")
+        if not intact:
+            wanted[name] = md5
+    if wanted:
+        _download(distribution, wanted, folder, report)
+    return {name: folder / name for name in distribution.md5}
+
+
+def _download(
+    distribution: Distribution, wanted: Mapping[str, str], folder: Path, report: Callable[[str], None]
+) -> None:
+    first = next(iter(wanted))
+    outcomes = probe([mirror + first for mirror in distribution.mirrors], seconds=PROBE_SECONDS)
+    failures = []
+    for mirror in distribution.mirrors:
+        failure = outcomes[mirror + first]
+        if failure is None:
+            report(f"downloading {distribution.name} ({len(wanted)} files) from {mirror} to {folder}")
+            failure = _download_from(mirror, wanted, folder)
+        if failure is None:
+            return
+        failures.append(f"{urlsplit(mirror).netloc}: {failure}")
+    raise DownloadError(f"{distribution.name} could not be downloaded ({'; '.join(failures)})")
+
+
+def _download_from(mirror: str, wanted: Mapping[str, str], folder: Path) -> str | None:
+    """Download the files; return None, or why the mirror failed."""
+    pooch, requests = require("pooch", purpose=PURPOSE), require("requests", purpose=PURPOSE)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = Console(stderr=True)
+
+    # pooch's own downloader would need tqdm for its bar, and leaves the connection of a failed request open.
+    def download(url: str, target: str, _: object) -> None:
+        with requests.get(url, stream=True, timeout=TIMEOUTS) as response, open(target, "wb") as file:
+            response.raise_for_status()
+            bar = bars.add_task(Path(url).name, total=int(response.headers.get("content-length", 0)) or None)
+            for piece in response.iter_content(CHUNK):
+                file.write(piece)
+                bars.advance(bar, len(piece))
+
+    with (
+        _cache_errors(folder),
+        _quiet(pooch.get_logger()),
+        Progress(*columns, console=console, disable=not console.is_terminal) as bars,
+    ):
+        for name, md5 in wanted.items():
+            try:
+                pooch.retrieve(mirror + name, f"md5:{md5}", fname=name, path=folder, downloader=download)
+            except requests.RequestException as error:
+                return f"{name}: {reason(error)}"
+            except ValueError:
+                return f"{name} arrived with a wrong checksum"
+    return None
+
+
+@contextmanager
+def _cache_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"the cache {folder} cannot be used: {error.strerror or error}; make it writable, or give a "
+            "folder that has the files with --data-dir"
+        ) from error
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    # pooch announces each file on stderr, in the middle of the bars and of what `report` says.
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

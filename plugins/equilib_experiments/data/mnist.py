@@ -1,0 +1,163 @@
+"""MNIST, from wherever it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from equilib_experiments.data.digits import load_small_digits
+from equilib_experiments.data.download import Distribution, fetch
+from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.folders import given_folder
+from equilib_experiments.data.idx import read_idx
+
+IMAGE_SHAPE = (28, 28)
+CLASSES = 10
+FALLBACK = "scikit-learn's handwritten digits (8×8 pixels, resized to 28×28)"
+TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
+TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+
+OFFICIAL = Distribution(
+    name="MNIST",
+    folder="mnist",
+    md5={
+        TRAIN[0]: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        TRAIN[1]: "d53e105ee54ea40749a09fcbcd1e9432",
+        TEST[0]: "9fb629c4189551a2d022fa330f9573f3",
+        TEST[1]: "ec29112dd5afa0611ce80d1b7f02629c",
+    },
+    # The first is torchvision's, the second TensorFlow's; yann.lecun.com no longer serves the files.
+    mirrors=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mnist:
+    """Handwritten digits.
+
+    Attributes
+    ----------
+    train_images, test_images : ndarray of uint8, shape (n, 28, 28)
+        White on black: 0 is the background.
+    train_labels, test_labels : ndarray of uint8, shape (n,)
+        0 to 9.
+    source : str
+        Where they are from, one sentence for the log.
+    fallback : bool
+        True where these are not MNIST but scikit-learn's digits.
+    """
+
+    train_images: np.ndarray = field(repr=False)
+    train_labels: np.ndarray = field(repr=False)
+    test_images: np.ndarray = field(repr=False)
+    test_labels: np.ndarray = field(repr=False)
+    source: str
+    fallback: bool
+
+
+def load_mnist(
+    *,
+    data_dir: Path | None = None,
+    report: Callable[[str], None],
+    distribution: Distribution = OFFICIAL,
+    cache: Path | None = None,
+) -> Mnist:
+    """Load MNIST from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, a mirror, scikit-learn's digits.
+
+    A folder that the user named must hold the four files (they may be subsets; no checksum is asked of them),
+    itself or in `mnist/`. `report` is told of downloads and of the fallback. `cache` defaults to the user's.
+
+    Raises
+    ------
+    DataError
+        When a named folder lacks a file, a file is not what its name says, or an optional package is missing.
+    """
+    folder = given_folder(data_dir)
+    if folder is not None:
+        return _read(folder.find(distribution.md5, subfolder=distribution.folder))
+    try:
+        return _read(fetch(distribution, cache=cache, report=report))
+    except DownloadError as error:
+        report(f"{error}; {FALLBACK} take its place. For MNIST itself, give its files with --data-dir.")
+    return _small_digits()
+
+
+def _small_digits() -> Mnist:
+    train_images, train_labels, test_images, test_labels = load_small_digits()
+    return Mnist(
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        source=f"{FALLBACK}, not MNIST: {_counts(train_images, test_images)}",
+        fallback=True,
+    )
+
+
+def _read(paths: dict[str, Path]) -> Mnist:
+    train_images, train_labels = _read_split(*(paths[name] for name in TRAIN))
+    test_images, test_labels = _read_split(*(paths[name] for name in TEST))
+    return Mnist(
+        train_images=train_images,
+        train_labels=train_labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        source=f"MNIST from {paths[TRAIN[0]].parent}: {_counts(train_images, test_images)}",
+        fallback=False,
+    )
+
+
+def _counts(train: np.ndarray, test: np.ndarray) -> str:
+    return f"{len(train):,} training and {len(test):,} test images"
+
+
+def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    _check_images(images, images_path)
+    _check_labels(labels, labels_path)
+    if len(images) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(images):,} images and {labels_path} {len(labels):,} labels; "
+            "give two files of the same set"
+        )
+    return images, labels
+
+
+def _check_images(images: np.ndarray, path: Path) -> None:
+    if images.ndim == 1:
+        raise DataError(
+            f"{path} holds {len(images):,} labels where images were expected: the image and label files are "
+            "swapped; exchange their names"
+        )
+    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
+        raise DataError(
+            f"{path} holds an array of shape {images.shape} and type {images.dtype}, where uint8 images of "
+            "28×28 were expected; give the official file"
+        )
+    if not len(images):
+        raise DataError(f"{path} holds no images; give the official file")
+
+
+def _check_labels(labels: np.ndarray, path: Path) -> None:
+    if labels.ndim == 3:
+        raise DataError(
+            f"{path} holds {len(labels):,} images where labels were expected: the image and label files are "
+            "swapped; exchange their names"
+        )
+    if labels.dtype != np.uint8 or labels.ndim != 1:
+        raise DataError(
+            f"{path} holds an array of shape {labels.shape} and type {labels.dtype}, where one uint8 label "
+            "per image was expected; give the official file"
+        )
+    if (labels >= CLASSES).any():
+        position = int(np.argmax(labels >= CLASSES))
+        raise DataError(
+            f"{path} holds the label {labels[position]} at position {position}, where 0 to 9 were expected; "
+            "give the official file"
+        )

@@ -1,0 +1,29 @@
+"""The adjoint of Newton-GMRES: the transposed system, by the same linear solvers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.arrays import Array
+from equilib.linear import Affine
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib.protocols import Pullback
+from equilib.sensitivity import ImplicitAdjoint
+from equilib.solution import Solution
+from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solver
+
+
+@dataclass(frozen=True)
+class GMRESAdjoint:
+    """Solve (I − Jᵀ) w = g by cycles of GMRES."""
+
+    linear_solver: str = option("batched", help="which GMRES", choices=LINEAR_SOLVERS)
+    restart: int = option(20, help="products Jᵀ·w in one cycle of GMRES", minimum=1)
+    rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
+    max_steps: int | None = option(None, help="cycles of GMRES; none takes the forward solve's steps", minimum=1)
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Return the cotangents of the inputs, and how well the adjoint equation was solved."""
+        solver = Affine(make_linear_solver(self.linear_solver, self.restart))
+        return ImplicitAdjoint(solver, self.rtol, self.max_steps).pullback(problem, solution, cotangent)

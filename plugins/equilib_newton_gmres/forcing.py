@@ -1,0 +1,31 @@
+"""Eisenstat–Walker forcing terms: how exactly a Newton step is worth solving for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Eisenstat & Walker 1996, SIAM J. Sci. Comput. 17(1), choice 2 with their recommended constants (§§2.2, 4).
+GAMMA = 0.9
+EXPONENT = 2.0
+LARGEST = 0.9
+SAFEGUARD_ABOVE = 0.1
+
+
+def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Return ηₖ = γ (‖rₖ‖ / ‖rₖ₋₁‖)², safeguarded, for each sample, shape (batch,).
+
+    Parameters
+    ----------
+    previous : ndarray
+        ηₖ₋₁.
+    norm, previous_norm : ndarray
+        ‖rₖ‖ and ‖rₖ₋₁‖.
+    target : ndarray
+        The factor by which the residual must still shrink. Half of it is exact enough in the last step
+        (Kelley 1995, *Iterative Methods for Linear and Nonlinear Equations*, eq. 6.20).
+    """
+    with np.errstate(all="ignore"):
+        eta = GAMMA * (norm / previous_norm) ** EXPONENT
+        floor = GAMMA * previous**EXPONENT
+    eta = np.where(floor > SAFEGUARD_ABOVE, np.maximum(eta, floor), eta)
+    return np.clip(np.nan_to_num(eta, nan=LARGEST), np.minimum(0.5 * target, LARGEST), LARGEST)

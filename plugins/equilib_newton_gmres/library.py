@@ -1,0 +1,79 @@
+"""GMRES from `scipy.sparse.linalg` or `cupyx.scipy.sparse.linalg`, whichever the arrays belong to."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
+from equilib.options import option
+from equilib.protocols import MatVec
+
+
+@dataclass(frozen=True)
+class LibraryGMRES:
+    """One cycle of the library's GMRES on the equations of the whole batch as a single system.
+
+    Samples share one Krylov space and one stopping test, so they are coupled: the system is solved to the smallest
+    tolerance asked for, and an answer depends, within its tolerance, on the other samples of the batch.
+    """
+
+    restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+
+    def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
+        """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.
+
+        Raises
+        ------
+        TypeError
+            If the arrays are neither NumPy's nor CuPy's.
+        """
+        xp = array_namespace(b)
+        norm = to_host(two_norm(b)).astype(np.float64)
+        usable = active & np.isfinite(norm) & (norm > 0)
+        zeros = xp.zeros_like(b)
+        if not usable.any():
+            return zeros
+        rhs = where_samples(usable, b, zeros)
+
+        def flat_matvec(v: Array) -> Array:
+            v = xp.reshape(v, b.shape)
+            # A sample that is not usable must not leak into the shared norms.
+            product = where_samples(usable, matvec(v), v)
+            # A fresh contiguous array of b's dtype: CuPy hands its pointer to cuBLAS unchecked.
+            return xp.asarray(xp.reshape(product, (-1,)), dtype=b.dtype, copy=True)
+
+        linalg = _linalg(b)
+        operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
+        # Each sample must reach rtol·‖bᵢ‖, but the library tests ‖r‖ of the whole batch.
+        target = float(np.min(rtol[usable] * norm[usable]))
+        try:
+            x, _ = linalg.gmres(
+                operator,
+                xp.reshape(rhs, (-1,)),
+                rtol=0.0,
+                atol=target,
+                restart=self.restart,
+                **_one_cycle(b, self.restart),
+            )
+        except np.linalg.LinAlgError:  # CuPy has no breakdown guard: an exact solution inside a cycle ends in 0/0
+            return rhs
+        return where_samples(usable, xp.reshape(x, b.shape), zeros)
+
+
+def _linalg(array: Array) -> Any:
+    library = type(array).__module__.partition(".")[0]
+    modules = {"numpy": "scipy.sparse.linalg", "cupy": "cupyx.scipy.sparse.linalg"}
+    if library not in modules:
+        raise TypeError(
+            f"linear_solver=library works on NumPy and CuPy arrays, not on {library}'s; use linear_solver=batched"
+        )
+    return importlib.import_module(modules[library])
+
+
+def _one_cycle(array: Array, restart: int) -> dict[str, int]:
+    # `maxiter` counts cycles in SciPy and products in CuPy.
+    return {"maxiter": 1 if isinstance(array, np.ndarray) else restart}

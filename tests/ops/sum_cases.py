@@ -1,0 +1,107 @@
+"""Cases of the operations that sum: reductions, matrix products and losses."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from scipy import special
+
+from equilib import ops
+from tests.arrays_under_test import constant_like
+from tests.ops.case import Case
+
+_AXES = (None, 0, 1, -1, (0, 2), (-1, 1), (0, 1, 2))
+
+
+def _mean(x: np.ndarray, **over) -> np.ndarray:
+    return np.add.reduce(x, **over) * (np.add.reduce(np.ones_like(x), **over) ** -1.0)
+
+
+def _reductions() -> list[Case]:
+    references = {"sum": np.add.reduce, "mean": _mean, "max": np.maximum.reduce}
+    cases = []
+    for name, reference in references.items():
+        for axis in _AXES:
+            for keepdims in (False, True):
+                over = {"axis": axis, "keepdims": keepdims}
+                cases.append(
+                    Case(
+                        name,
+                        partial(getattr(ops, name), **over),
+                        ((2, 3, 4),),
+                        partial(reference, **over),
+                        f"axis {axis}{', kept' if keepdims else ''}",
+                        "apart" if name == "max" else "normal",
+                    )
+                )
+    cases += [
+        Case("sum", ops.sum, ((),), lambda x: x, "of a 0-d array"),
+        Case("mean", ops.mean, ((),), lambda x: x, "of a 0-d array"),
+    ]
+    return cases
+
+
+def _logsumexp() -> list[Case]:
+    return [
+        Case("logsumexp", lambda x: ops.logsumexp(x), ((2, 3),), partial(special.logsumexp, axis=-1)),
+        *[
+            Case(
+                "logsumexp",
+                partial(ops.logsumexp, axis=axis),
+                ((2, 3, 4),),
+                partial(special.logsumexp, axis=axis),
+                f"axis {axis}",
+            )
+            for axis in (0, 1, -2)
+        ],
+    ]
+
+
+def _products() -> list[Case]:
+    pairs = [
+        ((2, 3), (3, 4)),
+        ((5, 2, 3), (5, 3, 4)),
+        ((5, 2, 3), (3, 4)),
+        ((2, 3), (5, 3, 4)),
+        ((2, 1, 2, 3), (5, 3, 1)),
+    ]
+    products = [
+        Case("matmul", ops.matmul, pair, lambda x, y: np.einsum("...ij,...jk->...ik", x, y), f"{pair[0]} @ {pair[1]}")
+        for pair in pairs
+    ]
+    layers = [
+        Case("dense", ops.dense, (shape, (3, 4)), lambda x, w: np.einsum("...i,io->...o", x, w), f"on {shape}")
+        for shape in [(2, 3), (2, 5, 3), (3,)]
+    ]
+    return products + layers
+
+
+def _losses() -> list[Case]:
+    labels = np.array([2, 0, 2, 1])
+
+    def picked(logits: np.ndarray) -> np.ndarray:
+        return np.mean([-special.log_softmax(row)[k] for row, k in zip(logits, labels, strict=True)])
+
+    def squared(x: np.ndarray, y: np.ndarray | float) -> np.ndarray:
+        return np.mean(np.square(x - y))
+
+    return [
+        Case("log_softmax", ops.log_softmax, ((2, 3),), partial(special.log_softmax, axis=-1)),
+        Case("log_softmax", ops.log_softmax, ((2, 3, 4),), partial(special.log_softmax, axis=-1), "3 axes"),
+        *[
+            Case(
+                "cross_entropy",
+                lambda x, dtype=dtype: ops.cross_entropy(x, constant_like(labels.astype(dtype), x)),
+                ((4, 3),),
+                picked,
+                f"{dtype} labels",
+            )
+            for dtype in ("int64", "int32", "uint8")
+        ],
+        Case("mse", ops.mse, ((2, 3), (2, 3)), squared),
+        Case("mse", lambda x: ops.mse(x, 0.25), ((2, 3),), lambda x: squared(x, 0.25), "against a scalar"),
+    ]
+
+
+CASES = [*_reductions(), *_logsumexp(), *_products(), *_losses()]

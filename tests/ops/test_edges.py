@@ -1,0 +1,180 @@
+"""What the operations do at kinks, at extremes, and with input they do not take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import special
+
+from equilib import ops
+from equilib.autodiff import linearize, value_and_grad
+from tests.arrays_under_test import distance, lift, lower
+
+
+def slope(operation: Any, *at: float) -> np.ndarray:
+    """Return the derivative of an operation on scalars with respect to its first argument."""
+    arrays = [np.asarray([x]) for x in at]
+    return linearize(operation, *arrays).jvp(np.ones(1))
+
+
+@pytest.mark.parametrize(("operation", "expected"), [(ops.relu, 0.0), (ops.abs, 0.0)])
+def test_slope_at_the_kink(operation: Any, expected: float):
+    """Relu and abs have the slope 0 at 0."""
+    assert slope(operation, 0.0) == expected
+
+
+def test_maximum_shares_a_tie():
+    """Where the arguments of maximum tie, each gets half the derivative."""
+    assert slope(ops.maximum, 2.0, 2.0) == 0.5
+    assert linearize(ops.maximum, np.ones(1), np.ones(1)).jvp(np.ones(1), argnum=1) == 0.5
+
+
+def test_max_shares_a_tie():
+    """Elements that tie for the maximum share the derivative equally."""
+    _, grad = value_and_grad(ops.max)(np.array([3.0, 1.0, 3.0, 3.0]))
+    np.testing.assert_allclose(grad, [1 / 3, 0, 1 / 3, 1 / 3])
+
+
+def test_maximum_does_not_narrow_its_arguments():
+    """Arguments of different dtypes are promoted, never cast to the first one's."""
+    np.testing.assert_array_equal(ops.maximum(np.array([1, 2]), np.array([1.5, 0.5])), [1.5, 2.0])
+    assert ops.maximum(np.ones(1, "float32"), np.ones(1)).dtype == np.float64
+
+
+def derivative(f: Callable[[Any], Any], order: int) -> Callable[[Any], Any]:
+    """Return the derivative of f along 1, `order` times."""
+    if order == 0:
+        return f
+    inner = derivative(f, order - 1)
+    return lambda x: linearize(inner, x).jvp(np.ones(1))
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3])
+def test_integer_powers_are_smooth_at_zero(exponent: int):
+    """The derivatives of xⁿ at 0 are 0, but for the n-th, which is n!."""
+    for order in range(exponent + 2):
+        value = derivative(lambda x: ops.pow(x, exponent), order)(np.zeros(1))
+        assert value == (special.factorial(order) if order == exponent else 0.0)
+
+
+def test_gelu_is_near_the_gaussian_form():
+    """The tanh form is within 5e-4 of x Φ(x)."""
+    x = np.linspace(-6, 6, 241)
+    np.testing.assert_allclose(ops.gelu(x), x * special.ndtr(x), atol=5e-4)
+
+
+@pytest.mark.parametrize("operation", [ops.sigmoid, ops.tanh, ops.gelu, ops.relu])
+def test_activations_do_not_overflow(operation: Any, xp: ModuleType):
+    """Activations and their slopes are finite at arguments near the ends of single precision."""
+    x = lift(xp, np.array([-1e12, -100.0, 100.0, 1e12]), "float32")
+    linear = linearize(operation, x)
+    assert np.isfinite(lower(linear.value)).all()
+    assert np.isfinite(lower(linear.vjp(linear.value)[0])).all()
+
+
+def test_logsumexp_does_not_overflow(xp: ModuleType):
+    """Log-sum-exp shifts by the maximum, so large logits give finite values and gradients."""
+    logits = lift(xp, np.array([[1e4, 1e4 - 1.0], [-1e4, -1e4]]))
+    linear = linearize(ops.logsumexp, logits)
+    assert distance(linear.value, special.logsumexp(lower(logits), axis=-1)) < 1e-12
+    grad = linear.vjp(lift(xp, np.ones(2)))[0]
+    assert distance(grad, special.softmax(lower(logits), axis=-1)) < 1e-12
+
+
+def test_where_keeps_the_gradient_of_the_other_branch_out():
+    """A branch that was not taken contributes 0, also when its cotangent is not finite."""
+    mask = np.array([True, False])
+    linear = linearize(lambda x: ops.where(mask, x, 0.0), np.ones(2))
+    np.testing.assert_array_equal(linear.vjp(np.array([2.0, np.nan]))[0], [2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: ops.group_norm(ops.conv2d(x, np.ones((3, 3, 4, 2)), (1, 1), ((1, 1), (1, 1))), 1),
+        lambda x: ops.max_pool(x, (2, 2), (2, 2)),
+        lambda x: ops.gelu(ops.dense(x, np.ones((4, 3)))),
+        lambda x: ops.log_softmax(ops.mean(x, (1, 2))),
+    ],
+    ids=["group norm of conv", "max pool", "gelu of dense", "log softmax of mean"],
+)
+def test_samples_do_not_mix(operation: Any, rng: np.random.Generator):
+    """A NaN in one sample leaves the values and the pulled cotangents of the others as they are, to the bit."""
+    clean = rng.standard_normal((3, 4, 4, 4))
+    spoilt = clean.copy()
+    spoilt[1] = np.nan
+    with np.errstate(invalid="ignore"):
+        one, other = linearize(operation, clean), linearize(operation, spoilt)
+        w = rng.standard_normal(one.value.shape)
+        pulled = one.vjp(w)[0], other.vjp(w)[0]
+    for k in (0, 2):
+        np.testing.assert_array_equal(one.value[k], other.value[k])
+        np.testing.assert_array_equal(pulled[0][k], pulled[1][k])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda x: ops.conv2d(x, np.ones((3, 3, 2, 5)), (2, 2), ((1, 1), (1, 1))),
+        lambda x: ops.group_norm(x, 2),
+        lambda x: ops.mean(x, (1, 2)),
+        lambda x: ops.dense(x, np.ones((2, 3))),
+        lambda x: ops.average_pool(x, (2, 2), (1, 1)),
+    ],
+    ids=["conv2d", "group_norm", "mean", "dense", "average_pool"],
+)
+def test_an_empty_batch_stays_empty(operation: Any):
+    """A batch of no samples goes through, forward and back."""
+    linear = linearize(operation, np.ones((0, 4, 4, 2)))
+    assert linear.value.shape[0] == 0
+    assert linear.vjp(linear.value)[0].shape == (0, 4, 4, 2)
+
+
+def test_geometry_by_keyword(rng: np.random.Generator):
+    """Constants may be given by keyword: the derivative is the same as by position."""
+    x, weight = rng.standard_normal((1, 6, 5, 2)), rng.standard_normal((3, 3, 2, 2))
+    stride, padding = (2, 1), ((1, 0), (1, 2))
+    by_name = linearize(lambda x, w: ops.conv2d(x, w, padding=padding, stride=stride), x, weight)
+    by_place = linearize(lambda x, w: ops.conv2d(x, w, stride, padding), x, weight)
+    for ours, theirs in zip(by_name.vjp(by_name.value, (0, 1)), by_place.vjp(by_place.value, (0, 1)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: ops.conv2d(x, np.ones((3, 3, 5, 1))), ValueError, "2 channels .* kernel takes 5"),
+        (lambda x: ops.conv2d(x, np.ones((5, 3, 2, 1))), ValueError, "window of 5 does not fit into a length of 4"),
+        (lambda x: ops.max_pool(x, (2, 9), (1, 1)), ValueError, "window of 9 does not fit into a length of 4"),
+        (lambda x: ops.group_norm(x, 3), ValueError, "3 groups do not divide 2 channels"),
+        (lambda x: ops.group_norm(x, 0), ValueError, "0 groups do not divide 2 channels"),
+        (lambda x: ops.matmul(x, np.ones(2)), ValueError, "needs matrices"),
+        (lambda x: ops.expand_dims(x, 6), IndexError, "axis 6 is out of bounds"),
+        (lambda x: ops.expand_dims(x, -6), IndexError, "axis -6 is out of bounds"),
+        (lambda x: ops.getitem(x, [0, 0]), TypeError, "not list"),
+        (lambda x: ops.getitem(x, (0, np.array([0, 0]))), TypeError, "not ndarray"),
+        (lambda x: ops.getitem(x, True), TypeError, "not bool"),
+        (lambda x: ops.cross_entropy(x, np.zeros(1, int)), ValueError, "give \\(batch, classes\\) and \\(batch,\\)"),
+        (
+            lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), np.zeros((4, 1), int)),
+            ValueError,
+            r"labels of shape \(4, 1\)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("traced", [False, True])
+def test_what_cannot_be_done_is_refused(call: Any, error: type[Exception], message: str, traced: bool):
+    """Shapes and indices that make no sense raise with the numbers that clash, traced or not."""
+    x = np.ones((1, 4, 4, 2))
+    with pytest.raises(error, match=message):
+        linearize(call, x) if traced else call(x)
+
+
+def test_a_constant_only_argument_cannot_be_traced():
+    """Differentiating with respect to an argument that has no rule says which one."""
+    with pytest.raises(NotImplementedError, match="where has no derivative with respect to argument 0"):
+        linearize(lambda x: ops.where(x, 1.0, 2.0), np.ones(2))
