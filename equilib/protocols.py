@@ -43,10 +43,12 @@ class SolverState(Protocol):
     """
 
     @property
-    def z(self) -> Array: ...
+    def z(self) -> Array:
+        """The iterate."""
 
     @property
-    def residual(self) -> Array: ...
+    def residual(self) -> Array:
+        """f(z) − z."""
 
 
 class Solver(Protocol):
@@ -69,6 +71,17 @@ class Solver(Protocol):
 
     def step(self, problem: FixedPointProblem, state: SolverState) -> SolverState:
         """Return the next state."""
+
+
+class WholeSolver(Protocol):
+    """**Protocol:** a method that comes with its own loop, such as one of SciPy's.
+
+    Obligations 1, 3, 5 and 6 of `Solver` hold. The driver evaluates nothing before or after: it tests the state that
+    is returned, so its residual must be that of its z.
+    """
+
+    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> SolverState:
+        """Iterate from z0 until `problem.tolerance` is met, or for `max_steps` steps, and return the last state."""
 
 
 class LinearSolver(Protocol):

@@ -213,11 +213,11 @@ def test_the_help_of_an_experiment_lists_its_options_first(front: Front) -> None
     own, common = front.out.split("Options of every run:")
     words = " ".join(own.split())
     for text in (
-        "--batch-size INT samples in a step [default: 32; an int >= 1]",
+        "--batch-size INT samples in a step [default: 32; >= 1]",
         "--full / --no-full use all data [default: false]",
         "--shuffle / --no-shuffle mix the samples [default: true]",
-        "--model STR the model [default: deq; one of 'deq', 'regdeq']",
-        "--limit INT samples used [default: 100; an int >= 1 or none]",
+        "--model [deq|regdeq] the model [default: deq]",
+        "--limit INT samples used [default: 100; >= 1]",
     ):
         assert text in words
     for flag in ("--solver", "--option", "--adjoint", "--device", "--seed", "--data-dir", "--out", "--overwrite"):

@@ -26,6 +26,7 @@ class Krylov:
     line_search: bool = option(True, help="whether to shorten steps")
     eta: float | None = option(None, help="forcing term", minimum=0, exclusive_maximum=1)
     plain: int = 3
+    scale: float = 1.0
     matrix: tuple[float, ...] = ()
     derived: int = field(default=0, init=False)
 
@@ -42,12 +43,12 @@ class Driver:
 def test_options_are_the_constructible_simple_fields() -> None:
     """Every init field of a simple type is an option, marked or not; other fields are not."""
     names = [each.name for each in describe(Krylov)]
-    assert names == ["restart", "damping", "inner", "line_search", "eta", "plain"]
+    assert names == ["restart", "damping", "inner", "line_search", "eta", "plain", "scale"]
 
 
 def test_an_option_carries_what_its_field_declares() -> None:
     """Type, default, help, bounds and choices come from the field."""
-    restart, damping, inner, _, eta, plain = describe(Krylov)
+    restart, damping, inner, _, eta, plain, _ = describe(Krylov)
     assert (restart.type, restart.default, restart.help, restart.bounds.minimum) == (int, 10, "vectors kept", 1)
     assert str(damping.bounds) == "in (0, 1]"
     assert inner.choices == ("batched", "scipy")
@@ -102,6 +103,8 @@ def test_texts_and_values_become_the_fields_type(name: str, value: object, expec
         ("damping", "0", r"a float in \(0, 1\]"),
         ("damping", "1.0001", r"a float in \(0, 1\]"),
         ("damping", False, r"a float in \(0, 1\]"),
+        ("scale", "nan", "a float"),
+        ("scale", np.float32("nan"), "a float"),
         ("eta", "1", r"a float in \[0, 1\) or none"),
         ("inner", 3, "one of 'batched', 'scipy'"),
         ("inner", "scipi", "one of 'batched', 'scipy', got 'scipi'. Did you mean 'scipy'?"),

@@ -138,8 +138,8 @@ def _common_options() -> list[click.Option]:
             help="An option of the solver or of its driver; may be repeated.",
         ),
         click.Option(["--adjoint"], metavar="NAME[:OPTION=VALUE,...]", help="Adjoint of the backward pass."),
-        click.Option(["--device"], type=device, default="auto", help="Where to compute.  [default: auto]"),
-        click.Option(["--seed"], type=seed, default=0, metavar="INT", help="Seed of all randomness.  [default: 0]"),
+        click.Option(["--device"], type=device, default="auto", show_default=True, help="Where to compute."),
+        click.Option(["--seed"], type=seed, default=0, metavar="INT", show_default=True, help="Seed of the run."),
         click.Option(["--data-dir"], type=present, metavar="DIR", help="Where the data lies."),
         click.Option(["--out"], type=path, metavar="DIR", help="Where to write the run."),
         click.Option(["--overwrite"], is_flag=True, help="Let --out hold files already, and replace them."),
@@ -158,8 +158,9 @@ def _click_option(option: Option) -> click.Option:
         except OptionError as error:
             raise click.BadParameter(str(error), context, parameter) from None
 
-    described = f"{option.help}  [{default}; {option.expects}]"
-    return click.Option([flag], metavar=option.type.__name__.upper(), callback=parse, help=described)
+    metavar = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
+    bounds = f"; {option.bounds}" if str(option.bounds) else ""
+    return click.Option([flag], metavar=metavar, callback=parse, help=f"{option.help}  [{default}{bounds}]")
 
 
 def _is_given(context: click.Context, name: str) -> bool:

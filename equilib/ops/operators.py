@@ -32,5 +32,4 @@ def install_operators(box: type[TracedArray]) -> None:
         setattr(box, f"__{name}__", function)
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
         setattr(box, f"__{name}__", _comparison(f"__{name}__"))
-    box.__hash__ = object.__hash__  # type: ignore[method-assign]
     box.T = property(matrix_transpose)

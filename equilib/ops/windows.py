@@ -37,8 +37,15 @@ def patches(x: Array, window: Pair, stride: Pair) -> Array:
     xp = array_namespace(x)
     tricks = getattr(getattr(xp, "lib", None), "stride_tricks", None)
     if tricks is not None:  # NumPy and CuPy: a view, then one copy
-        view = tricks.sliding_window_view(x, window, axis=(1, 2))[:, :: stride[0], :: stride[1]]
-        return xp.reshape(xp.permute_dims(view, (0, 1, 2, 4, 5, 3)), (n, rows, cols, window[0] * window[1], channels))
+        x = xp.ascontiguousarray(x)
+        image, line, pixel, _ = x.strides
+        # The pixels of a window's row lie side by side, so the copy moves width · channels numbers at a time.
+        view = tricks.as_strided(
+            x,
+            (n, rows, cols, window[0], window[1] * channels),
+            (image, line * stride[0], pixel * stride[1], line, x.itemsize),
+        )
+        return xp.reshape(view, (n, rows, cols, window[0] * window[1], channels))
     return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
 
 

@@ -17,7 +17,8 @@ class Objective(Protocol):
     """
 
     @property
-    def score_name(self) -> str: ...
+    def score_name(self) -> str:
+        """The name of the mean score."""
 
     def loss(self, prediction: Array, equilibrium: Equilibrium, target: Array) -> Array:
         """Return the mean loss of the batch: a scalar."""

@@ -1,0 +1,12 @@
+"""Run one benchmark by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = ("cell", "linear_solvers", "memory", "importing")
+
+if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
+    sys.exit(f"usage: python -m benchmarks {{{','.join(NAMES)}}}")
+importlib.import_module(f"benchmarks.{sys.argv[1]}").main()
