@@ -27,7 +27,9 @@ def main(rounds: int = 7) -> None:
     keep_big_blocks()
     print(machine())
     print(f"{__doc__}")
-    print("| std of weights | rtol | solver | forward ms | nfe | jvp | residual | adjoint ms | vjp | adjoint residual |")
+    print(
+        "| std of weights | rtol | solver | forward ms | nfe | jvp | residual | adjoint ms | vjp | adjoint residual |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|")
     for std in SCALES:
         for rtol in RTOLS:

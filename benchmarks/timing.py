@@ -30,13 +30,13 @@ def paired_ratio(times: Mapping[str, list[float]], numerator: str, denominator: 
 
 def table(times: Mapping[str, list[float]]) -> str:
     """Return median, minimum and maximum of each candidate as a Markdown table."""
-    rows = [
-        f"| {name} | {median(each):.3f} | {min(each):.3f} | {max(each):.3f} |" for name, each in times.items()
-    ]
+    rows = [f"| {name} | {median(each):.3f} | {min(each):.3f} | {max(each):.3f} |" for name, each in times.items()]
     return "\n".join(["| candidate | median ms | min | max |", "|---|---|---|---|", *rows])
 
 
 def machine() -> str:
     """Return one line about what the times depend on."""
-    blas = [f"{pool['internal_api']} {pool.get('architecture', '')} × {pool['num_threads']}" for pool in threadpool_info()]
+    blas = [
+        f"{pool['internal_api']} {pool.get('architecture', '')} × {pool['num_threads']}" for pool in threadpool_info()
+    ]
     return f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, {', '.join(blas)}"

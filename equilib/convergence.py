@@ -93,7 +93,7 @@ class Monitor:
         self.status[active & ~finite] = Status.NONFINITE
         self.status[converged] = Status.CONVERGED
         self.active = self.status == Status.RUNNING
-        improved = active & finite & ((residual < self.best) | converged)
+        improved: np.ndarray = active & finite & ((residual < self.best) | converged)
         self.best = np.where(improved, residual, self.best)
         self.trace.append(np.where(active, residual, self.trace[-1] if self.trace else residual))
         return improved

@@ -14,6 +14,9 @@ class HessenbergLeastSquares:
         Norms of the right-hand sides.
     capacity : int
         Largest number of columns.
+    precision : float
+        Size of the rounding errors in a column, relative to its norm. A diagonal element of the triangular factor
+        that is no larger is rounding, and its column changes nothing but the size of the solution.
 
     Attributes
     ----------
@@ -21,9 +24,10 @@ class HessenbergLeastSquares:
         Number of columns so far.
     """
 
-    def __init__(self, beta: np.ndarray, capacity: int) -> None:
+    def __init__(self, beta: np.ndarray, capacity: int, precision: float) -> None:
         batch = beta.shape[0]
         self.size = 0
+        self._precision = precision
         self._triangle = np.zeros((batch, capacity, capacity))
         self._rotations = np.zeros((2, batch, capacity))
         self._rhs = np.zeros((batch, capacity + 1))
@@ -31,8 +35,9 @@ class HessenbergLeastSquares:
         self._used = np.zeros(batch, dtype=int)
 
     def append(self, column: np.ndarray, running: np.ndarray) -> np.ndarray:
-        """Add a column, shape (batch, size + 2), for the samples in `running`; return all residual norms."""
+        """Add a column, shape (batch, size + 2), for the samples in `running`; return their residual norms."""
         j = self.size
+        rounding = self._precision * np.linalg.norm(column, axis=1)
         column = column.copy()
         cosines, sines = self._rotations
         for i in range(j):
@@ -40,9 +45,10 @@ class HessenbergLeastSquares:
             column[:, i] = cosines[:, i] * upper + sines[:, i] * lower
             column[:, i + 1] = -sines[:, i] * upper + cosines[:, i] * lower
         length = np.hypot(column[:, j], column[:, j + 1])
+        length = np.where(length > rounding, length, 0.0)
         safe = np.where(length > 0, length, 1.0)
         cosines[:, j] = np.where(length > 0, column[:, j] / safe, 1.0)
-        sines[:, j] = column[:, j + 1] / safe
+        sines[:, j] = np.where(length > 0, column[:, j + 1] / safe, 0.0)
         column[:, j] = length
         self._triangle[:, : j + 1, j] = column[:, : j + 1]
         self._rhs[:, j + 1] = np.where(running, -sines[:, j] * self._rhs[:, j], self._rhs[:, j + 1])

@@ -51,14 +51,16 @@ class GMRES:
         """
         norm = to_host(two_norm(b)).astype(np.float64)
         running = active & np.isfinite(norm) & (norm > 0)
-        basis = [_scaled(b, np.where(running, 1 / norm, 0.0), running)]
-        small = HessenbergLeastSquares(np.where(running, norm, 0.0), self.restart)
+        basis = [_normalized(b, norm, running)]
+        # What is left of a product is rounding when it is this much smaller than the product.
+        precision = 10 * float(array_namespace(b).finfo(b.dtype).eps)
+        small = HessenbergLeastSquares(np.where(running, norm, 0.0), self.restart, precision)
         while running.any() and small.size < self.restart:
             column, new = _extend(basis, matvec(basis[-1]))
             residual = small.append(column, running)
-            exhausted = column[:, -1] <= _breakdown(b) * np.sum(column, axis=1)
+            exhausted = column[:, -1] <= precision * np.linalg.norm(column, axis=1)
             running = running & np.isfinite(residual) & (residual > rtol * norm) & ~exhausted
-            basis.append(_scaled(new, np.where(running, 1 / column[:, -1], 0.0), running))
+            basis.append(_normalized(new, column[:, -1], running))
         return _combine(small.solve(), basis, b)
 
 
@@ -74,8 +76,9 @@ def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
     return to_host(xp.stack(column, axis=1)).astype(np.float64), product
 
 
-def _scaled(vector: Array, factor: np.ndarray, mask: np.ndarray) -> Array:
-    """Scale each sample; samples outside `mask` become zero even where they are not finite."""
+def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
+    """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
+    factor = 1 / np.where(mask, norm, 1.0)
     scaled = rows_like(coefficients(factor, vector), vector) * vector
     return where_samples(mask, scaled, array_namespace(vector).zeros_like(vector))
 
@@ -85,11 +88,6 @@ def _combine(weights: np.ndarray, basis: list[Array], like: Array) -> Array:
     for j in range(weights.shape[1]):
         total = total + rows_like(coefficients(weights[:, j], like), like) * basis[j]
     return total
-
-
-def _breakdown(like: Array) -> float:
-    # What is left of a product is rounding when it is this much smaller than the product.
-    return 10 * float(array_namespace(like).finfo(like.dtype).eps)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ They are structural: a class satisfies one by having its methods, there is nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -69,15 +69,16 @@ class Solver(Protocol):
     def init(self, problem: FixedPointProblem, z0: Array) -> SolverState:
         """Evaluate the initial guess."""
 
-    def step(self, problem: FixedPointProblem, state: SolverState) -> SolverState:
+    def step(self, problem: FixedPointProblem, state: Any) -> SolverState:
         """Return the next state."""
 
 
+@runtime_checkable
 class WholeSolver(Protocol):
     """**Protocol:** a method that comes with its own loop, such as one of SciPy's.
 
-    Obligations 1, 3, 5 and 6 of `Solver` hold. The driver evaluates nothing before or after: it tests the state that
-    is returned, so its residual must be that of its z.
+    Obligations 1, 3, 5 and 6 of `Solver` hold. The driver tests the state that is returned, so its residual must
+    be that of its z.
     """
 
     def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> SolverState:
@@ -99,7 +100,8 @@ class LinearSolver(Protocol):
 class MatVec(Protocol):
     """**Protocol:** a linear map that takes and returns arrays of one shape, sample by sample."""
 
-    def __call__(self, v: Array, /) -> Array: ...
+    def __call__(self, v: Array, /) -> Array:
+        """Return A v."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +11,15 @@ import numpy as np
 
 from equilib.arrays import Array, where_samples
 from equilib.convergence import NORMS, Monitor, SolveOptions
+from equilib.fixed_point import State
 from equilib.problem import FixedPointProblem, Linearization
-from equilib.protocols import Solver
+from equilib.protocols import Solver, SolverState, WholeSolver
 from equilib.solution import ConvergenceError, ConvergenceWarning, Solution, Status
 
 
 def solve(
     problem: FixedPointProblem | Callable[[Array], Array],
-    solver: Solver,
+    solver: Solver | WholeSolver,
     z0: Array,
     options: SolveOptions | None = None,
     *,
@@ -34,7 +35,7 @@ def solve(
     ----------
     problem : FixedPointProblem or callable
         The map f, or a problem that also knows its derivatives and inputs.
-    solver : Solver
+    solver : Solver or WholeSolver
         The method.
     z0 : array, shape (batch, ...)
         The initial guess; its dtype is the dtype of the solve.
@@ -69,33 +70,35 @@ def solve(
     return solution
 
 
-def _iterate(problem: FixedPointProblem, solver: Solver, z0: Array, options: SolveOptions) -> Solution:
+def _iterate(problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions) -> Solution:
     monitor = Monitor(options, z0.shape[0])
     problem.norm = NORMS[options.norm]
     problem.active, problem.tolerance = monitor.active, monitor.tolerance
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):
-        state = solver.init(problem, z0)
+        states = _states(problem, solver, z0, options.max_steps)
+        state = next(states)
         if state.residual.shape != z0.shape:
             raise ValueError(f"f must keep the shape of z: {tuple(z0.shape)} became {tuple(state.residual.shape)}")
         z, residual = state.z, state.residual
         monitor.observe(state)
-        for _ in range(options.max_steps):
-            if not monitor.active.any():
-                break
+        while monitor.active.any():
             problem.active, problem.tolerance = monitor.active, monitor.tolerance
-            state = solver.step(problem, state)
+            following = next(states, None)
+            if following is None:
+                break
+            state = following
             improved = monitor.observe(state)
             z, residual = (
                 where_samples(improved, state.z, z),
                 where_samples(improved, state.residual, residual),
             )
-    status = np.where(monitor.active, Status.MAX_STEPS, monitor.status)
+    monitor.status[monitor.active] = Status.MAX_STEPS
     return Solution(
         z0=z0,
         z=z,
         residual=residual,
-        status=tuple(status),
+        status=tuple(monitor.status),
         residual_norm=np.where(np.isfinite(monitor.best), monitor.best, monitor.trace[0]),
         steps=monitor.steps,
         nfe=problem.nfe,
@@ -106,6 +109,22 @@ def _iterate(problem: FixedPointProblem, solver: Solver, z0: Array, options: Sol
         options=options,
         state=state,
     )
+
+
+def _states(
+    problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, max_steps: int
+) -> Iterator[SolverState]:
+    """Yield the state of the initial guess, then that of each step; a whole solver makes one long step."""
+    if isinstance(solver, WholeSolver):
+        yield State(z0, problem.residual(z0))
+        if max_steps:
+            yield solver.run(problem, z0, max_steps)
+        return
+    state = solver.init(problem, z0)
+    yield state
+    for _ in range(max_steps):
+        state = solver.step(problem, state)
+        yield state
 
 
 def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:

@@ -67,19 +67,6 @@ class ArraySpace(VSpace):  # type: ignore[misc]  # autograd has no annotations
         """Return the vector of ones."""
         return array_namespace(self.example).ones_like(self.example)
 
-    def _add(self, x: Array, y: Array) -> Array:
-        return x + y
-
-    def _mut_add(self, x: Array, y: Array) -> Array:
-        x += y
-        return x
-
-    def _scalar_mul(self, x: Array, a: float) -> Array:
-        return x * a
-
-    def _inner_prod(self, x: Array, y: Array) -> Array:
-        return array_namespace(x, y).sum(x * y)
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ArraySpace):
             return NotImplemented

@@ -157,10 +157,8 @@ class Recording:
             if node is not None:
                 carried[node] = add_outgrads(carried.get(node), leaf)
         for node, parents, positions, derivative in reversed(self._program(argnums)):
-            flagged = carried.pop(node, None)
-            if flagged is None:
-                continue
-            for parent, grad in zip(parents, derivative.pull(positions, flagged[0]), strict=True):
+            grad_of_node, _ = carried.pop(node)
+            for parent, grad in zip(parents, derivative.pull(positions, grad_of_node), strict=True):
                 carried[parent] = add_outgrads(carried.get(parent), grad)
         return tuple(self._collect(argnum, carried) for argnum in argnums)
 

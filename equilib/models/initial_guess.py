@@ -15,11 +15,11 @@ from equilib.trees import Tree
 
 class InitialGuess(Protocol):
     """**Protocol:** the first iterate; it is differentiable, so that a loss may pull it towards the fixed point.
-
-    `nfe` is the number of evaluations of f that it costs.
     """
 
-    nfe: int
+    @property
+    def nfe(self) -> int:
+        """Evaluations of f that it costs."""
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters."""

@@ -47,10 +47,8 @@ class Adam:
         """Return the parameters and the state after one step of size `rate`."""
         count = state.count + 1
         bias1, bias2 = 1 - self.beta1**count, 1 - self.beta2**count
-        results = [
-            self._leaf(*leaves, rate, bias1, bias2)
-            for leaves in zip(*map(tree_leaves, (params, gradient, state.mean, state.square)), strict=True)
-        ]
+        leaves = zip(*map(tree_leaves, (params, gradient, state.mean, state.square)), strict=True)
+        results = [self._leaf(p, g, mean, square, rate, bias1, bias2) for p, g, mean, square in leaves]
         new, mean, square = (tree_unflatten(params, [r[i] for r in results]) for i in range(3))
         return new, AdamState(mean=mean, square=square, count=count)
 
