@@ -25,7 +25,7 @@ class SolveOptions:
     """
 
     rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0)
-    atol: float = option(1e-6, help="residual whatever the size of z", minimum=0.0)
+    atol: float = option(1e-12, help="residual that is enough whatever the size of z", minimum=0.0)
     max_steps: int = option(50, help="steps of the solver", minimum=0)
     norm: str = option("rms", help="norm of one sample", choices=("rms", "max", "two"))
     divergence: float = option(

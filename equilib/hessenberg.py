@@ -32,37 +32,35 @@ class HessenbergLeastSquares:
         self._rotations = np.zeros((2, batch, capacity))
         self._rhs = np.zeros((batch, capacity + 1))
         self._rhs[:, 0] = beta
-        self._used = np.zeros(batch, dtype=int)
 
     def append(self, column: np.ndarray, running: np.ndarray) -> np.ndarray:
-        """Add a column, shape (batch, size + 2), for the samples in `running`; return their residual norms."""
+        """Add a column, shape (batch, size + 2), for the samples in `running`; return the residual norms of those."""
         j = self.size
+        column = np.where(running[:, None], column, 0.0)
         rounding = self._precision * np.linalg.norm(column, axis=1)
-        column = column.copy()
         cosines, sines = self._rotations
         for i in range(j):
             upper, lower = column[:, i].copy(), column[:, i + 1].copy()
             column[:, i] = cosines[:, i] * upper + sines[:, i] * lower
             column[:, i + 1] = -sines[:, i] * upper + cosines[:, i] * lower
         length = np.hypot(column[:, j], column[:, j + 1])
-        length = np.where(length > rounding, length, 0.0)
-        safe = np.where(length > 0, length, 1.0)
-        cosines[:, j] = np.where(length > 0, column[:, j] / safe, 1.0)
-        sines[:, j] = np.where(length > 0, column[:, j + 1] / safe, 0.0)
-        column[:, j] = length
+        regular = length > rounding
+        safe = np.where(regular, length, 1.0)
+        # Where the column adds nothing, this turn keeps the residual as it is.
+        cosines[:, j] = np.where(regular, column[:, j] / safe, 0.0)
+        sines[:, j] = np.where(regular, column[:, j + 1] / safe, 1.0)
+        column[:, j] = np.where(regular, length, 0.0)
         self._triangle[:, : j + 1, j] = column[:, : j + 1]
         self._rhs[:, j + 1] = np.where(running, -sines[:, j] * self._rhs[:, j], self._rhs[:, j + 1])
         self._rhs[:, j] = np.where(running, cosines[:, j] * self._rhs[:, j], self._rhs[:, j])
-        self._used = np.where(running, j + 1, self._used)
         self.size += 1
         return np.abs(self._rhs[:, j + 1])
 
     def solve(self) -> np.ndarray:
-        """Return y, shape (batch, size); zeros beyond the columns that a sample used, or where H is singular."""
+        """Return y, shape (batch, size); zeros at columns that a sample does not have or that add nothing."""
         y = np.zeros((self._rhs.shape[0], self.size))
         for i in reversed(range(self.size)):
             diagonal = self._triangle[:, i, i]
             rest = self._rhs[:, i] - np.sum(self._triangle[:, i, i + 1 : self.size] * y[:, i + 1 :], axis=1)
-            usable = (i < self._used) & (diagonal > 0) & np.isfinite(rest)
-            y[:, i] = np.where(usable, rest / np.where(diagonal > 0, diagonal, 1.0), 0.0)
+            y[:, i] = np.where(diagonal > 0, rest / np.where(diagonal > 0, diagonal, 1.0), 0.0)
         return y

@@ -57,9 +57,10 @@ class GMRES:
         small = HessenbergLeastSquares(np.where(running, norm, 0.0), self.restart, precision)
         while running.any() and small.size < self.restart:
             column, new = _extend(basis, matvec(basis[-1]))
+            size = np.linalg.norm(column, axis=1)
+            running = running & np.isfinite(size)
             residual = small.append(column, running)
-            exhausted = column[:, -1] <= precision * np.linalg.norm(column, axis=1)
-            running = running & np.isfinite(residual) & (residual > rtol * norm) & ~exhausted
+            running = running & (residual > rtol * norm) & (column[:, -1] > precision * size)
             basis.append(_normalized(new, column[:, -1], running))
         return _combine(small.solve(), basis, b)
 

@@ -79,18 +79,27 @@ class FixedPointProblem:
         return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize)
 
     def __call__(self, z: Array) -> Array:
-        """Evaluate f(z)."""
+        """Evaluate f(z).
+
+        Raises
+        ------
+        TypeError
+            If f does not return an array of the type of z.
+        ValueError
+            If f does not keep the shape and the dtype of z.
+        """
         self.nfe += 1
-        return self.f(z, *self.inputs)
+        return _checked(self.f(z, *self.inputs), z)
 
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z."""
         return self(z) - z
 
     def linearize(self, z: Array) -> Linearization:
-        """Evaluate f(z) once and keep what J·v and Jᵀ·w need."""
+        """Evaluate f(z) once and keep what J·v and Jᵀ·w need; raises what `__call__` does."""
         self.nfe += 1
         linear = self._linearize(self.f, z, *self.inputs)
+        value = _checked(linear.value, z)
 
         def jvp(v: Array) -> Array:
             self.njvp += 1
@@ -100,7 +109,22 @@ class FixedPointProblem:
             self.nvjp += 1
             return linear.vjp(w)
 
-        return Linearization(value=linear.value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+        return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+
+
+def _checked(value: Array, z: Array) -> Array:
+    # NumPy returns its scalars where z has no axes; a subclass may come back as its base class.
+    if not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):
+        raise TypeError(
+            f"f must return what it is given, {type(z).__name__}, it returned {type(value).__name__}; solve cannot be "
+            "traced: to differentiate a fixed point use a sensitivity or equilib.models.DeepEquilibrium"
+        )
+    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
+    if value.shape != z.shape:
+        raise ValueError(f"f must keep the shape of z: {tuple(z.shape)} became {tuple(value.shape)}")
+    if value.dtype != z.dtype:
+        raise ValueError(f"f must keep the dtype of z: {z.dtype} became {value.dtype}; give its inputs the dtype of z")
+    return value
 
 
 def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
@@ -122,7 +146,7 @@ def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearizat
             value=f(z, *inputs),
             jvp=_needs("jvp") if jvp is None else lambda v: jvp(z, v, *inputs),
             vjp=_needs("vjp") if vjp is None else lambda w: vjp(z, w, *inputs),
-            inputs_vjp=_needs("linearize"),
+            inputs_vjp=_needs("linearize") if inputs else lambda _: (),
         )
 
     return linearize

@@ -48,7 +48,8 @@ class ImplicitAdjoint:
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
             on_failure="record",
         )
-        adjoint = solve(adjoint_problem(linear, cotangent), self.solver, cotangent, options)
+        problem = adjoint_problem(linear, cotangent)
+        adjoint = solve(problem, self.solver, cotangent, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
 
 
@@ -92,9 +93,11 @@ class Unrolled:
         """Repeat the iteration, then carry the cotangent back through each step."""
         z = solution.z0
         steps: list[Linearization] = []
-        for _ in range(self.depth):
-            steps.append(problem.linearize(z))
-            z = steps[-1].value
+        # Where Picard iteration overflows, the status says so.
+        with np.errstate(all="ignore"):
+            for _ in range(self.depth):
+                steps.append(problem.linearize(z))
+                z = steps[-1].value
         total: Tree = None
         w = cotangent
         for linear in reversed(steps):
@@ -105,8 +108,9 @@ class Unrolled:
 
     def _report(self, steps: list[Linearization], z: Array, solution: Solution) -> Solution:
         previous = steps[-2].value if len(steps) > 1 else solution.z0
-        monitor = Monitor(solution.options, z.shape[0])
-        monitor.observe(State(z, z - previous))
+        batch = State(z, z - previous) if solution.batched else State(z[None, ...], (z - previous)[None, ...])
+        monitor = Monitor(solution.options, batch.z.shape[0])
+        monitor.observe(batch)
         status = tuple(Status.MAX_STEPS if each is Status.RUNNING else each for each in monitor.status)
         return replace(
             solution,
@@ -114,7 +118,7 @@ class Unrolled:
             residual=z - previous,
             status=status,
             residual_norm=monitor.trace[0],
-            steps=np.full(z.shape[0], self.depth),
+            steps=np.full(len(status), self.depth),
             nfe=self.depth,
             njvp=0,
             nvjp=2 * self.depth,

@@ -55,7 +55,9 @@ class Solution:
     options : SolveOptions
         The tolerances and limits of the solve.
     state : object
-        The solver's last state, for adjoints that reuse it.
+        The solver's last state, for adjoints that reuse it; it has a batch axis in any case.
+    batched : bool
+        False if the arrays have no batch axis; there is then one status, and one entry per sample elsewhere.
     """
 
     z0: Array = field(repr=False)
@@ -71,6 +73,7 @@ class Solution:
     solver: str
     options: SolveOptions = field(repr=False)
     state: Any = field(default=None, repr=False)
+    batched: bool = True
 
     @property
     def converged(self) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from equilib.fixed_point import State
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.protocols import Solver, SolverState, WholeSolver
 from equilib.solution import ConvergenceError, ConvergenceWarning, Solution, Status
+from equilib.suggest import did_you_mean
 
 
 def solve(
@@ -51,23 +52,33 @@ def solve(
     ConvergenceError
         With `on_failure="raise"`, if some sample did not converge; its `solution` holds what was reached.
     ValueError
-        If an option is out of its range, or f does not return an array of the shape of `z0`.
+        If an option is out of its range, or f does not return an array of the shape and dtype of `z0`.
     TypeError
-        If an override is not a field of `SolveOptions`.
+        If an override is not a field of `SolveOptions`, or f does not return an array of the type of `z0`.
     """
-    options = replace(options or SolveOptions(), **overrides)
+    options = _override(options or SolveOptions(), overrides)
     problem = problem if isinstance(problem, FixedPointProblem) else FixedPointProblem(problem)
-    if not batched:
-        solution = solve(_as_batch_of_one(problem), solver, z0[None, ...], options)
-        return replace(solution, z0=z0, z=solution.z[0, ...], residual=solution.residual[0, ...])
-    if z0.ndim < 1:
+    if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
-    solution = _iterate(problem.fresh(), solver, z0, options)
+    if batched:
+        solution = _iterate(problem.fresh(), solver, z0, options)
+    else:
+        inner = _iterate(_as_batch_of_one(problem.fresh()), solver, z0[None, ...], options)
+        solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
     if not solution.success and options.on_failure == "raise":
         raise ConvergenceError(solution)
     if not solution.success and options.on_failure == "warn":
         warnings.warn(solution.failure_report(), ConvergenceWarning, stacklevel=2)
     return solution
+
+
+def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
+    known = [each.name for each in fields(options)]
+    for name in overrides:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
+            raise TypeError(f"solve has no option {name!r}.{hint}")
+    return replace(options, **overrides)
 
 
 def _iterate(problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions) -> Solution:
@@ -78,8 +89,6 @@ def _iterate(problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array
     with np.errstate(all="ignore"):
         states = _states(problem, solver, z0, options.max_steps)
         state = next(states)
-        if state.residual.shape != z0.shape:
-            raise ValueError(f"f must keep the shape of z: {tuple(z0.shape)} became {tuple(state.residual.shape)}")
         z, residual = state.z, state.residual
         monitor.observe(state)
         while monitor.active.any():

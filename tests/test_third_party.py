@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from equilib_experiments.data.digits import load_small_digits
 
 REPOSITORY = Path(__file__).parents[1]
 EXAMPLE = REPOSITORY / "docs" / "examples" / "equilib-relaxation"
@@ -43,6 +45,17 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = call(*pip, "--no-build-isolation", "--no-deps", "--no-index", REPOSITORY, EXAMPLE, cwd=folder)
     assert built.returncode == 0, built.stderr
     return programs
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write scikit-learn's digits as IDX files: the fresh environment has neither it nor the network."""
+    folder = tmp_path_factory.mktemp("digits")
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    for name, array in zip(names, load_small_digits(), strict=True):
+        header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
+        (folder / f"{name}-ubyte").write_bytes(header + array.tobytes())
+    return folder
 
 
 def test_an_installed_solver_is_listed(scripts: Path) -> None:
@@ -81,3 +94,18 @@ def test_an_installed_solver_solves(scripts: Path) -> None:
     solved = call(scripts / "python", "-c", code, cwd=scripts)
     assert solved.returncode == 0, solved.stderr
     assert float(solved.stdout) == pytest.approx(0.7390851332151607, rel=1e-8)
+
+
+def test_an_installed_solver_trains(scripts: Path, digits: Path, tmp_path: Path) -> None:
+    """`equilib run mnist --solver its-name` trains with it, and the record says so."""
+    out = tmp_path / "run"
+    trained = call(
+        *(scripts / "equilib", "run", "mnist", "--solver", "relaxation:step_size=0.9", "--data-dir", digits),
+        *("--limit", "100", "--epochs", "1", "--pretrain-epochs", "1", "--out", out),
+        cwd=tmp_path,
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert "Test accuracy:" in trained.stdout
+    record = json.loads((out / "run.json").read_text())
+    assert record["method"]["solver"] == {"name": "relaxation", "options": {"step_size": 0.9}}
+    assert record["status"] == "finished"

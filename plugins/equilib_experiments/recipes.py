@@ -88,7 +88,7 @@ DEFAULT = Recipe(
     cell=lambda: _tanh_cell(32),
     guess=lambda: Chain(Conv(32, 32, (3, 3), padding="same"), ops.gelu),
     after=lambda: Chain(GroupNorm(32, 32), ops.relu, MaxPool(4), Flatten(), Dense(3 * 3 * 32, CLASSES)),
-    schedule=lambda steps: OneCycle(3e-3, steps),
+    schedule=lambda steps: OneCycle(6e-3, steps),
     method={"rtol": 1e-2, "atol": 1e-6, "max_steps": 10, "restart": 10},
 )
 
