@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from equilib.arrays import Norm, array_namespace, max_norm, rms_norm, to_host, two_norm
+from equilib.checks import check_options
 from equilib.options import option
 from equilib.protocols import SolverState
 from equilib.solution import Status
@@ -21,13 +23,15 @@ class SolveOptions:
     Raises
     ------
     ValueError
-        If a value is out of its range.
+        If a value is of the wrong type or out of its range.
     """
 
-    rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0)
-    atol: float = option(1e-12, help="residual that is enough whatever the size of z", minimum=0.0)
+    rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf)
+    atol: float = option(
+        1e-12, help="residual that is enough whatever the size of z", minimum=0.0, exclusive_maximum=math.inf
+    )
     max_steps: int = option(50, help="steps of the solver", minimum=0)
-    norm: str = option("rms", help="norm of one sample", choices=("rms", "max", "two"))
+    norm: str = option("rms", help="norm of one sample", choices=NORMS)
     divergence: float = option(
         1e4, help="growth of the residual over its first value that counts as divergence", minimum=1.0
     )
@@ -36,15 +40,7 @@ class SolveOptions:
     )
 
     def __post_init__(self) -> None:
-        for name in ("rtol", "atol", "max_steps"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not self.divergence >= 1:
-            raise ValueError(f"divergence must be at least 1, got {self.divergence}")
-        if self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if self.on_failure not in ("raise", "warn", "record"):
-            raise ValueError(f"on_failure must be raise, warn or record, got {self.on_failure!r}")
+        check_options(self)
 
 
 class Monitor:
@@ -74,6 +70,7 @@ class Monitor:
         self.steps = np.zeros(batch, dtype=int)
         self.trace: list[np.ndarray] = []
 
+    @np.errstate(all="ignore")  # what is not finite gets a status
     def observe(self, state: SolverState) -> np.ndarray:
         """Take note of a state; return which samples it improves: bool, shape (batch,)."""
         xp = array_namespace(state.z)

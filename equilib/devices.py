@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
+import textwrap
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
-from equilib.arrays import Array, to_host
+from equilib.arrays import to_host
 from equilib.errors import UserError
+from equilib.suggest import did_you_mean
 from equilib.trees import Tree, tree_map
 
 DEVICES = ("auto", "cpu", "cuda")
 
+_INSTALL = 'pip install "equilib[cuda12]" (or "equilib[cuda13]")'
+
 
 class DeviceError(UserError):
     """The device that was asked for cannot be used here."""
+
+
+class IdleGPUError(DeviceError):
+    """There is a GPU, and CuPy cannot compute on it."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +77,11 @@ def find_device(name: str) -> Device:
     if name == "cuda":
         return _cuda()
     if name != "auto":
-        raise DeviceError(f"unknown device {name!r}; choose from {', '.join(DEVICES)}")
+        raise DeviceError(f"no device {name!r}.{did_you_mean(name, DEVICES)} Available: {', '.join(DEVICES)}.")
     try:
         return _cuda()
+    except IdleGPUError:
+        return Device("cpu", "cpu, although there is a GPU: --device cuda says why")
     except DeviceError:
         return CPU
 
@@ -79,30 +91,52 @@ def _cuda() -> Device:
         import cupy
     except ImportError as error:
         raise DeviceError(
-            f'--device cuda needs CuPy, which cannot be imported ({error}); pip install "equilib[cuda12]" or use '
-            "--device cpu"
+            f"--device cuda needs CuPy, which cannot be imported ({_reason(error)}); {_INSTALL}, or use --device cpu"
         ) from error
-    if not cupy.is_available():
-        raise DeviceError(
-            "--device cuda found CuPy but no usable NVIDIA GPU (is a driver installed, and does CUDA_VISIBLE_DEVICES "
-            "allow one?); use --device cpu"
-        )
-    try:
-        _exercise(cupy)
-    except (ImportError, OSError) as error:
-        raise DeviceError(
-            f"--device cuda found a GPU but CUDA's libraries are incomplete ({_first_line(error)}); "
-            'pip install "cupy-cuda12x[ctk]" or install the CUDA toolkit'
-        ) from error
+    _require_gpu(cupy)
+    _require_libraries(cupy)
+    _exercise(cupy)
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
     return Device("cuda", f"cuda: {properties['name'].decode()}, CuPy {cupy.__version__}")
 
 
-def _exercise(cupy: Any) -> Array:
-    """Multiply two matrices: cuBLAS, and what it needs, is loaded when it is first used."""
-    one = cupy.ones((2, 2), dtype=cupy.float32)
-    return cupy.tanh(one @ one).get()
+def _require_gpu(cupy: ModuleType) -> None:
+    try:
+        reason = "" if cupy.cuda.runtime.getDeviceCount() else "it counts none"
+    except RuntimeError as error:
+        reason = _reason(error)
+    if reason:
+        raise DeviceError(
+            f"--device cuda found CuPy {cupy.__version__} but no usable NVIDIA GPU ({reason}); check that its driver "
+            "is installed and that CUDA_VISIBLE_DEVICES allows it, or use --device cpu"
+        )
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+def _require_libraries(cupy: ModuleType) -> None:
+    """Load what the first product and the first kernel would load; it needs no GPU."""
+    try:
+        importlib.import_module("cupy.cublas")
+        cupy.cuda.nvrtc.getVersion()
+    # CuPy raises ImportError for cuBLAS, and for NVRTC a RuntimeError of its own.
+    except (ImportError, OSError, RuntimeError) as error:
+        raise IdleGPUError(
+            f"--device cuda found a GPU, but CUDA's libraries are missing or incomplete ({_reason(error)}); "
+            f"{_INSTALL}, or use --device cpu"
+        ) from error
+
+
+def _exercise(cupy: Any) -> None:
+    """Compile a kernel and multiply two matrices: what is wrong with a device shows when it is first used."""
+    try:
+        one = cupy.ones((2, 2), dtype=cupy.float32)
+        cupy.tanh(one @ one).get()
+    except Exception as error:  # a compiler, a driver and three libraries fail here, each in its own way
+        raise IdleGPUError(
+            f"--device cuda found a GPU and CUDA's libraries, but a first product failed ({_reason(error)}); "
+            f"free the GPU's memory if it is full, else {_INSTALL}, or use --device cpu"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")
+    return textwrap.shorten(text or type(error).__name__, 160, placeholder=" ...")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Array
+from equilib.checks import check_options
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 
@@ -22,9 +23,17 @@ class Picard:
     """Damped Picard iteration, z ← z + (1 − damping)·(f(z) − z).
 
     Converges where the spectral radius of damping·I + (1 − damping)·J is below one.
+
+    Raises
+    ------
+    ValueError
+        If `damping` is out of its range; at 1 nothing would move.
     """
 
-    damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, maximum=1.0)
+    damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, exclusive_maximum=1.0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def init(self, problem: FixedPointProblem, z0: Array) -> State:
         """Evaluate the initial guess."""

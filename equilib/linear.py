@@ -16,6 +16,7 @@ from equilib.arrays import (
     two_norm,
     where_samples,
 )
+from equilib.checks import check_options
 from equilib.hessenberg import HessenbergLeastSquares
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
@@ -28,9 +29,17 @@ class GMRES:
 
     The equations of a batch do not mix, so each sample gets its own Krylov space and stops at its own tolerance;
     a product with A is shared by all. Products are orthogonalized by modified Gram-Schmidt.
+
+    Raises
+    ------
+    ValueError
+        If `restart` is not positive.
     """
 
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `restart` products allow.
@@ -52,7 +61,7 @@ class GMRES:
         norm = to_host(two_norm(b)).astype(np.float64)
         running = active & np.isfinite(norm) & (norm > 0)
         basis = [_normalized(b, norm, running)]
-        # What is left of a product is rounding when it is this much smaller than the product.
+        # What is left of a vector is rounding when it is this much smaller than the vector.
         precision = 10 * float(array_namespace(b).finfo(b.dtype).eps)
         small = HessenbergLeastSquares(np.where(running, norm, 0.0), self.restart, precision)
         while running.any() and small.size < self.restart:
@@ -60,7 +69,7 @@ class GMRES:
             size = np.linalg.norm(column, axis=1)
             running = running & np.isfinite(size)
             residual = small.append(column, running)
-            running = running & (residual > rtol * norm) & (column[:, -1] > precision * size)
+            running = running & (residual > np.maximum(rtol, precision) * norm) & (column[:, -1] > precision * size)
             basis.append(_normalized(new, column[:, -1], running))
         return _combine(small.solve(), basis, b)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.checks import check_options
 from equilib.convergence import Monitor
 from equilib.fixed_point import State
 from equilib.linear import Affine
@@ -30,11 +31,19 @@ class ImplicitAdjoint:
     """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
 
     Any solver serves: `Affine` with a linear solver, or a fixed-point iteration.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
     """
 
     solver: Solver = field(default_factory=Affine)
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved."""
@@ -48,8 +57,8 @@ class ImplicitAdjoint:
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
             on_failure="record",
         )
-        problem = adjoint_problem(linear, cotangent)
-        adjoint = solve(problem, self.solver, cotangent, options, batched=solution.batched)
+        equation = adjoint_problem(linear, cotangent)
+        adjoint = solve(equation, self.solver, cotangent, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
 
 
@@ -85,19 +94,26 @@ class Unrolled:
 
     Exact for the iterate it ends at, which is the fixed point where Picard iteration converges; how far that is from
     converged is what `Pullback.adjoint` reports. Memory grows with the depth.
+
+    Raises
+    ------
+    ValueError
+        If `depth` is not positive.
     """
 
     depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
 
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Repeat the iteration, then carry the cotangent back through each step."""
         z = solution.z0
         steps: list[Linearization] = []
-        # Where Picard iteration overflows, the status says so.
-        with np.errstate(all="ignore"):
-            for _ in range(self.depth):
-                steps.append(problem.linearize(z))
-                z = steps[-1].value
+        for _ in range(self.depth):
+            steps.append(problem.linearize(z))
+            z = steps[-1].value
         total: Tree = None
         w = cotangent
         for linear in reversed(steps):

@@ -88,6 +88,7 @@ class DeepEquilibrium:
             raise ValueError("estimating the Jacobian's norm needs random numbers: pass rng=...")
         return replace(found, jacobian_loss=self._jacobian_loss(own, found.z_star, u, rng))
 
+    @np.errstate(all="ignore")  # what is not finite gets a status
     def _iterate(self, params: Tree, z0: Array, u: Tree) -> Equilibrium:
         previous = z = z0
         for _ in range(self.fixed_depth):

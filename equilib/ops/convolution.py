@@ -2,13 +2,16 @@
 
 Images are channels last: (batch, height, width, channels). conv2d(x, w) is bilinear, so its derivatives are
 conv2d itself and the transposes of v ↦ conv2d(v, w) and v ↦ conv2d(x, v); the three operations are closed under
-differentiation. Each is one copy and one matrix product.
+differentiation. Each is one copy and one matrix product, save where `lines` is faster.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from equilib.arrays import Array, Namespace, array_namespace
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.ops.lines import WIDE, conv2d_by_lines
 from equilib.ops.shapes import pad, shape_of
 from equilib.ops.windows import Pair, fold, patches, window_count
 
@@ -45,6 +48,8 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "
             f"the kernel takes {weight.shape[2]} (third axis of {weight.shape})"
         )
+    if isinstance(x, np.ndarray) and stride == UNIT and weight.shape[0] > 1 and weight.shape[1] * x.shape[3] >= WIDE:
+        return conv2d_by_lines(x, weight, padding)
     columns, (n, height, width) = _columns(x, _kernel(weight), stride, padding)
     xp = array_namespace(x, weight)
     outputs = weight.shape[3]

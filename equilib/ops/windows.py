@@ -39,13 +39,16 @@ def patches(x: Array, window: Pair, stride: Pair) -> Array:
     if tricks is not None:  # NumPy and CuPy: a view, then one copy
         x = xp.ascontiguousarray(x)
         image, line, pixel, _ = x.strides
-        # The pixels of a window's row lie side by side, so the copy moves width · channels numbers at a time.
+        # The pixels of a window's row lie side by side, so the copy moves width · channels numbers at a time; assigning
+        # keeps to that, while reshaping the view copies in an order that takes half as long again.
         view = tricks.as_strided(
             x,
             (n, rows, cols, window[0], window[1] * channels),
             (image, line * stride[0], pixel * stride[1], line, x.itemsize),
         )
-        return xp.reshape(view, (n, rows, cols, window[0] * window[1], channels))
+        out = xp.empty(view.shape, dtype=x.dtype)
+        out[...] = view
+        return xp.reshape(out, (n, rows, cols, window[0] * window[1], channels))
     return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
 
 

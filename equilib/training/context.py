@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from equilib.devices import Device
+from equilib.errors import RunError
 from equilib.registry import Registry
 from equilib.training.environment import describe_environment
 from equilib.training.method import Method, choose_method
@@ -60,7 +61,7 @@ class RunContext:
         request = self.request
         self._method = choose_method(
             self.registry,
-            solver=request.solver or default_solver,
+            solver=default_solver if request.solver is None else request.solver,
             options=request.options,
             adjoint=request.adjoint,
             defaults=defaults,
@@ -70,6 +71,8 @@ class RunContext:
     @contextmanager
     def record(self, options: Mapping[str, Any], **facts: Any) -> Iterator[RunDirectory]:
         """Open the run directory, and note in it how the run ended, whatever way it ends.
+
+        Where it ends early, say so, and where its record lies.
 
         Parameters
         ----------
@@ -94,8 +97,19 @@ class RunContext:
         try:
             yield directory
         except KeyboardInterrupt:
-            directory.finish("interrupted")
+            self._end_early(directory, "interrupted")
             raise
-        except BaseException:
-            directory.finish("failed")
+        except BaseException as error:
+            self._end_early(directory, "failed", str(error) or type(error).__name__)
             raise
+        if directory.status == "running":
+            directory.finish("finished")
+
+    def _end_early(self, directory: RunDirectory, status: str, error: str | None = None) -> None:
+        if directory.status != "running":
+            return
+        # A full disk or a closed pipe must not hide why the run ended: the caller raises that.
+        with suppress(OSError, RunError):
+            directory.finish(status, error=error)
+        with suppress(OSError):
+            self.reporter.line(f"{status.capitalize()}; what was recorded until then is in {directory.path}")

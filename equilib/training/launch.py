@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
 from equilib.devices import find_device
 from equilib.options import build
 from equilib.registry import Registry
+from equilib.solution import ConvergenceWarning
 from equilib.training.allocator import keep_big_blocks
 from equilib.training.context import RunContext
-from equilib.training.reporting import open_reporter
+from equilib.training.reporting import Reporter, open_reporter
 from equilib.training.request import RunRequest
 from equilib.training.run_directory import check_out, default_out
 
@@ -26,8 +32,32 @@ def launch(request: RunRequest, registry: Registry) -> None:
         registry.experiment(request.experiment).load(), request.values, owner=f"experiment {request.experiment!r}"
     )
     device = find_device(request.device)
-    out = request.out or default_out(request.experiment)
+    out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
     keep_big_blocks()
-    with open_reporter() as reporter:
+    with open_reporter() as reporter, _warnings_as_lines(reporter):
         experiment.run(RunContext(request=request, registry=registry, device=device, reporter=reporter, out=out))
+
+
+@contextmanager
+def _warnings_as_lines(reporter: Reporter) -> Iterator[None]:
+    """Report solves that were told to warn among the other lines, without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConvergenceWarning)
+        show = warnings.showwarning
+
+        def report(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, ConvergenceWarning):
+                reporter.line(f"Warning: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = report
+        yield

@@ -16,10 +16,10 @@ from equilib.errors import RunError
 from equilib.models.equilibrium import Equilibrium
 from equilib.training.batches import batch_count, shuffled_batches
 from equilib.training.objectives import Objective
-from equilib.training.optimizers import Adam
+from equilib.training.optimizers import Adam, global_norm
 from equilib.training.reporting import Reporter
 from equilib.training.schedules import Schedule
-from equilib.training.statistics import PassStatistics
+from equilib.training.statistics import PassStatistics, describe_statuses
 from equilib.trees import Tree
 
 
@@ -53,6 +53,11 @@ class Plan:
         Epochs at a fixed depth before the equilibrium is solved for.
     epochs : int
     batch_size, test_batch_size : int
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, or a size or the depth of a pretraining is not positive.
     """
 
     pretrain_epochs: int
@@ -60,6 +65,15 @@ class Plan:
     epochs: int
     batch_size: int
     test_batch_size: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("pretrain_epochs", "epochs"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        # The unrolled model of depth 0 would be the equilibrium.
+        for name in ("pretrain_depth", "batch_size", "test_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""
@@ -95,7 +109,7 @@ class Trainer:
         Raises
         ------
         RunError
-            If the loss is not finite.
+            If the loss or its gradient is not finite; the parameters are then those before.
         """
         plan = self.plan
         for epoch in range(1, plan.pretrain_epochs + 1):
@@ -129,7 +143,7 @@ class Trainer:
     def _train_pass(self, model: Model, title: str) -> PassStatistics:
         def loss(params: Tree, x: Array, y: Array) -> tuple[Array, Any]:
             prediction, equilibrium = model(params, x)
-            return self.objective.loss(prediction, equilibrium, y), (prediction, equilibrium)
+            return self.objective.loss(prediction, equilibrium, y), (stop_gradient(prediction), equilibrium)
 
         gradient_of = value_and_grad(loss, has_aux=True)
         statistics = PassStatistics()
@@ -139,17 +153,15 @@ class Trainer:
             x, y = _take(inputs, rows), _take(targets, rows)
             if self.transform is not None:
                 x = self.transform(x, self.rng)
-            (value, (prediction, equilibrium)), gradient = gradient_of(self.params, x, y)
+            with np.errstate(all="ignore"):  # what is not finite is refused before the update
+                (value, (prediction, equilibrium)), gradient = gradient_of(self.params, x, y)
             number = float(value)
-            if not np.isfinite(number):
-                raise RunError(
-                    f"the loss became {number} at {title} batch {index}; lower the learning rate or try another seed"
-                )
+            _refuse_nonfinite(number, gradient, equilibrium, f"{title} Batch: [{index}/{batches}]")
             self.params, self._state = self.optimizer.update(
                 self.params, gradient, self._state, self.schedule(self.step)
             )
             self.step += 1
-            statistics.add(equilibrium, self.objective.score(stop_gradient(prediction), y), number)
+            statistics.add(equilibrium, self.objective.score(prediction, y), number)
             self.reporter.batch(title, index, batches, number)
         return statistics
 
@@ -161,9 +173,22 @@ class Trainer:
         size = self.plan.test_batch_size
         for start in range(0, inputs.shape[0], size):
             x, y = inputs[start : start + size, ...], targets[start : start + size]
-            prediction, equilibrium = model(self.params, x)
+            with np.errstate(all="ignore"):  # the statuses say what is not finite
+                prediction, equilibrium = model(self.params, x)
             statistics.add(equilibrium, self.objective.score(prediction, y))
         return statistics
+
+
+def _refuse_nonfinite(loss: float, gradient: Tree, equilibrium: Equilibrium, place: str) -> None:
+    remedy = "lower the learning rate, or try another seed or solver"
+    if not np.isfinite(loss):
+        solves = describe_statuses(equilibrium.status)
+        raise RunError(f"the loss became {loss} at {place} (samples: {solves}); {remedy}")
+    norm = global_norm(gradient)
+    if not np.isfinite(norm):
+        solves = describe_statuses(status for adjoint in equilibrium.adjoints for status in adjoint.status)
+        evidence = f"adjoint: {solves}" if solves else "no adjoint equation was solved"
+        raise RunError(f"the gradient's norm became {norm} at {place} ({evidence}); {remedy}")
 
 
 def epoch_summary(metrics: dict[str, Any], score: str) -> str:
@@ -173,13 +198,27 @@ def epoch_summary(metrics: dict[str, Any], score: str) -> str:
         work += f" + {metrics['forward_njvp']:.1f} jvp"
     if metrics["adjoint_nfe"]:
         work += f", adjoint {metrics['adjoint_nfe']:.1f} vjp"
-    # A fixed depth promises no convergence.
-    unconverged = "" if metrics["phase"] == "pretrain" else f", unconverged {100 * metrics['unconverged']:.1f}%"
     return (
         f"Loss: {metrics['loss']:.5f} {score.capitalize()}: {100 * metrics[f'test_{score}']:.3f}% "
-        f"(training {100 * metrics[f'train_{score}']:.1f}%) {metrics['seconds']:.1f} s, {work}, "
-        f"residual {metrics['residual']:.1e}{unconverged}"
+        f"(training {100 * metrics[f'train_{score}']:.3f}%) {metrics['seconds']:.1f} s, {work}, "
+        f"residual {metrics['residual']:.1e}{_failures(metrics)}"
     )
+
+
+def _failures(metrics: dict[str, Any]) -> str:
+    if metrics["phase"] == "pretrain":  # a fixed depth promises no convergence
+        return ""
+    text = f", unconverged {_share(metrics['unconverged'], metrics['status'])}"
+    if metrics["adjoint_unconverged"]:
+        text += f", adjoint unconverged {_share(metrics['adjoint_unconverged'], metrics['adjoint_status'])}"
+    if metrics["test"]["unconverged"]:
+        text += f", test unconverged {_share(metrics['test']['unconverged'], metrics['test']['status'])}"
+    return text
+
+
+def _share(share: float, counts: dict[str, int]) -> str:
+    causes = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "converged")
+    return f"{100 * share:.1f}%" + (f" ({causes})" if causes else "")
 
 
 def _take(array: Array, rows: np.ndarray) -> Array:

@@ -35,6 +35,13 @@ class Method:
     options: SolveOptions
     exact: bool
 
+    def introduce(self) -> tuple[str, str]:
+        """Return a line about the solver and one about the adjoint, for people."""
+        solver, adjoint = _listed(self.solver_name, self.solver), _listed(self.adjoint_name, self.sensitivity)
+        limits = f"rtol={self.options.rtol}, max_steps={self.options.max_steps}"
+        approximate = "" if self.exact else ": an approximate gradient"
+        return f"Solver: {solver} with {limits}", f"Adjoint: {adjoint}{approximate}"
+
     def describe(self) -> dict[str, Any]:
         """Return what a run record should know, as plain values."""
         return {
@@ -93,7 +100,7 @@ def choose_method(
 
 
 def _choose_adjoint(registry: Registry, spec: str | None, default: str, solver: Any) -> tuple[str, Sensitivity, bool]:
-    name, given = parse_spec(spec or default)
+    name, given = parse_spec(default if spec is None else spec)
     entry = registry.sensitivity(name)
     if spec is None and hasattr(solver, "adjoint"):
         return name, solver.adjoint(), entry.exact
@@ -104,6 +111,11 @@ def _refuse_twice(given: Mapping[str, str], options: Mapping[str, str], name: st
     twice = {key.replace("-", "_") for key in given} & set(options)
     if twice:
         raise OptionError(f"option {min(twice)!r} of solver {name!r} is given both in --solver and with -o")
+
+
+def _listed(name: str, options: Any) -> str:
+    values = ", ".join(f"{key}={value}" for key, value in _plain(options).items() if value is not None)
+    return f"{name} ({values})" if values else name
 
 
 def _plain(options: Any) -> dict[str, Any]:

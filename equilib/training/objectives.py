@@ -43,5 +43,8 @@ class Classification:
         return ops.add(ops.cross_entropy(prediction, target), ops.multiply(pull, self.guess_weight))
 
     def score(self, prediction: Array, target: Array) -> Array:
-        """Return which samples' largest logit is that of their class."""
-        return array_namespace(prediction).argmax(prediction, axis=-1) == target
+        """Return which samples' largest logit is that of their class; with a logit that is not finite, none is."""
+        xp = array_namespace(prediction)
+        # argmax takes nan for the largest, which would be right wherever its place is.
+        finite = xp.all(xp.isfinite(prediction), axis=-1)
+        return xp.logical_and(xp.argmax(prediction, axis=-1) == target, finite)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
-from equilib.trees import Tree, tree_leaves, tree_map, tree_unflatten
+from equilib.arrays import Array, array_namespace, to_host
+from equilib.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +29,15 @@ class Adam:
     beta1, beta2 : float
         Decay of the first and of the second moment, in [0, 1).
     epsilon : float
+        Positive.
     weight_decay : float
         Share of the weights taken off per unit of learning rate; matrices and kernels only, as biases and the
         scales of a normalization have no scale to regularize.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
     """
 
     beta1: float = 0.9
@@ -39,16 +45,33 @@ class Adam:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+        if not self.epsilon > 0:
+            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""
         return AdamState(mean=tree_map(_zeros_like, params), square=tree_map(_zeros_like, params), count=0)
 
     def update(self, params: Tree, gradient: Tree, state: AdamState, rate: float) -> tuple[Tree, AdamState]:
-        """Return the parameters and the state after one step of size `rate`."""
+        """Return the parameters and the state after one step of size `rate`.
+
+        Raises
+        ------
+        ValueError
+            If the structure of `gradient` is not that of `params`.
+        """
         count = state.count + 1
         bias1, bias2 = 1 - self.beta1**count, 1 - self.beta2**count
-        leaves = zip(*map(tree_leaves, (params, gradient, state.mean, state.square)), strict=True)
-        results = [self._leaf(p, g, mean, square, rate, bias1, bias2) for p, g, mean, square in leaves]
+        # A NumPy scalar would turn float32 parameters into float64.
+        rate = float(rate)
+        columns = [leaves_like(params, tree) for tree in (params, gradient, state.mean, state.square)]
+        results = [self._leaf(p, g, m, s, rate, bias1, bias2) for p, g, m, s in zip(*columns, strict=True)]
         new, mean, square = (tree_unflatten(params, [r[i] for r in results]) for i in range(3))
         return new, AdamState(mean=mean, square=square, count=count)
 
@@ -69,6 +92,12 @@ def _zeros_like(leaf: Array) -> Array:
 
 
 def global_norm(tree: Tree) -> float:
-    """Return the Euclidean norm of all leaves together."""
-    squares = [float(array_namespace(leaf).sum(leaf * leaf)) for leaf in tree_leaves(tree)]
-    return float(np.sqrt(sum(squares)))
+    """Return the Euclidean norm of all leaves together; nan or inf if an element is, or if its square overflows."""
+    leaves = tree_leaves(tree)
+    if not leaves:
+        return 0.0
+    xp = array_namespace(*leaves)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # One transfer from the device for all leaves.
+        squares = to_host(xp.stack([xp.sum(leaf * leaf) for leaf in leaves]))
+        return float(np.sqrt(squares.sum(dtype=np.float64)))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 LINE_EVERY = 10
 """Batches between two lines where there is no bar."""
@@ -45,45 +50,59 @@ class LineReporter:
 
 
 class BarReporter:
-    """A progress bar for the epoch at work, with rate and remaining time, above it the lines that stay."""
+    """A progress bar for the epoch at work, with its loss and the remaining time; above it the lines that stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         # Deferred: rich is loaded only where somebody looks at it.
+        from rich.console import Console
+
+        self._console = console or Console()
+        self._bar: Progress | None = None
+        self._title = ""
+
+    def line(self, text: str) -> None:
+        """Print a line above the bar; a bar that has reached its end is removed first."""
+        if self._bar is not None and self._bar.finished:
+            self.close()
+        self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Move the bar; a new title begins a new one."""
+        if self._bar is None or title != self._title:
+            self.close()
+            self._bar, self._title = self._make(title, count, loss), title
+            # Assigned first: an interruption of `start` must find the bar that is to be closed.
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=index, loss=loss)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _make(self, title: str, count: int, loss: float) -> Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._bar = Progress(
-            TextColumn("{task.description}"),
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
             TimeRemainingColumn(),
+            console=self._console,
             transient=True,
         )
-        self._title = ""
-        self._bar.start()
-
-    def line(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._bar.console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False)
-
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Move the bar, starting it anew for a new title."""
-        if title != self._title:
-            for task in self._bar.task_ids:
-                self._bar.remove_task(task)
-            self._bar.add_task(title, total=count, loss=loss)
-            self._title = title
-        self._bar.update(self._bar.task_ids[-1], completed=index, loss=loss)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.stop()
+        bar.add_task(title, total=count, loss=loss)
+        return bar
 
 
 @contextmanager
 def open_reporter() -> Iterator[Reporter]:
     """Yield the reporter that suits standard output, and close it however the run ends."""
-    reporter: Reporter = BarReporter() if sys.stdout.isatty() else LineReporter()
+    # A dumb terminal, as in an editor, cannot redraw a line.
+    redraws = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    reporter: Reporter = BarReporter() if redraws else LineReporter()
     try:
         yield reporter
     finally:

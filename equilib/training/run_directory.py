@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ class RunDirectory:
     """A folder that holds what a run was asked to do, how it went, and the model it ended with.
 
     Files appear whole or not at all: they are written beside their place and then moved there. Metrics are appended
-    a line at a time.
+    a line at a time. Numbers that JSON cannot hold, nan and the infinities, become null.
 
     Attributes
     ----------
@@ -32,20 +34,27 @@ class RunDirectory:
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
         """Create the folder and write `run.json` with the status "running".
 
+        Files of an earlier run are removed, others stay.
+
         Raises
         ------
         UserError
             If the folder cannot be written.
         """
         self.path = path
-        self._facts = dict(facts)
+        self._facts = {**facts, "status": "running", "started": _now()}
         try:
             path.mkdir(parents=True, exist_ok=True)
             for name in (RUN, METRICS, MODEL):
                 (path / name).unlink(missing_ok=True)
-            self._write_facts(status="running", started=_now())
+            self._write_facts()
         except OSError as error:
             raise UserError(f"--out {path} cannot be written: {error.strerror or error}") from error
+
+    @property
+    def status(self) -> str:
+        """How the run stands: "running", "finished", "interrupted" or "failed"."""
+        return str(self._facts["status"])
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Append one line to `metrics.jsonl`.
@@ -55,11 +64,9 @@ class RunDirectory:
         RunError
             If the file cannot be written.
         """
-        try:
-            with (self.path / METRICS).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics) + "\n")
-        except OSError as error:
-            raise RunError(f"{self.path / METRICS} cannot be written: {error.strerror or error}") from error
+        line = json.dumps(_plain(metrics), allow_nan=False) + "\n"
+        with _run_errors(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
+            file.write(line)
 
     def save_model(self, params: Tree) -> None:
         """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
@@ -70,24 +77,59 @@ class RunDirectory:
             If the file cannot be written.
         """
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
-        whole, part = self.path / MODEL, self.path / f".{MODEL}.part"
-        try:
-            with part.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
-            part.replace(whole)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise RunError(f"{whole} cannot be written: {error.strerror or error}") from error
+        path = self.path / MODEL
+        with _run_errors(path), _whole(path) as part, part.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
 
-    def finish(self, status: str, results: Mapping[str, Any] | None = None) -> None:
-        """Write into `run.json` how the run ended: "finished", "interrupted" or "failed"."""
-        self._write_facts(status=status, ended=_now(), results=dict(results or {}))
+    def finish(self, status: str, results: Mapping[str, Any] | None = None, *, error: str | None = None) -> None:
+        """Write into `run.json` how the run ended: "finished", "interrupted", or "failed" and by which error.
 
-    def _write_facts(self, **facts: Any) -> None:
-        self._facts.update(facts)
-        part = self.path / f".{RUN}.part"
-        part.write_text(json.dumps(self._facts, indent=2, default=str) + "\n", encoding="utf-8")
-        part.replace(self.path / RUN)
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        """
+        self._facts |= {"status": status, "error": error, "ended": _now(), "results": dict(results or {})}
+        with _run_errors(self.path / RUN):
+            self._write_facts()
+
+    def _write_facts(self) -> None:
+        text = json.dumps(_plain(self._facts), indent=2, allow_nan=False) + "\n"
+        with _whole(self.path / RUN) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a place beside `path` that becomes `path` once it is written, and goes if that fails."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _run_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:
@@ -98,13 +140,22 @@ def check_out(path: Path, *, overwrite: bool) -> None:
     UserError
         If the folder holds files and is not to be overwritten, or cannot be written.
     """
+    try:
+        _refuse(path, overwrite=overwrite)
+    except OSError as error:
+        raise UserError(f"--out {path} cannot be used: {error.strerror or error}") from error
+
+
+def _refuse(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {path} is a file; give a folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
         raise UserError(f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it")
     nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
-        raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}")
+    if not nearest.is_dir():
+        raise UserError(f"--out {path} cannot be created: {nearest} is a file; give another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
 
 
 def default_out(experiment: str) -> Path:

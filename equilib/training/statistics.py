@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,9 @@ class PassStatistics:
         # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
         self._adjoint_nfe += adjoint.nfe + adjoint.njvp
         self._adjoint.update(adjoint.status)
-        self._adjoint_residual = max(self._adjoint_residual, float(np.max(adjoint.residual_norm, initial=0.0)))
+        # np.maximum, unlike max, lets nan through.
+        worst = np.max(adjoint.residual_norm, initial=0.0)
+        self._adjoint_residual = float(np.maximum(self._adjoint_residual, worst))
 
     @property
     def loss(self) -> float:
@@ -57,18 +60,31 @@ class PassStatistics:
         return self._score / max(self._samples, 1)
 
     def describe(self) -> dict[str, Any]:
-        """Return means and counts as plain values; every sample is in one of the statuses."""
+        """Return means and counts as plain values; every sample is in one of the statuses.
+
+        Those of the adjoint are empty where nothing was differentiated, or by a sensitivity that solves no equation.
+        """
         batches, samples = max(self._batches, 1), max(self._samples, 1)
         return {
             "forward_nfe": self._nfe / batches,
             "forward_njvp": self._njvp / batches,
             "residual": self._residual / samples,
-            "unconverged": 1 - self._forward[Status.CONVERGED] / samples,
+            "unconverged": _unconverged(self._forward),
             "status": _names(self._forward),
             "adjoint_nfe": self._adjoint_nfe / batches,
             "adjoint_residual_max": self._adjoint_residual,
+            "adjoint_unconverged": _unconverged(self._adjoint),
             "adjoint_status": _names(self._adjoint),
         }
+
+
+def describe_statuses(statuses: Iterable[Status]) -> str:
+    """Return how often each status occurs, as in "30 converged, 2 nonfinite"."""
+    return ", ".join(f"{count} {name}" for name, count in _names(Counter(statuses)).items())
+
+
+def _unconverged(counts: Counter[Status]) -> float:
+    return (counts.total() - counts[Status.CONVERGED]) / max(counts.total(), 1)
 
 
 def _names(counts: Counter[Status]) -> dict[str, int]:

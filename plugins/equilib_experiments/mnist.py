@@ -6,7 +6,7 @@ number of epochs, and is better and faster.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from equilib.training.loop import Dataset, Plan, Trainer
 from equilib.training.method import Method
 from equilib.training.objectives import Classification
 from equilib.training.run_directory import RunDirectory
+from equilib.trees import tree_leaves
 from equilib_experiments.data import Mnist, load_mnist
 from equilib_experiments.recipes import RECIPES, Recipe
 
@@ -59,19 +60,34 @@ class MnistExperiment:
         trainer = self._trainer(recipe, method, plan, data, context)
         facts = {"data": digits.source, "data_fallback": digits.fallback}
         with context.record(self._resolved(recipe, plan, data), **facts) as directory:
-            context.reporter.line(f"Training {self.model} with {method.solver} on {context.device.description}")
-            context.reporter.line(f"Data: {digits.source}")
+            for line in self._introduce(digits, trainer, method, context):
+                context.reporter.line(line)
             return self._train(trainer, directory, context)
 
+    def _introduce(self, digits: Mnist, trainer: Trainer, method: Method, context: RunContext) -> Iterator[str]:
+        train, test = trainer.data.train_inputs.shape[0], trainer.data.test_inputs.shape[0]
+        yield f"Data: {digits.source}"
+        if self.full:
+            yield f"Using all of them: {train:,} to train, {test:,} to test"
+        else:
+            few = f", all there are (--limit {self.limit})" if (self.limit or 0) > train + test else ""
+            yield f"Using the first {train + test:,} training images{few}: {train:,} to train, {test:,} to test"
+        size = sum(leaf.size for leaf in tree_leaves(trainer.params))
+        yield f"Model: {self.model}, recipe {self.recipe}, {size:,} parameters, on {context.device.description}"
+        yield from method.introduce()
+
     def _train(self, trainer: Trainer, directory: RunDirectory, context: RunContext) -> Mapping[str, Any]:
-        metrics: dict[str, Any] = {"test_accuracy": trainer.evaluate().score}
+        metrics: dict[str, Any] = {}
         try:
             for metrics in trainer.epochs():
                 directory.add_metrics(metrics)
+            if not metrics:
+                metrics = _untrained_metrics(trainer)
         finally:
             directory.save_model(trainer.params)
         directory.finish("finished", metrics)
-        context.reporter.line(f"Test accuracy: {100 * metrics['test_accuracy']:.3f}%")
+        images = trainer.data.test_inputs.shape[0]
+        context.reporter.line(f"Test accuracy: {100 * metrics['test_accuracy']:.3f}% of {images:,} images")
         context.reporter.line(f"Run recorded in {directory.path}")
         return metrics
 
@@ -135,6 +151,11 @@ class MnistExperiment:
             "pretrain_depth": plan.pretrain_depth,
             "batch_size": plan.batch_size,
         }
+
+
+def _untrained_metrics(trainer: Trainer) -> dict[str, Any]:
+    tested = trainer.evaluate()
+    return {"test_accuracy": tested.score, "test": tested.describe()}
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:

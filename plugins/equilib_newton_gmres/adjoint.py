@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Array
+from equilib.checks import check_options
 from equilib.linear import Affine
 from equilib.options import option
 from equilib.problem import FixedPointProblem
@@ -16,12 +17,21 @@ from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solv
 
 @dataclass(frozen=True)
 class GMRESAdjoint:
-    """Solve (I − Jᵀ) w = g by cycles of GMRES."""
+    """Solve (I − Jᵀ) w = g by cycles of GMRES.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
 
     linear_solver: str = option("batched", help="which GMRES", choices=LINEAR_SOLVERS)
     restart: int = option(20, help="products Jᵀ·w in one cycle of GMRES", minimum=1)
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="cycles of GMRES; none takes the forward solve's steps", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved."""

@@ -11,7 +11,7 @@ LARGEST = 0.9
 SAFEGUARD_ABOVE = 0.1
 
 
-def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray, target: np.ndarray) -> np.ndarray:
+def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray) -> np.ndarray:
     """Return ηₖ = γ (‖rₖ‖ / ‖rₖ₋₁‖)², safeguarded, for each sample, shape (batch,).
 
     Parameters
@@ -20,12 +20,9 @@ def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarr
         ηₖ₋₁.
     norm, previous_norm : ndarray
         ‖rₖ‖ and ‖rₖ₋₁‖.
-    target : ndarray
-        The factor by which the residual must still shrink. Half of it is exact enough in the last step
-        (Kelley 1995, *Iterative Methods for Linear and Nonlinear Equations*, eq. 6.20).
     """
     with np.errstate(all="ignore"):
         eta = GAMMA * (norm / previous_norm) ** EXPONENT
         floor = GAMMA * previous**EXPONENT
     eta = np.where(floor > SAFEGUARD_ABOVE, np.maximum(eta, floor), eta)
-    return np.clip(np.nan_to_num(eta, nan=LARGEST), np.minimum(0.5 * target, LARGEST), LARGEST)
+    return np.minimum(np.nan_to_num(eta, nan=LARGEST), LARGEST)

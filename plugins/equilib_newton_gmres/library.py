@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
+from equilib.checks import check_options
 from equilib.options import option
 from equilib.protocols import MatVec
 
@@ -19,9 +20,17 @@ class LibraryGMRES:
 
     Samples share one Krylov space and one stopping test, so they are coupled: the system is solved to the smallest
     tolerance asked for, and an answer depends, within its tolerance, on the other samples of the batch.
+
+    Raises
+    ------
+    ValueError
+        If `restart` is not positive.
     """
 
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.

@@ -9,7 +9,15 @@ LINEAR_SOLVERS = ("batched", "library")
 
 
 def make_linear_solver(name: str, restart: int) -> LinearSolver:
-    """Return the linear solver `name`, one of `LINEAR_SOLVERS`, with at most `restart` products."""
+    """Return the linear solver `name`, one of `LINEAR_SOLVERS`, with at most `restart` products.
+
+    Raises
+    ------
+    ValueError
+        If `name` is unknown.
+    """
+    if name not in LINEAR_SOLVERS:
+        raise ValueError(f"unknown linear solver {name!r}; choose from {', '.join(LINEAR_SOLVERS)}")
     if name == "batched":
         return GMRES(restart)
     # Deferred: SciPy takes longer to load than everything else a solve needs.

@@ -1,0 +1,118 @@
+"""What an integrator sees of y' = f(t, y): evaluations, linear combinations, the error norm, a choice by lane.
+
+A *lane* is what has a time and a step size of its own: one sample, or the whole batch. What belongs to a lane is kept
+on the host, in arrays of shape (lanes,).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, rms_norm, rows_like, to_host, where_samples
+
+ErrorNorm: TypeAlias = Callable[[Array, "Point", Array], np.ndarray]
+"""Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
+
+Select: TypeAlias = Callable[[np.ndarray, Array, Array], Array]
+"""Takes samples from the first array where the host mask, shape (batch,), is true, else from the second."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A time, shape (lanes,) on the host; the solution there, shape (batch, ...); and its derivative."""
+
+    t: np.ndarray
+    y: Array
+    dy: Array
+
+
+class Flow:
+    """The right-hand side of an equation, with the arithmetic of one integration.
+
+    Parameters
+    ----------
+    f : callable
+        f(t, y) with t an array that broadcasts against y.
+    like : array, shape (batch, ...)
+        Any array of the shape, dtype and library of y.
+    lanes : int
+        1, or the size of the batch.
+    error_norm : callable
+        See `ErrorNorm`.
+    select : callable
+        See `Select`.
+    """
+
+    def __init__(
+        self,
+        f: Callable[[Array, Array], Array],
+        like: Array,
+        lanes: int,
+        error_norm: ErrorNorm,
+        select: Select = where_samples,
+    ) -> None:
+        self._f = f
+        self._like = like
+        self._select = select
+        self.lanes = lanes
+        self.error_norm = error_norm
+
+    def __call__(self, t: np.ndarray, y: Array) -> Array:
+        """Evaluate f at the times t, shape (lanes,)."""
+        return self._f(self._time(t), y)
+
+    def combine(
+        self, y: Array, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
+    ) -> Array:
+        """Return y + Σ h wᵢ vᵢ; h and weights that are no numbers have shape (lanes,), vᵢ of zero weight is not used."""
+        for weight, vector in zip(weights, vectors, strict=True):
+            if np.any(weight):
+                y = y + vector * self.coefficient(h * weight)
+        return y
+
+    def coefficient(self, values: np.ndarray) -> float | Array:
+        """Return numbers of the lanes, shape (lanes,), as a factor for arrays of the shape of y."""
+        if self.lanes == 1:
+            return float(values[0])
+        return rows_like(coefficients(values, self._like), self._like)
+
+    def select(self, mask: np.ndarray, chosen: Array, other: Array) -> Array:
+        """Take the lanes where `mask`, shape (lanes,), is true from `chosen`, the rest from `other`."""
+        if mask.all():
+            return chosen
+        if not mask.any():
+            return other
+        return self._select(mask, chosen, other)
+
+    def zeros(self) -> Array:
+        """Return zeros of the shape of y."""
+        return array_namespace(self._like).zeros_like(self._like)
+
+    def _time(self, t: np.ndarray) -> Array:
+        if self.lanes == 1:
+            host = np.full((1,) * self._like.ndim, t[0])
+            return coefficients(host, self._like)
+        return rows_like(coefficients(t, self._like), self._like)
+
+
+def tolerance_norm(rtol: float, atol: float, lanes: int) -> ErrorNorm:
+    """Return the root mean square over a lane of error / (atol + rtol · max(|y₀|, |y₁|))."""
+
+    def norm(error: Array, start: Point, y: Array) -> np.ndarray:
+        xp = array_namespace(error)
+        scale = atol + rtol * xp.maximum(xp.abs(start.y), xp.abs(y))
+        return lane_rms(error / scale, lanes)
+
+    return norm
+
+
+def lane_rms(array: Array, lanes: int) -> np.ndarray:
+    """Return the root mean square over each lane, on the host, shape (lanes,)."""
+    xp = array_namespace(array)
+    rows = array if lanes > 1 else xp.reshape(array, (1, prod(array.shape)))
+    return np.asarray(to_host(rms_norm(rows)), dtype=np.float64)

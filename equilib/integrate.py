@@ -1,0 +1,230 @@
+"""`odeint`: the only time-stepping loop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
+from equilib.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
+from equilib.integrator import Integrator, Step
+from equilib.ode_problem import OdeProblem
+from equilib.ode_solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus, StepRecord
+from equilib.step_control import first_step as estimate_first_step
+from equilib.stepping import StepState, begin, take_step
+from equilib.trajectory import Segment, Trajectory
+
+SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
+"""A step that is shorter than this part of the time, or of the interval, does not move."""
+
+
+def odeint(
+    f: OdeProblem | Callable[[Array, Array], Array],
+    y0: Array,
+    t: Sequence[float] | np.ndarray,
+    integrator: Integrator,
+    *,
+    rtol: float = 1e-3,
+    atol: float = 1e-6,
+    per_sample: bool = False,
+    dense: bool = False,
+    max_steps: int = 10_000,
+    first_step: float | None = None,
+    on_failure: str = "raise",
+    error_norm: ErrorNorm | None = None,
+) -> OdeSolution:
+    """Integrate y' = f(t, y) from y(t[0]) = y0, and return y at the times t.
+
+    Parameters
+    ----------
+    f : OdeProblem or callable
+        Maps (t, y) to an array of the shape and dtype of y; t is an array that broadcasts against y, of shape
+        (1, ..., 1), or (batch, 1, ..., 1) with `per_sample`.
+    y0 : array, shape (batch, ...)
+        The initial value; its dtype is the dtype of the integration.
+    t : sequence of float
+        Two or more times, increasing or decreasing. The steps do not depend on those between the first and the last.
+    integrator : Integrator
+        The method.
+    rtol, atol : float
+        A step is accepted when the root mean square of error / (atol + rtol · max(|y₀|, |y₁|)) is at most 1.
+    per_sample : bool
+        Whether each sample has its own step size and error norm. By default the batch steps as one system; then a
+        sample's answer depends, within the tolerance, on the others.
+    dense : bool
+        Whether to keep the solution as a function of time, `OdeSolution.trajectory`.
+    max_steps : int
+        Limit of attempted steps.
+    first_step : float, optional
+        Size of the first step; by default estimated, which costs one evaluation.
+    on_failure : {"raise", "warn", "record"}
+        What to do if a sample does not reach the end.
+    error_norm : callable, optional
+        Replaces the norm of the acceptance test; see `equilib.flow.ErrorNorm`.
+
+    Raises
+    ------
+    IntegrationError
+        With `on_failure="raise"`, if some sample did not reach the end; its `solution` holds what was reached.
+    ValueError
+        If t is not strictly monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
+        keep shape and dtype.
+    """
+    options = OdeOptions(
+        rtol=rtol, atol=atol, per_sample=per_sample, max_steps=max_steps, first_step=first_step, on_failure=on_failure
+    )
+    times = _checked_times(t)
+    if y0.ndim < 1:
+        raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
+    problem = f.fresh() if isinstance(f, OdeProblem) else OdeProblem(f)
+    # Overflow and invalid operations are what the error test looks for.
+    with np.errstate(all="ignore"):
+        solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense)
+    if not solution.success and on_failure == "raise":
+        raise IntegrationError(solution)
+    if not solution.success and on_failure == "warn":
+        warnings.warn(solution.failure_report(), IntegrationWarning, stacklevel=2)
+    return solution
+
+
+def _checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
+    times = np.asarray(t, dtype=np.float64)
+    steps = np.diff(times)
+    if (
+        times.ndim != 1
+        or times.size < 2
+        or not np.isfinite(times).all()
+        or not (np.all(steps > 0) or np.all(steps < 0))
+    ):
+        raise ValueError(f"t must be two or more finite times, increasing or decreasing, got {t!r}")
+    return times
+
+
+class _Integration:
+    """One call of `odeint`."""
+
+    def __init__(
+        self,
+        problem: OdeProblem,
+        y0: Array,
+        times: np.ndarray,
+        integrator: Integrator,
+        options: OdeOptions,
+        error_norm: ErrorNorm | None,
+    ) -> None:
+        self.problem, self.y0, self.times = problem, y0, times
+        self.integrator, self.options = integrator, options
+        self.lanes = y0.shape[0] if options.per_sample else 1
+        norm = tolerance_norm(options.rtol, options.atol, self.lanes) if error_norm is None else error_norm
+        self.flow = Flow(problem, y0, self.lanes, norm)
+        self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
+        self.accepted = np.zeros(self.lanes, dtype=int)
+        self.rejected = np.zeros(self.lanes, dtype=int)
+        self.suspect = np.ones(y0.shape[0], dtype=bool)
+        self.records: list[StepRecord] = []
+
+    def run(self, *, dense: bool) -> OdeSolution:
+        state = self._start()
+        xp = array_namespace(self.y0)
+        outputs = [self.y0] + [xp.full_like(self.y0, np.nan) for _ in self.times[1:]]
+        segments: list[Segment] = []
+        for _ in range(self.options.max_steps):
+            active = self.status == OdeStatus.RUNNING
+            if not active.any():
+                break
+            state, step = take_step(self.integrator, self.flow, state, active, float(self.times[-1]))
+            self._account(state, step, active)
+            if step.accepted.any():
+                outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
+                if dense:
+                    segments.append(segment_of(self.flow, self.integrator, step))
+        self.status[self.status == OdeStatus.RUNNING] = OdeStatus.MAX_STEPS
+        return self._solution(state, xp.stack(outputs), Trajectory(segments, self.flow) if dense else None)
+
+    def _start(self) -> StepState:
+        t0 = np.full(self.lanes, self.times[0])
+        start = Point(t0, self.y0, self.flow(t0, self.y0))
+        finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
+        self.status[~finite] = OdeStatus.NONFINITE
+        if not finite.all():
+            self.suspect = ~_finite_samples(start.dy) | ~_finite_samples(start.y)
+        span = np.full(self.lanes, self.times[-1] - self.times[0])
+        if self.options.first_step is not None:
+            h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
+        elif finite.any():
+            scale = self.options.atol + self.options.rtol * array_namespace(start.y).abs(start.y)
+            norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731
+            h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
+        else:
+            h = span
+        return begin(self.integrator, self.flow, start, h)
+
+    def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
+        self.accepted += step.accepted
+        self.rejected += active & ~step.accepted
+        if step.accepted.any():
+            self.records.append(StepRecord(step.h, step.end.t, step.accepted, step.memory.host))
+        t = state.point.t
+        self.status[active & (t == self.times[-1])] = OdeStatus.FINISHED
+        smallest = SMALLEST_STEP * np.maximum(np.abs(t), abs(self.times[-1] - self.times[0]))
+        vanished = (self.status == OdeStatus.RUNNING) & (np.abs(state.h) < smallest)
+        finite = np.isfinite(step.attempt.error)
+        self.status[vanished & finite] = OdeStatus.STEP_TOO_SMALL
+        self.status[vanished & ~finite] = OdeStatus.NONFINITE
+        if (vanished & ~finite).any():
+            self.suspect = ~_finite_samples(step.attempt.y)
+
+    def _solution(self, state: StepState, y: Array, trajectory: Trajectory | None) -> OdeSolution:
+        batch = self.y0.shape[0]
+        return OdeSolution(
+            t=self.times,
+            y=y,
+            status=tuple(self._sample_status()),
+            reached=np.broadcast_to(state.point.t, (batch,)),
+            accepted=np.broadcast_to(self.accepted, (batch,)),
+            rejected=np.broadcast_to(self.rejected, (batch,)),
+            nfe=self.problem.nfe,
+            trajectory=trajectory,
+            integrator=self.integrator,
+            options=self.options,
+            record=tuple(self.records),
+        )
+
+    def _sample_status(self) -> list[OdeStatus]:
+        if self.options.per_sample:
+            return list(self.status)
+        status = self.status[0]
+        # Where the batch steps as one, the samples that are finite themselves were held back by the others.
+        blamed = self.suspect if status is OdeStatus.NONFINITE and self.suspect.any() else np.ones_like(self.suspect)
+        return [status if each else OdeStatus.HELD_BACK for each in blamed]
+
+
+def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
+    """Return the polynomial of an accepted step."""
+    return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))
+
+
+def write_outputs(
+    flow: Flow, integrator: Integrator, step: Step, times: np.ndarray, outputs: list[Array]
+) -> list[Array]:
+    """Return `outputs`, y at each of `times`, with those replaced that the step passed or reached."""
+    start, end = step.start.t, step.end.t
+    direction = np.sign(times[-1] - times[0])
+    written = list(outputs)
+    segment: Segment | None = None
+    for index, t in enumerate(times):
+        at_end = step.accepted & (end == t)
+        inside = step.accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
+        if at_end.any():
+            written[index] = flow.select(at_end, step.end.y, written[index])
+        if inside.any():
+            segment = segment or segment_of(flow, integrator, step)
+            written[index] = flow.select(inside, segment(flow, np.where(inside, t, start)), written[index])
+    return written
+
+
+def _finite_samples(array: Array) -> np.ndarray:
+    xp = array_namespace(array)
+    return np.asarray(to_host(xp.all(xp.isfinite(samples_as_rows(array)), axis=1)))

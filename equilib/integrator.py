@@ -1,0 +1,100 @@
+"""The contract of an integrator of y' = f(t, y), and the records that pass between it and the loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.flow import Flow, Point
+from equilib.step_control import Controller
+
+
+class Memory(NamedTuple):
+    """What a method keeps from step to step: arrays of the shape of y, and anything on the host."""
+
+    arrays: tuple[Array, ...] = ()
+    host: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A step that may be accepted or not.
+
+    Attributes
+    ----------
+    y : array, shape (batch, ...)
+        The solution after the step.
+    error : ndarray, shape (lanes,)
+        Norm of its error, relative to the tolerance: at most 1 is acceptable.
+    order : int or ndarray of int, shape (lanes,)
+        The order that the controller reckons with.
+    stages : tuple of arrays
+        Derivatives and differences that `advance` and `interpolant` use.
+    memory : Memory
+        What the method would keep if the step were accepted.
+    """
+
+    y: Array = field(repr=False)
+    error: np.ndarray
+    order: int | np.ndarray
+    stages: tuple[Array, ...] = field(default=(), repr=False)
+    memory: Memory = field(default=Memory(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step that was attempted: where it began, where it ended, and which lanes accepted it."""
+
+    start: Point
+    end: Point
+    h: np.ndarray
+    accepted: np.ndarray
+    attempt: Attempt
+    memory: Memory
+
+
+class Integrator(Protocol):
+    """**Protocol:** one explicit method for y' = f(t, y).
+
+    1. Be a frozen dataclass; its fields are its options, which the command line lists, parses and validates.
+    2. Evaluate f only through `flow(t, y)`, choose lanes only by `flow.select`, and otherwise add arrays and multiply
+       them by `flow.coefficient(...)` or numbers: a step can then be differentiated, and runs on every array library.
+    3. Compute the error's norm only by `flow.error_norm(error, start, y)`.
+    4. Lanes where h is zero rest; what is computed there is thrown away.
+    5. A rejected step leaves no trace: lanes that are not accepted keep their point, and their memory as far as it
+       describes the solution.
+    6. Keep nothing on `self`. `odeint` owns the loop, the step size and the output.
+    """
+
+    @property
+    def order(self) -> int:
+        """Order of accuracy."""
+
+    @property
+    def controller(self) -> Controller:
+        """How step sizes follow from errors."""
+
+    def begin(self, flow: Flow, start: Point) -> Memory:
+        """Return the memory before the first step."""
+
+    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step of size h, shape (lanes,)."""
+
+    def advance(
+        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[Point, Memory]:
+        """Return point and memory after the attempt; `t` are the times that the lanes have then."""
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
+        """Return Q₁, Q₂, ... of y(t + θh) = y + θ Q₁ + θ² Q₂ + ..., for the lanes that accepted the step."""
+
+
+def hermite(flow: Flow, step: Step) -> list[Array]:
+    """Return the cubic through both ends with their derivatives, as `Integrator.interpolant` does."""
+    h = flow.coefficient(step.h)
+    rise = step.end.y - step.start.y
+    first, last = step.start.dy * h, step.end.dy * h
+    return [first, rise * 3.0 - first * 2.0 - last, first + last - rise * 2.0]

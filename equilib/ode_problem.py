@@ -1,0 +1,108 @@
+"""The initial value problem y' = f(t, y): f, its linearization, and the count of every use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from equilib.arrays import Array
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class OdeLinearization:
+    """f near one point (t, y).
+
+    `vjp(w)` is (∂f/∂y)ᵀ w; `pull(w)` is the pair of it and (∂f/∂inputs)ᵀ w, a tuple of trees, for one pass.
+    """
+
+    value: Array
+    vjp: Callable[[Array], Array]
+    pull: Callable[[Array], tuple[Array, tuple[Tree, ...]]]
+
+
+class OdeProblem:
+    """The equation y' = f(t, y, *inputs).
+
+    Parameters
+    ----------
+    f : callable
+        Maps a time, the state, shape (batch, ...), and the inputs to an array of the shape and dtype of the state. The
+        time is an array that broadcasts against the state, shape (1, ..., 1), or (batch, 1, ..., 1) where samples step
+        by themselves.
+    inputs : trees of arrays
+        What f depends on besides t and y (parameters); a sensitivity returns their cotangents.
+    linearize : callable, optional
+        `linearize(f, t, y, *inputs)` to an `OdeLinearization`; by default automatic differentiation.
+
+    Attributes
+    ----------
+    nfe, nvjp : int
+        Evaluations of f and of its pullbacks so far: calls on the whole batch.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Array],
+        *inputs: Tree,
+        linearize: Callable[..., OdeLinearization] | None = None,
+    ) -> None:
+        self.f = f
+        self.inputs = inputs
+        self._linearize = linearize or _autodiff_linearize
+        self.nfe = self.nvjp = 0
+
+    def fresh(self) -> OdeProblem:
+        """Return the same problem with its counters at zero."""
+        return OdeProblem(self.f, *self.inputs, linearize=self._linearize)
+
+    def __call__(self, t: Array, y: Array) -> Array:
+        """Evaluate f(t, y).
+
+        Raises
+        ------
+        ValueError
+            If f does not keep the shape and the dtype of y.
+        """
+        self.nfe += 1
+        return _checked(self.f(t, y, *self.inputs), y)
+
+    def linearize(self, t: Array, y: Array) -> OdeLinearization:
+        """Evaluate f(t, y) once and keep what its pullbacks need; raises what `__call__` does."""
+        self.nfe += 1
+        linear = self._linearize(self.f, t, y, *self.inputs)
+        _checked(linear.value, y)
+
+        def vjp(w: Array) -> Array:
+            self.nvjp += 1
+            return linear.vjp(w)
+
+        def pull(w: Array) -> tuple[Array, tuple[Tree, ...]]:
+            self.nvjp += 1
+            return linear.pull(w)
+
+        return OdeLinearization(value=linear.value, vjp=vjp, pull=pull)
+
+
+def _checked(value: Array, y: Array) -> Array:
+    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the integration.
+    if value.shape != y.shape:
+        raise ValueError(f"f must keep the shape of y: {tuple(y.shape)} became {tuple(value.shape)}")
+    if value.dtype != y.dtype:
+        raise ValueError(f"f must keep the dtype of y: {y.dtype} became {value.dtype}; give its inputs the dtype of y")
+    return value
+
+
+def _autodiff_linearize(f: Callable[..., Array], t: Array, y: Array, *inputs: Tree) -> OdeLinearization:
+    # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
+    from equilib.autodiff import linearize
+
+    linear = linearize(lambda state, *rest: f(t, state, *rest), y, *inputs)
+    everything = tuple(range(1 + len(inputs)))
+
+    def pull(w: Array) -> tuple[Any, tuple[Tree, ...]]:
+        first, *rest = linear.vjp(w, argnums=everything)
+        return first, tuple(rest)
+
+    return OdeLinearization(value=linear.value, vjp=lambda w: linear.vjp(w, argnums=(0,))[0], pull=pull)

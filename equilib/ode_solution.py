@@ -1,0 +1,149 @@
+"""What an integration returns: values at the times asked for, one status per sample, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.integrator import Integrator
+from equilib.options import option
+from equilib.trajectory import Trajectory
+
+
+class OdeStatus(Enum):
+    """How the integration ended for one sample; the value is the message for the user."""
+
+    RUNNING = "the integration has not ended"
+    FINISHED = "the end of the interval was reached"
+    MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or shorten the interval"
+    STEP_TOO_SMALL = "the step size vanished: the solution may blow up, or the tolerance is below what the dtype allows"
+    NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
+    HELD_BACK = "another sample of the batch ended the integration; pass per_sample=True to step samples by themselves"
+
+    def __repr__(self) -> str:
+        return f"OdeStatus.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OdeOptions:
+    """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range.
+    """
+
+    rtol: float = option(1e-3, help="error of a step relative to the size of y", minimum=0.0)
+    atol: float = option(1e-6, help="error of a step that is acceptable whatever the size of y", exclusive_minimum=0.0)
+    per_sample: bool = option(False, help="whether each sample has its own step size and error norm")
+    max_steps: int = option(10_000, help="attempted steps", minimum=1)
+    first_step: float | None = option(None, help="size of the first step; none estimates it", exclusive_minimum=0.0)
+    on_failure: str = option(
+        "raise", help="what to do about samples that do not reach the end", choices=("raise", "warn", "record")
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What it takes to repeat one step that some lane accepted; all on the host, shape (lanes,).
+
+    Attributes
+    ----------
+    h : ndarray
+        The step size, 0 in lanes that rested.
+    t : ndarray
+        The times after it.
+    accepted : ndarray of bool
+    plan : object
+        The host part of the integrator's memory before the step.
+    """
+
+    h: np.ndarray
+    t: np.ndarray
+    accepted: np.ndarray
+    plan: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class OdeSolution:
+    """The result of one integration.
+
+    Attributes
+    ----------
+    t : ndarray, shape (times,)
+        The times asked for, the initial one first.
+    y : array, shape (times, batch, ...)
+        The solution there; nan where a sample did not come so far.
+    status : tuple of OdeStatus, length batch
+    reached : ndarray, shape (batch,)
+        The time at which each sample ended.
+    accepted, rejected : ndarray of int, shape (batch,)
+        Steps of each sample.
+    nfe : int
+        Evaluations of f; one evaluation is one call on the whole batch.
+    trajectory : Trajectory or None
+        The solution as a function of time, with `dense=True`.
+    integrator : Integrator
+    options : OdeOptions
+    record : tuple of StepRecord
+        The steps, for adjoints that repeat them.
+    """
+
+    t: np.ndarray
+    y: Array = field(repr=False)
+    status: tuple[OdeStatus, ...]
+    reached: np.ndarray
+    accepted: np.ndarray
+    rejected: np.ndarray
+    nfe: int
+    trajectory: Trajectory | None = field(default=None, repr=False)
+    integrator: Integrator
+    options: OdeOptions = field(repr=False)
+    record: tuple[StepRecord, ...] = field(repr=False)
+
+    @property
+    def success(self) -> bool:
+        """Whether every sample reached the end."""
+        return all(status is OdeStatus.FINISHED for status in self.status)
+
+    def __str__(self) -> str:
+        finished = sum(status is OdeStatus.FINISHED for status in self.status)
+        return (
+            f"OdeSolution({self.integrator}: {finished} of {len(self.status)} finished, "
+            f"{int(np.max(self.accepted, initial=0))} steps, {int(np.max(self.rejected, initial=0))} rejected, "
+            f"{self.nfe} evaluations)"
+        )
+
+    def failure_report(self) -> str:
+        """Describe in one sentence each way in which samples failed, with the evidence."""
+        failed = np.asarray([status is not OdeStatus.FINISHED for status in self.status])
+        counts = Counter(status for status in self.status if status is not OdeStatus.FINISHED)
+        reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
+        where = self.reached[failed]
+        return (
+            f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: {reasons} "
+            f"(at t = {where.min():.6g} to {where.max():.6g}, after {int(self.accepted[failed].max())} steps, "
+            f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"
+        )
+
+
+class IntegrationError(RuntimeError):
+    """An integration that was told to raise did not reach the end; `solution` holds what it reached."""
+
+    def __init__(self, solution: OdeSolution) -> None:
+        super().__init__(solution.failure_report())
+        self.solution = solution
+
+
+class IntegrationWarning(RuntimeWarning):
+    """An integration that was told to warn did not reach the end for every sample."""

@@ -1,0 +1,131 @@
+"""How the size of a time step is chosen: the first one, and each from the error of the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from equilib.arrays import Array
+
+if TYPE_CHECKING:
+    from equilib.flow import Flow, Point
+
+SMALLEST_ERROR = 1e-4
+"""What an earlier error counts as if it was smaller, and before there was one."""
+
+FIRST_GROWTH = 1e4
+"""By how much the first step, which is a guess, may be too small."""
+
+
+@dataclass(frozen=True)
+class ControlState:
+    """What a controller remembers of each lane: the error of the last accepted step, and whether there was none.
+
+    Attributes
+    ----------
+    error : ndarray, shape (lanes,)
+    first : ndarray of bool, shape (lanes,)
+    """
+
+    error: np.ndarray
+    first: np.ndarray
+
+    @classmethod
+    def start(cls, lanes: int) -> ControlState:
+        """Return the state before the first step."""
+        return cls(np.full(lanes, SMALLEST_ERROR), np.ones(lanes, dtype=bool))
+
+    def after(self, error: np.ndarray, accepted: np.ndarray) -> ControlState:
+        """Return the state after a step with these errors; lanes that rejected it remember nothing of it."""
+        kept = np.where(accepted, np.maximum(error, SMALLEST_ERROR), self.error)
+        return ControlState(kept, self.first & ~accepted)
+
+
+class Controller(Protocol):
+    """**Protocol:** the factor from one step size to the next.
+
+    1. Be a frozen dataclass; all arrays are on the host, shape (lanes,), and lanes do not mix.
+    2. An error of at most 1 is acceptable; one that is not finite asks for the strongest reduction.
+    """
+
+    def factor(
+        self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
+    ) -> np.ndarray:
+        """Return new step size / old step size; at a rejection it is below 1."""
+
+
+@dataclass(frozen=True)
+class PIController:
+    """Proportional-integral control (Gustafsson 1991; constants as in OrdinaryDiffEq.jl).
+
+    An accepted step of error E after one of error E' is followed by one longer by γ E^(−β₁) E'^(β₂), with
+    β₁ = 7/(10 p) and β₂ = 2/(5 p) for order p; a rejected one by γ E^(−β₁). `smallest` and `largest` bound the factor.
+    """
+
+    safety: float = 0.9
+    smallest: float = 0.2
+    largest: float = 10.0
+    first_largest: float = FIRST_GROWTH
+
+    def factor(
+        self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
+    ) -> np.ndarray:
+        """Return new step size / old step size, shape (lanes,)."""
+        with np.errstate(all="ignore"):
+            proportional = self.safety * error ** (-0.7 / np.asarray(order))
+            grown = proportional * state.error ** (0.4 / np.asarray(order))
+        largest = np.where(state.first, self.first_largest, self.largest)
+        after_acceptance = np.clip(grown, self.smallest, largest)
+        after_rejection = np.clip(proportional, self.smallest, self.safety)
+        return np.nan_to_num(np.where(accepted, after_acceptance, after_rejection), nan=self.smallest)
+
+
+@dataclass(frozen=True)
+class IController:
+    """Integral control: the factor γ E^(−1/(p + 1)) for order p (Hairer, Nørsett & Wanner I, eq. II.4.13)."""
+
+    safety: float = 0.9
+    smallest: float = 0.2
+    largest: float = 10.0
+    first_largest: float = FIRST_GROWTH
+
+    def factor(
+        self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
+    ) -> np.ndarray:
+        """Return new step size / old step size, shape (lanes,)."""
+        with np.errstate(all="ignore"):
+            wanted = self.safety * error ** (-1.0 / (np.asarray(order) + 1))
+        largest = np.where(accepted, np.where(state.first, self.first_largest, self.largest), self.safety)
+        return np.nan_to_num(np.clip(wanted, self.smallest, largest), nan=self.smallest)
+
+
+def first_step(
+    flow: Flow, start: Point, span: np.ndarray, order: int, scaled_norm: Callable[[Array], np.ndarray]
+) -> np.ndarray:
+    """Return a first step size for each lane by one Euler probe (Hairer, Nørsett & Wanner I, §II.4).
+
+    Parameters
+    ----------
+    flow : Flow
+    start : Point
+        The initial value and its derivative.
+    span : ndarray, shape (lanes,)
+        Length of the interval, signed: no step is longer.
+    order : int
+        Order p of the method; the probe asks that h^p · max(‖y'‖, ‖y''‖) be a hundredth.
+    scaled_norm : callable
+        Norm relative to the tolerance at the initial value, shape (lanes,) on the host.
+    """
+    size, slope = scaled_norm(start.y), scaled_norm(start.dy)
+    with np.errstate(all="ignore"):
+        probe = np.where((size < 1e-5) | (slope < 1e-5), 1e-6, 0.01 * size / slope)
+        probe = np.sign(span) * np.minimum(probe, np.abs(span))
+        moved = flow.combine(start.y, probe, (1.0,), (start.dy,))
+        curvature = scaled_norm(flow(start.t + probe, moved) - start.dy) / np.abs(probe)
+        steepest = np.fmax(slope, curvature)
+        wanted = np.where(steepest <= 1e-15, np.maximum(1e-6, 1e-3 * np.abs(probe)), (0.01 / steepest) ** (1.0 / order))
+    length = np.fmin(np.fmin(100 * np.abs(probe), wanted), np.abs(span))
+    return np.asarray(np.sign(span) * length)

@@ -1,0 +1,65 @@
+"""One step of an integration under error control: attempt, accept or reject, choose the next step size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.flow import Flow, Point
+from equilib.integrator import Integrator, Memory, Step
+from equilib.step_control import ControlState
+
+
+@dataclass(frozen=True)
+class StepState:
+    """Where an integration stands.
+
+    Attributes
+    ----------
+    point : Point
+    h : ndarray, shape (lanes,)
+        Size of the next step, signed.
+    control : ControlState
+    memory : Memory
+        The integrator's.
+    """
+
+    point: Point
+    h: np.ndarray
+    control: ControlState
+    memory: Memory = field(repr=False)
+
+
+def begin(integrator: Integrator, flow: Flow, start: Point, h: np.ndarray) -> StepState:
+    """Return the state before the first step, of size h."""
+    return StepState(start, h, ControlState.start(flow.lanes), integrator.begin(flow, start))
+
+
+def take_step(
+    integrator: Integrator, flow: Flow, state: StepState, active: np.ndarray, end: float | None = None
+) -> tuple[StepState, Step]:
+    """Attempt one step in the lanes that are `active`; lanes with an error of at most 1 accept it.
+
+    Where a lane would pass the time `end`, its step is shortened so that it lands there exactly.
+    """
+    h = np.where(active, state.h, 0.0)
+    landing = np.zeros(flow.lanes, dtype=bool)
+    if end is not None:
+        left = end - state.point.t
+        landing = active & (np.abs(h) >= np.abs(left))
+        h = np.where(landing, left, h)
+    attempt = integrator.attempt(flow, state.point, h, state.memory)
+    accepted = active & (attempt.error <= 1)
+    moved = state.point.t + h
+    t = np.where(accepted, moved if end is None else np.where(landing, end, moved), state.point.t)
+    point, memory = integrator.advance(flow, state.point, t, attempt, accepted, state.memory)
+    factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
+    following = StepState(
+        point,
+        np.where(active, h * factor, state.h),
+        state.control.after(attempt.error, accepted),
+        memory,
+    )
+    step = Step(start=state.point, end=point, h=h, accepted=accepted, attempt=attempt, memory=state.memory)
+    return following, step

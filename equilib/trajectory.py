@@ -1,0 +1,73 @@
+"""The solution of an initial value problem as a function of time: a polynomial for each step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.flow import Flow
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One step: y(t₀ + θ (t₁ − t₀)) = y₀ + θ Q₁ + θ² Q₂ + ...; t₀ = t₁ in lanes that rejected it."""
+
+    t0: np.ndarray
+    t1: np.ndarray
+    y0: Array = field(repr=False)
+    coefficients: list[Array] = field(repr=False)
+
+    def __call__(self, flow: Flow, t: np.ndarray) -> Array:
+        """Return y at the times t, shape (lanes,)."""
+        length = self.t1 - self.t0
+        moving = length != 0
+        theta = np.where(moving, (t - self.t0) / np.where(moving, length, 1.0), 0.0)
+        powers = [theta**power for power in range(1, len(self.coefficients) + 1)]
+        return flow.combine(self.y0, np.ones(flow.lanes), powers, self.coefficients)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """y(t) on the interval that was integrated: as accurate as the integrator's interpolant.
+
+    Attributes
+    ----------
+    segments : list of Segment
+    """
+
+    segments: list[Segment] = field(repr=False)
+    flow: Flow = field(repr=False)
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return np.stack([segment.t1 for segment in self.segments])
+
+    @cached_property
+    def _starts(self) -> np.ndarray:
+        return np.stack([segment.t0 for segment in self.segments])
+
+    def __call__(self, t: float) -> Array:
+        """Return y(t), shape (batch, ...).
+
+        Raises
+        ------
+        ValueError
+            If some sample was not integrated as far as t.
+        """
+        if not self.segments:
+            raise ValueError("no step was accepted, so there is no solution after the initial time")
+        direction = np.sign(np.sum(self._ends - self._starts))
+        reached = (direction * (t - self._ends) <= 0) & (direction * (t - self._starts) >= 0)
+        reached &= self._ends != self._starts
+        if not reached.any(axis=0).all():
+            first, last = self._starts[0, 0], direction * np.min(direction * self._ends[-1])
+            raise ValueError(f"t = {t} is not between {first} and {last}, where every sample has a solution")
+        index = np.argmax(reached, axis=0)
+        times = np.full(self.flow.lanes, t)
+        value = self.segments[index[0]](self.flow, times)
+        for other in np.unique(index[index != index[0]]):
+            value = self.flow.select(index == other, self.segments[other](self.flow, times), value)
+        return value

@@ -1,0 +1,109 @@
+"""Initial value problems with known solutions, and ways to integrate them with steps of a fixed size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import array_namespace
+from equilib.flow import Flow, Point
+from equilib.integrate import odeint
+from equilib.integrator import Attempt, Integrator, Memory, Step, hermite
+from equilib.ode_solution import OdeSolution
+from equilib.step_control import Controller, ControlState, PIController
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A controller that keeps the step size."""
+
+    def factor(self, error: Any, accepted: Any, state: ControlState, order: Any) -> np.ndarray:
+        """Return 1."""
+        return np.ones(error.shape)
+
+
+@dataclass(frozen=True)
+class Heun:
+    """Heun's method of order 2 with Euler's for the error: the shortest integrator that meets the protocol."""
+
+    order: int = 2
+
+    @property
+    def controller(self) -> Controller:
+        """Proportional-integral."""
+        return PIController()
+
+    def begin(self, flow: Flow, start: Point) -> Memory:
+        """Keep nothing."""
+        return Memory()
+
+    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        slope = flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
+        y = flow.combine(start.y, h, (0.5, 0.5), (start.dy, slope))
+        error = flow.combine(flow.zeros(), h, (0.5, -0.5), (start.dy, slope))
+        return Attempt(y=y, error=flow.error_norm(error, start, y), order=2)
+
+    def advance(
+        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[Point, Memory]:
+        """Evaluate at the new point."""
+        y = flow.select(accepted, attempt.y, start.y)
+        return Point(t, y, flow(t, y)), memory
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Any]:
+        """Return the cubic."""
+        return hermite(flow, step)
+
+
+def at_fixed_steps(integrator: Integrator, f: Any, y0: Any, t: Any, h: float, **settings: Any) -> OdeSolution:
+    """Integrate with all steps of size h accepted."""
+
+    class Fixed(type(integrator)):  # type: ignore[misc]
+        """The same method under a controller that keeps the step size."""
+
+        controller = Constant()
+
+    fixed = Fixed(**{name: getattr(integrator, name) for name in integrator.__dataclass_fields__})
+    return odeint(f, y0, t, fixed, first_step=h, error_norm=lambda error, start, y: np.zeros(start.t.shape), **settings)
+
+
+def rotation(t: Any, y: Any) -> Any:
+    """Return the right-hand side of y₁' = y₂, y₂' = −y₁."""
+    xp = array_namespace(y)
+    return xp.stack((y[:, 1], -y[:, 0]), axis=1)
+
+
+def rotated(y0: np.ndarray, t: float) -> np.ndarray:
+    """Return the solution of `rotation`."""
+    return y0 @ np.array([[np.cos(t), -np.sin(t)], [np.sin(t), np.cos(t)]])
+
+
+def forced(t: Any, y: Any) -> Any:
+    """Return the right-hand side of y' = −y² / 2 + cos(t) / (1 + t): neither linear nor autonomous."""
+    xp = array_namespace(y)
+    return -0.5 * y * y + xp.cos(t) / (1 + t)
+
+
+def measured_order(integrator: Integrator, steps: tuple[int, int], *, t: float = 1.0, at: float | None = None) -> float:
+    """Return log₂ of the error with n steps over that with 2n on [0, t], for `forced`; `at` is inside a step."""
+    y0 = np.array([[1.0, 0.3]])
+    times = (0.0, t) if at is None else (0.0, at, t)
+    exact = reference(forced, y0, times)
+    errors = [
+        np.abs(np.asarray(at_fixed_steps(integrator, forced, y0, times, t / n).y[1]) - exact[1]).max() for n in steps
+    ]
+    return float(np.log(errors[0] / errors[1]) / np.log(steps[1] / steps[0]))
+
+
+def reference(f: Any, y0: np.ndarray, times: Any) -> np.ndarray:
+    """Return the solution at `times` to about 13 digits, by SciPy's DOP853."""
+    from scipy.integrate import solve_ivp
+
+    def flat(t: float, y: np.ndarray) -> np.ndarray:
+        return np.asarray(f(np.full((1,) * y0.ndim, t), y.reshape(y0.shape))).ravel()
+
+    found = solve_ivp(flat, (times[0], times[-1]), y0.ravel(), "DOP853", t_eval=times, rtol=1e-13, atol=1e-14)
+    return found.y.T.reshape(len(times), *y0.shape)

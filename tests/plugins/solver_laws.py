@@ -1,0 +1,154 @@
+"""What every first-party solver must do: a test class inherits these laws and names its solver."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, Solution, Solver, Status, solve
+from tests.arrays_under_test import NAMESPACES, lift, lower
+from tests.problems import (
+    BADLY_SCALED,
+    CONTRACTIONS,
+    EXPANSIVE,
+    LINEAR,
+    NO_FIXED_POINT,
+    ROTATION,
+    STEEP,
+    TANH,
+    KnownMap,
+)
+
+OPTIONS: dict[str, Any] = {"on_failure": "record", "max_steps": 400}
+
+
+def solve_map(known: KnownMap, solver: Solver, xp: ModuleType = np, dtype: str = "float64", **options: Any) -> Solution:
+    """Solve on the arrays of `xp`, from the map's own initial guess, with the derivatives given by hand."""
+    return solve(known.problem(xp, dtype=dtype), solver, lift(xp, known.z0, dtype), **{**OPTIONS, **options})
+
+
+def counting(known: KnownMap) -> tuple[FixedPointProblem, Counter[str]]:
+    """Return the problem and a counter of the calls that its functions get."""
+    calls: Counter[str] = Counter()
+
+    def counted(name: str) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            calls[name] += 1
+            return getattr(known, name)(*args)
+
+        return call
+
+    problem = FixedPointProblem(
+        lambda z: counted("f")(z, known.bias),
+        jvp=lambda z, v: counted("jvp")(z, v, known.bias),
+        vjp=lambda z, w: counted("vjp")(z, w, known.bias),
+    )
+    return problem, calls
+
+
+class SolverLaws:
+    """Laws of a solver that treats samples separately and runs on every array library."""
+
+    solver: ClassVar[Solver]
+    solves_expansive: ClassVar[bool] = True
+    without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS,)
+    derivatives: ClassVar[tuple[str, ...]] = ()
+
+    @pytest.mark.parametrize("known", CONTRACTIONS, ids=str)
+    def test_it_finds_known_fixed_points(self, known: KnownMap):
+        """Contractions, a rotation by 0.95 and states of scales from 1e-3 to 1e2 are solved to the tolerance."""
+        solution = solve_map(known, self.solver, rtol=1e-9)
+        assert solution.success, solution
+        error = np.linalg.norm(solution.z - known.solution, axis=1)
+        assert np.all(error <= 1e-6 * np.linalg.norm(known.solution, axis=1))
+
+    def test_badly_scaled_states_are_solved_in_every_component(self):
+        """With a tight tolerance the components of scale 1e-3 are right too, beside those of scale 1e2."""
+        solution = solve_map(BADLY_SCALED, self.solver, rtol=1e-13, max_steps=1000)
+        assert BADLY_SCALED.solution is not None
+        scale = np.max(np.abs(BADLY_SCALED.solution), axis=0)
+        assert np.max(np.abs(solution.z - BADLY_SCALED.solution) / scale) < 1e-6
+
+    def test_an_expansive_map(self):
+        """Where Picard iteration diverges and I − J is regular, the answer is right, or the status is honest."""
+        solution = solve_map(EXPANSIVE, self.solver, rtol=1e-8)
+        assert solution.success == self.solves_expansive, solution
+        near = np.max(np.abs(solution.z - EXPANSIVE.solution), axis=1) < 1e-6
+        np.testing.assert_array_equal(near, solution.converged)
+
+    def test_no_fixed_point_is_reported(self):
+        """A map without a fixed point never converges; the status says how the solver ended."""
+        solution = solve_map(NO_FIXED_POINT, self.solver, max_steps=60)
+        assert set(solution.status) <= set(self.without_fixed_point)
+        assert np.isfinite(lower(solution.z)).all()
+
+    @pytest.mark.parametrize("known", [LINEAR, TANH, STEEP, ROTATION], ids=str)
+    @pytest.mark.parametrize("where", ["bias", "guess"])
+    def test_a_nan_in_one_sample_does_not_touch_the_others(self, known: KnownMap, where: str):
+        """The others' iterates, residuals, steps and statuses are bit for bit those of a run without it."""
+        others = np.arange(5) != 3
+        spoilt = known.poisoned(3) if where == "bias" else replace(known, z0=np.where(others[:, None], known.z0, np.nan))
+        ordinary, ill = (solve_map(each, self.solver, max_steps=40) for each in (known, spoilt))
+        assert ill.status[3] is Status.NONFINITE
+        assert [s for i, s in enumerate(ill.status) if i != 3] == [s for i, s in enumerate(ordinary.status) if i != 3]
+        for name in ("z", "residual", "residual_norm", "steps"):
+            np.testing.assert_array_equal(getattr(ill, name)[others], getattr(ordinary, name)[others], err_msg=name)
+
+    @pytest.mark.parametrize("known", [*CONTRACTIONS, STEEP, NO_FIXED_POINT], ids=str)
+    def test_samples_solved_one_by_one_give_the_same(self, known: KnownMap):
+        """A sample's status and steps do not depend on its batch mates, nor, but for rounding, does its iterate."""
+        together = solve_map(known, self.solver, rtol=1e-6, max_steps=60)
+        for i in range(len(known.bias)):
+            alone = solve_map(known.rows([i]), self.solver, rtol=1e-6, max_steps=60)
+            assert alone.status[0] is together.status[i]
+            assert alone.steps[0] == together.steps[i]
+            np.testing.assert_allclose(alone.z[0], together.z[i], rtol=1e-7, atol=1e-7)
+
+    @pytest.mark.parametrize("known", [TANH, ROTATION, EXPANSIVE], ids=str)
+    @pytest.mark.parametrize("dtype", ["float64", "float32"])
+    def test_every_array_library_gives_the_same_answer(self, known: KnownMap, dtype: str):
+        """Statuses, steps and counts on strict arrays are those on NumPy's, iterates agree, and dtypes are kept."""
+        found = {
+            name: solve_map(known, self.solver, xp, dtype, rtol={"float64": 1e-8, "float32": 1e-4}[dtype])
+            for name, xp in NAMESPACES.items()
+        }
+        expected = found.pop("numpy")
+        assert str(expected.z.dtype) == str(expected.residual.dtype) == dtype
+        for solution in found.values():
+            assert str(solution.z.dtype).endswith(dtype)
+            assert solution.status == expected.status
+            np.testing.assert_array_equal(solution.steps, expected.steps)
+            close = 1e-10 if dtype == "float64" else 1e-4
+            np.testing.assert_allclose(lower(solution.z), expected.z, rtol=close, atol=close)
+            assert (solution.nfe, solution.njvp, solution.nvjp) == (expected.nfe, expected.njvp, expected.nvjp)
+
+    @pytest.mark.parametrize("known", [TANH, STEEP, NO_FIXED_POINT], ids=str)
+    def test_counters_are_the_real_numbers_of_calls(self, known: KnownMap):
+        """`nfe`, `njvp` and `nvjp` equal what the functions counted, and no undeclared derivative is used."""
+        problem, calls = counting(known)
+        solution = solve(problem, self.solver, known.z0, max_steps=20, on_failure="record")
+        assert (solution.nfe, solution.njvp, solution.nvjp) == (calls["f"], calls["jvp"], calls["vjp"])
+        assert {name for name in ("jvp", "vjp") if calls[name]} <= set(self.derivatives)
+
+    def test_a_good_initial_guess_needs_no_step(self):
+        """A sample that starts at its fixed point converges with one evaluation, and is returned as it is."""
+        solution = solve_map(replace(TANH, z0=TANH.solution), self.solver)
+        assert solution.success
+        assert solution.nfe == 1
+        np.testing.assert_array_equal(solution.z, TANH.solution)
+
+    def test_without_a_batch_axis(self):
+        """A state of any shape is one system with batched=False."""
+        z = solve(lambda z: 0.5 * np.cos(z), self._derivative_free(), np.zeros((2, 3)), batched=False, rtol=1e-9).z
+        np.testing.assert_allclose(z, 0.45018361129487357, rtol=1e-7)
+
+    def _derivative_free(self) -> Solver:
+        if self.derivatives:
+            pytest.skip("the solver needs derivatives, which this map does not have")
+        return self.solver

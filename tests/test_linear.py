@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+
+from equilib import GMRES, Affine, FixedPointProblem, Status, solve
+from equilib.arrays import array_namespace
+from tests.arrays_under_test import constant_like, lift, lower
+from tests.problems import LINEAR, ROTATION, SINGULAR, KnownMap
+
+BATCH, SIZE = 4, 12
+EVERY = np.ones(BATCH, bool)
+
+
+class Counted:
+    """v ↦ A v for matrices of shape (batch, n, n) and vectors of any shape, counting its calls."""
+
+    def __init__(self, A: np.ndarray) -> None:
+        self.A = A
+        self.calls = 0
+
+    def __call__(self, v: Any) -> Any:
+        self.calls += 1
+        xp = array_namespace(v)
+        rows = xp.reshape(v, (v.shape[0], -1, 1))
+        return xp.reshape(xp.matmul(constant_like(self.A, v), rows), v.shape)
+
+
+def nonsymmetric(rng: np.random.Generator, batch: int = BATCH, size: int = SIZE) -> np.ndarray:
+    """Draw regular matrices that are neither symmetric nor normal, each of its own condition."""
+    A = rng.standard_normal((batch, size, size)) / np.sqrt(size)
+    shift = np.linspace(1.2, 4.0, batch)[:, None, None] * np.eye(size)
+    return A + shift + np.triu(rng.standard_normal((batch, size, size)), 1) * 0.2
+
+
+def right_hand_sides(rng: np.random.Generator) -> np.ndarray:
+    """Draw right-hand sides whose sizes differ by orders of magnitude."""
+    return rng.standard_normal((BATCH, SIZE)) * 10.0 ** np.arange(-2, 2)[:, None]
+
+
+def gmres(matvec: Callable[[Any], Any], b: Any, rtol: float | np.ndarray = 1e-12, **kept: Any) -> Any:
+    """Solve with our GMRES; `active` and `restart` as given, else all of the samples and the whole space."""
+    active = kept.get("active", np.ones(b.shape[0], bool))
+    return GMRES(kept.get("restart", 40)).solve(matvec, b, rtol=np.broadcast_to(rtol, (b.shape[0],)), active=active)
+
+
+def relative_residuals(A: np.ndarray, x: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return ‖b − A x‖ / ‖b‖ of each sample."""
+    return np.linalg.norm(b - np.einsum("bij,bj->bi", A, x), axis=1) / np.linalg.norm(b, axis=1)
+
+
+def test_dense_systems_are_solved_like_numpy_does(xp: ModuleType, rng: np.random.Generator):
+    """Each sample's x is that of numpy.linalg.solve on its own matrix."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    x = gmres(Counted(A), lift(xp, b))
+    np.testing.assert_allclose(lower(x), np.linalg.solve(A, b[:, :, None])[:, :, 0], rtol=1e-9)
+
+
+def test_samples_may_have_any_shape(xp: ModuleType, rng: np.random.Generator):
+    """A sample of several axes is one vector; x has the shape and dtype of b."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    x = gmres(Counted(A), lift(xp, b.reshape(BATCH, 2, 3, 2)))
+    assert x.shape == (BATCH, 2, 3, 2)
+    np.testing.assert_array_equal(lower(x).reshape(b.shape), lower(gmres(Counted(A), lift(xp, b))))
+
+
+def test_float32_stays_float32(xp: ModuleType, rng: np.random.Generator):
+    """In single precision the result has its dtype and its accuracy."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    x = gmres(Counted(A), lift(xp, b, "float32"), rtol=1e-6)
+    assert x.dtype == xp.float32
+    assert np.all(relative_residuals(A, lower(x).astype(float), b) < 1e-5)
+
+
+def test_each_sample_stops_at_its_own_tolerance(rng: np.random.Generator):
+    """A sample's residual meets its own rtol, and is what it would be alone: no product more is spent on it."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    rtol = np.array([1e-1, 1e-3, 1e-6, 1e-9])
+    x = gmres(Counted(A), b, rtol)
+    reached = relative_residuals(A, x, b)
+    assert np.all(reached <= rtol * (1 + 1e-6))
+    assert np.all(reached[:2] > 1e-6), "the loose samples should not have been solved further"
+    for i in range(BATCH):
+        alone = gmres(Counted(A[i : i + 1]), b[i : i + 1], rtol[i])
+        np.testing.assert_allclose(x[i], alone[0], rtol=1e-12)
+
+
+def test_residuals_are_those_of_scipy_product_by_product(rng: np.random.Generator):
+    """With k products the residual is the k-th of SciPy's GMRES, and a tolerance costs as many products as there."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    for i in range(BATCH):
+        history: list[float] = []
+        scipy.sparse.linalg.gmres(
+            A[i], b[i], rtol=1e-13, restart=SIZE, maxiter=1, callback=history.append, callback_type="pr_norm"
+        )
+        one = slice(i, i + 1)
+        for k, expected in enumerate(history[:-1], start=1):
+            matvec = Counted(A[one])
+            x = gmres(matvec, b[one], 0.0, restart=k)
+            assert matvec.calls == k
+            np.testing.assert_allclose(relative_residuals(A[one], x, b[one]), expected, rtol=1e-6)
+        matvec = Counted(A[one])
+        gmres(matvec, b[one], 1e-4)
+        assert matvec.calls == 1 + next(k for k, residual in enumerate(history) if residual <= 1e-4)
+
+
+def test_a_product_is_shared_by_the_batch(rng: np.random.Generator):
+    """A batch costs as many products as its most demanding sample."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    together = Counted(A)
+    gmres(together, b, 1e-6)
+    alone = []
+    for i in range(BATCH):
+        alone.append(Counted(A[i : i + 1]))
+        gmres(alone[-1], b[i : i + 1], 1e-6)
+    assert together.calls == max(each.calls for each in alone) > min(each.calls for each in alone)
+
+
+@pytest.mark.parametrize("scale", [2.0, -2.0, -1.1, 1e-8])
+def test_a_multiple_of_the_identity_takes_one_product(scale: float, rng: np.random.Generator):
+    """The Krylov space is exhausted after one product, whatever the tolerance, and x is exact."""
+    b = right_hand_sides(rng)
+    matvec = Counted(np.broadcast_to(scale * np.eye(SIZE), (BATCH, SIZE, SIZE)))
+    np.testing.assert_allclose(gmres(matvec, b, 0.0), b / scale, rtol=1e-14)
+    assert matvec.calls == 1
+
+
+@pytest.mark.parametrize("signs", [(1.0, 2.0, 5.0), (-1.0, -2.0, -5.0), (-1.0, 2.0, -0.3)])
+def test_few_eigenvalues_take_few_products(signs: tuple[float, ...], rng: np.random.Generator):
+    """A with three distinct eigenvalues is solved by three products: then nothing but rounding is left."""
+    S = rng.standard_normal((BATCH, SIZE, SIZE)) + 4 * np.eye(SIZE)
+    A = S @ np.diag(np.resize(signs, SIZE)) @ np.linalg.inv(S)
+    b = right_hand_sides(rng)
+    matvec = Counted(A)
+    assert np.all(relative_residuals(A, gmres(matvec, b, 0.0), b) < 1e-12)
+    assert matvec.calls <= 4  # the third leaves rounding, which may look like a direction
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_singular_systems_get_a_bounded_answer(dtype: str, sign: float, rng: np.random.Generator):
+    """Where A is singular, x is no larger than its regular part makes it, and no worse than x = 0."""
+    A = sign * nonsymmetric(rng)
+    A[:, :, 7:] = 0.0
+    A[:, 7:, :] = 0.0
+    b = rng.standard_normal((BATCH, SIZE))
+    x = lower(gmres(Counted(A), lift(np, b, dtype), 0.0))
+    assert np.all(np.linalg.norm(x, axis=1) < 100)
+    assert np.all(relative_residuals(A, x, b) < 1)
+
+
+def test_consistent_singular_systems_are_solved(rng: np.random.Generator):
+    """Where b is in the range of a singular A, there is a solution, and x is one."""
+    A = nonsymmetric(rng)
+    A[:, :, 7:] = 0.0
+    A[:, 7:, :] = 0.0
+    b = np.einsum("bij,bj->bi", A, rng.standard_normal((BATCH, SIZE)))
+    assert np.all(relative_residuals(A, gmres(Counted(A), b, 1e-12), b) < 1e-11)
+
+
+def test_the_zero_map_gives_zero(rng: np.random.Generator):
+    """A = 0 reduces nothing: x = 0 after one product."""
+    matvec = Counted(np.zeros((BATCH, SIZE, SIZE)))
+    assert not gmres(matvec, right_hand_sides(rng)).any()
+    assert matvec.calls == 1
+
+
+def test_a_shift_makes_no_progress_until_the_end():
+    """On the cyclic shift GMRES stagnates until the whole space is there, and then solves exactly."""
+    shift = np.roll(np.eye(SIZE), 1, axis=0)[None]
+    b = np.eye(SIZE)[:1]
+    np.testing.assert_allclose(gmres(Counted(shift), b, 1e-10, restart=SIZE - 1), 0.0, atol=1e-15)
+    np.testing.assert_allclose(relative_residuals(shift, gmres(Counted(shift), b, 1e-10), b), 0.0, atol=1e-14)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_sides_that_are_zero_or_not_finite_give_zero(value: float, xp: ModuleType, rng: np.random.Generator):
+    """Their x is zero, without a warning, and that of the others is bit for bit what it is without them."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    reference = lower(gmres(Counted(A), lift(xp, b), 1e-6))
+    b[2] = value
+    x = lower(gmres(Counted(A), lift(xp, b), 1e-6))
+    assert not x[2].any()
+    others = [0, 1, 3]
+    np.testing.assert_array_equal(x[others], reference[others])
+    matvec = Counted(A)
+    assert not lower(gmres(matvec, lift(xp, np.full((BATCH, SIZE), value)))).any()
+    assert matvec.calls == 0
+
+
+def test_inactive_samples_get_zeros(xp: ModuleType, rng: np.random.Generator):
+    """A sample that is not active gets zeros and costs nothing, even where its numbers are not finite."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    active = np.array([True, False, True, False])
+    b[1], A[3] = np.nan, np.nan
+    x = lower(gmres(Counted(A), lift(xp, b), active=active))
+    assert not x[~active].any()
+    np.testing.assert_allclose(x[active], np.linalg.solve(A[active], b[active, :, None])[:, :, 0], rtol=1e-9)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_product_that_is_not_finite_ends_its_sample(bad: float, rng: np.random.Generator):
+    """A sample whose second product is nan keeps what the first gave; the others do not notice."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    matvec = Counted(A)
+
+    def spoilt(v: np.ndarray) -> np.ndarray:
+        product = matvec(v)
+        if matvec.calls > 1:
+            product[1] = bad
+        return product
+
+    with np.errstate(all="ignore"):
+        x = gmres(spoilt, b)
+    np.testing.assert_allclose(x[1], gmres(Counted(A), b, restart=1)[1], rtol=1e-14)
+    others = [0, 2, 3]
+    np.testing.assert_array_equal(x[others], gmres(Counted(A), b)[others])
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.5, "many"])
+def test_a_space_without_dimensions_is_refused(value: object):
+    """`restart` is a positive whole number."""
+    with pytest.raises(ValueError, match="option 'restart' expects an int >= 1"):
+        GMRES(value)  # type: ignore[arg-type]
+
+
+# --- the solver for affine fixed points
+
+
+@pytest.mark.parametrize("known", [LINEAR, ROTATION, SINGULAR], ids=str)
+@pytest.mark.parametrize("restart", [2, 20])
+def test_affine_problems_are_solved_by_cycles(known: KnownMap, restart: int, xp: ModuleType):
+    """A step is one cycle of GMRES: one where the space suffices, and restarts where it does not."""
+    solution = solve(known.problem(xp), Affine(GMRES(restart)), lift(xp, known.z0), rtol=1e-9, max_steps=200)
+    residual = known.f(lower(solution.z), known.bias) - lower(solution.z)
+    assert np.all(np.linalg.norm(residual, axis=1) <= 1.1e-9 * np.linalg.norm(lower(solution.z), axis=1))
+    if restart == 20:
+        assert solution.steps.tolist() == [1] * 5
+    else:
+        assert solution.njvp <= restart * solution.steps.max()
+    assert solution.nfe == 1 + solution.steps.max()
+
+
+def test_a_map_that_is_not_affine_is_not_solved_in_silence():
+    """Residuals are evaluated, not assumed: on a map that is far from affine the status tells."""
+    problem = FixedPointProblem(lambda z: -5 * np.tanh(z) + 1, jvp=lambda z, v: -5 * (1 - np.tanh(z) ** 2) * v)
+    solution = solve(problem, Affine(), np.full((1, 1), 3.0), max_steps=5, on_failure="record")
+    assert solution.status[0] is not Status.CONVERGED
+    np.testing.assert_array_equal(solution.residual, problem.residual(solution.z))

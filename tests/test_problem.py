@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, ImplicitAdjoint, Linearization, Picard, ops, solve
+from equilib_newton_gmres.solver import NewtonGMRES
+from tests.arrays_under_test import lift, lower
+from tests.problems import REGULAR, STEEP, TANH, KnownMap
+
+STEP = 1e-6
+
+
+@pytest.mark.parametrize("known", [*REGULAR, STEEP], ids=str)
+def test_known_maps_are_known(known: KnownMap, rng: np.random.Generator):
+    """The fixed points that other tests rely on are fixed points, and the products by hand are derivatives."""
+    assert known.solution is not None
+    np.testing.assert_allclose(known.f(known.solution, known.bias), known.solution, atol=1e-13)
+    z, v, w = (rng.standard_normal(known.z0.shape) for _ in range(3))
+    z = known.solution + 0.1 * z
+    change = (known.f(z + STEP * v, known.bias) - known.f(z - STEP * v, known.bias)) / (2 * STEP)
+    np.testing.assert_allclose(known.jvp(z, v, known.bias), change, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.sum(change * w), np.sum(v * known.vjp(z, w, known.bias)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("known", [*REGULAR, STEEP], ids=str)
+def test_automatic_linearization_is_that_by_hand(known: KnownMap, xp: ModuleType, rng: np.random.Generator):
+    """Without jvp and vjp, f is differentiated: its value, J·v and Jᵀ·w agree with those given."""
+    z, v = (lift(xp, rng.standard_normal(known.z0.shape)) for _ in range(2))
+    by_hand, traced = (known.problem(xp, by_hand=flag).linearize(z) for flag in (True, False))
+    for pair in [(by_hand.value, traced.value), (by_hand.jvp(v), traced.jvp(v)), (by_hand.vjp(v), traced.vjp(v))]:
+        np.testing.assert_allclose(lower(pair[0]), lower(pair[1]), rtol=1e-11, atol=1e-12)
+
+
+def test_cotangents_of_the_inputs_keep_their_structure(rng: np.random.Generator):
+    """`inputs_vjp` returns one tree for each input, shaped like it."""
+    W, b = rng.standard_normal((3, 3)), rng.standard_normal((2, 3))
+    problem = FixedPointProblem(
+        lambda z, p, x: ops.tanh(ops.add(ops.matmul(z, p["layers"][0]), ops.add(p["bias"], x))),
+        {"bias": b[0], "layers": [W]},
+        b,
+    )
+    z, w = rng.standard_normal((2, 2, 3))
+    linear = problem.linearize(z)
+    params, x = linear.inputs_vjp(w)
+    slope = 1 - np.tanh(z @ W + b[0] + b) ** 2
+    assert list(params) == ["bias", "layers"]
+    np.testing.assert_allclose(params["layers"][0], z.T @ (slope * w))
+    np.testing.assert_allclose(params["bias"], np.sum(slope * w, axis=0))
+    np.testing.assert_allclose(x, slope * w)
+
+
+def test_every_use_is_counted():
+    """Calls, residuals and linearizations count as evaluations of f, products as jvp and vjp."""
+    problem = TANH.problem()
+    z = TANH.z0
+    problem(z)
+    problem.residual(z)
+    linear = problem.linearize(z)
+    assert (problem.nfe, problem.njvp, problem.nvjp) == (3, 0, 0)
+    for _ in range(2):
+        linear.jvp(z)
+    linear.vjp(z)
+    assert (problem.nfe, problem.njvp, problem.nvjp) == (3, 2, 1)
+    fresh = problem.fresh()
+    assert (fresh.nfe, fresh.njvp, fresh.nvjp) == (0, 0, 0)
+    np.testing.assert_array_equal(fresh(z), problem(z))
+    np.testing.assert_array_equal(problem.residual(z), problem(z) - z)
+
+
+def test_a_missing_product_is_asked_for_by_name():
+    """Who gave one product and needs the other is told which one."""
+    z = np.zeros((1, 2))
+    only_vjp = FixedPointProblem(np.cos, vjp=lambda z, w: -np.sin(z) * w)
+    assert solve(only_vjp, Picard(), z).success
+    with pytest.raises(TypeError, match=r"FixedPointProblem\(\.\.\., jvp=\.\.\.\), which was not given"):
+        solve(only_vjp, NewtonGMRES(), z)
+    only_jvp = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
+    solution = solve(only_jvp, NewtonGMRES(), z)
+    with pytest.raises(TypeError, match=r"vjp=\.\.\."):
+        ImplicitAdjoint().pullback(only_jvp, solution, z)
+    both = FixedPointProblem(
+        lambda z, s: np.cos(s * z), 1.0, jvp=lambda z, v, s: -s * np.sin(s * z) * v, vjp=lambda z, w, s: -s * np.sin(s * z) * w
+    )
+    with pytest.raises(TypeError, match=r"linearize=\.\.\."):
+        ImplicitAdjoint().pullback(both, solve(both, NewtonGMRES(), z), np.ones_like(z))
+
+
+def test_a_linearization_may_be_given():
+    """`linearize` replaces automatic differentiation, and receives f, z and the inputs."""
+    seen: list[Any] = []
+
+    def by_formula(f: Any, z: Any, scale: float) -> Linearization:
+        seen.append(scale)
+        slope = -scale * np.sin(scale * z)
+        return Linearization(
+            value=f(z, scale),
+            jvp=lambda v: slope * v,
+            vjp=lambda w: slope * w,
+            inputs_vjp=lambda w: (np.sum(-z * np.sin(scale * z) * w),),
+        )
+
+    problem = FixedPointProblem(lambda z, scale: np.cos(scale * z), 0.8, linearize=by_formula)
+    solution = solve(problem, NewtonGMRES(), np.zeros((1, 1)), rtol=1e-12)
+    pulled = ImplicitAdjoint().pullback(problem, solution, np.ones((1, 1)))
+    assert set(seen) == {0.8}
+    h = 1e-6
+    there, back = (
+        solve(lambda z, s=s: np.cos(s * z), Picard(), np.zeros((1, 1)), rtol=1e-14, max_steps=200).z[0, 0]
+        for s in (0.8 + h, 0.8 - h)
+    )
+    assert pulled.inputs[0] == pytest.approx((there - back) / (2 * h), rel=1e-7)

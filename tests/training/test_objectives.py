@@ -1,0 +1,50 @@
+"""What training minimizes, and how it is scored."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from equilib.models.equilibrium import Equilibrium
+from equilib.solution import Status
+from equilib.training.objectives import Classification
+from tests.arrays_under_test import lift, lower
+
+
+def equilibrium(xp: ModuleType, z_star: np.ndarray, u0: np.ndarray) -> Equilibrium:
+    """Return a record that holds a fixed point and an initial guess."""
+    batch = z_star.shape[0]
+    z, u = lift(xp, (z_star, u0))
+    return Equilibrium(
+        z_star=z, u0=u, residual=z, residual_norm=np.zeros(batch), status=(Status.CONVERGED,) * batch, nfe=1
+    )
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.0, 2.0])
+def test_the_loss_is_cross_entropy_and_the_pull_of_the_guess(
+    xp: ModuleType, rng: np.random.Generator, weight: float
+) -> None:
+    """Loss = −mean log softmax(logits)[class] + weight · mean (z* − u0)²."""
+    logits, classes = rng.standard_normal((5, 4)), np.array([0, 3, 1, 1, 2])
+    z_star, u0 = rng.standard_normal((2, 5, 3, 2))
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = -np.log(probability[np.arange(5), classes]).mean() + weight * ((z_star - u0) ** 2).mean()
+    objective = Classification(guess_weight=weight)
+    loss = objective.loss(lift(xp, logits), equilibrium(xp, z_star, u0), lift(xp, classes))
+    assert loss.shape == ()
+    assert float(loss) == pytest.approx(expected, rel=1e-13)
+
+
+def test_the_default_weight_is_the_tutorials() -> None:
+    """The pull counts one hundredth."""
+    assert Classification().guess_weight == 0.01
+    assert Classification().score_name == "accuracy"
+
+
+def test_the_score_says_which_samples_are_right(xp: ModuleType) -> None:
+    """A sample is right where its largest logit is that of its class; nan and inf are never right."""
+    logits = np.array([[0.1, 0.9], [0.9, 0.1], [np.nan, 0.0], [np.inf, 0.0], [0.2, 0.1]])
+    score = Classification().score(lift(xp, logits), lift(xp, np.array([1, 1, 0, 0, 0])))
+    assert lower(score).tolist() == [True, False, False, False, True]

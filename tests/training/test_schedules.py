@@ -1,0 +1,70 @@
+"""Learning rates: end points, shape, formula."""
+
+from __future__ import annotations
+
+from math import cos, pi
+
+import numpy as np
+import pytest
+
+from equilib.training.schedules import Constant, Cosine, OneCycle
+
+
+def test_constant_is_constant() -> None:
+    """Every step has the same rate."""
+    assert {Constant(5e-4)(step) for step in (0, 1, 1000)} == {5e-4}
+
+
+def test_cosine_goes_from_peak_to_final_and_stays() -> None:
+    """It starts at the peak, falls strictly, reaches the final rate after its steps and keeps it."""
+    schedule = Cosine(0.1, 40, final=0.01)
+    rates = [schedule(step) for step in range(41)]
+    assert rates[0] == pytest.approx(0.1, rel=1e-15)
+    assert rates[40] == pytest.approx(0.01, rel=1e-15)
+    assert np.all(np.diff(rates) < 0)
+    assert schedule(41) == schedule(1000) == pytest.approx(0.01, rel=1e-15)
+
+
+@pytest.mark.parametrize("step", [0, 3, 10, 20, 33])
+def test_cosine_is_the_published_formula(step: int) -> None:
+    """η = η_min + ½ (η_max − η_min)(1 + cos(π T_cur / T)): Loshchilov & Hutter 2017, eq. 5."""
+    assert Cosine(0.3, 40, final=0.02)(step) == pytest.approx(0.02 + 0.5 * 0.28 * (1 + cos(pi * step / 40)), rel=1e-14)
+
+
+def test_one_cycle_reaches_its_three_rates() -> None:
+    """It starts at peak/25, reaches the peak when `warm` of the steps are over, and ends its last step at peak/10⁴."""
+    schedule = OneCycle(3e-3, 100)
+    assert schedule(0) == pytest.approx(3e-3 / 25, rel=1e-14)
+    assert schedule(30) == pytest.approx(3e-3, rel=1e-14)
+    assert schedule(99) == pytest.approx(3e-3 / 1e4, rel=1e-14)
+    assert schedule(1000) == schedule(99)
+
+
+@pytest.mark.parametrize(
+    ("warm", "steps"), [(0.3, 100), (0.5, 64), (0.1, 315), (0.0, 20), (0.3, 3)], ids=lambda value: str(value)
+)
+def test_one_cycle_rises_then_falls(warm: float, steps: int) -> None:
+    """It rises strictly up to the warm share and falls strictly after it, never above the peak."""
+    rates = np.array([OneCycle(1.0, steps, warm=warm)(step) for step in range(steps)])
+    top = int(np.argmax(rates))
+    assert top == pytest.approx(max(warm * steps, 1), abs=1)
+    assert np.all(np.diff(rates[: top + 1]) > 0)
+    assert np.all(np.diff(rates[top:]) < 0)
+    assert rates.max() <= 1.0
+
+
+@pytest.mark.parametrize("step", [0, 7, 20, 21, 50, 79])
+def test_one_cycle_anneals_by_half_a_cosine_both_ways(step: int) -> None:
+    """Each way is end + (start − end)(1 + cos(π · share))/2 of its own steps."""
+    schedule = OneCycle(1.0, 80, warm=0.25, start_ratio=10.0, end_ratio=100.0)
+    if step < 20:
+        expected = 1 + (0.1 - 1) * (1 + cos(pi * step / 20)) / 2
+    else:
+        expected = 0.01 + (1 - 0.01) * (1 + cos(pi * (step - 20) / 59)) / 2
+    assert schedule(step) == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("schedule", [OneCycle(1.0, 1), OneCycle(1.0, 2), OneCycle(1.0, 0), Cosine(1.0, 0)])
+def test_the_shortest_trainings_have_a_rate(schedule: OneCycle | Cosine) -> None:
+    """No, one or two steps divide by nothing."""
+    assert all(0 <= schedule(step) <= 1 for step in range(3))
