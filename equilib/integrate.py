@@ -91,13 +91,9 @@ def odeint(
 
 def _checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
     times = np.asarray(t, dtype=np.float64)
-    steps = np.diff(times)
-    if (
-        times.ndim != 1
-        or times.size < 2
-        or not np.isfinite(times).all()
-        or not (np.all(steps > 0) or np.all(steps < 0))
-    ):
+    steps = np.diff(times) if times.ndim == 1 else np.zeros(0)
+    monotonic = steps.size > 0 and bool(np.all(steps > 0) or np.all(steps < 0))
+    if not (monotonic and np.isfinite(times).all()):
         raise ValueError(f"t must be two or more finite times, increasing or decreasing, got {t!r}")
     return times
 

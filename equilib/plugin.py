@@ -127,6 +127,24 @@ class SolverEntry(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntegratorEntry(Entry):
+    """An integrator of y' = f(t, y): `factory` meets the protocol `equilib.integrator.Integrator`.
+
+    Attributes
+    ----------
+    advice : str
+        One paragraph: when to choose it, when not, which option to turn first.
+    order : int
+        Order of accuracy.
+    """
+
+    noun: ClassVar[str] = "integrator"
+
+    advice: str = ""
+    order: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class SensitivityEntry(Entry):
     """A sensitivity, the `--adjoint` of the command line.
 
@@ -177,6 +195,47 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         @hookimpl
         def equilib_solvers():
             yield SolverEntry(name="relaxation", factory=Relaxation, summary="Damped Picard iteration")
+    """
+    return ()
+
+
+@hookspec
+def equilib_integrators() -> Iterable[IntegratorEntry]:
+    """Yield one record per integrator.
+
+    A complete plugin:
+
+        from dataclasses import dataclass
+
+        from equilib.flow import Point
+        from equilib.integrator import Attempt, Memory, hermite
+        from equilib.plugin import IntegratorEntry, hookimpl
+        from equilib.step_control import PIController
+
+        @dataclass(frozen=True)
+        class Heun:
+            order = 2
+            controller = PIController()
+
+            def begin(self, flow, start):
+                return Memory()
+
+            def attempt(self, flow, start, h, memory):
+                slope = flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
+                y = flow.combine(start.y, h, (0.5, 0.5), (start.dy, slope))
+                error = flow.combine(flow.zeros(), h, (0.5, -0.5), (start.dy, slope))
+                return Attempt(y=y, error=flow.error_norm(error, start, y), order=2)
+
+            def advance(self, flow, start, t, attempt, accepted, memory):
+                y = flow.select(accepted, attempt.y, start.y)
+                return Point(t, y, flow(t, y)), memory
+
+            def interpolant(self, flow, step):
+                return hermite(flow, step)
+
+        @hookimpl
+        def equilib_integrators():
+            yield IntegratorEntry(name="heun", factory=Heun, summary="Heun's method of order 2", order=2)
     """
     return ()
 
@@ -233,6 +292,7 @@ def equilib_experiments() -> Iterable[ExperimentEntry]:
 
 HOOKS: dict[str, type[Entry]] = {
     "equilib_solvers": SolverEntry,
+    "equilib_integrators": IntegratorEntry,
     "equilib_sensitivities": SensitivityEntry,
     "equilib_experiments": ExperimentEntry,
 }

@@ -14,7 +14,7 @@ import pluggy
 
 from equilib import plugin as hooks
 from equilib.errors import UserError
-from equilib.plugin import HOOKS, Entry, ExperimentEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.suggest import did_you_mean
 
 GROUP = "equilib"
@@ -145,6 +145,10 @@ class Registry:
         """Return the usable solvers by name."""
         return self.provided(SolverEntry)
 
+    def integrators(self) -> tuple[Provided[IntegratorEntry], ...]:
+        """Return the usable integrators by name."""
+        return self.provided(IntegratorEntry)
+
     def sensitivities(self) -> tuple[Provided[SensitivityEntry], ...]:
         """Return the usable sensitivities by name."""
         return self.provided(SensitivityEntry)
@@ -164,6 +168,10 @@ class Registry:
             If several plugins provide it.
         """
         return self.find(SolverEntry, name).entry
+
+    def integrator(self, name: str) -> IntegratorEntry:
+        """Return the integrator called `name`; raise as `solver` does."""
+        return self.find(IntegratorEntry, name).entry
 
     def sensitivity(self, name: str) -> SensitivityEntry:
         """Return the sensitivity called `name`; raise as `solver` does."""

@@ -81,7 +81,13 @@ class Secants:
         return new
 
     def extended(
-        self, step: Array, residual: Array, new_residual: Array, *, memory: int, accept: Callable[[np.ndarray], np.ndarray]
+        self,
+        step: Array,
+        residual: Array,
+        new_residual: Array,
+        *,
+        memory: int,
+        accept: Callable[[np.ndarray], np.ndarray],
     ) -> tuple[Secants, np.ndarray, np.ndarray]:
         """Add the pair (step, new_residual − residual), keep the `memory` last, and judge the new iterate.
 

@@ -19,7 +19,7 @@ from tests.arrays_under_test import constant_like, lift
 Array = Any
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class KnownMap:
     """A map f(z, bias) with one bias per sample, and all that is known of it.
 

@@ -18,7 +18,7 @@ import pytest
 from equilib.cli import main
 from equilib.cli.table import table
 from equilib.options import option
-from equilib.plugin import Capabilities, ExperimentEntry, SensitivityEntry, SolverEntry, hookimpl
+from equilib.plugin import Capabilities, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
 from equilib.registry import Registry
 
 
@@ -61,6 +61,11 @@ class Plugin:
         )
         yield SolverEntry(name="kinsol", factory="nowhere:X", summary="KINSOL", unavailable="install equilib[sundials]")
         yield SolverEntry(name="lost", factory="nowhere_at_all:Lost", summary="A factory that is not there")
+
+    @hookimpl
+    def equilib_integrators(self) -> Iterable[IntegratorEntry]:
+        """Yield an integrator."""
+        yield IntegratorEntry(name="heun", factory=Plain, summary="Heun's method", advice="For tests.", order=2)
 
     @hookimpl
     def equilib_sensitivities(self) -> Iterable[SensitivityEntry]:
@@ -117,7 +122,9 @@ def test_plugins_lists_what_works_and_what_does_not(run: Any) -> None:
     assert header.split() == ["PLUGIN", "PACKAGE", "STATUS", "PROVIDES"]
     assert jaxy.split()[:2] == ["jaxy", "broken"]
     assert "No module named 'a_library_that_is_not_there'" in jaxy
-    assert words(study) == "study study-dist 1.2 ok solver kinsol, lost, newton; adjoint neumann; experiment polynomial"
+    assert words(study) == (
+        "study study-dist 1.2 ok integrator heun; solver kinsol, lost, newton; adjoint neumann; experiment polynomial"
+    )
     assert (output.status, output.err) == (0, "")
 
 
@@ -131,7 +138,12 @@ def test_plugins_as_json(run: Any) -> None:
         "version": "1.2",
         "status": "ok",
         "cause": "",
-        "provides": {"solvers": ["kinsol", "lost", "newton"], "adjoints": ["neumann"], "experiments": ["polynomial"]},
+        "provides": {
+            "solvers": ["kinsol", "lost", "newton"],
+            "integrators": ["heun"],
+            "adjoints": ["neumann"],
+            "experiments": ["polynomial"],
+        },
     }
 
 
@@ -162,7 +174,12 @@ def test_solvers_lists_names_and_summaries(run: Any) -> None:
 
 @pytest.mark.parametrize(
     ("command", "names"),
-    [("solvers", ["kinsol", "lost", "newton"]), ("adjoints", ["neumann"]), ("experiments", ["polynomial"])],
+    [
+        ("solvers", ["kinsol", "lost", "newton"]),
+        ("integrators", ["heun"]),
+        ("adjoints", ["neumann"]),
+        ("experiments", ["polynomial"]),
+    ],
 )
 def test_lists_as_json(run: Any, command: str, names: list[str]) -> None:
     """Each list has a JSON form, on stdout alone, that needs no factory."""
@@ -221,6 +238,15 @@ def test_show_of_an_adjoint_says_whether_it_is_exact(run: Any) -> None:
     assert "It has no options of its own." in text
 
 
+def test_show_of_an_integrator_tells_its_order_and_where_it_is(run: Any) -> None:
+    """An integrator has an order, advice, and a place to import it from."""
+    text = run("integrators", "show", "heun").out
+    assert "order  2" in text
+    assert "For tests." in text
+    assert f"Use in Python: from {Plain.__module__} import Plain" in text
+    assert json.loads(run("integrators", "show", "heun", "--json").out)["order"] == 2
+
+
 def test_show_of_an_experiment_names_required_options(run: Any) -> None:
     """An option without default is required."""
     text = words(run("experiments", "show", "polynomial").out)
@@ -242,7 +268,7 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (("solvers", "show", "lost"), "solver 'lost' could not be loaded from 'nowhere_at_all:Lost'"),
         (("adjoints", "show", "neuman"), "no adjoint 'neuman'. Did you mean 'neumann'?"),
         (("solver",), "no command 'solver'. Did you mean 'solvers'?"),
-        (("zzz",), "no command 'zzz'. There are: adjoints, experiments, plugins, run, solvers."),
+        (("zzz",), "no command 'zzz'. There are: adjoints, experiments, integrators, plugins, run, solvers."),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),
         (("solvers", "show"), "NAME"),

@@ -132,26 +132,27 @@ def test_a_multiple_of_the_identity_takes_one_product(scale: float, rng: np.rand
 
 @pytest.mark.parametrize("signs", [(1.0, 2.0, 5.0), (-1.0, -2.0, -5.0), (-1.0, 2.0, -0.3)])
 def test_few_eigenvalues_take_few_products(signs: tuple[float, ...], rng: np.random.Generator):
-    """A with three distinct eigenvalues is solved by three products: then nothing but rounding is left."""
-    S = rng.standard_normal((BATCH, SIZE, SIZE)) + 4 * np.eye(SIZE)
-    A = S @ np.diag(np.resize(signs, SIZE)) @ np.linalg.inv(S)
+    """A with three distinct eigenvalues is solved by three products."""
+    Q = np.linalg.qr(rng.standard_normal((BATCH, SIZE, SIZE)))[0]
+    A = Q @ np.diag(np.resize(signs, SIZE)) @ np.swapaxes(Q, 1, 2)
     b = right_hand_sides(rng)
     matvec = Counted(A)
-    assert np.all(relative_residuals(A, gmres(matvec, b, 0.0), b) < 1e-12)
-    assert matvec.calls <= 4  # the third leaves rounding, which may look like a direction
+    assert np.all(relative_residuals(A, gmres(matvec, b, 1e-13), b) < 1e-13)
+    assert matvec.calls == 3
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_singular_systems_get_a_bounded_answer(dtype: str, sign: float, rng: np.random.Generator):
-    """Where A is singular, x is no larger than its regular part makes it, and no worse than x = 0."""
-    A = sign * nonsymmetric(rng)
-    A[:, :, 7:] = 0.0
-    A[:, 7:, :] = 0.0
-    b = rng.standard_normal((BATCH, SIZE))
-    x = lower(gmres(Counted(A), lift(np, b, dtype), 0.0))
-    assert np.all(np.linalg.norm(x, axis=1) < 100)
-    assert np.all(relative_residuals(A, x, b) < 1)
+def test_a_singular_system_gets_the_best_of_its_krylov_space(dtype: str, sign: float):
+    """Where the Krylov space ends without a solution, x is small and its residual the smallest there is."""
+    A = sign * np.array([[[1.0, 0.3, 0.0], [0.0, 1.7, 0.0], [0.0, 0.0, 0.0]]])
+    b = np.array([[1.0, 0.3, 0.7]])
+    matvec = Counted(A)
+    x = lower(gmres(matvec, lift(np, b, dtype), 0.0))
+    space = np.stack([b[0], A[0] @ b[0]], axis=1)
+    best = space @ np.linalg.lstsq(A[0] @ space, b[0])[0]
+    np.testing.assert_allclose(x[0], best, rtol=1e-12 if dtype == "float64" else 1e-5)
+    assert matvec.calls == 3
 
 
 def test_consistent_singular_systems_are_solved(rng: np.random.Generator):
@@ -232,8 +233,7 @@ def test_a_space_without_dimensions_is_refused(value: object):
 # --- the solver for affine fixed points
 
 
-@pytest.mark.parametrize("known", [LINEAR, ROTATION, SINGULAR], ids=str)
-@pytest.mark.parametrize("restart", [2, 20])
+@pytest.mark.parametrize(("known", "restart"), [(LINEAR, 2), (ROTATION, 2), (LINEAR, 20), (ROTATION, 20), (SINGULAR, 20)])
 def test_affine_problems_are_solved_by_cycles(known: KnownMap, restart: int, xp: ModuleType):
     """A step is one cycle of GMRES: one where the space suffices, and restarts where it does not."""
     solution = solve(known.problem(xp), Affine(GMRES(restart)), lift(xp, known.z0), rtol=1e-9, max_steps=200)

@@ -72,7 +72,7 @@ def guess(f: Any, y0: np.ndarray, span: float, order: int = 3, tol: float = 1e-3
 
 
 def test_first_step_formula() -> None:
-    """y' = −y, y(0) = 1: the probe finds ‖y''‖ = ‖y'‖ = 1/2 tol⁻¹, so h = (0.02 tol)^(1/p)."""
+    """For y' = −y, y(0) = 1 the probe finds ‖y''‖ = ‖y'‖ = 1/2 tol⁻¹, so h = (0.02 tol)^(1/p)."""
     h, calls = guess(lambda t, y: -y, np.ones((1, 4)), 10.0)
     assert h == pytest.approx((0.01 / 500) ** (1 / 3), rel=1e-12)
     assert calls == 1

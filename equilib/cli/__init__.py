@@ -1,4 +1,4 @@
-"""The command line: `equilib plugins`, `solvers`, `adjoints`, `experiments` and `run`."""
+"""The command line: `equilib plugins`, `solvers`, `integrators`, `adjoints`, `experiments` and `run`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from equilib.cli.groups import SuggestingGroup
-from equilib.cli.listing import adjoints, experiments, plugins, solvers
+from equilib.cli.listing import adjoints, experiments, integrators, plugins, solvers
 from equilib.cli.run import run
 from equilib.cli.session import Session, Start
 from equilib.errors import RunError, UserError
@@ -28,7 +28,7 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run, solvers, adjoints, experiments, plugins):
+for command in (run, solvers, integrators, adjoints, experiments, plugins):
     equilib.add_command(command)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from equilib.cli.table import paragraph, table, terminal_width
 from equilib.convergence import SolveOptions
 from equilib.options import Option, describe
-from equilib.plugin import Capabilities, Entry, ExperimentEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import Capabilities, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.registry import Provided
 
 
@@ -41,7 +41,7 @@ def _option_record(option: Option) -> dict[str, object]:
         "default": None if option.required else _finite(option.default),
         "choices": list(option.choices),
         "help": option.help,
-    } | dataclasses.asdict(option.bounds)
+    } | {name: _finite(bound) for name, bound in dataclasses.asdict(option.bounds).items()}
 
 
 def _finite(value: object) -> object:
@@ -69,6 +69,8 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     if isinstance(entry, SolverEntry):
         facts += _solver_facts(entry.capabilities)
         facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
+    if isinstance(entry, IntegratorEntry):
+        facts.append(("order", str(entry.order)))
     if isinstance(entry, SensitivityEntry):
         facts.append(("gradient", "exact" if entry.exact else "approximate"))
     return facts
@@ -109,5 +111,8 @@ def default_text(option: Option) -> str:
 def _usage(entry: Entry) -> str:
     if isinstance(entry, ExperimentEntry):
         return f"Use: equilib run {entry.name} --help"
+    if isinstance(entry, IntegratorEntry):
+        factory = entry.load()
+        return f"Use in Python: from {factory.__module__} import {factory.__qualname__}"
     flag = "--solver" if isinstance(entry, SolverEntry) else "--adjoint"
     return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"

@@ -1,4 +1,4 @@
-"""`equilib plugins`, and the lists and details of solvers, adjoints and experiments."""
+"""`equilib plugins`, and the lists and details of solvers, integrators, adjoints and experiments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from equilib.cli.details import describe_entry, entry_record, full_record
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
-from equilib.plugin import HOOKS, Entry, ExperimentEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.registry import PluginRow, Provided
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -94,5 +94,6 @@ def _print_json(value: object) -> None:
 
 
 solvers = _listing("solvers", SolverEntry, "List the solvers, or show one.")
+integrators = _listing("integrators", IntegratorEntry, "List the integrators of y' = f(t, y), or show one.")
 adjoints = _listing("adjoints", SensitivityEntry, "List the adjoints (ways to differentiate), or show one.")
 experiments = _listing("experiments", ExperimentEntry, "List the experiments, or show one.")

@@ -62,8 +62,11 @@ class BarReporter:
 
     def line(self, text: str) -> None:
         """Print a line above the bar; a bar that has reached its end is removed first."""
-        if self._bar is not None and self._bar.finished:
-            self.close()
+        if self._bar is not None:
+            if self._bar.finished:
+                self.close()
+            else:
+                self._bar.refresh()
         self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
 
     def batch(self, title: str, index: int, count: int, loss: float) -> None:

@@ -93,7 +93,9 @@ class SolverLaws:
     def test_a_nan_in_one_sample_does_not_touch_the_others(self, known: KnownMap, where: str):
         """The others' iterates, residuals, steps and statuses are bit for bit those of a run without it."""
         others = np.arange(5) != 3
-        spoilt = known.poisoned(3) if where == "bias" else replace(known, z0=np.where(others[:, None], known.z0, np.nan))
+        spoilt = (
+            known.poisoned(3) if where == "bias" else replace(known, z0=np.where(others[:, None], known.z0, np.nan))
+        )
         ordinary, ill = (solve_map(each, self.solver, max_steps=40) for each in (known, spoilt))
         assert ill.status[3] is Status.NONFINITE
         assert [s for i, s in enumerate(ill.status) if i != 3] == [s for i, s in enumerate(ordinary.status) if i != 3]

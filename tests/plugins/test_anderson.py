@@ -33,7 +33,7 @@ def test_the_first_step_is_picard():
 
 @pytest.mark.parametrize("known", [LINEAR, ROTATION], ids=str)
 def test_on_linear_maps_it_is_gmres(known):
-    """Iterate k + 1 is f of GMRES's iterate k, which minimizes the residual over the Krylov space (Walker & Ni 2011)."""
+    """Iterate k + 1 is f of GMRES's iterate k, of least residual over the Krylov space (Walker & Ni 2011, thm 2.2)."""
     solver = Anderson(memory=SIZE, regularization=0.0, growth=1e9)
     problem = known.problem()
     J, state = known.jacobians(), solver.init(problem, known.z0)

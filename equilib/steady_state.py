@@ -1,0 +1,80 @@
+"""A fixed point as the steady state of z' = f(z) − z: any integrator becomes a solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from equilib.arrays import Array, to_host, two_norm
+from equilib.checks import check_options
+from equilib.flow import Flow, Point
+from equilib.integrator import Integrator
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib.stepping import StepState, begin, take_step
+
+SMALLEST_STEP = 1e-6
+"""Steps of z' = f(z) − z below this size go nowhere: its −z sets a time scale of 1."""
+
+
+@dataclass(frozen=True)
+class SteadyStateState:
+    """Where the integration stands, as the state of a solver; `failed` marks samples whose step size vanished."""
+
+    z: Array
+    residual: Array
+    failed: np.ndarray
+    progress: StepState = field(repr=False)
+    method: SteadyState
+
+
+@dataclass(frozen=True)
+class SteadyState:
+    """Integrate z' = f(z) − z until it stands still, each sample with its own step size.
+
+    It converges to fixed points where all eigenvalues λ of the Jacobian of f have Re λ < 1: also where f is expansive.
+    The time scale is 1, so the first step is of that size. On the way nothing but the end matters: a step is accepted
+    when the two-norm of its error is at most `step_rtol` · ‖residual‖ + `step_atol`. Relative to the residual the
+    tolerance shrinks with it, where a fixed one would leave the residual hovering at the size of that tolerance; it
+    is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    integrator: Integrator
+    step_rtol: float = option(0.03, help="error of a time step relative to the residual", exclusive_minimum=0.0)
+    step_atol: float = option(0.0, help="error of a time step that is acceptable whatever the residual", minimum=0.0)
+    first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
+    largest_step: float = option(
+        10.0, help="bound of the time step; where a map has no fixed point nothing else holds it", exclusive_minimum=0.0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> SteadyStateState:
+        """Evaluate the initial guess, which is the derivative at time 0."""
+        lanes = z0.shape[0]
+        residual = problem.residual(z0)
+        start = Point(np.zeros(lanes), z0, residual)
+        progress = begin(self.integrator, self._flow(problem, z0), start, np.full(lanes, self.first_step))
+        return SteadyStateState(z0, residual, np.zeros(lanes, dtype=bool), progress, self)
+
+    def step(self, problem: FixedPointProblem, state: SteadyStateState) -> SteadyStateState:
+        """Attempt one time step in the samples that are not finished."""
+        assert problem.active is not None  # set by the driver
+        progress, _ = take_step(self.integrator, self._flow(problem, state.z), state.progress, problem.active)
+        progress = replace(progress, h=np.minimum(progress.h, self.largest_step))
+        failed = problem.active & (progress.h < SMALLEST_STEP)
+        return SteadyStateState(progress.point.y, progress.point.dy, failed, progress, self)
+
+    def _flow(self, problem: FixedPointProblem, like: Array) -> Flow:
+        def error_norm(error: Array, start: Point, z: Array) -> np.ndarray:
+            size, residual = to_host(two_norm(error)), to_host(two_norm(start.dy))
+            return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
+
+        return Flow(lambda t, z: problem.residual(z), like, like.shape[0], error_norm)

@@ -1,0 +1,88 @@
+"""A named check, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from inspect import cleandoc
+from typing import TypeVar
+from unittest import SkipTest
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One law, and how to find out whether it holds; its text is its name.
+
+    Attributes
+    ----------
+    name : str
+    reason : str
+        Why it must hold, in one line.
+    """
+
+    name: str
+    reason: str
+    _examine: Callable[[], None] = field(repr=False)
+
+    def __call__(self) -> None:
+        """Examine the law.
+
+        Raises
+        ------
+        AssertionError
+            With the evidence, if it does not hold.
+        unittest.SkipTest
+            With the reason, if it cannot be examined here; pytest shows the test as skipped.
+        """
+        try:
+            self._examine()
+        except (AssertionError, SkipTest):
+            raise
+        except Exception as error:
+            raise AssertionError(f"it raised {type(error).__name__}: {error}") from error
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of a check: `status` is "ok", "failed" or "skipped", and `evidence` says what was seen."""
+
+    check: Check
+    status: str
+    evidence: str = ""
+
+
+def checks_of(laws: Iterable[Callable[[S], None]], subject: S) -> list[Check]:
+    """Return a check for each law, a function of the subject: its name, and the first line of its docstring."""
+    return [Check(law.__name__, _first_line(law), _bind(law, subject)) for law in laws]
+
+
+def run_checks(checks: Iterable[Check]) -> Iterator[Outcome]:
+    """Run the checks one after the other and yield what came of each."""
+    for check in checks:
+        try:
+            check()
+        except SkipTest as reason:
+            yield Outcome(check=check, status="skipped", evidence=str(reason))
+        except AssertionError as error:
+            yield Outcome(check=check, status="failed", evidence=str(error))
+        else:
+            yield Outcome(check=check, status="ok")
+
+
+def require(condition: object, evidence: str) -> None:
+    """Raise AssertionError with the evidence unless the condition holds; `python -O` does not remove it."""
+    if not condition:
+        raise AssertionError(evidence)
+
+
+def _bind(law: Callable[[S], None], subject: S) -> Callable[[], None]:
+    return lambda: law(subject)
+
+
+def _first_line(law: Callable[..., None]) -> str:
+    return cleandoc(law.__doc__ or "").partition("\n")[0]

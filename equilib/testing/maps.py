@@ -1,0 +1,207 @@
+"""Maps whose fixed points are known, and some that have none, on arrays of any library, with derivatives by hand.
+
+All are z ↦ s·φ(gain·A(z)/s + bias), with φ the tanh or nothing, one bias for each sample, and A a linear map. They
+compute a sample's value from that sample alone, bit for bit, so that differences are the solver's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients
+from equilib.problem import FixedPointProblem, Linearization
+from equilib.trees import Tree
+
+Product = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownMap:
+    """One of the maps; its arrays are NumPy's, float64.
+
+    Attributes
+    ----------
+    apply, transpose : callable
+        A and Aᵀ.
+    curved : bool
+        Whether φ is the tanh.
+    bias, z0 : ndarray, shape (batch, ...)
+    solution : ndarray, shape (batch, ...), or None
+        The fixed points, None where there are none.
+    gain, scale : float
+    """
+
+    name: str
+    apply: Product = field(repr=False)
+    transpose: Product = field(repr=False)
+    curved: bool
+    bias: np.ndarray = field(repr=False)
+    z0: np.ndarray = field(repr=False)
+    solution: np.ndarray | None = field(repr=False)
+    gain: float = 1.0
+    scale: float = 1.0
+
+    def start(self, xp: ModuleType = np, dtype: str = "float64") -> Array:
+        """Return a new copy of the initial guess on arrays of `xp`."""
+        return xp.asarray(self.z0.astype(dtype))
+
+    def inputs(self, xp: ModuleType = np, dtype: str = "float64") -> Tree:
+        """Return what the map depends on: a number shared by the batch, and a bias for each sample."""
+        gain = np.full((), self.gain, dtype=dtype)
+        return {"gain": xp.asarray(gain), "bias": xp.asarray(self.bias.astype(dtype))}
+
+    def problem(
+        self,
+        xp: ModuleType = np,
+        dtype: str = "float64",
+        *,
+        calls: Counter[str] | None = None,
+        derivatives: bool = True,
+    ) -> FixedPointProblem:
+        """Return the problem; `calls` counts evaluations ("f") and products, and derivatives may be refused."""
+        counter: Counter[str] = Counter() if calls is None else calls
+
+        def f(z: Array, inputs: Tree) -> Array:
+            counter["f"] += 1
+            return self(z, inputs)
+
+        def linearize(_: object, z: Array, inputs: Tree) -> Linearization:
+            if not derivatives:
+                raise AssertionError("it asked for a linearization, and does not declare that it needs derivatives")
+            counter["f"] += 1
+            return self.linearize(z, inputs, counter)
+
+        return FixedPointProblem(f, self.inputs(xp, dtype), linearize=linearize)
+
+    def __call__(self, z: Array, inputs: Tree) -> Array:
+        """Evaluate the map."""
+        inner = inputs["gain"] * self.apply(z) / self.scale + inputs["bias"]
+        return self.scale * (array_namespace(z).tanh(inner) if self.curved else inner)
+
+    def linearize(self, z: Array, inputs: Tree, calls: Counter[str]) -> Linearization:
+        """Return the value, and products that count themselves."""
+        xp = array_namespace(z)
+        gain, product = inputs["gain"], self.apply(z)
+        inner = gain * product / self.scale + inputs["bias"]
+        value = xp.tanh(inner) if self.curved else inner
+        slope = 1 - value * value if self.curved else xp.ones_like(value)
+
+        def jvp(v: Array) -> Array:
+            calls["jvp"] += 1
+            return slope * gain * self.apply(v)
+
+        def vjp(w: Array) -> Array:
+            calls["vjp"] += 1
+            return self.transpose(slope * gain * w)
+
+        def inputs_vjp(w: Array) -> tuple[Tree, ...]:
+            inside = slope * w
+            return ({"gain": xp.sum(inside * product), "bias": self.scale * inside},)
+
+        return Linearization(value=self.scale * value, jvp=jvp, vjp=vjp, inputs_vjp=inputs_vjp)
+
+    def jacobians(self) -> np.ndarray:
+        """Return J at the fixed points, shape (batch, size, size)."""
+        if self.solution is None:
+            raise ValueError(f"{self.name} has no fixed point")
+        linear = self.linearize(self.solution, self.inputs(), Counter())
+        shape = self.solution.shape
+        units = np.eye(prod(shape[1:])).reshape(-1, 1, *shape[1:])
+        columns = [linear.jvp(np.broadcast_to(unit, shape)).reshape(shape[0], -1) for unit in units]
+        return np.stack(columns, axis=2)
+
+    def take(self, samples: slice | list[int]) -> KnownMap:
+        """Return the map of some of the samples."""
+        solution = None if self.solution is None else self.solution[samples]
+        return replace(self, bias=self.bias[samples], z0=self.z0[samples], solution=solution)
+
+    def starting_at(self, z0: np.ndarray) -> KnownMap:
+        """Return the map with another initial guess."""
+        return replace(self, z0=z0)
+
+    def poisoned(self, sample: int) -> KnownMap:
+        """Return the map with nan in the bias of one sample."""
+        bias = self.bias.copy()
+        bias[sample] = np.nan
+        return replace(self, bias=bias)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _dense(matrix: np.ndarray) -> Product:
+    def apply(z: Array) -> Array:
+        xp = array_namespace(z)
+        # A sum of products instead of `matmul`, whose rounding depends on how many rows there are.
+        return xp.sum(coefficients(matrix, z)[None, :, :] * z[:, None, :], axis=2)
+
+    return apply
+
+
+def _stencil(weights: dict[tuple[int, int, int], float], sign: int) -> Product:
+    def apply(z: Array) -> Array:
+        xp = array_namespace(z)
+        total = xp.zeros_like(z)
+        for shift, weight in weights.items():
+            total = total + weight * xp.roll(z, tuple(sign * each for each in shift), axis=(1, 2, 3))
+        return total
+
+    return apply
+
+
+def _reverse(z: Array) -> Array:
+    return -z
+
+
+def _same(z: Array) -> Array:
+    # A copy: a solver that wrote to what it is given must not meet its own iterate there.
+    return z + 0.0
+
+
+_BATCH, _SIZE = 5, 6
+_rng = np.random.default_rng(11)
+_matrix = _rng.standard_normal((_SIZE, _SIZE)) + np.diag(np.ones(_SIZE - 1), 1)
+_DENSE = _matrix / np.linalg.norm(_matrix, 2)
+# The weights of a convolution over a torus that mixes its channels: their absolute values add up to 1.
+_WEIGHTS = {(0, 0, 0): 0.2, (1, 0, 0): 0.3, (0, -1, 0): -0.15, (0, 1, 1): 0.25, (-1, 0, 1): -0.1}
+
+
+def _cell(name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0, curved: bool = True) -> KnownMap:
+    """Choose the fixed points, and the biases so that they are."""
+    apply = _dense(_DENSE) if len(shape) == 2 else _stencil(_WEIGHTS, 1)
+    transpose = _dense(_DENSE.T) if len(shape) == 2 else _stencil(_WEIGHTS, -1)
+    y = _rng.uniform(-0.8, 0.8, shape)
+    return KnownMap(
+        name=name,
+        apply=apply,
+        transpose=transpose,
+        curved=curved,
+        bias=(np.arctanh(y) if curved else y) - gain * apply(y),
+        z0=scale * _rng.uniform(-1.0, 1.0, shape),
+        solution=scale * y,
+        gain=gain,
+        scale=scale,
+    )
+
+
+def _affine(name: str, apply: Product, *, bias: np.ndarray, solution: np.ndarray | None) -> KnownMap:
+    z0 = _rng.uniform(-1.0, 1.0, bias.shape)
+    return KnownMap(name=name, apply=apply, transpose=apply, curved=False, bias=bias, z0=z0, solution=solution)
+
+
+DENSE = _cell("a tanh cell", (_BATCH, _SIZE), gain=0.7)
+LINEAR = _cell("a linear contraction", (_BATCH, _SIZE), gain=0.6, curved=False)
+IMAGES = _cell("a convolutional cell", (3, 4, 5, 2), gain=0.7)
+CONSTANT = _cell("a constant map", (_BATCH, _SIZE), gain=0.0)
+TINY = _cell("a tanh cell of size 1e-6", (_BATCH, _SIZE), gain=0.7, scale=1e-6)
+HUGE = _cell("a tanh cell of size 1e+6", (_BATCH, _SIZE), gain=0.7, scale=1e6)
+_VALUES = _rng.uniform(-0.8, 0.8, (_BATCH, _SIZE))
+EXPANSIVE = replace(_affine("an expansive map", _reverse, bias=4 * _VALUES, solution=_VALUES), gain=3.0)
+NO_FIXED_POINT = _affine("a map without fixed point", _same, bias=np.ones((_BATCH, _SIZE)), solution=None)

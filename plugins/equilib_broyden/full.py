@@ -1,0 +1,41 @@
+"""Broyden's method with the full inverse Jacobian for z = f(z)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib_broyden.dense import DenseInverse
+from equilib_broyden.iteration import BroydenState, advance, start
+
+
+@dataclass(frozen=True)
+class Broyden:
+    """Good Broyden (1965) on r = f(z) − z with the full inverse of each sample, z ← z − H r.
+
+    For small states: H is of the size of z squared. A step after which the residual exceeds `growth` times its least
+    so far, or is not finite, is taken back; H has learned from it. From the second time in a row, the sample starts
+    again from H = −I with half the step each time.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
+    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+        """Evaluate the initial guess."""
+        return start(problem, z0, DenseInverse.picard(z0))
+
+    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+        """Try the quasi-Newton step, learn from it, and go on from the better place."""
+        return advance(problem, state, growth=self.growth, rejections=self.rejections)

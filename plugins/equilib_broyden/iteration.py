@@ -1,0 +1,82 @@
+"""The quasi-Newton step that both forms of Broyden's method take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
+from equilib.problem import FixedPointProblem
+
+
+class InverseJacobian(Protocol):
+    """**Protocol:** H, one approximation of the inverse Jacobian of f(z) − z for each sample."""
+
+    def apply(self, x: Array) -> Array:
+        """Return H x."""
+
+    def transposed(self) -> Self:
+        """Return Hᵀ."""
+
+    def restarted(self, samples: np.ndarray) -> Self:
+        """Return to −I for the given samples, bool (batch,)."""
+
+    def updated(self, step: Array, change: Array) -> Self:
+        """Return the good Broyden update, H + (s − H y) sᵀH / sᵀH y: then H y = s (Broyden 1965, eq. 4.5).
+
+        A sample whose denominator is rounding or not finite keeps its H.
+        """
+
+
+@dataclass(frozen=True)
+class BroydenState:
+    """The iterate that the next step starts from, its residual, and the inverse Jacobian learned so far.
+
+    `best` is the least Euclidean norm of a residual so far; `rejections` counts the steps that each sample took back
+    since the last one it kept; both have shape (batch,). `failed` marks samples that took back too many.
+    """
+
+    z: Array
+    residual: Array
+    inverse: InverseJacobian = field(repr=False)
+    best: np.ndarray
+    rejections: np.ndarray
+    failed: np.ndarray
+
+
+def start(problem: FixedPointProblem, z0: Array, inverse: InverseJacobian) -> BroydenState:
+    """Evaluate the initial guess."""
+    residual = problem.residual(z0)
+    norm = to_host(two_norm(residual)).astype(np.float64)
+    none = np.zeros(len(norm), dtype=int)
+    return BroydenState(z0, residual, inverse, norm, none, none > 0)
+
+
+def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, rejections: int) -> BroydenState:
+    """Try the step −H r, learn from it, and go on from the better place.
+
+    A trial whose residual is not finite, or exceeds `growth` times the best, is taken back. It has taught H a secant
+    equation, so the first answer to it is a new direction from the same place; the second, and all further ones, are
+    a fresh start from H = −I with half of the length each time.
+    """
+    inverse = state.inverse.restarted(state.rejections > 1)
+    length = 0.5 ** np.maximum(state.rejections - 1.0, 0.0)
+    step = -rows_like(coefficients(length, state.z), state.z) * inverse.apply(state.residual)
+    assert problem.active is not None  # set by the driver
+    # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
+    step = where_samples(problem.active, step, array_namespace(step).zeros_like(step))
+    new = state.z + step
+    residual = problem.residual(new)
+    norm = to_host(two_norm(residual)).astype(np.float64)
+    kept = norm <= growth * state.best
+    in_a_row = np.where(kept, 0, state.rejections + 1)
+    return BroydenState(
+        z=where_samples(kept, new, state.z),
+        residual=where_samples(kept, residual, state.residual),
+        inverse=inverse.updated(step, residual - state.residual),
+        best=np.where(kept, np.minimum(norm, state.best), state.best),
+        rejections=in_a_row,
+        failed=in_a_row > rejections,
+    )

@@ -1,0 +1,42 @@
+"""Limited-memory Broyden for z = f(z)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib_broyden.iteration import BroydenState, advance, start
+from equilib_broyden.low_rank import LowRankInverse
+
+
+@dataclass(frozen=True)
+class LimitedMemoryBroyden:
+    """Good Broyden (1965) on r = f(z) − z with a limited memory, z ← z − H r.
+
+    Each sample has its own inverse H; histories grow by two arrays a step and hold `memory` steps at most. A step
+    after which the residual exceeds `growth` times its least so far, or is not finite, is taken back; H has learned
+    from it. From the second time in a row, the sample starts again from H = −I with half the step each time.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    memory: int = option(27, help="steps that the inverse Jacobian remembers", minimum=1)
+    growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
+    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+        """Evaluate the initial guess."""
+        return start(problem, z0, LowRankInverse(self.memory))
+
+    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+        """Try the quasi-Newton step, learn from it, and go on from the better place."""
+        return advance(problem, state, growth=self.growth, rejections=self.rejections)

@@ -1,0 +1,66 @@
+"""The inverse Jacobian as −I plus one outer product for each step, for each sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples
+
+
+@dataclass(frozen=True)
+class LowRankInverse:
+    """H = −I + Σ uᵢ vᵢᵀ, an approximation of the inverse Jacobian of f(z) − z; u and v have the shape of z.
+
+    At first H = −I: exact for constant f, and its first step −H r = r is Picard's. (Started from +I, the method goes
+    away from f(z).) No more than `memory` products are kept.
+    """
+
+    memory: int
+    left: tuple[Array, ...] = field(default=(), repr=False)
+    right: tuple[Array, ...] = field(default=(), repr=False)
+
+    def apply(self, x: Array) -> Array:
+        """Return H x."""
+        xp = array_namespace(x)
+        rows = samples_as_rows(x)
+        total = -x
+        for u, v in zip(self.left, self.right, strict=True):
+            total = total + rows_like(xp.vecdot(samples_as_rows(v), rows), x) * u
+        return total
+
+    def transposed(self) -> LowRankInverse:
+        """Return Hᵀ."""
+        return LowRankInverse(self.memory, self.right, self.left)
+
+    def restarted(self, samples: np.ndarray) -> LowRankInverse:
+        """Return to −I for the given samples, bool (batch,)."""
+        if not samples.any():
+            return self
+        cleared = tuple(where_samples(samples, array_namespace(u).zeros_like(u), u) for u in self.left)
+        return LowRankInverse(self.memory, cleared, self.right)
+
+    def updated(self, step: Array, change: Array) -> LowRankInverse:
+        """Return the good Broyden update of H.
+
+        The oldest product makes room before the update, so that the newest secant equation holds.
+        """
+        first = max(len(self.left) + 1 - self.memory, 0)
+        kept = LowRankInverse(self.memory, self.left[first:], self.right[first:])
+        right = kept.transposed().apply(step)
+        left = divided(step - kept.apply(change), right, change)
+        return LowRankInverse(self.memory, (*kept.left, left), (*kept.right, right))
+
+
+def divided(numerator: Array, v: Array, y: Array) -> Array:
+    """Return numerator / ⟨v, y⟩ for each sample; zeros where ⟨v, y⟩ is rounding or not finite."""
+    xp = array_namespace(v)
+    rows, others = samples_as_rows(v), samples_as_rows(y)
+    product = xp.vecdot(rows, others)
+    # |⟨v, y⟩| against ‖v‖‖y‖: below this the two are orthogonal as far as can be told.
+    size = xp.vecdot(rows, rows) * xp.vecdot(others, others)
+    rounding = 10 * float(xp.finfo(v.dtype).eps)
+    safe = xp.isfinite(size) & (product * product > rounding**2 * size)
+    factor = 1 / xp.where(safe, product, xp.ones_like(product))
+    return xp.where(rows_like(safe, v), rows_like(factor, v) * numerator, xp.zeros_like(v))

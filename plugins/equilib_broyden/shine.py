@@ -1,0 +1,84 @@
+"""SHINE: the inverse Jacobian that the forward solve learned, used once more for the adjoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.errors import UserError
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib.protocols import Pullback
+from equilib.sensitivity import adjoint_problem
+from equilib.solution import Solution
+from equilib.solve import solve
+from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
+
+
+class NoInverseError(UserError):
+    """SHINE was asked for after a forward solve that did not learn an inverse Jacobian."""
+
+
+@dataclass(frozen=True)
+class Shine:
+    """Take w = −Hᵀ g with the H ≈ (J − I)⁻¹ of the forward solve (Ramzi et al. 2022, arXiv:2106.00553).
+
+    Inexact: H is right along the steps that the forward solve took. With `refine`, that many Broyden steps on
+    w = Jᵀw + g follow, starting from that w and from Hᵀ as their inverse, and the best w counts; each takes a product
+    Jᵀ·w. One more product measures the residual that `Pullback.adjoint` reports.
+
+    Raises
+    ------
+    ValueError
+        If `refine` is negative.
+    """
+
+    refine: int = option(0, help="Broyden steps that improve the result", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @np.errstate(all="ignore")  # what is not finite gets a status
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Return the cotangents of the inputs, and how well the adjoint equation was solved.
+
+        Raises
+        ------
+        NoInverseError
+            If the forward solver was not Broyden's method.
+        """
+        if not isinstance(solution.state, BroydenState):
+            raise NoInverseError(
+                f"the adjoint shine reuses the inverse Jacobian of broyden or lbroyden, but the forward solver was "
+                f"{solution.solver}; choose one of those, or the adjoint implicit"
+            )
+        transposed = solution.state.inverse.transposed()
+        linear = problem.linearize(solution.z)
+        w = -transposed.apply(cotangent if solution.batched else cotangent[None, ...])
+        options = replace(solution.options, atol=0.0, max_steps=self.refine, on_failure="record")
+        adjoint = solve(
+            adjoint_problem(linear, cotangent),
+            Refinement(transposed),
+            w if solution.batched else w[0, ...],
+            options,
+            batched=solution.batched,
+        )
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=replace(adjoint, solver=str(self)))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Broyden's method from a given inverse."""
+
+    inverse: InverseJacobian = field(repr=False)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+        """Evaluate the guess."""
+        return start(problem, z0, self.inverse)
+
+    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+        """Try the quasi-Newton step, learn from it, and go on from the better place."""
+        return advance(problem, state, growth=2.0, rejections=8)

@@ -1,0 +1,78 @@
+"""The adjoint equation w = Jᵀ w + g, solved by the first terms of a series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.fixed_point import Picard
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib.protocols import Pullback
+from equilib.sensitivity import adjoint_problem
+from equilib.solution import Solution
+from equilib.solve import solve
+
+
+@dataclass(frozen=True)
+class Neumann:
+    """Take w = Σ_{k<K} (Jᵀ)ᵏ g, the first K terms of the series of (I − Jᵀ)⁻¹ g.
+
+    Inexact: what is missing is (Jᵀ)ᴷ w*. K terms cost K products Jᵀ·w; the last of them tells how far w is from
+    solving the adjoint equation, which is what `Pullback.adjoint` reports.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    terms: int = option(5, help="terms K of the series", minimum=1)
+    damping: float = option(0.0, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Sum the series and return the cotangents of the inputs."""
+        return _truncated(self, problem, solution, cotangent)
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Take w = λ Σ_{k<K} Bᵏ g with B = (1 − λ) I + λ Jᵀ, λ = 1 − damping (Geng et al. 2021, arXiv:2111.05177, eq. 10).
+
+    The damped series of `Neumann`, with the defaults that its authors train with.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    terms: int = option(5, help="terms K of the series", minimum=1)
+    damping: float = option(0.5, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Sum the series and return the cotangents of the inputs."""
+        return _truncated(self, problem, solution, cotangent)
+
+
+@np.errstate(all="ignore")  # where the series overflows, the status says so
+def _truncated(series: Neumann | Phantom, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    linear = problem.linearize(solution.z)
+    share = 1 - series.damping
+    w = share * cotangent
+    for _ in range(series.terms - 1):
+        w = w + share * (linear.vjp(w) + cotangent - w)
+    # No further step: the driver only measures the residual of w.
+    options = replace(solution.options, atol=0.0, max_steps=0, on_failure="record")
+    report = solve(adjoint_problem(linear, cotangent), Picard(), w, options, batched=solution.batched)
+    adjoint = replace(report, nfe=series.terms, steps=report.steps + series.terms - 1, solver=str(series))
+    return Pullback(inputs=linear.inputs_vjp(w), adjoint=adjoint)

@@ -1,0 +1,70 @@
+"""Newton's method for z = f(z): (I − J) d = f(z) − z by LU, z ← z + λ d."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.arrays import Array, coefficients
+from equilib.checks import check_options
+from equilib.line_search import Point, line_search
+from equilib.options import option
+from equilib.problem import FixedPointProblem, Linearization
+from equilib_newton_dense.dense import dense_jacobian, solve_dense
+
+
+@dataclass(frozen=True)
+class NewtonDenseState:
+    """An iterate, its residual with its Euclidean norm, and f's linearization there.
+
+    `failed` marks samples whose line search found no decrease.
+    """
+
+    z: Array
+    residual: Array
+    norm: np.ndarray
+    linear: Linearization = field(repr=False)
+    failed: np.ndarray
+
+
+@dataclass(frozen=True)
+class NewtonDense:
+    """Newton's method with the dense Jacobian of each sample and a line search (Kelley 1995, §§5, 8).
+
+    For small states: a step takes one product J·v for each element of a sample. Where I − J is singular, the step is
+    the shortest one that solves the linearized equation in the least-squares sense.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    globalization: str = option(
+        "line-search", help="what is done about steps that increase the residual", choices=("line-search", "none")
+    )
+    backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> NewtonDenseState:
+        """Linearize at the initial guess."""
+        return _state(Point.at(problem, z0), np.zeros(z0.shape[0], dtype=bool))
+
+    def step(self, problem: FixedPointProblem, state: NewtonDenseState) -> NewtonDenseState:
+        """Solve for the Newton step and go along it as far as the residual decreases."""
+        assert problem.active is not None  # set by the driver
+        J = dense_jacobian(state.linear)
+        identity = coefficients(np.eye(J.shape[1]), J)
+        direction = solve_dense(identity - J, state.residual, problem.active)
+        if self.globalization == "none":
+            return _state(Point.at(problem, state.z + direction), np.zeros_like(state.failed))
+        point = Point(state.z, state.residual, state.norm, state.linear)
+        exact = np.zeros(state.norm.shape)
+        return _state(*line_search(problem, point, direction, forcing=exact, backtracks=self.backtracks))
+
+
+def _state(point: Point, failed: np.ndarray) -> NewtonDenseState:
+    return NewtonDenseState(point.z, point.residual, point.norm, point.linear, failed)

@@ -1,0 +1,40 @@
+"""The integrators as fixed-point solvers: each is `SteadyState` over one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from equilib.integrator import Integrator
+from equilib.steady_state import SteadyState
+from equilib_ode.bs3 import BogackiShampine3
+from equilib_ode.dopri5 import Dopri5
+from equilib_ode.tsit5 import Tsit5
+from equilib_ode.vcab3 import VCAB3
+
+
+@dataclass(frozen=True)
+class SteadyTsit5(SteadyState):
+    """The steady state by Tsitouras' method."""
+
+    integrator: Integrator = field(default_factory=Tsit5)
+
+
+@dataclass(frozen=True)
+class SteadyDopri5(SteadyState):
+    """The steady state by Dormand & Prince's method."""
+
+    integrator: Integrator = field(default_factory=Dopri5)
+
+
+@dataclass(frozen=True)
+class SteadyBS3(SteadyState):
+    """The steady state by Bogacki & Shampine's method."""
+
+    integrator: Integrator = field(default_factory=BogackiShampine3)
+
+
+@dataclass(frozen=True)
+class SteadyVCAB3(SteadyState):
+    """The steady state by Adams-Bashforth of order 3 with variable steps."""
+
+    integrator: Integrator = field(default_factory=VCAB3)

@@ -1,0 +1,105 @@
+"""The Adams-Bashforth method of order 3 with variable steps.
+
+Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §III.5, eqs. 5.9 and 5.10. With h = hₙ, h₁ = hₙ₋₁
+and h₂ = hₙ₋₂
+
+    φ₁(n) = fₙ,   φᵢ₊₁(n) = φᵢ(n) − φ*ᵢ(n−1),   φ*ᵢ(n) = βᵢ φᵢ(n),   β = 1, h/h₁, β₂ (h + h₁)/(h₁ + h₂)
+
+    yₙ₊₁ = yₙ + h φ*₁ + (h/2) φ*₂ + g₃ φ*₃,   g₃ = h (1/2 − h/(6 (h + h₁))).
+
+The error estimate g₃ φ*₃ is what the order 3 adds to the order 2: it is known before f is evaluated, so an accepted
+step costs one evaluation and a rejected one none. The first two steps are Bogacki & Shampine's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.flow import Flow, Point
+from equilib.integrator import Attempt, Memory, Step, hermite
+from equilib.step_control import Controller, PIController
+from equilib_ode.bs3 import BS3
+from equilib_ode.runge_kutta import error_norm, inner_stages
+
+RAMP = 2
+"""Accepted steps of the Runge-Kutta method before there is a history."""
+
+
+class History(NamedTuple):
+    """The accepted steps of each lane: how many, and the sizes of the last two; all of shape (lanes,)."""
+
+    count: np.ndarray
+    h1: np.ndarray
+    h2: np.ndarray
+
+
+@dataclass(frozen=True)
+class VCAB3:
+    """Variable-step Adams-Bashforth of order 3: one evaluation per accepted step, none per rejected one."""
+
+    @property
+    def order(self) -> int:
+        """Order of accuracy."""
+        return 3
+
+    @property
+    def controller(self) -> Controller:
+        """Proportional-integral."""
+        return PIController()
+
+    def begin(self, flow: Flow, start: Point) -> Memory:
+        """Return φ*₁ and φ*₂ of no step yet."""
+        return Memory(
+            (flow.zeros(), flow.zeros()), History(np.zeros(flow.lanes), np.ones(flow.lanes), np.ones(flow.lanes))
+        )
+
+    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step of size h: by Adams-Bashforth in lanes that have a history, else by Runge-Kutta."""
+        history: History = memory.host
+        beta2 = h / history.h1
+        beta3 = beta2 * (h + history.h1) / (history.h1 + history.h2)
+        first, second = memory.arrays
+        phi2 = start.dy - first
+        phi3 = phi2 - second
+        kept = Memory((start.dy, phi2 * flow.coefficient(beta2)), History(history.count + 1, h, history.h1))
+        ramp = (history.count < RAMP) & (h != 0)
+        if ramp.all():
+            return self._ramp(flow, start, h, kept)
+        g3 = 0.5 - h / (6 * (h + history.h1))
+        y = flow.combine(start.y, h, (1.0, beta2 / 2, g3 * beta3), (start.dy, phi2, phi3))
+        error = flow.combine(flow.zeros(), h, (g3 * beta3,), (phi3,))
+        adams = Attempt(y=y, error=flow.error_norm(error, start, y), order=3, memory=kept)
+        return self._mixed(flow, start, h, ramp, adams) if ramp.any() else adams
+
+    def _ramp(self, flow: Flow, start: Point, h: np.ndarray, kept: Memory) -> Attempt:
+        stages, y = inner_stages(flow, BS3, start, h)
+        stages = (*stages, flow(start.t + h, y))
+        return Attempt(y=y, error=error_norm(flow, BS3, start, h, stages, y), order=3, stages=stages[-1:], memory=kept)
+
+    def _mixed(self, flow: Flow, start: Point, h: np.ndarray, ramp: np.ndarray, adams: Attempt) -> Attempt:
+        # The evaluation at the end of the step serves both methods.
+        stages, y = inner_stages(flow, BS3, start, h)
+        y = flow.select(ramp, y, adams.y)
+        stages = (*stages, flow(start.t + h, y))
+        error = np.where(ramp, error_norm(flow, BS3, start, h, stages, y), adams.error)
+        return replace(adams, y=y, error=error, stages=stages[-1:])
+
+    def advance(
+        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[Point, Memory]:
+        """Evaluate at the new point where that is not done; lanes that reject the step keep their history."""
+        if not accepted.any():
+            return start, memory
+        y = flow.select(accepted, attempt.y, start.y)
+        dy = attempt.stages[0] if attempt.stages else flow(t, y)
+        arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, memory.arrays, strict=True))
+        host = History(*(np.where(accepted, *pair) for pair in zip(attempt.memory.host, memory.host, strict=True)))
+        return Point(t, y, flow.select(accepted, dy, start.dy)), Memory(arrays, host)
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
+        """Return the cubic through both ends with their derivatives."""
+        return hermite(flow, step)

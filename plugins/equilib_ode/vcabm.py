@@ -1,0 +1,154 @@
+"""The Adams-Bashforth-Moulton method of variable order with variable steps.
+
+Hairer, Nørsett & Wanner, Solving Ordinary Differential Equations I, §III.5 and §III.7; L. F. Shampine & M. K. Gordon,
+Computer Solution of Ordinary Differential Equations (1975). Predict with order k, evaluate, correct with order k + 1,
+evaluate. With the notation of `equilib_ode.adams`:
+
+    p = yₙ + h Σ gⱼ φ*ⱼ(n), j < k        yₙ₊₁ = p + h gₖ φₖ(n+1)        error  h (gₖ − gₖ₋₁) φₖ(n+1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.checks import check_options
+from equilib.flow import Flow, Point
+from equilib.integrator import Attempt, Memory, Step
+from equilib.options import option
+from equilib.step_control import Controller, IController
+from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
+
+RESTART_AFTER = 3
+"""Rejections in a row after which the history is no longer trusted."""
+
+
+class History(NamedTuple):
+    """What is known of each lane's steps.
+
+    `order` is that of the next predictor, `count` the number of accepted steps, `starting` whether order and step
+    still grow at every step, `failures` the rejections in a row, all of shape (lanes,); `sizes` are those of the
+    accepted steps, the last first, shape (max_order + 1, lanes).
+    """
+
+    order: np.ndarray
+    count: np.ndarray
+    starting: np.ndarray
+    failures: np.ndarray
+    sizes: np.ndarray
+
+
+@dataclass(frozen=True)
+class VCABM:
+    """Variable-order Adams-Bashforth-Moulton: two evaluations per accepted step, one per rejected one.
+
+    Raises
+    ------
+    ValueError
+        If `max_order` is out of its range.
+    """
+
+    max_order: int = option(12, help="order of the predictor at most", minimum=1, maximum=12)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @property
+    def order(self) -> int:
+        """Order of the first step, 1; later ones choose theirs."""
+        return 1
+
+    @property
+    def controller(self) -> Controller:
+        """Integral: steps at most double, from the first on."""
+        return IController(largest=2.0, first_largest=2.0)
+
+    def begin(self, flow: Flow, start: Point) -> Memory:
+        """Return a history of no step, of order 1."""
+        ones = np.ones(flow.lanes, dtype=int)
+        sizes = np.ones((self.max_order + 1, flow.lanes))
+        return Memory((), History(ones, 0 * ones, ones > 0, 0 * ones, sizes))
+
+    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+        """Predict, evaluate, correct; estimate the error of this order and of its neighbours."""
+        history: History = memory.host
+        k, highest = history.order, int(history.order.max())
+        d = distances(history.sizes)
+        beta, g = rescaling(h, d, highest + 1), weights(h, d, highest + 2)
+        differences = _differences(start.dy, memory.arrays, highest + 1)
+        stars = [phi * flow.coefficient(b) for phi, b in zip(differences, beta, strict=False)]
+        predicted = flow.combine(start.y, h, [np.where(j < k, g[j], 0.0) for j in range(highest)], stars[:highest])
+        new = _differences(flow(start.t + h, predicted), stars, highest + 2)
+        y = flow.combine(predicted, h, [np.where(j == k, g[j], 0.0) for j in range(len(new))], new)
+
+        def error(shift: int) -> np.ndarray:
+            at = [np.where(j == k + shift, g[j] - g[max(j - 1, 0)], 0.0) for j in range(len(new))]
+            return flow.error_norm(flow.combine(flow.zeros(), h, at, new), start, y)
+
+        errors = [error(0), *(error(shift) if highest > 1 else np.full(k.shape, np.inf) for shift in (-2, -1, 1))]
+        following = self._next_order(history, errors)
+        stages = (*stars[:highest], *new[1 : highest + 1])
+        kept = Memory(tuple(stars), following._replace(sizes=np.concatenate((h[None], history.sizes[:-1]))))
+        return Attempt(y=y, error=errors[0], order=k, stages=stages, memory=kept)
+
+    def _next_order(self, history: History, errors: Sequence[np.ndarray]) -> History:
+        """Choose the order as Shampine & Gordon do, for a step that is accepted."""
+        k = history.order
+        here, two_below, below, above = errors
+        lower = np.where(k > 2, np.maximum(below, two_below) <= here, (k == 2) & (below <= 0.5 * here))
+        # While the step can double, the method climbs from order 1 without asking.
+        starting = history.starting & ~lower & (here <= 0.45 ** (k + 1.0))
+        better = (k <= history.count) & (above < np.where(k > 1, here, 0.5 * here))
+        higher = ~lower & (k < self.max_order) & (starting | better)
+        order = np.where(lower, k - 1, np.where(higher, k + 1, k))
+        return History(order, history.count + 1, starting, np.zeros_like(k), history.sizes)
+
+    def advance(
+        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[Point, Memory]:
+        """Evaluate at the corrected point; lanes that reject the step keep their differences and lower the order."""
+        kept: History = attempt.memory.host
+        old: History = memory.host
+        failures = old.failures + 1
+        lowered = np.where(failures >= RESTART_AFTER, 1, np.where(kept.order < old.order, kept.order, old.order))
+        tried = attempt.error > 0  # lanes that rest have no error and no failure
+        rejected = History(
+            np.where(tried, lowered, old.order),
+            old.count,
+            old.starting & ~tried,
+            np.where(tried, failures, old.failures),
+            old.sizes,
+        )
+        host = History(*(np.where(accepted, *pair) for pair in zip(kept, rejected, strict=True)))
+        if not accepted.any():
+            return start, Memory(memory.arrays, host)
+        padded = (*memory.arrays, *(flow.zeros() for _ in attempt.memory.arrays))
+        arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, padded, strict=False))
+        y = flow.select(accepted, attempt.y, start.y)
+        return Point(t, y, flow.select(accepted, flow(t, y), start.dy)), Memory(arrays, host)
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
+        """Return the integral of the polynomial through the slopes that the corrector used."""
+        history: History = step.memory.host
+        k, highest = history.order, int(history.order.max())
+        by_power = np.stack(weight_polynomials(step.h, distances(history.sizes), highest + 1))
+        index = np.arange(highest)[:, None, None]
+        masked = np.concatenate(
+            (np.where(index < k, by_power[:highest], 0.0), np.where(index + 1 == k, by_power[1:], 0.0))
+        )
+        return [
+            flow.combine(flow.zeros(), step.h, list(masked[:, power]), step.attempt.stages)
+            for power in range(highest + 1)
+        ]
+
+
+def _differences(slope: Array, stars: Sequence[Array], count: int) -> list[Array]:
+    """Return φ₀, φ₁, ...: φ₀ = slope, φⱼ₊₁ = φⱼ − φ*ⱼ, at most `count` of them."""
+    phi = [slope]
+    for star in stars[: count - 1]:
+        phi.append(phi[-1] - star)
+    return phi

@@ -1,0 +1,75 @@
+"""Order conditions from rooted trees, and tableaus that refuse wrong digits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from equilib_ode.bs3 import BS3
+from equilib_ode.dopri5 import DOPRI5
+from equilib_ode.order_conditions import defect, density, rooted_trees
+from equilib_ode.tableau import ButcherTableau
+from equilib_ode.tsit5 import TSIT5
+
+TABLEAUS = {"bs3": BS3, "dopri5": DOPRI5, "tsit5": TSIT5}
+
+
+def test_the_number_of_rooted_trees() -> None:
+    """There are 1, 1, 2, 4, 9, 20 rooted trees with 1 to 6 vertices (Hairer, Nørsett & Wanner I, table II.2.1)."""
+    assert [len(rooted_trees(order)) for order in range(1, 7)] == [1, 1, 2, 4, 9, 20]
+
+
+def test_densities() -> None:
+    """The tall tree with n vertices has density n!, the bushy one n (ibid., table II.2.2)."""
+    tall = ((((),),),)
+    assert density(tall) == 24
+    assert density(((), (), ())) == 4
+
+
+def test_the_classical_method_has_order_four_and_no_more() -> None:
+    """Kutta's method meets the conditions of order 4 and misses one of order 5."""
+    a = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.5, 0, 0], [0, 0, 1, 0]])
+    b = np.array([1, 2, 2, 1]) / 6
+    assert defect(a, b, 4) < 1e-15
+    assert defect(a, b, 5) > 1e-3
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS.values(), ids=TABLEAUS)
+def test_orders_are_exactly_those_stated(tableau: ButcherTableau) -> None:
+    """Method, embedded method and interpolant miss a condition of the next order."""
+    dense = np.asarray(tableau.interpolant)
+    middle = dense @ 0.5 ** np.arange(1, dense.shape[1] + 1)
+    assert defect(tableau.matrix, tableau.b, tableau.order + 1) > 1e-6
+    assert defect(tableau.matrix, tableau.b + np.asarray(tableau.error), tableau.embedded_order + 1) > 1e-6
+    assert defect(tableau.matrix, middle, tableau.interpolant_order + 1, 0.5) > 1e-6
+
+
+@pytest.mark.parametrize("tableau", TABLEAUS.values(), ids=TABLEAUS)
+def test_the_interpolant_is_continuously_differentiable(tableau: ButcherTableau) -> None:
+    """Its derivative is the first stage at θ = 0 and the last at θ = 1, which the next step begins with."""
+    dense = np.asarray(tableau.interpolant)
+    powers = np.arange(1, dense.shape[1] + 1)
+    first, last = np.eye(len(tableau.error))[[0, -1]]
+    np.testing.assert_allclose(dense[:, 0], first, atol=1e-15)
+    np.testing.assert_allclose(dense @ powers, last, atol=2e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"a": ((), (0.5,), (0.0, 0.75), (2 / 9, 1 / 3 + 1e-9, 4 / 9))}, "order 3 of b"),
+        ({"error": (5 / 72, -1 / 12, -1 / 9, 1 / 8 + 1e-9)}, "order 2 of the embedded"),
+        (
+            {"interpolant": ((1.0, -4 / 3, 5 / 9), (0.0, 1.0, -2 / 3 + 1e-9), (0.0, 4 / 3, -8 / 9), (0.0, -1.0, 1.0))},
+            r"b\(1\) = b",
+        ),
+        ({"interpolant": ((0.0, 2 / 9), (0.0, 1 / 3), (0.0, 4 / 9), (0.0, 0.0))}, "order 3 of the interpolant"),
+        ({"error": (0.0, 0.0)}, "4 stages"),
+    ],
+)
+def test_a_wrong_digit_is_refused(change: dict[str, object], message: str) -> None:
+    """A tableau whose ninth digit is wrong cannot be made."""
+    with pytest.raises(ValueError, match=message):
+        replace(BS3, **change)

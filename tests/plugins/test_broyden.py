@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from equilib import Status, solve
+from equilib.options import OptionError
+from equilib_broyden.dense import DenseInverse
+from equilib_broyden.full import Broyden
+from tests.plugins.solver_laws import SolverLaws, solve_map
+from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH
+
+
+class TestBroyden(SolverLaws):
+    """The laws of every solver."""
+
+    solver = Broyden()
+
+
+def test_the_first_step_is_picard():
+    """From H = −I the first iterate is f(z₀)."""
+    solution = solve_map(TANH, Broyden(), max_steps=1, rtol=0.0)
+    np.testing.assert_allclose(solution.state.z, TANH.f(TANH.z0, TANH.bias), rtol=1e-15)
+
+
+def test_the_update_is_broydens_good_one(rng: np.random.Generator):
+    """Of all matrices with B s = y the updated B = H⁻¹ is the nearest to the old one, B + (y − B s) sᵀ / sᵀs."""
+    H = rng.standard_normal((3, 4, 4))
+    s, y = rng.standard_normal((2, 3, 4))
+    updated = DenseInverse(H).updated(s, y)
+    np.testing.assert_allclose(updated.apply(y), s, rtol=1e-9)
+    B = np.linalg.inv(H)
+    missing = y - np.einsum("bij,bj->bi", B, s)
+    expected = B + missing[:, :, None] * s[:, None, :] / np.vecdot(s, s)[:, None, None]
+    np.testing.assert_allclose(np.linalg.inv(updated.matrix), expected, rtol=1e-7, atol=1e-9)
+
+
+def test_transposed_products_belong_to_the_same_matrix(rng: np.random.Generator):
+    """⟨H x, w⟩ = ⟨x, Hᵀ w⟩ for each sample, for states of any shape."""
+    inverse = DenseInverse(rng.standard_normal((2, 6, 6)))
+    x, w = rng.standard_normal((2, 2, 2, 3))
+    left = np.sum(inverse.apply(x) * w, axis=(1, 2))
+    np.testing.assert_allclose(left, np.sum(x * inverse.transposed().apply(w), axis=(1, 2)))
+
+
+@pytest.mark.parametrize("known", [LINEAR, ROTATION], ids=str)
+def test_a_linear_map_is_solved_in_twice_its_dimensions(known):
+    """On linear systems Broyden's method ends after at most 2n steps (Gay 1979)."""
+    solution = solve_map(known, Broyden(growth=1e6), rtol=1e-8)
+    assert solution.success
+    assert max(solution.steps) <= 2 * SIZE
+
+
+def test_a_step_that_makes_it_worse_is_taken_back():
+    """Accepted residuals never exceed `growth` times the best before them, and expansive maps are solved."""
+    solution = solve_map(EXPANSIVE, Broyden(growth=1.5), rtol=1e-8, norm="two")
+    best = np.minimum.accumulate(solution.trace, axis=0)
+    assert np.all(solution.trace[1:] <= 1.5 * best[:-1] + 1e-12)
+    assert solution.success
+
+
+def test_a_sample_without_any_better_place_stalls():
+    """Where every step makes it worse, the sample is given up after `rejections` of them."""
+    f = lambda z: z + 1e-3 + np.where(z == 0, 0.0, 9.0)  # noqa: E731
+    solution = solve(f, Broyden(rejections=3), np.zeros((2, 1)), rtol=1e-6, on_failure="record")
+    assert set(solution.status) == {Status.STALLED}
+    assert solution.steps.tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("options", [{"growth": 0.5}, {"rejections": 0}])
+def test_options_out_of_range_are_refused(options):
+    """An option that makes no sense is named."""
+    with pytest.raises(OptionError, match=next(iter(options))):
+        Broyden(**options)

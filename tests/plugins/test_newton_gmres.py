@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, Solution, Status, ops, solve
+from equilib_newton_gmres.adjoint import GMRESAdjoint
+from equilib_newton_gmres.forcing import next_forcing
+from equilib_newton_gmres.line_search import shorter, sufficient_decrease
+from equilib_newton_gmres.linear_solvers import make_linear_solver
+from equilib_newton_gmres.solver import NewtonGMRES
+from tests.arrays_under_test import lift, lower
+from tests.problems import EXPANSIVE, LINEAR, NO_FIXED_POINT, ROTATION, SINGULAR, STEEP, TANH, KnownMap
+
+LINEAR_SOLVERS = ("batched", "library")
+each_linear_solver = pytest.mark.parametrize("linear_solver", LINEAR_SOLVERS)
+
+
+def run(known: KnownMap, solver: NewtonGMRES, **options: Any) -> Solution:
+    """Solve from the map's own initial guess, with the derivatives given by hand."""
+    return solve(known.problem(), solver, known.z0, **{"on_failure": "record", **options})
+
+
+# --- convergence
+
+
+@each_linear_solver
+@pytest.mark.parametrize("known", [LINEAR, ROTATION, SINGULAR], ids=str)
+def test_affine_maps_are_solved_as_exactly_as_asked(known: KnownMap, linear_solver: str):
+    """On an affine map a Newton step reduces the residual by the forcing term, at least."""
+    solution = run(known, NewtonGMRES(linear_solver, forcing=1e-10), rtol=1e-9)
+    assert solution.steps.tolist() == [1] * 5
+    assert np.all(solution.trace[1] <= 1.01e-10 * solution.trace[0] + 1e-14)
+
+
+@each_linear_solver
+@pytest.mark.parametrize("known", [TANH, STEEP, EXPANSIVE], ids=str)
+def test_convergence_is_superlinear(known: KnownMap, linear_solver: str):
+    """Near the fixed point r shrinks like r^1.6 or faster: the forcing terms keep up with Newton's method."""
+    atol = 1e-12
+    trace = run(known, NewtonGMRES(linear_solver), rtol=0.0, atol=atol, max_steps=40).trace
+    pairs = [(before, after) for before, after in zip(trace[:-1].ravel(), trace[1:].ravel(), strict=True) if before > atol]
+    assert all(after <= max(30 * before**1.6, atol) for before, after in pairs if before < 0.1), pairs
+    assert sum(before < 1e-4 for before, _ in pairs) >= 3, "too few steps near the fixed point to tell"
+
+
+def test_exact_newton_steps_converge_quadratically():
+    """With a tiny forcing term the error of z ↦ cos z is squared in every step, with Newton's own constant."""
+    root = 0.7390851332151607
+    z0 = np.array([[0.6]])
+    problem = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
+    errors = []
+    for steps in range(4):
+        solution = solve(problem, NewtonGMRES(forcing=1e-12), z0, rtol=0.0, atol=1e-300, max_steps=steps, on_failure="record")
+        errors.append(abs(float(solution.z[0, 0]) - root))
+    constant = np.cos(root) / (2 * (1 + np.sin(root)))  # |f''| / 2|1 − f'|
+    assert errors[2] / errors[1] ** 2 == pytest.approx(constant, rel=0.01)
+
+
+@each_linear_solver
+def test_expansive_maps_are_solved(linear_solver: str):
+    """Where Picard iteration diverges because |J| > 1, but I − J is regular, every sample converges."""
+    solution = run(EXPANSIVE, NewtonGMRES(linear_solver), rtol=1e-10)
+    assert solution.success
+    np.testing.assert_allclose(solution.z, EXPANSIVE.solution, rtol=1e-8)
+
+
+@each_linear_solver
+def test_samples_of_different_difficulty_end_at_different_steps(linear_solver: str):
+    """A sample that starts at its fixed point is done at once; the others go on, each to its own end."""
+    z0 = STEEP.solution + np.array([0.0, 1e-4, 1e-2, 0.3, 1.0])[:, None]
+    solution = solve(STEEP.problem(), NewtonGMRES(linear_solver), z0, rtol=1e-8)
+    assert solution.steps[0] == 0
+    assert len(set(solution.steps)) >= 3
+    residual = STEEP.f(solution.z, STEEP.bias) - solution.z
+    assert np.all(np.linalg.norm(residual, axis=1) <= 1.1e-8 * np.linalg.norm(solution.z, axis=1))
+
+
+def test_restart_bounds_the_products_of_a_step():
+    """No step takes more products J·v than `restart`."""
+    for restart in (1, 2, 5):
+        solution = run(STEEP, NewtonGMRES(restart=restart), rtol=1e-8, max_steps=12)
+        assert 0 < solution.njvp <= restart * solution.steps.max()
+
+
+@each_linear_solver
+def test_a_linearization_is_made_once_and_applied_many_times(linear_solver: str):
+    """Every evaluation of f is a linearization at a trial point; products evaluate nothing."""
+    solution = run(TANH, NewtonGMRES(linear_solver), rtol=1e-8)
+    assert solution.nfe == 1 + solution.steps.max()
+    assert solution.njvp > solution.nfe
+
+
+# --- the line search
+
+
+def arctan_problem(xp: ModuleType = np) -> FixedPointProblem:
+    """Return f(z) − z = −arctan(10 z), on which full Newton steps diverge from |10 z| > 1.39."""
+    slope = lambda z: 1 - 10 / (1 + 100 * z * z)  # noqa: E731
+    arctan = lambda z: lift(xp, np.arctan(10 * lower(z)))  # noqa: E731
+    return FixedPointProblem(lambda z: z - arctan(z), jvp=lambda z, v: slope(z) * v)
+
+
+@each_linear_solver
+def test_the_line_search_saves_newton_from_diverging(linear_solver: str):
+    """Where full Newton steps diverge, steps are shortened until the residual decreases, and the sample converges."""
+    z0 = np.array([[0.05], [1.0], [-3.0], [20.0]])
+    full = z0.copy()
+    with np.errstate(over="ignore"):
+        for _ in range(4):
+            full = full - np.arctan(10 * full) * (1 + 100 * full**2) / 10
+    assert np.all(np.abs(full[1:]) > 1e3), "full Newton steps should diverge from there"
+    solution = solve(arctan_problem(), NewtonGMRES(linear_solver), z0, rtol=0.0, atol=1e-8, max_steps=40)
+    np.testing.assert_allclose(solution.z, 0.0, atol=1e-8)
+    assert solution.nfe > 1 + solution.steps.max(), "some steps should have been tried twice"
+    assert np.all(np.diff(solution.trace, axis=0) <= 0), "the residual should never have grown"
+
+
+def test_without_backtracking_the_same_sample_is_given_up():
+    """With backtracks=0 a step that does not decrease the residual is not taken, and the sample stalls."""
+    solution = solve(arctan_problem(), NewtonGMRES(backtracks=0), np.array([[0.05], [1.0]]), on_failure="record")
+    assert solution.status == (Status.CONVERGED, Status.STALLED)
+    assert solution.z[1, 0] == 1.0
+
+
+@each_linear_solver
+def test_a_map_without_fixed_point_stalls_honestly(linear_solver: str):
+    """On z ↦ z + 1 there is no descent: every sample stalls at its guess, and the residual says by how much it fails."""
+    solution = run(NO_FIXED_POINT, NewtonGMRES(linear_solver))
+    assert set(solution.status) == {Status.STALLED}
+    np.testing.assert_array_equal(solution.residual, 1.0)
+    np.testing.assert_array_equal(solution.residual_norm, 1.0)
+    np.testing.assert_array_equal(solution.z, NO_FIXED_POINT.z0)
+
+
+def test_a_minimum_of_the_residual_is_not_taken_for_a_solution():
+    """On z ↦ z + 1 + z² the residual has a minimum, 1 at z = 0: the sample stalls there, and is not converged."""
+    problem = FixedPointProblem(lambda z: z + 1 + z * z, jvp=lambda z, v: v + 2 * z * v)
+    solution = solve(problem, NewtonGMRES(), np.array([[2.0]]), max_steps=200, on_failure="record")
+    assert solution.status == (Status.STALLED,)
+    assert solution.residual_norm[0] >= 1.0
+    assert abs(solution.z[0, 0]) < 0.5
+
+
+@pytest.mark.parametrize("norm", ["rms", "max", "two"])
+def test_a_newton_step_descends_whatever_the_norm_of_the_test(norm: str):
+    """The line search measures in the norm that GMRES reduces: in the others a good step may look like an ascent."""
+    size = 64
+    J = np.zeros((size, size))
+    J[0, 1:] = 1.9 / np.sqrt(size)  # the first entry of the residual grows while all the others shrink
+    problem = FixedPointProblem(lambda z, b: z @ J.T + b, np.ones((1, size)), jvp=lambda z, v, b: v @ J.T)
+    z0 = np.zeros((1, size))
+    solution = solve(problem, NewtonGMRES(restart=1), z0, norm=norm, on_failure="record", max_steps=100)
+    assert solution.status == (Status.CONVERGED,)
+    first = solve(problem, NewtonGMRES(restart=1), z0, norm=norm, on_failure="record", max_steps=1).state.residual
+    assert np.linalg.norm(first) < np.sqrt(size)
+    assert np.max(np.abs(first)) > 2
+
+
+def test_a_trial_beyond_the_domain_is_shortened():
+    """A trial point where f is nan counts as no decrease: the step is shortened, and the sample converges."""
+    problem = FixedPointProblem(lambda z: z - np.log(z), jvp=lambda z, v: (1 - 1 / z) * v)
+    with np.errstate(all="ignore"):
+        assert np.isnan(np.log(5.0 - 5.0 * np.log(5.0)))  # where the full step from 5 leads
+    solution = solve(problem, NewtonGMRES(), np.array([[5.0], [0.9]]), rtol=1e-8)
+    np.testing.assert_allclose(solution.z, 1.0, rtol=1e-7)
+
+
+def test_sufficient_decrease_by_formula():
+    """‖r(z + λd)‖ ≤ (1 − 10⁻⁴ λ (1 − η)) ‖r(z)‖, and nan is not a decrease."""
+    length, forcing, before = np.full(4, 0.5), np.full(4, 0.2), np.full(4, 3.0)
+    edge = (1 - 1e-4 * 0.5 * 0.8) * 3.0
+    norm = np.array([edge * (1 - 1e-12), edge * (1 + 1e-12), np.nan, np.inf])
+    assert sufficient_decrease(norm, before, length, forcing).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize("length", [1.0, 0.25])
+def test_the_next_length_is_the_minimum_of_the_parabola(length: float):
+    """Of the parabola with ‖r‖² at 0 and λ and the slope −2(1 − η)‖r‖² at 0, between a tenth and a half of λ."""
+    before, forcing = 2.0, 0.1
+    for norm in (2.1, 2.5, 4.0, 9.0, 1e3, np.nan, np.inf):
+        found = shorter(np.array([norm]), np.array([before]), np.array([length]), np.array([forcing]))[0]
+        slope = -2 * (1 - forcing) * before**2
+        if np.isfinite(norm):
+            rows = np.array([[length**2, length, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+            a, b, _ = np.linalg.solve(rows, [norm**2, slope, before**2])
+            expected = np.clip(-b / (2 * a), 0.1 * length, 0.5 * length)
+        else:
+            expected = 0.1 * length
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
+# --- forcing terms
+
+
+def test_forcing_terms_by_formula():
+    """η = 0.9 (‖r‖ / ‖r before‖)², not below 0.9 η² where that exceeds 0.1, and at most 0.9 (Eisenstat & Walker)."""
+    cases = [
+        # previous, norm, norm before, expected
+        (0.1, 0.5, 1.0, 0.9 * 0.25),
+        (0.1, 1e-3, 1.0, 0.9e-6),
+        (0.5, 1e-3, 1.0, 0.9 * 0.25),  # the safeguard: 0.9 · 0.5² = 0.225 > 0.1
+        (0.3, 1e-3, 1.0, 0.9e-6),  # 0.9 · 0.3² = 0.081 ≤ 0.1
+        (0.9, 0.99, 1.0, 0.9 * 0.99**2),
+        (0.1, 2.0, 1.0, 0.9),
+        (0.1, np.nan, 1.0, 0.9),
+        (0.1, 0.0, 0.0, 0.9),
+    ]
+    previous, norm, before, expected = (np.array(column) for column in zip(*cases, strict=True))
+    np.testing.assert_allclose(next_forcing(previous, norm, before), expected, rtol=1e-13)
+
+
+def test_the_forcing_terms_of_a_solve_are_those_of_the_formula():
+    """Step by step, the state holds η of the last two residuals, and GMRES reduced the linear residual to it."""
+    solver, known = NewtonGMRES(forcing=0.3), STEEP.rows([4])
+    problem = known.problem()
+    asked: list[float] = []
+    previous, eta = None, 0.3
+    for steps in range(1, 6):
+        solution = solve(problem, solver, known.z0, rtol=0.0, atol=1e-9, max_steps=steps, on_failure="record")
+        norms = np.sqrt(6) * solution.trace[:, 0]
+        used = max(eta, min(0.5 * 1e-9 * np.sqrt(6) / norms[-2], 0.9))
+        asked.append(used)
+        ratio = 0.9 * (norms[-1] / norms[-2]) ** 2
+        eta = min(max(ratio, 0.9 * used**2) if 0.9 * used**2 > 0.1 else ratio, 0.9)
+        assert solution.state.forcing[0] == pytest.approx(eta, rel=1e-6)
+        if previous is not None:
+            z, residual = previous
+            step = solution.state.z - z
+            left = residual - (step - known.jvp(z, step, known.bias))
+            if solution.nfe == 1 + steps:  # the whole step was taken
+                assert np.linalg.norm(left) <= 1.01 * used * np.linalg.norm(residual)
+        previous = solution.state.z, solution.state.residual
+    assert min(asked) < 1e-2 < max(asked)
+
+
+def test_the_last_step_is_not_solved_beyond_the_tolerance():
+    """Where the tolerance is near, half of what is missing is asked for: a loose tolerance costs few products."""
+    loose, tight = (
+        solve(LINEAR.problem(), NewtonGMRES(forcing=1e-12), 1.5 * LINEAR.solution, rtol=rtol) for rtol in (0.2, 1e-10)
+    )
+    assert loose.njvp < tight.njvp / 2
+
+
+# --- the library's GMRES
+
+
+def systems(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw regular nonsymmetric matrices and right-hand sides of different sizes."""
+    A = rng.standard_normal((4, 8, 8)) / 3 + 2 * np.eye(8)
+    return A, rng.standard_normal((4, 8)) * np.array([1.0, 3.0, 0.3, 10.0])[:, None]
+
+
+def library(A: np.ndarray, b: Any, rtol: float = 1e-10, restart: int = 40, active: Any = True) -> tuple[Any, int]:
+    """Return the library's solution and the number of products it took."""
+    calls = 0
+
+    def matvec(v: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.einsum("bij,bj...->bi...", A, v).astype(v.dtype)
+
+    solver = make_linear_solver("library", restart)
+    mask = np.broadcast_to(active, (len(b),))
+    return solver.solve(matvec, b, rtol=np.full(len(b), rtol), active=mask), calls
+
+
+def test_the_library_reaches_the_tolerance_of_every_sample(rng: np.random.Generator):
+    """‖b − A x‖ ≤ rtol·‖b‖ for each sample, the small ones too, though the library tests the whole batch."""
+    A, b = systems(rng)
+    for rtol in (1e-2, 1e-6, 1e-10):
+        x, _ = library(A, b, rtol)
+        residual = np.linalg.norm(b - np.einsum("bij,bj->bi", A, x), axis=1)
+        assert np.all(residual <= rtol * np.linalg.norm(b, axis=1) * (1 + 1e-9))
+
+
+def test_the_library_does_one_cycle(rng: np.random.Generator):
+    """No more products are taken than `restart`, but for the residual that SciPy starts from."""
+    A, b = systems(rng)
+    for restart in (1, 3, 6):
+        x, calls = library(A, b, restart=restart)
+        assert calls <= restart + 1
+        norms = [np.linalg.norm(each) for each in (b - np.einsum("bij,bj->bi", A, x), b)]
+        assert norms[0] < norms[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_library_keeps_shape_and_dtype(dtype: str, rng: np.random.Generator):
+    """x has the shape and the dtype of b."""
+    A, b = systems(rng)
+    x, _ = library(A, b.astype(dtype)[:, :, None], rtol=1e-4)
+    assert x.shape == (4, 8, 1)
+    assert x.dtype == dtype
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_the_library_leaves_out_what_it_cannot_use(value: float, rng: np.random.Generator):
+    """Sides that are zero or not finite, and inactive samples, get zeros; the others are solved all the same."""
+    A, b = systems(rng)
+    b[1], A[3] = value, np.nan
+    x, _ = library(A, b, active=np.array([True, True, True, False]))
+    assert not x[[1, 3]].any()
+    np.testing.assert_allclose(x[[0, 2]], np.linalg.solve(A[[0, 2]], b[[0, 2], :, None])[:, :, 0], rtol=1e-8)
+    nothing, calls = library(A, np.full((4, 8), value))
+    assert calls == 0
+    assert not nothing.any()
+
+
+@pytest.mark.parametrize("scale", [2.0, -1.1])
+def test_the_library_survives_a_happy_breakdown(scale: float, rng: np.random.Generator):
+    """On a multiple of the identity the answer is exact."""
+    _, b = systems(rng)
+    x, _ = library(np.broadcast_to(scale * np.eye(8), (4, 8, 8)), b)
+    np.testing.assert_allclose(x, b / scale, rtol=1e-12)
+
+
+def test_the_library_knows_its_own_arrays_only():
+    """Arrays that neither SciPy nor CuPy takes are refused, with what to use instead."""
+    import array_api_strict as xp
+
+    with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=batched"):
+        solve(LINEAR.problem(xp), NewtonGMRES("library"), lift(xp, LINEAR.z0))
+
+
+# --- options, and the adjoint
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("linear_solver", "bached"),
+        ("restart", 0),
+        ("restart", 1.5),
+        ("forcing", 0.0),
+        ("forcing", 0.91),
+        ("backtracks", -1),
+    ],
+)
+def test_options_out_of_range_are_refused(option: str, value: object):
+    """A wrong option is refused when the solver is made, not when it is used, and never taken for another."""
+    with pytest.raises(ValueError, match=f"NewtonGMRES: option '{option}' expects"):
+        NewtonGMRES(**{option: value})
+
+
+def test_unknown_linear_solvers_are_refused():
+    """A name that is not known is never taken for another."""
+    with pytest.raises(ValueError, match="unknown linear solver 'lu'; choose from batched, library"):
+        make_linear_solver("lu", 20)
+    with pytest.raises(ValueError, match="GMRESAdjoint: option 'linear_solver' expects .* Did you mean 'library'"):
+        GMRESAdjoint("libary")
+
+
+@each_linear_solver
+def test_the_adjoint_uses_the_same_linear_solver(linear_solver: str):
+    """The sensitivity that suits the solver solves with its linear solver and its size of space."""
+    adjoint = NewtonGMRES(linear_solver, restart=7).adjoint()
+    assert adjoint == GMRESAdjoint(linear_solver, restart=7)
+    solution = run(TANH, NewtonGMRES(), rtol=1e-9)
+    pulled = adjoint.pullback(TANH.problem(by_hand=False), solution, np.ones_like(solution.z))
+    assert pulled.adjoint is not None
+    assert ("LibraryGMRES" if linear_solver == "library" else "GMRES(") in pulled.adjoint.solver
+    assert "restart=7" in pulled.adjoint.solver
+    exact = np.linalg.solve(np.eye(6) - np.swapaxes(TANH.jacobians(), 1, 2), np.ones((5, 6, 1)))[:, :, 0]
+    np.testing.assert_allclose(pulled.adjoint.z, exact, rtol=1e-6)
+
+
+def test_traced_maps_need_no_products_by_hand(xp: ModuleType):
+    """A map made of `equilib.ops` is differentiated, and its steps are those of the products by hand."""
+    traced = FixedPointProblem(lambda z: ops.subtract(1.0, ops.multiply(ops.tanh(z), 3.0)))
+    by_hand = FixedPointProblem(traced.f, jvp=lambda z, v: ops.multiply(ops.subtract(ops.multiply(ops.tanh(z), ops.tanh(z)), 1.0), 3.0) * v)
+    z0 = lift(xp, np.array([[2.0], [-1.0]]))
+    one, other = (solve(problem, NewtonGMRES(), z0, rtol=1e-9) for problem in (traced, by_hand))
+    np.testing.assert_array_equal(one.steps, other.steps)
+    np.testing.assert_allclose(lower(one.z), lower(other.z), rtol=1e-12)

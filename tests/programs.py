@@ -1,0 +1,43 @@
+"""The command line as a program of its own: started, interrupted, read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# A shell that starts a job in the background has it ignore SIGINT, and so would what the job starts.
+EQUILIB = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from equilib.cli import main
+sys.exit(main())
+"""
+
+
+def command(*argv: str, before: str = "") -> list[str]:
+    """Return the command `equilib ...` of this environment; `before` is code that runs first."""
+    return [sys.executable, "-c", before + EQUILIB, *argv]
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment without a data folder, and with these changes."""
+    inherited = {name: value for name, value in os.environ.items() if name != "EQUILIB_DATA_DIR"}
+    return inherited | {"PYTHONUTF8": "1"} | changes
+
+
+def equilib(
+    *argv: str, cwd: Path, before: str = "", seconds: float = 60, **changes: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `equilib ...` to its end in the folder `cwd`."""
+    return subprocess.run(
+        command(*argv, before=before),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=seconds,
+        cwd=cwd,
+        env=environment(**changes),
+    )

@@ -1,0 +1,79 @@
+"""The documentation is true: its examples run, its links lead somewhere, its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from equilib.cli import main
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the fenced blocks of a page in one language."""
+    return [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def section(page: Path, title: str) -> str:
+    """Return the text of a page between the heading `## title` and the next."""
+    _, _, rest = page.read_text(encoding="utf-8").partition(f"\n## {title}\n")
+    return rest.partition("\n## ")[0]
+
+
+def test_the_readme_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's first example runs as it stands, converges, and leaves cotangents of the inputs' shapes."""
+    names: dict = {}
+    exec(blocks(REPOSITORY / "README.md", "python")[0], names)  # noqa: S102  our own page
+    assert "3 of 3 converged" in capsys.readouterr().out
+    assert names["W_bar"].shape == names["W"].shape
+    assert names["x_bar"].shape == names["x"].shape
+
+
+@pytest.mark.parametrize("title", ["Run", "Test"])
+def test_a_command_section_holds_one_line(title: str) -> None:
+    """The sections that newcomers paste from hold one fenced block of one line."""
+    (block,) = [text for kind, text in FENCE.findall(section(REPOSITORY / "README.md", title)) if kind == "sh"]
+    assert len(block.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links_lead_to_files(page: Path) -> None:
+    """Every relative link of a page names a file of the repository."""
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_shown_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every `equilib` command that a page shows at a prompt is known, with all its options."""
+    for block in blocks(page, "console"):
+        for line in block.splitlines():
+            if not line.startswith("$ equilib"):
+                continue
+            words = shlex.split(line[2:], comments=True)[1:]
+            known = main([*words, "--help"])
+            assert known == 0, f"{line}: {capsys.readouterr().err}"
+
+
+def test_the_design_names_every_module() -> None:
+    """The table of parts in docs/design.md lists each module and package of equilib."""
+    text = (REPOSITORY / "docs" / "design.md").read_text(encoding="utf-8")
+    modules = {path.stem for path in (REPOSITORY / "equilib").iterdir() if path.stem[0] != "_" and path.stem != "py"}
+    unnamed = {name for name in modules if not re.search(rf"`{name}/?`", text)}
+    assert unnamed == set()
+
+
+def test_the_version_is_stated_once() -> None:
+    """The package and its metadata agree on the version."""
+    import equilib
+
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert equilib.__version__ == project["version"]
