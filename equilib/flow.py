@@ -37,7 +37,7 @@ class Flow:
     Parameters
     ----------
     f : callable
-        f(t, y) with t an array that broadcasts against y.
+        f(t, y) with t on the host, shape (lanes,).
     like : array, shape (batch, ...)
         Any array of the shape, dtype and library of y.
     lanes : int
@@ -50,7 +50,7 @@ class Flow:
 
     def __init__(
         self,
-        f: Callable[[Array, Array], Array],
+        f: Callable[[np.ndarray, Array], Array],
         like: Array,
         lanes: int,
         error_norm: ErrorNorm,
@@ -64,16 +64,24 @@ class Flow:
 
     def __call__(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t, shape (lanes,)."""
-        return self._f(self._time(t), y)
+        return self._f(t, y)
 
     def combine(
         self, y: Array, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
     ) -> Array:
-        """Return y + Σ h wᵢ vᵢ; h and weights that are no numbers have shape (lanes,), vᵢ of zero weight is not used."""
+        """Return y + Σ h wᵢ vᵢ; h and weights that are no numbers have shape (lanes,). No vᵢ of zero weight is used."""
         for weight, vector in zip(weights, vectors, strict=True):
             if np.any(weight):
                 y = y + vector * self.coefficient(h * weight)
         return y
+
+    def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:
+        """Return Σ h wᵢ vᵢ, as `combine` does."""
+        used = [index for index, weight in enumerate(weights) if np.any(weight)]
+        if not used:
+            return self.zeros()
+        first = vectors[used[0]] * self.coefficient(h * weights[used[0]])
+        return self.combine(first, h, [weights[index] for index in used[1:]], [vectors[index] for index in used[1:]])
 
     def coefficient(self, values: np.ndarray) -> float | Array:
         """Return numbers of the lanes, shape (lanes,), as a factor for arrays of the shape of y."""
@@ -93,11 +101,10 @@ class Flow:
         """Return zeros of the shape of y."""
         return array_namespace(self._like).zeros_like(self._like)
 
-    def _time(self, t: np.ndarray) -> Array:
-        if self.lanes == 1:
-            host = np.full((1,) * self._like.ndim, t[0])
-            return coefficients(host, self._like)
-        return rows_like(coefficients(t, self._like), self._like)
+
+def time_like(t: np.ndarray, y: Array) -> Array:
+    """Return times of lanes, shape (lanes,), as an array of the library and dtype of y that broadcasts against y."""
+    return coefficients(np.reshape(t, (-1,) + (1,) * (y.ndim - 1)), y)
 
 
 def tolerance_norm(rtol: float, atol: float, lanes: int) -> ErrorNorm:

@@ -114,7 +114,7 @@ class _Integration:
         self.integrator, self.options = integrator, options
         self.lanes = y0.shape[0] if options.per_sample else 1
         norm = tolerance_norm(options.rtol, options.atol, self.lanes) if error_norm is None else error_norm
-        self.flow = Flow(problem, y0, self.lanes, norm)
+        self.flow = Flow(problem.at, y0, self.lanes, norm)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
         self.rejected = np.zeros(self.lanes, dtype=int)

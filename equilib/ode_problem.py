@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from equilib.arrays import Array
+from equilib.flow import time_like
 from equilib.trees import Tree
 
 
@@ -67,6 +70,10 @@ class OdeProblem:
         """
         self.nfe += 1
         return _checked(self.f(t, y, *self.inputs), y)
+
+    def at(self, t: np.ndarray, y: Array) -> Array:
+        """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
+        return self(time_like(t, y), y)
 
     def linearize(self, t: Array, y: Array) -> OdeLinearization:
         """Evaluate f(t, y) once and keep what its pullbacks need; raises what `__call__` does."""

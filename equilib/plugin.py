@@ -223,7 +223,7 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
             def attempt(self, flow, start, h, memory):
                 slope = flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
                 y = flow.combine(start.y, h, (0.5, 0.5), (start.dy, slope))
-                error = flow.combine(flow.zeros(), h, (0.5, -0.5), (start.dy, slope))
+                error = flow.sum(h, (0.5, -0.5), (start.dy, slope))
                 return Attempt(y=y, error=flow.error_norm(error, start, y), order=2)
 
             def advance(self, flow, start, t, attempt, accepted, memory):

@@ -14,6 +14,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from equilib.cli import main
 sys.exit(main())
 """
+# Code that makes Python find no CuPy, whatever is installed.
+HIDE_CUPY = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "cupy":
+            raise ModuleNotFoundError("No module named 'cupy'", name="cupy")
+
+sys.meta_path.insert(0, Blocker())
+"""
 
 
 def command(*argv: str, before: str = "") -> list[str]:

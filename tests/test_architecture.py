@@ -48,7 +48,9 @@ def module_of(file: Path) -> str:
 @cache
 def imports() -> tuple[Import, ...]:
     """Return every import of every source file; `from a import b` counts as a.b."""
-    return tuple(each for file in sources() for each in _imports(file, ast.parse(file.read_text("utf-8")), inside=False))
+    return tuple(
+        each for file in sources() for each in _imports(file, ast.parse(file.read_text("utf-8")), inside=False)
+    )
 
 
 def _imports(file: Path, node: ast.AST, *, inside: bool) -> Iterator[Import]:
@@ -66,7 +68,9 @@ def _imports(file: Path, node: ast.AST, *, inside: bool) -> Iterator[Import]:
 def within(*places: str) -> tuple[Import, ...]:
     """Return the imports in the modules, or packages, named."""
     return tuple(
-        each for each in imports() if any(module_of(each.file) == p or module_of(each.file).startswith(p + ".") for p in places)
+        each
+        for each in imports()
+        if any(module_of(each.file) == p or module_of(each.file).startswith(p + ".") for p in places)
     )
 
 
@@ -96,7 +100,9 @@ def test_the_core_imports_no_plugin():
 def test_nothing_imports_the_command_line():
     """The command line stands on everything else, and nothing on it."""
     offenders = [
-        each for each in imports() if each.belongs_to("equilib.cli") and not module_of(each.file).startswith("equilib.cli")
+        each
+        for each in imports()
+        if each.belongs_to("equilib.cli") and not module_of(each.file).startswith("equilib.cli")
     ]
     assert not offenders, report(offenders)
 
@@ -112,7 +118,7 @@ def test_nothing_imports_the_command_line():
     ids=lambda each: each[0],
 )
 def test_a_library_is_imported_where_it_belongs(library: tuple[str, ...], allowed: tuple[str, ...]):
-    """pluggy by the plugin system, autograd by autodiff, CuPy by autodiff and devices, click by the command line."""
+    """The plugin system uses pluggy, autodiff autograd, autodiff and devices CuPy, the command line click."""
     mine = {id(each) for each in within(*allowed)}
     offenders = [each for each in imports() if each.belongs_to(*library) and id(each) not in mine]
     assert not offenders, report(offenders)
@@ -133,7 +139,7 @@ def test_models_and_training_are_above_the_core():
 
 
 def test_the_heart_does_not_stand_on_layers_or_operations():
-    """The solve runs on any array: what `import equilib` loads imports neither layers nor ops, nor autodiff on its own."""
+    """The solve runs on any array: its modules import neither layers nor ops, and autodiff only when it is needed."""
     heart = [each for each in within("equilib") if each.file.parent == CORE]
     offenders = [each for each in heart if each.belongs_to("equilib.layers", "equilib.ops")]
     offenders += [each for each in heart if each.belongs_to("equilib.autodiff") and not each.inside_function]
@@ -161,7 +167,9 @@ def test_plugins_do_not_import_each_other():
 def test_files_are_small():
     """A file holds one concept, in at most 300 lines."""
     sizes = {file: len(file.read_text("utf-8").splitlines()) for file in sources()}
-    offenders = [f"{file.relative_to(REPOSITORY)}: {size} lines" for file, size in sizes.items() if size > LINES_OF_A_FILE]
+    offenders = [
+        f"{file.relative_to(REPOSITORY)}: {size} lines" for file, size in sizes.items() if size > LINES_OF_A_FILE
+    ]
     assert not offenders, "\n".join(offenders)
 
 

@@ -36,7 +36,14 @@ def test_options_out_of_range_are_refused(option: str, value: object):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("rtol", 0), ("rtol", np.float32(1e-3)), ("atol", 0.0), ("max_steps", 0), ("divergence", math.inf), ("norm", "max")],
+    [
+        ("rtol", 0),
+        ("rtol", np.float32(1e-3)),
+        ("atol", 0.0),
+        ("max_steps", 0),
+        ("divergence", math.inf),
+        ("norm", "max"),
+    ],
 )
 def test_options_at_the_edge_are_accepted(option: str, value: object):
     """The ends of each range belong to it."""

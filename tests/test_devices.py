@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from types import ModuleType
@@ -12,17 +11,8 @@ import pytest
 
 from equilib.devices import CPU, DeviceError, find_device
 from tests.arrays_under_test import lift
+from tests.programs import HIDE_CUPY, environment
 
-HIDE_CUPY = """
-import sys
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "cupy":
-            raise ModuleNotFoundError("No module named 'cupy'", name="cupy")
-
-sys.meta_path.insert(0, Blocker())
-"""
 FIND = """
 from equilib.devices import DeviceError, find_device
 print(find_device("auto").description)
@@ -33,10 +23,10 @@ except DeviceError as error:
 """
 
 
-def found_without(code: str = "", **environment: str) -> list[str]:
+def found_without(code: str = "", **changes: str) -> list[str]:
     """Return, in a fresh process after `code`, what "auto" is, and what keeps "cuda" from working."""
     done = subprocess.run(
-        [sys.executable, "-c", code + FIND], capture_output=True, text=True, check=True, env=os.environ | environment
+        [sys.executable, "-c", code + FIND], capture_output=True, text=True, check=True, env=environment(**changes)
     )
     assert done.stderr == ""
     return done.stdout.splitlines()
@@ -80,6 +70,14 @@ def test_without_cupy_the_message_installs_it() -> None:
         "--device cuda needs CuPy, which cannot be imported (No module named 'cupy'); "
         'pip install "equilib[cuda12]" (or "equilib[cuda13]"), or use --device cpu'
     )
+
+
+def test_a_cupy_that_cannot_be_imported_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever keeps CuPy from being imported, "auto" does without it and "cuda" passes on the reason."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert find_device("auto") is CPU
+    with pytest.raises(DeviceError, match=r"which cannot be imported \(import of cupy halted"):
+        find_device("cuda")
 
 
 def test_without_a_gpu_the_message_asks_for_its_driver() -> None:

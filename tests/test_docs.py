@@ -30,7 +30,7 @@ def section(page: Path, title: str) -> str:
 def test_the_readme_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """The README's first example runs as it stands, converges, and leaves cotangents of the inputs' shapes."""
     names: dict = {}
-    exec(blocks(REPOSITORY / "README.md", "python")[0], names)  # noqa: S102  our own page
+    exec(blocks(REPOSITORY / "README.md", "python")[0], names)
     assert "3 of 3 converged" in capsys.readouterr().out
     assert names["W_bar"].shape == names["W"].shape
     assert names["x_bar"].shape == names["x"].shape

@@ -33,7 +33,9 @@ def test_every_size_is_solved_like_numpy_does(rng: np.random.Generator):
             rhs = right_hand_side(beta[i], size)
             expected = np.linalg.lstsq(H[i, : size + 1, :size], rhs)[0]
             np.testing.assert_allclose(y[i], expected, rtol=1e-10)
-            np.testing.assert_allclose(residual[i], np.linalg.norm(rhs - H[i, : size + 1, :size] @ expected), atol=1e-13)
+            np.testing.assert_allclose(
+                residual[i], np.linalg.norm(rhs - H[i, : size + 1, :size] @ expected), atol=1e-13
+            )
 
 
 @pytest.mark.parametrize("filler", [5.0, np.nan])

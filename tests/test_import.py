@@ -13,7 +13,10 @@ def loaded_by(program: str) -> set[str]:
     """Run a program in a fresh interpreter and return the names of the packages that it loaded."""
     tail = "\nimport sys\nprint('loaded:', *{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(program) + tail], capture_output=True, text=True, check=False
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(program) + tail],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.rpartition("loaded:")[2].split())
@@ -62,7 +65,7 @@ def test_the_library_linear_solver_loads_scipy_when_it_is_used():
 
 
 def test_differentiating_loads_autograd_and_no_gpu_library():
-    """autograd is loaded by `equilib.autodiff`; CuPy by nothing but CuPy arrays."""
+    """Models and training load autograd; CuPy is loaded by nothing but CuPy arrays."""
     loaded = loaded_by("import equilib.models, equilib.training")
     assert "autograd" in loaded
     assert not loaded & {"cupy", "cupyx", "cupy_backends"}

@@ -25,6 +25,7 @@ class Counted:
         self.calls = 0
 
     def __call__(self, v: Any) -> Any:
+        """Return A v."""
         self.calls += 1
         xp = array_namespace(v)
         rows = xp.reshape(v, (v.shape[0], -1, 1))
@@ -233,7 +234,9 @@ def test_a_space_without_dimensions_is_refused(value: object):
 # --- the solver for affine fixed points
 
 
-@pytest.mark.parametrize(("known", "restart"), [(LINEAR, 2), (ROTATION, 2), (LINEAR, 20), (ROTATION, 20), (SINGULAR, 20)])
+@pytest.mark.parametrize(
+    ("known", "restart"), [(LINEAR, 2), (ROTATION, 2), (LINEAR, 20), (ROTATION, 20), (SINGULAR, 20)]
+)
 def test_affine_problems_are_solved_by_cycles(known: KnownMap, restart: int, xp: ModuleType):
     """A step is one cycle of GMRES: one where the space suffices, and restarts where it does not."""
     solution = solve(known.problem(xp), Affine(GMRES(restart)), lift(xp, known.z0), rtol=1e-9, max_steps=200)

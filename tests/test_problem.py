@@ -83,7 +83,10 @@ def test_a_missing_product_is_asked_for_by_name():
     with pytest.raises(TypeError, match=r"vjp=\.\.\."):
         ImplicitAdjoint().pullback(only_jvp, solution, z)
     both = FixedPointProblem(
-        lambda z, s: np.cos(s * z), 1.0, jvp=lambda z, v, s: -s * np.sin(s * z) * v, vjp=lambda z, w, s: -s * np.sin(s * z) * w
+        lambda z, s: np.cos(s * z),
+        1.0,
+        jvp=lambda z, v, s: -s * np.sin(s * z) * v,
+        vjp=lambda z, w, s: -s * np.sin(s * z) * w,
     )
     with pytest.raises(TypeError, match=r"linearize=\.\.\."):
         ImplicitAdjoint().pullback(both, solve(both, NewtonGMRES(), z), np.ones_like(z))

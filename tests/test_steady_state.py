@@ -15,10 +15,11 @@ from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
+from equilib_ode.vcabm import VCABM
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import Heun
 
-INTEGRATORS = [Heun(), Tsit5(), Dopri5(), BogackiShampine3(), VCAB3()]
+INTEGRATORS = [Heun(), Tsit5(), Dopri5(), BogackiShampine3(), VCAB3(), VCABM()]
 SIZE = 8
 every_integrator = pytest.mark.parametrize("integrator", INTEGRATORS, ids=str)
 

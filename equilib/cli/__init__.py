@@ -1,4 +1,4 @@
-"""The command line: `equilib plugins`, `solvers`, `integrators`, `adjoints`, `experiments` and `run`."""
+"""The command line: `equilib plugins`, `solvers`, `integrators`, `adjoints`, `experiments`, `check` and `run`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import click
 
+from equilib.cli.check import check
+from equilib.cli.check_gradient import check_gradient
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.listing import adjoints, experiments, integrators, plugins, solvers
 from equilib.cli.run import run
@@ -28,7 +30,7 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run, solvers, integrators, adjoints, experiments, plugins):
+for command in (run, check, check_gradient, solvers, integrators, adjoints, experiments, plugins):
     equilib.add_command(command)
 
 

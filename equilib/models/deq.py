@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from equilib.sensitivity import ImplicitAdjoint
 from equilib.solution import Solution, Status
 from equilib.solve import solve
 from equilib.trees import Tree, tree_leaves
+
+if TYPE_CHECKING:
+    from equilib.diagnostics.gradient_report import GradientCheck
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,18 @@ class DeepEquilibrium:
             raise ValueError("estimating the Jacobian's norm needs random numbers: pass rng=...")
         return replace(found, jacobian_loss=self._jacobian_loss(own, found.z_star, u, rng))
 
+    def check_gradient(
+        self, params: Tree, x: Array, *, directions: int = 4, rng: np.random.Generator | None = None
+    ) -> GradientCheck:
+        """Compare the gradient with finite differences and with the converged implicit one.
+
+        It is `equilib.diagnostics.check_gradient`, which also says what it raises.
+        """
+        # Deferred: nothing else here needs it.
+        from equilib.diagnostics.gradient_check import check_gradient
+
+        return check_gradient(self, params, x, directions=directions, rng=rng)
+
     @np.errstate(all="ignore")  # what is not finite gets a status
     def _iterate(self, params: Tree, z0: Array, u: Tree) -> Equilibrium:
         previous = z = z0
@@ -114,7 +130,7 @@ class DeepEquilibrium:
         adjoints: list[Solution] = []
 
         def pullback(cotangent: Array) -> Sequence[Array]:
-            pulled = self._sensitivity().pullback(problem, solution, cotangent)
+            pulled = self.adjoint().pullback(problem, solution, cotangent)
             if pulled.adjoint is not None:
                 adjoints.append(pulled.adjoint)
             guess = array_namespace(cotangent).zeros_like(cotangent) if pulled.guess is None else pulled.guess
@@ -131,7 +147,8 @@ class DeepEquilibrium:
             adjoints=adjoints,
         )
 
-    def _sensitivity(self) -> Sensitivity:
+    def adjoint(self) -> Sensitivity:
+        """Return how the backward pass is done."""
         if self.sensitivity is not None:
             return self.sensitivity
         suited = getattr(self.solver, "adjoint", None)

@@ -14,8 +14,7 @@ from equilib.trees import Tree
 
 
 class InitialGuess(Protocol):
-    """**Protocol:** the first iterate; it is differentiable, so that a loss may pull it towards the fixed point.
-    """
+    """**Protocol:** the first iterate; it is differentiable, so that a loss may pull it towards the fixed point."""
 
     @property
     def nfe(self) -> int:

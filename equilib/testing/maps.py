@@ -1,7 +1,7 @@
 """Maps whose fixed points are known, and some that have none, on arrays of any library, with derivatives by hand.
 
-All are z ↦ s·φ(gain·A(z)/s + bias), with φ the tanh or nothing, one bias for each sample, and A a linear map. They
-compute a sample's value from that sample alone, bit for bit, so that differences are the solver's.
+All are z ↦ s·φ(gain·A(z)/s + bias), with one bias for each sample, and A a linear map. They compute a sample's value
+from that sample alone, bit for bit, so that differences are the solver's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,25 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients
+from equilib.arrays import Array, Namespace, array_namespace, coefficients
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.trees import Tree
 
 Product = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """φ of (xp, x), and its slope of (xp, x, φ(x))."""
+
+    value: Callable[[Namespace, Array], Array]
+    slope: Callable[[Namespace, Array, Array], Array]
+
+
+IDENTITY = Activation(lambda xp, x: x, lambda xp, x, value: xp.ones_like(x))
+TANH = Activation(lambda xp, x: xp.tanh(x), lambda xp, x, value: 1 - value * value)
+# It exceeds x by at least max(1, |x|): as an f it has no fixed point, nor nearly one relative to the size of z.
+ABOVE = Activation(lambda xp, x: x + xp.sqrt(1 + x * x), lambda xp, x, value: 1 + x / xp.sqrt(1 + x * x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +44,8 @@ class KnownMap:
     ----------
     apply, transpose : callable
         A and Aᵀ.
-    curved : bool
-        Whether φ is the tanh.
+    activation : Activation
+        φ.
     bias, z0 : ndarray, shape (batch, ...)
     solution : ndarray, shape (batch, ...), or None
         The fixed points, None where there are none.
@@ -41,7 +55,7 @@ class KnownMap:
     name: str
     apply: Product = field(repr=False)
     transpose: Product = field(repr=False)
-    curved: bool
+    activation: Activation
     bias: np.ndarray = field(repr=False)
     z0: np.ndarray = field(repr=False)
     solution: np.ndarray | None = field(repr=False)
@@ -83,15 +97,15 @@ class KnownMap:
     def __call__(self, z: Array, inputs: Tree) -> Array:
         """Evaluate the map."""
         inner = inputs["gain"] * self.apply(z) / self.scale + inputs["bias"]
-        return self.scale * (array_namespace(z).tanh(inner) if self.curved else inner)
+        return self.scale * self.activation.value(array_namespace(z), inner)
 
     def linearize(self, z: Array, inputs: Tree, calls: Counter[str]) -> Linearization:
         """Return the value, and products that count themselves."""
         xp = array_namespace(z)
         gain, product = inputs["gain"], self.apply(z)
         inner = gain * product / self.scale + inputs["bias"]
-        value = xp.tanh(inner) if self.curved else inner
-        slope = 1 - value * value if self.curved else xp.ones_like(value)
+        value = self.activation.value(xp, inner)
+        slope = self.activation.slope(xp, inner, value)
 
         def jvp(v: Array) -> Array:
             calls["jvp"] += 1
@@ -173,7 +187,9 @@ _DENSE = _matrix / np.linalg.norm(_matrix, 2)
 _WEIGHTS = {(0, 0, 0): 0.2, (1, 0, 0): 0.3, (0, -1, 0): -0.15, (0, 1, 1): 0.25, (-1, 0, 1): -0.1}
 
 
-def _cell(name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0, curved: bool = True) -> KnownMap:
+def _cell(
+    name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0, activation: Activation = TANH
+) -> KnownMap:
     """Choose the fixed points, and the biases so that they are."""
     apply = _dense(_DENSE) if len(shape) == 2 else _stencil(_WEIGHTS, 1)
     transpose = _dense(_DENSE.T) if len(shape) == 2 else _stencil(_WEIGHTS, -1)
@@ -182,8 +198,8 @@ def _cell(name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0,
         name=name,
         apply=apply,
         transpose=transpose,
-        curved=curved,
-        bias=(np.arctanh(y) if curved else y) - gain * apply(y),
+        activation=activation,
+        bias=(np.arctanh(y) if activation is TANH else y) - gain * apply(y),
         z0=scale * _rng.uniform(-1.0, 1.0, shape),
         solution=scale * y,
         gain=gain,
@@ -191,17 +207,20 @@ def _cell(name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0,
     )
 
 
-def _affine(name: str, apply: Product, *, bias: np.ndarray, solution: np.ndarray | None) -> KnownMap:
+def _shifted(name: str, apply: Product, bias: np.ndarray, **settings: Any) -> KnownMap:
+    """Return the map for a symmetric A that does not mix a sample's elements."""
     z0 = _rng.uniform(-1.0, 1.0, bias.shape)
-    return KnownMap(name=name, apply=apply, transpose=apply, curved=False, bias=bias, z0=z0, solution=solution)
+    given = {"activation": IDENTITY, "solution": None, **settings}
+    return KnownMap(name=name, apply=apply, transpose=apply, bias=bias, z0=z0, **given)
 
 
 DENSE = _cell("a tanh cell", (_BATCH, _SIZE), gain=0.7)
-LINEAR = _cell("a linear contraction", (_BATCH, _SIZE), gain=0.6, curved=False)
+LINEAR = _cell("a linear contraction", (_BATCH, _SIZE), gain=0.6, activation=IDENTITY)
 IMAGES = _cell("a convolutional cell", (3, 4, 5, 2), gain=0.7)
 CONSTANT = _cell("a constant map", (_BATCH, _SIZE), gain=0.0)
 TINY = _cell("a tanh cell of size 1e-6", (_BATCH, _SIZE), gain=0.7, scale=1e-6)
 HUGE = _cell("a tanh cell of size 1e+6", (_BATCH, _SIZE), gain=0.7, scale=1e6)
 _VALUES = _rng.uniform(-0.8, 0.8, (_BATCH, _SIZE))
-EXPANSIVE = replace(_affine("an expansive map", _reverse, bias=4 * _VALUES, solution=_VALUES), gain=3.0)
-NO_FIXED_POINT = _affine("a map without fixed point", _same, bias=np.ones((_BATCH, _SIZE)), solution=None)
+EXPANSIVE = _shifted("an expansive map", _reverse, bias=4 * _VALUES, solution=_VALUES, gain=3.0)
+NO_FIXED_POINT = _shifted("a map without fixed point", _same, bias=np.zeros((_BATCH, _SIZE)), activation=ABOVE)
+SHIFT = _shifted("z + 1, where I − J = 0", _same, bias=np.ones((_BATCH, _SIZE)))

@@ -64,7 +64,7 @@ class RunDirectory:
         RunError
             If the file cannot be written.
         """
-        line = json.dumps(_plain(metrics), allow_nan=False) + "\n"
+        line = json.dumps(json_values(metrics), allow_nan=False) + "\n"
         with _run_errors(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(line)
 
@@ -94,7 +94,7 @@ class RunDirectory:
             self._write_facts()
 
     def _write_facts(self) -> None:
-        text = json.dumps(_plain(self._facts), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(json_values(self._facts), indent=2, allow_nan=False) + "\n"
         with _whole(self.path / RUN) as part:
             part.write_text(text, encoding="utf-8")
 
@@ -119,12 +119,12 @@ def _run_errors(path: Path) -> Iterator[None]:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it."""
+def json_values(value: Any) -> Any:
+    """Return `value` as JSON can hold it: nan and the infinities as null, what it does not know as text."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): json_values(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [json_values(each) for each in value]
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

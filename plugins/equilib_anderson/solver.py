@@ -12,6 +12,9 @@ from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib.secants import Secants
 
+RESTART = 2
+"""Steps taken back in a row after which a sample forgets its pairs."""
+
 
 @dataclass(frozen=True)
 class AndersonState:
@@ -65,9 +68,9 @@ class Anderson:
 
     def step(self, problem: FixedPointProblem, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""
-        restarted = state.rejections > 1
+        restarted = state.rejections >= RESTART
         secants = state.secants.discarded(restarted)
-        mixing = self.mixing * 0.5 ** np.maximum(state.rejections - 1.0, 0.0)
+        mixing = self.mixing * 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
         new = secants.mixed(state.z, state.residual, mixing, secants.weights(self._ridge(state.z)))
         residual = problem.residual(new)
         secants, norm, accepted = secants.extended(
@@ -77,7 +80,9 @@ class Anderson:
             memory=self.memory,
             accept=lambda norm: norm <= self.growth * state.best,
         )
-        rejections = np.where(accepted, 0, state.rejections + 1)
+        # A residual that is not finite teaches nothing, so the same step would follow: restart at once.
+        rejections = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
+        rejections = np.where(accepted, 0, rejections)
         return AndersonState(
             z=where_samples(accepted, new, state.z),
             residual=where_samples(accepted, residual, state.residual),

@@ -7,47 +7,52 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, where_samples
+from equilib.dense import dense_jacobian, identity_like, invert_dense
+from equilib.problem import FixedPointProblem
 from equilib_broyden.low_rank import divided
 
 
 @dataclass(frozen=True)
 class DenseInverse:
-    """H, an approximation of the inverse Jacobian of f(z) − z; `matrix` has shape (batch, size, size)."""
+    """H, an approximation of the inverse Jacobian of f(z) − z; `matrix` has shape (batch, size, size).
+
+    It begins, and begins again, as −I, whose step −H r = r is Picard's; or, with `exact`, as the inverse of J − I,
+    for an evaluation and as many products J·v as a sample has elements. `begun` is false before the first step.
+    """
 
     matrix: Array
+    exact: bool = False
+    begun: bool = True
 
     @classmethod
-    def picard(cls, like: Array) -> DenseInverse:
-        """Return H = −I, whose first step −H r = r is Picard's."""
-        return cls(_minus_identity(samples_as_rows(like)))
+    def picard(cls, like: Array, *, exact: bool) -> DenseInverse:
+        """Return −I, with which no step has been taken yet."""
+        batch, size = samples_as_rows(like).shape
+        return cls(coefficients(np.broadcast_to(-np.eye(size), (batch, size, size)), like), exact, begun=not exact)
 
     def apply(self, x: Array) -> Array:
         """Return H x."""
-        return _apply(self.matrix, x)
+        xp = array_namespace(x)
+        return xp.reshape(xp.matmul(self.matrix, samples_as_rows(x)[:, :, None]), x.shape)
 
     def transposed(self) -> DenseInverse:
         """Return Hᵀ."""
         return DenseInverse(array_namespace(self.matrix).matrix_transpose(self.matrix))
 
-    def restarted(self, samples: np.ndarray) -> DenseInverse:
-        """Return to −I for the given samples, bool (batch,)."""
+    def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> DenseInverse:
+        """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
+        samples = samples if self.begun else np.ones_like(samples)
         if not samples.any():
             return self
-        return DenseInverse(where_samples(samples, _minus_identity(self.matrix), self.matrix))
+        fresh = self._exact(problem, z) if self.exact else DenseInverse.picard(z, exact=False).matrix
+        return DenseInverse(where_samples(samples, fresh, self.matrix), self.exact)
+
+    def _exact(self, problem: FixedPointProblem, z: Array) -> Array:
+        J = dense_jacobian(problem.linearize(z))
+        return invert_dense(J - identity_like(J), np.ones(z.shape[0], dtype=bool))
 
     def updated(self, step: Array, change: Array) -> DenseInverse:
         """Return the good Broyden update of H."""
         right = samples_as_rows(self.transposed().apply(step))
         left = divided(samples_as_rows(step - self.apply(change)), right, samples_as_rows(change))
-        return DenseInverse(self.matrix + left[:, :, None] * right[:, None, :])
-
-
-def _apply(matrix: Array, x: Array) -> Array:
-    xp = array_namespace(x)
-    return xp.reshape(xp.matmul(matrix, samples_as_rows(x)[:, :, None]), x.shape)
-
-
-def _minus_identity(like: Array) -> Array:
-    """Return −I for each sample, of shape (batch, size, size) as the first two axes of `like` say."""
-    batch, size = like.shape[:2]
-    return coefficients(np.broadcast_to(-np.eye(size), (batch, size, size)), like)
+        return DenseInverse(self.matrix + left[:, :, None] * right[:, None, :], self.exact)

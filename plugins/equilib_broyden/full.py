@@ -17,8 +17,8 @@ class Broyden:
     """Good Broyden (1965) on r = f(z) − z with the full inverse of each sample, z ← z − H r.
 
     For small states: H is of the size of z squared. A step after which the residual exceeds `growth` times its least
-    so far, or is not finite, is taken back; H has learned from it. From the second time in a row, the sample starts
-    again from H = −I with half the step each time.
+    so far, or is not finite, is taken back; H has learned from it. From the second time in a row, H begins again
+    where it began at first, and the step is half as long each time.
 
     Raises
     ------
@@ -26,6 +26,11 @@ class Broyden:
         If an option is out of its range.
     """
 
+    jacobian: str = option(
+        "picard",
+        help="where H begins: at −I, as Picard iteration does, or at the true Jacobian, by products J·v",
+        choices=("picard", "products"),
+    )
     growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
 
@@ -34,7 +39,7 @@ class Broyden:
 
     def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
         """Evaluate the initial guess."""
-        return start(problem, z0, DenseInverse.picard(z0))
+        return start(problem, z0, DenseInverse.picard(z0, exact=self.jacobian == "products"))
 
     def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""

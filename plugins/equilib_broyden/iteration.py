@@ -10,6 +10,9 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
 from equilib.problem import FixedPointProblem
 
+RESTART = 2
+"""Steps taken back in a row after which the inverse Jacobian starts again."""
+
 
 class InverseJacobian(Protocol):
     """**Protocol:** H, one approximation of the inverse Jacobian of f(z) − z for each sample."""
@@ -20,8 +23,8 @@ class InverseJacobian(Protocol):
     def transposed(self) -> Self:
         """Return Hᵀ."""
 
-    def restarted(self, samples: np.ndarray) -> Self:
-        """Return to −I for the given samples, bool (batch,)."""
+    def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Self:
+        """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
 
     def updated(self, step: Array, change: Array) -> Self:
         """Return the good Broyden update, H + (s − H y) sᵀH / sᵀH y: then H y = s (Broyden 1965, eq. 4.5).
@@ -58,24 +61,28 @@ def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, r
     """Try the step −H r, learn from it, and go on from the better place.
 
     A trial whose residual is not finite, or exceeds `growth` times the best, is taken back. It has taught H a secant
-    equation, so the first answer to it is a new direction from the same place; the second, and all further ones, are
-    a fresh start from H = −I with half of the length each time.
+    equation, so the first answer to it is a new direction from the same place. The second is a restart of H, and all
+    further ones go along with that H for half of the length each time.
     """
-    inverse = state.inverse.restarted(state.rejections > 1)
-    length = 0.5 ** np.maximum(state.rejections - 1.0, 0.0)
-    step = -rows_like(coefficients(length, state.z), state.z) * inverse.apply(state.residual)
     assert problem.active is not None  # set by the driver
+    inverse = state.inverse.restarted(problem, state.z, problem.active & (state.rejections == RESTART))
+    length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
+    step = -rows_like(coefficients(length, state.z), state.z) * inverse.apply(state.residual)
     # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
     step = where_samples(problem.active, step, array_namespace(step).zeros_like(step))
     new = state.z + step
     residual = problem.residual(new)
     norm = to_host(two_norm(residual)).astype(np.float64)
     kept = norm <= growth * state.best
-    in_a_row = np.where(kept, 0, state.rejections + 1)
+    # A trial that is not finite teaches nothing, so the same step would follow: restart at once.
+    in_a_row = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
+    in_a_row = np.where(kept, 0, in_a_row)
+    # A restarted H is not spoilt by the failures of its own steps.
+    learned = where_samples(kept | (in_a_row <= RESTART), step, array_namespace(step).zeros_like(step))
     return BroydenState(
         z=where_samples(kept, new, state.z),
         residual=where_samples(kept, residual, state.residual),
-        inverse=inverse.updated(step, residual - state.residual),
+        inverse=inverse.updated(learned, residual - state.residual),
         best=np.where(kept, np.minimum(norm, state.best), state.best),
         rejections=in_a_row,
         failed=in_a_row > rejections,

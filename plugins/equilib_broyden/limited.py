@@ -18,7 +18,7 @@ class LimitedMemoryBroyden:
 
     Each sample has its own inverse H; histories grow by two arrays a step and hold `memory` steps at most. A step
     after which the residual exceeds `growth` times its least so far, or is not finite, is taken back; H has learned
-    from it. From the second time in a row, the sample starts again from H = −I with half the step each time.
+    from it. From the second time in a row, H begins again at −I, and the step is half as long each time.
 
     Raises
     ------

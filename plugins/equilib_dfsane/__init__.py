@@ -16,8 +16,9 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         summary="Spectral residual steps with a non-monotone line search, without derivatives or history",
         advice=(
             "Where memory is short: it keeps one old iterate, and needs neither derivatives nor a linear solve, yet "
-            "goes on where Picard iteration diverges, since it may step against the residual. On maps that contract "
-            "`anderson` needs fewer evaluations. If the line search gives up, raise `history`, or take `newton-gmres`."
+            "goes on where Picard iteration diverges, since it may step against the residual. One real step length is "
+            "little help where J rotates. On maps that contract `anderson` needs fewer evaluations. If the line "
+            "search gives up, raise `history`, or take `newton-gmres`."
         ),
         capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="implicit",

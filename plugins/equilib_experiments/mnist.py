@@ -16,11 +16,13 @@ from equilib.errors import UserError
 from equilib.models import DeepEquilibrium, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.options import option
 from equilib.training.context import RunContext
+from equilib.training.example import Example
 from equilib.training.loop import Dataset, Plan, Trainer
 from equilib.training.method import Method
 from equilib.training.objectives import Classification
+from equilib.training.recorded_run import RecordedRun
 from equilib.training.run_directory import RunDirectory
-from equilib.trees import tree_leaves
+from equilib.trees import tree_leaves, tree_map
 from equilib_experiments.data import Mnist, load_mnist
 from equilib_experiments.recipes import RECIPES, Recipe
 
@@ -63,6 +65,24 @@ class MnistExperiment:
             for line in self._introduce(digits, trainer, method, context):
                 context.reporter.line(line)
             return self._train(trainer, directory, context)
+
+    def example(self, context: RunContext, *, samples: int, trained: RecordedRun | None, dtype: str) -> Example:
+        """Return the equilibrium layer and what it is given for the first test images.
+
+        Raises
+        ------
+        UserError
+            If an option, the data or the trained model is wrong.
+        """
+        recipe = RECIPES[self.recipe]
+        model = self._model(recipe, context.method(DEFAULT_SOLVER, **recipe.method))
+        data = self._split(load_mnist(data_dir=context.data_dir, report=context.reporter.line), recipe, context)
+        params = model.init(context.rng())
+        if trained is not None:
+            params = trained.params(params)
+        params = context.device.put(tree_map(lambda leaf: leaf.astype(dtype), params))
+        images = data.test_inputs[:samples].astype(dtype)
+        return Example(deq=model.deq, params=params["deq"], inputs=model.before(params["before"], images))
 
     def _introduce(self, digits: Mnist, trainer: Trainer, method: Method, context: RunContext) -> Iterator[str]:
         train, test = trainer.data.train_inputs.shape[0], trainer.data.test_inputs.shape[0]
@@ -116,15 +136,7 @@ class MnistExperiment:
         )
 
     def _trainer(self, recipe: Recipe, method: Method, plan: Plan, data: Dataset, context: RunContext) -> Trainer:
-        guesses: dict[str, InitialGuess] = {
-            "deq": ZeroGuess(),
-            "regdeq": OneStepGuess(),
-            "skipdeq": LayerGuess(recipe.guess()),
-        }
-        deq = DeepEquilibrium(
-            recipe.cell(), method.solver, guesses[self.model], method.sensitivity, options=method.options
-        )
-        model = DEQChain(recipe.before(), deq, recipe.after())
+        model = self._model(recipe, method)
         rng = context.rng()
         return Trainer(
             model=model,
@@ -138,6 +150,17 @@ class MnistExperiment:
             reporter=context.reporter,
             device=context.device,
         )
+
+    def _model(self, recipe: Recipe, method: Method) -> DEQChain:
+        guesses: dict[str, InitialGuess] = {
+            "deq": ZeroGuess(),
+            "regdeq": OneStepGuess(),
+            "skipdeq": LayerGuess(recipe.guess()),
+        }
+        deq = DeepEquilibrium(
+            recipe.cell(), method.solver, guesses[self.model], method.sensitivity, options=method.options
+        )
+        return DEQChain(recipe.before(), deq, recipe.after())
 
     def _resolved(self, recipe: Recipe, plan: Plan, data: Dataset) -> dict[str, Any]:
         return {

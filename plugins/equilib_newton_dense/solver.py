@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients
+from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.dense import dense_jacobian, identity_like, solve_dense
 from equilib.line_search import Point, line_search
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
-from equilib_newton_dense.dense import dense_jacobian, solve_dense
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ class NewtonDense:
         """Solve for the Newton step and go along it as far as the residual decreases."""
         assert problem.active is not None  # set by the driver
         J = dense_jacobian(state.linear)
-        identity = coefficients(np.eye(J.shape[1]), J)
-        direction = solve_dense(identity - J, state.residual, problem.active)
+        direction = solve_dense(identity_like(J) - J, state.residual, problem.active)
         if self.globalization == "none":
             return _state(Point.at(problem, state.z + direction), np.zeros_like(state.failed))
         point = Point(state.z, state.residual, state.norm, state.linear)

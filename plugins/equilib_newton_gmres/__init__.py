@@ -13,12 +13,13 @@ def equilib_solvers() -> Iterable[SolverEntry]:
     yield SolverEntry(
         name="newton-gmres",
         factory="equilib_newton_gmres.solver:NewtonGMRES",
-        summary="Inexact Newton with GMRES, matrix-free, globalized by a line search",
+        summary="Inexact Newton with GMRES, matrix-free, globalized by a line search or a trust region",
         advice=(
             "The robust choice: it converges where f is expansive and fixed-point iterations diverge, and in few "
             "steps, each of which costs an evaluation of f and some products J·v. Prefer a quasi-Newton or Anderson "
-            "method where f contracts well. If it stalls, the line search found no descent: try another initial guess "
-            "or regularise the Jacobian. If GMRES ends at `restart` products without effect, raise `restart`."
+            "method where f contracts well. If it stalls, the line search found no descent: try "
+            "`globalization=trust-region`, another initial guess, or regularise the Jacobian. If GMRES ends at "
+            "`restart` products without effect, raise `restart`."
         ),
         capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="gmres",

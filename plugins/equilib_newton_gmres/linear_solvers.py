@@ -1,11 +1,12 @@
-"""The linear solvers by name: our GMRES for each sample, or the array library's for the whole batch."""
+"""The linear solvers by name: ours for each sample, or the array library's GMRES for the whole batch."""
 
 from __future__ import annotations
 
+from equilib.bicgstab import BiCGStab
 from equilib.linear import GMRES
 from equilib.protocols import LinearSolver
 
-LINEAR_SOLVERS = ("batched", "library")
+LINEAR_SOLVERS = ("batched", "bicgstab", "library")
 
 
 def make_linear_solver(name: str, restart: int) -> LinearSolver:
@@ -20,6 +21,8 @@ def make_linear_solver(name: str, restart: int) -> LinearSolver:
         raise ValueError(f"unknown linear solver {name!r}; choose from {', '.join(LINEAR_SOLVERS)}")
     if name == "batched":
         return GMRES(restart)
+    if name == "bicgstab":
+        return BiCGStab(max(restart, 2))  # an iteration has two products
     # Deferred: SciPy takes longer to load than everything else a solve needs.
     from equilib_newton_gmres.library import LibraryGMRES
 

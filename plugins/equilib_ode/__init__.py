@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import IntegratorEntry, SolverEntry, hookimpl
+from equilib.plugin import IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
 
 ADVICE = (
     "It follows the flow z' = f(z) − z to where it stands still, so it converges wherever the eigenvalues λ of the "
@@ -22,10 +22,26 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         ("dopri5", "SteadyDopri5", "Steady state of z' = f(z) − z by Dormand & Prince's method of order 5"),
         ("bs3", "SteadyBS3", "Steady state of z' = f(z) − z by Bogacki & Shampine's method of order 3"),
         ("vcab3", "SteadyVCAB3", "Steady state of z' = f(z) − z by variable-step Adams-Bashforth of order 3"),
+        ("vcabm", "SteadyVCABM", "Steady state of z' = f(z) − z by Adams-Bashforth-Moulton of variable order"),
     ):
         yield SolverEntry(
             name=name, factory=f"equilib_ode.solvers:{factory}", summary=summary, advice=ADVICE, adjoint="implicit"
         )
+
+
+@hookimpl
+def equilib_sensitivities() -> Iterable[SensitivityEntry]:
+    """Yield the adjoint `ode-adjoint`."""
+    yield SensitivityEntry(
+        name="ode-adjoint",
+        factory="equilib_ode.adjoint:OdeAdjoint",
+        summary="Integrate λ' = Jᵀλ − λ + g to its steady state",
+        advice=(
+            "The adjoint in the manner of the ODE solvers: it converges wherever they do. The default, implicit, "
+            "solves the same equation by GMRES in far fewer products; choose this one to compare."
+        ),
+        exact=True,
+    )
 
 
 @hookimpl
@@ -61,4 +77,11 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
             "stability bounds them by 6/11 of the fastest time constant."
         ),
         order=3,
+    )
+    yield IntegratorEntry(
+        name="vcabm",
+        factory="equilib_ode.vcabm:VCABM",
+        summary="Adams-Bashforth-Moulton of variable order up to 13, two evaluations per accepted step",
+        advice="For high accuracy, or an expensive right-hand side; it needs the fewest evaluations below 1e-6.",
+        order=13,
     )

@@ -6,6 +6,8 @@ dᵢ = xₙ − xₙ₋ᵢ; all arrays have the shape (lanes,).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -28,7 +30,7 @@ def weights(h: np.ndarray, d: np.ndarray, count: int) -> list[np.ndarray]:
     g = [c[0]]
     for j in range(count - 1):
         ratio = np.ones(h.shape) if j == 0 else h / (h + d[j])
-        c = [first - second * ratio for first, second in zip(c, c[1:], strict=False)]
+        c = [first - second * ratio for first, second in pairwise(c)]
         g.append(c[0])
     return g
 

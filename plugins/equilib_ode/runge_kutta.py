@@ -51,7 +51,7 @@ class RungeKutta:
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
         return [
-            flow.combine(flow.zeros(), step.h, weights, step.attempt.stages)
+            flow.sum(step.h, weights, step.attempt.stages)
             for weights in np.asarray(self.tableau.interpolant).T.tolist()
         ]
 
@@ -68,4 +68,4 @@ def error_norm(
     flow: Flow, tableau: ButcherTableau, start: Point, h: np.ndarray, stages: tuple[Array, ...], y: Array
 ) -> np.ndarray:
     """Return the norm of the estimated error of a step from `start` to y, shape (lanes,)."""
-    return flow.error_norm(flow.combine(flow.zeros(), h, tableau.error, stages), start, y)
+    return flow.error_norm(flow.sum(h, tableau.error, stages), start, y)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from equilib.integrator import Integrator
+from equilib.options import option
 from equilib.steady_state import SteadyState
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
+from equilib_ode.vcabm import VCABM
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,15 @@ class SteadyVCAB3(SteadyState):
     """The steady state by Adams-Bashforth of order 3 with variable steps."""
 
     integrator: Integrator = field(default_factory=VCAB3)
+
+
+@dataclass(frozen=True)
+class SteadyVCABM(SteadyState):
+    """The steady state by Adams-Bashforth-Moulton of variable order."""
+
+    integrator: Integrator = field(init=False, repr=False, default_factory=VCABM)
+    max_order: int = option(12, help="order of the predictor at most", minimum=1, maximum=12)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "integrator", VCABM(self.max_order))

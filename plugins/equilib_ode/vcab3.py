@@ -71,7 +71,7 @@ class VCAB3:
             return self._ramp(flow, start, h, kept)
         g3 = 0.5 - h / (6 * (h + history.h1))
         y = flow.combine(start.y, h, (1.0, beta2 / 2, g3 * beta3), (start.dy, phi2, phi3))
-        error = flow.combine(flow.zeros(), h, (g3 * beta3,), (phi3,))
+        error = flow.sum(h, (g3 * beta3,), (phi3,))
         adams = Attempt(y=y, error=flow.error_norm(error, start, y), order=3, memory=kept)
         return self._mixed(flow, start, h, ramp, adams) if ramp.any() else adams
 

@@ -59,8 +59,8 @@ class VCABM:
 
     @property
     def order(self) -> int:
-        """Order of the first step, 1; later ones choose theirs."""
-        return 1
+        """Order of the first step, which corrects Euler's; later ones choose theirs."""
+        return 2
 
     @property
     def controller(self) -> Controller:
@@ -87,9 +87,10 @@ class VCABM:
 
         def error(shift: int) -> np.ndarray:
             at = [np.where(j == k + shift, g[j] - g[max(j - 1, 0)], 0.0) for j in range(len(new))]
-            return flow.error_norm(flow.combine(flow.zeros(), h, at, new), start, y)
+            return flow.error_norm(flow.sum(h, at, new), start, y)
 
-        errors = [error(0), *(error(shift) if highest > 1 else np.full(k.shape, np.inf) for shift in (-2, -1, 1))]
+        unknown = np.full(k.shape, np.inf)
+        errors = [error(0), *((error(-2), error(-1)) if highest > 1 else (unknown, unknown)), error(1)]
         following = self._next_order(history, errors)
         stages = (*stars[:highest], *new[1 : highest + 1])
         kept = Memory(tuple(stars), following._replace(sizes=np.concatenate((h[None], history.sizes[:-1]))))
@@ -140,10 +141,7 @@ class VCABM:
         masked = np.concatenate(
             (np.where(index < k, by_power[:highest], 0.0), np.where(index + 1 == k, by_power[1:], 0.0))
         )
-        return [
-            flow.combine(flow.zeros(), step.h, list(masked[:, power]), step.attempt.stages)
-            for power in range(highest + 1)
-        ]
+        return [flow.sum(step.h, list(masked[:, power]), step.attempt.stages) for power in range(highest + 1)]
 
 
 def _differences(slope: Array, stars: Sequence[Array], count: int) -> list[Array]:

@@ -14,8 +14,7 @@ import pytest
 from equilib.cli import main
 from equilib_experiments.data.mnist import TEST, TRAIN
 from tests.digits import write_digits, write_idx
-from tests.programs import equilib
-from tests.test_devices import HIDE_CUPY
+from tests.programs import HIDE_CUPY, equilib
 
 MNIST = ("run", "mnist")
 

@@ -62,8 +62,10 @@ def test_layers_keep_the_contract(layer: Layer, shape: tuple[int, ...], rng: np.
     for one, two in zip(tree_leaves(first), tree_leaves(again), strict=True):
         assert one.dtype == np.float32
         np.testing.assert_array_equal(one, two)
-    assert not tree_leaves(first) or isinstance(layer, GroupNorm) or any(
-        not np.array_equal(one, two) for one, two in zip(tree_leaves(first), tree_leaves(other), strict=True)
+    assert (
+        not tree_leaves(first)
+        or isinstance(layer, GroupNorm)
+        or any(not np.array_equal(one, two) for one, two in zip(tree_leaves(first), tree_leaves(other), strict=True))
     )
     x = rng.standard_normal(shape).astype(np.float32)
     kept = x.copy(), tree_map(np.copy, first)
@@ -86,7 +88,9 @@ def test_no_sample_influences_another(layer: Layer, shape: tuple[int, ...], rng:
 
 
 @every_layer
-def test_layers_run_on_every_array_library(layer: Layer, shape: tuple[int, ...], xp: ModuleType, rng: np.random.Generator):
+def test_layers_run_on_every_array_library(
+    layer: Layer, shape: tuple[int, ...], xp: ModuleType, rng: np.random.Generator
+):
     """Value and gradient agree with NumPy's."""
     params, x = drawn(layer), rng.standard_normal(shape)
     weight = rng.standard_normal(layer(params, x).shape)
@@ -98,7 +102,9 @@ def test_layers_run_on_every_array_library(layer: Layer, shape: tuple[int, ...],
         np.testing.assert_allclose(lower(one), two, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("layer", "shape"), [each for each in LAYERS if tree_leaves(drawn(each[0]))], ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("layer", "shape"), [each for each in LAYERS if tree_leaves(drawn(each[0]))], ids=lambda each: str(each)[:60]
+)
 def test_every_parameter_matters(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator):
     """No parameter's gradient is zero, and each agrees with a central difference along a random direction."""
     params, x = drawn(layer), rng.standard_normal(shape)
@@ -119,7 +125,7 @@ def test_every_parameter_matters(layer: Layer, shape: tuple[int, ...], rng: np.r
 
 
 def test_dense_by_formula(rng: np.random.Generator):
-    """y = x W + b on the last axis, with W of shape (inputs, outputs)."""
+    """The last axis goes to x W + b, with W of shape (inputs, outputs)."""
     x = rng.standard_normal((2, 3, 4))
     params = drawn(Dense(4, 5))
     assert params["weight"].shape == (4, 5)
@@ -152,12 +158,14 @@ def correlation(x: np.ndarray, weight: np.ndarray, padding: Any, stride: int) ->
     ],
 )
 def test_conv_is_a_correlation(kernel: tuple[int, int], stride: int, padding: Any, pads: Any, rng: np.random.Generator):
-    """Images channels last, kernels (height, width, inputs, outputs), zeros around; "same" keeps the size at stride 1."""
+    """Channels last, kernels (height, width, inputs, outputs), zeros around; "same" keeps the size at stride 1."""
     layer = Conv(4, 3, kernel, stride, padding)
     params, x = drawn(layer), rng.standard_normal(IMAGE)
     assert params["weight"].shape == (*kernel, 4, 3)
     y = layer(params, x)
-    np.testing.assert_allclose(y, correlation(x, params["weight"], pads, stride) + params["bias"], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        y, correlation(x, params["weight"], pads, stride) + params["bias"], rtol=1e-10, atol=1e-12
+    )
     if padding == "same" and stride == 1:
         assert y.shape[:3] == x.shape[:3]
 

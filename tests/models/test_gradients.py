@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import GMRES, Affine, ImplicitAdjoint, JacobianFree, Picard, Sensitivity, SolveOptions, Solver, Status, Unrolled
+from equilib import (
+    GMRES,
+    Affine,
+    ImplicitAdjoint,
+    JacobianFree,
+    Picard,
+    Sensitivity,
+    SolveOptions,
+    Solver,
+    Status,
+    Unrolled,
+)
 from equilib.trees import tree_leaves
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -27,10 +38,15 @@ from tests.models.networks import (
     loss_of,
 )
 
-EVERY = [(network, guess) for network in (DENSE, CONV) for guess in GUESSES] + [(EXPANSIVE, "deq"), (EXPANSIVE, "regdeq")]
+EVERY = [(network, guess) for network in (DENSE, CONV) for guess in GUESSES] + [
+    (EXPANSIVE, "deq"),
+    (EXPANSIVE, "regdeq"),
+]
 CONTRACTIVE = [(network, guess) for network, guess in EVERY if network is not EXPANSIVE]
 
-every_network = pytest.mark.parametrize(("network", "guess"), EVERY, ids=lambda each: str(each))
+DIFFERENCES = [(CONV, guess) for guess in GUESSES] + [(DENSE, "skipdeq"), (EXPANSIVE, "deq")]
+
+every_network = pytest.mark.parametrize(("network", "guess"), EVERY, ids=str)
 
 
 @cache
@@ -48,7 +64,7 @@ def by_dense_matrices(network: Network, guess: str) -> Any:
     return gradient_by_formula(network, guess, network.params(guess), exactly)
 
 
-@every_network
+@pytest.mark.parametrize(("network", "guess"), DIFFERENCES, ids=str)
 def test_the_formula_and_the_differences_agree(network: Network, guess: str):
     """The two references agree to 1e-6 for every parameter and the input, and no leaf's gradient is zero by chance."""
     formula, differences = by_dense_matrices(network, guess), by_differences(network, guess)
@@ -65,7 +81,8 @@ def test_newton_gmres_and_its_adjoint_are_exact(network: Network, guess: str, li
     assert set(equilibrium.status) == {Status.CONVERGED}
     assert [each.success for each in equilibrium.adjoints] == [True]
     assert largest_difference((by_params, by_x), by_dense_matrices(network, guess)) < 1e-9
-    assert largest_difference((by_params, by_x), by_differences(network, guess)) < 1e-6
+    if (network, guess) in DIFFERENCES:
+        assert largest_difference((by_params, by_x), by_differences(network, guess)) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -89,7 +106,7 @@ def test_any_solver_goes_with_any_adjoint(network: Network, solver: Solver, sens
     assert largest_difference((by_params, by_x), by_dense_matrices(network, guess)) < 1e-9
 
 
-@pytest.mark.parametrize(("network", "guess"), CONTRACTIVE, ids=lambda each: str(each))
+@pytest.mark.parametrize(("network", "guess"), CONTRACTIVE, ids=str)
 def test_unrolled_agrees_where_picard_converges(network: Network, guess: str):
     """After enough iterations the unrolled gradient is that of the fixed point, and says that it converged."""
     model = network.model(guess, sensitivity=Unrolled(80))
@@ -140,7 +157,11 @@ def test_the_adjoint_reports_its_status_and_residual(linear_solver: str):
 
 @pytest.mark.parametrize(
     "sensitivity",
-    [GMRESAdjoint(restart=1, max_steps=1), GMRESAdjoint("library", 1, max_steps=1), ImplicitAdjoint(Picard(), max_steps=2)],
+    [
+        GMRESAdjoint(restart=1, max_steps=1),
+        GMRESAdjoint("library", 1, max_steps=1),
+        ImplicitAdjoint(Picard(), max_steps=2),
+    ],
     ids=str,
 )
 def test_an_adjoint_that_fails_is_reported(sensitivity: Sensitivity):
@@ -168,7 +189,9 @@ def test_an_unconverged_forward_solve_is_not_hidden_by_its_gradient():
     """With too few steps the statuses say so, and the gradient is the implicit formula's at the iterate returned."""
     model = DENSE.model(solver=Picard())
     deq = model.deq
-    few = type(deq)(deq.cell, deq.solver, deq.initial_guess, None, SolveOptions(rtol=1e-13, max_steps=2, on_failure="record"))
+    few = type(deq)(
+        deq.cell, deq.solver, deq.initial_guess, None, SolveOptions(rtol=1e-13, max_steps=2, on_failure="record")
+    )
     model = type(model)(model.before, few, model.after)
     _, _, equilibrium = gradient(DENSE, model, DENSE.params())
     assert set(equilibrium.status) == {Status.MAX_STEPS}

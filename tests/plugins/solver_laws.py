@@ -56,6 +56,7 @@ class SolverLaws:
     """Laws of a solver that treats samples separately and runs on every array library."""
 
     solver: ClassVar[Solver]
+    max_steps: ClassVar[int] = 400
     solves_expansive: ClassVar[bool] = True
     without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS,)
     derivatives: ClassVar[tuple[str, ...]] = ()
@@ -63,7 +64,7 @@ class SolverLaws:
     @pytest.mark.parametrize("known", CONTRACTIONS, ids=str)
     def test_it_finds_known_fixed_points(self, known: KnownMap):
         """Contractions, a rotation by 0.95 and states of scales from 1e-3 to 1e2 are solved to the tolerance."""
-        solution = solve_map(known, self.solver, rtol=1e-9)
+        solution = solve_map(known, self.solver, rtol=1e-9, max_steps=self.max_steps)
         assert solution.success, solution
         error = np.linalg.norm(solution.z - known.solution, axis=1)
         assert np.all(error <= 1e-6 * np.linalg.norm(known.solution, axis=1))

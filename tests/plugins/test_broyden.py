@@ -3,18 +3,45 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equilib import Status, solve
+from equilib import FixedPointProblem, Status, solve
 from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
 from equilib_broyden.full import Broyden
 from tests.plugins.solver_laws import SolverLaws, solve_map
-from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH
+from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH, KnownMap
 
 
 class TestBroyden(SolverLaws):
     """The laws of every solver."""
 
     solver = Broyden()
+
+
+class TestFromTheJacobian(SolverLaws):
+    """The laws of every solver, beginning at the true Jacobian."""
+
+    solver = Broyden(jacobian="products")
+    derivatives = ("jvp",)
+
+
+@pytest.mark.parametrize("known", [LINEAR, ROTATION], ids=str)
+def test_from_the_true_jacobian_an_affine_map_takes_one_step(known: KnownMap):
+    """With H the inverse of J − I the first step is Newton's, for SIZE products."""
+    solution = solve_map(known, Broyden(jacobian="products"), rtol=1e-9)
+    assert set(solution.steps) == {1}
+    assert solution.njvp == SIZE
+
+
+def test_a_restart_takes_the_jacobian_of_the_place():
+    """After a step that led beyond the domain, H is the true inverse again, and half of its step is tried."""
+    problem = FixedPointProblem(lambda z: z - np.log(z), jvp=lambda z, v: v - v / z)
+    z0, solver = np.array([[1.2], [4.0]]), Broyden(jacobian="products")
+    options = {"rtol": 1e-9, "on_failure": "record"}
+    first = solve(problem, solver, z0, max_steps=1, **options).state
+    assert first.rejections.tolist() == [0, 2]
+    second = solve(problem, solver, z0, max_steps=2, **options).state
+    np.testing.assert_allclose(second.z[1], 4 - 0.5 * 4 * np.log(4.0))
+    assert solve(problem, solver, z0, **options).success
 
 
 def test_the_first_step_is_picard():
@@ -67,7 +94,7 @@ def test_a_sample_without_any_better_place_stalls():
     assert solution.steps.tolist() == [4, 4]
 
 
-@pytest.mark.parametrize("options", [{"growth": 0.5}, {"rejections": 0}])
+@pytest.mark.parametrize("options", [{"growth": 0.5}, {"rejections": 0}, {"jacobian": "exact"}])
 def test_options_out_of_range_are_refused(options):
     """An option that makes no sense is named."""
     with pytest.raises(OptionError, match=next(iter(options))):

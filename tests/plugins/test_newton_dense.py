@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
+from equilib.dense import dense_jacobian, solve_dense
 from equilib.options import OptionError
-from equilib_newton_dense.dense import dense_jacobian, solve_dense
 from equilib_newton_dense.solver import NewtonDense
 from tests.arrays_under_test import lift, lower
 from tests.plugins.solver_laws import SolverLaws, counting, solve_map

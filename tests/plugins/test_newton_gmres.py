@@ -9,7 +9,6 @@ import pytest
 from equilib import FixedPointProblem, Solution, Status, ops, solve
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.forcing import next_forcing
-from equilib_newton_gmres.line_search import shorter, sufficient_decrease
 from equilib_newton_gmres.linear_solvers import make_linear_solver
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower
@@ -42,7 +41,9 @@ def test_convergence_is_superlinear(known: KnownMap, linear_solver: str):
     """Near the fixed point r shrinks like r^1.6 or faster: the forcing terms keep up with Newton's method."""
     atol = 1e-12
     trace = run(known, NewtonGMRES(linear_solver), rtol=0.0, atol=atol, max_steps=40).trace
-    pairs = [(before, after) for before, after in zip(trace[:-1].ravel(), trace[1:].ravel(), strict=True) if before > atol]
+    pairs = [
+        (before, after) for before, after in zip(trace[:-1].ravel(), trace[1:].ravel(), strict=True) if before > atol
+    ]
     assert all(after <= max(30 * before**1.6, atol) for before, after in pairs if before < 0.1), pairs
     assert sum(before < 1e-4 for before, _ in pairs) >= 3, "too few steps near the fixed point to tell"
 
@@ -54,7 +55,9 @@ def test_exact_newton_steps_converge_quadratically():
     problem = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
     errors = []
     for steps in range(4):
-        solution = solve(problem, NewtonGMRES(forcing=1e-12), z0, rtol=0.0, atol=1e-300, max_steps=steps, on_failure="record")
+        solution = solve(
+            problem, NewtonGMRES(forcing=1e-12), z0, rtol=0.0, atol=1e-300, max_steps=steps, on_failure="record"
+        )
         errors.append(abs(float(solution.z[0, 0]) - root))
     constant = np.cos(root) / (2 * (1 + np.sin(root)))  # |f''| / 2|1 − f'|
     assert errors[2] / errors[1] ** 2 == pytest.approx(constant, rel=0.01)
@@ -128,7 +131,7 @@ def test_without_backtracking_the_same_sample_is_given_up():
 
 @each_linear_solver
 def test_a_map_without_fixed_point_stalls_honestly(linear_solver: str):
-    """On z ↦ z + 1 there is no descent: every sample stalls at its guess, and the residual says by how much it fails."""
+    """On z ↦ z + 1 there is no descent: every sample stalls at its guess, with the residual that it has."""
     solution = run(NO_FIXED_POINT, NewtonGMRES(linear_solver))
     assert set(solution.status) == {Status.STALLED}
     np.testing.assert_array_equal(solution.residual, 1.0)
@@ -167,30 +170,6 @@ def test_a_trial_beyond_the_domain_is_shortened():
         assert np.isnan(np.log(5.0 - 5.0 * np.log(5.0)))  # where the full step from 5 leads
     solution = solve(problem, NewtonGMRES(), np.array([[5.0], [0.9]]), rtol=1e-8)
     np.testing.assert_allclose(solution.z, 1.0, rtol=1e-7)
-
-
-def test_sufficient_decrease_by_formula():
-    """‖r(z + λd)‖ ≤ (1 − 10⁻⁴ λ (1 − η)) ‖r(z)‖, and nan is not a decrease."""
-    length, forcing, before = np.full(4, 0.5), np.full(4, 0.2), np.full(4, 3.0)
-    edge = (1 - 1e-4 * 0.5 * 0.8) * 3.0
-    norm = np.array([edge * (1 - 1e-12), edge * (1 + 1e-12), np.nan, np.inf])
-    assert sufficient_decrease(norm, before, length, forcing).tolist() == [True, False, False, False]
-
-
-@pytest.mark.parametrize("length", [1.0, 0.25])
-def test_the_next_length_is_the_minimum_of_the_parabola(length: float):
-    """Of the parabola with ‖r‖² at 0 and λ and the slope −2(1 − η)‖r‖² at 0, between a tenth and a half of λ."""
-    before, forcing = 2.0, 0.1
-    for norm in (2.1, 2.5, 4.0, 9.0, 1e3, np.nan, np.inf):
-        found = shorter(np.array([norm]), np.array([before]), np.array([length]), np.array([forcing]))[0]
-        slope = -2 * (1 - forcing) * before**2
-        if np.isfinite(norm):
-            rows = np.array([[length**2, length, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-            a, b, _ = np.linalg.solve(rows, [norm**2, slope, before**2])
-            expected = np.clip(-b / (2 * a), 0.1 * length, 0.5 * length)
-        else:
-            expected = 0.1 * length
-        assert found == pytest.approx(expected, rel=1e-12)
 
 
 # --- forcing terms
@@ -245,86 +224,6 @@ def test_the_last_step_is_not_solved_beyond_the_tolerance():
     assert loose.njvp < tight.njvp / 2
 
 
-# --- the library's GMRES
-
-
-def systems(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw regular nonsymmetric matrices and right-hand sides of different sizes."""
-    A = rng.standard_normal((4, 8, 8)) / 3 + 2 * np.eye(8)
-    return A, rng.standard_normal((4, 8)) * np.array([1.0, 3.0, 0.3, 10.0])[:, None]
-
-
-def library(A: np.ndarray, b: Any, rtol: float = 1e-10, restart: int = 40, active: Any = True) -> tuple[Any, int]:
-    """Return the library's solution and the number of products it took."""
-    calls = 0
-
-    def matvec(v: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        return np.einsum("bij,bj...->bi...", A, v).astype(v.dtype)
-
-    solver = make_linear_solver("library", restart)
-    mask = np.broadcast_to(active, (len(b),))
-    return solver.solve(matvec, b, rtol=np.full(len(b), rtol), active=mask), calls
-
-
-def test_the_library_reaches_the_tolerance_of_every_sample(rng: np.random.Generator):
-    """‖b − A x‖ ≤ rtol·‖b‖ for each sample, the small ones too, though the library tests the whole batch."""
-    A, b = systems(rng)
-    for rtol in (1e-2, 1e-6, 1e-10):
-        x, _ = library(A, b, rtol)
-        residual = np.linalg.norm(b - np.einsum("bij,bj->bi", A, x), axis=1)
-        assert np.all(residual <= rtol * np.linalg.norm(b, axis=1) * (1 + 1e-9))
-
-
-def test_the_library_does_one_cycle(rng: np.random.Generator):
-    """No more products are taken than `restart`, but for the residual that SciPy starts from."""
-    A, b = systems(rng)
-    for restart in (1, 3, 6):
-        x, calls = library(A, b, restart=restart)
-        assert calls <= restart + 1
-        norms = [np.linalg.norm(each) for each in (b - np.einsum("bij,bj->bi", A, x), b)]
-        assert norms[0] < norms[1]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_library_keeps_shape_and_dtype(dtype: str, rng: np.random.Generator):
-    """x has the shape and the dtype of b."""
-    A, b = systems(rng)
-    x, _ = library(A, b.astype(dtype)[:, :, None], rtol=1e-4)
-    assert x.shape == (4, 8, 1)
-    assert x.dtype == dtype
-
-
-@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
-def test_the_library_leaves_out_what_it_cannot_use(value: float, rng: np.random.Generator):
-    """Sides that are zero or not finite, and inactive samples, get zeros; the others are solved all the same."""
-    A, b = systems(rng)
-    b[1], A[3] = value, np.nan
-    x, _ = library(A, b, active=np.array([True, True, True, False]))
-    assert not x[[1, 3]].any()
-    np.testing.assert_allclose(x[[0, 2]], np.linalg.solve(A[[0, 2]], b[[0, 2], :, None])[:, :, 0], rtol=1e-8)
-    nothing, calls = library(A, np.full((4, 8), value))
-    assert calls == 0
-    assert not nothing.any()
-
-
-@pytest.mark.parametrize("scale", [2.0, -1.1])
-def test_the_library_survives_a_happy_breakdown(scale: float, rng: np.random.Generator):
-    """On a multiple of the identity the answer is exact."""
-    _, b = systems(rng)
-    x, _ = library(np.broadcast_to(scale * np.eye(8), (4, 8, 8)), b)
-    np.testing.assert_allclose(x, b / scale, rtol=1e-12)
-
-
-def test_the_library_knows_its_own_arrays_only():
-    """Arrays that neither SciPy nor CuPy takes are refused, with what to use instead."""
-    import array_api_strict as xp
-
-    with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=batched"):
-        solve(LINEAR.problem(xp), NewtonGMRES("library"), lift(xp, LINEAR.z0))
-
-
 # --- options, and the adjoint
 
 
@@ -347,9 +246,9 @@ def test_options_out_of_range_are_refused(option: str, value: object):
 
 def test_unknown_linear_solvers_are_refused():
     """A name that is not known is never taken for another."""
-    with pytest.raises(ValueError, match="unknown linear solver 'lu'; choose from batched, library"):
+    with pytest.raises(ValueError, match="unknown linear solver 'lu'; choose from batched, bicgstab, library"):
         make_linear_solver("lu", 20)
-    with pytest.raises(ValueError, match="GMRESAdjoint: option 'linear_solver' expects .* Did you mean 'library'"):
+    with pytest.raises(ValueError, match=r"GMRESAdjoint: option 'linear_solver' expects .* Did you mean 'library'"):
         GMRESAdjoint("libary")
 
 
@@ -370,7 +269,9 @@ def test_the_adjoint_uses_the_same_linear_solver(linear_solver: str):
 def test_traced_maps_need_no_products_by_hand(xp: ModuleType):
     """A map made of `equilib.ops` is differentiated, and its steps are those of the products by hand."""
     traced = FixedPointProblem(lambda z: ops.subtract(1.0, ops.multiply(ops.tanh(z), 3.0)))
-    by_hand = FixedPointProblem(traced.f, jvp=lambda z, v: ops.multiply(ops.subtract(ops.multiply(ops.tanh(z), ops.tanh(z)), 1.0), 3.0) * v)
+    by_hand = FixedPointProblem(
+        traced.f, jvp=lambda z, v: ops.multiply(ops.subtract(ops.multiply(ops.tanh(z), ops.tanh(z)), 1.0), 3.0) * v
+    )
     z0 = lift(xp, np.array([[2.0], [-1.0]]))
     one, other = (solve(problem, NewtonGMRES(), z0, rtol=1e-9) for problem in (traced, by_hand))
     np.testing.assert_array_equal(one.steps, other.steps)

@@ -1,4 +1,7 @@
-"""Jacobians as matrices, and linear systems with them that may be singular."""
+"""Jacobians as matrices, and linear systems with them that may be singular: for small states.
+
+In the core because several plugins need it and none may import another.
+"""
 
 from __future__ import annotations
 
@@ -23,42 +26,54 @@ def dense_jacobian(linear: Linearization) -> Array:
     """
     xp = array_namespace(linear.value)
     rows = samples_as_rows(linear.value)
-    units = np.eye(rows.shape[1])
     columns = []
-    for unit in units:
+    for unit in np.eye(rows.shape[1]):
         tangent = coefficients(np.broadcast_to(unit, rows.shape), linear.value)
         columns.append(samples_as_rows(linear.jvp(xp.reshape(tangent, linear.value.shape))))
     return xp.stack(columns, axis=2)
 
 
+def identity_like(matrix: Array) -> Array:
+    """Return the identity for each sample, in the shape (batch, size, size), dtype and place of `matrix`."""
+    return coefficients(np.broadcast_to(np.eye(matrix.shape[1]), matrix.shape), matrix)
+
+
 def solve_dense(matrix: Array, b: Array, active: np.ndarray) -> Array:
-    """Solve A x = b by LU for each active sample; by least squares of least norm where A is singular as far as seen.
+    """Solve A x = b by LU for each active sample; where A is singular, find the shortest x of least ‖b − A x‖.
 
     Parameters
     ----------
     matrix : array, shape (batch, size, size)
     b : array, shape (batch, ...)
+    active : ndarray of bool, shape (batch,)
 
     Returns
     -------
     array, shape (batch, ...)
         Zeros for samples that are not active or whose system is not finite.
     """
-    xp = array_namespace(b)
-    rhs = samples_as_rows(b)[:, :, None]
-    size = to_host(xp.stack((two_norm(matrix), two_norm(b)))).astype(np.float64)
+    return array_namespace(b).reshape(_solve(matrix, samples_as_rows(b)[:, :, None], active), b.shape)
+
+
+def invert_dense(matrix: Array, active: np.ndarray) -> Array:
+    """Return A⁻¹ for each active sample, the pseudo-inverse where A is singular; zeros where A is not finite."""
+    return _solve(matrix, identity_like(matrix), active)
+
+
+def _solve(matrix: Array, rhs: Array, active: np.ndarray) -> Array:
+    xp = array_namespace(rhs)
+    size = to_host(xp.stack((two_norm(matrix), two_norm(rhs)))).astype(np.float64)
     usable = active & np.isfinite(size).all(axis=0)
-    identity = coefficients(np.broadcast_to(np.eye(rhs.shape[1]), matrix.shape), matrix)
-    matrix = where_samples(usable, matrix, identity)
-    rhs = where_samples(usable, rhs, xp.zeros_like(rhs))
+    identity = identity_like(matrix)
+    matrix, rhs = where_samples(usable, matrix, identity), where_samples(usable, rhs, xp.zeros_like(rhs))
     x = _factorized(matrix, rhs)
     length = to_host(two_norm(x)).astype(np.float64)
     # LU is backward stable: its residual is of the order of eps·‖A‖‖x‖. Where that is as large as b, A is singular.
-    eps = float(xp.finfo(b.dtype).eps)
-    lost = usable & ~(10 * eps * size[0] * length <= 0.1 * size[1])
-    if lost.any():
-        x = where_samples(lost, xp.matmul(xp.linalg.pinv(where_samples(lost, matrix, identity)), rhs), x)
-    return xp.reshape(x, b.shape)
+    eps = float(xp.finfo(rhs.dtype).eps)
+    singular = usable & ~(10 * eps * size[0] * length <= 0.1 * size[1])
+    if singular.any():
+        x = where_samples(singular, xp.matmul(xp.linalg.pinv(where_samples(singular, matrix, identity)), rhs), x)
+    return x
 
 
 def _factorized(matrix: Array, rhs: Array) -> Array:

@@ -1,0 +1,75 @@
+"""A function that can be stopped inside any call it makes, by way of a thread that never runs beside its owner."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+R = TypeVar("R")
+
+
+class Coroutine(Generic[R]):
+    """Run a function until it asks for something; answer, and it runs on.
+
+    Python's generators cannot be suspended from below a library's loop. Either the function or its owner runs, never
+    both, so that nothing depends on how threads are scheduled.
+
+    Parameters
+    ----------
+    function : callable
+        It may call `ask`, also through any number of other calls, and returns a result.
+
+    Attributes
+    ----------
+    running : bool
+        Whether the function has not returned.
+    result : object
+        What it returned.
+    """
+
+    def __init__(self, function: Callable[[], R]) -> None:
+        self._function = function
+        self._questions: SimpleQueue[Any] = SimpleQueue()
+        self._answers: SimpleQueue[Any] = SimpleQueue()
+        self._thread = threading.Thread(target=self._main, daemon=True)
+        self._error: BaseException | None = None
+        self.running = True
+        self.result: R | None = None
+
+    def start(self) -> Any:
+        """Begin, and return the first question; raises what the function raises."""
+        self._thread.start()
+        return self._next()
+
+    def resume(self, answer: Any) -> Any:
+        """Answer the last question, and return the next one; raises what the function raises."""
+        self._answers.put(answer)
+        return self._next()
+
+    def ask(self, question: Any) -> Any:
+        """Hand a question to the owner and wait for the answer; to be called by the function."""
+        self._questions.put(question)
+        return self._answers.get()
+
+    def _next(self) -> Any:
+        question = self._questions.get()
+        if not self.running:
+            self._thread.join()
+            if self._error is not None:
+                raise self._error
+        return question
+
+    def _main(self) -> None:
+        try:
+            # A thread begins with NumPy's default; overflow and nan are what the caller looks for.
+            with np.errstate(all="ignore"):
+                self.result = self._function()
+        except BaseException as error:  # handed to the owner, who raises it
+            self._error = error
+        finally:
+            self.running = False
+            self._questions.put(None)

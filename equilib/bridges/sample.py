@@ -1,0 +1,77 @@
+"""What a library's loop sees of one sample: a residual, a Jacobian, and whether it may stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Question(NamedTuple):
+    """What a sample asks for at a point, shape (size,): `kind` is "residual" or "jacobian"."""
+
+    kind: str
+    point: np.ndarray
+
+
+class Sample:
+    """One sample as a system of equations on the host: find z with f(z) − z = 0.
+
+    Once the sample is `finished`, its residual is reported as zero everywhere, and nothing is evaluated any more: a
+    vanishing residual is what ends every library's loop, where an exception would have to find its way through
+    compiled code.
+
+    Parameters
+    ----------
+    z0 : ndarray of float64, shape (size,)
+        The initial guess.
+    ask : callable
+        Answers a `Question`, or returns None to call the work off.
+    resolution : float
+        The relative spacing of the numbers that f is computed in, for difference quotients.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether the sample has converged, is lost, or has been called off.
+    lost : bool
+        Whether a point that was asked for is not finite, from where no method returns.
+    last : ndarray, shape (size,), or None
+        The residual evaluated last.
+    """
+
+    def __init__(self, z0: np.ndarray, ask: Callable[[Question], np.ndarray | None], *, resolution: float) -> None:
+        self.z0 = z0
+        self.size = z0.size
+        self.resolution = resolution
+        self.finished = self.lost = False
+        self.last: np.ndarray | None = None
+        self._ask = ask
+        self._point: np.ndarray | None = None
+
+    def residual(self, z: np.ndarray) -> np.ndarray:
+        """Return f(z) − z, shape (size,), float64; the point asked for last is not evaluated again."""
+        if not self.finished and (self._point is None or not np.array_equal(z, self._point)):
+            self._evaluate(z)
+        return np.zeros(self.size) if self.finished or self.last is None else self.last.copy()
+
+    def jacobian(self, z: np.ndarray) -> np.ndarray:
+        """Return J(z) − I, shape (size, size), float64."""
+        found = self._question("jacobian", z)
+        return -np.eye(self.size) if found is None else found
+
+    def _evaluate(self, z: np.ndarray) -> None:
+        found = self._question("residual", z)
+        if found is not None:
+            self._point, self.last = np.array(z), found
+
+    def _question(self, kind: str, z: np.ndarray) -> np.ndarray | None:
+        if self.finished:
+            return None
+        if not np.isfinite(z).all():
+            self.finished = self.lost = True
+            return None
+        found = self._ask(Question(kind, np.array(z, dtype=np.float64)))
+        self.finished = self.finished or found is None
+        return found

@@ -1,0 +1,93 @@
+"""`equilib check NAME`: the conformance kit on what is installed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+import click
+
+from equilib.cli.listing import as_json
+from equilib.cli.session import Session
+from equilib.cli.table import table, terminal_width
+from equilib.options import parse_spec
+from equilib.plugin import Entry
+from equilib.registry import Registry, UnknownName
+from equilib.suggest import did_you_mean
+from equilib.testing import Outcome, run_checks
+from equilib.testing.entries import CHECKED, entry_checks
+
+FAILED = 1
+"""The exit status where a check fails."""
+
+HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
+
+
+@click.command()
+@click.argument("name", metavar="NAME[:OPTION=VALUE,...]")
+@click.option("--kind", type=click.Choice([kind.noun for kind in CHECKED]), help="Which one, where several share it.")
+@as_json
+@click.pass_context
+def check(context: click.Context, name: str, *, kind: str | None, as_json: bool) -> None:
+    """Check that a solver, an adjoint or an integrator keeps its contract."""
+    session: Session = context.obj
+    bare, values = parse_spec(name)
+    registry = session.registry()
+    records: list[dict[str, str]] = []
+    for each in _kinds(registry, bare, kind):
+        outcomes = list(run_checks(entry_checks(registry, each, bare, values)))
+        records += [_record(each, outcome) for outcome in outcomes]
+        if not as_json:
+            _print(f"{each.noun.capitalize()} {name}", outcomes)
+    if as_json:
+        click.echo(json.dumps(records, indent=2, allow_nan=False))
+    if any(record["status"] == "failed" for record in records):
+        context.exit(FAILED)
+
+
+def _print(title: str, outcomes: list[Outcome]) -> None:
+    rows = [(str(outcome.check), outcome.status, _text(outcome)) for outcome in outcomes]
+    click.echo(table(HEADER, rows, width=terminal_width()))
+    click.echo(f"\n{title}: {_summary(outcomes)}.")
+
+
+def _kinds(registry: Registry, name: str, noun: str | None) -> list[type[Entry]]:
+    """Return the kinds of record that have this name; several where a solver is called like its integrator."""
+    wanted = [kind for kind in CHECKED if noun in (None, kind.noun)]
+    names = {kind: [each.entry.name for each in registry.provided(kind)] for kind in wanted}
+    conflicts = {conflict.noun for conflict in registry.conflicts() if conflict.name == name}
+    kinds = [kind for kind in wanted if name in names[kind] or kind.noun in conflicts]
+    if kinds:
+        return kinds
+    known = sorted({each for listed in names.values() for each in listed})
+    broken = [row.owner.plugin for row in registry.plugins() if row.status == "broken"]
+    failed = f" Plugins that failed to load: {', '.join(broken)}; see 'equilib plugins'." if broken else ""
+    available = f" Available: {', '.join(known)}." if known else " None is installed."
+    nouns = " or ".join(kind.noun for kind in wanted)
+    raise UnknownName(f"no {nouns} {name!r}.{did_you_mean(name, known)}{available}{failed}")
+
+
+def _record(kind: type[Entry], outcome: Outcome) -> dict[str, str]:
+    return {
+        "kind": kind.noun,
+        "check": outcome.check.name,
+        "status": outcome.status,
+        "reason": outcome.check.reason,
+        "evidence": outcome.evidence,
+    }
+
+
+def _text(outcome: Outcome) -> str:
+    return f"{outcome.check.reason} Here {outcome.evidence}." if outcome.evidence else outcome.check.reason
+
+
+def _summary(outcomes: list[Outcome]) -> str:
+    counts = Counter(outcome.status for outcome in outcomes)
+    return ", ".join(_counted(counts))
+
+
+def _counted(counts: Counter[str]) -> Iterator[str]:
+    for status, word in (("ok", "passed"), ("failed", "failed"), ("skipped", "skipped")):
+        if counts[status] or status == "failed":
+            yield f"{counts[status]} {word}"

@@ -1,0 +1,105 @@
+"""`equilib check-gradient EXPERIMENT`: is the gradient right, and if not, why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from equilib.cli.experiment_command import (
+    ExperimentGroup,
+    experiment_command,
+    method_options,
+    place_options,
+    session_of,
+)
+from equilib.cli.table import paragraph, table
+from equilib.options import describe, parse_assignments
+from equilib.plugin import ExperimentEntry
+from equilib.training.request import RunRequest
+
+if TYPE_CHECKING:
+    from equilib.diagnostics import GradientCheck
+
+FAILED = 1
+"""The exit status where the gradient cannot be judged, or a derivative is wrong."""
+
+
+def _command(entry: ExperimentEntry) -> click.Command:
+    def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
+        as_json, trained = given.pop("as_json"), given.pop("trained")
+        samples, directions = given.pop("samples"), given.pop("directions")
+        given["options"] = parse_assignments(given.pop("option"))
+        session = session_of(context)
+        request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
+        fields = {option.name for option in describe(entry.load())}
+
+        # Deferred: the model loads autograd and SciPy, which lists and help do without.
+        from equilib.training.example import load_example, request_like
+        from equilib.training.recorded_run import RecordedRun
+        from equilib.training.run_directory import json_values
+
+        run = None if trained is None else RecordedRun.read(trained)
+        if run is not None:
+            request = request_like(request, run, fields)
+        example = load_example(request, session.registry(), samples=samples, trained=run)
+        found = example.deq.check_gradient(example.params, example.inputs, directions=directions)
+        if as_json:
+            click.echo(json.dumps(json_values(found.describe()), indent=2, allow_nan=False))
+        else:
+            where = "the initial parameters" if trained is None else f"the parameters in {trained}"
+            click.echo(_text(found, f"{example.inputs.shape[0]} samples, at {where}, in float64"))
+        if not found.confirmed:
+            context.exit(FAILED)
+
+    return experiment_command(entry, [*method_options(), *place_options(), *_own_options()], act, title="Options")
+
+
+check_gradient = ExperimentGroup(
+    name="check-gradient",
+    help="Compare an experiment's gradient with finite differences and with the converged implicit one.",
+    make=_command,
+)
+
+
+def _own_options() -> list[click.Option]:
+    present = click.Path(path_type=Path, file_okay=False, exists=True)
+    positive = click.IntRange(min=1)
+    return [
+        click.Option(["--from", "trained"], type=present, metavar="DIR", help="A run whose model and method to take."),
+        click.Option(["--samples"], type=positive, default=4, show_default=True, help="Test images to look at."),
+        click.Option(
+            ["--directions"], type=positive, default=4, show_default=True, help="Directions of finite differences."
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ]
+
+
+def _text(found: GradientCheck, about: str) -> str:
+    forward, adjoint = found.forward, found.adjoint_solve
+    solved = "solves no equation" if adjoint is None else str(adjoint).partition(": ")[2].rstrip(")")
+    facts = [
+        ("about", f"the gradient of <c, z*> with random c, for {about}"),
+        ("solver", found.solver),
+        ("", f"{str(forward).partition(': ')[2].rstrip(')')}, {found.distance:.1e} away from the fixed point"),
+        ("adjoint", found.adjoint),
+        ("", solved),
+    ]
+    compared = [
+        *((f"{part}, against the implicit gradient", each) for part, each in found.against_implicit.items()),
+        ("along random directions, against finite differences", found.against_differences),
+        ("the implicit gradient, against finite differences", found.implicit_against_differences),
+    ]
+    rows = [(name, f"{each.cosine:.9f}", f"{each.relative_error:.1e}") for name, each in compared]
+    causes = [(name, f"{error:.1e}") for name, error in found.contributions.items()]
+    return "\n\n".join(
+        (
+            "\n".join(f"{label:<9}{fact}" for label, fact in facts),
+            table(("GRADIENT", "COSINE", "RELATIVE ERROR"), rows),
+            f"Finite differences should be right to {found.differences_error:.1e}.",
+            table(("THE ERROR COMES FROM", "RELATIVE TO THE GRADIENT"), causes),
+            paragraph(found.verdict),
+        )
+    )

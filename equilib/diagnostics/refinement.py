@@ -1,0 +1,52 @@
+"""Fixed points to rounding: what iterates and gradients are measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.convergence import SolveOptions
+from equilib.fixed_point import State
+from equilib.linear import GMRES, Affine
+from equilib.problem import FixedPointProblem
+from equilib.protocols import LinearSolver
+from equilib.sensitivity import ImplicitAdjoint
+
+_KRYLOV = 60
+_FORCING = 1e-6  # a Newton step to six digits squares the residual as long as anybody looks
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """Newton's method from a given point, whatever the initial guess: for iterates that are nearly there."""
+
+    start: Array = field(repr=False)
+    linear_solver: LinearSolver = field(default_factory=lambda: GMRES(_KRYLOV))
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> State:
+        """Evaluate f where the refinement starts."""
+        return State(self.start, problem.residual(self.start))
+
+    def step(self, problem: FixedPointProblem, state: State) -> State:
+        """Take one full Newton step."""
+        assert problem.active is not None  # set by the driver
+        jvp = problem.linearize(state.z).jvp
+        step = self.linear_solver.solve(
+            lambda v: v - jvp(v), state.residual, rtol=np.full(len(problem.active), _FORCING), active=problem.active
+        )
+        z = state.z + step
+        return State(z, problem.residual(z))
+
+
+def rounding_options(like: Array) -> SolveOptions:
+    """Return the options of a solve that goes as far as the precision of `like` allows."""
+    tolerance = 1e3 * float(array_namespace(like).finfo(like.dtype).eps)
+    return SolveOptions(rtol=tolerance, atol=tolerance, max_steps=30, on_failure="record")
+
+
+def converged_adjoint(like: Array) -> ImplicitAdjoint:
+    """Return the implicit adjoint, solved as far as the precision of `like` allows."""
+    options = rounding_options(like)
+    return ImplicitAdjoint(Affine(GMRES(_KRYLOV)), rtol=options.rtol, max_steps=options.max_steps)

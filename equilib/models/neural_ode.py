@@ -1,0 +1,157 @@
+"""Neural ordinary differential equations: the output is the solution of y' = f(t, y; θ)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.autodiff import static_value, stop_gradient
+from equilib.autodiff.custom import with_pullback
+from equilib.integrate import odeint
+from equilib.integrator import Integrator
+from equilib.ode_problem import OdeProblem
+from equilib.ode_sensitivity import Interpolating, OdePullback, OdeSensitivity
+from equilib.ode_solution import OdeOptions, OdeSolution
+from equilib.protocols import Layer
+from equilib.trees import Tree, tree_leaves
+
+
+class VectorField(Protocol):
+    """**Protocol:** f(t, y), a layer that also sees the time; t is an array that broadcasts against y."""
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters."""
+
+    def __call__(self, params: Tree, t: Array, y: Array) -> Array:
+        """Return f(t, y), of the shape and dtype of y."""
+
+
+@dataclass(frozen=True)
+class Autonomous:
+    """A layer as a vector field that does not depend on time."""
+
+    layer: Layer
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the layer's parameters."""
+        return self.layer.init(rng)
+
+    def __call__(self, params: Tree, t: Array, y: Array) -> Array:
+        """Return layer(y)."""
+        return self.layer(params, y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evolution:
+    """What an integration in a model leaves.
+
+    Attributes
+    ----------
+    y : array, shape (times, batch, ...)
+        The solution at the times asked for, differentiable by the sensitivity.
+    solution : OdeSolution
+        The forward integration.
+    backward : list of OdePullback
+        Filled during the backward pass.
+    """
+
+    y: Array = field(repr=False)
+    solution: OdeSolution
+    backward: list[OdePullback] = field(default_factory=list, repr=False)
+
+
+def evolve(
+    f: Callable[..., Array],
+    y0: Array,
+    t: Sequence[float] | np.ndarray,
+    integrator: Integrator,
+    *inputs: Tree,
+    sensitivity: OdeSensitivity | None = None,
+    options: OdeOptions | None = None,
+) -> Evolution:
+    """Integrate y' = f(t, y, *inputs) like `odeint`, as a differentiable function of y0 and the inputs.
+
+    Parameters
+    ----------
+    f, y0, t, integrator
+        As in `odeint`; the times are constants.
+    *inputs : trees of arrays
+        What f depends on; nothing else is differentiated.
+    sensitivity : OdeSensitivity, optional
+        How the backward pass is done; by default `Interpolating()`.
+    options : OdeOptions, optional
+        Tolerances and limits.
+
+    Raises
+    ------
+    IntegrationError, ValueError
+        As `odeint` does.
+    """
+    way = Interpolating() if sensitivity is None else sensitivity
+    problem = OdeProblem(f, *stop_gradient(inputs))
+    settings = asdict(options or OdeOptions())
+    solution = odeint(problem, static_value(y0), t, integrator, dense=way.needs_trajectory, **settings)
+    backward: list[OdePullback] = []
+
+    def pullback(cotangent: Array) -> Sequence[Array]:
+        pulled = way.pullback(problem, solution, cotangent)
+        backward.append(pulled)
+        return [pulled.y0, *tree_leaves(pulled.inputs)]
+
+    y = with_pullback(solution.y, pullback, y0, *tree_leaves(inputs))
+    return Evolution(y=y, solution=solution, backward=backward)
+
+
+@dataclass(frozen=True)
+class NeuralODE:
+    """Y(t₁) of y' = f(t, y; θ) with y(t₀) = x (Chen et al. 2018, arXiv:1806.07366).
+
+    Parameters
+    ----------
+    vector_field : VectorField
+        f; `Autonomous(layer)` makes one of a layer.
+    integrator : Integrator
+    sensitivity : OdeSensitivity
+        How the backward pass is done.
+    options : OdeOptions
+        Tolerances and limits.
+    span : pair of float
+        t₀ and t₁.
+    """
+
+    vector_field: VectorField
+    integrator: Integrator
+    sensitivity: OdeSensitivity = field(default_factory=Interpolating)
+    options: OdeOptions = field(default_factory=OdeOptions)
+    span: tuple[float, float] = (0.0, 1.0)
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters of the vector field."""
+        return self.vector_field.init(rng)
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Return y(t₁), of the shape of x.
+
+        Raises
+        ------
+        IntegrationError
+            If the options say so and some sample did not reach t₁.
+        """
+        return self.evolve(params, x, self.span).y[-1, ...]
+
+    def evolve(self, params: Tree, x: Array, t: Sequence[float]) -> Evolution:
+        """Return y at the times t, with the record of the integration; raises as a call does."""
+        field_ = self.vector_field
+        return evolve(
+            lambda time, y, theta: field_(theta, time, y),
+            x,
+            t,
+            self.integrator,
+            params,
+            sensitivity=self.sensitivity,
+            options=self.options,
+        )

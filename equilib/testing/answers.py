@@ -1,0 +1,157 @@
+"""Laws about the answers of a solver: right, to the tolerance that was asked for, and honest where there is none."""
+
+# ruff: noqa: D401 - the docstring of a law is the reason why it must hold
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from equilib.convergence import NORMS
+from equilib.solution import Solution, Status
+from equilib.solve import solve
+from equilib.testing.check import require
+from equilib.testing.gradients import cotangent_for, directional_derivative, inner_product, variation
+from equilib.testing.maps import DENSE, EXPANSIVE, HUGE, IMAGES, LINEAR, NO_FIXED_POINT, TINY, KnownMap
+from equilib.testing.subject import SolverSubject, difference, skip
+
+
+def finds_dense_fixed_points(subject: SolverSubject) -> None:
+    """On a contraction there is one answer, and every solver must find it."""
+    _finds(subject, LINEAR)
+    _finds(subject, DENSE)
+
+
+def finds_fixed_points_of_images(subject: SolverSubject) -> None:
+    """A state may have any shape behind the batch axis; a sample is all of it."""
+    _finds(subject, IMAGES)
+
+
+def finds_a_fixed_point_without_a_batch(subject: SolverSubject) -> None:
+    """With batched=False the whole array is one system."""
+    known = DENSE.take([2])
+    problem = _unbatched(subject, known)
+    solution = subject.solve_problem(problem, known.start()[0], rtol=1e-8, batched=False)
+    require(solution.success, f"it did not converge: {solution.failure_report()}")
+    _is_right(known, replace(solution, z=solution.z[None]))
+
+
+def honours_the_tolerance(subject: SolverSubject) -> None:
+    """Who asks for a tolerance gets it, and a looser one costs no more."""
+    spent = 0
+    for rtol in (1e-2, 1e-5, 1e-8):
+        solution = subject.solve(DENSE, rtol=rtol)
+        require(solution.success, f"with rtol={rtol}: {solution.failure_report()}")
+        norm = NORMS["rms"]
+        residual = norm(_residual(DENSE, solution.z))
+        allowed = 1e-12 + rtol * norm(solution.z)
+        worst = float(np.max(residual / allowed))
+        require(worst <= 1 + 1e-6, f"with rtol={rtol} ‖f(z) − z‖ is {worst:.2g} times what was allowed")
+        require(solution.nfe >= spent, f"rtol={rtol} took {solution.nfe} evaluations, a looser one {spent}")
+        spent = solution.nfe
+
+
+def does_not_depend_on_units(subject: SolverSubject) -> None:
+    """Tolerances are relative: a state of size 1e-6 or 1e+6 is as good as one of size 1."""
+    for known in (TINY, HUGE):
+        solution = subject.solve(known, rtol=1e-6, atol=0.0)
+        require(solution.success, f"on {known}: {solution.failure_report()}")
+
+
+def is_honest_where_f_expands(subject: SolverSubject) -> None:
+    """Where fixed-point iteration diverges the answer is right, or the status says that it is none."""
+    solution = subject.solve(EXPANSIVE, rtol=1e-6, max_steps=100)
+    error = np.max(np.abs(solution.z - EXPANSIVE.solution), axis=1)
+    wrong = solution.converged & ~(error < 1e-3)
+    require(not wrong.any(), f"it calls an error of {np.max(error[wrong], initial=0.0):.2e} converged")
+    require(np.isfinite(solution.z).all(), "what it returns is not finite")
+
+
+def is_honest_without_a_fixed_point(subject: SolverSubject) -> None:
+    """Nobody can solve z = z + √(1 + z²); the solver must end, not raise, and not claim to have."""
+    solution = subject.solve(NO_FIXED_POINT, max_steps=60)
+    require(not solution.converged.any(), "it claims to have solved z = z + √(1 + z²)")
+    require(np.isfinite(solution.z).all(), "what it returns is not finite")
+
+
+def survives_a_map_that_returns_nan(subject: SolverSubject) -> None:
+    """A map that returns nan is the user's mistake: a status, not a crash."""
+    known = replace(DENSE, bias=np.full_like(DENSE.bias, np.nan))
+    solution = subject.solve(known, max_steps=10)
+    require(set(solution.status) == {Status.NONFINITE}, f"the status is {_statuses(solution)}, not NONFINITE")
+
+
+def differentiates_through_its_default_adjoint(subject: SolverSubject) -> None:
+    """A solver is for training: its adjoint must take what the solver leaves, and give the gradient."""
+    if not subject.exact:
+        skip("its default adjoint is declared to be approximate")
+    problem = DENSE.problem()
+    solution = solve(problem, subject.fresh(), DENSE.start(), rtol=1e-9, max_steps=500, on_failure="record")
+    require(solution.success, f"it did not converge: {solution.failure_report()}")
+    cotangent, direction = cotangent_for(DENSE), variation(DENSE)
+    pulled = subject.adjoint().pullback(problem, solution, cotangent)
+    found = inner_product(pulled.inputs[0], direction)
+    expected = directional_derivative(DENSE, cotangent, direction)
+    error = abs(found - expected) / abs(expected)
+    require(error < 1e-6, f"along one direction {found:.9g}, finite differences {expected:.9g}")
+
+
+def _finds(subject: SolverSubject, known: KnownMap) -> None:
+    solution = subject.solve(known, rtol=1e-8)
+    require(solution.success, f"on {known}: {solution.failure_report()}")
+    _is_right(known, solution)
+
+
+def _is_right(known: KnownMap, solution: Solution) -> None:
+    error = difference(solution.z, known.solution)
+    # These maps contract by at least 0.7, so that the error is some four times the residual.
+    require(error < 1e-6, f"on {known} the error is {error:.2e} at a tolerance of 1e-8")
+
+
+def _residual(known: KnownMap, z: Any) -> Any:
+    return known(z, known.inputs()) - z
+
+
+def _unbatched(subject: SolverSubject, known: KnownMap) -> Any:
+    """Return the problem whose state is the one sample itself."""
+    problem = subject.problem(known)
+    batched = problem.f
+
+    def f(z: Any, inputs: Any) -> Any:
+        return batched(z[None], inputs)[0]
+
+    def linearize(_: object, z: Any, inputs: Any) -> Any:
+        linear = problem.linearize(z[None])
+        return type(linear)(
+            value=linear.value[0],
+            jvp=_without_batch(linear.jvp),
+            vjp=_without_batch(linear.vjp),
+            inputs_vjp=lambda w: linear.inputs_vjp(w[None]),
+        )
+
+    return type(problem)(f, *problem.inputs, linearize=linearize)
+
+
+def _without_batch(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda v: product(v[None])[0]
+
+
+def _statuses(solution: Solution) -> str:
+    return ", ".join(sorted({status.name for status in solution.status}))
+
+
+ANSWERS = (
+    finds_dense_fixed_points,
+    finds_fixed_points_of_images,
+    finds_a_fixed_point_without_a_batch,
+    honours_the_tolerance,
+    does_not_depend_on_units,
+    is_honest_where_f_expands,
+    is_honest_without_a_fixed_point,
+    survives_a_map_that_returns_nan,
+    differentiates_through_its_default_adjoint,
+)
+"""The laws of this module, in the order in which they are reported."""

@@ -1,0 +1,110 @@
+"""Laws about a solver's batch: what one sample does must not matter to another, and any number of samples is one."""
+
+# ruff: noqa: D401 - the docstring of a law is the reason why it must hold
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from equilib.solution import Solution, Status
+from equilib.testing.check import require
+from equilib.testing.maps import DENSE, EXPANSIVE, LINEAR
+from equilib.testing.subject import SolverSubject, difference, same_bits
+
+RTOL = 1e-6
+"""The tolerance of these solves."""
+
+
+def a_nan_stays_in_its_sample(subject: SolverSubject) -> None:
+    """One bad image must not spoil a batch: 0 · nan is nan, so samples are selected, never multiplied by a mask."""
+    sick = 3
+    others = [i for i in range(len(DENSE.z0)) if i != sick]
+    z0 = DENSE.z0.copy()
+    z0[sick] = np.nan
+    healthy = subject.solve(DENSE, rtol=RTOL)
+    for where, known in (("bias", DENSE.poisoned(sick)), ("initial guess", DENSE.starting_at(z0))):
+        solution = subject.solve(known, rtol=RTOL)
+        ended = solution.status[sick].name
+        require(solution.status[sick] is Status.NONFINITE, f"with nan in its {where} a sample ended as {ended}")
+        _agree(subject, solution, healthy, others, f"with nan in the {where} of sample {sick}")
+
+
+def a_finished_sample_harms_nobody(subject: SolverSubject) -> None:
+    """A sample whose residual is zero offers 0/0 to every quotient, and the others go on."""
+    finished = 1
+    z0 = DENSE.z0.copy()
+    at_zero = dataclasses.replace(LINEAR, bias=LINEAR.bias.copy(), z0=LINEAR.z0.copy())
+    z0[finished] = np.array(DENSE.solution)[finished]
+    at_zero.bias[finished] = at_zero.z0[finished] = 0.0  # zero is then the fixed point, to the last bit
+    others = [i for i in range(len(z0)) if i != finished]
+    for known in (DENSE.starting_at(z0), at_zero):
+        solution = subject.solve(known, rtol=RTOL)
+        require(solution.success, f"beside a sample that was finished at the start: {solution.failure_report()}")
+        require(solution.steps[finished] == 0, f"the finished sample took {solution.steps[finished]} steps")
+        original = subject.solve(LINEAR if known is at_zero else DENSE, rtol=RTOL)
+        _agree(subject, solution, original, others, "beside a sample that was finished at the start")
+
+
+def a_hopeless_sample_harms_nobody(subject: SolverSubject) -> None:
+    """Samples that diverge or overflow leave the others their own step sizes and their own end."""
+    z0 = DENSE.z0.copy()
+    z0[0] = 1e200  # its square overflows
+    solution = subject.solve(DENSE.starting_at(z0), rtol=RTOL)
+    _agree(subject, solution, subject.solve(DENSE, rtol=RTOL), [1, 2, 3, 4], "beside a sample of size 1e200")
+
+
+def treats_samples_separately(subject: SolverSubject) -> None:
+    """An answer that depends on the batch mates is no property of the input; a solver that couples samples says so."""
+    for known in (DENSE, LINEAR, EXPANSIVE):
+        together = subject.solve(known, rtol=RTOL, max_steps=60)
+        for i in range(len(known.z0)):
+            alone = subject.solve(known.take([i]), rtol=RTOL, max_steps=60)
+            _agree(subject, alone, _only(together, i), [0], f"on {known}, sample {i} alone and in its batch")
+
+
+def takes_one_sample_or_none(subject: SolverSubject) -> None:
+    """The last batch of an epoch may hold one sample, and a filter may leave none."""
+    one = subject.solve(DENSE.take([4]), rtol=RTOL)
+    require(one.success, f"with one sample: {one.failure_report()}")
+    none = subject.solve(DENSE.take(slice(0, 0)), rtol=RTOL)
+    require(none.z.shape == (0, *DENSE.z0.shape[1:]), f"without samples z has the shape {none.z.shape}")
+    require(none.status == (), "without samples there is no status")
+
+
+def _only(solution: Solution, i: int) -> Solution:
+    picked: dict[str, Any] = {
+        name: getattr(solution, name)[i : i + 1] for name in ("z", "residual", "status", "steps", "residual_norm")
+    }
+    return dataclasses.replace(solution, **picked)
+
+
+def _agree(subject: SolverSubject, one: Solution, other: Solution, samples: list[int], when: str) -> None:
+    """Require the same to the last bit; of a solver that couples samples the same answers."""
+    for i in samples:
+        a, b = one.status[i], other.status[i]
+        if subject.couples_samples:
+            both = a is Status.CONVERGED and b is Status.CONVERGED
+            close = 10 * RTOL * (1 + float(np.max(np.abs(other.z[i]))))
+            same = not both or difference(one.z[i], other.z[i]) <= close
+            require(
+                same, f"{when}, sample {i} differs by {difference(one.z[i], other.z[i]):.1e}, 10·rtol is {close:.0e}"
+            )
+            require(b is not Status.CONVERGED or both, f"{when}, sample {i} ended as {a.name} instead of {b.name}")
+            continue
+        require(a is b, f"{when}, sample {i} ended as {a.name} instead of {b.name}")
+        require(one.steps[i] == other.steps[i], f"{when}, sample {i} took {one.steps[i]} steps, not {other.steps[i]}")
+        gap = difference(one.z[i], other.z[i])
+        require(same_bits(one.z[i], other.z[i]), f"{when}, sample {i} differs by {gap:.1e}, not bit for bit the same")
+
+
+BATCHES = (
+    a_nan_stays_in_its_sample,
+    a_finished_sample_harms_nobody,
+    a_hopeless_sample_harms_nobody,
+    treats_samples_separately,
+    takes_one_sample_or_none,
+)
+"""The laws of this module, in the order in which they are reported."""

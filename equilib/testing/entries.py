@@ -1,0 +1,68 @@
+"""The checks of what plugins register, as their records declare it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.options import build
+from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.protocols import Sensitivity, Solver, WholeSolver
+from equilib.registry import Registry
+from equilib.testing.check import Check
+from equilib.testing.kit import integrator_checks, sensitivity_checks, solver_checks
+
+CHECKED: tuple[type[Entry], ...] = (SolverEntry, SensitivityEntry, IntegratorEntry)
+"""The records that there are checks for."""
+
+
+def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mapping[str, object]) -> list[Check]:
+    """Return the checks of a registered solver, sensitivity or integrator with the given options.
+
+    Raises
+    ------
+    UnknownName, DuplicateError, EntryError
+        If there is none of that name, or it cannot be used here.
+    OptionError
+        If an option is unknown or its value is refused.
+    UserError
+        If there are no checks for records of this kind.
+    """
+    entry = registry.find(kind, name).entry
+    built: Any = build(entry.load(), values, owner=f"{kind.noun} {name!r}")
+    if isinstance(entry, SolverEntry):
+        return _checks_of_a_solver(registry, entry, built)
+    if isinstance(entry, SensitivityEntry):
+        return sensitivity_checks(built, exact=entry.exact, solver=solver_beside(registry, name))
+    if isinstance(entry, IntegratorEntry):
+        return integrator_checks(built)
+    raise UserError(f"there are no checks for {kind.noun} {name!r}; there are for solvers, adjoints and integrators")
+
+
+def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver | WholeSolver) -> list[Check]:
+    declared = entry.capabilities
+    adjoint = registry.sensitivity(entry.adjoint)
+    own: Sensitivity | None = None
+    if not hasattr(solver, "adjoint"):
+        own = build(adjoint.load(), {}, owner=f"adjoint {entry.adjoint!r}")
+    needs = [product for product, needed in (("jvp", declared.needs_jvp), ("vjp", declared.needs_vjp)) if needed]
+    return solver_checks(
+        solver,
+        couples_samples=declared.couples_samples,
+        needs=needs,
+        backends=declared.backends,
+        sensitivity=own,
+        exact=adjoint.exact,
+    )
+
+
+def solver_beside(registry: Registry, sensitivity: str) -> Solver | WholeSolver | None:
+    """Return a solver of the plugin that provides a sensitivity, whose states that may reuse; None if it has none."""
+    owner = registry.find(SensitivityEntry, sensitivity).owner
+    beside = [each.entry for each in registry.solvers() if each.owner == owner and not each.entry.unavailable]
+    if not beside:
+        return None
+    entry = min(beside, key=lambda entry: (entry.adjoint != sensitivity, entry.name))
+    solver: Solver | WholeSolver = build(entry.load(), {}, owner=f"solver {entry.name!r}")
+    return solver

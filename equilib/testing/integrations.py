@@ -1,0 +1,239 @@
+"""Laws of an integrator: the obligations of `equilib.integrator.Integrator`, the order, and the tolerance."""
+
+# ruff: noqa: D401 - the docstring of a law is the reason why it must hold
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from dataclasses import dataclass
+from math import log2
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.integrate import odeint
+from equilib.integrator import Integrator
+from equilib.ode_problem import OdeProblem
+from equilib.ode_solution import OdeSolution, OdeStatus
+from equilib.solve import solve
+from equilib.steady_state import SteadyState
+from equilib.step_control import ControlState
+from equilib.testing.check import require
+from equilib.testing.contract import DTYPES, options_are_declared
+from equilib.testing.maps import DENSE
+from equilib.testing.subject import difference, host, namespaces, same_bits
+
+Y0 = np.random.default_rng(5).uniform(-1.0, 1.0, (4, 3))
+TIMES = (0.0, 0.7, 2.0)
+
+
+@dataclass(frozen=True)
+class IntegratorSubject:
+    """An integrator under test."""
+
+    integrator: Integrator
+
+    def run(
+        self,
+        y0: np.ndarray = Y0,
+        times: tuple[float, ...] = TIMES,
+        xp: ModuleType = np,
+        dtype: str = "float64",
+        **options: Any,
+    ) -> OdeSolution:
+        """Integrate y' = cos t − y, a sample bit for bit by itself."""
+        given = {"rtol": 1e-6, "atol": 1e-8, "on_failure": "record", **options}
+        return odeint(_decay, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
+
+
+def _decay(t: Array, y: Array) -> Array:
+    return array_namespace(y).cos(t) - y
+
+
+def _decayed(y0: np.ndarray, t: float) -> np.ndarray:
+    y: np.ndarray = (np.cos(t) + np.sin(t)) / 2 + (y0 - 0.5) * np.exp(-t)
+    return y
+
+
+def _finishes(solution: OdeSolution, when: str) -> None:
+    if not solution.success:
+        raise AssertionError(f"{when}: {solution.failure_report()}")
+
+
+def declares_its_options(subject: IntegratorSubject) -> None:
+    """The command line lists, parses and records the fields of a frozen dataclass."""
+    options_are_declared(subject.integrator)
+
+
+def has_the_order_it_declares(subject: IntegratorSubject) -> None:
+    """The controller chooses steps by the order; halving them must divide the error by 2 to that power."""
+    fixed: Any = _AtFixedSteps(copy.deepcopy(subject.integrator))
+    errors = []
+    for steps in (20, 40):
+        solution = odeint(_decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
+        errors.append(difference(solution.y[-1], _decayed(Y0, 2.0)))
+    order = log2(errors[0] / errors[1])
+    require(order > subject.integrator.order - 0.4, f"it declares {subject.integrator.order}, measured is {order:.2f}")
+
+
+def _no_error(error: Array, start: Any, y: Array) -> np.ndarray:
+    return np.zeros(start.t.shape)
+
+
+class _KeepTheStep:
+    def factor(self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: Any) -> np.ndarray:
+        return np.ones(error.shape)
+
+
+class _AtFixedSteps:
+    """An integrator whose controller keeps the step size."""
+
+    controller = _KeepTheStep()
+
+    def __init__(self, integrator: Integrator) -> None:
+        self._integrator = integrator
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._integrator, name)
+
+
+def follows_the_tolerance(subject: IntegratorSubject) -> None:
+    """Who asks for a smaller error pays for it, and gets it."""
+    spent = 0
+    for rtol in (1e-3, 1e-5, 1e-7):
+        solution = subject.run(rtol=rtol, atol=rtol)
+        _finishes(solution, f"with rtol={rtol}")
+        error = difference(solution.y[-1], _decayed(Y0, TIMES[-1]))
+        require(error <= 30 * rtol, f"with rtol={rtol} the error at the end is {error:.1e}")
+        require(solution.nfe >= spent, f"rtol={rtol} took {solution.nfe} evaluations, a looser one {spent}")
+        spent = solution.nfe
+
+
+def answers_between_its_steps(subject: IntegratorSubject) -> None:
+    """The times asked for must not cost steps: values between come from the interpolant, as good as the steps."""
+    plain = subject.run(times=(0.0, 2.0))
+    asked = tuple(np.linspace(0.0, 2.0, 41))
+    solution = subject.run(times=asked, dense=True)
+    require(solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
+    require(same_bits(solution.y[-1], plain.y[-1]), "the end depends on the times asked for in between")
+    error = max(difference(y, _decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
+    require(error <= 1e-4, f"between the steps the error is {error:.1e} at a tolerance of 1e-6")
+
+
+def integrates_backwards(subject: IntegratorSubject) -> None:
+    """Adjoints run from the end to the beginning."""
+    end = _decayed(Y0, 2.0)
+    solution = subject.run(y0=end, times=(2.0, 0.0))
+    _finishes(solution, "from t = 2 to 0")
+    error = difference(solution.y[-1], Y0)
+    require(error < 1e-4, f"back at the start the error is {error:.1e} at a tolerance of 1e-6")
+
+
+def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
+    """A rejected step leaves no trace: after a first step that is far too long the answer is as good as ever."""
+    solution = subject.run(first_step=2.0, rtol=1e-8, atol=1e-10)
+    _finishes(solution, "with a first step of 2")
+    require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-8")
+    error = difference(solution.y[-1], _decayed(Y0, 2.0))
+    require(error < 1e-6, f"after {solution.rejected[0]} rejected steps the error is {error:.1e}")
+
+
+def is_honest_where_the_solution_blows_up(subject: IntegratorSubject) -> None:
+    """The solution of y' = y² from 1 ends at t = 1; an integrator that gets past it has lied."""
+    options: dict[str, Any] = {"on_failure": "record", "max_steps": 2000}
+    solution = odeint(lambda t, y: y * y, np.ones((1, 1)), (0.0, 2.0), copy.deepcopy(subject.integrator), **options)
+    require(not solution.success, "it claims to have passed the singularity")
+    require(float(solution.reached[0]) < 1.2, f"it went on to t = {solution.reached[0]:.3g}, the solution ends at 1")
+
+
+def a_nan_stays_in_its_sample(subject: IntegratorSubject) -> None:
+    """With a step size for each sample, one bad sample must not touch the others."""
+    y0 = Y0.copy()
+    y0[1] = np.nan
+    healthy, ill = subject.run(per_sample=True), subject.run(y0=y0, per_sample=True)
+    require(ill.status[1] is OdeStatus.NONFINITE, f"the sample with nan ended as {ill.status[1].name}")
+    for i in (0, 2, 3):
+        gap = difference(ill.y[:, i], healthy.y[:, i])
+        require(same_bits(ill.y[:, i], healthy.y[:, i]), f"sample {i} differs by {gap:.1e} beside a nan")
+
+
+def treats_samples_separately(subject: IntegratorSubject) -> None:
+    """With a step size for each sample, an answer is that of the sample alone, bit for bit."""
+    together = subject.run(per_sample=True)
+    for i in range(len(Y0)):
+        alone = subject.run(y0=Y0[i : i + 1], per_sample=True)
+        gap = difference(alone.y[:, 0], together.y[:, i])
+        require(same_bits(alone.y[:, 0], together.y[:, i]), f"sample {i} alone and in its batch differ by {gap:.1e}")
+
+
+def counts_every_evaluation(subject: IntegratorSubject) -> None:
+    """Integrators are compared by `nfe`, so f must be called through the flow only."""
+    calls: Counter[str] = Counter()
+
+    def counted(t: Array, y: Array) -> Array:
+        calls["f"] += 1
+        return _decay(t, y)
+
+    solution = odeint(OdeProblem(counted), Y0, TIMES, copy.deepcopy(subject.integrator))
+    require(solution.nfe == calls["f"], f"f was called {calls['f']} times, {solution.nfe} were counted")
+
+
+def keeps_dtypes(subject: IntegratorSubject) -> None:
+    """float32 stays float32."""
+    for dtype in DTYPES:
+        found = str(subject.run(dtype=dtype, rtol=1e-4, atol=1e-5).y.dtype)
+        require(found == dtype, f"{dtype} became {found}")
+
+
+def keeps_nothing_on_itself(subject: IntegratorSubject) -> None:
+    """An integrator object serves many integrations, also of other shapes, and changes no array of the user's."""
+    shared: Any = copy.deepcopy(subject.integrator)
+    y0 = Y0.copy()
+    first = odeint(_decay, y0, TIMES, shared)
+    odeint(_decay, np.ones((2, 2, 2)), (0.0, 1.0), shared, per_sample=True)
+    second = odeint(_decay, y0, TIMES, shared)
+    require(same_bits(y0, Y0), "it changed the initial value in place")
+    require(first.nfe == second.nfe, f"the first took {first.nfe} evaluations, the same once more {second.nfe}")
+    require(same_bits(first.y, second.y), f"the same integration differs by {difference(first.y, second.y):.1e}")
+
+
+def runs_on_other_arrays(subject: IntegratorSubject) -> None:
+    """The same code serves NumPy, CuPy and all array-API libraries: same answers and counts."""
+    for name, xp in namespaces(("any",)).items():
+        for per_sample in (False, True):
+            expected, solution = subject.run(per_sample=per_sample), subject.run(xp=xp, per_sample=per_sample)
+            require(type(solution.y) is type(xp.asarray(Y0)), f"on {name} y is a {type(solution.y).__name__}")
+            require(solution.nfe == expected.nfe, f"on {name} it took {solution.nfe} evaluations, not {expected.nfe}")
+            error = difference(host(solution.y), expected.y)
+            require(error < 1e-9, f"on {name} the answers differ by {error:.1e}")
+
+
+def finds_steady_states(subject: IntegratorSubject) -> None:
+    """`SteadyState` turns every integrator into a solver of z = f(z)."""
+    solver = SteadyState(copy.deepcopy(subject.integrator))
+    solution = solve(DENSE.problem(), solver, DENSE.start(), rtol=1e-6, max_steps=1000, on_failure="record")
+    require(solution.success, solution.failure_report())
+    error = difference(solution.z, DENSE.solution)
+    require(error < 1e-4, f"the error is {error:.1e} at a tolerance of 1e-6")
+
+
+INTEGRATIONS = (
+    declares_its_options,
+    has_the_order_it_declares,
+    follows_the_tolerance,
+    answers_between_its_steps,
+    integrates_backwards,
+    recovers_from_a_step_too_long,
+    is_honest_where_the_solution_blows_up,
+    a_nan_stays_in_its_sample,
+    treats_samples_separately,
+    counts_every_evaluation,
+    keeps_dtypes,
+    keeps_nothing_on_itself,
+    runs_on_other_arrays,
+    finds_steady_states,
+)
+"""The laws of this module, in the order in which they are reported."""

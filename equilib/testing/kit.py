@@ -1,0 +1,89 @@
+"""The lists of checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from equilib.fixed_point import Picard
+from equilib.integrator import Integrator
+from equilib.protocols import Sensitivity, Solver, WholeSolver
+from equilib.testing.answers import ANSWERS
+from equilib.testing.batches import BATCHES
+from equilib.testing.check import Check, checks_of
+from equilib.testing.contract import CONTRACT
+from equilib.testing.integrations import INTEGRATIONS, IntegratorSubject
+from equilib.testing.pullbacks import PULLBACKS
+from equilib.testing.subject import SensitivitySubject, SolverSubject
+
+PRODUCTS = ("jvp", "vjp")
+
+
+def solver_checks(
+    solver: Solver | WholeSolver,
+    *,
+    couples_samples: bool = False,
+    needs: Iterable[str] = (),
+    backends: Iterable[str] = ("any",),
+    sensitivity: Sensitivity | None = None,
+    exact: bool = True,
+) -> list[Check]:
+    """Return the laws of a solver as checks.
+
+    Parameters
+    ----------
+    solver : Solver or WholeSolver
+        With the options to check it with; it is copied for each solve.
+    couples_samples : bool
+        Whether one sample's answer may depend on the others in its batch: they must then agree to ten times the
+        tolerance, otherwise bit for bit.
+    needs : iterable of {"jvp", "vjp"}
+        The products that it uses; without any, problems come without derivatives.
+    backends : iterable of str
+        The array libraries it runs on besides NumPy, as in `equilib.plugin.Capabilities`. For "any" array-api-strict
+        stands, which refuses all that is not in the standard.
+    sensitivity : Sensitivity, optional
+        Its default adjoint; by default `solver.adjoint()` if there is one, else `ImplicitAdjoint()`.
+    exact : bool
+        Whether that adjoint gives the gradient of the fixed point.
+
+    Raises
+    ------
+    ValueError
+        If `needs` holds something else.
+    """
+    needed = tuple(needs)
+    unknown = [name for name in needed if name not in PRODUCTS]
+    if unknown:
+        raise ValueError(f"needs may hold 'jvp' and 'vjp', not {unknown[0]!r}")
+    subject = SolverSubject(
+        solver=solver,
+        couples_samples=couples_samples,
+        needs=needed,
+        backends=tuple(backends),
+        sensitivity=sensitivity,
+        exact=exact,
+    )
+    return checks_of((*CONTRACT, *ANSWERS, *BATCHES), subject)
+
+
+def sensitivity_checks(
+    sensitivity: Sensitivity, *, exact: bool = True, solver: Solver | WholeSolver | None = None
+) -> list[Check]:
+    """Return the laws of a sensitivity as checks.
+
+    Parameters
+    ----------
+    sensitivity : Sensitivity
+        With the options to check it with; it is copied for each use.
+    exact : bool
+        Whether its gradient is that of the fixed point, up to the tolerance of its own solve.
+    solver : Solver or WholeSolver, optional
+        Who makes the solutions; by default `Picard()`. One that reuses a solver's state needs that solver.
+    """
+    subject = SensitivitySubject(sensitivity=sensitivity, exact=exact, solver=solver or Picard())
+    return checks_of(PULLBACKS, subject)
+
+
+def integrator_checks(integrator: Integrator) -> list[Check]:
+    """Return the laws of an integrator, with the options to check it with, as checks."""
+    return checks_of(INTEGRATIONS, IntegratorSubject(integrator))

@@ -1,0 +1,84 @@
+"""An experiment's equilibrium on a few of its samples: what diagnostics and comparisons look at."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from equilib.arrays import Array
+from equilib.devices import find_device
+from equilib.errors import UserError
+from equilib.models.deq import DeepEquilibrium
+from equilib.options import build
+from equilib.registry import Registry
+from equilib.training.context import RunContext
+from equilib.training.recorded_run import RecordedRun
+from equilib.training.reporting import LineReporter
+from equilib.training.request import RunRequest
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """An equilibrium layer, its parameters, and a batch of what it is given, shape (samples, ...)."""
+
+    deq: DeepEquilibrium
+    params: Tree
+    inputs: Array
+
+
+@runtime_checkable
+class ShowsExample(Protocol):
+    """**Protocol:** an experiment that `equilib check-gradient` and the plot of `equilib compare` can use."""
+
+    def example(self, context: RunContext, *, samples: int, trained: RecordedRun | None, dtype: str) -> Example:
+        """Return the model with its initial parameters, or those that were trained, as arrays of `dtype`.
+
+        Solver, adjoint and seed are the context's; `samples` images, or what there are, come from the test data.
+        """
+
+
+def load_example(
+    request: RunRequest, registry: Registry, *, samples: int, trained: RecordedRun | None = None, dtype: str = "float64"
+) -> Example:
+    """Build the model that `equilib run` would train for the same request.
+
+    Raises
+    ------
+    UserError
+        If the request cannot be carried out as it is, or the experiment has no `example`.
+    """
+    name = request.experiment
+    experiment = build(registry.experiment(name).load(), request.values, owner=f"experiment {name!r}")
+    if not isinstance(experiment, ShowsExample):
+        raise UserError(f"experiment {name!r} cannot be looked at: it has no method `example`")
+    context = RunContext(
+        request=request,
+        registry=registry,
+        device=find_device(request.device),
+        reporter=LineReporter(sys.stderr),
+        out=Path(),  # nothing is recorded
+    )
+    return experiment.example(context, samples=samples, trained=trained, dtype=dtype)
+
+
+def request_like(request: RunRequest, run: RecordedRun, fields: set[str]) -> RunRequest:
+    """Return `request` with what it leaves open filled in from an earlier run: the experiment's `fields`, the method.
+
+    Raises
+    ------
+    UserError
+        If the run is one of another experiment.
+    """
+    if run.facts.get("experiment") != request.experiment:
+        raise UserError(f"{run.path} is a run of {run.facts.get('experiment')!r}, not of {request.experiment!r}")
+    recorded = {name: value for name, value in run.facts.get("options", {}).items() if name in fields}
+    return replace(
+        request,
+        values={**recorded, **request.values},
+        solver=request.solver or run.solver_spec(),
+        adjoint=request.adjoint or (None if request.solver else run.adjoint_spec()),
+        options={**run.solve_options(), **request.options},
+    )

@@ -1,0 +1,164 @@
+"""SciPy's root finders and time steppers as equilib plugins, on the host: each sample is a call of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from equilib.plugin import Capabilities, SolverEntry, hookimpl
+
+
+class _Row(NamedTuple):
+    name: str
+    factory: str
+    summary: str
+    advice: str
+    needs_jvp: bool = False
+
+
+EVERY = (
+    " The states travel to the host and back with every evaluation, and SciPy computes in float64; f is evaluated once "
+    "for all samples, on its own device and in its own dtype."
+)
+
+ROOTS = (
+    _Row(
+        "hybr",
+        "minpack:Hybr",
+        "SciPy's hybr: Powell's hybrid method with a dense Jacobian, from MINPACK",
+        "The most dependable of SciPy's for small states, also where f is expansive. Each Jacobian costs a product "
+        "J·v per element of z, and memory and work grow with the square and the cube of their number, so images are "
+        "out of reach: `largest` says where it refuses. It needs few evaluations otherwise. Where J·v is not to be "
+        "had, set `jacobian=difference`.",
+        needs_jvp=True,
+    ),
+    _Row(
+        "lm",
+        "minpack:LevenbergMarquardt",
+        "SciPy's lm: Levenberg-Marquardt with a dense Jacobian, from MINPACK",
+        "For small states where `scipy:hybr` fails, or where I − J is singular. It makes a Jacobian in every step, and "
+        "may end in a minimum of ‖f(z) − z‖ that is no fixed point; the status then is that it stalled. A smaller "
+        "`factor` keeps it near the initial guess.",
+        needs_jvp=True,
+    ),
+    _Row(
+        "broyden1",
+        "nonlin:Broyden1",
+        "SciPy's broyden1: Broyden's good method with a line search",
+        "To compare with `broyden` and `lbroyden`, which do the same with less overhead. It keeps every update: give a "
+        "`max_rank` where memory counts. If it wanders, lower `alpha`.",
+    ),
+    _Row(
+        "broyden2",
+        "nonlin:Broyden2",
+        "SciPy's broyden2: Broyden's bad method with a line search",
+        "Now and then better than `scipy:broyden1`, more often worse. It keeps every update: give a `max_rank` where "
+        "memory counts. If it wanders, lower `alpha`.",
+    ),
+    _Row(
+        "anderson",
+        "nonlin:Anderson",
+        "SciPy's anderson: Anderson mixing with a line search",
+        "To compare with `anderson`, which has less overhead and a better scaled regularization. For contractions; on "
+        "rotations raise `memory`. If it stalls, lower `regularization`.",
+    ),
+    _Row(
+        "linearmixing",
+        "nonlin:LinearMixing",
+        "SciPy's linearmixing: damped Picard iteration with a line search",
+        "A baseline: it converges where Picard iteration does and, thanks to the line search, somewhat beyond. Lower "
+        "`alpha` where f is expansive with negative eigenvalues.",
+    ),
+    _Row(
+        "diagbroyden",
+        "nonlin:DiagBroyden",
+        "SciPy's diagbroyden: Broyden's method with a diagonal Jacobian",
+        "For maps that act almost element by element; elsewhere hardly better than `scipy:linearmixing`, and not "
+        "dependable. Lower `alpha` first.",
+    ),
+    _Row(
+        "excitingmixing",
+        "nonlin:ExcitingMixing",
+        "SciPy's excitingmixing: damped Picard iteration with a step per element",
+        "A heuristic from electronic structure codes, for maps that act almost element by element. Not dependable; "
+        "lower `alpha` and `largest_alpha` first.",
+    ),
+    _Row(
+        "krylov",
+        "nonlin:Krylov",
+        "SciPy's krylov: Newton-Krylov with products by difference quotients",
+        "The one of SciPy's for large states: it needs no derivative, and converges where f is expansive. Every "
+        "product costs an evaluation, up to `inner_steps` of them in a step. `newton-gmres` has exact products for "
+        "about the same price and is the better choice where J·v is to be had. In float32 expect no residual below "
+        "about 1e-5 of z.",
+    ),
+    _Row(
+        "df-sane",
+        "dfsane:DFSane",
+        "SciPy's df-sane: the spectral residual method, without derivatives or memory",
+        "For huge states: it keeps a few vectors and costs about one evaluation per step. Slow on rotations and on "
+        "badly conditioned maps. It never gives up before max_steps, which has to be some hundreds. If it runs away, "
+        "lower `longest_step`.",
+    ),
+)
+
+FLOW = (
+    " It follows z' = f(z) − z to where it stands still, so it converges where the eigenvalues λ of the Jacobian have "
+    "Re λ < 1: also where f is expansive. If the residual hovers, lower `step_rtol`."
+)
+
+STEPPERS = (
+    _Row(
+        "rk45",
+        "steady:RK45",
+        "Steady state of z' = f(z) − z by SciPy's RK45",
+        "To compare with `dopri5`, which is the same method with less overhead: six evaluations a step." + FLOW,
+    ),
+    _Row(
+        "dop853",
+        "steady:DOP853",
+        "Steady state of z' = f(z) − z by SciPy's DOP853",
+        "Its order of 8 does not pay on the way to a steady state, but it is stable at long steps, of twelve "
+        "evaluations each." + FLOW,
+    ),
+    _Row(
+        "lsoda",
+        "steady:LSODA",
+        "Steady state of z' = f(z) − z by SciPy's LSODA",
+        "Cheap steps of one or two evaluations, and a change to an implicit method, with dense Jacobians, where the "
+        "flow is stiff. Before SciPy 1.17 its samples are solved one after the other." + FLOW,
+        needs_jvp=True,
+    ),
+    _Row(
+        "bdf",
+        "steady:BDF",
+        "Steady state of z' = f(z) − z by SciPy's BDF",
+        "For small states with some eigenvalues far to the left, where explicit steppers crawl: implicit, with dense "
+        "Jacobians." + FLOW,
+        needs_jvp=True,
+    ),
+    _Row(
+        "radau",
+        "steady:Radau",
+        "Steady state of z' = f(z) − z by SciPy's Radau",
+        "For small states: implicit like `scipy:bdf`, with fewer, dearer steps, and dependable on fast rotations."
+        + FLOW,
+        needs_jvp=True,
+    ),
+)
+
+
+@hookimpl
+def equilib_solvers() -> Iterable[SolverEntry]:
+    """Yield `scipy:METHOD` for the methods of `scipy.optimize.root` and the steppers of `scipy.integrate`."""
+    for row in (*ROOTS, *STEPPERS):
+        yield SolverEntry(
+            name=f"scipy:{row.name}",
+            factory=f"equilib_scipy.{row.factory}",
+            summary=row.summary,
+            advice=row.advice + EVERY,
+            capabilities=Capabilities(
+                needs_jvp=row.needs_jvp, needs_vjp=False, couples_samples=False, backends=("any",), kind="whole"
+            ),
+            adjoint="implicit",
+        )

@@ -1,0 +1,41 @@
+"""One call of `scipy.optimize.root` for one sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from equilib.bridges import Ending, Sample
+
+LARGEST = 2000
+"""The size of a sample beyond which dense Jacobians are refused by default: 32 MB each."""
+
+
+def call_root(sample: Sample, method: str, options: Mapping[str, Any], *, jacobian: bool, out_of_steps: int) -> Ending:
+    """Run a method of `scipy.optimize.root`; `out_of_steps` is the status by which it says that it ran out of steps."""
+    # Deferred: SciPy takes longer to load than everything else a solve needs.
+    from scipy.optimize import root
+
+    derivative = {"jac": sample.jacobian} if jacobian else {}
+    try:
+        result = root(sample.residual, sample.z0, method=method, options=dict(options), **derivative)
+    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:  # how the methods in Python break down
+        return Ending(gave_up=True, message=str(error))
+    return Ending(gave_up=result.status != out_of_steps, message=" ".join(str(result.message).split()))
+
+
+def check_size(size: int, largest: int, name: str) -> None:
+    """Refuse a sample for whose dense Jacobian there may be no memory.
+
+    Raises
+    ------
+    ValueError
+        With the way out, if a sample is larger than the option `largest` says.
+    """
+    if size > largest:
+        raise ValueError(
+            f"{name} makes a dense Jacobian of {size}×{size} numbers per sample, beyond its option largest={largest}: "
+            "raise it, or use a method without one, such as scipy:krylov"
+        )

@@ -1,0 +1,54 @@
+"""DF-SANE, the spectral residual method (La Cruz, Martínez & Raydan 2006), as SciPy has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.arrays import Array
+from equilib.bridges import BridgeState, Ending, Sample, run_samples
+from equilib.checks import check_options
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+
+
+@dataclass(frozen=True)
+class DFSane:
+    """DF-SANE: steps along the residual, of Barzilai-Borwein length; a step is an evaluation of f.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    line_search: str = option("cruz", help="nonmonotone line search", choices=("cruz", "cheng"))
+    memory: int = option(10, help="residuals that the line search compares with, SciPy's M", minimum=1)
+    longest_step: float = option(
+        10.0, help="bound of the step length, and its inverse the lower one: 1/sigma_eps of SciPy", minimum=1.0
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+        """Solve every sample by a call of its own."""
+        options = {
+            "maxfev": max_steps + 1,  # the evaluation of the guess is not a step
+            "ftol": 0.0,
+            "fatol": 1e-300,
+            "line_search": self.line_search,
+            "M": self.memory,
+            "sigma_eps": 1 / self.longest_step,
+            # It steps along −sigma·residual, so that this is Picard's first step.
+            "sigma_0": -1.0,
+            "disp": False,
+        }
+        return run_samples(problem, z0, lambda sample: _solve(sample, options))
+
+
+def _solve(sample: Sample, options: dict[str, object]) -> Ending:
+    from scipy.optimize import root
+
+    # It has no way to give up: it fails by running out of evaluations only.
+    result = root(sample.residual, sample.z0, method="df-sane", options=options)
+    return Ending(gave_up=False, message=str(result.message))

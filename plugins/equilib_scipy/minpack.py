@@ -1,0 +1,75 @@
+"""Powell's hybrid method and Levenberg-Marquardt, from MINPACK: both factorize dense Jacobians."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import ClassVar
+
+from equilib.arrays import Array
+from equilib.bridges import JACOBIANS, BridgeState, run_samples
+from equilib.checks import check_options
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib_scipy.call import LARGEST, call_root, check_size
+
+
+@dataclass(frozen=True)
+class _MINPACK:
+    """A method of MINPACK; a step is an evaluation of f that does not belong to a Jacobian.
+
+    Its own tolerances are zero: it ends when the driver's is met, or when it cannot get on.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range, or, when it runs, if a sample is larger than `largest`.
+    """
+
+    method: ClassVar[str]
+    out_of_steps: ClassVar[int]
+    limit: ClassVar[str]
+    tolerances: ClassVar[tuple[str, ...]]
+
+    jacobian: str = option(
+        "exact", help="products J·v (exact) or difference quotients, one per element of z", choices=JACOBIANS
+    )
+    factor: float = option(
+        100.0, help="bound of the first step, relative to the size of z0", minimum=0.1, maximum=100.0
+    )
+    largest: int = option(LARGEST, help="elements of a sample beyond which it refuses to work", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+        """Solve every sample by a call of its own."""
+        check_size(prod(z0.shape[1:]), self.largest, f"scipy:{self.method}")
+        # The evaluation of the guess is not a step.
+        options = {self.limit: max_steps + 1, "factor": self.factor, **dict.fromkeys(self.tolerances, 0.0)}
+        return run_samples(
+            problem,
+            z0,
+            lambda sample: call_root(sample, self.method, options, jacobian=True, out_of_steps=self.out_of_steps),
+            jacobian=self.jacobian,
+        )
+
+
+@dataclass(frozen=True)
+class Hybr(_MINPACK):
+    """Powell's hybrid method: a trust region with a dogleg, and Broyden updates between Jacobians."""
+
+    method = "hybr"
+    out_of_steps = 2
+    limit = "maxfev"
+    tolerances = ("xtol",)
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardt(_MINPACK):
+    """Levenberg-Marquardt: least squares, so that it may end in a minimum that is no fixed point."""
+
+    method = "lm"
+    out_of_steps = 5
+    limit = "maxiter"
+    tolerances = ("xtol", "ftol", "gtol")

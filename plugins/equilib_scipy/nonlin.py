@@ -1,0 +1,170 @@
+"""The quasi-Newton and Newton-Krylov methods of `scipy.optimize.root`, which share their loop and line search.
+
+Their approximate Jacobian begins as −I/α. That of f(z) − z is near −I where f contracts, so α = 1 is the default here:
+the first step is Picard's. SciPy's own guess, from the sizes of z₀ and its residual, is alpha=none.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from equilib.arrays import Array
+from equilib.bridges import BridgeState, Ending, Sample, run_samples
+from equilib.checks import check_options
+from equilib.options import option
+from equilib.problem import FixedPointProblem
+from equilib_scipy.call import call_root
+
+OUT_OF_STEPS = 2
+
+ALPHA = "the first Jacobian of f(z) − z is −1/alpha; none is SciPy's guess"
+
+
+@dataclass(frozen=True)
+class _Nonlin:
+    """A method of SciPy's `nonlin_solve`; a step is one of its iterations.
+
+    Its own tolerance is zero: it ends when the driver's is met.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    method: ClassVar[str]
+
+    line_search: str | None = option(
+        "armijo",
+        help="backtracking (armijo), wolfe, whose difference quotients need float64, or none",
+        choices=("armijo", "wolfe"),
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+        """Solve every sample by a call of its own."""
+
+        def solve(sample: Sample) -> Ending:
+            options = {
+                "maxiter": max_steps,
+                "fatol": 0.0,
+                "line_search": self.line_search,
+                "jac_options": self._jacobian(sample),
+            }
+            return call_root(sample, self.method, options, jacobian=False, out_of_steps=OUT_OF_STEPS)
+
+        from scipy.linalg import LinAlgWarning
+
+        # Nearly dependent secants are the rule; the residual tells what comes of them. Filters belong to the process,
+        # so they are set here and not in each sample's call.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LinAlgWarning)
+            return run_samples(problem, z0, solve)
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Broyden(_Nonlin):
+    alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
+    max_rank: int | None = option(None, help="rank of the updates that are kept; none keeps all", minimum=1)
+    reduction: str = option(
+        "restart",
+        help="what is dropped at max_rank: all, the oldest (simple), or the smallest singular values",
+        choices=("restart", "simple", "svd"),
+    )
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        rank = {} if self.max_rank is None else {"max_rank": self.max_rank}
+        return {"alpha": self.alpha, "reduction_method": self.reduction, **rank}
+
+
+@dataclass(frozen=True)
+class Broyden1(_Broyden):
+    """Broyden's good method: the Jacobian gets the smallest update that satisfies the secant equation."""
+
+    method = "broyden1"
+
+
+@dataclass(frozen=True)
+class Broyden2(_Broyden):
+    """Broyden's bad method: the inverse Jacobian gets the smallest update."""
+
+    method = "broyden2"
+
+
+@dataclass(frozen=True)
+class Anderson(_Nonlin):
+    """Anderson mixing."""
+
+    method = "anderson"
+
+    alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
+    memory: int = option(5, help="previous iterates that are kept, SciPy's M", minimum=1)
+    regularization: float = option(
+        0.01, help="added to the Gram matrix relative to its diagonal, SciPy's w0", minimum=0
+    )
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        return {"alpha": self.alpha, "M": self.memory, "w0": self.regularization}
+
+
+@dataclass(frozen=True)
+class LinearMixing(_Nonlin):
+    """Damped Picard iteration with a line search: z ← z + α (f(z) − z)."""
+
+    method = "linearmixing"
+
+    alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        return {"alpha": self.alpha}
+
+
+@dataclass(frozen=True)
+class DiagBroyden(LinearMixing):
+    """Broyden's good method with a diagonal Jacobian."""
+
+    method = "diagbroyden"
+
+
+@dataclass(frozen=True)
+class ExcitingMixing(_Nonlin):
+    """Damped Picard iteration with a step of its own per element, longer while the residual keeps its sign."""
+
+    method = "excitingmixing"
+
+    alpha: float | None = option(0.5, help=ALPHA, exclusive_minimum=0.0)
+    largest_alpha: float = option(1.0, help="the longest step of an element, SciPy's alphamax", exclusive_minimum=0.0)
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        return {"alpha": self.alpha, "alphamax": self.largest_alpha}
+
+
+@dataclass(frozen=True)
+class Krylov(_Nonlin):
+    """Newton-Krylov: products with the Jacobian are difference quotients of f."""
+
+    method = "krylov"
+
+    linear_solver: str = option(
+        "lgmres",
+        help="the method of scipy.sparse.linalg for the Newton step",
+        choices=("lgmres", "gmres", "bicgstab", "cgs", "tfqmr"),
+    )
+    inner_steps: int = option(20, help="products in one Newton step at most, SciPy's inner_maxiter", minimum=1)
+    outer_k: int = option(10, help="vectors that lgmres carries from step to step", minimum=0)
+    width: float | None = option(
+        None, help="relative width of the difference quotients; none suits the dtype", exclusive_minimum=0.0
+    )
+
+    def _jacobian(self, sample: Sample) -> dict[str, Any]:
+        # SciPy's own default suits float64, while f may be computed in float32.
+        width = sample.resolution**0.5 if self.width is None else self.width
+        options = {"method": self.linear_solver, "inner_maxiter": self.inner_steps, "rdiff": width}
+        return options | ({"outer_k": self.outer_k} if self.linear_solver == "lgmres" else {})

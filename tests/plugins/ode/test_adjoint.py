@@ -1,0 +1,92 @@
+"""The adjoint of a fixed point integrated to its steady state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, ImplicitAdjoint, Picard, Solution, ops, solve
+from equilib.steady_state import SteadyState
+from equilib_ode.adjoint import INTEGRATORS, OdeAdjoint
+from equilib_ode.bs3 import BogackiShampine3
+from equilib_ode.tsit5 import Tsit5
+from equilib_ode.vcabm import VCABM
+
+SIZE = 5
+
+
+def cell(z: Any, weight: Any, bias: Any) -> Any:
+    """Return tanh(z W + b)."""
+    return ops.tanh(ops.add(ops.matmul(z, weight), bias))
+
+
+@pytest.fixture
+def problem(rng: np.random.Generator) -> FixedPointProblem:
+    """Return a cell whose Jacobian has eigenvalues beyond the unit circle, but left of 1."""
+    orthogonal = np.linalg.qr(rng.standard_normal((SIZE, SIZE)))[0]
+    weight = orthogonal @ np.diag([-3.0, -2.0, -0.5, 0.3, 0.6]) @ orthogonal.T
+    return FixedPointProblem(cell, weight, 0.2 * rng.standard_normal((2, SIZE)))
+
+
+def fixed_point(problem: FixedPointProblem, integrator: Any) -> Solution:
+    """Return the fixed point to about 10 digits."""
+    return solve(problem, SteadyState(integrator), np.zeros((2, SIZE)), rtol=1e-10, max_steps=2000)
+
+
+@pytest.mark.parametrize("name", ["same", *INTEGRATORS])
+def test_gradients_are_those_of_the_implicit_adjoint(name: str, problem: FixedPointProblem) -> None:
+    """Every integrator arrives at the exact w = Jᵀw + g, also where Picard iteration of it diverges."""
+    solution = fixed_point(problem, Tsit5())
+    cotangent = np.random.default_rng(5).standard_normal((2, SIZE))
+    exact = ImplicitAdjoint().pullback(problem, solution, cotangent)
+    found = OdeAdjoint(integrator=name, max_steps=2000).pullback(problem, solution, cotangent)
+    assert found.adjoint is not None
+    assert found.adjoint.success
+    for ours, theirs in zip(found.inputs, exact.inputs, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-8)
+    diverging = ImplicitAdjoint(Picard()).pullback(problem, solution, cotangent)
+    assert diverging.adjoint is not None
+    assert not diverging.adjoint.success
+
+
+def test_gradients_are_those_of_finite_differences(problem: FixedPointProblem) -> None:
+    """The gradient with respect to the bias is the derivative of the fixed point itself."""
+    weight, bias = problem.inputs
+    cotangent = np.random.default_rng(5).standard_normal((2, SIZE))
+    found = OdeAdjoint(max_steps=2000).pullback(problem, fixed_point(problem, Tsit5()), cotangent)
+    direction = np.random.default_rng(6).standard_normal(bias.shape)
+    ends = [
+        float(np.sum(cotangent * fixed_point(FixedPointProblem(cell, weight, bias + h * direction), Tsit5()).z))
+        for h in (1e-5, -1e-5)
+    ]
+    assert np.sum(found.inputs[1] * direction) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)
+
+
+def test_the_same_integrator_is_the_forward_one(problem: FixedPointProblem) -> None:
+    """`same` takes what the forward solve used, and Tsitouras' method where that was no integrator."""
+    adjoint = OdeAdjoint(max_steps=2000)
+    for integrator in (BogackiShampine3(), VCABM(max_order=2)):
+        report = adjoint.pullback(problem, fixed_point(problem, integrator), np.ones((2, SIZE))).adjoint
+        assert report is not None
+        assert f"integrator={integrator}" in report.solver
+    contraction = FixedPointProblem(cell, 0.1 * np.eye(SIZE), np.ones((2, SIZE)))
+    report = adjoint.pullback(
+        contraction, solve(contraction, Picard(), np.zeros((2, SIZE))), np.ones((2, SIZE))
+    ).adjoint
+    assert report is not None
+    assert "integrator=Tsit5()" in report.solver
+
+
+def test_an_adjoint_that_does_not_arrive_says_so(problem: FixedPointProblem) -> None:
+    """With too few steps the pullback comes with its statuses and does not raise."""
+    pulled = OdeAdjoint(max_steps=1).pullback(problem, fixed_point(problem, Tsit5()), np.ones((2, SIZE)))
+    assert pulled.adjoint is not None
+    assert not pulled.adjoint.success
+
+
+def test_options_are_checked() -> None:
+    """An integrator that does not exist is refused, with a suggestion."""
+    with pytest.raises(ValueError, match="tsit5"):
+        OdeAdjoint(integrator="tsit6")

@@ -1,0 +1,54 @@
+"""What the plugin publishes, and that it can be built from names and text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import equilib_ode
+from equilib import solve
+from equilib.integrate import odeint
+from equilib.options import build
+from equilib.registry import Registry
+from equilib.steady_state import SteadyState
+
+NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return a registry with this plugin alone."""
+    registry = Registry()
+    registry.register(equilib_ode, name="ode")
+    return registry
+
+
+def test_every_integrator_is_a_solver_too(registry: Registry) -> None:
+    """The same names are registered as integrators and as solvers."""
+    assert [each.entry.name for each in registry.solvers()] == NAMES
+    assert [each.entry.name for each in registry.integrators()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_solvers_take_their_options_from_text(registry: Registry, name: str) -> None:
+    """A solver built from text solves, and is the steady state of the integrator of its name."""
+    solver = build(registry.solver(name).load(), {"step_rtol": "0.02", "first_step": "0.4"}, owner=name)
+    assert isinstance(solver, SteadyState)
+    assert solver.step_rtol == 0.02
+    assert isinstance(solver.integrator, registry.integrator(name).load())
+    found = solve(lambda z: 0.5 * np.cos(z), solver, np.zeros((2, 3)), max_steps=100)
+    np.testing.assert_allclose(found.z, 0.4501836112948736, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_integrators_integrate(registry: Registry, name: str) -> None:
+    """An integrator from the registry is what `odeint` takes."""
+    found = odeint(lambda t, y: -y, np.ones((1, 1)), [0, 1], registry.integrator(name).load()())
+    assert found.y[-1, 0, 0] == pytest.approx(np.exp(-1), abs=2e-2)
+
+
+def test_the_order_bound_reaches_the_integrator(registry: Registry) -> None:
+    """An option of the integrator is an option of the solver."""
+    solver = build(registry.solver("vcabm").load(), {"max_order": "3"}, owner="vcabm")
+    assert solver.integrator.max_order == 3
+    assert "max_order=3" in str(solver)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import solve
+from equilib_newton_gmres.linear_solvers import make_linear_solver
+from equilib_newton_gmres.solver import NewtonGMRES
+from tests.arrays_under_test import lift
+from tests.problems import LINEAR
+
+
+def systems(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw regular nonsymmetric matrices and right-hand sides of different sizes."""
+    A = rng.standard_normal((4, 8, 8)) / 3 + 2 * np.eye(8)
+    return A, rng.standard_normal((4, 8)) * np.array([1.0, 3.0, 0.3, 10.0])[:, None]
+
+
+def library(A: np.ndarray, b: Any, rtol: float = 1e-10, restart: int = 40, active: Any = True) -> tuple[Any, int]:
+    """Return the library's solution and the number of products it took."""
+    calls = 0
+
+    def matvec(v: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return np.einsum("bij,bj...->bi...", A, v).astype(v.dtype)
+
+    solver = make_linear_solver("library", restart)
+    mask = np.broadcast_to(active, (len(b),))
+    return solver.solve(matvec, b, rtol=np.full(len(b), rtol), active=mask), calls
+
+
+def test_the_library_reaches_the_tolerance_of_every_sample(rng: np.random.Generator):
+    """‖b − A x‖ ≤ rtol·‖b‖ for each sample, the small ones too, though the library tests the whole batch."""
+    A, b = systems(rng)
+    for rtol in (1e-2, 1e-6, 1e-10):
+        x, _ = library(A, b, rtol)
+        residual = np.linalg.norm(b - np.einsum("bij,bj->bi", A, x), axis=1)
+        assert np.all(residual <= rtol * np.linalg.norm(b, axis=1) * (1 + 1e-9))
+
+
+def test_the_library_does_one_cycle(rng: np.random.Generator):
+    """No more products are taken than `restart`, but for the residual that SciPy starts from."""
+    A, b = systems(rng)
+    for restart in (1, 3, 6):
+        x, calls = library(A, b, restart=restart)
+        assert calls <= restart + 1
+        norms = [np.linalg.norm(each) for each in (b - np.einsum("bij,bj->bi", A, x), b)]
+        assert norms[0] < norms[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_library_keeps_shape_and_dtype(dtype: str, rng: np.random.Generator):
+    """X has the shape and the dtype of b."""
+    A, b = systems(rng)
+    x, _ = library(A, b.astype(dtype)[:, :, None], rtol=1e-4)
+    assert x.shape == (4, 8, 1)
+    assert x.dtype == dtype
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_the_library_leaves_out_what_it_cannot_use(value: float, rng: np.random.Generator):
+    """Sides that are zero or not finite, and inactive samples, get zeros; the others are solved all the same."""
+    A, b = systems(rng)
+    b[1], A[3] = value, np.nan
+    x, _ = library(A, b, active=np.array([True, True, True, False]))
+    assert not x[[1, 3]].any()
+    np.testing.assert_allclose(x[[0, 2]], np.linalg.solve(A[[0, 2]], b[[0, 2], :, None])[:, :, 0], rtol=1e-8)
+    nothing, calls = library(A, np.full((4, 8), value))
+    assert calls == 0
+    assert not nothing.any()
+
+
+@pytest.mark.parametrize("scale", [2.0, -1.1])
+def test_the_library_survives_a_happy_breakdown(scale: float, rng: np.random.Generator):
+    """On a multiple of the identity the answer is exact."""
+    _, b = systems(rng)
+    x, _ = library(np.broadcast_to(scale * np.eye(8), (4, 8, 8)), b)
+    np.testing.assert_allclose(x, b / scale, rtol=1e-12)
+
+
+def test_the_library_knows_its_own_arrays_only():
+    """Arrays that neither SciPy nor CuPy takes are refused, with what to use instead."""
+    import array_api_strict as xp
+
+    with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=batched"):
+        solve(LINEAR.problem(xp), NewtonGMRES("library"), lift(xp, LINEAR.z0))

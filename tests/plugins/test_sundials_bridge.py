@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, solve
+from equilib.options import OptionError
+from equilib.plugin import EntryError
+from equilib.registry import Registry
+from equilib_sundials import equilib_solvers
+from equilib_sundials.cvode import CVODE
+from tests.plugins.bridge_laws import BridgeLaws
+from tests.plugins.solver_laws import solve_map
+from tests.problems import ROTATION, STEEP
+
+installed = pytest.mark.skipif(find_spec("sksundae") is None, reason="scikit-sundae is not installed")
+
+SOLVERS = (CVODE(), CVODE(linear_solver="dense"), CVODE(method="adams"))
+
+
+@installed
+@pytest.mark.parametrize("solver", SOLVERS, ids=["gmres", "dense", "adams"])
+class TestBridges(BridgeLaws):
+    """The laws of every bridge."""
+
+
+@installed
+@pytest.mark.parametrize("options", [{"linear_solver": "bicgstab"}, {"linear_solver": "tfqmr"}, {"krylov_size": 3}])
+@pytest.mark.parametrize("known", [STEEP, ROTATION], ids=str)
+def test_harder_maps(options, known):
+    """Where Picard iteration diverges or is slow, the flow leads to the fixed point, with every linear solver."""
+    assert solve_map(known, CVODE(**options), rtol=1e-8).success
+
+
+@installed
+def test_stiff_flows_take_few_steps():
+    """With an eigenvalue of −2000, where an explicit stepper needs thousands of steps, forty are enough."""
+    rates = np.array([1.0, 2000.0])
+    problem = FixedPointProblem(lambda z: z - rates * (z - 0.5), jvp=lambda z, v: v - rates * v)
+    solution = solve(problem, CVODE(linear_solver="dense"), np.zeros((3, 2)), rtol=1e-4, max_steps=60)
+    np.testing.assert_allclose(solution.z, 0.5, rtol=1e-3)
+
+
+@installed
+def test_a_dense_jacobian_is_refused_for_large_samples():
+    """The error says how large, which option would allow it, and what to use instead."""
+    with pytest.raises(ValueError, match=r"11×11.*largest=10.*linear_solver=gmres"):
+        solve(np.cos, CVODE(linear_solver="dense", largest=10), np.zeros((2, 11)))
+
+
+@pytest.mark.parametrize("options", [{"method": "rk"}, {"krylov_size": 0}, {"step_rtol": 0.0}])
+def test_options_out_of_range_are_refused(options):
+    """An option that makes no sense is named."""
+    with pytest.raises(OptionError, match=next(iter(options))):
+        CVODE(**options)
+
+
+def test_what_cannot_be_used_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch):
+    """Without the extra both entries are there and say how to get it; with it, KINSOL says who lacks it."""
+    for found, cause in (("spec", "wraps KINSOL"), (None, r"pip install 'equilib\[sundials\]'")):
+        monkeypatch.setattr("equilib_sundials.find_spec", lambda name, found=found: found)
+        registry = Registry()
+        registry.register(__import__("equilib_sundials"), name="sundials")
+        assert [each.entry.name for each in registry.solvers()] == ["sundials:cvode", "sundials:kinsol"]
+        with pytest.raises(EntryError, match=cause):
+            registry.solver("sundials:kinsol").load()
+        assert bool(registry.solver("sundials:cvode").unavailable) == (found is None)
+
+
+def test_the_entry_of_what_is_installed_loads():
+    """Where scikit-sundae is installed, `sundials:cvode` can be used."""
+    entry = next(entry for entry in equilib_solvers() if entry.name == "sundials:cvode")
+    if find_spec("sksundae") is None:
+        pytest.skip("scikit-sundae is not installed")
+    assert entry.load() is CVODE
