@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = ("cell", "linear_solvers", "memory", "importing")
+NAMES = ("cell", "detest", "linear_solvers", "memory", "importing", "classical")
 
 if len(sys.argv) != 2 or sys.argv[1] not in NAMES:
     sys.exit(f"usage: python -m benchmarks {{{','.join(NAMES)}}}")

@@ -79,7 +79,7 @@ class Monitor:
         residual, size = norms
         active, self.tolerance = self.active, self._options.atol + self._options.rtol * size
         if self._first is None:
-            self._first = np.maximum(residual, self.tolerance)
+            self._first = residual
         else:
             self.steps += active
         finite = np.isfinite(residual) & np.isfinite(self.tolerance)

@@ -39,7 +39,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def equilib(
-    *argv: str, cwd: Path, before: str = "", seconds: float = 60, **changes: str
+    *argv: str, cwd: Path, before: str = "", seconds: float = 300, **changes: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `equilib ...` to its end in the folder `cwd`."""
     return subprocess.run(

@@ -63,7 +63,7 @@ class Screen:
 
 
 def on_a_terminal(
-    argv: list[str], *, cwd: Path, press_when: Callable[[str], bool] | None = None, seconds: float = 60
+    argv: list[str], *, cwd: Path, press_when: Callable[[str], bool] | None = None, seconds: float = 300
 ) -> tuple[int, str]:
     """Run a program on a pseudo-terminal; press Ctrl-C once `press_when` finds its output far enough.
 

@@ -1,4 +1,4 @@
-"""The command line: `equilib plugins`, `solvers`, `integrators`, `adjoints`, `experiments`, `check` and `run`."""
+"""The command line: run and compare experiments, check plugins and gradients, list what is installed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from equilib.cli.check import check
 from equilib.cli.check_gradient import check_gradient
+from equilib.cli.compare import compare
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.listing import adjoints, experiments, integrators, plugins, solvers
 from equilib.cli.run import run
@@ -17,6 +18,7 @@ from equilib.cli.session import Session, Start
 from equilib.errors import RunError, UserError
 from equilib.registry import Registry
 from equilib.solution import ConvergenceError
+from equilib.suggest import did_you_mean
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -30,7 +32,7 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run, check, check_gradient, solvers, integrators, adjoints, experiments, plugins):
+for command in (run, compare, check, check_gradient, solvers, integrators, adjoints, experiments, plugins):
     equilib.add_command(command)
 
 
@@ -63,6 +65,8 @@ def _fail(message: str, *, status: int) -> int:
 
 def _describe(error: click.ClickException) -> str:
     message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'.{did_you_mean(error.option_name, error.possibilities or ())}"
     context = getattr(error, "ctx", None)
     if context is None:
         return message

@@ -72,7 +72,7 @@ class RecordedRun:
         """
         path = self.path / MODEL
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 found = dict(file)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read ({error}); the run may have ended before it had a model") from error

@@ -15,6 +15,7 @@ import numpy as np
 
 from equilib.arrays import to_host
 from equilib.errors import RunError, UserError
+from equilib.training.memory import peak_memory
 from equilib.trees import Tree, named_leaves
 
 RUN, METRICS, MODEL = "run.json", "metrics.jsonl", "model.npz"
@@ -89,7 +90,13 @@ class RunDirectory:
         RunError
             If the file cannot be written.
         """
-        self._facts |= {"status": status, "error": error, "ended": _now(), "results": dict(results or {})}
+        self._facts |= {
+            "status": status,
+            "error": error,
+            "ended": _now(),
+            "peak_memory": peak_memory(),
+            "results": dict(results or {}),
+        }
         with _run_errors(self.path / RUN):
             self._write_facts()
 

@@ -32,7 +32,7 @@ class Broyden:
         choices=("picard", "products"),
     )
     growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
-    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+    rejections: int = option(12, help="steps taken back in a row before the sample is given up", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)

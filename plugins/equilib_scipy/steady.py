@@ -56,7 +56,7 @@ class _Steady:
                 max_steps=max_steps,
             ),
             jacobian=self._jacobian_kind(),
-            together=self._together(),
+            together=self.together(),
         )
 
     def _beginner(self, sample: Sample) -> Callable[[np.ndarray, float, float], ScipyStepper]:
@@ -87,7 +87,8 @@ class _Steady:
     def _jacobian_kind(self) -> str:
         return "exact"
 
-    def _together(self) -> bool:
+    def together(self) -> bool:
+        """Tell whether the library can be called again before it returns, so that samples can share evaluations."""
         return True
 
 
@@ -168,7 +169,8 @@ class LSODA(_Implicit):
 
     stepper = "LSODA"
 
-    def _together(self) -> bool:
+    def together(self) -> bool:
+        """Tell whether this SciPy's LSODA keeps nothing in global variables."""
         # Until 1.17 LSODA is Fortran with global variables, of which SciPy allows one instance at a time.
         import scipy
 

@@ -4,8 +4,8 @@ Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), §3, for numbers 1–14; Higham's
 (15, 16); Dennis & Schnabel 1983, example 5.4.2 (17); Boggs 1971 (22); Chandrasekhar's H-equation as in Kelley 1995,
 §5.6 (23); and the small ones that the collection TEST_NONLIN adds to them (18–21), whose numbering is used.
 
-Each is solved as z = z − F(z). Where F decreases along the flow, z' = F(z), the solvers that begin with a Picard step
-would go away from the solution: there it is z = z + F(z), and `sign` is +1.
+Each is solved as z = z − F(z): at most of the starts the eigenvalues of F' are positive, so that a small Picard step
+of that form is a descent, and one of z = z + F(z) is not. Newton's steps are the same for both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ class Classic:
     name: str
     F: System
     start: tuple[float, ...]
-    sign: int = -1
 
     def __str__(self) -> str:
         return f"{self.number} {self.name}"
@@ -39,11 +38,11 @@ class Classic:
         return np.asarray(self.start, dtype=float)
 
     def problem(self) -> FixedPointProblem:
-        """Return z = z ± F(z) for states of shape (1, n), with derivatives by the complex step."""
+        """Return z = z − F(z) for states of shape (1, n), with derivatives by the complex step."""
         return FixedPointProblem(
-            lambda z: z + self.sign * self.F(z[0])[None, :],
-            jvp=lambda z, v: v + self.sign * self.product(z[0], v[0])[None, :],
-            vjp=lambda z, w: w + self.sign * (w[0] @ self.jacobian(z[0]))[None, :],
+            lambda z: z - self.F(z[0])[None, :],
+            jvp=lambda z, v: v - self.product(z[0], v[0])[None, :],
+            vjp=lambda z, w: w - (w[0] @ self.jacobian(z[0]))[None, :],
         )
 
     def product(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from tests.models.networks import (
     CONV,
     DENSE,
     TIGHT,
+    gradient,
     largest_difference,
     loss_of,
 )
@@ -125,12 +126,13 @@ def test_a_chain_is_its_parts(rng: np.random.Generator):
 )
 def test_the_backward_pass_is_the_models_the_solvers_or_the_default(solver: Any, sensitivity: Any, expected: Any):
     """A sensitivity given to the model wins, then the one that suits the solver, then the implicit adjoint."""
-    model, other = (DENSE.model(solver=solver, sensitivity=each) for each in (sensitivity, expected))
-    one, two = (
-        value_and_grad(lambda p, m=m: loss_of(m, p, DENSE.x, DENSE.y))(DENSE.params())[1] for m in (model, other)
+    (one, x, record), (two, y, other) = (
+        gradient(DENSE, DENSE.model(solver=solver, sensitivity=each), DENSE.params())
+        for each in (sensitivity, expected)
     )
-    for a, b in zip(tree_leaves(one), tree_leaves(two), strict=True):
+    for a, b in zip(tree_leaves((one, x)), tree_leaves((two, y)), strict=True):
         np.testing.assert_array_equal(a, b)
+    assert [each.solver for each in record.adjoints] == [each.solver for each in other.adjoints]
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_the_library_does_one_cycle(rng: np.random.Generator):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_library_keeps_shape_and_dtype(dtype: str, rng: np.random.Generator):
-    """X has the shape and the dtype of b."""
+    """x has the shape and the dtype of b."""
     A, b = systems(rng)
     x, _ = library(A, b.astype(dtype)[:, :, None], rtol=1e-4)
     assert x.shape == (4, 8, 1)

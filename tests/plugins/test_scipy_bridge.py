@@ -170,8 +170,8 @@ def test_every_option_reaches_scipy():
         Broyden1(alpha=None, max_rank=3, reduction="svd"),
         Broyden1(alpha=0.5, max_rank=2, reduction="simple", line_search="wolfe"),
         Anderson(alpha=None, memory=2, regularization=0.1, line_search=None),
-        *(Krylov(linear_solver=name, inner_steps=8, width=1e-7) for name in ("gmres", "bicgstab", "cgs", "tfqmr")),
-        Krylov(outer_k=2),
+        *(Krylov(linear_solver=name, inner_steps=8) for name in ("gmres", "bicgstab", "cgs", "tfqmr")),
+        Krylov(outer_k=2, width=1e-7),
         DFSane(line_search="cheng", memory=3, longest_step=5.0),
         RK45(step_rtol=0.05, first_step=0.1, longest_step=1.0),
     ):

@@ -1,0 +1,86 @@
+"""What a solver reaches for what it spends: the residual after each evaluation of f."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, rms_norm, to_host
+from equilib.convergence import SolveOptions
+from equilib.problem import FixedPointProblem, Linearization
+from equilib.protocols import Solver, WholeSolver
+from equilib.solution import Solution
+from equilib.solve import solve
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The residuals that a solver saw.
+
+    Attributes
+    ----------
+    cost : ndarray of int, shape (evaluations,)
+        Evaluations of f and products with J or Jᵀ so far, those of the whole batch counted as one.
+    residual : ndarray, shape (evaluations, batch)
+        The smallest ‖f(z) − z‖ of each sample so far, in the rms norm; inf before there is a finite one.
+    solution : Solution
+    """
+
+    cost: np.ndarray
+    residual: np.ndarray
+    solution: Solution
+
+
+def residual_history(
+    problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions
+) -> History:
+    """Solve, and note the residual at every point at which the solver evaluates f, inside its steps too.
+
+    Raises
+    ------
+    ConvergenceError, ValueError, TypeError
+        As `solve` does.
+    """
+    record = _Record(z0.shape[0])
+    inner = problem.fresh()
+
+    def f(z: Array) -> Array:
+        return record.observe(z, inner(z))
+
+    def linearize(_: object, z: Array) -> Linearization:
+        linear = inner.linearize(z)
+        return Linearization(
+            value=record.observe(z, linear.value),
+            jvp=record.counting(linear.jvp),
+            vjp=record.counting(linear.vjp),
+            inputs_vjp=linear.inputs_vjp,
+        )
+
+    solution = solve(FixedPointProblem(f, linearize=linearize), solver, z0, options)
+    return History(cost=np.array(record.costs), residual=np.array(record.residuals), solution=solution)
+
+
+class _Record:
+    def __init__(self, batch: int) -> None:
+        self.spent = 0
+        self.best = np.full(batch, np.inf)
+        self.costs: list[int] = []
+        self.residuals: list[np.ndarray] = []
+
+    def observe(self, z: Array, value: Array) -> Array:
+        self.spent += 1
+        norm = to_host(rms_norm(value - z)).astype(np.float64)
+        self.best = np.fmin(self.best, np.where(np.isfinite(norm), norm, np.inf))
+        self.costs.append(self.spent)
+        self.residuals.append(self.best)
+        return value
+
+    def counting(self, product: Callable[[Array], Array]) -> Callable[[Array], Any]:
+        def counted(v: Array) -> Array:
+            self.spent += 1
+            return product(v)
+
+        return counted

@@ -1,0 +1,112 @@
+"""Which solvers and adjoints are to be compared."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from equilib.errors import UserError
+from equilib.plugin import EntryError, SensitivityEntry, SolverEntry
+from equilib.registry import Registry
+from equilib.training.method import choose_method
+
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """A solver and an adjoint as the user wrote them, and the name of the folder for their run.
+
+    `adjoint` is None for the one that suits the solver.
+    """
+
+    name: str
+    solver: str
+    adjoint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """What "all" left out, and why."""
+
+    name: str
+    reason: str
+
+
+def names_in(text: str, flag: str) -> list[str]:
+    """Split a list of plain names, as in "picard,anderson".
+
+    Raises
+    ------
+    UserError
+        If it holds options, whose commas cannot be told from those of the list.
+    """
+    if "=" in text:
+        raise UserError(f"--{flag}s takes names only; give one with options as --{flag} NAME:OPTION=VALUE,OPTION=VALUE")
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if ALL in names and len(names) > 1:
+        raise UserError(f"--{flag}s {ALL} already has all of them; leave out the other names")
+    return names
+
+
+def combine(
+    registry: Registry, solvers: Sequence[str], adjoints: Sequence[str], options: Mapping[str, str]
+) -> tuple[list[Combination], list[Skipped]]:
+    """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used here.
+
+    Parameters
+    ----------
+    solvers, adjoints : sequence of str
+        Names with options; "all" stands for every name there is. Without adjoints each solver gets its own.
+    options : mapping
+        What every solver is to be given, as -o takes it.
+
+    Raises
+    ------
+    UserError
+        If there is no solver, or a name or an option is unknown or wrong.
+    """
+    if not solvers:
+        raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
+    skipped: list[Skipped] = []
+    chosen = list(_expand(registry, solvers, SolverEntry, skipped))
+    backward: list[str | None] = list(_expand(registry, adjoints, SensitivityEntry, skipped)) or [None]
+    if not chosen:
+        raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
+    pairs = [(solver, adjoint) for solver in chosen for adjoint in backward]
+    for solver, adjoint in pairs:
+        choose_method(registry, solver=solver, options=options, adjoint=adjoint, defaults={})
+    return [
+        Combination(name=name, solver=solver, adjoint=adjoint)
+        for name, (solver, adjoint) in zip(_folders(pairs), pairs, strict=True)
+    ], skipped
+
+
+def _expand(
+    registry: Registry, specs: Iterable[str], kind: type[SolverEntry] | type[SensitivityEntry], skipped: list[Skipped]
+) -> Iterable[str]:
+    for spec in dict.fromkeys(specs):  # each once
+        if spec != ALL:
+            yield spec
+            continue
+        for provided in registry.provided(kind):
+            try:
+                provided.entry.load()
+            except EntryError as error:
+                skipped.append(Skipped(name=provided.entry.name, reason=provided.entry.unavailable or str(error)))
+            else:
+                yield provided.entry.name
+
+
+def _folders(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Return names for folders, all different, on every file system."""
+    names: list[str] = []
+    seen: Counter[str] = Counter()
+    for solver, adjoint in pairs:
+        text = solver if adjoint is None else f"{solver}+{adjoint}"
+        name = re.sub(r"[^A-Za-z0-9.+_=-]+", "-", text)[:80].strip("-.")
+        seen[name.lower()] += 1
+        names.append(name if seen[name.lower()] == 1 else f"{name}~{seen[name.lower()]}")
+    return names

@@ -1,0 +1,184 @@
+"""A safeguarded polyalgorithm for z = f(z): mix, measure, choose, fall back, each sample for itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
+from equilib.checks import check_options
+from equilib.dense import dense_jacobian, identity_like, solve_dense
+from equilib.linear import GMRES, relative_target, residual_norm
+from equilib.options import option
+from equilib.problem import FixedPointProblem, Linearization
+from equilib.secants import Secants
+from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
+
+
+@dataclass(frozen=True)
+class AutoState:
+    """The iterate that each sample goes on from, its residual, and what its method needs.
+
+    `linear` is f's linearization at the last trial, which is the iterate of the samples in `linearized`; `direction`
+    holds Newton steps. `guess` is the initial state.
+    """
+
+    z: Array
+    residual: Array
+    progress: Progress
+    secants: Secants = field(repr=False)
+    direction: Array = field(repr=False)
+    linear: Linearization | None = field(repr=False)
+    linearized: np.ndarray
+    guess: tuple[Array, Array, np.ndarray] = field(repr=False)
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Samples that no method brought further."""
+        failed: np.ndarray = self.progress.method == GIVEN_UP
+        return failed
+
+    @property
+    def finished_by(self) -> tuple[str, ...]:
+        """The method that each sample is with: for a converged one, the method that finished it."""
+        return tuple(METHODS[index] for index in self.progress.method)
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Anderson mixing, then Newton's method with a line search, then Newton's method as it is.
+
+    A sample begins with mixing. Every `probe` steps the contraction is measured; if at that rate it needs more than
+    `patience` further steps, or mixing made it worse twice in a row, it goes on with Newton's method: from where it is
+    if mixing has reduced the residual to a tenth, else from the initial guess, since it has only wandered. If a Newton
+    step is no descent however short, the sample tries plain Newton steps from the initial guess, which may jump out of
+    a local minimum of the residual; after `plain_steps` of them it is given up.
+
+    A step is one trial of every sample, so one evaluation of f; a further one where samples go over to Newton. Newton
+    steps of states with up to `dense` elements are by LU, of larger ones by GMRES.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    memory: int = option(6, help="pairs of changes that mixing keeps", minimum=1)
+    probe: int = option(5, help="steps between two measurements of the contraction", minimum=1)
+    patience: int = option(20, help="steps that mixing may still need", minimum=1)
+    dense: int = option(64, help="elements of a state up to which Newton steps are by LU", minimum=0)
+    restart: int = option(20, help="products J·v in one GMRES at most", minimum=1)
+    forcing: float = option(0.01, help="residual reduction asked of GMRES", minimum=1e-12, maximum=0.9)
+    backtracks: int = option(8, help="times a Newton step is shortened", minimum=0)
+    plain_steps: int = option(50, help="Newton steps without a line search", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def init(self, problem: FixedPointProblem, z0: Array) -> AutoState:
+        """Evaluate the initial guess."""
+        residual = problem.residual(z0)
+        norm = to_host(two_norm(residual)).astype(np.float64)
+        return AutoState(
+            z=z0,
+            residual=residual,
+            progress=Progress.at(norm),
+            secants=Secants.none(len(norm)),
+            direction=array_namespace(z0).zeros_like(z0),
+            linear=None,
+            linearized=np.zeros(len(norm), dtype=bool),
+            guess=(z0, residual, norm),
+        )
+
+    def step(self, problem: FixedPointProblem, state: AutoState) -> AutoState:
+        """Try the next iterate of each sample by its method, and keep it, take it back, or change the method."""
+        assert problem.active is not None  # set by the driver
+        active, progress = problem.active, state.progress
+        newton = active & (progress.method != MIXING)
+        target = relative_target(problem, residual_norm(problem, state.residual))
+        forcing = np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)) if self._by_gmres(state.z) else 0 * target
+        state = self._directed(problem, state, newton & (progress.length == 1), forcing)
+        trial = where_samples(active, self._trial(state, newton), state.z)
+        linear = problem.linearize(trial) if newton.any() else None
+        residual = problem.residual(trial) if linear is None else linear.value - trial
+        secants, norm, kept = self._judged(state, trial, residual, active & ~newton, forcing)
+        following = progress.advanced(norm, kept, target, forcing, self._limits())
+        # A finished sample stays with the method that finished it.
+        following = replace(following, method=np.where(active, following.method, progress.method))
+        state = AutoState(
+            z=where_samples(kept, trial, state.z),
+            residual=where_samples(kept, residual, state.residual),
+            progress=following,
+            secants=secants,
+            direction=state.direction,
+            linear=linear,
+            linearized=kept & (linear is not None),
+            guess=state.guess,
+        )
+        return _begun_again(state, following.returns(progress, state.guess[2]))
+
+    def _limits(self) -> Limits:
+        return Limits(self.probe, self.patience, self.backtracks, self.plain_steps)
+
+    def _by_gmres(self, z: Array) -> bool:
+        return prod(int(length) for length in z.shape[1:]) > self.dense
+
+    def _directed(
+        self, problem: FixedPointProblem, state: AutoState, wanting: np.ndarray, forcing: np.ndarray
+    ) -> AutoState:
+        """Solve (I − J) d = f(z) − z for the samples that need a new Newton step."""
+        if not wanting.any():
+            return state
+        linear = state.linear
+        if linear is None or not state.linearized[wanting].all():
+            linear = problem.linearize(state.z)
+        if self._by_gmres(state.z):
+            direction = GMRES(self.restart).solve(
+                lambda v: v - linear.jvp(v), state.residual, rtol=forcing, active=wanting
+            )
+        else:
+            J = dense_jacobian(linear)
+            direction = solve_dense(identity_like(J) - J, state.residual, wanting)
+        return replace(state, direction=where_samples(wanting, direction, state.direction))
+
+    def _trial(self, state: AutoState, newton: np.ndarray) -> Array:
+        length = rows_like(coefficients(state.progress.length, state.z), state.z)
+        along = state.z + length * state.direction
+        if newton.all():
+            return along
+        # Products of float32 vectors are not known better than this.
+        ridge = 1e-10 + 10 * float(array_namespace(state.z).finfo(state.z.dtype).eps)
+        full = np.ones(newton.shape)
+        return where_samples(
+            newton, along, state.secants.mixed(state.z, state.residual, full, state.secants.weights(ridge))
+        )
+
+    def _judged(
+        self, state: AutoState, trial: Array, residual: Array, mixing: np.ndarray, forcing: np.ndarray
+    ) -> tuple[Secants, np.ndarray, np.ndarray]:
+        if mixing.any():
+            return state.secants.extended(
+                trial - state.z,
+                state.residual,
+                residual,
+                memory=self.memory,
+                accept=lambda norm: state.progress.keeps(norm, forcing),
+            )
+        norm = to_host(two_norm(residual)).astype(np.float64)
+        return state.secants, norm, state.progress.keeps(norm, forcing)
+
+
+def _begun_again(state: AutoState, samples: np.ndarray) -> AutoState:
+    """Return the given samples to the initial guess."""
+    if not samples.any():
+        return state
+    z, residual, norm = state.guess
+    return replace(
+        state,
+        z=where_samples(samples, z, state.z),
+        residual=where_samples(samples, residual, state.residual),
+        progress=replace(state.progress, norm=np.where(samples, norm, state.progress.norm)),
+        linearized=state.linearized & ~samples,
+    )

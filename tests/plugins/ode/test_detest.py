@@ -1,0 +1,59 @@
+"""The non-stiff DETEST problems: the error is as good as SciPy's at equal tolerance, and follows the tolerance."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from benchmarks.detest import HIGH_ORDER, LOW_ORDER, figures
+from benchmarks.detest_problems import PROBLEMS, solve_by_scipy
+
+SUBSET = ["A1", "A3", "A5", "B3", "B5", "C1", "D1", "E1", "E2", "E5"]
+METHODS = HIGH_ORDER | LOW_ORDER
+
+
+@cache
+def errors(tolerance: float) -> dict[str, np.ndarray]:
+    """Return the errors on the problems of `SUBSET` by method, SciPy's RK45 among them."""
+    chosen = [problem for problem in PROBLEMS if problem.name in SUBSET]
+    table = [[error for error, _ in figures(problem, METHODS, tolerance)] for problem in chosen]
+    return dict(zip([*METHODS, "scipy"], np.asarray(table).T, strict=True))
+
+
+@pytest.mark.parametrize("name", ["tsit5", "dopri5"])
+def test_errors_are_within_a_factor_of_ten_of_scipys(name: str) -> None:
+    """The methods of order 5 are never ten times worse than RK45 at the same tolerance, and mostly better."""
+    ratio = errors(1e-5)[name] / errors(1e-5)["scipy"]
+    assert ratio.max() < 10
+    assert np.median(ratio) < 1
+
+
+@pytest.mark.parametrize("name", ["vcabm", "bs3", "vcab3"])
+def test_other_orders_are_comparable(name: str) -> None:
+    """The multistep methods and the one of order 3 are within a factor of ten on the median problem."""
+    assert np.median(errors(1e-5)[name] / errors(1e-5)["scipy"]) < 10
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_errors_are_proportional_to_the_tolerance(name: str) -> None:
+    """A hundredth of the tolerance gives, on the geometric mean over the problems, about a hundredth of the error."""
+    decades = np.mean(np.log10(errors(1e-3)[name] / errors(1e-5)[name]))
+    assert 1.4 < decades < 2.6
+
+
+def test_the_problems_are_the_published_ones() -> None:
+    """Solutions that are known in closed form are met: A1, A2, A3, A4 and C1's first nuclide."""
+    closed = {
+        "A1": np.exp(-20),
+        "A2": 1 / np.sqrt(21),
+        "A3": np.exp(np.sin(20)),
+        "A4": 20 / (1 + 19 * np.exp(-5)),
+        "C1": np.exp(-20),
+    }
+    for problem in PROBLEMS:
+        if problem.name in closed:
+            assert solve_by_scipy(problem, "DOP853", 1e-12, 1e-14)[0][0] == pytest.approx(
+                closed[problem.name], rel=1e-6
+            )
