@@ -6,6 +6,7 @@ evaluations of f. Nothing is timed.
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -68,7 +69,7 @@ def _section(tolerance: float, methods: dict[str, Integrator]) -> list[str]:
 
 def figures(problem: InitialValueProblem, methods: dict[str, Integrator], tolerance: float) -> list[Figure]:
     """Return error and evaluations of each method, and of SciPy's RK45 last."""
-    exact, _ = solve_by_scipy(problem, "DOP853", 1e-13, 1e-14)
+    exact = _exact(problem)
     scale = np.maximum(1.0, np.abs(exact))
     found = []
     for method in methods.values():
@@ -78,3 +79,8 @@ def figures(problem: InitialValueProblem, methods: dict[str, Integrator], tolera
         found.append((float(np.max(np.abs(solution.y[-1, 0] - exact) / scale)), solution.nfe))
     y, nfe = solve_by_scipy(problem, "RK45", tolerance, tolerance)
     return [*found, (float(np.max(np.abs(y - exact) / scale)), nfe)]
+
+
+@cache
+def _exact(problem: InitialValueProblem) -> np.ndarray:
+    return solve_by_scipy(problem, "DOP853", 1e-13, 1e-14)[0]

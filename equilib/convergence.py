@@ -42,6 +42,10 @@ class SolveOptions:
     def __post_init__(self) -> None:
         check_options(self)
 
+    def tolerance_at(self, size: np.ndarray) -> np.ndarray:
+        """Return the residual norm that counts as converged where ‖z‖ is `size`."""
+        return self.atol + self.rtol * size
+
 
 class Monitor:
     """Watches the states of one solve and decides for each sample when, and how, it ends.
@@ -77,7 +81,7 @@ class Monitor:
         # One transfer from the device per step.
         norms = to_host(xp.stack((self._norm(state.residual), self._norm(state.z)))).astype(np.float64)
         residual, size = norms
-        active, self.tolerance = self.active, self._options.atol + self._options.rtol * size
+        active, self.tolerance = self.active, self._options.tolerance_at(size)
         if self._first is None:
             self._first = residual
         else:

@@ -54,6 +54,9 @@ class FixedPointProblem:
         Set by the driver: the residual norm at which each sample would count as converged now.
     norm : callable or None
         Set by the driver: the per-sample norm of the convergence test.
+    tolerance_at : callable or None
+        Set by the driver: maps ‖z‖, an ndarray of shape (batch,), to the residual norm that counts as converged
+        there; for solvers that iterate by themselves.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class FixedPointProblem:
         self.active: np.ndarray | None = None
         self.tolerance: np.ndarray | None = None
         self.norm: Callable[[Array], Array] | None = None
+        self.tolerance_at: Callable[[np.ndarray], np.ndarray] | None = None
 
     def fresh(self) -> FixedPointProblem:
         """Return the same problem with its counters at zero."""

@@ -84,6 +84,7 @@ def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
 def _iterate(problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions) -> Solution:
     monitor = Monitor(options, z0.shape[0])
     problem.norm = NORMS[options.norm]
+    problem.tolerance_at = options.tolerance_at
     problem.active, problem.tolerance = monitor.active, monitor.tolerance
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):

@@ -152,11 +152,12 @@ def test_divergence_is_seen():
 
 
 def test_rounding_ends_a_sample():
-    """A tolerance beyond the precision of the numbers ends as stalled, not at the method's limit."""
-    f = lambda z: np.cos(z) + np.float32(1e-9)  # noqa: E731
-    solution = solve(f, Bridge(picard), np.zeros((1, 1), dtype=np.float32), rtol=1e-12, on_failure="record")
-    assert solution.status[0] in (Status.STALLED, Status.CONVERGED)
-    assert solution.nfe < 60
+    """Where the residual is one unit of rounding and the tolerance below it, the sample stalls at once."""
+    f = lambda z: np.nextafter(z, np.float32(2))  # noqa: E731
+    solution = solve(f, Bridge(picard), np.ones((1, 1), dtype=np.float32), rtol=1e-12, on_failure="record")
+    assert solution.status == (Status.STALLED,)
+    assert solution.nfe == 2
+    assert "rounding" in solution.state.messages[0]
 
 
 def test_what_a_method_raises_comes_out_and_no_thread_stays():

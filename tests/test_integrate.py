@@ -73,14 +73,14 @@ def test_steps_do_not_depend_on_the_times_between() -> None:
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_the_trajectory_is_the_solution_between_the_times(xp: ModuleType, per_sample: bool) -> None:
     """With `dense`, y(t) is there for every t of the interval, and equals the output at output times."""
-    settings: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5, "dense": True, "per_sample": per_sample}
+    settings: dict[str, Any] = {"rtol": 1e-3, "atol": 1e-4, "dense": True, "per_sample": per_sample}
     found = odeint(forced, lift(xp, Y0), [0, 0.7, 2], Heun(), **settings)
     assert found.trajectory is not None
     np.testing.assert_allclose(lower(found.trajectory(0.7)), lower(found.y[1, ...]), rtol=1e-14)
     np.testing.assert_allclose(lower(found.trajectory(2.0)), lower(found.y[2, ...]), rtol=1e-12)
     np.testing.assert_array_equal(lower(found.trajectory(0.0)), Y0)
     between = odeint(forced, lift(xp, Y0), [0, 1.3], Heun(), **settings)
-    np.testing.assert_allclose(lower(found.trajectory(1.3)), lower(between.y[1, ...]), atol=1e-3)
+    np.testing.assert_allclose(lower(found.trajectory(1.3)), lower(between.y[1, ...]), atol=5e-3)
     with pytest.raises(ValueError, match=r"t = 2.5 is not between 0.0 and 2.0"):
         found.trajectory(2.5)
 
@@ -187,7 +187,7 @@ def test_blow_up_is_not_a_solution() -> None:
     with pytest.raises(
         IntegrationError, match=r"1 of 2 samples before t = 2: 1 × the step size vanished.*at t = 1"
     ) as e:
-        odeint(lambda t, y: y * y, np.array([[1.0], [-1.0]]), [0, 2], Heun(), per_sample=True, rtol=1e-4)
+        odeint(lambda t, y: y * y, np.array([[1.0], [-1.0]]), [0, 2], Heun(), per_sample=True)
     assert e.value.solution.status == (OdeStatus.STEP_TOO_SMALL, OdeStatus.FINISHED)
     assert e.value.solution.reached[0] == pytest.approx(1, abs=0.02)
     np.testing.assert_allclose(e.value.solution.y[-1, 1], 1 / (-1 - 2), rtol=1e-3)

@@ -54,7 +54,7 @@ def run_samples(
 ) -> BridgeState:
     """Call `method` for each active sample and return where each of them came to.
 
-    A sample is finished at the first point whose residual meets `problem.tolerance`, whichever part of the method
+    A sample is finished at the first point whose residual meets the driver's tolerance, whichever part of the method
     asked for it; or, as failed, where the residual is but rounding. It returns that point, else its best one; where
     none was better than the guess it returns the last one, or one with a residual that is not finite, in which the
     driver sees how it failed.
@@ -62,7 +62,7 @@ def run_samples(
     Parameters
     ----------
     problem : FixedPointProblem
-        With `active`, `tolerance` and `norm` as the driver sets them.
+        With `active`, `tolerance_at` and `norm` as the driver sets them.
     z0 : array, shape (batch, ...)
         The initial guess, on any library and device; `method` works on copies on the host, in float64.
     method : callable
@@ -90,7 +90,6 @@ class _Lockstep:
         assert problem.active is not None  # set by the driver
         self.problem, self.z0, self.jacobian = problem, z0, jacobian
         self.active = problem.active
-        self.size = self._norm(z0)
         self.points = np.array(to_host(samples_as_rows(z0)))
         batch = self.points.shape[0]
         self.last_points, self.last_residuals = self.points.copy(), np.zeros_like(self.points)
@@ -182,10 +181,8 @@ class _Lockstep:
         return np.asarray(to_host(self.problem.norm(array)), dtype=np.float64)
 
     def _tolerance(self, size: np.ndarray) -> np.ndarray:
-        """Return a bound below atol + rtol·‖z‖ from its value at the guess, which is what the driver tells."""
-        assert self.problem.tolerance is not None  # set by the driver
-        shrunk = np.where(self.size > 0, size / self.size, 1.0)
-        return self.problem.tolerance * np.minimum(shrunk, 1.0)
+        assert self.problem.tolerance_at is not None  # set by the driver
+        return self.problem.tolerance_at(size)
 
     def state(self) -> BridgeState:
         chosen = self.improved[:, None]

@@ -45,7 +45,7 @@ class IntegratorSubject:
         **options: Any,
     ) -> OdeSolution:
         """Integrate y' = cos t − y, a sample bit for bit by itself."""
-        given = {"rtol": 1e-5, "atol": 1e-6, "max_steps": 2000, "on_failure": "record", **options}
+        given = {"rtol": 1e-4, "atol": 1e-5, "max_steps": 2000, "on_failure": "record", **options}
         return odeint(_decay, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
 
 
@@ -120,7 +120,7 @@ def answers_between_its_steps(subject: IntegratorSubject) -> None:
     require(solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
     require(same_bits(solution.y[-1], plain.y[-1]), "the end depends on the times asked for in between")
     error = max(difference(y, _decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
-    require(error <= 1e-3, f"between the steps the error is {error:.1e} at a tolerance of 1e-5")
+    require(error <= 3e-3, f"between the steps the error is {error:.1e} at a tolerance of 1e-4")
 
 
 def integrates_backwards(subject: IntegratorSubject) -> None:
@@ -129,16 +129,16 @@ def integrates_backwards(subject: IntegratorSubject) -> None:
     solution = subject.run(y0=end, times=(2.0, 0.0))
     _finishes(solution, "from t = 2 to 0")
     error = difference(solution.y[-1], Y0)
-    require(error < 1e-3, f"back at the start the error is {error:.1e} at a tolerance of 1e-5")
+    require(error < 1e-2, f"back at the start the error is {error:.1e} at a tolerance of 1e-4")
 
 
 def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
     """A rejected step leaves no trace: after a first step that is far too long the answer is as good as ever."""
     solution = subject.run(first_step=2.0)
     _finishes(solution, "with a first step of 2")
-    require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-5")
+    require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-4")
     error = difference(solution.y[-1], _decayed(Y0, 2.0))
-    require(error < 3e-4, f"after {solution.rejected[0]} rejected steps the error is {error:.1e}")
+    require(error < 3e-3, f"after {solution.rejected[0]} rejected steps the error is {error:.1e}")
 
 
 def is_honest_where_the_solution_blows_up(subject: IntegratorSubject) -> None:
@@ -204,7 +204,8 @@ def runs_on_other_arrays(subject: IntegratorSubject) -> None:
     """The same code serves NumPy, CuPy and all array-API libraries: same answers and counts."""
     for name, xp in namespaces(("any",)).items():
         for per_sample in (False, True):
-            expected, solution = subject.run(per_sample=per_sample), subject.run(xp=xp, per_sample=per_sample)
+            options: dict[str, Any] = {"per_sample": per_sample, "rtol": 1e-3, "atol": 1e-3}
+            expected, solution = subject.run(**options), subject.run(xp=xp, **options)
             require(type(solution.y) is type(xp.asarray(Y0)), f"on {name} y is a {type(solution.y).__name__}")
             require(solution.nfe == expected.nfe, f"on {name} it took {solution.nfe} evaluations, not {expected.nfe}")
             error = difference(host(solution.y), expected.y)

@@ -13,7 +13,7 @@ from equilib.linear import relative_target, residual_norm
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
 from equilib_newton_gmres.adjoint import GMRESAdjoint
-from equilib_newton_gmres.forcing import LARGEST, next_forcing
+from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
 from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solver
 from equilib_newton_gmres.trust_region import trust_region
 
@@ -91,7 +91,8 @@ class NewtonGMRES:
             new, rejected, radius = trust_region(
                 problem, point, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
-        return _state(new, next_forcing(forcing, new.norm, state.norm), radius, rejected)
+        following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
+        return _state(new, following, radius, rejected)
 
     def adjoint(self) -> GMRESAdjoint:
         """Return the adjoint that uses the same linear solver."""

@@ -68,7 +68,7 @@ class ButcherTableau:
     @property
     def b(self) -> np.ndarray:
         """The weights of the solution."""
-        return self.matrix[-1]
+        return np.asarray(self.matrix[-1])
 
     @property
     def c(self) -> tuple[float, ...]:

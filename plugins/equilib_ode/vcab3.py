@@ -30,9 +30,9 @@ RAMP = 2
 
 
 class History(NamedTuple):
-    """The accepted steps of each lane: how many, and the sizes of the last two; all of shape (lanes,)."""
+    """The accepted steps of each lane: how many were taken, and the sizes of the last two; all of shape (lanes,)."""
 
-    count: np.ndarray
+    taken: np.ndarray
     h1: np.ndarray
     h2: np.ndarray
 
@@ -65,8 +65,8 @@ class VCAB3:
         first, second = memory.arrays
         phi2 = start.dy - first
         phi3 = phi2 - second
-        kept = Memory((start.dy, phi2 * flow.coefficient(beta2)), History(history.count + 1, h, history.h1))
-        ramp = (history.count < RAMP) & (h != 0)
+        kept = Memory((start.dy, phi2 * flow.coefficient(beta2)), History(history.taken + 1, h, history.h1))
+        ramp = (history.taken < RAMP) & (h != 0)
         if ramp.all():
             return self._ramp(flow, start, h, kept)
         g3 = 0.5 - h / (6 * (h + history.h1))

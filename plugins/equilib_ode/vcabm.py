@@ -30,13 +30,13 @@ RESTART_AFTER = 3
 class History(NamedTuple):
     """What is known of each lane's steps.
 
-    `order` is that of the next predictor, `count` the number of accepted steps, `starting` whether order and step
+    `order` is that of the next predictor, `taken` the number of accepted steps, `starting` whether order and step
     still grow at every step, `failures` the rejections in a row, all of shape (lanes,); `sizes` are those of the
     accepted steps, the last first, shape (max_order + 1, lanes).
     """
 
     order: np.ndarray
-    count: np.ndarray
+    taken: np.ndarray
     starting: np.ndarray
     failures: np.ndarray
     sizes: np.ndarray
@@ -103,10 +103,10 @@ class VCABM:
         lower = np.where(k > 2, np.maximum(below, two_below) <= here, (k == 2) & (below <= 0.5 * here))
         # While the step can double, the method climbs from order 1 without asking.
         starting = history.starting & ~lower & (here <= 0.45 ** (k + 1.0))
-        better = (k <= history.count) & (above < np.where(k > 1, here, 0.5 * here))
+        better = (k <= history.taken) & (above < np.where(k > 1, here, 0.5 * here))
         higher = ~lower & (k < self.max_order) & (starting | better)
         order = np.where(lower, k - 1, np.where(higher, k + 1, k))
-        return History(order, history.count + 1, starting, np.zeros_like(k), history.sizes)
+        return History(order, history.taken + 1, starting, np.zeros_like(k), history.sizes)
 
     def advance(
         self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
@@ -119,7 +119,7 @@ class VCABM:
         tried = attempt.error > 0  # lanes that rest have no error and no failure
         rejected = History(
             np.where(tried, lowered, old.order),
-            old.count,
+            old.taken,
             old.starting & ~tried,
             np.where(tried, failures, old.failures),
             old.sizes,

@@ -7,8 +7,8 @@ import pytest
 
 from equilib import Picard, SolveOptions, Status, ops
 from equilib.autodiff import linearize, value_and_grad
-from equilib.layers import Dense
-from equilib.models import DeepEquilibrium, LayerGuess, OneStepGuess, ZeroGuess
+from equilib.layers import Chain, Dense
+from equilib.models import DeepEquilibrium, InjectedCell, LayerGuess, OneStepGuess, ZeroGuess
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.models.networks import (
     CONV,
@@ -81,3 +81,11 @@ def test_a_fixed_depth_has_second_derivatives(rng: np.random.Generator):
     product = linearize(gradient, x).jvp(v)
     h = 1e-5
     np.testing.assert_allclose(product, (gradient(x + h * v) - gradient(x - h * v)) / (2 * h), atol=1e-8)
+
+
+def test_a_fixed_depth_that_overflows_says_so(rng: np.random.Generator):
+    """An iteration that leaves the numbers ends as NONFINITE, without a warning from within, like a solve."""
+    cell = InjectedCell(Dense(4, 5), Dense(5, 5), Chain(lambda z: ops.multiply(z, z)))
+    deq = DeepEquilibrium(cell, Picard(), fixed_depth=30)
+    statuses = deq(drawn(deq, scale=10.0), batch(rng)).status
+    assert set(statuses) == {Status.NONFINITE}

@@ -9,6 +9,7 @@ import pytest
 from equilib import FixedPointProblem, Status, solve
 from equilib.line_search import Point
 from equilib.options import OptionError
+from equilib_newton_gmres.forcing import tightened
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_newton_gmres.trust_region import Dogleg, trust_region
 from tests.arrays_under_test import lift, lower
@@ -124,6 +125,12 @@ def test_without_trouble_all_three_are_newtons_method():
     for solution in found[1:]:
         np.testing.assert_array_equal(solution.z, found[0].z)
         assert (solution.nfe, solution.njvp, solution.nvjp) == (found[0].nfe, found[0].njvp, 0)
+
+
+def test_steps_that_achieve_little_are_solved_for_tightly():
+    """Where the residual was not halved, or is nan, the next forcing term is at most 1 %; elsewhere it stays."""
+    norm, before = np.array([0.5, 0.51, 0.9, np.nan]), np.ones(4)
+    assert tightened(np.array([0.9, 0.9, 1e-3, 0.9]), norm, before).tolist() == [0.9, 0.01, 1e-3, 0.01]
 
 
 def test_an_unknown_globalization_is_refused():

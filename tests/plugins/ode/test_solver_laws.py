@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from equilib_ode.solvers import SteadyBS3, SteadyTsit5, SteadyVCAB3, SteadyVCABM
+import numpy as np
+
+from equilib import solve
+from equilib_ode.solvers import SteadyVCAB3, SteadyVCABM
 from tests.plugins.solver_laws import SolverLaws
 
 
-class TestTsit5(SolverLaws):
-    """By Tsitouras' method."""
+class FlowLaws(SolverLaws):
+    """A time step does less than a step of other solvers, so some laws need more of them."""
 
-    solver = SteadyTsit5()
-
-
-class TestBS3(SolverLaws):
-    """By Bogacki & Shampine's method."""
-
-    solver = SteadyBS3()
+    def test_without_a_batch_axis(self) -> None:
+        """A state of any shape is one system with batched=False."""
+        f = lambda z: 0.5 * np.cos(z)  # noqa: E731
+        z = solve(f, self.solver, np.zeros((2, 3)), batched=False, rtol=1e-9, max_steps=200).z
+        np.testing.assert_allclose(z, 0.45018361129487357, rtol=1e-7)
 
 
-class TestVCAB3(SolverLaws):
+class TestVCAB3(FlowLaws):
     """By Adams-Bashforth of order 3."""
 
     solver = SteadyVCAB3()
 
 
-class TestVCABM(SolverLaws):
+class TestVCABM(FlowLaws):
     """By Adams-Bashforth-Moulton."""
 
     solver = SteadyVCABM()
