@@ -16,7 +16,28 @@ from equilib.arrays import (
     two_norm,
     where_samples,
 )
+from equilib.errors import UserError
 from equilib.problem import Linearization
+
+
+class StateTooLargeError(UserError):
+    """A method that keeps a matrix for each sample was given states that are too large for it."""
+
+
+def require_small(z: Array, largest: int, *, solver: str, instead: str) -> None:
+    """Refuse states of more than `largest` elements a sample, before their matrices fill the memory.
+
+    Raises
+    ------
+    StateTooLargeError
+        If they are; it names the `solver` and what to take `instead`.
+    """
+    size = samples_as_rows(z).shape[1]
+    if size > largest:
+        raise StateTooLargeError(
+            f"{solver} keeps a {size}×{size} matrix for each sample, more than its option largest={largest} allows; "
+            f"take {instead}, or raise largest"
+        )
 
 
 def dense_jacobian(linear: Linearization) -> Array:

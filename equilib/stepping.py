@@ -19,7 +19,7 @@ class StepState:
     ----------
     point : Point
     h : ndarray, shape (lanes,)
-        Size of the next step, signed.
+        Size of the next step, signed; 0 in lanes that have ended.
     control : ControlState
     memory : Memory
         The integrator's.
@@ -57,7 +57,7 @@ def take_step(
     factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
     following = StepState(
         point,
-        np.where(active, h * factor, state.h),
+        h * factor,
         state.control.after(attempt.error, accepted),
         memory,
     )

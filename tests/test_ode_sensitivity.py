@@ -11,10 +11,12 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
+from equilib.flow import Point, tolerance_norm
 from equilib.integrate import odeint
 from equilib.models.neural_ode import evolve
 from equilib.ode_problem import OdeLinearization, OdeProblem
 from equilib.ode_sensitivity import ODE_SENSITIVITIES, Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode_sensitivity.packing import Packing
 from equilib.ode_solution import OdeOptions
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5
@@ -205,3 +207,16 @@ def test_integer_inputs_have_no_cotangent() -> None:
         pulled = way.pullback(problem, found, np.ones_like(found.y))
         assert pulled.inputs[0].dtype == index.dtype
         assert np.all(np.isfinite(pulled.inputs[1]))
+
+
+def test_the_error_of_an_integral_does_not_shorten_steps() -> None:
+    """The seminorm of a packed state sees the adjoint alone, and packing loses nothing on the way there and back."""
+    y, params = np.arange(6.0).reshape(2, 3), {"weight": np.ones((3, 2)), "count": np.array([1, 2])}
+    packing = Packing(y, 1, (params,))
+    packed = packing.pack((y,), ({"weight": 5 * np.ones((3, 2)), "count": np.zeros(2)},))
+    assert packed.shape == (1, 12)
+    np.testing.assert_array_equal(packing.states(packed)[0], y)
+    np.testing.assert_array_equal(packing.cotangents(packed)[0]["weight"], 5 * np.ones((3, 2)))
+    norm = packing.seminorm(tolerance_norm(0.0, 1.0, 1))
+    error = np.concatenate((np.full((1, 6), 2.0), np.full((1, 6), 1e9)), axis=1)
+    assert norm(error, Point(np.zeros(1), packed, packed), packed) == [2.0]

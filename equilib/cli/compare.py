@@ -18,7 +18,6 @@ from equilib.cli.experiment_command import (
 )
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
-from equilib.errors import UserError
 from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
 from equilib.training.request import RunRequest
@@ -135,10 +134,11 @@ class _Report:
         if not finished:
             return
         trained = RecordedRun.read(self.out / finished[0].name)
-        try:
-            self.curves = histories(self.request, self.session.registry(), [each.solver for each in finished], trained)
-        except UserError as error:
-            self._say(f"no picture of the residuals: {error}")
+        solvers = [each.solver for each in finished]
+        self.curves, missing = histories(self.request, self.session.registry(), solvers, trained)
+        for solver, reason in missing.items():
+            self._say(f"no residuals of {solver}: {reason}")
+        if not self.curves:
             return
         if not draw(self.curves, self.out / PICTURE):
             self._say(f'no {PICTURE}: it needs Matplotlib; pip install "equilib[plots]"')

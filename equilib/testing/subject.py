@@ -145,8 +145,8 @@ def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:
     Raises
     ------
     unittest.SkipTest
-        If there is none: the solver names its libraries and none of the others is installed, or, where it takes any
-        of them, array-api-strict is not.
+        If there is none: the solver names its libraries and none of the others can be used here, or, where it takes
+        any of them, array-api-strict cannot.
     """
     names = set(backends) - {"numpy"}
     wanted = {"array-api-strict": "array_api_strict"} if "any" in names else {n: LIBRARIES.get(n, n) for n in names}
@@ -155,12 +155,19 @@ def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:
     found = {}
     for name, module in wanted.items():
         try:
-            found[name] = importlib.import_module(module)
+            library = importlib.import_module(module)
         except ImportError:
             continue
+        # CuPy may be installed where there is no device.
+        if getattr(library, "is_available", _always)():
+            found[name] = library
     if not found:
-        skip(f"none of these is installed: {', '.join(sorted(wanted))}")
+        skip(f"none of these can be used here: {', '.join(sorted(wanted))}")
     return found
+
+
+def _always() -> bool:
+    return True
 
 
 def skip(reason: str) -> NoReturn:

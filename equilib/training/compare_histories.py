@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ SAMPLES = 32
 REACH = {"rtol": 1e-6, "atol": 0.0, "max_steps": 50, "on_failure": "record"}
 """How far the histories go: to what float32 can resolve, whatever the tolerance of training."""
 
+_LINEAR = 60  # evaluations that an axis without logarithm still shows one by one
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -35,19 +37,25 @@ class Curve:
 
 def histories(
     request: RunRequest, registry: Registry, solvers: Iterable[str], trained: RecordedRun | None
-) -> list[Curve]:
+) -> tuple[list[Curve], dict[str, str]]:
     """Solve one batch of test data with each solver, all with the same parameters and from the same guess.
 
-    Raises
-    ------
-    UserError
-        If the experiment shows no example, or a solver is wrong.
+    Returns
+    -------
+    curves : list of Curve
+    missing : dict
+        Why a solver has no curve.
     """
-    curves = []
+    curves, missing = [], {}
     for spec in dict.fromkeys(solvers):
         chosen = replace(request, solver=spec, adjoint=None)
-        curves.append(_curve(spec, load_example(chosen, registry, samples=SAMPLES, trained=trained, dtype="float32")))
-    return curves
+        try:
+            curves.append(
+                _curve(spec, load_example(chosen, registry, samples=SAMPLES, trained=trained, dtype="float32"))
+            )
+        except Exception as error:  # a solver fails in its own way, and the runs are not to be lost with it
+            missing[spec] = str(error) or type(error).__name__
+    return curves, missing
 
 
 def _curve(spec: str, example: Example) -> Curve:
@@ -67,23 +75,24 @@ def _curve(spec: str, example: Example) -> Curve:
     )
 
 
-def draw(curves: Iterable[Curve], path: Path) -> bool:
+def draw(curves: Sequence[Curve], path: Path) -> bool:
     """Write the picture; return whether Matplotlib is there to do so."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
-    for curve in curves:
-        axes.step(curve.cost, curve.residual, where="post", marker=".", label=curve.solver)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="evaluations of f and products with its Jacobian",
-        ylabel="median ‖f(z) − z‖ of the best iterate (rms)",
-    )
-    axes.grid(visible=True, which="major", alpha=0.3)
-    axes.legend()
+    for index, curve in enumerate(curves):
+        # Colours repeat after ten.
+        style = ("-", "--", ":", "-.")[index // 10 % 4]
+        axes.step(curve.cost, curve.residual, style, where="post", marker=".", label=curve.solver)
+    axes.set_yscale("log")
+    if any(curve.cost[-1] > _LINEAR for curve in curves if curve.cost):
+        axes.set_xscale("log")
+    axes.set_xlabel("evaluations of f and products with its Jacobian")
+    axes.set_ylabel("median ‖f(z) − z‖ of the best iterate (rms)")
+    axes.grid(visible=True, alpha=0.3)
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=150)
     return True

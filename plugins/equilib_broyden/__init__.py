@@ -15,7 +15,8 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         factory="equilib_broyden.full:Broyden",
         summary="Good Broyden with the full inverse Jacobian of each sample, for small states",
         advice=(
-            "For states of up to some hundred elements: its memory is the square of that for each sample. It needs "
+            "For states of up to some hundred elements: its memory is the square of that for each sample (it refuses "
+            "states beyond `largest`). It needs "
             "one evaluation a step and no derivative, and learns expansive maps that Picard iteration cannot solve. "
             "With `jacobian=products` it starts from the true Jacobian, one product J·v per element, which pays on "
             "strongly nonlinear maps. For large states take `lbroyden` or `anderson`."

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.dense import require_small
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib_broyden.dense import DenseInverse
@@ -33,12 +34,20 @@ class Broyden:
     )
     growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(12, help="steps taken back in a row before the sample is given up", minimum=1)
+    largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
 
     def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
-        """Evaluate the initial guess."""
+        """Evaluate the initial guess.
+
+        Raises
+        ------
+        StateTooLargeError
+            If a sample has more than `largest` elements.
+        """
+        require_small(z0, self.largest, solver="broyden", instead="lbroyden")
         return start(problem, z0, DenseInverse.picard(z0, exact=self.jacobian == "products"))
 
     def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:

@@ -16,9 +16,9 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         summary="Newton's method with the dense Jacobian of each sample, for small states",
         advice=(
             "For states of up to some hundred elements: a step costs one product J·v per element and a factorization "
-            "of that size for each sample, and it converges quadratically, whatever the conditioning. For larger "
-            "states take `newton-gmres`. If it stalls, the residual has a minimum that is no fixed point: try another "
-            "initial guess, or `globalization=none`, which may jump out of it."
+            "of that size for each sample, and it converges quadratically, whatever the conditioning. It refuses "
+            "states beyond `largest`: for those take `newton-gmres`. If it stalls, the residual has a minimum that is "
+            "no fixed point: try another initial guess, or `globalization=none`, which may jump out of it."
         ),
         capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="implicit",

@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.dense import dense_jacobian, identity_like, solve_dense
+from equilib.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.line_search import Point, line_search
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
@@ -45,12 +45,20 @@ class NewtonDense:
         "line-search", help="what is done about steps that increase the residual", choices=("line-search", "none")
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
+    largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
 
     def init(self, problem: FixedPointProblem, z0: Array) -> NewtonDenseState:
-        """Linearize at the initial guess."""
+        """Linearize at the initial guess.
+
+        Raises
+        ------
+        StateTooLargeError
+            If a sample has more than `largest` elements.
+        """
+        require_small(z0, self.largest, solver="newton-dense", instead="newton-gmres")
         return _state(Point.at(problem, z0), np.zeros(z0.shape[0], dtype=bool))
 
     def step(self, problem: FixedPointProblem, state: NewtonDenseState) -> NewtonDenseState:

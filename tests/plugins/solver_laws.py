@@ -20,6 +20,7 @@ from tests.problems import (
     LINEAR,
     NO_FIXED_POINT,
     ROTATION,
+    SINGULAR,
     STEEP,
     TANH,
     KnownMap,
@@ -58,6 +59,7 @@ class SolverLaws:
     solver: ClassVar[Solver]
     max_steps: ClassVar[int] = 400
     solves_expansive: ClassVar[bool] = True
+    solves_singular: ClassVar[bool] = True
     without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS,)
     derivatives: ClassVar[tuple[str, ...]] = ()
 
@@ -82,6 +84,14 @@ class SolverLaws:
         assert solution.success == self.solves_expansive, solution
         near = np.max(np.abs(solution.z - EXPANSIVE.solution), axis=1) < 1e-6
         np.testing.assert_array_equal(near, solution.converged)
+
+    def test_a_space_of_fixed_points(self):
+        """Where I − J is singular and there are many fixed points, one of them is found."""
+        solution = solve_map(SINGULAR, self.solver, rtol=1e-6, max_steps=self.max_steps)
+        assert solution.success == self.solves_singular, solution
+        left = np.linalg.norm(SINGULAR.f(solution.z, SINGULAR.bias) - solution.z, axis=1)
+        small = left <= 1e-5 * np.linalg.norm(solution.z, axis=1)
+        np.testing.assert_array_equal(small[solution.converged], np.ones(solution.converged.sum(), dtype=bool))
 
     def test_no_fixed_point_is_reported(self):
         """A map without a fixed point never converges; the status says how the solver ended."""
@@ -148,10 +158,7 @@ class SolverLaws:
 
     def test_without_a_batch_axis(self):
         """A state of any shape is one system with batched=False."""
-        z = solve(lambda z: 0.5 * np.cos(z), self._derivative_free(), np.zeros((2, 3)), batched=False, rtol=1e-9).z
+        slope = lambda z, v: -0.5 * np.sin(z) * v  # noqa: E731
+        problem = FixedPointProblem(lambda z: 0.5 * np.cos(z), jvp=slope, vjp=slope)
+        z = solve(problem, self.solver, np.zeros((2, 3)), batched=False, rtol=1e-9).z
         np.testing.assert_allclose(z, 0.45018361129487357, rtol=1e-7)
-
-    def _derivative_free(self) -> Solver:
-        if self.derivatives:
-            pytest.skip("the solver needs derivatives, which this map does not have")
-        return self.solver

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
+from equilib.dense import StateTooLargeError
 from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
 from equilib_broyden.full import Broyden
-from tests.plugins.solver_laws import SolverLaws, solve_map
+from tests.plugins.solver_laws import SolverLaws, counting, solve_map
 from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH, KnownMap
 
 
@@ -99,3 +100,12 @@ def test_options_out_of_range_are_refused(options):
     """An option that makes no sense is named."""
     with pytest.raises(OptionError, match=next(iter(options))):
         Broyden(**options)
+
+
+def test_large_states_are_refused_before_they_fill_the_memory():
+    """A state beyond `largest` elements is an error that says what to take instead, before f is evaluated."""
+    problem, calls = counting(TANH)
+    with pytest.raises(StateTooLargeError, match=r"broyden keeps a 6×6 matrix .* largest=5 allows; take lbroyden"):
+        solve(problem, Broyden(largest=5), TANH.z0)
+    assert not calls
+    assert solve_map(TANH, Broyden(largest=6)).success

@@ -16,6 +16,7 @@ class TestDFSane(SolverLaws):
     """The laws of every solver."""
 
     solver = DFSane()
+    solves_singular = False  # nor where the eigenvalues of I − J lie on both sides of the imaginary axis
     max_steps = 500  # on a rotation, whose spectrum is not real, it is no faster than Picard iteration
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
-from equilib.dense import dense_jacobian, solve_dense
+from equilib.dense import StateTooLargeError, dense_jacobian, solve_dense
 from equilib.options import OptionError
 from equilib_newton_dense.solver import NewtonDense
 from tests.arrays_under_test import lift, lower
@@ -106,3 +106,14 @@ def test_options_out_of_range_are_refused(options):
     """An option that makes no sense is named."""
     with pytest.raises(OptionError, match=next(iter(options))):
         NewtonDense(**options)
+
+
+def test_large_states_are_refused_before_they_fill_the_memory():
+    """A state beyond `largest` elements is an error that says what to take instead, before f is evaluated."""
+    problem, calls = counting(TANH)
+    with pytest.raises(
+        StateTooLargeError, match=r"newton-dense keeps a 6×6 matrix .* largest=5 allows; take newton-gmres"
+    ):
+        solve(problem, NewtonDense(largest=5), TANH.z0)
+    assert not calls
+    assert solve_map(TANH, NewtonDense(largest=6)).success

@@ -44,6 +44,7 @@ def test_gradients_are_those_of_the_implicit_adjoint(name: str, problem: FixedPo
     found = OdeAdjoint(integrator=name, max_steps=2000).pullback(problem, solution, cotangent)
     assert found.adjoint is not None
     assert found.adjoint.success
+    assert f"integrator={INTEGRATORS.get(name, Tsit5)()}" in found.adjoint.solver
     for ours, theirs in zip(found.inputs, exact.inputs, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-8)
     diverging = ImplicitAdjoint(Picard()).pullback(problem, solution, cotangent)

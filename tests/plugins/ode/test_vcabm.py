@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
+from equilib.flow import Flow, Point
 from equilib.integrate import odeint
+from equilib.integrator import Memory
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM
@@ -125,3 +128,43 @@ def test_a_bad_first_step_is_recovered_from() -> None:
     )
     assert bad.rejected[0] > good.rejected[0]
     assert bad.nfe < 1.5 * good.nfe
+
+
+def history_of_order(k: int, f: Any, h: float) -> tuple[Flow, Point, Memory]:
+    """Return where k steps of size h lead to, ready for a predictor of order k."""
+    flow = Flow(f, np.zeros((1, 1)), 1, lambda error, start, y: np.abs(np.asarray(error)).ravel())
+    t = np.zeros(1)
+    here = Point(t, np.zeros((1, 1)), f(t, np.zeros((1, 1))))
+    memory = VCABM().begin(flow, here)
+    for order in range(1, k + 1):
+        memory = Memory(memory.arrays, memory.host._replace(order=np.array([order])))
+        attempt = VCABM().attempt(flow, here, np.array([h]), memory)
+        here, memory = VCABM().advance(flow, here, here.t + h, attempt, np.array([True]), memory)
+    return flow, here, Memory(memory.arrays, memory.host._replace(order=np.array([k])))
+
+
+@pytest.mark.parametrize(("k", "weight"), [(1, 1 / 2), (2, 1 / 12), (3, 1 / 24), (4, 19 / 720)])
+def test_the_error_is_what_the_next_order_adds(k: int, weight: float) -> None:
+    """At constant steps the error is h γ*ₖ times the k-th difference of the slopes, γ* being Adams and Moulton's."""
+    h = 0.1
+    flow, here, memory = history_of_order(k, lambda t, y: np.reshape(t, (1, 1)) ** k + 0 * y, h)
+    attempt = VCABM().attempt(flow, here, np.array([h]), memory)
+    assert attempt.error[0] == pytest.approx(h * weight * math.factorial(k) * h**k, rel=1e-9)
+    assert attempt.y[0, 0] == pytest.approx((here.t[0] + h) ** (k + 1) / (k + 1), rel=0.2)
+
+
+def test_rejections_end_the_start_and_at_last_the_history() -> None:
+    """The first rejection ends the climb; the third in a row goes back to order 1; the differences stay."""
+    flow, here, memory = history_of_order(3, lambda t, y: np.exp(np.reshape(t, (1, 1))) + 0 * y, 0.1)
+    memory = Memory(memory.arrays, memory.host._replace(starting=np.array([True])))
+    orders = []
+    for _ in range(3):
+        attempt = VCABM().attempt(flow, here, np.array([0.2]), memory)
+        there, after = VCABM().advance(flow, here, here.t, attempt, np.array([False]), memory)
+        assert there is here
+        assert after.arrays is memory.arrays
+        assert not after.host.starting[0]
+        orders.append(int(after.host.order[0]))
+        memory = after
+    assert orders[-1] == 1
+    assert orders[0] > 1
