@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 
 from benchmarks.detest_problems import END, PROBLEMS, InitialValueProblem, solve_by_scipy
-from equilib.integrate import odeint
-from equilib.integrator import Integrator
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Integrator
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5

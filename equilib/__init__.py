@@ -9,6 +9,7 @@ the plugin system in `equilib.plugin`.
 from equilib.convergence import SolveOptions
 from equilib.fixed_point import Picard, State
 from equilib.linear import GMRES, Affine
+from equilib.ode import SteadyState, odeint
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.protocols import Layer, LinearSolver, Pullback, Sensitivity, Solver, SolverState
 from equilib.sensitivity import ImplicitAdjoint, JacobianFree, Unrolled
@@ -37,6 +38,8 @@ __all__ = [
     "SolverState",
     "State",
     "Status",
+    "SteadyState",
     "Unrolled",
+    "odeint",
     "solve",
 ]

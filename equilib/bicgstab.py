@@ -60,7 +60,6 @@ class BiCGStab:
                 break
             x, r, p, shadow, rho = _iterate(matvec, x, r, p, shadow, rho)
             size = to_host(two_norm(r)).astype(np.float64)
-            running = running & np.isfinite(size)
             improved = running & (size < least)
             best, least = where_samples(improved, x, best), np.where(improved, size, least)
             running = running & (size > rtol * norm)

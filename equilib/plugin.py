@@ -128,7 +128,7 @@ class SolverEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class IntegratorEntry(Entry):
-    """An integrator of y' = f(t, y): `factory` meets the protocol `equilib.integrator.Integrator`.
+    """An integrator of y' = f(t, y): `factory` meets the protocol `equilib.ode.integrator.Integrator`.
 
     Attributes
     ----------
@@ -207,10 +207,10 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
 
         from dataclasses import dataclass
 
-        from equilib.flow import Point
-        from equilib.integrator import Attempt, Memory, hermite
+        from equilib.ode.flow import Point
+        from equilib.ode.integrator import Attempt, Memory, hermite
         from equilib.plugin import IntegratorEntry, hookimpl
-        from equilib.step_control import PIController
+        from equilib.ode.step_control import PIController
 
         @dataclass(frozen=True)
         class Heun:

@@ -344,15 +344,15 @@ class WholePicard:
 
     def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> Any:
         """Iterate until the tolerance is met."""
-        assert problem.tolerance is not None
+        assert problem.tolerance_at is not None
         assert problem.norm is not None
         active = np.asarray(problem.active).copy()
         z, residual = z0, problem.residual(z0)
         for _ in range(max_steps):
             z = where_samples(active, z + residual, z)
             residual = problem.residual(z)
-            # The tolerance is that of z0, and the answer may be smaller.
-            active &= to_host(problem.norm(residual)) > (self.own or 0.1 * problem.tolerance)
+            allowed = problem.tolerance_at(to_host(problem.norm(z)))
+            active &= to_host(problem.norm(residual)) > (self.own or allowed)
             if not active.any():
                 break
         return State(z, residual)

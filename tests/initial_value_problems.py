@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import array_namespace
-from equilib.flow import Flow, Point
-from equilib.integrate import odeint
-from equilib.integrator import Attempt, Integrator, Memory, Step, hermite
-from equilib.ode_solution import OdeSolution
-from equilib.step_control import Controller, ControlState, PIController
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Attempt, Integrator, Memory, Step, hermite
+from equilib.ode.solution import OdeSolution
+from equilib.ode.step_control import Controller, ControlState, PIController
 
 
 @dataclass(frozen=True)

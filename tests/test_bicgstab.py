@@ -67,6 +67,19 @@ def test_it_spends_no_more_products_than_allowed(rng: np.random.Generator):
     assert np.all(np.diff(left, axis=0) <= 1e-14)
 
 
+def test_where_the_residual_jumps_the_best_iterate_counts(rng: np.random.Generator):
+    """On strongly rotating matrices the residual goes up and down; what is returned only improves."""
+    skew = rng.standard_normal((4, 8, 8))
+    A = 0.2 * np.eye(8) + skew - np.swapaxes(skew, 1, 2)
+    b = rng.standard_normal((4, 8))
+    left = []
+    for products in range(2, 24, 2):
+        x, _ = run(A, b, products=products, rtol=1e-12)
+        left.append(np.linalg.norm(b - np.einsum("bij,bj->bi", A, x), axis=1))
+    assert np.all(left[0] <= np.linalg.norm(b, axis=1) * (1 + 1e-12))
+    assert np.all(np.diff(left, axis=0) <= 1e-9)
+
+
 def test_nothing_is_spent_on_nothing(rng: np.random.Generator):
     """Without an active sample there is no product."""
     A, b = systems(rng)

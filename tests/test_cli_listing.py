@@ -268,7 +268,11 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (("solvers", "show", "lost"), "solver 'lost' could not be loaded from 'nowhere_at_all:Lost'"),
         (("adjoints", "show", "neuman"), "no adjoint 'neuman'. Did you mean 'neumann'?"),
         (("solver",), "no command 'solver'. Did you mean 'solvers'?"),
-        (("zzz",), "no command 'zzz'. There are: adjoints, check, check-gradient, compare, experiments, integrators, plugins, run, solvers."),
+        (
+            ("zzz",),
+            "no command 'zzz'. There are: adjoints, "
+            "check, check-gradient, compare, experiments, integrators, plugins, run, solvers.",
+        ),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),
         (("solvers", "show"), "NAME"),

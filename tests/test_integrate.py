@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from equilib.arrays import array_namespace
-from equilib.integrate import odeint
-from equilib.ode_problem import OdeProblem
-from equilib.ode_solution import IntegrationError, IntegrationWarning, OdeStatus
+from equilib.ode.integrate import odeint
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeStatus
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import Heun, at_fixed_steps, forced, measured_order, rotated, rotation
 

@@ -11,8 +11,8 @@ from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense
 from equilib.models.neural_ode import Autonomous, NeuralODE
-from equilib.ode_sensitivity import ODE_SENSITIVITIES
-from equilib.ode_solution import IntegrationError, OdeOptions
+from equilib.ode.sensitivity import ODE_SENSITIVITIES
+from equilib.ode.solution import IntegrationError, OdeOptions
 from equilib.trees import tree_leaves, tree_map
 from equilib_ode.tsit5 import Tsit5
 

@@ -11,13 +11,13 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.flow import Point, tolerance_norm
-from equilib.integrate import odeint
 from equilib.models.neural_ode import evolve
-from equilib.ode_problem import OdeLinearization, OdeProblem
-from equilib.ode_sensitivity import ODE_SENSITIVITIES, Backsolve, Discrete, Gauss, Interpolating
-from equilib.ode_sensitivity.packing import Packing
-from equilib.ode_solution import OdeOptions
+from equilib.ode.flow import Point, tolerance_norm
+from equilib.ode.integrate import odeint
+from equilib.ode.problem import OdeLinearization, OdeProblem
+from equilib.ode.sensitivity import ODE_SENSITIVITIES, Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.sensitivity.packing import Packing
+from equilib.ode.solution import OdeOptions
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Picard, Status, solve
-from equilib.steady_state import SteadyState
+from equilib.ode.steady_state import SteadyState
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.flow import Flow, Point, lane_rms, tolerance_norm
-from equilib.step_control import Controller, ControlState, IController, PIController, first_step
+from equilib.ode.flow import Flow, Point, lane_rms, tolerance_norm
+from equilib.ode.step_control import Controller, ControlState, IController, PIController, first_step
 
 YES, NO = np.array([True]), np.array([False])
 RUNNING = ControlState(np.array([0.5]), np.array([False]))

@@ -11,6 +11,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+
 from equilib_experiments.data.digits import load_small_digits
 
 REPOSITORY = Path(__file__).parents[1]

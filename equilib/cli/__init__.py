@@ -16,6 +16,7 @@ from equilib.cli.listing import adjoints, experiments, integrators, plugins, sol
 from equilib.cli.run import run
 from equilib.cli.session import Session, Start
 from equilib.errors import RunError, UserError
+from equilib.ode import IntegrationError
 from equilib.registry import Registry
 from equilib.solution import ConvergenceError
 from equilib.suggest import did_you_mean
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None,
         return _fail(_describe(error), status=error.exit_code)
     except UserError as error:
         return _fail(str(error), status=2)
-    except (RunError, ConvergenceError, OSError) as error:
+    except (RunError, ConvergenceError, IntegrationError, OSError) as error:
         return _fail(str(error), status=1)
 
 

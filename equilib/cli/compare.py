@@ -35,6 +35,7 @@ FAILED = 1
 
 def _command(entry: ExperimentEntry) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
+        # Deferred: help and lists do without what runs need.
         from equilib.training.combinations import combine, names_in
         from equilib.training.run_directory import check_out, default_out
 

@@ -11,11 +11,11 @@ import numpy as np
 from equilib.arrays import Array
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import with_pullback
-from equilib.integrate import odeint
-from equilib.integrator import Integrator
-from equilib.ode_problem import OdeProblem
-from equilib.ode_sensitivity import Interpolating, OdePullback, OdeSensitivity
-from equilib.ode_solution import OdeOptions, OdeSolution
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Integrator
+from equilib.ode.problem import OdeProblem
+from equilib.ode.sensitivity import Interpolating, OdePullback, OdeSensitivity
+from equilib.ode.solution import OdeOptions, OdeSolution
 from equilib.protocols import Layer
 from equilib.trees import Tree, tree_leaves
 

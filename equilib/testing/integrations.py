@@ -1,4 +1,4 @@
-"""Laws of an integrator: the obligations of `equilib.integrator.Integrator`, the order, and the tolerance."""
+"""Laws of an integrator: the obligations of `equilib.ode.integrator.Integrator`, the order, and the tolerance."""
 
 # ruff: noqa: D401 - the docstring of a law is the reason why it must hold
 
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.integrate import odeint
-from equilib.integrator import Integrator
-from equilib.ode_problem import OdeProblem
-from equilib.ode_solution import OdeSolution, OdeStatus
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Integrator
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeSolution, OdeStatus
+from equilib.ode.steady_state import SteadyState
+from equilib.ode.step_control import ControlState
 from equilib.solve import solve
-from equilib.steady_state import SteadyState
-from equilib.step_control import ControlState
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, options_are_declared
 from equilib.testing.maps import DENSE

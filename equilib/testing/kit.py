@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from equilib.fixed_point import Picard
-from equilib.integrator import Integrator
+from equilib.ode.integrator import Integrator
 from equilib.protocols import Sensitivity, Solver, WholeSolver
 from equilib.testing.answers import ANSWERS
 from equilib.testing.batches import BATCHES

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.integrator import Integrator
+from equilib.ode.integrator import Integrator
+from equilib.ode.steady_state import SteadyState, SteadyStateState
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib.protocols import Pullback
 from equilib.sensitivity import ImplicitAdjoint
 from equilib.solution import Solution
-from equilib.steady_state import SteadyState, SteadyStateState
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import Flow, Point
-from equilib.integrator import Attempt, Memory, Step
-from equilib.step_control import Controller, PIController
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Attempt, Memory, Step
+from equilib.ode.step_control import Controller, PIController
 from equilib_ode.tableau import ButcherTableau
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from equilib.integrator import Integrator
+from equilib.ode.integrator import Integrator
+from equilib.ode.steady_state import SteadyState
 from equilib.options import option
-from equilib.steady_state import SteadyState
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5

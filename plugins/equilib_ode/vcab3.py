@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import Flow, Point
-from equilib.integrator import Attempt, Memory, Step, hermite
-from equilib.step_control import Controller, PIController
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Attempt, Memory, Step, hermite
+from equilib.ode.step_control import Controller, PIController
 from equilib_ode.bs3 import BS3
 from equilib_ode.runge_kutta import error_norm, inner_stages
 

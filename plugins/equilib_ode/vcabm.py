@@ -17,10 +17,10 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.flow import Flow, Point
-from equilib.integrator import Attempt, Memory, Step
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Attempt, Memory, Step
+from equilib.ode.step_control import Controller, IController
 from equilib.options import option
-from equilib.step_control import Controller, IController
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
 RESTART_AFTER = 3

@@ -53,6 +53,18 @@ def counting(known: KnownMap) -> tuple[FixedPointProblem, Counter[str]]:
     return problem, calls
 
 
+def trials(solver: Solver, f: Callable[[Any], Any], z0: float, **options: Any) -> list[float]:
+    """Return the scalars at which a solver evaluates f, its initial guess first."""
+    seen = []
+
+    def watched(z: Any) -> Any:
+        seen.append(float(z[0, 0]))
+        return f(z)
+
+    solve(watched, solver, np.full((1, 1), z0), **{**OPTIONS, "rtol": 1e-12, **options})
+    return seen
+
+
 class SolverLaws:
     """Laws of a solver that treats samples separately and runs on every array library."""
 
@@ -112,6 +124,13 @@ class SolverLaws:
         assert [s for i, s in enumerate(ill.status) if i != 3] == [s for i, s in enumerate(ordinary.status) if i != 3]
         for name in ("z", "residual", "residual_norm", "steps"):
             np.testing.assert_array_equal(getattr(ill, name)[others], getattr(ordinary, name)[others], err_msg=name)
+
+    def test_a_sample_that_has_ended_costs_nothing(self):
+        """Beside a sample of nan the others take as many evaluations as without it."""
+        for known in (TANH, EXPANSIVE):
+            beside = solve_map(known.poisoned(3), self.solver, max_steps=30)
+            without = solve_map(known.rows([0, 1, 2, 4]), self.solver, max_steps=30)
+            assert (beside.nfe, beside.njvp) == (without.nfe, without.njvp)
 
     @pytest.mark.parametrize("known", [*CONTRACTIONS, STEEP, NO_FIXED_POINT], ids=str)
     def test_samples_solved_one_by_one_give_the_same(self, known: KnownMap):

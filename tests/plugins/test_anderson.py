@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from equilib import Status, solve
 from equilib.options import OptionError
 from equilib.secants import Secants
 from equilib_anderson.solver import Anderson
-from tests.plugins.solver_laws import SolverLaws, solve_map
+from tests.plugins.solver_laws import SolverLaws, solve_map, trials
 from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH
 
 
@@ -112,3 +114,37 @@ def test_options_out_of_range_are_refused(options):
     """An option that makes no sense is named."""
     with pytest.raises(OptionError, match=next(iter(options))):
         Anderson(**options)
+
+
+def test_a_step_by_its_formula():
+    """z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) with γ from least squares on all pairs, with β ≠ 1."""
+    solver = Anderson(mixing=0.4, regularization=0.0, growth=1e9)
+    iterates = [solve_map(TANH, solver, max_steps=k, rtol=0.0).state.z for k in range(5)]
+    residuals = [TANH.f(z, TANH.bias) - z for z in iterates]
+    for i in range(len(TANH.z0)):
+        dz = np.stack([after[i] - before[i] for before, after in pairwise(iterates[:4])], axis=1)
+        dr = np.stack([after[i] - before[i] for before, after in pairwise(residuals[:4])], axis=1)
+        gamma = np.linalg.lstsq(dr, residuals[3][i], rcond=None)[0]
+        expected = iterates[3][i] + 0.4 * residuals[3][i] - (dz + 0.4 * dr) @ gamma
+        np.testing.assert_allclose(iterates[4][i], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_a_pair_that_was_taken_back_corrects_the_next_step():
+    """On a scalar equation the step after one that was taken back is the secant method's, from the old place."""
+    f = lambda z: 3 - 5 * z + 0.1 * z**2  # noqa: E731
+    first, second, third = trials(Anderson(), f, 0.0, max_steps=2)
+    r = [f(z) - z for z in (first, second)]
+    assert abs(r[1]) > 2 * abs(r[0])
+    assert third == pytest.approx(first - r[0] * (second - first) / (r[1] - r[0]), rel=1e-8)
+
+
+def test_twice_in_a_row_the_pairs_are_forgotten():
+    """From the second step taken back on, the sample tries z + r/2, z + r/4, ... from its old place."""
+    seen = trials(Anderson(rejections=5), lambda z: z + 1e-3 + np.where(z == 0, 0.0, 9.0), 0.0)
+    np.testing.assert_allclose(seen[3:], 1e-3 * 0.5 ** np.arange(1, 5), rtol=1e-12)
+
+
+def test_after_a_trial_that_is_not_finite_the_next_is_half_as_long():
+    """Nothing was learned from it, so the same step is not tried again."""
+    seen = trials(Anderson(rejections=4), lambda z: np.where(z == 0, 1.0, np.nan), 0.0)
+    assert seen == [0.0, 1.0, 0.5, 0.25, 0.125]

@@ -147,6 +147,37 @@ def test_a_finished_sample_stays_with_its_method():
     assert solution.state.finished_by[0] == "anderson"
 
 
+@each_linear_solver
+def test_samples_go_over_at_different_times_without_disturbing_each_other(dense: int):
+    """Samples that come to Newton's method while others are with it find the steps that they find alone."""
+    slopes = np.array([[0.9999, 0.99, -0.9], [0.95, 0.9, 0.8], [0.999, -0.99, 0.9], [0.3, 0.2, 0.1]])
+    curve = np.array([[0.3], [0.01], [0.1], [0.2]])
+
+    def part(chosen: slice) -> Solution:
+        J, c = slopes[chosen], curve[chosen]
+        problem = FixedPointProblem(lambda z: J * z + c * np.cos(z), jvp=lambda z, v: J * v - c * np.sin(z) * v)
+        solver = Auto(memory=1, patience=9, dense=dense)
+        return solve(problem, solver, np.zeros_like(J), rtol=1e-9, max_steps=300, on_failure="record")
+
+    together = part(slice(None))
+    assert len(set(together.state.finished_by)) > 1
+    for i in range(len(slopes)):
+        alone = part(slice(i, i + 1))
+        assert alone.steps[0] == together.steps[i]
+        assert alone.state.finished_by[0] == together.state.finished_by[i]
+        np.testing.assert_allclose(alone.z[0], together.z[i], rtol=1e-9)
+
+
+def test_a_step_that_is_shortened_is_not_computed_again():
+    """While a Newton step is shortened, a trial costs one evaluation and no product."""
+    solution = scalar(
+        lambda z: z - np.arctan(z), lambda z: z * z / (1 + z * z), [20.0], solver=Auto(probe=1, patience=1, memory=1)
+    )
+    assert solution.success
+    assert solution.njvp < max(solution.steps) - 2
+    assert solution.nfe <= max(solution.steps) + 2
+
+
 def test_a_step_is_one_evaluation():
     """Beyond one evaluation a step there is one more where samples go over to Newton's method, at most twice each."""
     for known in (STEEP, EXPANSIVE, NO_FIXED_POINT):

@@ -8,7 +8,7 @@ import pytest
 from equilib import Status, solve
 from equilib.options import OptionError
 from equilib_dfsane.solver import SUFFICIENT, DFSane
-from tests.plugins.solver_laws import SolverLaws, solve_map
+from tests.plugins.solver_laws import SolverLaws, solve_map, trials
 from tests.problems import EXPANSIVE, NO_FIXED_POINT, ROTATION, STEEP, TANH, KnownMap
 
 
@@ -36,9 +36,9 @@ def test_the_step_length_is_the_inverse_rayleigh_quotient():
 
 
 def test_it_steps_against_the_residual_where_that_descends():
-    """On z ↦ 3z the residual points away from the fixed point 0; the first step that descends is backwards."""
-    solution = solve(lambda z: 3 * z, DFSane(history=1), np.ones((1, 1)), atol=1e-12, rtol=0.0)
-    assert solution.success
+    """On z ↦ 3z the residual points away from the fixed point 0: the first step is tried there, then backwards."""
+    assert trials(DFSane(), lambda z: 3 * z, 1.0, max_steps=1) == [1.0, 3.0, -1.0]
+    assert solve(lambda z: 3 * z, DFSane(history=1), np.ones((1, 1)), atol=1e-12, rtol=0.0).success
 
 
 @pytest.mark.parametrize("known", [TANH, STEEP, ROTATION, EXPANSIVE], ids=str)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, ImplicitAdjoint, Picard, Solution, ops, solve
-from equilib.steady_state import SteadyState
+from equilib.ode.steady_state import SteadyState
 from equilib_ode.adjoint import INTEGRATORS, OdeAdjoint
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5

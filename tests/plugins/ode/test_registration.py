@@ -7,10 +7,10 @@ import pytest
 
 import equilib_ode
 from equilib import solve
-from equilib.integrate import odeint
+from equilib.ode.integrate import odeint
+from equilib.ode.steady_state import SteadyState
 from equilib.options import build
 from equilib.registry import Registry
-from equilib.steady_state import SteadyState
 
 NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.integrate import odeint
+from equilib.ode.integrate import odeint
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.runge_kutta import RungeKutta

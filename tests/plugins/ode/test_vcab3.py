@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.flow import Flow, Point
-from equilib.integrate import odeint
-from equilib.integrator import Memory
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Memory
 from equilib_ode.vcab3 import VCAB3
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import at_fixed_steps, forced, measured_order, reference, rotated, rotation

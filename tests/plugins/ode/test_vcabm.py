@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.flow import Flow, Point
-from equilib.integrate import odeint
-from equilib.integrator import Memory
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Memory
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, rows_like
-from equilib.flow import Flow, Point, time_like
-from equilib.integrate import write_outputs
-from equilib.integrator import Memory, Step
-from equilib.ode_problem import OdeProblem
-from equilib.ode_sensitivity.protocol import OdePullback, no_derivative
-from equilib.ode_solution import OdeSolution, StepRecord
+from equilib.ode.flow import Flow, Point, time_like
+from equilib.ode.integrate import write_outputs
+from equilib.ode.integrator import Memory, Step
+from equilib.ode.problem import OdeProblem
+from equilib.ode.sensitivity.protocol import OdePullback, no_derivative
+from equilib.ode.solution import OdeSolution, StepRecord
 from equilib.trees import Tree, tree_leaves, tree_map
 
 if TYPE_CHECKING:

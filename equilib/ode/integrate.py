@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
-from equilib.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
-from equilib.integrator import Integrator, Step
-from equilib.ode_problem import OdeProblem
-from equilib.ode_solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus, StepRecord
-from equilib.step_control import first_step as estimate_first_step
-from equilib.stepping import StepState, begin, take_step
-from equilib.trajectory import Segment, Trajectory
+from equilib.ode.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
+from equilib.ode.integrator import Integrator, Step
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus, StepRecord
+from equilib.ode.step_control import first_step as estimate_first_step
+from equilib.ode.stepping import StepState, begin, take_step
+from equilib.ode.trajectory import Segment, Trajectory
 
 SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
 """A step that is shorter than this part of the time, or of the interval, does not move."""
@@ -62,7 +62,7 @@ def odeint(
     on_failure : {"raise", "warn", "record"}
         What to do if a sample does not reach the end.
     error_norm : callable, optional
-        Replaces the norm of the acceptance test; see `equilib.flow.ErrorNorm`.
+        Replaces the norm of the acceptance test; see `equilib.ode.flow.ErrorNorm`.
 
     Raises
     ------

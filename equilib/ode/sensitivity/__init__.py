@@ -4,11 +4,11 @@ The first three integrate the adjoint equation λ' = −(∂f/∂y)ᵀ λ backwa
 exact up to the tolerance. `Discrete` differentiates the steps that were taken and is exact for them.
 """
 
-from equilib.ode_sensitivity.backsolve import Backsolve
-from equilib.ode_sensitivity.discrete import Discrete
-from equilib.ode_sensitivity.gauss import Gauss
-from equilib.ode_sensitivity.interpolating import Interpolating
-from equilib.ode_sensitivity.protocol import OdePullback, OdeSensitivity
+from equilib.ode.sensitivity.backsolve import Backsolve
+from equilib.ode.sensitivity.discrete import Discrete
+from equilib.ode.sensitivity.gauss import Gauss
+from equilib.ode.sensitivity.interpolating import Interpolating
+from equilib.ode.sensitivity.protocol import OdePullback, OdeSensitivity
 
 ODE_SENSITIVITIES: dict[str, type[OdeSensitivity]] = {
     "interpolating": Interpolating,

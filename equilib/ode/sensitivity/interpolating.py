@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import time_like
-from equilib.ode_problem import OdeProblem
-from equilib.ode_sensitivity.packing import Packing
-from equilib.ode_sensitivity.protocol import OdePullback, no_derivative
-from equilib.ode_sensitivity.reverse import Reverse
-from equilib.ode_solution import OdeSolution
+from equilib.ode.flow import time_like
+from equilib.ode.problem import OdeProblem
+from equilib.ode.sensitivity.packing import Packing
+from equilib.ode.sensitivity.protocol import OdePullback, no_derivative
+from equilib.ode.sensitivity.reverse import Reverse
+from equilib.ode.solution import OdeSolution
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import ErrorNorm, lane_rms, tolerance_norm
-from equilib.integrate import odeint
-from equilib.ode_problem import OdeProblem
-from equilib.ode_solution import OdeSolution
+from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
+from equilib.ode.integrate import odeint
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeSolution
 
 Slope = Callable[[float, Array], Array]
 """Maps a time on the host and a state to the state's derivative."""

@@ -11,7 +11,7 @@ import numpy as np
 from equilib.arrays import Array
 
 if TYPE_CHECKING:
-    from equilib.flow import Flow, Point
+    from equilib.ode.flow import Flow, Point
 
 SMALLEST_ERROR = 1e-4
 """What an earlier error counts as if it was smaller, and before there was one."""

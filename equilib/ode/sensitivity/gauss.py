@@ -9,12 +9,12 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.flow import time_like
-from equilib.ode_problem import OdeProblem
-from equilib.ode_sensitivity.packing import Packing, is_floating
-from equilib.ode_sensitivity.protocol import OdePullback, no_derivative
-from equilib.ode_sensitivity.reverse import Reverse
-from equilib.ode_solution import OdeSolution
+from equilib.ode.flow import time_like
+from equilib.ode.problem import OdeProblem
+from equilib.ode.sensitivity.packing import Packing, is_floating
+from equilib.ode.sensitivity.protocol import OdePullback, no_derivative
+from equilib.ode.sensitivity.reverse import Reverse
+from equilib.ode.solution import OdeSolution
 from equilib.options import option
 from equilib.trees import Tree, tree_map
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.integrator import Integrator
+from equilib.ode.integrator import Integrator
+from equilib.ode.trajectory import Trajectory
 from equilib.options import option
-from equilib.trajectory import Trajectory
 
 
 class OdeStatus(Enum):

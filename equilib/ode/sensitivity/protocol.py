@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from equilib.arrays import Array, array_namespace
-from equilib.ode_problem import OdeProblem
-from equilib.ode_solution import OdeSolution
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeSolution
 from equilib.trees import Tree, tree_map
 
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
 from equilib.checks import check_options
-from equilib.flow import Flow, Point
-from equilib.integrator import Integrator
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Integrator
+from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import option
 from equilib.problem import FixedPointProblem
-from equilib.stepping import StepState, begin, take_step
 
 SMALLEST_STEP = 1e-6
 """Steps of z' = f(z) − z below this size go nowhere: its −z sets a time scale of 1."""

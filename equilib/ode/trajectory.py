@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import Flow
+from equilib.ode.flow import Flow
 
 
 @dataclass(frozen=True)

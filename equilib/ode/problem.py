@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import time_like
+from equilib.ode.flow import time_like
 from equilib.trees import Tree
 
 

@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.flow import ErrorNorm, Point
+from equilib.ode.flow import ErrorNorm, Point
 from equilib.trees import Tree, tree_leaves, tree_unflatten
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.flow import Flow, Point
-from equilib.step_control import Controller
+from equilib.ode.flow import Flow, Point
+from equilib.ode.step_control import Controller
 
 
 class Memory(NamedTuple):

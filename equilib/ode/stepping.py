@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.flow import Flow, Point
-from equilib.integrator import Integrator, Memory, Step
-from equilib.step_control import ControlState
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Integrator, Memory, Step
+from equilib.ode.step_control import ControlState
 
 
 @dataclass(frozen=True)
