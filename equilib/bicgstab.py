@@ -14,7 +14,7 @@ from equilib.protocols import MatVec
 
 @dataclass(frozen=True)
 class BiCGStab:
-    """The stabilized bi-conjugate gradient method for each sample by itself (van der Vorst 1992, algorithm 2).
+    """The stabilized bi-conjugate gradient method for each sample by itself (van der Vorst 1992).
 
     Two products with A an iteration, and a handful of arrays however many there are, where GMRES keeps one for each
     product. Its residual goes up and down, so the best iterate is what counts. It breaks down where A is skew.

@@ -49,14 +49,14 @@ def dense_jacobian(linear: Linearization) -> Array:
     rows = samples_as_rows(linear.value)
     columns = []
     for unit in np.eye(rows.shape[1]):
-        tangent = coefficients(np.broadcast_to(unit, rows.shape), linear.value)
+        tangent = coefficients(np.tile(unit, (rows.shape[0], 1)), linear.value)
         columns.append(samples_as_rows(linear.jvp(xp.reshape(tangent, linear.value.shape))))
     return xp.stack(columns, axis=2)
 
 
 def identity_like(matrix: Array) -> Array:
     """Return the identity for each sample, in the shape (batch, size, size), dtype and place of `matrix`."""
-    return coefficients(np.broadcast_to(np.eye(matrix.shape[1]), matrix.shape), matrix)
+    return coefficients(np.tile(np.eye(matrix.shape[1]), (matrix.shape[0], 1, 1)), matrix)
 
 
 def solve_dense(matrix: Array, b: Array, active: np.ndarray) -> Array:

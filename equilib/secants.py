@@ -69,7 +69,7 @@ class Secants:
         return scale * np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0]
 
     def mixed(self, z: Array, residual: Array, mixing: np.ndarray, weights: np.ndarray) -> Array:
-        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) (Walker & Ni 2011, eq. 2.2), with one β per sample."""
+        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) (Walker & Ni 2011), with one β per sample."""
         beta = rows_like(coefficients(mixing, z), z)
         new = z + beta * residual
         for i, (step, change) in enumerate(zip(self.steps, self.changes, strict=True)):

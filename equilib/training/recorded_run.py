@@ -81,6 +81,9 @@ class RecordedRun:
             if name not in found or found[name].shape != leaf.shape:
                 there = f"of shape {found[name].shape}" if name in found else "missing"
                 raise UserError(f"{path} holds another model: {name!r}, of shape {leaf.shape} here, is {there}")
+        unknown = sorted(set(found) - set(wanted))
+        if unknown:
+            raise UserError(f"{path} holds another model: there is no {unknown[0]!r} here")
         return tree_unflatten(like, [found[name] for name in wanted])
 
     def solver_spec(self) -> str | None:

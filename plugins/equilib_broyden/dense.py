@@ -28,7 +28,7 @@ class DenseInverse:
     def picard(cls, like: Array, *, exact: bool) -> DenseInverse:
         """Return −I, with which no step has been taken yet."""
         batch, size = samples_as_rows(like).shape
-        return cls(coefficients(np.broadcast_to(-np.eye(size), (batch, size, size)), like), exact, begun=not exact)
+        return cls(coefficients(np.tile(-np.eye(size), (batch, 1, 1)), like), exact, begun=not exact)
 
     def apply(self, x: Array) -> Array:
         """Return H x."""

@@ -27,7 +27,7 @@ class InverseJacobian(Protocol):
         """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
 
     def updated(self, step: Array, change: Array) -> Self:
-        """Return the good Broyden update, H + (s − H y) sᵀH / sᵀH y: then H y = s (Broyden 1965, eq. 4.5).
+        """Return the good Broyden update, H + (s − H y) sᵀH / sᵀH y: then H y = s (Broyden 1965).
 
         A sample whose denominator is rounding or not finite keeps its H.
         """

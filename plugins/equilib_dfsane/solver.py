@@ -20,7 +20,7 @@ from equilib.checks import check_options
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 
-# La Cruz, Martínez & Raydan 2006, §4: decrease asked for, range of σ, and how fast a step length may shrink at once.
+# La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
 SUFFICIENT = 1e-4
 SMALLEST, LARGEST = 1e-10, 1e10
 SHRINK_MOST, SHRINK_LEAST = 0.1, 0.5
@@ -124,7 +124,7 @@ def _merit(residual: Array) -> np.ndarray:
 
 
 def _shorter(length: np.ndarray, now: np.ndarray, merit: np.ndarray) -> np.ndarray:
-    """Return the minimum of the parabola that models the merit (§2.4), within the range of shrinking."""
+    """Return the minimum of the parabola that models the merit, within the range of shrinking."""
     best = length**2 * now / (merit + (2 * length - 1) * now)
     best = np.where(np.isfinite(best), best, SHRINK_MOST * length)
     return np.clip(best, SHRINK_MOST * length, SHRINK_LEAST * length)

@@ -36,16 +36,26 @@ class Neumann:
     def __post_init__(self) -> None:
         check_options(self)
 
+    @np.errstate(all="ignore")  # where the series overflows, the status says so
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Sum the series and return the cotangents of the inputs."""
-        return _truncated(self, problem, solution, cotangent)
+        linear = problem.linearize(solution.z)
+        share = 1 - self.damping
+        w = share * cotangent
+        for _ in range(self.terms - 1):
+            w = w + share * (linear.vjp(w) + cotangent - w)
+        # No further step: the driver only measures the residual of w.
+        options = replace(solution.options, atol=0.0, max_steps=0, on_failure="record")
+        report = solve(adjoint_problem(linear, cotangent), Picard(), w, options, batched=solution.batched)
+        adjoint = replace(report, nfe=self.terms, steps=report.steps + self.terms - 1, solver=str(self))
+        return Pullback(inputs=linear.inputs_vjp(w), adjoint=adjoint)
 
 
 @dataclass(frozen=True)
-class Phantom:
-    """Take w = λ Σ_{k<K} Bᵏ g with B = (1 − λ) I + λ Jᵀ, λ = 1 − damping (Geng et al. 2021, arXiv:2111.05177, eq. 10).
+class Phantom(Neumann):
+    """Take w = λ Σ_{k<K} Bᵏ g with B = (1 − λ) I + λ Jᵀ, λ = 1 − damping (Geng et al. 2021, arXiv:2111.05177).
 
-    The damped series of `Neumann`, with the defaults that its authors train with.
+    The damped series of `Neumann`, with a default that its authors train with.
 
     Raises
     ------
@@ -53,26 +63,4 @@ class Phantom:
         If an option is out of its range.
     """
 
-    terms: int = option(5, help="terms K of the series", minimum=1)
     damping: float = option(0.5, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Sum the series and return the cotangents of the inputs."""
-        return _truncated(self, problem, solution, cotangent)
-
-
-@np.errstate(all="ignore")  # where the series overflows, the status says so
-def _truncated(series: Neumann | Phantom, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-    linear = problem.linearize(solution.z)
-    share = 1 - series.damping
-    w = share * cotangent
-    for _ in range(series.terms - 1):
-        w = w + share * (linear.vjp(w) + cotangent - w)
-    # No further step: the driver only measures the residual of w.
-    options = replace(solution.options, atol=0.0, max_steps=0, on_failure="record")
-    report = solve(adjoint_problem(linear, cotangent), Picard(), w, options, batched=solution.batched)
-    adjoint = replace(report, nfe=series.terms, steps=report.steps + series.terms - 1, solver=str(series))
-    return Pullback(inputs=linear.inputs_vjp(w), adjoint=adjoint)

@@ -46,7 +46,7 @@ class Dogleg:
 
     @np.errstate(all="ignore")  # what is not finite is at an end of the dogleg
     def weights(self, radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return a and b of the point where the dogleg leaves the ball (Pawlowski et al. 2008, §2), or of its end."""
+        """Return a and b of the point where the dogleg leaves the ball (Pawlowski et al. 2008), or of its end."""
         pp, pd, dd = self.gram[:, 0, 0], self.gram[:, 0, 1], self.gram[:, 1, 1]
         cauchy = self.image[:, 0, 1] / self.image[:, 1, 1]  # minimizes the model along p
         # ‖c p + γ (d − c p)‖ = radius

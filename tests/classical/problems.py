@@ -1,8 +1,8 @@
 """The 23 classical systems F(x) = 0 on which nonlinear solvers are compared, from their standard starts.
 
-Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), §3, for numbers 1–14; Higham's and Hammarling's matrix square roots
-(15, 16); Dennis & Schnabel 1983, example 5.4.2 (17); Boggs 1971 (22); Chandrasekhar's H-equation as in Kelley 1995,
-§5.6 (23); and the small ones that the collection TEST_NONLIN adds to them (18–21), whose numbering is used.
+Moré, Garbow & Hillstrom 1981, ACM TOMS 7(1), for numbers 1–14; Hammarling's matrix square roots
+(15, 16); Dennis & Schnabel 1983 (17); Boggs 1971 (22); Chandrasekhar's H-equation as in Kelley 1995
+(23); and the small ones that the collection TEST_NONLIN adds to them (18–21), whose numbering is used.
 
 Each is solved as z = z − F(z): at most of the starts the eigenvalues of F' are positive, so that a small Picard step
 of that form is a descent, and one of z = z + F(z) is not. Newton's steps are the same for both.

@@ -53,9 +53,9 @@ def check(digits: Path, capsys: pytest.CaptureFixture[str]) -> Checker:
 
 @pytest.fixture(scope="module")
 def trained(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a short run of `deq` with Picard iteration and the Jacobian-free gradient."""
+    """Return the folder of a short run of `skipdeq` with Picard iteration and the Jacobian-free gradient."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    method = ("--solver", "picard:damping=0.1", "--adjoint", "jacobian-free", "-o", "rtol=1e-5", "--model", "deq")
+    method = ("--solver", "picard:damping=0.1", "--adjoint", "jacobian-free", "-o", "rtol=1e-5", "--model", "skipdeq")
     short = ("--limit", "20", "--epochs", "1", "--pretrain-epochs", "0", "--device", "cpu", "--seed", "3")
     assert main(["run", "mnist", "--data-dir", str(digits), "--out", str(out), *method, *short]) == 0
     return out
@@ -121,6 +121,13 @@ def test_flags_overrule_the_run(check: Checker, trained: Path) -> None:
     assert found["verdict"].startswith("Right")
 
 
+def change_option(run: Path, name: str, value: str) -> None:
+    """Record another value of one of the experiment's options."""
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    facts["options"][name] = value
+    (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -130,8 +137,20 @@ def test_flags_overrule_the_run(check: Checker, trained: Path) -> None:
         (lambda run: (run / "model.npz").unlink(), "the run may have ended before it had a model"),
         (lambda run: (run / "model.npz").write_bytes(b"PK\x03\x04 cut"), "model.npz cannot be read"),
         (lambda run: np.savez(run / "model.npz", a=np.ones(3)), "model.npz holds another model: 'before/"),
+        (
+            lambda run: change_option(run, "model", "deq"),
+            "there is no 'deq/initial_guess",
+        ),
     ],
-    ids=["no record", "no object", "another experiment", "no model", "a broken model", "another model"],
+    ids=[
+        "no record",
+        "no object",
+        "another experiment",
+        "no model",
+        "a broken model",
+        "another model",
+        "more than the model",
+    ],
 )
 def test_a_folder_without_a_usable_run_is_refused(
     check: Checker, trained: Path, tmp_path: Path, change: Any, message: str

@@ -44,7 +44,7 @@ def test_it_steps_against_the_residual_where_that_descends():
 @pytest.mark.parametrize("known", [TANH, STEEP, ROTATION, EXPANSIVE], ids=str)
 @pytest.mark.parametrize("history", [1, 10])
 def test_merits_stay_below_the_largest_of_the_history(known: KnownMap, history: int):
-    """‖F‖² is at most its largest of the last iterates plus ‖F₀‖²/(1 + k)² (La Cruz et al. 2006, eq. 4)."""
+    """‖F‖² is at most its largest of the last iterates plus ‖F₀‖²/(1 + k)² (La Cruz et al. 2006)."""
     solution = solve_map(known, DFSane(history), max_steps=25, rtol=0.0, atol=0.0, norm="two")
     merits = solution.trace**2
     for k in range(len(merits) - 1):
