@@ -58,7 +58,7 @@ class Solver(Protocol):
     2. `init` and `step` return a state with the iterate `z` and its residual f(z) − z.
     3. Use f and its derivatives only through `problem`, so that the counts are right.
     4. Do one step at a time: `solve` owns the loop, the tolerance, NaN checks and the best iterate.
-    5. Keep nothing on `self`; a state may hold whatever the next step needs.
+    5. Keep nothing on `self` and change no array in place; a state may hold whatever the next step needs.
     6. Use only the array namespace of z. Axis 0 is the batch: treat samples separately, or declare in the
        plugin's capabilities that samples are coupled.
     7. Work on finished samples (`problem.active` is false) is wasted, and must not hurt the others.
@@ -82,7 +82,7 @@ class WholeSolver(Protocol):
     """
 
     def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> SolverState:
-        """Iterate from z0 until `problem.tolerance` is met, or for `max_steps` steps, and return the last state."""
+        """Iterate from z0 until the residual meets `problem.tolerance_at(‖z‖)`, at most `max_steps` steps."""
 
 
 class LinearSolver(Protocol):

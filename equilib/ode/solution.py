@@ -129,6 +129,8 @@ class OdeSolution:
         failed = np.asarray([status is not OdeStatus.FINISHED for status in self.status])
         counts = Counter(status for status in self.status if status is not OdeStatus.FINISHED)
         reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
+        if not failed.any():
+            return f"{self.integrator} finished all {failed.size} samples ({self.nfe} evaluations)"
         where = self.reached[failed]
         return (
             f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: {reasons} "
