@@ -19,8 +19,8 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "steps, each of which costs an evaluation of f and some products J·v. Prefer a quasi-Newton or Anderson "
             "method where f contracts well. If it stalls, the line search found no descent: try "
             "`globalization=trust-region`, another initial guess, or regularise the Jacobian. If GMRES ends at "
-            "`restart` products without effect, raise `restart`. `linear_solver=library` couples the samples of a batch "
-            "within the tolerance, and works on NumPy and CuPy arrays only."
+            "`restart` products without effect, raise `restart`. `linear_solver=library` couples the samples of a "
+            "batch within the tolerance, and works on NumPy and CuPy arrays only."
         ),
         capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="gmres",
