@@ -14,7 +14,7 @@ from tests.arrays_under_test import NAMESPACES
 
 
 def _make_importable(package: str) -> None:
-    """Make a folder of the checkout importable; the checkout itself stays off the path: equilib is the installed one."""
+    """Make a folder importable; the checkout itself stays off the path: equilib is the installed one."""
     folder = Path(__file__).parents[1] / package
     spec = importlib.util.spec_from_file_location(
         package, folder / "__init__.py", submodule_search_locations=[str(folder)]
