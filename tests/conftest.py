@@ -13,7 +13,6 @@ import pytest
 
 from tests.arrays_under_test import NAMESPACES
 
-
 # Each test says for itself whether a broken plugin is isolated or raised.
 os.environ.pop("EQUILIB_STRICT_PLUGINS", None)
 
