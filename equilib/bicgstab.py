@@ -34,19 +34,7 @@ class BiCGStab:
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `products` products allow.
 
-        Parameters
-        ----------
-        matvec : callable
-            v ↦ A v, of the shape of b.
-        b : array, shape (batch, ...)
-        rtol : ndarray, shape (batch,)
-        active : ndarray of bool, shape (batch,)
-            Samples that are to be solved.
-
-        Returns
-        -------
-        array, shape (batch, ...)
-            x, with zeros for samples that are not active or whose b is zero or not finite.
+        Arguments and result as in `LinearSolver.solve`.
         """
         zeros = array_namespace(b).zeros_like(b)
         norm = to_host(two_norm(b)).astype(np.float64)

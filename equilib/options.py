@@ -11,6 +11,7 @@ line lists, parses and refuses is read from the fields:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -125,6 +126,11 @@ def describe(cls: type) -> tuple[Option, ...]:
     """
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise TypeError(f"{cls!r} is not a dataclass, so it has no options")
+    return _options_of(cls)
+
+
+@functools.cache  # options check themselves whenever they are constructed, once per solve and once per adjoint
+def _options_of(cls: type) -> tuple[Option, ...]:
     try:
         hints = typing.get_type_hints(cls)
     except NameError as error:

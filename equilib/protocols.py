@@ -94,7 +94,22 @@ class LinearSolver(Protocol):
     """
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
-        """Return x, of the shape and dtype of b, starting from x = 0."""
+        """Return x, of the shape and dtype of b, starting from x = 0.
+
+        Parameters
+        ----------
+        matvec : callable
+            v ↦ A v, of the shape of b.
+        b : array, shape (batch, ...)
+        rtol : ndarray, shape (batch,)
+        active : ndarray of bool, shape (batch,)
+            Samples that are to be solved.
+
+        Returns
+        -------
+        array, shape (batch, ...)
+            x, with zeros for samples that are not active or whose b is zero or not finite.
+        """
 
 
 class MatVec(Protocol):
