@@ -17,11 +17,11 @@ from equilib.models import DeepEquilibrium, DEQChain, InitialGuess, LayerGuess, 
 from equilib.options import option
 from equilib.training.context import RunContext
 from equilib.training.example import Example
+from equilib.training.job import TrainingJob, train
 from equilib.training.loop import Dataset, Plan, Trainer
 from equilib.training.method import Method
 from equilib.training.objectives import Classification
 from equilib.training.recorded_run import RecordedRun
-from equilib.training.run_directory import RunDirectory
 from equilib.trees import tree_leaves, tree_map
 from equilib_experiments.data import Mnist, load_mnist
 from equilib_experiments.recipes import RECIPES, Recipe
@@ -52,6 +52,16 @@ class MnistExperiment:
         RunError
             If training failed on its way.
         """
+        return train(self.job(context), context)
+
+    def job(self, context: RunContext) -> TrainingJob:
+        """Load the digits and build the model.
+
+        Raises
+        ------
+        UserError
+            If an option or the data is wrong.
+        """
         recipe = RECIPES[self.recipe]
         method = context.method(DEFAULT_SOLVER, **recipe.method)
         if self.full and self.limit is not None:
@@ -60,11 +70,12 @@ class MnistExperiment:
         plan = self._plan(recipe)
         data = self._split(digits, recipe, context)
         trainer = self._trainer(recipe, method, plan, data, context)
-        facts = {"data": digits.source, "data_fallback": digits.fallback}
-        with context.record(self._resolved(recipe, plan, data), **facts) as directory:
-            for line in self._introduce(digits, trainer, method, context):
-                context.reporter.line(line)
-            return self._train(trainer, directory, context)
+        return TrainingJob(
+            trainer=trainer,
+            options=self._resolved(recipe, plan, data),
+            facts={"data": digits.source, "data_fallback": digits.fallback},
+            introduction=tuple(self._introduce(digits, trainer, method, context)),
+        )
 
     def example(self, context: RunContext, *, samples: int, trained: RecordedRun | None, dtype: str) -> Example:
         """Return the equilibrium layer and what it is given for the first test images.
@@ -95,21 +106,6 @@ class MnistExperiment:
         size = sum(leaf.size for leaf in tree_leaves(trainer.params))
         yield f"Model: {self.model}, recipe {self.recipe}, {size:,} parameters, on {context.device.description}"
         yield from method.introduce()
-
-    def _train(self, trainer: Trainer, directory: RunDirectory, context: RunContext) -> Mapping[str, Any]:
-        metrics: dict[str, Any] = {}
-        try:
-            for metrics in trainer.epochs():
-                directory.add_metrics(metrics)
-            if not metrics:
-                metrics = _untrained_metrics(trainer)
-        finally:
-            directory.save_model(trainer.params)
-        directory.finish("finished", metrics)
-        images = trainer.data.test_inputs.shape[0]
-        context.reporter.line(f"Test accuracy: {100 * metrics['test_accuracy']:.3f}% of {images:,} images")
-        context.reporter.line(f"Run recorded in {directory.path}")
-        return metrics
 
     def _plan(self, recipe: Recipe) -> Plan:
         return Plan(
@@ -174,11 +170,6 @@ class MnistExperiment:
             "pretrain_depth": plan.pretrain_depth,
             "batch_size": plan.batch_size,
         }
-
-
-def _untrained_metrics(trainer: Trainer) -> dict[str, Any]:
-    tested = trainer.evaluate()
-    return {"test_accuracy": tested.score, "test": tested.describe()}
 
 
 def _pixels(images: np.ndarray) -> np.ndarray:
