@@ -7,7 +7,7 @@ to 20.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,12 +100,14 @@ def _problems() -> list[InitialValueProblem]:
 PROBLEMS = _problems()
 
 
-def solve_by_scipy(problem: InitialValueProblem, method: str, rtol: float, atol: float) -> tuple[np.ndarray, int]:
-    """Return y(20) and the number of evaluations, by `scipy.integrate.solve_ivp`."""
+def solve_by_scipy(
+    problem: InitialValueProblem, method: str, rtol: float, atol: float, *, times: Sequence[float] | np.ndarray = (END,)
+) -> tuple[np.ndarray, int]:
+    """Return y at `times`, shape (times, size), and the number of evaluations, by `scipy.integrate.solve_ivp`."""
     from scipy.integrate import solve_ivp
 
     def slope(t: float, y: np.ndarray) -> np.ndarray:
         return problem.f(np.asarray(t), y[None])[0]
 
-    found = solve_ivp(slope, (0.0, END), problem.y0, method, rtol=rtol, atol=atol)
-    return found.y[:, -1], found.nfev
+    found = solve_ivp(slope, (0.0, END), problem.y0, method, rtol=rtol, atol=atol, t_eval=times)
+    return found.y.T, found.nfev

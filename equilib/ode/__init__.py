@@ -5,6 +5,7 @@ The methods themselves are plugins. Nothing here knows autograd; `equilib.models
 
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Integrator
+from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.steady_state import SteadyState
@@ -13,6 +14,7 @@ __all__ = [
     "IntegrationError",
     "IntegrationWarning",
     "Integrator",
+    "LibraryIntegrator",
     "OdeOptions",
     "OdeProblem",
     "OdeSolution",

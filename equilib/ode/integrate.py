@@ -10,21 +10,20 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
 from equilib.ode.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
 from equilib.ode.integrator import Integrator, Step
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
+from equilib.ode.library_run import LibraryRun
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus, StepRecord
 from equilib.ode.step_control import first_step as estimate_first_step
-from equilib.ode.stepping import StepState, begin, take_step
+from equilib.ode.stepping import SMALLEST_STEP, StepState, begin, take_step
 from equilib.ode.trajectory import Segment, Trajectory
-
-SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
-"""A step that is shorter than this part of the time, or of the interval, does not move."""
 
 
 def odeint(
     f: OdeProblem | Callable[[Array, Array], Array],
     y0: Array,
     t: Sequence[float] | np.ndarray,
-    integrator: Integrator,
+    integrator: AnyIntegrator,
     *,
     rtol: float = 1e-3,
     atol: float = 1e-6,
@@ -46,8 +45,8 @@ def odeint(
         The initial value; its dtype is the dtype of the integration.
     t : sequence of float
         Two or more times, increasing or decreasing. The steps do not depend on those between the first and the last.
-    integrator : Integrator
-        The method.
+    integrator : Integrator or LibraryIntegrator
+        The method. A library's runs on the host, in float64, with steps of its own; f keeps its dtype and device.
     rtol, atol : float
         A step is accepted when the root mean square of error / (atol + rtol · max(|y₀|, |y₁|)) is at most 1.
     per_sample : bool
@@ -62,7 +61,7 @@ def odeint(
     on_failure : {"raise", "warn", "record"}
         What to do if a sample does not reach the end.
     error_norm : callable, optional
-        Replaces the norm of the acceptance test; see `equilib.ode.flow.ErrorNorm`.
+        Replaces the norm of the acceptance test; see `equilib.ode.flow.ErrorNorm`. A library has its own.
 
     Raises
     ------
@@ -81,7 +80,10 @@ def odeint(
     problem = f.fresh() if isinstance(f, OdeProblem) else OdeProblem(f)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
-        solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense)
+        if isinstance(integrator, LibraryIntegrator):
+            solution = LibraryRun(problem, y0, times, integrator, options, dense=dense).run()
+        else:
+            solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense)
     if not solution.success and on_failure == "raise":
         raise IntegrationError(solution)
     if not solution.success and on_failure == "warn":
@@ -210,7 +212,9 @@ def write_outputs(
     direction = np.sign(times[-1] - times[0])
     written = list(outputs)
     segment: Segment | None = None
-    for index, t in enumerate(times):
+    passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
+    for index in map(int, np.flatnonzero(passed)):
+        t = times[index]
         at_end = step.accepted & (end == t)
         inside = step.accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
         if at_end.any():

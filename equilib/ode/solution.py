@@ -11,7 +11,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
-from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import option
 
@@ -24,10 +24,16 @@ class OdeStatus(Enum):
     MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or shorten the interval"
     STEP_TOO_SMALL = "the step size vanished: the solution may blow up, or the tolerance is below what the dtype allows"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
+    GAVE_UP = "the library's integrator gave up"
     HELD_BACK = "another sample of the batch ended the integration; pass per_sample=True to step samples by themselves"
 
     def __repr__(self) -> str:
         return f"OdeStatus.{self.name}"
+
+    @property
+    def success(self) -> bool:
+        """Whether the sample has what was asked for."""
+        return self is OdeStatus.FINISHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,15 +94,17 @@ class OdeSolution:
     reached : ndarray, shape (batch,)
         The time at which each sample ended.
     accepted, rejected : ndarray of int, shape (batch,)
-        Steps of each sample.
+        Steps of each sample; a library's integrator does not tell the rejected ones, so that there are none.
     nfe : int
         Evaluations of f; one evaluation is one call on the whole batch.
     trajectory : Trajectory or None
         The solution as a function of time, with `dense=True`.
-    integrator : Integrator
+    integrator : Integrator or LibraryIntegrator
     options : OdeOptions
     record : tuple of StepRecord
-        The steps, for adjoints that repeat them.
+        The steps, for adjoints that repeat them; empty where a library took them.
+    messages : tuple of str
+        What a library said at the end, for each sample or for the batch; else empty.
     """
 
     t: np.ndarray
@@ -107,9 +115,10 @@ class OdeSolution:
     rejected: np.ndarray
     nfe: int
     trajectory: Trajectory | None = field(default=None, repr=False)
-    integrator: Integrator
+    integrator: AnyIntegrator
     options: OdeOptions = field(repr=False)
     record: tuple[StepRecord, ...] = field(repr=False)
+    messages: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def success(self) -> bool:
@@ -132,10 +141,12 @@ class OdeSolution:
         if not failed.any():
             return f"{self.integrator} finished all {failed.size} samples ({self.nfe} evaluations)"
         where = self.reached[failed]
+        said = "; ".join(dict.fromkeys(message for message in self.messages if message))
         return (
             f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: {reasons} "
             f"(at t = {where.min():.6g} to {where.max():.6g}, after {int(self.accepted[failed].max())} steps, "
             f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"
+            f"{f'. It said: {said}' if said else ''}"
         )
 
 

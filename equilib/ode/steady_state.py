@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
+from equilib.bridges import BridgeState, Sample, integrate_to_rest, run_samples
+from equilib.bridges.steady import RENEWAL
 from equilib.checks import check_options
+from equilib.compaction import take_samples
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import option
 from equilib.problem import FixedPointProblem
@@ -39,19 +44,25 @@ class SteadyState:
     tolerance shrinks with it, where a fixed one would leave the residual hovering at the size of that tolerance; it
     is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
 
+    With a library's integrator it is a `WholeSolver`, whose steps are the library's accepted ones.
+
     Raises
     ------
     ValueError
         If an option is out of its range.
     """
 
-    integrator: Integrator
+    integrator: AnyIntegrator
     step_rtol: float = option(0.03, help="error of a time step relative to the residual", exclusive_minimum=0.0)
     step_atol: float = option(0.0, help="error of a time step that is acceptable whatever the residual", minimum=0.0)
-    first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
+    first_step: float = option(1.0, help="size of the first time step", exclusive_minimum=0.0)
     largest_step: float = option(
         10.0, help="bound of the time step; where a map has no fixed point nothing else holds it", exclusive_minimum=0.0
     )
+
+    def __new__(cls, integrator: Any = None, *args: object, **options: object) -> SteadyState:
+        """Make the solver that suits the integrator."""
+        return super().__new__(LibrarySteadyState if isinstance(integrator, LibraryIntegrator) else cls)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -61,16 +72,26 @@ class SteadyState:
         lanes = z0.shape[0]
         residual = problem.residual(z0)
         start = Point(np.zeros(lanes), z0, residual)
-        progress = begin(self.integrator, self._flow(problem, z0), start, np.full(lanes, self.first_step))
+        progress = begin(self._method, self._flow(problem, z0), start, np.full(lanes, self.first_step))
         return SteadyStateState(z0, residual, np.zeros(lanes, dtype=bool), progress, self)
 
     def step(self, problem: FixedPointProblem, state: SteadyStateState) -> SteadyStateState:
         """Attempt one time step in the samples that are not finished."""
         assert problem.active is not None  # set by the driver
-        progress, _ = take_step(self.integrator, self._flow(problem, state.z), state.progress, problem.active)
+        progress, _ = take_step(self._method, self._flow(problem, state.z), state.progress, problem.active)
         progress = replace(progress, h=np.minimum(progress.h, self.largest_step))
         failed = problem.active & (progress.h < SMALLEST_STEP)
         return SteadyStateState(progress.point.y, progress.point.dy, failed, progress, self)
+
+    def restrict(self, problem: FixedPointProblem, state: SteadyStateState, rows: np.ndarray) -> SteadyStateState:
+        """Return the state of the samples `rows` only."""
+        progress = take_samples(state.progress, rows, batch=state.z.shape[0])
+        return SteadyStateState(progress.point.y, progress.point.dy, state.failed[rows], progress, self)
+
+    @property
+    def _method(self) -> Integrator:
+        assert not isinstance(self.integrator, LibraryIntegrator)  # of which __new__ makes another solver
+        return self.integrator
 
     def _flow(self, problem: FixedPointProblem, like: Array) -> Flow:
         def error_norm(error: Array, start: Point, z: Array) -> np.ndarray:
@@ -78,3 +99,46 @@ class SteadyState:
             return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
 
         return Flow(lambda t, z: problem.residual(z), like, like.shape[0], error_norm)
+
+
+STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
+"""The relative tolerance that a library is given; the absolute one, which follows the residual, is what counts."""
+
+
+class LibrarySteadyState(SteadyState):
+    """`SteadyState` by a library's integrator."""
+
+    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+        """Integrate every sample by itself."""
+        method = self.integrator
+        assert isinstance(method, LibraryIntegrator)
+        return run_samples(
+            problem,
+            z0,
+            lambda sample: integrate_to_rest(
+                sample,
+                lambda z, atol, first_step: self._stepper(method, sample, z, atol + self._rms_atol(z), first_step),
+                # Of the residual when a stepper is made, which lives until it has fallen by RENEWAL.
+                step_rtol=self.step_rtol * RENEWAL,
+                first_step=min(self.first_step, self.largest_step),
+                max_steps=max_steps,
+            ),
+            together=method.together,
+        )
+
+    def _rms_atol(self, z: np.ndarray) -> float:
+        return self.step_atol / float(np.sqrt(z.size))
+
+    def _stepper(
+        self, method: LibraryIntegrator, sample: Sample, z: np.ndarray, atol: float, first_step: float
+    ) -> TimeStepper:
+        start = Start(
+            t=0.0,
+            end=np.inf,
+            y=z,
+            rtol=STEP_RTOL,
+            atol=atol,
+            first_step=first_step,
+            longest_step=self.largest_step,
+        )
+        return method.stepper(System(lambda t, y: sample.residual(y), sample.size, sample.resolution), start)

@@ -10,6 +10,9 @@ from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.step_control import ControlState
 
+SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
+"""A step that is shorter than this part of the time, or of the interval, does not move."""
+
 
 @dataclass(frozen=True)
 class StepState:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode.flow import Flow
+
+
+class Piece(Protocol):
+    """**Protocol:** the solution in one step of each lane, from t₀ to t₁, shape (lanes,); equal in lanes that rest."""
+
+    @property
+    def t0(self) -> np.ndarray:
+        """Where it begins."""
+
+    @property
+    def t1(self) -> np.ndarray:
+        """Where it ends."""
+
+    def __call__(self, flow: Flow, t: np.ndarray) -> Array:
+        """Return y at the times t, shape (lanes,)."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +52,10 @@ class Trajectory:
 
     Attributes
     ----------
-    segments : list of Segment
+    segments : sequence of Piece
     """
 
-    segments: list[Segment] = field(repr=False)
+    segments: Sequence[Piece] = field(repr=False)
     flow: Flow = field(repr=False)
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
+from equilib.plugin import Capabilities, IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
 
 ADVICE = (
     "It follows the flow z' = f(z) − z to where it stands still, so it converges wherever the eigenvalues λ of the "
@@ -12,6 +12,9 @@ ADVICE = (
     "several times the evaluations of Picard or Anderson iteration. Allow it max_steps of 50 or more. If it wanders, "
     "lower step_rtol."
 )
+
+LEAST_STEPS = 100
+"""A time step is at most a few of the flow's time units, of which a solve takes seven or more."""
 
 
 @hookimpl
@@ -25,7 +28,12 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         ("vcabm", "SteadyVCABM", "Steady state of z' = f(z) − z by Adams-Bashforth-Moulton of variable order"),
     ):
         yield SolverEntry(
-            name=name, factory=f"equilib_ode.solvers:{factory}", summary=summary, advice=ADVICE, adjoint="implicit"
+            name=name,
+            factory=f"equilib_ode.solvers:{factory}",
+            summary=summary,
+            advice=ADVICE,
+            capabilities=Capabilities(least_steps=LEAST_STEPS),
+            adjoint="implicit",
         )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from equilib.arrays import Array
 from equilib.checks import check_options
 from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator
 from equilib.ode.steady_state import SteadyState, SteadyStateState
 from equilib.options import option
 from equilib.problem import FixedPointProblem
@@ -44,9 +45,10 @@ class OdeAdjoint:
         "same", help="the integrator; same takes the forward solve's, or tsit5", choices=("same", *INTEGRATORS)
     )
     step_rtol: float = option(0.03, help="error of a time step relative to the residual", exclusive_minimum=0.0)
-    first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
+    first_step: float = option(1.0, help="size of the first time step", exclusive_minimum=0.0)
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int = option(500, help="time steps", minimum=1)
+    guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -54,9 +56,9 @@ class OdeAdjoint:
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved."""
         solver = SteadyState(self._integrator(solution), step_rtol=self.step_rtol, first_step=self.first_step)
-        return ImplicitAdjoint(solver, self.rtol, self.max_steps).pullback(problem, solution, cotangent)
+        return ImplicitAdjoint(solver, self.rtol, self.max_steps, self.guess).pullback(problem, solution, cotangent)
 
-    def _integrator(self, solution: Solution) -> Integrator:
+    def _integrator(self, solution: Solution) -> AnyIntegrator:
         if self.integrator != "same":
             return INTEGRATORS[self.integrator]()
         forward = solution.state

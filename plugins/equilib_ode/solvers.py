@@ -40,6 +40,8 @@ class SteadyVCAB3(SteadyState):
     """The steady state by Adams-Bashforth of order 3 with variable steps."""
 
     integrator: Integrator = field(default_factory=VCAB3)
+    # Its controller keeps the errors at a small part of this.
+    step_rtol: float = option(0.1, help="error of a time step relative to the residual", exclusive_minimum=0.0)
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,12 @@ from equilib.arrays import Array
 from equilib.checks import check_options
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Attempt, Memory, Step
-from equilib.ode.step_control import Controller, IController
+from equilib.ode.step_control import Controller, ControlState
 from equilib.options import option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
+
+TARGET = 0.5
+"""The error, relative to the tolerance, that the next step is chosen for."""
 
 RESTART_AFTER = 3
 """Rejections in a row after which the history is no longer trusted."""
@@ -32,7 +35,7 @@ class History(NamedTuple):
 
     `order` is that of the next predictor, `taken` the number of accepted steps, `starting` whether order and step
     still grow at every step, `failures` the rejections in a row, all of shape (lanes,); `sizes` are those of the
-    accepted steps, the last first, shape (max_order + 1, lanes).
+    accepted steps, the last first, shape (lanes, max_order + 1).
     """
 
     order: np.ndarray
@@ -40,6 +43,28 @@ class History(NamedTuple):
     starting: np.ndarray
     failures: np.ndarray
     sizes: np.ndarray
+
+
+@dataclass(frozen=True)
+class DoublingController:
+    """Double the step, keep it, or shorten it (Shampine & Gordon, STEP): high orders need a history of equal steps.
+
+    With the error E of a step of order k, and `target` θ: doubled where E 2^(k+1) ≤ θ, kept where E ≤ θ, else
+    multiplied by (θ/E)^(1/(k+1)), between 1/2 and 9/10; halved after a rejection.
+    """
+
+    target: float = TARGET
+
+    def factor(
+        self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
+    ) -> np.ndarray:
+        """Return new step size / old step size, shape (lanes,)."""
+        exponent = np.asarray(order) + 1.0
+        with np.errstate(all="ignore"):
+            shorter = np.clip((self.target / error) ** (1 / exponent), 0.5, 0.9)
+        kept = np.where(error <= self.target, 1.0, shorter)
+        grown = np.where(error * 2.0**exponent <= self.target, 2.0, kept)
+        return np.where(np.isfinite(error), np.where(accepted, grown, 0.5), 0.2)
 
 
 @dataclass(frozen=True)
@@ -64,20 +89,20 @@ class VCABM:
 
     @property
     def controller(self) -> Controller:
-        """Integral: steps at most double, from the first on."""
-        return IController(largest=2.0, first_largest=2.0)
+        """Steps double, stay, or shrink."""
+        return DoublingController()
 
     def begin(self, flow: Flow, start: Point) -> Memory:
         """Return a history of no step, of order 1."""
         ones = np.ones(flow.lanes, dtype=int)
-        sizes = np.ones((self.max_order + 1, flow.lanes))
+        sizes = np.ones((flow.lanes, self.max_order + 1))
         return Memory((), History(ones, 0 * ones, ones > 0, 0 * ones, sizes))
 
     def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
         """Predict, evaluate, correct; estimate the error of this order and of its neighbours."""
         history: History = memory.host
         k, highest = history.order, int(history.order.max())
-        d = distances(history.sizes)
+        d = distances(history.sizes.T)
         beta, g = rescaling(h, d, highest + 1), weights(h, d, highest + 2)
         differences = _differences(start.dy, memory.arrays, highest + 1)
         stars = [phi * flow.coefficient(b) for phi, b in zip(differences, beta, strict=False)]
@@ -91,19 +116,25 @@ class VCABM:
 
         unknown = np.full(k.shape, np.inf)
         errors = [error(0), *((error(-2), error(-1)) if highest > 1 else (unknown, unknown)), error(1)]
-        following = self._next_order(history, errors)
+        following = self._next_order(history, errors, h)
         stages = (*stars[:highest], *new[1 : highest + 1])
-        kept = Memory(tuple(stars), following._replace(sizes=np.concatenate((h[None], history.sizes[:-1]))))
+        kept = Memory(
+            tuple(stars), following._replace(sizes=np.concatenate((h[:, None], history.sizes[:, :-1]), axis=1))
+        )
         return Attempt(y=y, error=errors[0], order=k, stages=stages, memory=kept)
 
-    def _next_order(self, history: History, errors: Sequence[np.ndarray]) -> History:
+    def _next_order(self, history: History, errors: Sequence[np.ndarray], h: np.ndarray) -> History:
         """Choose the order as Shampine & Gordon do, for a step that is accepted."""
         k = history.order
         here, two_below, below, above = errors
+        # Only after k + 1 equal steps do the neighbours' errors tell enough to raise the order.
+        equal = 1 + np.cumprod(np.abs(history.sizes.T - h) <= 1e-10 * np.abs(h), axis=0).sum(axis=0)
+        settled = (equal > k) & (k <= history.taken)
         lower = np.where(k > 2, np.maximum(below, two_below) <= here, (k == 2) & (below <= 0.5 * here))
         # While the step can double, the method climbs from order 1 without asking.
-        starting = history.starting & ~lower & (here <= 0.45 ** (k + 1.0))
-        better = (k <= history.taken) & (above < np.where(k > 1, here, 0.5 * here))
+        starting = history.starting & ~lower & (here <= TARGET * 0.5 ** (k + 1.0))
+        lower = lower | (~starting & settled & (k > 1) & (below <= np.minimum(here, above)))
+        better = settled & (above < np.where(k > 1, here, 0.5 * here))
         higher = ~lower & (k < self.max_order) & (starting | better)
         order = np.where(lower, k - 1, np.where(higher, k + 1, k))
         return History(order, history.taken + 1, starting, np.zeros_like(k), history.sizes)
@@ -124,7 +155,12 @@ class VCABM:
             np.where(tried, failures, old.failures),
             old.sizes,
         )
-        host = History(*(np.where(accepted, *pair) for pair in zip(kept, rejected, strict=True)))
+        host = History(
+            *(
+                np.where(accepted if new.ndim == 1 else accepted[:, None], new, former)
+                for new, former in zip(kept, rejected, strict=True)
+            )
+        )
         if not accepted.any():
             return start, Memory(memory.arrays, host)
         padded = (*memory.arrays, *(flow.zeros() for _ in attempt.memory.arrays))
@@ -136,7 +172,7 @@ class VCABM:
         """Return the integral of the polynomial through the slopes that the corrector used."""
         history: History = step.memory.host
         k, highest = history.order, int(history.order.max())
-        by_power = np.stack(weight_polynomials(step.h, distances(history.sizes), highest + 1))
+        by_power = np.stack(weight_polynomials(step.h, distances(history.sizes.T), highest + 1))
         index = np.arange(highest)[:, None, None]
         masked = np.concatenate(
             (np.where(index < k, by_power[:highest], 0.0), np.where(index + 1 == k, by_power[1:], 0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from equilib.plugin import Capabilities, SolverEntry, hookimpl
+from equilib.plugin import Capabilities, IntegratorEntry, SolverEntry, hookimpl
 
 
 class _Row(NamedTuple):
@@ -14,6 +14,11 @@ class _Row(NamedTuple):
     summary: str
     advice: str
     needs_jvp: bool = False
+
+    @property
+    def least_steps(self) -> int:
+        """A time step is at most a few time units, of which a solve takes seven or more; `df-sane` needs hundreds."""
+        return 100 if self.factory.startswith(("steady:", "dfsane:")) else 0
 
 
 EVERY = (
@@ -157,8 +162,45 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             factory=f"equilib_scipy.{row.factory}",
             summary=row.summary,
             advice=row.advice + EVERY,
-            capabilities=Capabilities(
-                needs_jvp=row.needs_jvp, needs_vjp=False, couples_samples=False, backends=("any",), kind="whole"
-            ),
+            capabilities=Capabilities(needs_jvp=row.needs_jvp, kind="whole", least_steps=row.least_steps),
             adjoint="implicit",
+        )
+
+
+INTEGRATORS = (
+    ("rk45", "RK45", 5, "SciPy's RK45: Dormand & Prince's method of order 5", "To compare with `dopri5`."),
+    ("dop853", "DOP853", 8, "SciPy's DOP853: Dormand & Prince's method of order 8", "For high accuracy."),
+    (
+        "lsoda",
+        "LSODA",
+        12,
+        "SciPy's LSODA: Adams methods, and BDF where the equation is stiff",
+        "Where it is not known whether the equation is stiff.",
+    ),
+    ("bdf", "BDF", 5, "SciPy's BDF: backward differentiation formulas of order 1 to 5", "For small stiff equations."),
+    (
+        "radau",
+        "Radau",
+        5,
+        "SciPy's Radau: the implicit Runge-Kutta method Radau IIA of order 5",
+        "For small stiff equations at higher accuracy than `scipy:bdf`, and with fast rotations.",
+    ),
+)
+
+EVERY_INTEGRATION = (
+    " The state travels to the host and back with every evaluation, and SciPy computes in float64, with its own error "
+    "norm; f keeps its device and dtype. There is no discrete adjoint."
+)
+
+
+@hookimpl
+def equilib_integrators() -> Iterable[IntegratorEntry]:
+    """Yield `scipy:METHOD` for the steppers of `scipy.integrate`."""
+    for name, factory, order, summary, advice in INTEGRATORS:
+        yield IntegratorEntry(
+            name=f"scipy:{name}",
+            factory=f"equilib_scipy.integrators:{factory}",
+            summary=summary,
+            advice=advice + EVERY_INTEGRATION,
+            order=order,
         )

@@ -15,9 +15,8 @@ from equilib.checks import check_options
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib_scipy.call import LARGEST, check_size
-
-STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
-"""SciPy's least relative tolerance; the absolute one, which follows the residual, is what counts."""
+from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
+from equilib_scipy.versions import lsoda_shares
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class _Steady:
                     np.inf,
                     first_step=first_step,
                     max_step=self.longest_step,
-                    rtol=STEP_RTOL,
+                    rtol=STEP_RTOL,  # the absolute one, which follows the residual, is what counts
                     atol=atol,
                     **self._derivative(sample),
                 )
@@ -90,28 +89,6 @@ class _Steady:
     def together(self) -> bool:
         """Tell whether the library can be called again before it returns, so that samples can share evaluations."""
         return True
-
-
-class ScipyStepper:
-    """A `scipy.integrate.OdeSolver` as a `Stepper`."""
-
-    def __init__(self, solver: Any) -> None:
-        self._solver = solver
-
-    def step(self) -> str | None:
-        """Make a step; return why, if there can be none."""
-        message = self._solver.step()
-        return str(message) if self._solver.status == "failed" else None
-
-    @property
-    def y(self) -> np.ndarray:
-        """The solution after the last step."""
-        return np.asarray(self._solver.y)
-
-    @property
-    def step_size(self) -> float:
-        """Size of the last step."""
-        return float(self._solver.step_size)
 
 
 @dataclass(frozen=True)
@@ -171,7 +148,4 @@ class LSODA(_Implicit):
 
     def together(self) -> bool:
         """Tell whether this SciPy's LSODA keeps nothing in global variables."""
-        # Until 1.17 LSODA is Fortran with global variables, of which SciPy allows one instance at a time.
-        import scipy
-
-        return tuple(int(part) for part in scipy.__version__.split(".")[:2]) >= (1, 17)
+        return lsoda_shares()

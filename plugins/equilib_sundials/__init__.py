@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from equilib.plugin import Capabilities, SolverEntry, hookimpl
+from equilib.plugin import Capabilities, IntegratorEntry, SolverEntry, hookimpl
 
 MISSING = "scikit-sundae is not installed; pip install 'equilib[sundials]'"
 
@@ -18,9 +18,8 @@ NO_KINSOL = (
 def equilib_solvers() -> Iterable[SolverEntry]:
     """Yield `sundials:cvode`, and `sundials:kinsol` as what cannot be had yet."""
     missing = "" if find_spec("sksundae") else MISSING
-    capabilities = Capabilities(
-        needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",), kind="whole"
-    )
+    # A time step is at most a few time units, of which a solve takes seven or more.
+    capabilities = Capabilities(kind="whole", least_steps=100)
     yield SolverEntry(
         name="sundials:cvode",
         factory="equilib_sundials.cvode:CVODE",
@@ -44,4 +43,21 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         capabilities=capabilities,
         adjoint="implicit",
         unavailable=missing or NO_KINSOL,
+    )
+
+
+@hookimpl
+def equilib_integrators() -> Iterable[IntegratorEntry]:
+    """Yield `sundials:cvode`."""
+    yield IntegratorEntry(
+        name="sundials:cvode",
+        factory="equilib_sundials.integrator:CVODEIntegrator",
+        summary="CVODE: BDF or Adams methods of variable order",
+        advice=(
+            "For stiff equations, also large ones: its linear solver is iterative, with products by difference "
+            "quotients. `method=adams` is for equations that are not stiff. It runs on the host in float64 with the "
+            "error norm of SUNDIALS; there is no discrete adjoint. Its errors are somewhat larger than the tolerance."
+        ),
+        order=5,
+        unavailable="" if find_spec("sksundae") else MISSING,
     )

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.bridges import JACOBIANS, BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.checks import check_options
+from equilib.ode.library import Start
 from equilib.options import option
 from equilib.problem import FixedPointProblem
+from equilib_sundials.library import LINEAR_SOLVERS, METHODS, CVODEStepper, check_size, make_solver
 
 STEP_RTOL = 1e-14
 """The least relative tolerance that makes sense in float64; the absolute one, which follows the residual, counts."""
-
-FOREVER = 1e10
-"""A time that is not reached; CVODE takes from it which way time goes."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +31,11 @@ class CVODE:
         `largest`.
     """
 
-    method: str = option("bdf", help="linear multistep method", choices=("bdf", "adams"))
+    method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
     linear_solver: str = option(
         "gmres",
         help="for Newton's method in a step: by difference quotients of f, or with dense Jacobians",
-        choices=("gmres", "bicgstab", "tfqmr", "dense"),
+        choices=LINEAR_SOLVERS,
     )
     krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
     jacobian: str = option(
@@ -55,12 +53,7 @@ class CVODE:
 
     def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
-        size = prod(z0.shape[1:])
-        if self.linear_solver == "dense" and size > self.largest:
-            raise ValueError(
-                f"linear_solver=dense makes a Jacobian of {size}×{size} numbers per sample, beyond the option "
-                f"largest={self.largest}: raise it, or use linear_solver=gmres"
-            )
+        check_size(prod(z0.shape[1:]), self.linear_solver, self.largest)
         return run_samples(
             problem,
             z0,
@@ -75,48 +68,23 @@ class CVODE:
         )
 
     def _beginner(self, sample: Sample) -> Callable[[np.ndarray, float, float], CVODEStepper]:
-        # Deferred: an optional extra.
-        from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is this class's
-
-        def rhs(t: float, y: np.ndarray, yp: np.ndarray) -> None:
-            yp[:] = sample.residual(y)
-
         def begin(z: np.ndarray, atol: float, first_step: float) -> CVODEStepper:
-            solver = Library(
-                rhs,
-                method={"bdf": "BDF", "adams": "Adams"}[self.method],
+            start = Start(
+                t=0.0,
+                end=np.inf,
+                y=z,
                 rtol=STEP_RTOL,
                 atol=atol,
                 first_step=first_step,
-                max_step=self.longest_step,
-                **self._linear_options(sample),
+                longest_step=self.longest_step,
             )
-            return CVODEStepper(solver, z)
+            return make_solver(
+                lambda t, y: sample.residual(y),
+                lambda t, y: sample.jacobian(y),
+                start,
+                method=self.method,
+                linear_solver=self.linear_solver,
+                krylov_size=self.krylov_size,
+            )
 
         return begin
-
-    def _linear_options(self, sample: Sample) -> dict[str, Any]:
-        if self.linear_solver != "dense":
-            return {"linsolver": self.linear_solver, "krylov_dim": self.krylov_size}
-
-        def jacobian(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
-            JJ[:] = sample.jacobian(y)
-
-        return {"linsolver": "dense", "jacfn": jacobian}
-
-
-class CVODEStepper:
-    """An integration by CVODE as a `Stepper`."""
-
-    def __init__(self, solver: Any, z: np.ndarray) -> None:
-        self._solver = solver
-        self._solver.init_step(0.0, z)
-        self.t, self.step_size, self.y = 0.0, 0.0, z
-
-    def step(self) -> str | None:
-        """Make a step; return why, if there can be none."""
-        result = self._solver.step(FOREVER, method="onestep")
-        if not result.success:
-            return str(result.message)
-        self.step_size, self.t, self.y = result.t - self.t, result.t, result.y
-        return None

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, rows_like
+from equilib.errors import UserError
 from equilib.ode.flow import Flow, Point, time_like
 from equilib.ode.integrate import write_outputs
-from equilib.ode.integrator import Memory, Step
+from equilib.ode.integrator import Integrator, Memory, Step
+from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.sensitivity.protocol import OdePullback, no_derivative
 from equilib.ode.solution import OdeSolution, StepRecord
@@ -32,11 +34,22 @@ class Discrete:
     needs_trajectory: ClassVar[bool] = False
 
     def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
-        """Return the cotangents of y(t₀) and of the inputs."""
+        """Return the cotangents of y(t₀) and of the inputs.
+
+        Raises
+        ------
+        UserError
+            If the integrator is a library's, whose steps cannot be differentiated.
+        """
+        if isinstance(solution.integrator, LibraryIntegrator):
+            raise UserError(
+                f"{solution.integrator} takes its steps out of sight, so there is no discrete adjoint for it; use "
+                "interpolating, gauss or backsolve"
+            )
         problem = problem.fresh()
         if not solution.success:
             return no_derivative(problem, solution)
-        replay = _Replay(problem, solution)
+        replay = _Replay(problem, solution, solution.integrator)
         states = replay.states()
         bars = tree_map(array_namespace(solution.y).zeros_like, states.pop())
         inputs: Tree = tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), problem.inputs)
@@ -61,8 +74,8 @@ State = tuple[Array, Array, tuple[Array, ...]]
 class _Replay:
     """The steps of a solution, to be taken again: with plain arrays, or traced."""
 
-    def __init__(self, problem: OdeProblem, solution: OdeSolution) -> None:
-        self.problem, self.solution = problem, solution
+    def __init__(self, problem: OdeProblem, solution: OdeSolution, integrator: Integrator) -> None:
+        self.problem, self.solution, self.integrator = problem, solution, integrator
         self.y0 = solution.y[0, ...]
         self.lanes = self.y0.shape[0] if solution.options.per_sample else 1
         # The times at which each step begins, and the end.
@@ -92,11 +105,11 @@ class _Replay:
         """Return the state before the first step."""
         flow = self.flow(inputs)
         point = Point(self.times[0], y, flow(self.times[0], y))
-        return y, point.dy, self.solution.integrator.begin(flow, point).arrays
+        return y, point.dy, self.integrator.begin(flow, point).arrays
 
     def step(self, record: StepRecord, state: State, inputs: Tree) -> tuple[State, dict[int, Array]]:
         """Return the state after a step, and y at the output times that it passed, by their index."""
-        flow, integrator = self.flow(inputs), self.solution.integrator
+        flow, integrator = self.flow(inputs), self.integrator
         y, dy, arrays = state
         start, memory = Point(self.times[self.places[id(record)]], y, dy), Memory(arrays, record.plan)
         attempt = integrator.attempt(flow, start, record.h, memory)

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import equilib_ode
+import equilib_reference
 from equilib import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.steady_state import SteadyState
 from equilib.options import build
 from equilib.registry import Registry
+from equilib.training.method import choose_method
 
 NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
 
@@ -52,3 +54,16 @@ def test_the_order_bound_reaches_the_integrator(registry: Registry) -> None:
     solver = build(registry.solver("vcabm").load(), {"max_order": "3"}, owner="vcabm")
     assert solver.integrator.max_order == 3
     assert "max_order=3" in str(solver)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preference_for_few_steps_is_not_for_time_steps(registry: Registry, name: str) -> None:
+    """An experiment's limit that suits a Newton method is raised to one of use here; what the user says holds."""
+    registry.register(equilib_reference, name="reference")
+
+    def limit(options: dict[str, str]) -> int:
+        method = choose_method(registry, solver=name, options=options, adjoint=None, defaults={"max_steps": 10})
+        return method.options.max_steps
+
+    assert limit({}) == 100
+    assert limit({"max_steps": "7"}) == 7

@@ -51,9 +51,9 @@ def test_polynomials_of_the_order_are_integrated_exactly(degree: int) -> None:
 
 
 def test_the_order_grows_with_the_accuracy_asked_for() -> None:
-    """Tighter tolerances choose higher orders, never beyond the bound."""
+    """Tighter tolerances choose higher orders on average, never beyond the bound."""
     orders = [
-        max(int(r.plan.order[0]) for r in odeint(rotation, Y0, [0, 10], VCABM(), rtol=tol, atol=tol).record)
+        np.mean([int(r.plan.order[0]) for r in odeint(rotation, Y0, [0, 10], VCABM(), rtol=tol, atol=tol).record])
         for tol in (1e-3, 1e-6, 1e-10)
     ]
     assert orders[0] < orders[1] < orders[2] <= 12
@@ -63,7 +63,8 @@ def test_the_order_grows_with_the_accuracy_asked_for() -> None:
 
 def test_two_evaluations_per_accepted_step_and_one_per_rejected_one() -> None:
     """PECE: the second evaluation is spent only on what is kept."""
-    found = odeint(lambda t, y: -y + 4 * np.sin(3 * t * t), np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
+    kinked = lambda t, y: -y + np.sign(np.sin(5 * t + 1))  # noqa: E731
+    found = odeint(kinked, np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
     assert found.rejected[0] > 3
     assert found.nfe == 2 + 2 * int(found.accepted[0]) + int(found.rejected[0])
 

@@ -1,0 +1,127 @@
+"""The contract of a library's integrator: it steps one system at a time, on the host, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from equilib.ode.integrator import Integrator
+
+Interpolant = Callable[[float], np.ndarray]
+"""Maps a time in a step to the solution there, shape (size,)."""
+
+
+class System:
+    """What a library sees of one lane: y' = f(t, y) with y of float64, shape (size,), and t a number.
+
+    Parameters
+    ----------
+    f : callable
+        f(t, y), or None once the work is called off; then the slope is zero, which ends every library's loop.
+    size : int
+        Elements of y.
+    resolution : float
+        The relative spacing of the numbers that f is computed in, for difference quotients.
+
+    Attributes
+    ----------
+    finite : bool
+        Whether the slope evaluated last is.
+    """
+
+    def __init__(self, f: Callable[[float, np.ndarray], np.ndarray | None], size: int, resolution: float) -> None:
+        self.size, self.resolution, self.finite = size, resolution, True
+        self._f = f
+
+    def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
+        """Return f(t, y), a new array."""
+        slope = self._f(t, y)
+        if slope is None:
+            return np.zeros(self.size)
+        self.finite = bool(np.isfinite(slope).all())
+        return slope
+
+    def jacobian(self, t: float, y: np.ndarray) -> np.ndarray:
+        """Return ∂f/∂y, shape (size, size), by difference quotients: size + 1 evaluations."""
+        value = self(t, y)
+        columns = []
+        for index, width in enumerate(np.sqrt(self.resolution) * np.maximum(np.abs(y), 1)):
+            moved = np.array(y)
+            moved[index] += width
+            columns.append((self(t, moved) - value) / (moved[index] - y[index]))
+        return np.stack(columns, axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where and how an integration begins.
+
+    Attributes
+    ----------
+    t, end : float
+        The interval; `end` may be before `t`, or infinite.
+    y : ndarray, shape (size,)
+    rtol, atol : float
+    first_step : float or None
+        Size of the first step; None leaves it to the library.
+    longest_step : float
+    """
+
+    t: float
+    end: float
+    y: np.ndarray
+    rtol: float
+    atol: float
+    first_step: float | None = None
+    longest_step: float = np.inf
+
+
+class TimeStepper(Protocol):
+    """**Protocol:** an integration that makes one accepted step at a time, and lands on the end exactly."""
+
+    def step(self) -> str | None:
+        """Make a step; return why, if there can be none."""
+
+    @property
+    def t(self) -> float:
+        """The time after the last step."""
+
+    @property
+    def y(self) -> np.ndarray:
+        """The solution after the last step, shape (size,)."""
+
+    @property
+    def step_size(self) -> float:
+        """Size of the last step."""
+
+    def interpolant(self) -> Interpolant:
+        """Return the solution in the last step; it holds when further steps have been made."""
+
+
+@runtime_checkable
+class LibraryIntegrator(Protocol):
+    """**Protocol:** the integrator of a library, one of SciPy's for example, with its own steps and error norm.
+
+    1. Be a frozen dataclass; its fields are its options.
+    2. Evaluate f only through the system.
+    3. A `ValueError` or an `ArithmeticError` that `TimeStepper.step` raises is taken for a reason why there can be no
+       step; what `stepper` raises reaches the user.
+    """
+
+    @property
+    def order(self) -> int:
+        """Order of accuracy; where it varies, the highest."""
+
+    @property
+    def together(self) -> bool:
+        """Whether several integrations may be under way at a time."""
+
+    def stepper(self, system: System, start: Start) -> TimeStepper:
+        """Begin an integration."""
+
+
+AnyIntegrator: TypeAlias = Integrator | LibraryIntegrator
+"""What `odeint` and `SteadyState` take."""

@@ -1,0 +1,236 @@
+"""`odeint` by a library's integrator: one call of the library per lane, one call of f for all lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, from_host, to_host
+from equilib.bridges.coroutine import Coroutine
+from equilib.ode.flow import Flow
+from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus
+from equilib.ode.stepping import SMALLEST_STEP
+from equilib.ode.trajectory import Trajectory
+
+
+class Point(NamedTuple):
+    """Where a lane asks for its slope."""
+
+    t: float
+    y: np.ndarray
+
+
+@dataclass
+class _Lane:
+    """The integration of one lane: y at the output times, and how far it came."""
+
+    y: np.ndarray = field(repr=False)
+    reached: float
+    status: OdeStatus = OdeStatus.RUNNING
+    message: str = ""
+    ends: list[float] = field(default_factory=list)
+    interpolants: list[Interpolant] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True)
+class LibrarySegment:
+    """The steps of all lanes with one number: y(t) by the library's interpolants; t₀ = t₁ in lanes that had ended."""
+
+    t0: np.ndarray
+    t1: np.ndarray
+    interpolants: tuple[Interpolant | None, ...] = field(repr=False)
+    y0: Array = field(repr=False)
+
+    def __call__(self, flow: Flow, t: np.ndarray) -> Array:
+        """Return y at the times t, shape (lanes,); nan in lanes that had ended, the nearer end where t is outside."""
+        inside = np.clip(t, np.minimum(self.t0, self.t1), np.maximum(self.t0, self.t1))
+        size = prod(self.y0.shape) // flow.lanes
+        rows = [
+            np.full(size, np.nan) if interpolant is None else interpolant(float(time))
+            for interpolant, time in zip(self.interpolants, inside, strict=True)
+        ]
+        return _like(np.stack(rows), self.y0)
+
+
+class LibraryRun:
+    """One call of `odeint` by a library's integrator."""
+
+    def __init__(
+        self,
+        problem: OdeProblem,
+        y0: Array,
+        times: np.ndarray,
+        integrator: LibraryIntegrator,
+        options: OdeOptions,
+        *,
+        dense: bool,
+    ) -> None:
+        self.problem, self.y0, self.times = problem, y0, times
+        self.integrator, self.options, self.dense = integrator, options, dense
+        self.lanes = y0.shape[0] if options.per_sample else 1
+        host = to_host(y0)
+        self.dtype = host.dtype
+        # What was asked for last in every lane: those that ask for nothing need some place, too.
+        self.t = np.full(self.lanes, times[0])
+        self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
+        self.suspect = np.ones(y0.shape[0], dtype=bool)
+        blank = np.full((len(times), self.y.shape[1]), np.nan)
+        self.results = [_Lane(blank.copy(), times[0]) for _ in range(self.lanes)]
+
+    def run(self) -> OdeSolution:
+        """Integrate every lane, together where the library can."""
+        slopes = self._evaluate({})
+        finite = np.isfinite(self.y).all(axis=1) & np.isfinite(slopes).all(axis=1)
+        for result in (result for result, fine in zip(self.results, finite, strict=True) if not fine):
+            result.status = OdeStatus.NONFINITE
+        lanes = [int(lane) for lane in np.flatnonzero(finite)]
+        for group in [lanes] if self.integrator.together else [[lane] for lane in lanes]:
+            self._drive(group, slopes)
+        return self._solution()
+
+    def _drive(self, group: Iterable[int], slopes: np.ndarray) -> None:
+        calls = {lane: self._call(lane, slopes[lane]) for lane in group}
+        waiting: dict[int, Point] = {}
+        try:
+            for lane, call in calls.items():
+                question = call.start()
+                if call.running:
+                    waiting[lane] = question
+            while waiting:
+                answers = self._evaluate(waiting)
+                for lane in list(waiting):
+                    question = calls[lane].resume(answers[lane])
+                    del waiting[lane]
+                    if calls[lane].running:
+                        waiting[lane] = question
+        finally:
+            for call in calls.values():
+                while call.running:  # where f raised
+                    with suppress(Exception):  # of a method that is no longer wanted
+                        call.resume(None)
+
+    def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
+        call: Coroutine[None] = Coroutine(lambda: self._integrate(self.results[lane], system, start))
+        known = [(Point(float(self.times[0]), self.y[lane].copy()), slope)]
+
+        def f(t: float, y: np.ndarray) -> np.ndarray | None:
+            point, value = known[0]
+            if point.t != t or not np.array_equal(point.y, y):
+                point = Point(t, np.array(y, dtype=np.float64))
+                value = call.ask(point)
+                known[0] = (point, value)
+            return None if value is None else value.copy()
+
+        system = System(f, self.y.shape[1], float(np.finfo(self.dtype).eps))
+        start = Start(
+            t=float(self.times[0]),
+            end=float(self.times[-1]),
+            y=self.y[lane].copy(),
+            rtol=self.options.rtol,
+            atol=self.options.atol,
+            first_step=self.options.first_step,
+        )
+        return call
+
+    def _evaluate(self, points: dict[int, Point]) -> np.ndarray:
+        for lane, point in points.items():
+            self.t[lane], self.y[lane] = point
+        value = self.problem.at(self.t.copy(), _like(self.y, self.y0))
+        slopes = np.asarray(to_host(value), dtype=np.float64)
+        finite = np.asarray(np.isfinite(slopes.reshape(len(self.suspect), -1)).all(axis=1))
+        if not finite.all():
+            self.suspect = ~finite
+        return slopes.reshape(self.y.shape)
+
+    def _integrate(self, result: _Lane, system: System, start: Start) -> None:
+        stepper = self.integrator.stepper(system, start)
+        try:
+            for _ in range(self.options.max_steps):
+                result.message = stepper.step() or ""
+                if result.message or not np.isfinite(stepper.y).all():
+                    break
+                self._record(result, stepper)
+                if stepper.t == start.end:
+                    result.status = OdeStatus.FINISHED
+                    return
+                if stepper.step_size < SMALLEST_STEP * max(abs(stepper.t), abs(start.end - start.t)):
+                    result.status = OdeStatus.STEP_TOO_SMALL
+                    return
+            else:
+                result.status = OdeStatus.MAX_STEPS
+                return
+        except (ValueError, ArithmeticError) as error:  # how libraries break down; LinAlgError is the former
+            result.message = str(error)
+        result.status = OdeStatus.GAVE_UP if system.finite else OdeStatus.NONFINITE
+
+    def _record(self, result: _Lane, stepper: TimeStepper) -> None:
+        direction = np.sign(self.times[-1] - self.times[0])
+        before, after = direction * result.reached, direction * stepper.t
+        times = direction * self.times
+        inside = (times > before) & (times < after)
+        if self.dense or inside.any():
+            interpolant = stepper.interpolant()
+            for index in np.flatnonzero(inside):
+                result.y[index] = interpolant(float(self.times[index]))
+            if self.dense:
+                result.interpolants.append(interpolant)
+        result.y[times == after] = stepper.y
+        result.reached = stepper.t
+        result.ends.append(stepper.t)
+
+    def _solution(self) -> OdeSolution:
+        batch = self.y0.shape[0]
+        xp = array_namespace(self.y0)
+        outputs = [_like(rows, self.y0) for rows in np.stack([lane.y for lane in self.results], axis=1)]
+        steps = np.asarray([len(lane.ends) for lane in self.results])
+        return OdeSolution(
+            t=self.times,
+            y=xp.stack([self.y0, *outputs[1:]]),
+            status=self._sample_status(),
+            reached=np.broadcast_to([lane.reached for lane in self.results], (batch,)),
+            accepted=np.broadcast_to(steps, (batch,)),
+            rejected=np.zeros(batch, dtype=int),
+            nfe=self.problem.nfe,
+            trajectory=self._trajectory() if self.dense else None,
+            integrator=self.integrator,
+            options=self.options,
+            record=(),
+            messages=tuple(lane.message for lane in self.results),
+        )
+
+    def _sample_status(self) -> tuple[OdeStatus, ...]:
+        if self.options.per_sample:
+            return tuple(lane.status for lane in self.results)
+        status = self.results[0].status
+        if status is not OdeStatus.NONFINITE:
+            return (status,) * len(self.suspect)
+        return tuple(status if suspect else OdeStatus.HELD_BACK for suspect in self.suspect)
+
+    def _trajectory(self) -> Trajectory:
+        count = max(len(lane.ends) for lane in self.results)
+        rests = [[lane.reached] * (count - len(lane.ends)) for lane in self.results]
+        begin = self.times[0]
+        ends = np.asarray([[begin, *lane.ends, *rest] for lane, rest in zip(self.results, rests, strict=True)])
+        segments = [
+            LibrarySegment(
+                ends[:, index],
+                ends[:, index + 1],
+                tuple(lane.interpolants[index] if index < len(lane.ends) else None for lane in self.results),
+                self.y0,
+            )
+            for index in range(count)
+        ]
+        return Trajectory(segments, Flow(self.problem.at, self.y0, self.lanes, lambda error, start, y: np.zeros(0)))
+
+
+def _like(rows: np.ndarray, y: Array) -> Array:
+    """Return rows of the lanes, shape (lanes, size), as an array like y."""
+    host = rows.reshape(tuple(y.shape)).astype(to_host(y[:0, ...]).dtype)
+    return from_host(host, y)

@@ -1,0 +1,129 @@
+"""The time steppers of `scipy.integrate` as integrators of y' = f(t, y)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from equilib.checks import check_options
+from equilib.ode.library import Start, System
+from equilib.options import option
+from equilib_scipy.call import LARGEST, check_size
+from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
+from equilib_scipy.versions import lsoda_shares
+
+
+@dataclass(frozen=True)
+class _Stepping:
+    """A stepper of `scipy.integrate`, with SciPy's error norm, step size control and dense output."""
+
+    method: ClassVar[str]
+    order: ClassVar[int]
+
+    @property
+    def together(self) -> bool:
+        """Whether several integrations may be under way at a time."""
+        return True
+
+    def stepper(self, system: System, start: Start) -> ScipyStepper:
+        """Begin an integration; evaluates f where no first step is given."""
+        # Deferred: SciPy takes longer to load than everything else an integration needs.
+        from scipy import integrate
+
+        first = None if start.first_step is None else min(start.first_step, abs(start.end - start.t))
+        return ScipyStepper(
+            getattr(integrate, self.method)(
+                system,
+                start.t,
+                start.y,
+                start.end,
+                first_step=first,
+                max_step=start.longest_step,
+                rtol=max(start.rtol, STEP_RTOL),
+                atol=start.atol,
+                **self._derivative(system),
+            )
+        )
+
+    def _derivative(self, system: System) -> dict[str, Callable[[float, np.ndarray], np.ndarray]]:
+        return {}
+
+
+@dataclass(frozen=True)
+class RK45(_Stepping):
+    """Dormand & Prince's Runge-Kutta method of order 5."""
+
+    method = "RK45"
+    order = 5
+
+
+@dataclass(frozen=True)
+class DOP853(_Stepping):
+    """Dormand & Prince's Runge-Kutta method of order 8."""
+
+    method = "DOP853"
+    order = 8
+
+
+@dataclass(frozen=True)
+class _Implicit(_Stepping):
+    """A stepper that solves with dense Jacobians, made of difference quotients.
+
+    Raises
+    ------
+    ValueError
+        If `largest` is out of its range.
+    """
+
+    largest: int = option(
+        LARGEST, help="elements of a system, a sample or else the batch, beyond which it refuses to work", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def stepper(self, system: System, start: Start) -> ScipyStepper:
+        """Begin an integration.
+
+        Raises
+        ------
+        UserError
+            If the system is larger than the option `largest` says.
+        """
+        check_size(system.size, self.largest, f"scipy:{self.method.lower()}")
+        return super().stepper(system, start)
+
+    def _derivative(self, system: System) -> dict[str, Any]:
+        return {"jac": system.jacobian}
+
+
+@dataclass(frozen=True)
+class BDF(_Implicit):
+    """Backward differentiation formulas of order 1 to 5."""
+
+    method = "BDF"
+    order = 5
+
+
+@dataclass(frozen=True)
+class Radau(_Implicit):
+    """The Radau IIA method of order 5."""
+
+    method = "Radau"
+    order = 5
+
+
+@dataclass(frozen=True)
+class LSODA(_Implicit):
+    """Adams methods that turn into backward differentiation formulas where the equation is stiff."""
+
+    method = "LSODA"
+    order = 12
+
+    @property
+    def together(self) -> bool:
+        """Whether this SciPy's LSODA keeps nothing in global variables."""
+        return lsoda_shares()
