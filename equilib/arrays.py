@@ -97,6 +97,19 @@ def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
     return xp.where(rows_like(from_host(mask, chosen), chosen), chosen, other)
 
 
+def take_rows(array: Array, rows: np.ndarray) -> Array:
+    """Return the samples `rows`, an ndarray of int on the host, in that order."""
+    return array_namespace(array).take(array, from_host(rows, array), axis=0)
+
+
+def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
+    """Return `whole` with the samples of `part` in the places `rows`, all different: the inverse of `take_rows`."""
+    xp = array_namespace(whole, part)
+    order = np.arange(whole.shape[0])
+    order[rows] = whole.shape[0] + np.arange(len(rows))
+    return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
+
+
 def two_norm(array: Array) -> Array:
     """Return the Euclidean norm of each sample, shape (batch,)."""
     xp = array_namespace(array)

@@ -20,6 +20,8 @@ NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
 class SolveOptions:
     """When a solve ends. Sample i has converged when ‖f(z)ᵢ − zᵢ‖ ≤ atol + rtol·‖zᵢ‖.
 
+    With `atol=0` the test is relative to the size of z only, with `rtol=0` absolute only.
+
     Raises
     ------
     ValueError
@@ -35,6 +37,15 @@ class SolveOptions:
     divergence: float = option(
         1e4, help="growth of the residual over its first value that counts as divergence", minimum=1.0
     )
+    stagnation: int | None = option(
+        None, help="steps without 1 % less residual that count as stagnation; none: a solve may pause", minimum=1
+    )
+    compact: float = option(
+        0.5,
+        help="share of unfinished samples at which f is evaluated on them alone, if problem and solver allow; 0: never",
+        minimum=0.0,
+        maximum=1.0,
+    )
     on_failure: str = option(
         "raise", help="what to do about samples that did not converge", choices=("raise", "warn", "record")
     )
@@ -47,8 +58,21 @@ class SolveOptions:
         return self.atol + self.rtol * size
 
 
+PROGRESS = 0.99
+"""Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would
+take 230 times as many: nobody waits for that. The comparison is with the residual at the last progress, so that a solve
+that creeps by less than 1 % a step, but steadily, is none."""
+
+
 class Monitor:
     """Watches the states of one solve and decides for each sample when, and how, it ends.
+
+    Parameters
+    ----------
+    options : SolveOptions
+    batch : int
+    active : ndarray of bool, shape (batch,), optional
+        The samples to be watched, by default all; the others count as converged.
 
     Attributes
     ----------
@@ -63,38 +87,60 @@ class Monitor:
     trace : list of ndarray, shape (batch,)
     """
 
-    def __init__(self, options: SolveOptions, batch: int) -> None:
+    def __init__(self, options: SolveOptions, batch: int, active: np.ndarray | None = None) -> None:
         self._options = options
         self._norm = NORMS[options.norm]
         self._first: np.ndarray | None = None
-        self.status = np.full(batch, Status.RUNNING, dtype=object)
-        self.active = np.ones(batch, dtype=bool)
+        self.active = np.ones(batch, dtype=bool) if active is None else active
+        self.status = np.full(batch, Status.CONVERGED, dtype=object)
+        self.status[self.active] = Status.RUNNING
         self.tolerance = np.zeros(batch)
         self.best = np.full(batch, np.inf)
         self.steps = np.zeros(batch, dtype=int)
         self.trace: list[np.ndarray] = []
+        self._progress = np.full(batch, np.inf)
+        self._paused = np.zeros(batch, dtype=int)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
-    def observe(self, state: SolverState) -> np.ndarray:
-        """Take note of a state; return which samples it improves: bool, shape (batch,)."""
+    def observe(self, state: SolverState, rows: np.ndarray | None = None) -> np.ndarray:
+        """Take note of a state; return which of its samples it improves: bool, shape (len(rows),).
+
+        Parameters
+        ----------
+        rows : ndarray of int, optional
+            The samples that the state is of, by default all; those that are active must be among them.
+        """
+        rows = np.arange(len(self.active)) if rows is None else rows
         xp = array_namespace(state.z)
         # One transfer from the device per step.
         norms = to_host(xp.stack((self._norm(state.residual), self._norm(state.z)))).astype(np.float64)
-        residual, size = norms
-        active, self.tolerance = self.active, self._options.tolerance_at(size)
+        active = self.active
+        residual = np.full(len(active), np.inf) if self._first is None else self.trace[-1].copy()
+        residual[rows] = norms[0]
+        tolerance, failed = self.tolerance.copy(), np.zeros(len(active), dtype=bool)
+        tolerance[rows], failed[rows] = self._options.tolerance_at(norms[1]), getattr(state, "failed", False)
+        self.tolerance = tolerance
         if self._first is None:
             self._first = residual
         else:
             self.steps += active
-        finite = np.isfinite(residual) & np.isfinite(self.tolerance)
-        converged = active & finite & (residual <= self.tolerance)
-        failed = active & np.asarray(getattr(state, "failed", False), dtype=bool)
-        self.status[failed] = Status.STALLED
+        finite = np.isfinite(residual) & np.isfinite(tolerance)
+        converged = active & finite & (residual <= tolerance)
+        improved: np.ndarray = active & finite & ((residual < self.best) | converged)
+        self.best = np.where(improved, residual, self.best)
+        self.status[active & (failed | self._stagnant())] = Status.STALLED
         self.status[active & (residual > self._options.divergence * self._first)] = Status.DIVERGED
         self.status[active & ~finite] = Status.NONFINITE
         self.status[converged] = Status.CONVERGED
         self.active = self.status == Status.RUNNING
-        improved: np.ndarray = active & finite & ((residual < self.best) | converged)
-        self.best = np.where(improved, residual, self.best)
         self.trace.append(np.where(active, residual, self.trace[-1] if self.trace else residual))
-        return improved
+        return improved[rows]
+
+    def _stagnant(self) -> np.ndarray:
+        """Tell which samples have not come further for too many steps."""
+        progress = self.best <= PROGRESS * self._progress
+        self._progress = np.where(progress, self.best, self._progress)
+        self._paused = np.where(progress, 0, self._paused + 1)
+        limit = self._options.stagnation
+        stagnant: np.ndarray = np.zeros(len(progress), dtype=bool) if limit is None else self._paused >= limit
+        return stagnant

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 
@@ -43,3 +46,7 @@ class Picard:
         """Return the next iterate."""
         z = state.z + (1 - self.damping) * state.residual
         return State(z, problem.residual(z))
+
+    def restrict(self, problem: FixedPointProblem, state: State, rows: np.ndarray) -> State:
+        """Return the state of the samples `rows` only."""
+        return restricted_state(problem, state, rows)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.trees import Tree
+from equilib.arrays import Array, take_rows
+from equilib.trees import Tree, named_leaves, tree_map
 
 Map = Callable[..., Array]
 
@@ -28,6 +28,21 @@ class Linearization:
     inputs_vjp: Callable[[Array], tuple[Tree, ...]]
 
 
+@dataclass
+class Counts:
+    """Evaluations so far, of a problem and of its restrictions; see `FixedPointProblem`."""
+
+    nfe: int = 0
+    njvp: int = 0
+    nvjp: int = 0
+    sample_nfe: int = 0
+
+    def evaluation(self, z: Array) -> None:
+        """Count an evaluation at z."""
+        self.nfe += 1
+        self.sample_nfe += z.shape[0] if z.ndim else 1
+
+
 class FixedPointProblem:
     """Find z = f(z, *inputs).
 
@@ -43,11 +58,17 @@ class FixedPointProblem:
     linearize : callable, optional
         `linearize(f, z, *inputs)` to a `Linearization`. By default built from `jvp` and `vjp` where one of
         them is given, else by automatic differentiation.
+    batched_inputs : sequence of bool, optional
+        For each of the inputs whether axis 0 of all its arrays is the batch, as `(False, True)` for parameters and
+        an injection; `()` where there are none and f may be called on some of the samples. Only where it is given
+        can a solve remove finished samples from the evaluation of f.
 
     Attributes
     ----------
     nfe, njvp, nvjp : int
-        Evaluations so far: calls on the whole batch.
+        Evaluations so far: calls on a batch.
+    sample_nfe : int
+        Evaluations of single samples: the sizes of these batches, added up.
     active : ndarray of bool, shape (batch,), or None
         Set by the driver: the samples that are not finished. A solver need not work on the others.
     tolerance : ndarray, shape (batch,), or None
@@ -57,6 +78,11 @@ class FixedPointProblem:
     tolerance_at : callable or None
         Set by the driver: maps ‖z‖, an ndarray of shape (batch,), to the residual norm that counts as converged
         there; for solvers that iterate by themselves.
+
+    Raises
+    ------
+    ValueError
+        If `batched_inputs` does not name as many inputs as there are.
     """
 
     def __init__(
@@ -66,13 +92,20 @@ class FixedPointProblem:
         jvp: Map | None = None,
         vjp: Map | None = None,
         linearize: Callable[..., Linearization] | None = None,
+        batched_inputs: Sequence[bool] | None = None,
     ) -> None:
+        if batched_inputs is not None and len(batched_inputs) != len(inputs):
+            raise ValueError(
+                f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "
+                f"it has {len(batched_inputs)} entries"
+            )
         self.f = f
         self.inputs = inputs
+        self.batched_inputs = None if batched_inputs is None else tuple(batched_inputs)
         if linearize is None:
             linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
         self._linearize = linearize
-        self.nfe = self.njvp = self.nvjp = 0
+        self._counts = Counts()
         self.active: np.ndarray | None = None
         self.tolerance: np.ndarray | None = None
         self.norm: Callable[[Array], Array] | None = None
@@ -80,7 +113,63 @@ class FixedPointProblem:
 
     def fresh(self) -> FixedPointProblem:
         """Return the same problem with its counters at zero."""
-        return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize)
+        return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
+
+    def restricted(self, rows: np.ndarray) -> FixedPointProblem:
+        """Return the problem of some samples, ndarray of int; what it evaluates, this one counts.
+
+        Raises
+        ------
+        ValueError
+            If it is not declared which inputs have the batch axis.
+        """
+        if self.batched_inputs is None:
+            raise ValueError("say which inputs have the batch axis: FixedPointProblem(..., batched_inputs=...)")
+        inputs = (
+            tree_map(lambda leaf: take_rows(leaf, rows), each) if batched else each
+            for each, batched in zip(self.inputs, self.batched_inputs, strict=True)
+        )
+        part = FixedPointProblem(self.f, *inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
+        part._counts, part.norm, part.tolerance_at = self._counts, self.norm, self.tolerance_at
+        return part
+
+    def check_batch(self, size: int) -> None:
+        """Require that the inputs declared to have the batch axis have it, with `size` samples.
+
+        Raises
+        ------
+        ValueError
+            If an array has another length.
+        """
+        for number, batched in enumerate(self.batched_inputs or ()):
+            for name, leaf in named_leaves(self.inputs[number]) if batched else ():
+                shape = tuple(getattr(leaf, "shape", ()))
+                if shape[:1] != (size,):
+                    raise ValueError(
+                        f"input {number} is declared to have the batch axis, but{f' {name!r} in' if name else ''} it "
+                        f"has the shape {shape} where z0 has {size} samples; give its arrays that axis, or leave out "
+                        "batched_inputs"
+                    )
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of f so far."""
+        return self._counts.nfe
+
+    @property
+    def njvp(self) -> int:
+        """Products J·v so far."""
+        return self._counts.njvp
+
+    @property
+    def nvjp(self) -> int:
+        """Products Jᵀ·w so far."""
+        return self._counts.nvjp
+
+    @property
+    def sample_nfe(self) -> int:
+        """Evaluations of single samples so far."""
+        return self._counts.sample_nfe
 
     def __call__(self, z: Array) -> Array:
         """Evaluate f(z).
@@ -92,7 +181,7 @@ class FixedPointProblem:
         ValueError
             If f does not keep the shape and the dtype of z.
         """
-        self.nfe += 1
+        self._counts.evaluation(z)
         return _checked(self.f(z, *self.inputs), z)
 
     def residual(self, z: Array) -> Array:
@@ -101,16 +190,16 @@ class FixedPointProblem:
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z) once and keep what J·v and Jᵀ·w need; raises what `__call__` does."""
-        self.nfe += 1
+        self._counts.evaluation(z)
         linear = self._linearize(self.f, z, *self.inputs)
         value = _checked(linear.value, z)
 
         def jvp(v: Array) -> Array:
-            self.njvp += 1
+            self._counts.njvp += 1
             return linear.jvp(v)
 
         def vjp(w: Array) -> Array:
-            self.nvjp += 1
+            self._counts.nvjp += 1
             return linear.vjp(w)
 
         return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)

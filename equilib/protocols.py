@@ -63,7 +63,13 @@ class Solver(Protocol):
        plugin's capabilities that samples are coupled.
     7. Work on finished samples (`problem.active` is false) is wasted, and must not hurt the others.
 
-    A solver may have a method `adjoint() -> Sensitivity`: the sensitivity that suits it.
+    A solver may have two more methods:
+
+    - `adjoint() -> Sensitivity`: the sensitivity that suits it.
+    - `restrict(problem, state, rows) -> state`: its state with the samples `rows`, an ndarray of int, only, where
+      `problem` is that of these samples. With it, f is evaluated on the unfinished samples alone once they are few.
+      Mostly it is `equilib.compaction.restricted_state(problem, state, rows)`. When the solve ends, the arrays of the
+      two states are put together again by `equilib.compaction.put_samples`.
     """
 
     def init(self, problem: FixedPointProblem, z0: Array) -> SolverState:
@@ -145,6 +151,9 @@ class Sensitivity(Protocol):
     2. Use f and its derivatives only through `problem`.
     3. `solution` is the forward solve: its `state` may be reused, its `options` are the default tolerances.
     4. Report a solve of your own in `Pullback.adjoint`; never raise because it did not converge.
+
+    A sensitivity that solves w = Jᵀ w + g may have a field `guess: Array | None = None`, excluded from comparison and
+    `repr`: where to start. A model puts there the `adjoint_guess` of its call.
     """
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:

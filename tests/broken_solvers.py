@@ -337,6 +337,15 @@ class NeverEmpty(Sound):
 
 
 @dataclass(frozen=True)
+class Mislaying(Sound):
+    """The first samples of its state, whichever go on."""
+
+    def restrict(self, problem: FixedPointProblem, state: Any, rows: np.ndarray) -> Any:
+        """Return the state of some samples."""
+        return State(state.z[: len(rows), ...], state.residual[: len(rows), ...])
+
+
+@dataclass(frozen=True)
 class WholePicard:
     """Picard iteration with a loop of its own; `own` replaces the tolerance that was asked for."""
 
@@ -406,6 +415,7 @@ BROKEN: tuple[tuple[Any, set[str]], ...] = (
     (Squaring(), {"a_nan_stays_in_its_sample", "a_hopeless_sample_harms_nobody"}),
     (Coupling(), {"treats_samples_separately"}),
     (NeverEmpty(), {"takes_one_sample_or_none"}),
+    (Mislaying(), {"keeps_answers_without_finished_samples"}),
     (WholePicard(1e-3), CONVERGES),
 )
 """Each with all the checks that it fails."""

@@ -24,6 +24,10 @@ from tests.arrays_under_test import lift, lower
         ("max_steps", 2.5),
         ("norm", "euclid"),
         ("divergence", 0.99),
+        ("stagnation", 0),
+        ("stagnation", 1.5),
+        ("compact", -0.1),
+        ("compact", 1.1),
         ("divergence", math.nan),
         ("on_failure", "ignore"),
     ],
@@ -42,6 +46,10 @@ def test_options_out_of_range_are_refused(option: str, value: object):
         ("atol", 0.0),
         ("max_steps", 0),
         ("divergence", math.inf),
+        ("stagnation", None),
+        ("stagnation", 1),
+        ("compact", 0),
+        ("compact", 1.0),
         ("norm", "max"),
     ],
 )
@@ -110,6 +118,82 @@ def test_an_infinite_iterate_has_not_converged():
     monitor = Monitor(SolveOptions(), batch=1)
     monitor.observe(State(np.array([[np.inf]]), np.array([[0.0]])))
     assert monitor.status.tolist() == [Status.NONFINITE]
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
+def test_a_test_can_be_relative_or_absolute_only(size: float):
+    """With `atol=0` the residual is compared with the size of z alone, with `rtol=0` with `atol` alone."""
+
+    def status(residual: float, **options: float) -> Status:
+        monitor = Monitor(SolveOptions(**options), batch=1)  # type: ignore[arg-type]
+        monitor.observe(State(np.array([[size]]), np.array([[residual]])))
+        found: Status = monitor.status[0]
+        return found
+
+    R, C = Status.RUNNING, Status.CONVERGED
+    assert [status(each * size, atol=0.0, rtol=1e-3) for each in (0.99e-3, 1.01e-3)] == [C, R]
+    assert [status(each, atol=1e-3, rtol=0.0) for each in (0.99e-3, 1.01e-3)] == [C, R]
+    both = 1e-3 + 1e-3 * size
+    assert [status(each * both, atol=1e-3, rtol=1e-3) for each in (0.99, 1.01)] == [C, R]
+
+
+def stagnation(limit: int | None, *residuals: float) -> list[Status]:
+    """Return the status of one sample after each of its residuals."""
+    monitor = Monitor(SolveOptions(rtol=0.0, atol=1e-3, stagnation=limit, divergence=math.inf), batch=1)
+    found = []
+    for residual in residuals:
+        monitor.observe(State(np.ones((1, 1)), np.full((1, 1), residual)))
+        found.append(monitor.status[0])
+    return found
+
+
+def test_a_sample_that_does_not_come_further_has_stalled():
+    """After `stagnation` steps in a row without 1 % less than at the last progress, and not before."""
+    R, S, C = Status.RUNNING, Status.STALLED, Status.CONVERGED
+    assert stagnation(3, 1.0, 1.0, 1.0, 1.0) == [R, R, R, S]
+    assert stagnation(3, 1.0, 0.995, 1.5, 0.985, 0.985, 7.0, 0.98) == [R, R, R, R, R, R, S]
+    assert stagnation(1, 1.0, 0.5, 0.25, 0.25) == [R, R, R, S]
+    assert stagnation(2, 1.0, 1.0, 1e-9) == [R, R, C]
+    assert stagnation(None, *[1.0] * 50) == [R] * 50
+
+
+def test_slow_but_steady_is_not_stagnation():
+    """The comparison is with the last progress, not with the last step: half a percent a step is fine."""
+    assert set(stagnation(3, *(0.995**k for k in range(300)))) == {Status.RUNNING}
+    assert stagnation(3, *(0.9999**k for k in range(10)))[-1] is Status.STALLED
+
+
+def test_a_residual_that_goes_up_and_down_comes_further_by_its_best():
+    """What counts is the smallest residual so far, so that a method that is not monotone is given time."""
+    residuals = [0.9 ** (k // 4) * (1.0, 5.0, 3.0, 2.0)[k % 4] for k in range(60)]
+    assert set(stagnation(4, *residuals)) == {Status.RUNNING}
+    assert Status.STALLED in stagnation(3, *residuals)
+
+
+def test_samples_that_are_not_watched_count_as_converged():
+    """A monitor of some samples keeps the others out, and their steps, best residuals and traces as they are."""
+    monitor = Monitor(SolveOptions(), batch=3, active=np.array([True, False, True]))
+    for residual in (1.0, 0.0):
+        improved = monitor.observe(State(np.ones((3, 1)), np.full((3, 1), residual)))
+        assert improved.tolist() == [True, False, True]
+    assert monitor.status.tolist() == [Status.CONVERGED] * 3
+    assert monitor.steps.tolist() == [1, 0, 1]
+    assert monitor.best.tolist() == [0.0, math.inf, 0.0]
+
+
+def test_states_of_some_samples_leave_the_others_alone():
+    """With `rows` a state tells about these samples only: its improvements are theirs, in their order."""
+    monitor = Monitor(SolveOptions(rtol=0.0, atol=0.1), batch=4)
+
+    def see(rows: list[int], *residuals: float) -> list[bool]:
+        residual = np.asarray(residuals)[:, None]
+        return monitor.observe(State(residual, residual), np.array(rows)).tolist()
+
+    assert see([0, 1, 2, 3], 1.0, 0.0, 2.0, 3.0) == [True, True, True, True]
+    assert see([2, 0], 1.0, 5.0) == [True, False]
+    assert see([0, 2], 0.05, 0.05) == [True, True]
+    np.testing.assert_array_equal(monitor.best, [0.05, 0.0, 0.05, 3.0])
+    np.testing.assert_array_equal(np.stack(monitor.trace)[:, :3], [[1, 0, 2], [5, 0, 1], [0.05, 0, 0.05]])
 
 
 def test_every_status_is_its_own_message():

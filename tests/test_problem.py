@@ -71,6 +71,26 @@ def test_every_use_is_counted():
     np.testing.assert_array_equal(problem.residual(z), problem(z) - z)
 
 
+def test_a_restriction_is_the_problem_of_some_samples(rng: np.random.Generator):
+    """Values and products are those of the samples in their order; whose evaluations they are, the problem counts."""
+    weight = rng.standard_normal((4, 4))
+    own = {"bias": rng.standard_normal((5, 4)), "more": [rng.standard_normal((5, 1))]}
+    f = lambda z, W, u: ops.tanh(ops.add(ops.matmul(z, W), ops.multiply(u["bias"], u["more"][0])))  # noqa: E731
+    problem = FixedPointProblem(f, weight, own, batched_inputs=(False, True))
+    z, v = rng.standard_normal((2, 5, 4))
+    rows = np.array([3, 0])
+    part = problem.restricted(rows)
+    whole, linear = problem.linearize(z), part.linearize(z[rows])
+    np.testing.assert_allclose(linear.value, whole.value[rows], rtol=1e-13)
+    np.testing.assert_allclose(linear.jvp(v[rows]), whole.jvp(v)[rows], rtol=1e-13)
+    np.testing.assert_allclose(part.restricted(np.array([1]))(z[[0]]), whole.value[[0]], rtol=1e-13)
+    assert (problem.nfe, problem.sample_nfe, problem.njvp) == (3, 5 + 2 + 1, 2)
+    assert (part.nfe, part.sample_nfe, part.njvp) == (3, 5 + 2 + 1, 2)
+    fresh = problem.fresh()
+    assert (fresh.nfe, fresh.sample_nfe) == (0, 0)
+    assert fresh.batched_inputs == (False, True)
+
+
 def test_a_missing_product_is_asked_for_by_name():
     """Who gave one product and needs the other is told which one."""
     z = np.zeros((1, 2))

@@ -153,6 +153,15 @@ def test_divergence_is_growth_over_the_first_residual():
     assert play([1.0, 1e100], divergence=np.inf).status == (Status.MAX_STEPS,)
 
 
+def test_stagnation_ends_with_the_best_iterate():
+    """A sample that comes no further for `stagnation` steps has stalled and returns its best; others go on."""
+    solution = play([1.0, 0.5, 0.6, 0.6, 0.0], [1.0, 0.8, 0.6, 0.4, 0.0], stagnation=2)
+    assert solution.status == (Status.STALLED, Status.CONVERGED)
+    assert solution.steps.tolist() == [3, 4]
+    assert solution.z[0, 0] == 0.5
+    assert play([1.0, 0.5, 0.6, 0.6, 0.0]).status == (Status.CONVERGED,)
+
+
 def test_a_nonfinite_initial_guess_is_reported_and_returned():
     """A sample without any finite iterate ends as NONFINITE at once, with a residual that is not finite either."""
     known = replace(TANH, z0=np.where(np.arange(5)[:, None] == 2, np.nan, TANH.z0))

@@ -74,6 +74,21 @@ def takes_one_sample_or_none(subject: SolverSubject) -> None:
     require(none.status == (), "without samples there is no status")
 
 
+def keeps_answers_without_finished_samples(subject: SolverSubject) -> None:
+    """`restrict` is called where finished samples are removed from the batch: the others must not notice."""
+    answer = np.array(DENSE.solution)
+    # So near that they end one after another: the first before any step.
+    share_of_the_way = np.array([0.0, 1e-4, 1.0, 1e-2, 1e-3])[:, None]
+    known = DENSE.starting_at(answer + share_of_the_way * (DENSE.z0 - answer))
+    whole, reduced = (
+        subject.solve_problem(known.restrictable(), known.start(), rtol=RTOL, compact=share) for share in (0.0, 1.0)
+    )
+    require(reduced.sample_nfe < reduced.nfe * len(known.z0), "no sample was removed on the way")
+    _agree(subject, reduced, whole, list(range(len(known.z0))), "without the finished samples")
+    shape, expected = tuple(reduced.state.z.shape), known.z0.shape
+    require(shape == expected, f"put together again, the last state has z of shape {shape}, z0 has {expected}")
+
+
 def _only(solution: Solution, i: int) -> Solution:
     picked: dict[str, Any] = {
         name: getattr(solution, name)[i : i + 1] for name in ("z", "residual", "status", "steps", "residual_norm")
@@ -108,3 +123,6 @@ BATCHES = (
     takes_one_sample_or_none,
 )
 """The laws of this module, in the order in which they are reported."""
+
+REDUCED_BATCHES = (keeps_answers_without_finished_samples,)
+"""Those of a solver that has a method `restrict`."""

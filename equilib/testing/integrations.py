@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from math import log2
 from types import ModuleType
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, OdeStatus
 from equilib.ode.steady_state import SteadyState
@@ -34,7 +36,7 @@ TIMES = (0.0, 0.7, 2.0)
 class IntegratorSubject:
     """An integrator under test."""
 
-    integrator: Integrator
+    integrator: AnyIntegrator
 
     def run(
         self,
@@ -70,13 +72,19 @@ def declares_its_options(subject: IntegratorSubject) -> None:
 
 def has_the_order_it_declares(subject: IntegratorSubject) -> None:
     """The controller chooses steps by the order; halving them must divide the error by 2 to that power."""
-    fixed: Any = _AtFixedSteps(copy.deepcopy(subject.integrator))
+    fixed: Any = _AtFixedSteps(copy.deepcopy(_that_is_stepped(subject)))
     errors = []
     for steps in (20, 40):
         solution = odeint(_decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
         errors.append(difference(solution.y[-1], _decayed(Y0, 2.0)))
     order = log2(errors[0] / errors[1])
     require(order > subject.integrator.order - 0.4, f"it declares {subject.integrator.order}, measured is {order:.2f}")
+
+
+def _that_is_stepped(subject: IntegratorSubject) -> Integrator:
+    if isinstance(subject.integrator, LibraryIntegrator):
+        raise SkipTest("the library chooses its own steps")
+    return subject.integrator
 
 
 def _no_error(error: Array, start: Any, y: Array) -> np.ndarray:
@@ -117,7 +125,9 @@ def answers_between_its_steps(subject: IntegratorSubject) -> None:
     plain = subject.run(times=(0.0, 2.0))
     asked = tuple(np.linspace(0.0, 2.0, 41))
     solution = subject.run(times=asked, dense=True)
-    require(solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
+    # Some libraries spend evaluations on their interpolant.
+    free = not isinstance(subject.integrator, LibraryIntegrator)
+    require(not free or solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
     require(same_bits(solution.y[-1], plain.y[-1]), "the end depends on the times asked for in between")
     error = max(difference(y, _decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
     require(error <= 3e-3, f"between the steps the error is {error:.1e} at a tolerance of 1e-4")
@@ -134,6 +144,7 @@ def integrates_backwards(subject: IntegratorSubject) -> None:
 
 def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
     """A rejected step leaves no trace: after a first step that is far too long the answer is as good as ever."""
+    _that_is_stepped(subject)
     solution = subject.run(first_step=2.0)
     _finishes(solution, "with a first step of 2")
     require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-4")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from equilib.fixed_point import Picard
-from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator
 from equilib.protocols import Sensitivity, Solver, WholeSolver
 from equilib.testing.answers import ANSWERS
-from equilib.testing.batches import BATCHES
+from equilib.testing.batches import BATCHES, REDUCED_BATCHES
 from equilib.testing.check import Check, checks_of
 from equilib.testing.contract import CONTRACT
 from equilib.testing.integrations import INTEGRATIONS, IntegratorSubject
@@ -63,7 +63,8 @@ def solver_checks(
         sensitivity=sensitivity,
         exact=exact,
     )
-    return checks_of((*CONTRACT, *ANSWERS, *BATCHES), subject)
+    reduced = REDUCED_BATCHES if hasattr(solver, "restrict") else ()
+    return checks_of((*CONTRACT, *ANSWERS, *BATCHES, *reduced), subject)
 
 
 def sensitivity_checks(
@@ -84,6 +85,6 @@ def sensitivity_checks(
     return checks_of(PULLBACKS, subject)
 
 
-def integrator_checks(integrator: Integrator) -> list[Check]:
+def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
     return checks_of(INTEGRATIONS, IntegratorSubject(integrator))

@@ -94,6 +94,16 @@ class KnownMap:
 
         return FixedPointProblem(f, self.inputs(xp, dtype), linearize=linearize)
 
+    def restrictable(self) -> FixedPointProblem:
+        """Return the problem with the bias as its only input, declared to have the batch axis."""
+        gain = self.inputs()["gain"]
+        return FixedPointProblem(
+            lambda z, bias: self(z, {"gain": gain, "bias": bias}),
+            self.inputs()["bias"],
+            linearize=lambda _, z, bias: self.linearize(z, {"gain": gain, "bias": bias}, Counter()),
+            batched_inputs=(True,),
+        )
+
     def __call__(self, z: Array, inputs: Tree) -> Array:
         """Evaluate the map."""
         inner = inputs["gain"] * self.apply(z) / self.scale + inputs["bias"]
