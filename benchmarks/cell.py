@@ -2,25 +2,37 @@
 
 The cell is tanh(conv(tanh(conv z) + u)) with 3×3 convolutions 64 → 64 on 32×13×13×64 in float32, the injection u
 computed once. The bare products are the two matrix products of those convolutions, on windows laid out beforehand.
+With `--peers torchdeq` PyTorch evaluates the same cell, in processes that take turns with ours.
 """
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
 import numpy as np
 
+from benchmarks.peers.exchange import Arrays
+from benchmarks.race import Contestant, race
+from benchmarks.request import Request
 from benchmarks.timing import alternate, machine, paired_ratio, table
 from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, TruncatedNormal
 from equilib.models import InjectedCell
 from equilib.training.allocator import keep_big_blocks
+from equilib.trees import Tree
 
 BATCH, SIDE, CHANNELS, DEPTH = 32, 13, 64, 5
+PEER_ROUNDS = 7
 
 
-def main(rounds: int = 60) -> None:
-    """Print the times and the two ratios."""
+def main(request: Request) -> None:
+    """Print or save the times and the ratios."""
     keep_big_blocks()
+    rounds = request.rounds or (2 if request.quick else 60)
     rng = np.random.default_rng(0)
 
     def layer() -> Chain:
@@ -57,7 +69,45 @@ def main(rounds: int = 60) -> None:
             {forward_name: lambda: unrolled((params, z)), gradient_name: lambda: gradient((params, z))}, rounds
         ),
     }
-    print(machine())
-    print(f"{__doc__}\n{table(times)}\n")
-    print(f"f / bare products: {paired_ratio(times, 'f', 'two bare products'):.2f}")
-    print(f"gradient / forward at depth {DEPTH}: {paired_ratio(times, gradient_name, forward_name):.2f}")
+    ratios = {
+        "f / bare products": paired_ratio(times, "f", "two bare products"),
+        f"gradient / forward at depth {DEPTH}": paired_ratio(times, gradient_name, forward_name),
+    }
+    lines = [f"# The cell against its matrix products\n\n{machine()}\n\n{__doc__}\n{table(times)}\n"]
+    lines += [f"- {name}: {ratio:.2f}" for name, ratio in ratios.items()]
+    figures: dict[str, Any] = {"times_ms": times, "ratios": ratios}
+    if "torchdeq" in request.peers:
+        beside = _beside_torch(named_arrays(params, x, z), request)
+        lines.append(f"\n{table(beside)}\n")
+        for name in list(beside)[1:]:
+            lines.append(f"- equilib's f / {name}: {paired_ratio(beside, 'equilib f', name):.2f}")
+        figures["beside_torch_ms"] = beside
+    request.deliver("cell", "\n".join(lines), figures)
+
+
+def named_arrays(params: Tree, x: np.ndarray, z: np.ndarray) -> Arrays:
+    """Return what a contestant needs to evaluate the cell."""
+    return {"x": x, "z": z, **{part: params[part][0]["weight"] for part in ("inject", "recur", "after")}}
+
+
+def _beside_torch(arrays: Arrays, request: Request) -> dict[str, list[float]]:
+    """Return the median milliseconds of f, ours and PyTorch's, run by run.
+
+    Raises
+    ------
+    SystemExit
+        If the values differ beyond rounding.
+    """
+    contestants = [
+        Contestant("equilib", Path(sys.executable), "benchmarks.cell_ours", {}),
+        Contestant("torch", request.python_of("torchdeq"), "benchmarks.peers.torch_cell", {}),
+    ]
+    settings = {"repeats": 5 if request.quick else 200}
+    runs = race(contestants, arrays, settings, rounds=1 if request.quick else PEER_ROUNDS, threads=request.threads)
+    if not np.allclose(runs["equilib"][-1].arrays["f"], runs["torch"][-1].arrays["f"], atol=1e-5):
+        raise SystemExit("the two cells differ: the benchmark would compare different things")
+    return {
+        f"{library} {form}": [1e3 * median(run.report["seconds"][form]) for run in each]
+        for library, each in runs.items()
+        for form in each[0].report["seconds"]
+    }

@@ -1,7 +1,8 @@
-"""Peak memory of a training step against the number of solver steps.
+"""Peak memory of a training step against the number of solver steps, and against the depth of an unrolled loop.
 
-A cell that contracts so slowly that Picard iteration never converges, gradient by `ImplicitAdjoint`, with at most 10
-and at most 100 steps: each in a process of its own, peak resident memory from the operating system.
+A cell that contracts so slowly that Picard iteration never converges. First its gradient by `ImplicitAdjoint`, with at
+most 10 and at most 100 steps; then that of a fixed depth of 10 and of 50, and of the adjoint `Unrolled` of that depth,
+each with 8 checkpoints and without: each in a process of its own, peak resident memory from the operating system.
 """
 
 from __future__ import annotations
@@ -9,25 +10,35 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 
+CHECKPOINTS = 8
+
 
 def main() -> None:
-    """Print the peaks and their ratio."""
+    """Print the peaks and their ratios."""
     print(__doc__)
-    peaks = {}
-    for solver in ("picard", "newton-gmres"):
-        for steps in (10, 100):
-            command = [sys.executable, "-m", "benchmarks.memory", solver, str(steps)]
-            peaks[steps] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-            print(f"{solver}, max_steps {steps}: {peaks[steps]:.1f} MB")
-        print(f"{solver}, ratio: {peaks[100] / peaks[10]:.3f}")
+    for name in ("picard", "newton-gmres"):
+        _compare(name, "max_steps", 10, 100)
+    for name in ("fixed depth", "unrolled"):
+        _compare(f"{name}, {CHECKPOINTS} checkpoints", "depth", 10, 50)
+        _compare(f"{name}, no checkpoints", "depth", 10, 50)
 
 
-def measure(name: str, max_steps: int) -> float:
-    """Take three gradients and return this process's peak resident memory in MB."""
-    from equilib import Picard, SolveOptions, ops
+def _compare(name: str, what: str, few: int, many: int) -> None:
+    peaks = []
+    for number in (few, many):
+        command = [sys.executable, "-m", "benchmarks.memory", name, str(number)]
+        peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+        print(f"{name}, {what} {number}: {peaks[-1]:.1f} MB")
+    print(f"{name}, ratio: {peaks[1] / peaks[0]:.3f}")
+
+
+def measure(name: str, number: int) -> float:
+    """Take three gradients, or one through a loop, and return this process's peak resident memory in MB."""
+    from equilib import Picard, SolveOptions, Unrolled, ops
     from equilib.autodiff import value_and_grad
     from equilib.layers import Chain, Conv, TruncatedNormal
     from equilib.models import DeepEquilibrium, InjectedCell
@@ -36,15 +47,22 @@ def measure(name: str, max_steps: int) -> float:
     def layer() -> Chain:
         return Chain(Conv(64, 64, padding="same", bias=False, initial_weight=TruncatedNormal(0.06)), ops.tanh)
 
+    kept = None if name.endswith("no checkpoints") else CHECKPOINTS
+    loop = name.startswith(("fixed depth", "unrolled"))
     # One product per Newton step and an unreachable tolerance: as many steps as allowed.
-    solver = Picard() if name == "picard" else NewtonGMRES(restart=1)
-    options = SolveOptions(rtol=0.0, atol=1e-30, max_steps=max_steps, divergence=1e30, on_failure="record")
+    solver = NewtonGMRES(restart=1) if name == "newton-gmres" else Picard()
+    steps = 1 if loop else number
+    options = SolveOptions(rtol=0.0, atol=1e-30, max_steps=steps, divergence=1e30, on_failure="record")
     deq = DeepEquilibrium(InjectedCell(layer(), layer(), layer()), solver, options=options)
+    if name.startswith("fixed depth"):
+        deq = deq.unrolled(number, checkpoints=kept)
+    if name.startswith("unrolled"):
+        deq = replace(deq, sensitivity=Unrolled(number, kept))
     rng = np.random.default_rng(0)
     params = deq.init(rng)
     x = rng.standard_normal((32, 13, 13, 64)).astype(np.float32)
     gradient = value_and_grad(lambda params: ops.mean(ops.pow(deq(params, x).z_star, 2)))
-    for _ in range(3):
+    for _ in range(1 if loop else 3):
         gradient(params)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

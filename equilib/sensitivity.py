@@ -13,24 +13,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.checks import check_options
-from equilib.convergence import Monitor
-from equilib.fixed_point import State
+from equilib.arrays import Array, to_host, two_norm, where_samples
+from equilib.checks import check_like, check_options
 from equilib.linear import Affine
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.protocols import Pullback, Solver
-from equilib.solution import Solution, Status
+from equilib.solution import Solution
 from equilib.solve import solve
-from equilib.trees import Tree, tree_map
 
 
 @dataclass(frozen=True)
 class ImplicitAdjoint:
     """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
 
-    Any solver serves: `Affine` with a linear solver, or a fixed-point iteration.
+    Any solver serves: `Affine` with a linear solver, or a fixed-point iteration. It starts at g, or at `guess`, an
+    array like z such as the w of an earlier pass, in the samples where that is finite and g is not zero.
 
     Raises
     ------
@@ -41,12 +39,20 @@ class ImplicitAdjoint:
     solver: Solver = field(default_factory=Affine)
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
+    guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_options(self)
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Return the cotangents of the inputs, and how well the adjoint equation was solved."""
+        """Return the cotangents of the inputs, and how well the adjoint equation was solved.
+
+        Raises
+        ------
+        ValueError
+            If `guess` is not an array like the fixed point.
+        """
+        start = cotangent if self.guess is None else _warm_start(self.guess, cotangent, batched=solution.batched)
         linear = problem.linearize(solution.z)
         forward = solution.options
         options = replace(
@@ -58,8 +64,18 @@ class ImplicitAdjoint:
             on_failure="record",
         )
         equation = adjoint_problem(linear, cotangent)
-        adjoint = solve(equation, self.solver, cotangent, options, batched=solution.batched)
+        adjoint = solve(equation, self.solver, start, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
+
+
+def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:
+    check_like(cotangent, guess, "the adjoint guess")
+    rows = (guess, cotangent) if batched else (guess[None, ...], cotangent[None, ...])
+    # w is zero where g is, and only a start at zero meets a tolerance relative to ‖w‖ there.
+    with np.errstate(all="ignore"):
+        size, scale = (to_host(two_norm(each)) for each in rows)
+    start = where_samples(np.isfinite(size) & (scale > 0), *rows)
+    return start if batched else start[0, ...]
 
 
 def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
@@ -86,59 +102,3 @@ class JacobianFree:
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs through one evaluation of f."""
         return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))
-
-
-@dataclass(frozen=True)
-class Unrolled:
-    """Differentiate Picard iteration from the initial guess, step by step.
-
-    Exact for the iterate it ends at, which is the fixed point where Picard iteration converges; how far that is from
-    converged is what `Pullback.adjoint` reports. Memory grows with the depth.
-
-    Raises
-    ------
-    ValueError
-        If `depth` is not positive.
-    """
-
-    depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
-
-    @np.errstate(all="ignore")  # what is not finite gets a status
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Repeat the iteration, then carry the cotangent back through each step."""
-        z = solution.z0
-        steps: list[Linearization] = []
-        for _ in range(self.depth):
-            steps.append(problem.linearize(z))
-            z = steps[-1].value
-        total: Tree = None
-        w = cotangent
-        for linear in reversed(steps):
-            inputs = linear.inputs_vjp(w)
-            total = inputs if total is None else tree_map(lambda a, b: a + b, total, inputs)
-            w = linear.vjp(w)
-        return Pullback(inputs=total, guess=w, adjoint=self._report(steps, z, solution))
-
-    def _report(self, steps: list[Linearization], z: Array, solution: Solution) -> Solution:
-        previous = steps[-2].value if len(steps) > 1 else solution.z0
-        batch = State(z, z - previous) if solution.batched else State(z[None, ...], (z - previous)[None, ...])
-        monitor = Monitor(solution.options, batch.z.shape[0])
-        monitor.observe(batch)
-        status = tuple(Status.MAX_STEPS if each is Status.RUNNING else each for each in monitor.status)
-        return replace(
-            solution,
-            z=z,
-            residual=z - previous,
-            status=status,
-            residual_norm=monitor.trace[0],
-            steps=np.full(len(status), self.depth),
-            nfe=self.depth,
-            njvp=0,
-            nvjp=2 * self.depth,
-            trace=monitor.trace[0][None, :],
-            solver=str(self),
-            state=None,
-        )

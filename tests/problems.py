@@ -174,6 +174,20 @@ def _no_fixed_point() -> KnownMap:
     )
 
 
+def _mixed() -> KnownMap:
+    """J is diagonal with entries 0.98·tanh²(z): near 0 in the first sample, near 0.97 in the last."""
+    sizes = np.array([0.05, 0.3, 1.0, 2.0, 3.0])
+    solution = sizes[:, None] * np.array([0.8, -0.9, 1.0, -1.05, 1.1, -1.2])
+    return elementwise(
+        "easy and hard samples",
+        f=lambda z, b: ops.add(b, ops.multiply(0.98, ops.subtract(z, ops.tanh(z)))),
+        slope=lambda z: ops.multiply(0.98, ops.multiply(ops.tanh(z), ops.tanh(z))),
+        bias=solution - 0.98 * (solution - np.tanh(solution)),
+        z0=np.zeros((BATCH, SIZE)),
+        solution=solution,
+    )
+
+
 def _tanh(name: str, norm: float, scale: np.ndarray | None = None) -> KnownMap:
     scale = np.ones((1, SIZE)) if scale is None else scale
     return tanh_cell(name, _matrix(norm), scale * _values(), np.zeros((BATCH, SIZE)), scale)
@@ -187,6 +201,7 @@ EXPANSIVE = _expansive()
 NO_FIXED_POINT = _no_fixed_point()
 BADLY_SCALED = _tanh("badly scaled", 0.4, scale=10.0 ** np.arange(-3, 3)[None, :])
 SINGULAR = _singular()
+MIXED = _mixed()
 
 CONTRACTIONS = (LINEAR, TANH, ROTATION, BADLY_SCALED)
 REGULAR = (*CONTRACTIONS, EXPANSIVE, SINGULAR)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -160,7 +161,47 @@ def test_samples_without_gradient_and_samples_with_nan_stay_apart(sensitivity: S
     np.testing.assert_array_equal(adjoint.residual_norm[others], reference.residual_norm[others])
 
 
-@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), JacobianFree(), Unrolled(80)], ids=str)
+def test_a_guess_does_not_change_the_answer(xp: ModuleType, rng: np.random.Generator):
+    """From anywhere the same w to tolerance; from w itself no step and the same bits; where g is zero, zero."""
+    problem, solution = equilibrium(TANH, xp)
+    g = cotangent_of(TANH, rng)
+    g[1] = 0.0
+    start = rng.standard_normal(g.shape)
+    start[2] = np.inf
+    first = ImplicitAdjoint(guess=lift(xp, start)).pullback(problem, solution, lift(xp, g)).adjoint
+    assert first is not None
+    assert first.success
+    assert first.steps[1] == 0
+    np.testing.assert_allclose(lower(first.z), by_dense_matrices(TANH, g), rtol=1e-8, atol=1e-15)
+    again = ImplicitAdjoint(guess=first.z).pullback(problem, solution, lift(xp, g)).adjoint
+    assert again is not None
+    np.testing.assert_array_equal(again.steps, 0)
+    np.testing.assert_array_equal(lower(again.z), lower(first.z))
+
+
+def test_a_guess_is_like_the_cotangent(xp: ModuleType):
+    """One of another shape, dtype or library is refused in one sentence with both."""
+    problem, solution = equilibrium(TANH, xp)
+    g = lift(xp, np.ones_like(TANH.z0))
+    other = next(each for each in NAMESPACES.values() if each is not xp)
+    for wrong in (g[:2, ...], xp.astype(g, xp.float32) if xp is not np else g.astype("float32"), other.ones((5, 6))):
+        with pytest.raises(ValueError, match=r"^the adjoint guess must be like the fixed point, .*; it is .* of shape"):
+            ImplicitAdjoint(guess=wrong).pullback(problem, solution, g)
+
+
+def test_a_guess_does_not_tell_adjoints_apart():
+    """It is where a solve starts, not what it is: adjoints with arrays in them can be compared, hashed and shown."""
+    warm = ImplicitAdjoint(guess=np.ones((2, 2)))
+    assert warm == ImplicitAdjoint()
+    assert hash(warm) == hash(ImplicitAdjoint())
+    assert str(warm) == str(ImplicitAdjoint())
+
+
+@pytest.mark.parametrize(
+    "sensitivity",
+    [ImplicitAdjoint(), ImplicitAdjoint(guess=np.arange(6.0)), JacobianFree(), Unrolled(80), Unrolled(80, None)],
+    ids=str,
+)
 @pytest.mark.parametrize("shape", [(6,), (2, 3)])
 def test_sensitivities_of_one_system_without_a_batch_axis(sensitivity: Sensitivity, shape: tuple[int, ...]):
     """With batched=False all elements are coupled in the adjoint too, and its record has no batch axis either."""
@@ -173,6 +214,8 @@ def test_sensitivities_of_one_system_without_a_batch_axis(sensitivity: Sensitivi
     problem = FixedPointProblem(f, rng.standard_normal(shape))
     solution = solve(problem, NewtonGMRES(), np.zeros(shape), TIGHT, batched=False)
     g = rng.standard_normal(shape)
+    if isinstance(sensitivity, ImplicitAdjoint) and sensitivity.guess is not None:
+        sensitivity = replace(sensitivity, guess=np.reshape(sensitivity.guess, shape))
     pulled = sensitivity.pullback(problem, solution, g)
     slope = 1 - solution.z.ravel() ** 2
     J = slope[:, None] * M.T

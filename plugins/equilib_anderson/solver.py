@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib.secants import Secants
@@ -91,6 +92,10 @@ class Anderson:
             rejections=rejections,
             failed=rejections > self.rejections,
         )
+
+    def restrict(self, problem: FixedPointProblem, state: AndersonState, rows: np.ndarray) -> AndersonState:
+        """Return the state of the samples `rows` only."""
+        return restricted_state(problem, state, rows)
 
     def _ridge(self, z: Array) -> float:
         # Products of float32 vectors are not known better than this.

@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.dense import dense_jacobian, identity_like, solve_dense
 from equilib.linear import GMRES, relative_target, residual_norm
 from equilib.options import option
@@ -118,6 +119,11 @@ class Auto:
             guess=state.guess,
         )
         return _begun_again(state, following.returns(progress, state.guess[2]))
+
+    def restrict(self, problem: FixedPointProblem, state: AutoState, rows: np.ndarray) -> AutoState:
+        """Return the state of the samples `rows` only; those with Newton's method are linearized anew when needed."""
+        without = replace(state, linear=None, linearized=np.zeros_like(state.linearized))
+        return restricted_state(problem, without, rows)
 
     def _limits(self) -> Limits:
         return Limits(self.probe, self.patience, self.backtracks, self.plain_steps)

@@ -16,12 +16,13 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         summary="Good Broyden with the full inverse Jacobian of each sample, for small states",
         advice=(
             "For states of up to some hundred elements: its memory is the square of that for each sample (it refuses "
-            "states beyond `largest`). It needs "
-            "one evaluation a step and no derivative, and learns expansive maps that Picard iteration cannot solve. "
-            "With `jacobian=products` it starts from the true Jacobian, one product J·v per element, which pays on "
-            "strongly nonlinear maps. For large states take `lbroyden` or `anderson`."
+            "states beyond `largest`). A step is one evaluation, and it learns expansive maps that Picard iteration "
+            "cannot solve. Only where two steps in a row have to be taken back it asks for the true Jacobian, one "
+            "product J·v per element, and goes on without where f has no derivative; `jacobian=identity` never asks. "
+            "With `jacobian=products` it starts from the true Jacobian, which pays on strongly nonlinear maps. For "
+            "large states take `lbroyden` or `anderson`."
         ),
-        capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
+        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="implicit",
     )
     yield SolverEntry(
@@ -30,8 +31,9 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         summary="Good Broyden with a limited memory, one evaluation a step",
         advice=(
             "For large states where f contracts or nearly so: one evaluation a step, two arrays of memory for each of "
-            "the last `memory` steps. It needs no derivative, and the adjoint `shine` can reuse what it learned. "
-            "If the residual stops falling, raise `memory`; where f is strongly nonlinear take `newton-gmres`."
+            "the last `memory` steps; lower it where they do not fit, at the price of evaluations. It needs no "
+            "derivative, and the adjoint `shine` can reuse what it learned. Where f is strongly nonlinear take "
+            "`newton-gmres`."
         ),
         capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
         adjoint="implicit",
@@ -51,4 +53,5 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
             "refinement steps lost nothing there. It needs `broyden` or `lbroyden` as the solver."
         ),
         exact=False,
+        solvers=("broyden", "lbroyden"),
     )

@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, where_samples
+from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
 from equilib.dense import dense_jacobian, identity_like, invert_dense
 from equilib.problem import FixedPointProblem
 from equilib_broyden.low_rank import divided
+
+JACOBIANS = ("as-needed", "identity", "products")
+"""Where an inverse begins: at −I, and again at the true Jacobian; always at −I; always at the true Jacobian."""
+
+
+NO_DERIVATIVE = (TypeError, ValueError, AttributeError, NotImplementedError)
+"""What a problem raises that was not given J·v, and what code raises that cannot be traced."""
 
 
 @dataclass(frozen=True)
 class DenseInverse:
     """H, an approximation of the inverse Jacobian of f(z) − z; `matrix` has shape (batch, size, size).
 
-    It begins, and begins again, as −I, whose step −H r = r is Picard's; or, with `exact`, as the inverse of J − I,
-    for an evaluation and as many products J·v as a sample has elements. `begun` is false before the first step.
+    From −I the first step −H r = r is Picard's. The inverse of the true J − I costs an evaluation and as many products
+    J·v as a sample has elements. `jacobian` is one of `JACOBIANS`; `begun` is false while the true Jacobian is due.
     """
 
     matrix: Array
-    exact: bool = False
+    jacobian: str = "identity"
     begun: bool = True
 
     @classmethod
-    def picard(cls, like: Array, *, exact: bool) -> DenseInverse:
+    def beginning(cls, like: Array, jacobian: str) -> DenseInverse:
         """Return −I, with which no step has been taken yet."""
-        batch, size = samples_as_rows(like).shape
-        return cls(coefficients(np.tile(-np.eye(size), (batch, 1, 1)), like), exact, begun=not exact)
+        return cls(_picard(like), jacobian, begun=jacobian != "products")
 
     def apply(self, x: Array) -> Array:
         """Return H x."""
@@ -40,19 +46,38 @@ class DenseInverse:
         return DenseInverse(array_namespace(self.matrix).matrix_transpose(self.matrix))
 
     def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> DenseInverse:
-        """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
+        """Forget what the given samples, bool (batch,), have learned, and begin again at z.
+
+        With "as-needed", a problem whose products cannot be had leaves "identity" from then on.
+        """
         samples = samples if self.begun else np.ones_like(samples)
         if not samples.any():
             return self
-        fresh = self._exact(problem, z) if self.exact else DenseInverse.picard(z, exact=False).matrix
-        return DenseInverse(where_samples(samples, fresh, self.matrix), self.exact)
+        true = None if self.jacobian == "identity" else self._true(problem, z, samples)
+        fresh = _picard(z) if true is None else true
+        jacobian = "identity" if true is None else self.jacobian
+        return DenseInverse(where_samples(samples, fresh, self.matrix), jacobian)
 
-    def _exact(self, problem: FixedPointProblem, z: Array) -> Array:
-        J = dense_jacobian(problem.linearize(z))
-        return invert_dense(J - identity_like(J), np.ones(z.shape[0], dtype=bool))
+    def _true(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Array | None:
+        try:
+            J = dense_jacobian(problem.linearize(z))
+        except NO_DERIVATIVE:
+            # f itself has been evaluated before, so it is its derivative that fails.
+            if self.jacobian == "as-needed":
+                return None
+            raise
+        H = invert_dense(J - identity_like(J), samples)
+        size = to_host(two_norm(H))
+        # Zeros, where J is not finite or is I, would never move.
+        return where_samples(np.isfinite(size) & (size > 0), H, _picard(z))
 
     def updated(self, step: Array, change: Array) -> DenseInverse:
         """Return the good Broyden update of H."""
         right = samples_as_rows(self.transposed().apply(step))
         left = divided(samples_as_rows(step - self.apply(change)), right, samples_as_rows(change))
-        return DenseInverse(self.matrix + left[:, :, None] * right[:, None, :], self.exact)
+        return replace(self, matrix=self.matrix + left[:, :, None] * right[:, None, :])
+
+
+def _picard(like: Array) -> Array:
+    batch, size = samples_as_rows(like).shape
+    return coefficients(np.tile(-np.eye(size), (batch, 1, 1)), like)

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from equilib.arrays import Array
+import numpy as np
+
+from equilib.arrays import Array, where_samples
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.dense import require_small
+from equilib.fixed_point import State
 from equilib.options import option
 from equilib.problem import FixedPointProblem
-from equilib_broyden.dense import DenseInverse
-from equilib_broyden.iteration import BroydenState, advance, start
+from equilib_broyden.dense import JACOBIANS, DenseInverse
+from equilib_broyden.iteration import BroydenState, attempt, needs_restart, start
+
+PROGRESS = 0.1
+"""Share of the first residual below which a place is worth keeping when a sample begins again."""
+
+
+@dataclass(frozen=True)
+class FullState(BroydenState):
+    """A `BroydenState` that remembers the initial guess, and which samples have begun again: bool, shape (batch,)."""
+
+    inverse: DenseInverse = field(repr=False)
+    guess: State = field(repr=False)
+    first: np.ndarray
+    restarted: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -18,8 +35,10 @@ class Broyden:
     """Good Broyden (1965) on r = f(z) − z with the full inverse of each sample, z ← z − H r.
 
     For small states: H is of the size of z squared. A step after which the residual exceeds `growth` times its least
-    so far, or is not finite, is taken back; H has learned from it. From the second time in a row, H begins again
-    where it began at first, and the step is half as long each time.
+    so far, or is not finite, is taken back; H has learned from it. From the second time in a row, H begins again, and
+    the step is half as long each time. By default H begins at −I, and begins again at the true Jacobian; the first
+    time, at the initial guess, unless the residual has fallen to a tenth since. Where f has no derivative it begins
+    again at −I, where it is.
 
     Raises
     ------
@@ -28,18 +47,19 @@ class Broyden:
     """
 
     jacobian: str = option(
-        "picard",
-        help="where H begins: at −I, as Picard iteration does, or at the true Jacobian, by products J·v",
-        choices=("picard", "products"),
+        "as-needed",
+        help="where H begins: at −I, as Picard iteration does (identity); at the true Jacobian, by products J·v "
+        "(products); or at −I, and again, after steps taken back, at the true Jacobian (as-needed)",
+        choices=JACOBIANS,
     )
-    growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
+    growth: float = option(5.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(12, help="steps taken back in a row before the sample is given up", minimum=1)
     largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
 
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+    def init(self, problem: FixedPointProblem, z0: Array) -> FullState:
         """Evaluate the initial guess.
 
         Raises
@@ -48,8 +68,43 @@ class Broyden:
             If a sample has more than `largest` elements.
         """
         require_small(z0, self.largest, solver="broyden", instead="lbroyden")
-        return start(problem, z0, DenseInverse.picard(z0, exact=self.jacobian == "products"))
+        inverse = DenseInverse.beginning(z0, self.jacobian)
+        began = start(problem, z0, inverse)
+        return FullState(
+            z=z0,
+            residual=began.residual,
+            inverse=inverse,
+            best=began.best,
+            rejections=began.rejections,
+            failed=began.failed,
+            guess=State(z0, began.residual),
+            first=began.best,
+            restarted=np.zeros_like(began.failed),
+        )
 
-    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+    def step(self, problem: FixedPointProblem, state: FullState) -> FullState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
-        return advance(problem, state, growth=self.growth, rejections=self.rejections)
+        return attempt(problem, _restart(problem, state), growth=self.growth, rejections=self.rejections)
+
+    def restrict(self, problem: FixedPointProblem, state: FullState, rows: np.ndarray) -> FullState:
+        """Return the state of the samples `rows` only."""
+        return restricted_state(problem, state, rows)
+
+
+def _restart(problem: FixedPointProblem, state: FullState) -> FullState:
+    """Begin again with the samples that have to, from the place that is worth it."""
+    due = needs_restart(problem, state)
+    # What was learned far from the guess led nowhere; from −I the same way would follow.
+    back = due & ~state.restarted & (state.best > PROGRESS * state.first) & (state.inverse.jacobian == "as-needed")
+    z = where_samples(back, state.guess.z, state.z)
+    inverse = state.inverse.restarted(problem, z, due)
+    if inverse.jacobian == "identity":
+        return replace(state, inverse=inverse)
+    return replace(
+        state,
+        z=z,
+        residual=where_samples(back, state.guess.residual, state.residual),
+        inverse=inverse,
+        best=np.where(back, state.first, state.best),
+        restarted=state.restarted | due,
+    )

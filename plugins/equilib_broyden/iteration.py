@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol, Self
+from dataclasses import dataclass, field, replace
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -49,6 +49,9 @@ class BroydenState:
     failed: np.ndarray
 
 
+S = TypeVar("S", bound=BroydenState)
+
+
 def start(problem: FixedPointProblem, z0: Array, inverse: InverseJacobian) -> BroydenState:
     """Evaluate the initial guess."""
     residual = problem.residual(z0)
@@ -64,10 +67,22 @@ def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, r
     equation, so the first answer to it is a new direction from the same place. The second is a restart of H, and all
     further ones go along with that H for half of the length each time.
     """
+    inverse = state.inverse.restarted(problem, state.z, needs_restart(problem, state))
+    return attempt(problem, replace(state, inverse=inverse), growth=growth, rejections=rejections)
+
+
+def needs_restart(problem: FixedPointProblem, state: BroydenState) -> np.ndarray:
+    """Return which samples have to forget what they learned before the next step: bool, shape (batch,)."""
     assert problem.active is not None  # set by the driver
-    inverse = state.inverse.restarted(problem, state.z, problem.active & (state.rejections == RESTART))
+    needing: np.ndarray = problem.active & (state.rejections == RESTART)
+    return needing
+
+
+def attempt(problem: FixedPointProblem, state: S, *, growth: float, rejections: int) -> S:
+    """Do as `advance` does, with the inverse Jacobian as it is."""
+    assert problem.active is not None  # set by the driver
     length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
-    step = -rows_like(coefficients(length, state.z), state.z) * inverse.apply(state.residual)
+    step = -rows_like(coefficients(length, state.z), state.z) * state.inverse.apply(state.residual)
     # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
     step = where_samples(problem.active, step, array_namespace(step).zeros_like(step))
     new = state.z + step
@@ -79,10 +94,11 @@ def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, r
     in_a_row = np.where(kept, 0, in_a_row)
     # A restarted H is not spoilt by the failures of its own steps.
     learned = where_samples(kept | (in_a_row <= RESTART), step, array_namespace(step).zeros_like(step))
-    return BroydenState(
+    return replace(
+        state,
         z=where_samples(kept, new, state.z),
         residual=where_samples(kept, residual, state.residual),
-        inverse=inverse.updated(learned, residual - state.residual),
+        inverse=state.inverse.updated(learned, residual - state.residual),
         best=np.where(kept, np.minimum(norm, state.best), state.best),
         rejections=in_a_row,
         failed=in_a_row > rejections,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib_broyden.iteration import BroydenState, advance, start
@@ -26,8 +29,8 @@ class LimitedMemoryBroyden:
         If an option is out of its range.
     """
 
-    memory: int = option(27, help="steps that the inverse Jacobian remembers", minimum=1)
-    growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
+    memory: int = option(100, help="steps that the inverse Jacobian remembers", minimum=1)
+    growth: float = option(5.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
 
     def __post_init__(self) -> None:
@@ -40,3 +43,7 @@ class LimitedMemoryBroyden:
     def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
         return advance(problem, state, growth=self.growth, rejections=self.rejections)
+
+    def restrict(self, problem: FixedPointProblem, state: BroydenState, rows: np.ndarray) -> BroydenState:
+        """Return the state of the samples `rows` only."""
+        return restricted_state(problem, state, rows)

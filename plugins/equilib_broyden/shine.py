@@ -30,6 +30,9 @@ class Shine:
     w = Jᵀw + g follow, starting from that w and from Hᵀ as their inverse, and the best w counts; each takes a product
     Jᵀ·w. One more product measures the residual that `Pullback.adjoint` reports.
 
+    Samples that a fallback solved are not known to the forward solver's H: they have H = −I, that is w = g as
+    `JacobianFree` takes it, before the refinement.
+
     Raises
     ------
     ValueError
@@ -55,9 +58,11 @@ class Shine:
                 f"the adjoint shine reuses the inverse Jacobian of broyden or lbroyden, but the forward solver was "
                 f"{solution.solver}; choose one of those, or the adjoint implicit"
             )
-        transposed = solution.state.inverse.transposed()
         linear = problem.linearize(solution.z)
-        w = -transposed.apply(cotangent if solution.batched else cotangent[None, ...])
+        g = cotangent if solution.batched else cotangent[None, ...]
+        # What was learned on the way to nowhere says nothing about where a fallback found the fixed point.
+        transposed = solution.state.inverse.transposed().restarted(problem, g, solution.attempt > 0)
+        w = -transposed.apply(g)
         options = replace(solution.options, atol=0.0, max_steps=self.refine, on_failure="record")
         adjoint = solve(
             adjoint_problem(linear, cotangent),

@@ -17,6 +17,7 @@ from equilib.arrays import (
     where_samples,
 )
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 
@@ -89,6 +90,10 @@ class DFSane:
             steps=state.steps + 1,
             failed=failed,
         )
+
+    def restrict(self, problem: FixedPointProblem, state: DFSaneState, rows: np.ndarray) -> DFSaneState:
+        """Return the state of the samples `rows` only."""
+        return restricted_state(problem, state, rows)
 
     def _search(self, problem: FixedPointProblem, state: DFSaneState) -> tuple[Array, Array, np.ndarray, np.ndarray]:
         """Return the next iterate, its residual, its merit, and which samples found none (they stay)."""

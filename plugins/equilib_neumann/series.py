@@ -47,7 +47,13 @@ class Neumann:
         # No further step: the driver only measures the residual of w.
         options = replace(solution.options, atol=0.0, max_steps=0, on_failure="record")
         report = solve(adjoint_problem(linear, cotangent), Picard(), w, options, batched=solution.batched)
-        adjoint = replace(report, nfe=self.terms, steps=report.steps + self.terms - 1, solver=str(self))
+        adjoint = replace(
+            report,
+            nfe=self.terms,
+            sample_nfe=self.terms * len(report.status),
+            steps=report.steps + self.terms - 1,
+            solver=str(self),
+        )
         return Pullback(inputs=linear.inputs_vjp(w), adjoint=adjoint)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.line_search import Point, line_search
 from equilib.options import option
@@ -71,6 +72,10 @@ class NewtonDense:
         point = Point(state.z, state.residual, state.norm, state.linear)
         exact = np.zeros(state.norm.shape)
         return _state(*line_search(problem, point, direction, forcing=exact, backtracks=self.backtracks))
+
+    def restrict(self, problem: FixedPointProblem, state: NewtonDenseState, rows: np.ndarray) -> NewtonDenseState:
+        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
+        return restricted_state(problem, state, rows)
 
 
 def _state(point: Point, failed: np.ndarray) -> NewtonDenseState:

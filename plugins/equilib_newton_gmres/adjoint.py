@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from equilib.arrays import Array
 from equilib.checks import check_options
@@ -29,6 +29,7 @@ class GMRESAdjoint:
     restart: int = option(20, help="products Jᵀ·w in one cycle of GMRES", minimum=1)
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="cycles of GMRES; none takes the forward solve's steps", minimum=1)
+    guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_options(self)
@@ -36,4 +37,4 @@ class GMRESAdjoint:
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved."""
         solver = Affine(make_linear_solver(self.linear_solver, self.restart))
-        return ImplicitAdjoint(solver, self.rtol, self.max_steps).pullback(problem, solution, cotangent)
+        return ImplicitAdjoint(solver, self.rtol, self.max_steps, self.guess).pullback(problem, solution, cotangent)

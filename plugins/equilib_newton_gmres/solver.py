@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.line_search import Point, line_search
 from equilib.linear import relative_target, residual_norm
 from equilib.options import option
@@ -93,6 +94,10 @@ class NewtonGMRES:
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
         return _state(new, following, radius, rejected)
+
+    def restrict(self, problem: FixedPointProblem, state: NewtonState, rows: np.ndarray) -> NewtonState:
+        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
+        return restricted_state(problem, state, rows)
 
     def adjoint(self) -> GMRESAdjoint:
         """Return the adjoint that uses the same linear solver."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, coefficients, rows_like, where_samples
 from equilib.checks import check_options
+from equilib.compaction import restricted_state
 from equilib.line_search import Point
 from equilib.linear import GMRES, relative_target, residual_norm
 from equilib.options import option
@@ -84,6 +85,12 @@ class PseudoTransient:
             new = Point.at(problem, where_samples(rejected, state.z, new.z))
         best = np.where(rejected, state.best, np.minimum(state.best, new.norm))
         return self._state(new, time_step, best, np.where(rejected, state.rejections + 1, 0))
+
+    def restrict(
+        self, problem: FixedPointProblem, state: PseudoTransientState, rows: np.ndarray
+    ) -> PseudoTransientState:
+        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
+        return restricted_state(problem, state, rows)
 
     def _state(
         self, point: Point, time_step: np.ndarray, best: np.ndarray, rejections: np.ndarray

@@ -29,8 +29,15 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     """Yield the core's sensitivities."""
     yield SensitivityEntry(
         name="implicit",
-        factory="equilib.sensitivity:ImplicitAdjoint",
-        summary="Solve w = Jᵀw + g at the fixed point by GMRES",
+        factory="equilib_reference.adjoint:NamedImplicitAdjoint",
+        summary="Solve w = Jᵀw + g at the fixed point, by GMRES or by any solver",
+        advice=(
+            "The gradient of the fixed point, for any forward solver. GMRES keeps an array for each product Jᵀ·w of a "
+            "cycle; `solver=bicgstab` needs a handful, but converges less smoothly. `solver=NAME` iterates on the "
+            "equation with any fixed-point solver, as in `implicit:solver=anderson,max_steps=50`; it converges where "
+            "that solver would on f near the fixed point. Options of the solver follow its name and are separated by "
+            "semicolons, as in `'implicit:solver=anderson:memory=3;mixing=0.5,rtol=1e-6'`."
+        ),
         exact=True,
     )
     yield SensitivityEntry(
@@ -41,7 +48,13 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
     yield SensitivityEntry(
         name="unrolled",
-        factory="equilib.sensitivity:Unrolled",
+        factory="equilib.unrolled:Unrolled",
         summary="Differentiate Picard iteration from the initial guess",
+        advice=(
+            "The gradient of `depth` iterations, and of the fixed point where they converge; they start at the initial "
+            "guess, so it also has a gradient. Memory does not grow with the depth: few iterates are kept and steps "
+            "evaluated again. Where memory is plentiful, `checkpoints=none` evaluates each step once. Take `implicit` "
+            "where Picard iteration is slow."
+        ),
         exact=False,
     )

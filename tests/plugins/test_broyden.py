@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,6 +19,13 @@ class TestBroyden(SolverLaws):
     """The laws of every solver."""
 
     solver = Broyden()
+    derivatives = ("jvp",)
+
+
+class TestFromTheIdentity(SolverLaws):
+    """The laws of every solver, always beginning at −I."""
+
+    solver = Broyden(jacobian="identity")
 
 
 class TestFromTheJacobian(SolverLaws):
@@ -43,6 +53,82 @@ def test_a_restart_takes_the_jacobian_of_the_place():
     second = solve(problem, solver, z0, max_steps=2, **options).state
     np.testing.assert_allclose(second.z[1], 4 - 0.5 * 4 * np.log(4.0))
     assert solve(problem, solver, z0, **options).success
+
+
+RATES = np.array([[1.0], [3.0]])
+
+
+def logarithm(rates: np.ndarray = RATES, **derivatives: Any) -> FixedPointProblem:
+    """Return z ↦ z − c log z, which cannot be traced; from 4 a Picard step with c = 3 leaves the domain."""
+    return FixedPointProblem(lambda z: z - rates * np.log(np.asarray(z)), **derivatives)
+
+
+def test_a_step_out_of_the_domain_leads_to_the_true_jacobian():
+    """Only the sample whose trial failed begins again, with half a Newton step from the guess; one J·v per element."""
+    problem = logarithm(jvp=lambda z, v: v - RATES * v / z)
+    z0, options = np.array([[1.1], [4.0]]), {"rtol": 1e-9, "on_failure": "record"}
+    before, after = (solve(problem, Broyden(), z0, max_steps=steps, **options) for steps in (1, 2))
+    assert before.state.rejections.tolist() == [0, 2]
+    assert (before.njvp, after.njvp) == (0, 1)
+    np.testing.assert_allclose(after.state.z[1], 4 - 0.5 * 4 * np.log(4.0))
+    assert after.state.restarted.tolist() == [False, True]
+    alone = solve(logarithm(RATES[:1]), Broyden(), z0[:1], max_steps=2, **options)
+    np.testing.assert_array_equal(alone.state.z, after.state.z[:1])
+    np.testing.assert_allclose(solve(problem, Broyden(), z0, **options).z, 1.0, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("fallen", "place"), [(0.05, 7.0), (0.5, 4.0)])
+def test_the_first_restart_is_where_it_is_worth_it(fallen: float, place: float):
+    """It is at the place where the residual has fallen to a tenth, else at the guess; later ones are where they are."""
+    problem = FixedPointProblem(lambda z: 2 * z - 1, jvp=lambda z, v: 2 * v)
+    problem.active = np.ones(1, dtype=bool)
+    solver, z0, z = Broyden(growth=1e3), np.array([[4.0]]), np.array([[7.0]])
+    guess = solver.init(problem, z0)
+    there = replace(guess, z=z, residual=z - 1, best=fallen * guess.first, rejections=np.array([2]))
+    # Of a linear map the step from the true Jacobian leads to the solution, 1; half of it is tried.
+    np.testing.assert_allclose(solver.step(problem, there).z, (place + 1) / 2)
+    again = replace(there, restarted=np.array([True]), best=6.0 * np.ones(1))
+    np.testing.assert_allclose(solver.step(problem, again).z, (7.0 + 1) / 2)
+
+
+@pytest.mark.parametrize(
+    "derivatives", [{}, {"vjp": lambda z, w: w - RATES * w / z}], ids=["not traceable", "vjp only"]
+)
+def test_without_products_it_goes_on_from_the_identity(derivatives: dict[str, Any]):
+    """Where J·v cannot be had the iterates are those that begin again at −I; who asks for products gets the error."""
+    z0, options = np.array([[1.1], [4.0]]), {"rtol": 1e-9, "max_steps": 40, "on_failure": "record"}
+    found, expected = (
+        solve(logarithm(**derivatives), Broyden(jacobian=name), z0, **options) for name in ("as-needed", "identity")
+    )
+    np.testing.assert_array_equal(found.z, expected.z)
+    assert found.status == expected.status
+    assert (found.nfe, found.njvp) == (expected.nfe + 1, expected.njvp + bool(derivatives))
+    with pytest.raises((TypeError, ValueError), match=r"jvp=\.\.\.|ArrayBox"):
+        solve(logarithm(**derivatives), Broyden(jacobian="products"), z0, **options)
+
+
+def test_samples_that_begin_again_do_so_without_the_finished_ones():
+    """Restarts find the guess, and their own Jacobian, of the samples that are left when others have been removed."""
+    rates = np.array([[1.0], [3.0], [1.0], [9.0]])
+    problem = FixedPointProblem(
+        lambda z, c: z - c * np.log(np.asarray(z)), rates, jvp=lambda z, v, c: v - c * v / z, batched_inputs=(True,)
+    )
+    z0, options = np.array([[1.0], [4.0], [1.1], [9.0]]), {"rtol": 1e-9, "max_steps": 100}
+    whole, reduced = (solve(problem, Broyden(), z0, compact=share, **options) for share in (0.0, 1.0))
+    assert reduced.sample_nfe < whole.sample_nfe
+    assert whole.state.restarted.tolist() == reduced.state.restarted.tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(reduced.z, whole.z)
+
+
+@pytest.mark.parametrize("slope", [1.0, np.nan, np.inf])
+def test_a_jacobian_without_inverse_is_replaced_by_the_identity(slope: float):
+    """Where J = I, or is not finite, H = −I for that sample, which moves; the others have their inverse."""
+    slopes = np.array([[slope, slope], [3.0, 5.0]])
+    problem = FixedPointProblem(lambda z: z + 1, jvp=lambda z, v: slopes * v)
+    inverse = DenseInverse.beginning(np.zeros((2, 2)), "as-needed")
+    with np.errstate(invalid="ignore"):
+        matrix = inverse.restarted(problem, np.zeros((2, 2)), np.array([True, True])).matrix
+    np.testing.assert_allclose(matrix, [-np.eye(2), np.diag([1 / 2, 1 / 4])])
 
 
 def test_the_first_step_is_picard():

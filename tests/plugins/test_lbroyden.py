@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from equilib import Status, solve
+from equilib import SolveOptions, Status, solve
 from equilib.options import OptionError
 from equilib_broyden.full import Broyden
 from equilib_broyden.limited import LimitedMemoryBroyden
@@ -65,7 +65,9 @@ def test_transposed_products_belong_to_the_same_matrix():
 @pytest.mark.parametrize("known", [TANH, EXPANSIVE, ROTATION], ids=str)
 def test_with_enough_memory_it_is_the_full_method(known):
     """With more memory than steps the iterates are those of the method with the full inverse."""
-    limited, full = (solve_map(known, solver, max_steps=9) for solver in (LimitedMemoryBroyden(), Broyden()))
+    limited, full = (
+        solve_map(known, solver, max_steps=9) for solver in (LimitedMemoryBroyden(), Broyden(jacobian="identity"))
+    )
     assert limited.nfe == full.nfe
     np.testing.assert_allclose(limited.z, full.z, rtol=1e-7, atol=1e-9)
 
@@ -84,6 +86,18 @@ def test_no_memory_is_allocated_ahead():
     """After k steps the inverse holds k outer products, whatever `memory` is."""
     solution = solve_map(ROTATION, LimitedMemoryBroyden(memory=1000), max_steps=4, rtol=0.0, atol=0.0)
     assert len(solution.state.inverse.left) == 4
+
+
+def test_by_default_a_solve_forgets_nothing():
+    """The memory holds as many steps as a solve takes at most: what is forgotten costs evaluations."""
+    assert LimitedMemoryBroyden().memory >= SolveOptions().max_steps
+
+
+def test_a_residual_that_grows_threefold_is_no_reason_to_go_back():
+    """Quasi-Newton steps are not monotone: what is taken back costs the evaluation."""
+    seen = trials(LimitedMemoryBroyden(), lambda z: np.where(z == 0, 1.0, z + 3.0), 0.0, max_steps=2)
+    # From z = 1 with r = 3: the secant through (0, 1) and (1, 3), not again from 0.
+    assert seen == pytest.approx([0.0, 1.0, -0.5])
 
 
 def test_a_change_that_teaches_nothing_is_left_out():

@@ -14,16 +14,29 @@ import numpy as np
 import pytest
 
 import equilib_experiments.mnist as experiment
+from equilib import ImplicitAdjoint, Picard, SolveOptions
 from equilib.cli import main
+from equilib.training.method import Method
 from equilib.training.schedules import Constant
 from equilib.trees import named_leaves
+from equilib_experiments.augment import Shift
 from equilib_experiments.data import load_mnist
 from equilib_experiments.data.mnist import OFFICIAL
-from equilib_experiments.recipes import RECIPES
+from equilib_experiments.recipes import digits as recipes
+from equilib_experiments.recipes.mnist import RECIPES
+from equilib_experiments.recipes.recipe import GUESSES
 from tests.digits import write_digits
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
 TRAIN_IMAGES, TEST_IMAGES = 120, 30
+METHOD = Method(
+    solver_name="picard",
+    adjoint_name="implicit",
+    solver=Picard(),
+    sensitivity=ImplicitAdjoint(),
+    options=SolveOptions(on_failure="record"),
+    exact=True,
+)
 QUICK = ("--epochs", "1", "--pretrain-epochs", "1", "--limit", "20", "--batch-size", "8")
 
 
@@ -75,8 +88,8 @@ def run(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run
 
 def test_the_tutorial_recipe_is_the_sources() -> None:
     """Data, schedule, tolerances and solver limits are those of the basic MNIST tutorial."""
-    recipe = RECIPES["tutorial"]
-    assert (recipe.images, recipe.batch_size, experiment.TRAIN_SHARE) == (2500, 32, 0.8)
+    recipe = RECIPES["tutorial"]["regdeq"]
+    assert (recipe.images, recipe.batch_size, recipe.train_share) == (2500, 32, 0.8)
     assert (recipe.pretrain_epochs, recipe.pretrain_depth, recipe.epochs) == (2, 5, 3)
     assert recipe.schedule(315) == Constant(5e-4)
     assert (recipe.optimizer.beta1, recipe.optimizer.beta2, recipe.optimizer.weight_decay) == (0.9, 0.999, 0.0)
@@ -85,7 +98,7 @@ def test_the_tutorial_recipe_is_the_sources() -> None:
 
 def test_the_tutorial_network_is_the_sources() -> None:
     """Each layer has the source's shape; the cell's kernels have no bias and a deviation of 0.01."""
-    recipe, rng = RECIPES["tutorial"], np.random.default_rng(0)
+    recipe, rng = recipes.TUTORIAL, np.random.default_rng(0)
     parts = {"before": recipe.before(), "cell": recipe.cell(), "guess": recipe.guess(), "after": recipe.after()}
     shapes = {
         f"{part}/{name}": leaf.shape for part, layer in parts.items() for name, leaf in named_leaves(layer.init(rng))
@@ -117,18 +130,71 @@ def test_the_tutorial_network_is_the_sources() -> None:
 def test_the_default_recipe_has_the_tutorials_data_and_epochs() -> None:
     """It differs in architecture and schedule, not in how much it sees."""
     for field in ("images", "pretrain_epochs", "epochs"):
-        assert getattr(RECIPES["default"], field) == getattr(RECIPES["tutorial"], field)
+        assert getattr(RECIPES["default"]["deq"], field) == getattr(RECIPES["tutorial"]["deq"], field)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("model", ["deq", "regdeq", "skipdeq"])
+@pytest.mark.parametrize("model", GUESSES)
 def test_every_recipe_trains_every_model(run: Runner, recipe: str, model: str) -> None:
     """Each combination runs to its end; only a guess by a layer has parameters, only f(0, x) costs an evaluation."""
     ended = run(*QUICK, "--recipe", recipe, "--model", model, "--pretrain-epochs", "1", "--epochs", "0")
-    depth = RECIPES[recipe].pretrain_depth
+    depth = RECIPES[recipe][model].pretrain_depth
     assert ended.metrics[0]["forward_nfe"] == depth + (1 if model == "regdeq" else 0)
     assert any(name.startswith("deq/initial_guess/") for name in ended.model) == (model == "skipdeq")
     assert (ended.record["options"]["recipe"], ended.record["options"]["model"]) == (recipe, model)
+
+
+def test_full_changes_the_default_recipe_only() -> None:
+    """More images are trained on at a lower rate and moved about; the tutorial has no such thing."""
+    recipe = RECIPES["default"]["regdeq"]
+    full = dataclasses.replace(recipe, **recipe.with_all)
+    assert (recipe.transform, full.transform) == (None, Shift(2))
+    assert max(map(full.schedule(1000), range(1000))) < max(map(recipe.schedule(1000), range(1000)))
+    assert not RECIPES["tutorial"]["regdeq"].with_all
+
+
+@pytest.mark.parametrize("model", ["dense-deq", "reduced", "mdeq", "skip-mdeq"])
+def test_the_other_models_train(run: Runner, model: str) -> None:
+    """Dense layers, a small state, two scales: each runs through pretraining and training to its end."""
+    ended = run("--limit", "10", "--batch-size", "8", "--pretrain-epochs", "1", "--epochs", "1", "--model", model)
+    assert [each["phase"] for each in ended.metrics] == ["pretrain", "train"]
+    assert ended.metrics[-1]["status"] == {"converged": 8}
+    assert any(name.startswith("deq/initial_guess/") for name in ended.model) == (model != "mdeq")
+
+
+def test_a_reduced_state_is_smaller_than_its_input() -> None:
+    """The tutorial's network has 512 features, and an equilibrium of 128 numbers."""
+    network = RECIPES["tutorial"]["reduced"].network(METHOD)
+    params = network.init(np.random.default_rng(0))
+    _, found = network(params, np.zeros((2, 28, 28, 1), np.float32))
+    assert params["deq"]["cell"]["inject"][0]["weight"].shape == (512, 64)
+    assert found.z_star.shape == (2, 128)
+
+
+def test_two_scales_have_two_sizes() -> None:
+    """The second scale has half the side of the first, and the prediction depends on both."""
+    network = RECIPES["default"]["mdeq"].network(METHOD)
+    params = network.init(np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    prediction, found = network(params, rng.random((2, 28, 28, 1), dtype=np.float32))
+    fine, coarse = found.output
+    assert (fine.shape, coarse.shape) == ((2, 12, 12, 24), (2, 6, 6, 32))
+    for changed in ((fine**3, coarse), (fine, coarse**3)):
+        assert not np.allclose(network.after(params["after"], changed), prediction)
+
+
+def test_a_recipe_refuses_a_model_that_it_does_not_have(
+    digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The error says which models it is for, and which recipe the model has; nothing is written."""
+    out = tmp_path / "run"
+    argv = ("--data-dir", str(digits), "--out", str(out), "--recipe", "tutorial", "--model", "mdeq")
+    assert main(["run", "mnist", *argv]) == 2
+    assert capsys.readouterr().err == (
+        "error: --recipe tutorial is for --model deq, regdeq, skipdeq, reduced; for --model mdeq there is "
+        "--recipe default\n"
+    )
+    assert not out.exists()
 
 
 # Data
@@ -190,10 +256,11 @@ def test_offline_the_run_says_which_digits_it_uses(
 def test_options_left_open_are_the_recipes(run: Runner) -> None:
     """The record holds the resolved values: those given and those of the recipe."""
     ended = run("--limit", "10", "--epochs", "0", "--pretrain-epochs", "0")
-    recipe = RECIPES["default"]
+    recipe = RECIPES["default"]["regdeq"]
     assert ended.record["options"] == {
         "recipe": "default",
         "model": "regdeq",
+        "limit": 10,
         "full": False,
         "train_images": 8,
         "test_images": 2,
@@ -229,16 +296,17 @@ def test_a_run_learns_and_reports_each_epoch(run: Runner) -> None:
 
 
 def test_the_log_introduces_the_run(run: Runner, tmp_path: Path) -> None:
-    """Data, what is used of it, model, solver and adjoint come first, the place of the record last."""
+    """Data, what is used of it, model, solver, adjoint and BLAS come first, the place of the record last."""
     ended = run(*QUICK, "--solver", "picard:damping=0.5", "-o", "max_steps=7", "--adjoint", "jacobian-free")
     size = sum(array.size for array in ended.model.values())
     assert ended.said[2:5] == [
         f"Model: regdeq, recipe default, {size:,} parameters, on cpu",
-        f"Solver: picard (damping=0.5) with rtol={RECIPES['default'].method['rtol']}, max_steps=7",
+        f"Solver: picard (damping=0.5) with rtol={RECIPES['default']['regdeq'].method['rtol']}, max_steps=7",
         "Adjoint: jacobian-free: an approximate gradient",
     ]
+    assert ended.said[5].startswith("BLAS: ")
     assert ended.said[-1] == f"Run recorded in {tmp_path / 'run'}"
-    assert re.match(r"Pretraining: \[1/1\] Batch: \[   1/   2\] Loss: \d", ended.said[5])
+    assert re.match(r"Pretraining: \[1/1\] Batch: \[   1/   2\] Loss: \d", ended.said[6])
 
 
 def test_unconverged_samples_reach_log_and_metrics(run: Runner) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equilib import solve
+from equilib.testing import Check, solver_checks
 from equilib_newton_gmres.linear_solvers import make_linear_solver
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift
@@ -87,3 +88,13 @@ def test_the_library_knows_its_own_arrays_only():
 
     with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=batched"):
         solve(LINEAR.problem(xp), NewtonGMRES("library"), lift(xp, LINEAR.z0))
+
+
+@pytest.mark.parametrize(
+    "check",
+    solver_checks(NewtonGMRES("library"), couples_samples=True, needs=("jvp",), backends=("numpy", "cupy")),
+    ids=str,
+)
+def test_as_a_solver_that_couples_samples_it_keeps_its_contract(check: Check):
+    """Among other laws, a sample's answer alone is that in its batch to ten times the tolerance."""
+    check()

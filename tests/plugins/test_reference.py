@@ -5,9 +5,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from equilib import FixedPointProblem, ImplicitAdjoint, JacobianFree, Picard, Status, Unrolled, solve
+from equilib import FixedPointProblem, JacobianFree, Picard, Status, Unrolled, solve
 from equilib.options import describe
 from equilib.registry import Registry
+from equilib_reference.adjoint import NamedImplicitAdjoint
 from tests.arrays_under_test import lift, lower
 from tests.problems import EXPANSIVE, LINEAR, TANH
 
@@ -23,7 +24,7 @@ def test_the_core_publishes_its_own_methods(registry: Registry):
     assert registry.solver("picard").load() is Picard
     named = {name: registry.sensitivity(name) for name in ("implicit", "jacobian-free", "unrolled")}
     assert {name: entry.load() for name, entry in named.items()} == {
-        "implicit": ImplicitAdjoint,
+        "implicit": NamedImplicitAdjoint,
         "jacobian-free": JacobianFree,
         "unrolled": Unrolled,
     }

@@ -1,0 +1,54 @@
+"""Our contestant in `benchmarks.mnist`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+import numpy as np
+
+from benchmarks.our_training import Model, Training
+from benchmarks.peers.exchange import hand_back, receive
+from benchmarks.tutorial import CHECKED, named, network, params_like
+from equilib.models.equilibrium import Equilibrium
+from equilib.registry import Registry
+from equilib.training.allocator import keep_big_blocks
+from equilib.training.method import choose_method
+from equilib.training.objectives import Classification
+
+
+def main() -> None:
+    """Train, and return the record of the epochs, the parameters and some equilibria."""
+    folder, arrays, settings = receive()
+    keep_big_blocks()
+    defaults = {"rtol": settings["tolerance"], "atol": 0.0, "max_steps": settings["max_steps"]}
+    method = choose_method(
+        Registry.discover(), solver=settings["solver"], options={}, adjoint=settings["adjoint"], defaults=defaults
+    )
+    model = network(method.solver, method.sensitivity, method.options)
+    unrolled = model.unrolled(settings["depth"])
+
+    def model_of(epoch: int) -> tuple[str, Model]:
+        return ("pretrain", unrolled) if epoch < settings["pretrain_epochs"] else ("train", model)
+
+    run = Training(
+        params_like(model.init(np.random.default_rng(0)), arrays),
+        arrays,
+        settings["rate"],
+        model_of,
+        Classification().loss,
+        _work,
+    )
+    epochs = run.epochs()
+    _, equilibrium = model(run.params, arrays["test_images"][:CHECKED])
+    versions = {name: version(name) for name in ("equilib", "numpy")}
+    report = {"epochs": epochs, "first_batch_seconds": run.first_batch, "versions": versions}
+    hand_back(folder, named(run.params) | {"z": equilibrium.z_star}, report)
+
+
+def _work(done: Equilibrium) -> tuple[float, float, float]:
+    # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
+    return done.nfe, done.njvp, sum(each.nfe + each.njvp for each in done.adjoints)
+
+
+if __name__ == "__main__":
+    main()
