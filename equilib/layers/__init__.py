@@ -1,11 +1,14 @@
 """Layers: pure functions of parameters and an array. Images are channels last: (batch, height, width, channels)."""
 
-from equilib.layers.containers import Activation, Chain, Flatten, Parallel
+from equilib.layers.containers import Activation, Chain, Flatten, Fork, Merge, Parallel
 from equilib.layers.conv import Conv
 from equilib.layers.dense import Dense
+from equilib.layers.dropout import Dropout
 from equilib.layers.group_norm import GroupNorm
 from equilib.layers.initializers import KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
 from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool
+from equilib.layers.upsample import Upsample
+from equilib.layers.weight_norm import WeightNorm
 
 __all__ = [
     "Activation",
@@ -13,13 +16,18 @@ __all__ = [
     "Chain",
     "Conv",
     "Dense",
+    "Dropout",
     "Flatten",
+    "Fork",
     "GlobalMeanPool",
     "GroupNorm",
     "KaimingUniform",
     "MaxPool",
+    "Merge",
     "Parallel",
     "TruncatedNormal",
+    "Upsample",
+    "WeightNorm",
     "glorot_uniform",
     "ones",
     "zeros",

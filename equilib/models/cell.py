@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff import static_value
+from equilib.layers.prepare import OfChild
 from equilib.protocols import Layer
 from equilib.trees import Tree
 
@@ -19,6 +20,7 @@ class Cell(Protocol):
 
     1. `inject` is called once per solve, `step` at every evaluation of f.
     2. Both are pure and use operations of `equilib.ops`; sample i depends on sample i only.
+    3. Axis 0 of every array in the injection is the batch: f is evaluated on some of the samples once others are done.
     """
 
     def init(self, rng: np.random.Generator) -> Tree:
@@ -34,9 +36,23 @@ class Cell(Protocol):
         """Return the state z = 0 that goes with u."""
 
 
+@runtime_checkable
+class Joins(Protocol):
+    """**Protocol:** a cell whose state joins several arrays, such as those of several scales."""
+
+    def split(self, z: Array) -> tuple[Array, ...]:
+        """Take a state apart."""
+
+    def join(self, parts: tuple[Array, ...]) -> Array:
+        """Put a state together."""
+
+
 @dataclass(frozen=True)
 class InjectedCell:
-    """f(z, x) = after(recur(z) + inject(x)), with a state of the shape of `inject`'s result."""
+    """f(z, x) = after(recur(z) + inject(x)), with a state of the shape of `inject`'s result.
+
+    So the state's size is what the injection makes it, whatever the size of x.
+    """
 
     injection: Layer
     recur: Layer
@@ -50,6 +66,11 @@ class InjectedCell:
             "after": self.after.init(rng),
         }
 
+    def map_children(self, function: OfChild, params: Tree) -> Tree:
+        """Return `function` of each layer and its parameters."""
+        layers = {"inject": self.injection, "recur": self.recur, "after": self.after}
+        return {name: function(layer, params[name]) for name, layer in layers.items()}
+
     def inject(self, params: Tree, x: Array) -> Array:
         """Return inject(x)."""
         return self.injection(params["inject"], x)
@@ -62,3 +83,35 @@ class InjectedCell:
         """Return zeros of the shape of u."""
         value = static_value(u)
         return array_namespace(value).zeros_like(value)
+
+
+@dataclass(frozen=True)
+class ResidualCell:
+    """f(z, x) = after(z + g(z, x)) with another cell g: a residual block.
+
+    The block of the multiscale model of Pal et al. (2022, arXiv:2201.12240) has
+    g = InjectedCell(injection, Chain(conv, group norm, gelu, conv, dropout), Chain(group norm, gelu)).
+    """
+
+    cell: Cell
+    after: Layer
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters of the cell and of the layer."""
+        return {"cell": self.cell.init(rng), "after": self.after.init(rng)}
+
+    def map_children(self, function: OfChild, params: Tree) -> Tree:
+        """Return `function` of the cell, of the layer, and of their parameters."""
+        return {"cell": function(self.cell, params["cell"]), "after": function(self.after, params["after"])}
+
+    def inject(self, params: Tree, x: Array) -> Tree:
+        """Return the cell's injection."""
+        return self.cell.inject(params["cell"], x)
+
+    def step(self, params: Tree, z: Array, u: Tree) -> Array:
+        """Return after(z + g(z, x))."""
+        return self.after(params["after"], ops.add(z, self.cell.step(params["cell"], z, u)))
+
+    def zeros(self, params: Tree, u: Tree) -> Array:
+        """Return the cell's zeros."""
+        return self.cell.zeros(params["cell"], u)

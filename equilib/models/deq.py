@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, array_namespace, from_host
+from equilib.arrays import Array, array_namespace, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.autodiff.custom import with_pullback
+from equilib.checks import check_like
 from equilib.convergence import Monitor, SolveOptions
 from equilib.fixed_point import State
+from equilib.layers.prepare import with_draws
 from equilib.models.cell import Cell
+from equilib.models.checkpointed import iterate
+from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.problem import FixedPointProblem
-from equilib.protocols import Sensitivity, Solver
+from equilib.protocols import Sensitivity, Solver, WholeSolver
 from equilib.sensitivity import ImplicitAdjoint
 from equilib.solution import Solution, Status
 from equilib.solve import solve
@@ -43,13 +47,20 @@ class DeepEquilibrium:
         Tolerances of the solve. By default samples that do not converge are recorded, not raised.
     fixed_depth : int
         If positive, iterate z ← f(z, x) that many times instead, and differentiate through the iterations.
+    checkpoints : int, optional
+        How many iterates of a fixed depth are kept in memory; the backward pass evaluates the others again. By default
+        all that every iteration computes is kept, which also gives second derivatives.
     jacobian_loss : bool
-        Whether to estimate ‖J‖²_F at the fixed point; needs `rng` in the call.
+        Whether to estimate ‖J‖²_F at the fixed point in calls with `rng`.
+    residual_loss : bool
+        Whether to evaluate f once more at the fixed point, so that a loss may use the residual.
+    fallback : tuple of Solver or WholeSolver
+        They solve, one after another, the samples that have not converged. The adjoint is the solver's.
 
     Raises
     ------
     ValueError
-        If `fixed_depth` is negative.
+        If `fixed_depth` is negative or `checkpoints` is not positive.
     """
 
     cell: Cell
@@ -58,39 +69,83 @@ class DeepEquilibrium:
     sensitivity: Sensitivity | None = None
     options: SolveOptions = field(default_factory=lambda: SolveOptions(on_failure="record"))
     fixed_depth: int = 0
+    checkpoints: int | None = None
     jacobian_loss: bool = False
+    residual_loss: bool = False
+    fallback: tuple[Solver | WholeSolver, ...] = ()
 
     def __post_init__(self) -> None:
         if self.fixed_depth < 0:
             raise ValueError(f"fixed_depth must not be negative, got {self.fixed_depth}")
+        if self.checkpoints is not None and self.checkpoints < 1:
+            raise ValueError(f"checkpoints must be positive or None, got {self.checkpoints}")
 
-    def unrolled(self, depth: int) -> DeepEquilibrium:
-        """Return the same model with a fixed depth."""
-        return replace(self, fixed_depth=depth)
+    def unrolled(self, depth: int, *, checkpoints: int | None = None) -> DeepEquilibrium:
+        """Return the same model with a fixed depth, of which `checkpoints` iterates are kept in memory."""
+        return replace(self, fixed_depth=depth, checkpoints=checkpoints)
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters of the cell and of the initial guess."""
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
-    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Equilibrium:
+    def __call__(
+        self,
+        params: Tree,
+        x: Array,
+        *,
+        rng: np.random.Generator | None = None,
+        guess: Array | None = None,
+        start: Array | None = None,
+        adjoint_guess: Array | None = None,
+    ) -> Equilibrium:
         """Find the fixed point for each sample of x.
+
+        Parameters
+        ----------
+        params : tree of arrays
+        x : array, shape (batch, ...)
+        rng : Generator, optional
+            Of dropout and of the estimate of the Jacobian's norm, which are for training: without it, neither.
+        guess : array like z_star, optional
+            Where to start instead of at the model's own initial guess, which then is not evaluated: a constant, such
+            as the `z_star` of an earlier pass.
+        start : array like z_star, optional
+            Where the solve starts, a constant, while `u0` stays the initial guess, so that the loss and its gradient
+            are those of a solve from there. Samples in which it is not finite start at the initial guess.
+        adjoint_guess : array like z_star, optional
+            Where the adjoint equation starts: the w of an earlier pass, its `adjoints[0].z`.
 
         Raises
         ------
         ConvergenceError
             If the options say so and some sample did not converge.
         ValueError
-            If the model estimates the Jacobian's norm and `rng` is missing.
+            If a guess or the start is not an array like the fixed point, if there is an adjoint guess where the adjoint
+            cannot start from one, or a start of a fixed depth, whose result depends on it.
         """
-        own = params["cell"]
-        u = self.cell.inject(own, x)
-        z0 = self.initial_guess(params["initial_guess"], self.cell, own, x, u)
-        found = self._iterate(own, z0, u) if self.fixed_depth else self._solve(own, z0, u)
-        if not self.jacobian_loss:
-            return found
-        if rng is None:
-            raise ValueError("estimating the Jacobian's norm needs random numbers: pass rng=...")
-        return replace(found, jacobian_loss=self._jacobian_loss(own, found.z_star, u, rng))
+        cell, own = for_pass(self.cell, params["cell"], x, rng)
+        if cell is not self.cell:
+            drawn = replace(self, cell=cell)
+            return drawn({**params, "cell": own}, x, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
+        u = cell.inject(own, x)
+        if guess is None:
+            guess_params = with_draws(self.initial_guess, params["initial_guess"], x, rng)
+            u0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe
+        else:
+            u0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
+        sensitivity = self._warm_adjoint(adjoint_guess, u0)
+        z0 = u0 if start is None else self._warm_start(start, u0)
+        found = self._iterate(own, z0, u) if self.fixed_depth else self._solve(own, z0, u, sensitivity)
+        several = joins(cell)
+        z = found.z_star
+        return replace(
+            found,
+            u0=u0,
+            nfe=found.nfe + cost + self.residual_loss,
+            split=None if several is None else several.split,
+            residual_loss=self._residual_loss(own, z, u) if self.residual_loss else None,
+            jacobian_loss=self._jacobian_loss(own, z, u, rng) if self.jacobian_loss and rng is not None else None,
+        )
 
     def check_gradient(
         self, params: Tree, x: Array, *, directions: int = 4, rng: np.random.Generator | None = None
@@ -107,8 +162,11 @@ class DeepEquilibrium:
     @np.errstate(all="ignore")  # what is not finite gets a status
     def _iterate(self, params: Tree, z0: Array, u: Tree) -> Equilibrium:
         previous = z = z0
-        for _ in range(self.fixed_depth):
-            previous, z = z, self.cell.step(params, z, u)
+        if self.checkpoints is None:
+            for _ in range(self.fixed_depth):
+                previous, z = z, self.cell.step(params, z, u)
+        else:
+            previous, z = iterate(self._problem(params, u), z0, self.fixed_depth, self.checkpoints, params, u)
         last = static_value(z)
         residual = last - static_value(previous)
         monitor = Monitor(self.options, last.shape[0])
@@ -119,18 +177,24 @@ class DeepEquilibrium:
             residual=residual,
             residual_norm=monitor.trace[0],
             status=tuple(Status.MAX_STEPS if s is Status.RUNNING else s for s in monitor.status),
-            nfe=self.initial_guess.nfe + self.fixed_depth,
+            nfe=self.fixed_depth,
         )
 
-    def _solve(self, params: Tree, z0: Array, u: Tree) -> Equilibrium:
-        problem = FixedPointProblem(
-            lambda z, params, u: self.cell.step(params, z, u), stop_gradient(params), stop_gradient(u)
+    def _problem(self, params: Tree, u: Tree) -> FixedPointProblem:
+        return FixedPointProblem(
+            lambda z, params, u: self.cell.step(params, z, u),
+            stop_gradient(params),
+            stop_gradient(u),
+            batched_inputs=(False, True),
         )
-        solution = solve(problem, self.solver, static_value(z0), self.options)
+
+    def _solve(self, params: Tree, z0: Array, u: Tree, sensitivity: Sensitivity) -> Equilibrium:
+        problem = self._problem(params, u)
+        solution = solve(problem, self.solver, static_value(z0), self.options, fallback=self.fallback)
         adjoints: list[Solution] = []
 
         def pullback(cotangent: Array) -> Sequence[Array]:
-            pulled = self.adjoint().pullback(problem, solution, cotangent)
+            pulled = sensitivity.pullback(problem, solution, cotangent)
             if pulled.adjoint is not None:
                 adjoints.append(pulled.adjoint)
             guess = array_namespace(cotangent).zeros_like(cotangent) if pulled.guess is None else pulled.guess
@@ -142,10 +206,21 @@ class DeepEquilibrium:
             residual=solution.residual,
             residual_norm=solution.residual_norm,
             status=solution.status,
-            nfe=self.initial_guess.nfe + solution.nfe,
+            nfe=solution.nfe,
             solution=solution,
             adjoints=adjoints,
         )
+
+    def loosened(self, factor: float) -> DeepEquilibrium:
+        """Return the same model with tolerances `factor` times as large."""
+        options = self.options
+        return replace(self, options=replace(options, rtol=factor * options.rtol, atol=factor * options.atol))
+
+    def warm_starts(self) -> tuple[str, ...]:
+        """Return which of `start` and `adjoint_guess` a call can be given."""
+        if self.fixed_depth:
+            return ()
+        return ("start", "adjoint_guess") if _takes_guess(self.adjoint()) else ("start",)
 
     def adjoint(self) -> Sensitivity:
         """Return how the backward pass is done."""
@@ -153,6 +228,33 @@ class DeepEquilibrium:
             return self.sensitivity
         suited = getattr(self.solver, "adjoint", None)
         return ImplicitAdjoint() if suited is None else suited()
+
+    def _warm_start(self, start: Array, u0: Array) -> Array:
+        if self.fixed_depth:
+            raise ValueError("the result of a fixed depth depends on where it starts; give a guess, not a start")
+        known = check_like(static_value(u0), stop_gradient(start), "the start")
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(to_host(two_norm(known)))
+        # Not left out where all are finite: a guess of the model that the loss does not use has the gradient zero.
+        return ops.where(rows_like(from_host(finite, known), known), known, u0)
+
+    def _warm_adjoint(self, guess: Array | None, z0: Array) -> Sensitivity:
+        sensitivity = self.adjoint()
+        if guess is None:
+            return sensitivity
+        if self.fixed_depth:
+            raise ValueError("a model with a fixed depth solves no adjoint equation; leave out adjoint_guess")
+        if not _takes_guess(sensitivity):
+            raise ValueError(f"the adjoint {sensitivity} cannot start from a guess; leave out adjoint_guess")
+        known: Any = sensitivity  # a dataclass, which a protocol cannot say
+        warm: Sensitivity = replace(
+            known, guess=check_like(static_value(z0), stop_gradient(guess), "the adjoint guess")
+        )
+        return warm
+
+    def _residual_loss(self, params: Tree, z: Array, u: Tree) -> Array:
+        residual = ops.subtract(self.cell.step(params, z, u), z)
+        return ops.mean(ops.multiply(residual, residual))
 
     def _jacobian_loss(self, params: Tree, z: Array, u: Tree, rng: np.random.Generator) -> Array:
         # Hutchinson: E ‖Jᵀv‖² = ‖J‖²_F for v ~ N(0, I) (Bai et al. 2021, arXiv:2106.14342, eq. 7), per sample and
@@ -162,3 +264,7 @@ class DeepEquilibrium:
         _, pull = vjp(lambda state: self.cell.step(params, state, u), z)
         (product,) = pull(v)
         return ops.mean(ops.multiply(product, product))
+
+
+def _takes_guess(sensitivity: Any) -> bool:
+    return "guess" in {each.name for each in fields(sensitivity)}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.models.record import BackwardWork
 from equilib.solution import Solution, Status
 
 
@@ -25,13 +28,17 @@ class Equilibrium:
     residual_norm : ndarray, shape (batch,)
     status : tuple of Status, length batch
     nfe : int
-        Evaluations of f, those of the initial guess included.
+        Evaluations of f, those of the initial guess included, those of the backward pass not.
     jacobian_loss : array or None
         Estimate of ‖J‖²_F / size of one sample, differentiable; None unless the model was asked for it.
+    residual_loss : array or None
+        ‖f(z) − z‖² / size of one sample at z_star, differentiable, averaged over the batch; None likewise.
     solution : Solution or None
         The solve; None after a fixed depth.
     adjoints : list of Solution
         Filled during the backward pass: the solve of the adjoint equation, where there is one.
+    split : callable or None
+        Takes a state such as z_star apart into the tuple of arrays that it joins; None where it is a single array.
     """
 
     z_star: Array = field(repr=False)
@@ -41,5 +48,29 @@ class Equilibrium:
     status: tuple[Status, ...]
     nfe: int
     jacobian_loss: Array | None = None
+    residual_loss: Array | None = None
     solution: Solution | None = field(default=None, repr=False)
     adjoints: list[Solution] = field(default_factory=list, repr=False)
+    split: Callable[[Array], tuple[Array, ...]] | None = field(default=None, repr=False)
+
+    @property
+    def output(self) -> Any:
+        """What the next layer gets: z_star, or the tuple of the arrays that it joins."""
+        return self.z_star if self.split is None else self.split(self.z_star)
+
+    @property
+    def njvp(self) -> int:
+        """Products J·v of the solve."""
+        return self.solution.njvp if self.solution else 0
+
+    def backward_work(self) -> list[BackwardWork]:
+        """Return what each solve of the adjoint equation did."""
+        # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
+        return [
+            BackwardWork(
+                status=each.status,
+                nvjp=each.nfe + each.njvp,
+                residual=float(np.max(each.residual_norm, initial=0.0)),
+            )
+            for each in self.adjoints
+        ]

@@ -8,7 +8,9 @@ from typing import Protocol
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.layers.prepare import OfChild
 from equilib.models.cell import Cell
+from equilib.models.drawn_cell import joins
 from equilib.protocols import Layer
 from equilib.trees import Tree
 
@@ -59,7 +61,10 @@ class OneStepGuess:
 
 @dataclass(frozen=True)
 class LayerGuess:
-    """z0 = layer(x), with parameters of its own (`skipdeq`; Pal et al. 2022, arXiv:2201.12240, §3)."""
+    """z0 = layer(x), with parameters of its own (`skipdeq`; Pal et al. 2022, arXiv:2201.12240, §3).
+
+    For a cell of several scales the layer returns a tuple with one array for each, as `Fork` does.
+    """
 
     layer: Layer
     nfe: int = 0
@@ -68,6 +73,21 @@ class LayerGuess:
         """Draw the layer's parameters."""
         return self.layer.init(rng)
 
+    def map_children(self, function: OfChild, params: Tree) -> Tree:
+        """Return `function` of the layer and its parameters."""
+        return function(self.layer, params)
+
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return layer(x)."""
-        return self.layer(params, x)
+        """Return layer(x).
+
+        Raises
+        ------
+        ValueError
+            If the cell has several scales and the layer does not return one array for each.
+        """
+        guess, several = self.layer(params, x), joins(cell)
+        if several is None:
+            return guess
+        if not isinstance(guess, tuple):
+            raise ValueError("the guess of a cell with several scales is a tuple of arrays: use LayerGuess(Fork(...))")
+        return several.join(guess)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from itertools import chain
+from typing import Any, Protocol
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import with_pullback
+from equilib.layers.prepare import OfChild, prepare, with_draws
+from equilib.models.record import BackwardWork
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import Integrator
+from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.sensitivity import Interpolating, OdePullback, OdeSensitivity
-from equilib.ode.solution import OdeOptions, OdeSolution
+from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus
 from equilib.protocols import Layer
 from equilib.trees import Tree, tree_leaves
 
@@ -40,6 +43,10 @@ class Autonomous:
         """Draw the layer's parameters."""
         return self.layer.init(rng)
 
+    def map_children(self, function: OfChild, params: Tree) -> Tree:
+        """Return `function` of the layer and its parameters."""
+        return function(self.layer, params)
+
     def __call__(self, params: Tree, t: Array, y: Array) -> Array:
         """Return layer(y)."""
         return self.layer(params, y)
@@ -57,18 +64,54 @@ class Evolution:
         The forward integration.
     backward : list of OdePullback
         Filled during the backward pass.
+    split : callable or None
+        Takes a state apart into the tuple of arrays that it joins; None where it is a single array.
     """
 
     y: Array = field(repr=False)
     solution: OdeSolution
     backward: list[OdePullback] = field(default_factory=list, repr=False)
+    split: Callable[[Array], tuple[Array, ...]] | None = field(default=None, repr=False)
+
+    @property
+    def output(self) -> Any:
+        """What the next layer gets: y at the last time, or the tuple of the arrays that it joins."""
+        last = self.y[-1, ...]
+        return last if self.split is None else self.split(last)
+
+    @property
+    def status(self) -> tuple[OdeStatus, ...]:
+        """How the integration ended for each sample."""
+        return self.solution.status
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of f."""
+        return self.solution.nfe
+
+    @property
+    def njvp(self) -> int:
+        """No products J·v: the methods are explicit."""
+        return 0
+
+    @property
+    def residual_norm(self) -> None:
+        """No residual: nothing is solved for."""
+        return
+
+    def backward_work(self) -> list[BackwardWork]:
+        """Return what each backward pass did."""
+        return [
+            BackwardWork(status=tuple(chain.from_iterable(each.status for each in done.reverse)), nvjp=done.nvjp)
+            for done in self.backward
+        ]
 
 
 def evolve(
     f: Callable[..., Array],
     y0: Array,
     t: Sequence[float] | np.ndarray,
-    integrator: Integrator,
+    integrator: AnyIntegrator,
     *inputs: Tree,
     sensitivity: OdeSensitivity | None = None,
     options: OdeOptions | None = None,
@@ -124,7 +167,7 @@ class NeuralODE:
     """
 
     vector_field: VectorField
-    integrator: Integrator
+    integrator: AnyIntegrator
     sensitivity: OdeSensitivity = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
@@ -133,25 +176,28 @@ class NeuralODE:
         """Draw the parameters of the vector field."""
         return self.vector_field.init(rng)
 
-    def __call__(self, params: Tree, x: Array) -> Array:
-        """Return y(t₁), of the shape of x.
+    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Array:
+        """Return y(t₁), of the shape of x; `rng` is for dropout, in training.
 
         Raises
         ------
         IntegrationError
             If the options say so and some sample did not reach t₁.
         """
-        return self.evolve(params, x, self.span).y[-1, ...]
+        return self.evolve(params, x, self.span, rng=rng).y[-1, ...]
 
-    def evolve(self, params: Tree, x: Array, t: Sequence[float]) -> Evolution:
+    def evolve(
+        self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
+    ) -> Evolution:
         """Return y at the times t, with the record of the integration; raises as a call does."""
         field_ = self.vector_field
+        own = with_draws(field_, prepare(field_, params), x, rng)
         return evolve(
             lambda time, y, theta: field_(theta, time, y),
             x,
             t,
             self.integrator,
-            params,
+            own,
             sensitivity=self.sensitivity,
             options=self.options,
         )

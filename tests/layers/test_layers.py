@@ -16,16 +16,28 @@ from equilib.layers import (
     Chain,
     Conv,
     Dense,
+    Dropout,
     Flatten,
+    Fork,
     GlobalMeanPool,
     GroupNorm,
     MaxPool,
+    Merge,
     Parallel,
+    Upsample,
+    WeightNorm,
 )
 from equilib.trees import named_leaves, tree_leaves, tree_map
 from tests.arrays_under_test import lift, lower
 
 IMAGE = (2, 5, 6, 4)
+
+
+def join_columns(one: Any, other: Any) -> Any:
+    """Put two arrays side by side."""
+    return ops.concat((one, other), 1)
+
+
 LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
     (Dense(4, 3), (2, 4)),
     (Dense(4, 3, bias=False), (2, 5, 4)),
@@ -41,6 +53,11 @@ LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
     (Activation(ops.gelu), IMAGE),
     (Chain(Conv(4, 3), ops.tanh, Flatten(), Dense(36, 2)), IMAGE),
     (Parallel(Conv(4, 3, padding="same"), Chain(Conv(4, 3, (1, 1)), ops.relu)), IMAGE),
+    (Chain(Fork(Conv(4, 3), Chain()), Merge(Flatten(), Flatten(), combine=join_columns)), IMAGE),
+    (WeightNorm(Dense(4, 3)), (2, 4)),
+    (WeightNorm(Conv(4, 3, (2, 3), bias=False)), IMAGE),
+    (Dropout(0.5, (5, 6, 1)), IMAGE),
+    (Upsample(2), IMAGE),
 ]
 every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=lambda each: str(each)[:60])
 
@@ -203,6 +220,14 @@ def test_pooling_by_formula(rng: np.random.Generator):
     np.testing.assert_allclose(GlobalMeanPool()({}, x), x.mean(axis=(1, 2)), rtol=1e-12)
 
 
+def test_upsampling_repeats_pixels(rng: np.random.Generator):
+    """Each pixel becomes a square of equal ones; the average of each square is the image again."""
+    x = rng.standard_normal(IMAGE)
+    large = Upsample(3)({}, x)
+    np.testing.assert_array_equal(large, x.repeat(3, axis=1).repeat(3, axis=2))
+    np.testing.assert_allclose(AveragePool(3)({}, large), x, rtol=1e-14)
+
+
 def test_flatten_keeps_samples_apart(rng: np.random.Generator):
     """Each sample becomes its own row, in C order; an empty batch too."""
     x = rng.standard_normal(IMAGE)
@@ -246,6 +271,20 @@ def test_parallel_combines_its_branches(rng: np.random.Generator):
     assert "Dense" in repr(added)
 
 
+def test_a_merge_takes_what_a_fork_gives(rng: np.random.Generator):
+    """A fork's tuple holds each branch's result; a merge sends each array through its own branch and adds them."""
+    fork, merge = Fork(Dense(4, 3), Dense(4, 2)), Merge(Dense(3, 5), Dense(2, 5))
+    apart, together, x = drawn(fork), drawn(merge), rng.standard_normal((6, 4))
+    parts = fork(apart, x)
+    for branch, own, part in zip(fork.branches, apart, parts, strict=True):
+        np.testing.assert_array_equal(part, branch(own, x))
+    expected = merge.branches[0](together[0], parts[0]) + merge.branches[1](together[1], parts[1])
+    np.testing.assert_array_equal(merge(together, parts), expected)
+    for wrong, found in ((parts[:1], "a tuple of 1"), (x, "one array")):
+        with pytest.raises(ValueError, match=f"2 branches take a tuple of as many arrays, they were given {found}"):
+            merge(together, wrong)
+
+
 def test_layers_drawn_in_a_chain_differ(rng: np.random.Generator):
     """Equal layers of a container get different parameters from one generator."""
     for container in (Chain(Dense(4, 4), Dense(4, 4)), Parallel(Dense(4, 4), Dense(4, 4))):
@@ -266,6 +305,8 @@ def test_layers_drawn_in_a_chain_differ(rng: np.random.Generator):
         (lambda: Conv(3, 3, stride=0), "channels, kernel and stride must be positive"),
         (lambda: GroupNorm(4, 3), "3 groups do not divide 4 channels"),
         (lambda: GroupNorm(4, 0), "0 groups do not divide 4 channels"),
+        (lambda: Upsample(0), "the factor must be positive, got 0"),
+        (lambda: Dropout(1.0, (3,)), r"the rate of dropout must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(make: Callable[[], Layer], message: str):

@@ -18,7 +18,7 @@ from equilib_newton_gmres.solver import NewtonGMRES
 
 GUESSES = ("deq", "regdeq", "skipdeq")
 TIGHT = SolveOptions(rtol=1e-13, atol=1e-14, max_steps=60)
-OBJECTIVE = Classification(guess_weight=0.01)
+OBJECTIVE = Classification()
 CLASSES = 3
 
 

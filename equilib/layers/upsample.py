@@ -1,0 +1,40 @@
+"""Enlarging images. They are channels last: (batch, height, width, channels)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array
+from equilib.ops.shapes import shape_of
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """Repeat each pixel `factor` times in both directions: (batch, H, W, C) to (batch, factor·H, factor·W, C).
+
+    Raises
+    ------
+    ValueError
+        If the factor is not positive.
+    """
+
+    factor: int = 2
+
+    def __post_init__(self) -> None:
+        if self.factor < 1:
+            raise ValueError(f"the factor must be positive, got {self.factor}")
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Return no parameters."""
+        return {}
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Apply the layer."""
+        n, h, w, c = shape_of(x)
+        k = self.factor
+        repeated = ops.broadcast_to(ops.reshape(x, (n, h, 1, w, 1, c)), (n, h, k, w, k, c))
+        return ops.reshape(repeated, (n, h * k, w * k, c))

@@ -1,0 +1,59 @@
+"""Weight normalization."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array
+from equilib.ops.shapes import shape_of
+from equilib.protocols import Layer
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True)
+class WeightNorm:
+    """A layer whose weight is w = g·v/‖v‖, with one length g for each output (Salimans & Kingma 2016, eq. 2).
+
+    The parameters are those of the layer, with `direction` v and `gain` g instead of `weight`. Outputs are the last
+    axis of the weight. During a solve w is computed once.
+    """
+
+    layer: Layer
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the layer's parameters; the first w is what the layer draws.
+
+        Raises
+        ------
+        ValueError
+            If the layer has no parameter `weight`, or draws one that is zero for some output and has no direction.
+        """
+        params = self.layer.init(rng)
+        if not isinstance(params, dict) or "weight" not in params:
+            raise ValueError(
+                f"weight normalization is for layers with a parameter 'weight', which {self.layer} has not"
+            )
+        direction = params.pop("weight")
+        gain = np.sqrt(np.sum(direction**2, axis=_inputs(direction)))
+        if not gain.all():
+            raise ValueError(f"a weight of zeros has no direction: give {self.layer} another initial weight")
+        return {"direction": direction, "gain": gain, **params}
+
+    def prepare(self, params: Tree) -> Tree:
+        """Return the layer's own parameters: w as `weight`, and the rest."""
+        rest = dict(params)
+        v, g = rest.pop("direction"), rest.pop("gain")
+        length = ops.sqrt(ops.sum(ops.multiply(v, v), _inputs(v)))
+        return {"weight": ops.multiply(v, ops.divide(g, length)), **rest}
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Apply the layer."""
+        return self.layer(params if "weight" in params else self.prepare(params), x)
+
+
+def _inputs(weight: Array) -> tuple[int, ...]:
+    """Return the axes over which one output sums."""
+    return tuple(range(len(shape_of(weight)) - 1))

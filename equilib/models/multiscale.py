@@ -1,0 +1,165 @@
+"""The cell of a multiscale deep equilibrium model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from math import prod
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array, array_namespace
+from equilib.layers.prepare import OfChild
+from equilib.models.cell import Cell
+from equilib.models.scales import Shapes, join_scales, split_scales
+from equilib.ops.shapes import shape_of
+from equilib.protocols import Layer
+from equilib.trees import Tree
+
+
+@dataclass(frozen=True)
+class MultiScaleCell:
+    """Several scales that are iterated together (Bai et al. 2020, arXiv:2006.08656, §3).
+
+    With z = (z₀, z₁, ...) a step is
+
+        h₀ = first(z₀, x),  hⱼ = rest[j − 1](zⱼ);  zᵢ ← fuse[i](Σⱼ mapping[j][i](hⱼ)).
+
+    The state is one flat array, shape (batch, size), so that every solver serves; `split` and `join` lead from it to
+    the tuple of scales and back.
+
+    Parameters
+    ----------
+    first : Cell
+        The branch of scale 0, the only one that sees x.
+    rest : sequence of Layer
+        The branches of the other scales.
+    mapping : sequence of sequences of Layer or None
+        `mapping[j][i]` leads from scale j to scale i; None where nothing does.
+    shapes : sequence of tuples of int
+        For each scale the shape of one sample.
+    fuse : sequence of Layer, optional
+        What follows the sums, one layer for each scale.
+
+    Raises
+    ------
+    ValueError
+        If the numbers of branches, mappings, shapes and fusing layers do not go together, or nothing leads to a scale.
+    """
+
+    first: Cell
+    rest: Sequence[Layer]
+    mapping: Sequence[Sequence[Layer | None]]
+    shapes: Shapes
+    fuse: Sequence[Layer] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.shapes)
+        if len(self.rest) + 1 != count:
+            raise ValueError(f"{count} shapes need {count} branches, the first included, not {len(self.rest) + 1}")
+        if len(self.mapping) != count or any(len(row) != count for row in self.mapping):
+            raise ValueError(f"{count} scales need a mapping of {count} rows of {count}")
+        if self.fuse is not None and len(self.fuse) != count:
+            raise ValueError(f"{count} scales need {count} fusing layers, not {len(self.fuse)}")
+        for i in range(count):
+            if not self._sources(i):
+                raise ValueError(f"nothing leads to scale {i}: mapping[j][{i}] is None for every j")
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters of all layers."""
+        return {
+            "first": self.first.init(rng),
+            "rest": [layer.init(rng) for layer in self.rest],
+            "mapping": [[{} if layer is None else layer.init(rng) for layer in row] for row in self.mapping],
+            "fuse": [layer.init(rng) for layer in self.fuse or ()],
+        }
+
+    def map_children(self, function: OfChild, params: Tree) -> Tree:
+        """Return `function` of each branch, mapping and fusing layer, and of their parameters."""
+
+        def each(layers: Sequence[Layer | None], own: Tree) -> Tree:
+            pairs = zip(layers, own, strict=True)
+            return [{} if layer is None else function(layer, one) for layer, one in pairs]
+
+        return {
+            "first": function(self.first, params["first"]),
+            "rest": each(self.rest, params["rest"]),
+            "mapping": [each(*pair) for pair in zip(self.mapping, params["mapping"], strict=True)],
+            "fuse": each(self.fuse or (), params["fuse"]),
+        }
+
+    def inject(self, params: Tree, x: Array) -> Tree:
+        """Return the injection of the first branch."""
+        return self.first.inject(params["first"], x)
+
+    def zeros(self, params: Tree, u: Tree) -> Array:
+        """Return zeros, shape (batch, size).
+
+        Raises
+        ------
+        ValueError
+            If the injection is not for samples of the shape of scale 0.
+        """
+        first = self.first.zeros(params["first"], u)
+        self._checked(first, 0, "the injection")
+        rows = (first.shape[0], sum(map(prod, self.shapes)))
+        return array_namespace(first).zeros(rows, dtype=first.dtype, device=getattr(first, "device", None))
+
+    def split(self, z: Array) -> tuple[Array, ...]:
+        """Return the scales of a state, of shapes (batch, *shape)."""
+        return split_scales(z, self.shapes)
+
+    def join(self, parts: tuple[Array, ...]) -> Array:
+        """Return the state that consists of these scales.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer than the cell has, or one has another shape.
+        """
+        if len(parts) != len(self.shapes):
+            raise ValueError(f"the state has {len(self.shapes)} scales, {len(parts)} were given")
+        return join_scales([self._checked(part, i, f"entry {i}") for i, part in enumerate(parts)])
+
+    def step(self, params: Tree, z: Array, u: Tree) -> Array:
+        """Return f(z, x).
+
+        Raises
+        ------
+        ValueError
+            If a layer does not lead to the shape of its scale; the error says which.
+        """
+        z0, *others = self.split(z)
+        h = [self._checked(self.first.step(params["first"], z0, u), 0, "first")]
+        for j, (layer, own, part) in enumerate(zip(self.rest, params["rest"], others, strict=True), start=1):
+            h.append(self._apply(layer, own, part, (j, j), f"rest[{j - 1}]"))
+        sums = [reduce(ops.add, [self._map(params, h[j], j, i) for j in self._sources(i)]) for i in range(len(h))]
+        if self.fuse is not None:
+            fused = enumerate(zip(self.fuse, params["fuse"], sums, strict=True))
+            sums = [self._apply(*layer_own_sum, (i, i), f"fuse[{i}]") for i, layer_own_sum in fused]
+        return join_scales(sums)
+
+    def _sources(self, i: int) -> list[int]:
+        return [j for j, row in enumerate(self.mapping) if row[i] is not None]
+
+    def _map(self, params: Tree, h: Array, j: int, i: int) -> Array:
+        layer = self.mapping[j][i]
+        assert layer is not None  # `_sources` chose it
+        return self._apply(layer, params["mapping"][j][i], h, (j, i), f"mapping[{j}][{i}]")
+
+    def _apply(self, layer: Layer, params: Tree, x: Array, pair: tuple[int, int], name: str) -> Array:
+        source, target = pair
+        try:
+            y = layer(params, x)
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"{name} cannot take scale {source}, of shape {shape_of(x)[1:]}: {error}") from error
+        return self._checked(y, target, f"{name}, from scale {source} to scale {target},")
+
+    def _checked(self, y: Array, scale: int, what: str) -> Array:
+        if shape_of(y)[1:] != tuple(self.shapes[scale]):
+            raise ValueError(
+                f"{what} gives samples of shape {shape_of(y)[1:]}, but scale {scale} has shape {self.shapes[scale]}"
+            )
+        return y

@@ -1,0 +1,78 @@
+"""What a loss may add about an equilibrium."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from equilib import ops
+from equilib.arrays import Array
+from equilib.models.equilibrium import Equilibrium
+
+
+def guess_distance(equilibrium: Equilibrium) -> Array:
+    """Return the mean of |u0 − z*|, which draws the guess and the fixed point together (Pal et al. 2022, §3)."""
+    return ops.mean(ops.abs(ops.subtract(equilibrium.u0, equilibrium.z_star)))
+
+
+def residual_size(equilibrium: Equilibrium) -> Array:
+    """Return ‖f(z*) − z*‖² / size of one sample, averaged over the batch.
+
+    Raises
+    ------
+    ValueError
+        If the model was not asked for it.
+    """
+    if equilibrium.residual_loss is None:
+        raise ValueError("the model does not return its residual to the loss: set residual_loss=True")
+    return equilibrium.residual_loss
+
+
+def jacobian_size(equilibrium: Equilibrium) -> Array:
+    """Return the estimate of ‖J‖²_F / size of one sample (Bai et al. 2021, arXiv:2106.14342).
+
+    Raises
+    ------
+    ValueError
+        If the model was not asked for it.
+    """
+    if equilibrium.jacobian_loss is None:
+        raise ValueError("the model does not estimate its Jacobian: set jacobian_loss=True and call it with rng=...")
+    return equilibrium.jacobian_loss
+
+
+_TERMS: dict[str, Callable[[Equilibrium], Array]] = {
+    "guess": guess_distance,
+    "residual": residual_size,
+    "jacobian": jacobian_size,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regularization:
+    """Weights of what is added to a loss: `guess_distance`, `residual_size` and `jacobian_size`.
+
+    A term of weight 0 is not evaluated.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative.
+    """
+
+    guess: float = 0.0
+    residual: float = 0.0
+    jacobian: float = 0.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if getattr(self, each.name) < 0:
+                raise ValueError(f"the weight {each.name} must not be negative, got {getattr(self, each.name)}")
+
+    def __call__(self, loss: Array, equilibrium: Equilibrium) -> Array:
+        """Return the loss plus the weighted terms; raises what a term does."""
+        for name, term in _TERMS.items():
+            weight = getattr(self, name)
+            if weight:
+                loss = ops.add(loss, ops.multiply(term(equilibrium), weight))
+        return loss
