@@ -1,4 +1,4 @@
-"""The command line: run and compare experiments, check plugins and gradients, list what is installed."""
+"""The command line: run, resume, evaluate, report, compare; check plugins and gradients; list what is installed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ import click
 from equilib.cli.check import check
 from equilib.cli.check_gradient import check_gradient
 from equilib.cli.compare import compare
+from equilib.cli.doctor import doctor
+from equilib.cli.evaluate import evaluate
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.listing import adjoints, experiments, integrators, plugins, solvers
+from equilib.cli.predict import predict
+from equilib.cli.report import report
+from equilib.cli.restart import use_best_kernels
+from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session, Start
 from equilib.errors import RunError, UserError
@@ -33,7 +39,22 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run, compare, check, check_gradient, solvers, integrators, adjoints, experiments, plugins):
+for command in (
+    run,
+    resume,
+    evaluate,
+    predict,
+    report,
+    compare,
+    check,
+    check_gradient,
+    solvers,
+    integrators,
+    adjoints,
+    experiments,
+    plugins,
+    doctor,
+):
     equilib.add_command(command)
 
 
@@ -43,6 +64,8 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None,
     `argv` defaults to the program's arguments, `registry` to the installed plugins, and `start`, which carries
     out what `equilib run` was asked to do, to the training loop.
     """
+    if argv is None:
+        use_best_kernels()
     arguments = tuple(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks

@@ -38,8 +38,8 @@ def _command(entry: ExperimentEntry) -> click.Command:
 
         # Deferred: the model loads autograd and SciPy, which lists and help do without.
         from equilib.training.example import load_example, request_like
+        from equilib.training.json_values import json_values
         from equilib.training.recorded_run import RecordedRun
-        from equilib.training.run_directory import json_values
 
         run = None if trained is None else RecordedRun.read(trained)
         if run is not None:

@@ -12,6 +12,7 @@ import click
 from equilib.cli.experiment_command import (
     ExperimentGroup,
     experiment_command,
+    fallback_option,
     out_options,
     place_options,
     session_of,
@@ -46,7 +47,7 @@ def _command(entry: ExperimentEntry) -> click.Command:
         given["options"] = parse_assignments(given.pop("option"))
         out = given.pop("out") or default_out(f"{entry.name}-compare")
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        combinations, skipped = combine(session.registry(), solvers, adjoints, request.options)
+        combinations, skipped = combine(session.registry(), solvers, adjoints, request.options, request.fallback)
         check_out(out, overwrite=request.overwrite)
         report = _Report(session, request, out, combinations, skipped)
         try:
@@ -79,6 +80,7 @@ def _method_options() -> list[click.Option]:
             help="Adjoints to combine with each solver; by default the one that suits it.",
         ),
         click.Option(["--adjoint"], metavar=spec, multiple=True, help="An adjoint with options; may be repeated."),
+        fallback_option(),
         click.Option(
             ["-o", "--option"],
             metavar="OPTION=VALUE",
@@ -151,7 +153,7 @@ class _Report:
         (self.out / RESULTS).write_text(self._json() + "\n", encoding="utf-8")
 
     def _json(self) -> str:
-        from equilib.training.run_directory import json_values
+        from equilib.training.json_values import json_values
 
         return json.dumps(json_values(self.describe()), indent=2, allow_nan=False)
 

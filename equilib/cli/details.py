@@ -73,6 +73,7 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         facts.append(("order", str(entry.order)))
     if isinstance(entry, SensitivityEntry):
         facts.append(("gradient", "exact" if entry.exact else "approximate"))
+        facts.append(("solvers", " and ".join(entry.solvers) or "any"))
     return facts
 
 

@@ -132,7 +132,18 @@ def method_options() -> list[click.Option]:
             help="An option of the solver or of its driver; may be repeated.",
         ),
         click.Option(["--adjoint"], metavar="NAME[:OPTION=VALUE,...]", help="Adjoint of the backward pass."),
+        fallback_option(),
     ]
+
+
+def fallback_option() -> click.Option:
+    """Return the flag that names what unconverged samples fall back on."""
+    return click.Option(
+        ["--fallback"],
+        metavar="NAME[:OPTION=VALUE,...]",
+        multiple=True,
+        help="Solver of the samples that have not converged, from the initial guess; may be repeated.",
+    )
 
 
 def place_options() -> list[click.Option]:

@@ -14,6 +14,7 @@ from equilib.cli.experiment_command import (
     place_options,
     session_of,
 )
+from equilib.cli.run_options import checkpoint_options, log_of, log_options, saving_options
 from equilib.cli.session import Session
 from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
@@ -25,9 +26,12 @@ def _run_command(entry: ExperimentEntry) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         session = session_of(context)
         given["options"] = parse_assignments(given.pop("option"))
+        given["log"] = log_of(given)
         start(session, RunRequest(experiment=entry.name, values=values, argv=session.argv, **given))
 
-    return experiment_command(entry, [*method_options(), *place_options(), *out_options()], act)
+    method = [*method_options(), *saving_options()]
+    common = [*method, *place_options(), *out_options(), *checkpoint_options(), *log_options()]
+    return experiment_command(entry, common, act)
 
 
 run = ExperimentGroup(name="run", help="Run an experiment.", make=_run_command)

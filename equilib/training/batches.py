@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 
-def shuffled_batches(count: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield the indices of an epoch in random order, `size` at a time; the last batch may be smaller."""
-    order = rng.permutation(count)
-    for start in range(0, count, size):
-        yield order[start : start + size]
+def shuffled(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the indices of the samples in the order of an epoch, shape (count,)."""
+    return rng.permutation(count)
+
+
+def batch_of(order: np.ndarray, size: int, index: int) -> np.ndarray:
+    """Return the indices of batch `index`, counted from 0; the last batch of an epoch may be smaller."""
+    return order[index * size : (index + 1) * size]
 
 
 def batch_count(count: int, size: int) -> int:

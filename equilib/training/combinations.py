@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from equilib.errors import UserError
 from equilib.plugin import EntryError, SensitivityEntry, SolverEntry
 from equilib.registry import Registry
-from equilib.training.method import choose_method
+from equilib.training.method import IncompatibleError, choose_method
 
 ALL = "all"
 
@@ -29,7 +30,7 @@ class Combination:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """What "all" left out, and why."""
+    """A solver, an adjoint or a pair of them that "all" left out, and why."""
 
     name: str
     reason: str
@@ -52,9 +53,13 @@ def names_in(text: str, flag: str) -> list[str]:
 
 
 def combine(
-    registry: Registry, solvers: Sequence[str], adjoints: Sequence[str], options: Mapping[str, str]
+    registry: Registry,
+    solvers: Sequence[str],
+    adjoints: Sequence[str],
+    options: Mapping[str, str],
+    fallback: Sequence[str] = (),
 ) -> tuple[list[Combination], list[Skipped]]:
-    """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used here.
+    """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used.
 
     Parameters
     ----------
@@ -62,11 +67,13 @@ def combine(
         Names with options; "all" stands for every name there is. Without adjoints each solver gets its own.
     options : mapping
         What every solver is to be given, as -o takes it.
+    fallback : sequence of str
+        The solvers that every solver falls back on.
 
     Raises
     ------
     UserError
-        If there is no solver, or a name or an option is unknown or wrong.
+        If there is no solver, a name or an option is unknown or wrong, or two that were named do not go together.
     """
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
@@ -75,9 +82,18 @@ def combine(
     backward: list[str | None] = list(_expand(registry, adjoints, SensitivityEntry, skipped)) or [None]
     if not chosen:
         raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
-    pairs = [(solver, adjoint) for solver in chosen for adjoint in backward]
-    for solver, adjoint in pairs:
-        choose_method(registry, solver=solver, options=options, adjoint=adjoint, defaults={})
+    pairs = []
+    for solver, adjoint in product(chosen, backward):
+        try:
+            choose_method(registry, solver=solver, options=options, adjoint=adjoint, defaults={}, fallback=fallback)
+        except IncompatibleError as error:
+            if ALL not in (*solvers, *adjoints):
+                raise
+            skipped.append(Skipped(name=f"{solver}+{adjoint}", reason=str(error)))
+        else:
+            pairs.append((solver, adjoint))
+    if not pairs:
+        raise UserError(f"no solver goes with the adjoint: {skipped[-1].reason}")
     return [
         Combination(name=name, solver=solver, adjoint=adjoint)
         for name, (solver, adjoint) in zip(_folders(pairs), pairs, strict=True)

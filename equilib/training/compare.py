@@ -67,6 +67,8 @@ def run_arguments(request: RunRequest, combination: Combination, out: Path) -> l
     arguments += ["--solver", combination.solver]
     if combination.adjoint is not None:
         arguments += ["--adjoint", combination.adjoint]
+    for spec in request.fallback:
+        arguments += ["--fallback", spec]
     for name, text in request.options.items():
         arguments += ["-o", f"{name}={text}"]
     arguments += ["--device", request.device, "--seed", str(request.seed), "--out", str(out)]

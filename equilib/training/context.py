@@ -6,18 +6,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
 from equilib.devices import Device
-from equilib.errors import RunError
+from equilib.errors import RunError, UserError
 from equilib.registry import Registry
 from equilib.training.environment import describe_environment
+from equilib.training.integration_method import IntegrationMethod, choose_integration
 from equilib.training.method import Method, choose_method
 from equilib.training.reporting import Reporter
 from equilib.training.request import RunRequest
 from equilib.training.run_directory import RunDirectory
+from equilib.training.run_lock import locked
+
+if TYPE_CHECKING:
+    from equilib.training.resumption import Resumption
 
 
 @dataclass(kw_only=True)
@@ -32,6 +38,8 @@ class RunContext:
     reporter : Reporter
     out : Path
         Where the run is recorded; nothing is written there before `record`.
+    resumption : Resumption or None
+        What the run goes on from.
     """
 
     request: RunRequest
@@ -39,7 +47,8 @@ class RunContext:
     device: Device
     reporter: Reporter
     out: Path
-    _method: Method | None = field(default=None, init=False)
+    resumption: Resumption | None = None
+    _method: Method | IntegrationMethod | None = field(default=None, init=False)
 
     @property
     def data_dir(self) -> Path | None:
@@ -59,14 +68,37 @@ class RunContext:
             If a name or an option is unknown or wrong.
         """
         request = self.request
-        self._method = choose_method(
+        method = choose_method(
             self.registry,
             solver=default_solver if request.solver is None else request.solver,
             options=request.options,
             adjoint=request.adjoint,
             defaults=defaults,
+            fallback=request.fallback,
         )
-        return self._method
+        self._method = method
+        return method
+
+    def integration_method(self, default_integrator: str, **defaults: object) -> IntegrationMethod:
+        """Return the integrator, its options and the ODE adjoint that the user chose, or the experiment's defaults.
+
+        Raises
+        ------
+        UserError
+            If a name or an option is unknown or wrong.
+        """
+        request = self.request
+        if request.fallback:
+            raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
+        method = choose_integration(
+            self.registry,
+            integrator=default_integrator if request.solver is None else request.solver,
+            options=request.options,
+            adjoint=request.adjoint,
+            defaults=defaults,
+        )
+        self._method = method
+        return method
 
     @contextmanager
     def record(self, options: Mapping[str, Any], **facts: Any) -> Iterator[RunDirectory]:
@@ -81,19 +113,36 @@ class RunContext:
         **facts
             What else `run.json` should hold, such as the source of the data.
         """
-        directory = RunDirectory(
-            self.out,
-            {
-                "experiment": self.request.experiment,
-                "argv": list(self.request.argv),
-                "options": dict(options),
-                "method": self._method.describe() if self._method else None,
-                "seed": self.request.seed,
-                "device": self.device.description,
-                **facts,
-                **describe_environment(),
-            },
-        )
+        content = {
+            "id": uuid4().hex,
+            "experiment": self.request.experiment,
+            "argv": list(self.request.argv),
+            "request": self.request.describe(),
+            "options": dict(options),
+            "method": self._method.describe() if self._method else None,
+            "seed": self.request.seed,
+            "device": self.device.description,
+            **facts,
+            **describe_environment(),
+        }
+        with self._hold():
+            if self.resumption is None:
+                directory = RunDirectory(self.out, content)
+            else:
+                content = self.resumption.facts(content)
+                directory = RunDirectory.reopen(self.out, content, epochs=self.resumption.epochs_done)
+            yield from self._watch(directory)
+
+    @contextmanager
+    def _hold(self) -> Iterator[None]:
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"--out {self.out} cannot be written: {error.strerror or error}") from error
+        with locked(self.out):
+            yield
+
+    def _watch(self, directory: RunDirectory) -> Iterator[RunDirectory]:
         try:
             yield directory
         except KeyboardInterrupt:
@@ -112,4 +161,5 @@ class RunContext:
         with suppress(OSError, RunError):
             directory.finish(status, error=error)
         with suppress(OSError):
-            self.reporter.line(f"{status.capitalize()}; what was recorded until then is in {directory.path}")
+            text = f"{status.capitalize()}; what was recorded until then is in {directory.path}"
+            self.reporter.event(status, text, {"path": str(directory.path), "error": error})

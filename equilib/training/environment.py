@@ -9,6 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from equilib.blas import CORETYPE, advised_kernel, numpy_blas
+from equilib.cores import available_cores
+
 PACKAGES = (
     "equilib",
     "numpy",
@@ -23,13 +26,22 @@ PACKAGES = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, platform and the state of the source, as plain values."""
+    """Return versions, platform, NumPy's BLAS library and the state of the source, as plain values."""
     return {
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
+        "blas": numpy_blas().describe() | {"cores": available_cores()},
         "git": _git_state(Path(__file__).parent),
     }
+
+
+def arithmetic() -> str:
+    """Return one line about what multiplies NumPy's matrices: library, kernels, threads and the cores for them."""
+    blas, cores = numpy_blas(), available_cores()
+    better = advised_kernel(blas)
+    hint = f"; {CORETYPE}={better} would be faster" if better else ""
+    return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}"
 
 
 def _version(package: str) -> str | None:

@@ -80,5 +80,6 @@ def request_like(request: RunRequest, run: RecordedRun, fields: set[str]) -> Run
         values={**recorded, **request.values},
         solver=request.solver or run.solver_spec(),
         adjoint=request.adjoint or (None if request.solver else run.adjoint_spec()),
+        fallback=request.fallback or (() if request.solver else run.fallback_specs()),
         options={**run.solve_options(), **request.options},
     )

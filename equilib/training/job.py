@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from equilib.training.checkpoints import Checkpoints
 from equilib.training.context import RunContext
+from equilib.training.data_digest import data_digest
+from equilib.training.environment import arithmetic
 from equilib.training.loop import Trainer
-from equilib.training.run_directory import RunDirectory
+from equilib.training.recorder import Recorder
+from equilib.training.run_directory import EVENTS, RunDirectory
+from equilib.training.tensorboard import TensorBoardLog, require_tensorboard
+from equilib.training.tolerances import check_loosening, introduce
+from equilib.training.warm_starts import WarmStarts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +31,18 @@ class TrainingJob:
         What else `run.json` should hold, such as the source of the data.
     introduction : tuple of str
         Lines about data and model, printed first.
+    samples : str
+        What the samples are, in the plural.
+    conclude : callable, optional
+        Measures the trained model once more: a name and a number for each thing worth knowing at the end.
     """
 
     trainer: Trainer
     options: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     introduction: tuple[str, ...] = ()
+    samples: str = "images"
+    conclude: Callable[[Trainer], Mapping[str, float]] | None = None
 
 
 @runtime_checkable
@@ -51,39 +64,73 @@ class Trains(Protocol):
 
 
 def train(job: TrainingJob, context: RunContext) -> Mapping[str, Any]:
-    """Train, record every epoch, save the model whatever way the run ends, and return the final metrics.
+    """Train, record every epoch, write checkpoints and the model whatever way the run ends; return the final metrics.
+
+    A run that is resumed goes on from its checkpoint.
 
     Raises
     ------
+    UserError
+        If the checkpoint does not fit the job, or the model has no use for a saving that was asked for.
     RunError
         If training failed on its way.
     """
-    trainer = job.trainer
-    with context.record(job.options, **job.facts) as directory:
-        for line in job.introduction:
+    trainer, request, resumption = job.trainer, context.request, context.resumption
+    savings = _save_work(trainer, context)
+    digest = data_digest(trainer.data)
+    if resumption is not None:
+        resumption.restore(trainer, digest)
+    if request.tensorboard:
+        require_tensorboard()
+    with context.record(job.options, data_digest=digest, **job.facts) as directory:
+        for line in (*job.introduction, arithmetic(), *savings):
             context.reporter.line(line)
-        metrics = _epochs(trainer, directory)
-        directory.finish("finished", metrics)
-        context.reporter.line(_result(trainer, metrics))
-        context.reporter.line(f"Run recorded in {directory.path}")
-        return metrics
+        for line in resumption.introduce(context.device.description) if resumption else ():
+            context.reporter.line(line)
+        metrics = Recorder(trainer, directory, _checkpoints(directory, context), _events(directory, context)).run()
+        concluded = dict(job.conclude(trainer)) if job.conclude else {}
+        directory.finish("finished", metrics | concluded, best=trainer.best)
+        result = _result(job, metrics)
+        context.reporter.event("result", result, metrics | concluded)
+        for name, value in concluded.items():
+            context.reporter.line(f"{name}: {value:.6g}")
+        context.reporter.event(
+            "finished", f"Run recorded in {directory.path}", {"path": str(directory.path), "result": result}
+        )
+        return metrics | concluded
 
 
-def _epochs(trainer: Trainer, directory: RunDirectory) -> dict[str, Any]:
-    metrics: dict[str, Any] = {}
-    try:
-        for metrics in trainer.epochs():
-            directory.add_metrics(metrics)
-        return metrics or _untrained(trainer)
-    finally:
-        directory.save_model(trainer.params)
+def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
+    """Set up what makes training cheaper, and return lines about it."""
+    request = context.request
+    warm_starts = WarmStarts(request.warm_start, trainer.data.train_inputs.shape[0])
+    warm_starts.check(trainer.model, trainer.transform)
+    check_loosening(request.loosen, trainer.model)
+    trainer.warm_starts, trainer.loosen = warm_starts, request.loosen
+    described = warm_starts.describe(trainer.model, trainer.params, trainer.data.train_inputs)
+    return [*described, *introduce(request.loosen)]
 
 
-def _untrained(trainer: Trainer) -> dict[str, Any]:
-    tested = trainer.evaluate()
-    return {f"test_{trainer.objective.score_name}": tested.score, "test": tested.describe()}
+def _checkpoints(directory: RunDirectory, context: RunContext) -> Checkpoints:
+    request, resumption = context.request, context.resumption
+    names = ("request", "options", "method", "data_digest", "versions")
+    return Checkpoints(
+        directory.path,
+        {"run": directory.facts["id"], **{name: directory.facts[name] for name in names}},
+        every=request.checkpoint_every,
+        minutes=request.checkpoint_minutes,
+        after=None if resumption is None else resumption.checkpoint.path,
+    )
 
 
-def _result(trainer: Trainer, metrics: Mapping[str, Any]) -> str:
-    name, size = trainer.objective.score_name, trainer.data.test_inputs.shape[0]
-    return f"Test {name}: {100 * metrics[f'test_{name}']:.3f}% of {size:,} images"
+def _events(directory: RunDirectory, context: RunContext) -> TensorBoardLog | None:
+    if not context.request.tensorboard:
+        return None
+    after = None if context.resumption is None else context.resumption.checkpoint.header["progress"]["step"]
+    return TensorBoardLog(directory.path / EVENTS, after=after)
+
+
+def _result(job: TrainingJob, metrics: Mapping[str, Any]) -> str:
+    objective, size = job.trainer.objective, job.trainer.data.test_inputs.shape[0]
+    name = objective.score_name
+    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {size:,} {job.samples}"

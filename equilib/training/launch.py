@@ -35,12 +35,12 @@ def launch(request: RunRequest, registry: Registry) -> None:
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
     keep_big_blocks()
-    with open_reporter() as reporter, _warnings_as_lines(reporter):
+    with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
         experiment.run(RunContext(request=request, registry=registry, device=device, reporter=reporter, out=out))
 
 
 @contextmanager
-def _warnings_as_lines(reporter: Reporter) -> Iterator[None]:
+def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
     """Report solves that were told to warn among the other lines, without the place in the source."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", ConvergenceWarning)

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.models.equilibrium import Equilibrium
+from equilib.models.regularizers import Regularization
+
+Regularizer: TypeAlias = Callable[[Array, Any], Array]
+"""Maps a loss and the record of a forward pass to the loss that training minimizes; `Regularization` is one."""
 
 
 class Objective(Protocol):
     """**Protocol:** the loss of a batch, and a score for each sample.
 
-    `score_name` names the mean score in the metrics.
+    `score_name` names the mean score in the metrics, `higher_is_better` says which of two scores is better.
     """
 
     @property
     def score_name(self) -> str:
         """The name of the mean score."""
 
-    def loss(self, prediction: Array, equilibrium: Equilibrium, target: Array) -> Array:
-        """Return the mean loss of the batch: a scalar."""
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the greater of two scores is the better one."""
+
+    def loss(self, prediction: Array, record: Any, target: Array) -> Array:
+        """Return the mean loss of the batch, a scalar; `record` is what the model returned with its prediction."""
 
     def score(self, prediction: Array, target: Array) -> Array:
         """Return one score per sample, of untraced arrays, shape (batch,)."""
 
+    def show(self, score: float) -> str:
+        """Return a mean score as people read it."""
+
+
+@dataclass(frozen=True)
+class GuessPull:
+    """`weight` · MSE(z*, u0), which pulls the initial guess to the fixed point.
+
+    The term of DeepEquilibriumNetworks.jl's tutorials, after Pal et al. 2022, arXiv:2201.12240, §3.
+    """
+
+    weight: float = 0.01
+
+    def __call__(self, loss: Array, record: Equilibrium) -> Array:
+        """Return the loss plus the term."""
+        return ops.add(loss, ops.multiply(ops.mse(record.z_star, record.u0), self.weight))
+
 
 @dataclass(frozen=True)
 class Classification:
-    """Cross-entropy + `guess_weight`·MSE(z*, u0), the second term pulling the initial guess to the fixed point.
+    """Cross-entropy, regularized; by default by the distance between guess and fixed point."""
 
-    Pal et al. 2022, arXiv:2201.12240, §3.
-    """
-
-    guess_weight: float = 0.01
+    regularize: Regularizer = field(default_factory=GuessPull)
     score_name: str = "accuracy"
+    higher_is_better: bool = True
 
-    def loss(self, prediction: Array, equilibrium: Equilibrium, target: Array) -> Array:
+    def loss(self, prediction: Array, record: Any, target: Array) -> Array:
         """Return the mean loss; `prediction` holds logits, shape (batch, classes), `target` class numbers."""
-        pull = ops.mse(equilibrium.z_star, equilibrium.u0)
-        return ops.add(ops.cross_entropy(prediction, target), ops.multiply(pull, self.guess_weight))
+        return self.regularize(ops.cross_entropy(prediction, target), record)
 
     def score(self, prediction: Array, target: Array) -> Array:
         """Return which samples' largest logit is that of their class; with a logit that is not finite, none is."""
@@ -48,3 +71,29 @@ class Classification:
         # argmax takes nan for the largest, which would be right wherever its place is.
         finite = xp.all(xp.isfinite(prediction), axis=-1)
         return xp.logical_and(xp.argmax(prediction, axis=-1) == target, finite)
+
+    def show(self, score: float) -> str:
+        """Return a percentage."""
+        return f"{100 * score:.3f}%"
+
+
+@dataclass(frozen=True)
+class Regression:
+    """The mean squared error, regularized; by default by nothing. A sample's score is its squared error."""
+
+    regularize: Regularizer = field(default_factory=Regularization)
+    score_name: str = "squared_error"
+    higher_is_better: bool = False
+
+    def loss(self, prediction: Array, record: Any, target: Array) -> Array:
+        """Return the mean loss; `prediction` and `target` have the same shape, (batch, outputs)."""
+        return self.regularize(ops.mse(prediction, target), record)
+
+    def score(self, prediction: Array, target: Array) -> Array:
+        """Return the mean squared error of each sample."""
+        error = prediction - target
+        return array_namespace(error).mean(error * error, axis=-1)
+
+    def show(self, score: float) -> str:
+        """Return four digits."""
+        return f"{score:.3e}"

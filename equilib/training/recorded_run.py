@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from equilib.errors import UserError
-from equilib.training.run_directory import METRICS, MODEL, RUN
-from equilib.trees import Tree, named_leaves, tree_unflatten
+from equilib.training.metrics_files import METRICS, read_metrics
+from equilib.training.request import RunRequest
+from equilib.training.run_directory import MODEL, RUN
+from equilib.training.trained_params import fill_tree
+from equilib.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,20 @@ class RecordedRun:
             raise UserError(f"{path / RUN} is not the record of a run; give the folder of an earlier run")
         return cls(path, facts)
 
+    def request(self, **changes: Any) -> RunRequest:
+        """Return what the run was asked for, with `changes` that are not None.
+
+        Raises
+        ------
+        UserError
+            If it was recorded by another version of equilib.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        return RunRequest.from_record(self.facts.get("request") or {}, **given)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return what was recorded of each epoch; a last line that was cut short is left out."""
-        try:
-            lines = (self.path / METRICS).read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        epochs = []
-        for line in lines:
-            try:
-                epochs.append(json.loads(line))
-            except ValueError:
-                break
-        return epochs
+        return read_metrics(self.path / METRICS)
 
     def params(self, like: Tree) -> Tree:
         """Return the parameters in `model.npz` in the structure of `like`.
@@ -76,15 +80,7 @@ class RecordedRun:
                 found = dict(file)
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} cannot be read ({error}); the run may have ended before it had a model") from error
-        wanted = dict(named_leaves(like))
-        for name, leaf in wanted.items():
-            if name not in found or found[name].shape != leaf.shape:
-                there = f"of shape {found[name].shape}" if name in found else "missing"
-                raise UserError(f"{path} holds another model: {name!r}, of shape {leaf.shape} here, is {there}")
-        unknown = sorted(set(found) - set(wanted))
-        if unknown:
-            raise UserError(f"{path} holds another model: there is no {unknown[0]!r} here")
-        return tree_unflatten(like, [found[name] for name in wanted])
+        return fill_tree(like, found, path)
 
     def solver_spec(self) -> str | None:
         """Return the solver with its options, as --solver takes it; None where none is recorded."""
@@ -99,9 +95,15 @@ class RecordedRun:
         method = self.facts.get("method") or {}
         return {name: str(value) for name, value in method.get("solve", {}).items()}
 
+    def fallback_specs(self) -> tuple[str, ...]:
+        """Return the fallbacks with their options, as --fallback takes them."""
+        return tuple(_spec_of(each) for each in (self.facts.get("method") or {}).get("fallback", ()))
+
     def _spec(self, part: str) -> str | None:
         chosen = (self.facts.get("method") or {}).get(part)
-        if not chosen:
-            return None
-        given = ",".join(f"{name}={value}" for name, value in chosen["options"].items() if value is not None)
-        return f"{chosen['name']}:{given}" if given else str(chosen["name"])
+        return _spec_of(chosen) if chosen else None
+
+
+def _spec_of(chosen: dict[str, Any]) -> str:
+    given = ",".join(f"{name}={value}" for name, value in chosen["options"].items() if value is not None)
+    return f"{chosen['name']}:{given}" if given else str(chosen["name"])

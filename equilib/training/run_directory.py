@@ -1,9 +1,8 @@
-"""The files of one run: `run.json`, `metrics.jsonl`, `model.npz`."""
+"""The files of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and folders of others."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,10 +14,16 @@ import numpy as np
 
 from equilib.arrays import to_host
 from equilib.errors import RunError, UserError
+from equilib.training.checkpoints import remove_checkpoints, remove_scraps
+from equilib.training.json_values import json_values
 from equilib.training.memory import peak_memory
+from equilib.training.metrics_files import METRICS, TABLE, MetricsFiles
+from equilib.training.whole_files import part_of, whole_file
 from equilib.trees import Tree, named_leaves
 
-RUN, METRICS, MODEL = "run.json", "metrics.jsonl", "model.npz"
+RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
+_FILES = (RUN, METRICS, TABLE, MODEL)
+_OF_THE_END = ("error", "ended", "peak_memory", "results", "best")
 
 
 class RunDirectory:
@@ -42,15 +47,40 @@ class RunDirectory:
         UserError
             If the folder cannot be written.
         """
-        self.path = path
-        self._facts = {**facts, "status": "running", "started": _now()}
-        try:
+        self._begin(path, {**facts, "started": _now()})
+        with _folder_errors(f"--out {path}"):
             path.mkdir(parents=True, exist_ok=True)
-            for name in (RUN, METRICS, MODEL):
-                (path / name).unlink(missing_ok=True)
+            _remove_run(path)
             self._write_facts()
-        except OSError as error:
-            raise UserError(f"--out {path} cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def reopen(cls, path: Path, facts: Mapping[str, Any], *, epochs: int) -> RunDirectory:
+        """Go on with a run: keep the metrics of its first `epochs`, and write `run.json` with the status "running".
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written.
+        """
+        self = cls.__new__(cls)
+        self._begin(path, {name: value for name, value in facts.items() if name not in _OF_THE_END})
+        with _folder_errors(str(path)):
+            for name in _FILES:
+                part_of(path / name).unlink(missing_ok=True)
+            remove_scraps(path)
+            self._metrics.keep(epochs)
+            self._write_facts()
+        return self
+
+    def _begin(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self._facts = {**facts, "status": "running"}
+        self._metrics = MetricsFiles(path)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The content of `run.json`, as it is written there."""
+        return json_values(self._facts)  # type: ignore[no-any-return]
 
     @property
     def status(self) -> str:
@@ -58,16 +88,15 @@ class RunDirectory:
         return str(self._facts["status"])
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Append one line to `metrics.jsonl`.
+        """Append an epoch to `metrics.jsonl` and `metrics.csv`.
 
         Raises
         ------
         RunError
-            If the file cannot be written.
+            If a file cannot be written.
         """
-        line = json.dumps(json_values(metrics), allow_nan=False) + "\n"
-        with _run_errors(self.path / METRICS), (self.path / METRICS).open("a", encoding="utf-8") as file:
-            file.write(line)
+        with run_errors(self.path / METRICS):
+            self._metrics.append(metrics)
 
     def save_model(self, params: Tree) -> None:
         """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
@@ -79,10 +108,17 @@ class RunDirectory:
         """
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
         path = self.path / MODEL
-        with _run_errors(path), _whole(path) as part, part.open("wb") as file:
+        with run_errors(path), whole_file(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
 
-    def finish(self, status: str, results: Mapping[str, Any] | None = None, *, error: str | None = None) -> None:
+    def finish(
+        self,
+        status: str,
+        results: Mapping[str, Any] | None = None,
+        *,
+        best: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> None:
         """Write into `run.json` how the run ended: "finished", "interrupted", or "failed" and by which error.
 
         Raises
@@ -96,47 +132,49 @@ class RunDirectory:
             "ended": _now(),
             "peak_memory": peak_memory(),
             "results": dict(results or {}),
+            "best": best,
         }
-        with _run_errors(self.path / RUN):
+        with run_errors(self.path / RUN):
             self._write_facts()
 
     def _write_facts(self) -> None:
         text = json.dumps(json_values(self._facts), indent=2, allow_nan=False) + "\n"
-        with _whole(self.path / RUN) as part:
-            part.write_text(text, encoding="utf-8")
+        with whole_file(self.path / RUN) as file:
+            file.write(text.encode())
+
+
+def _remove_run(path: Path) -> None:
+    for name in _FILES:
+        (path / name).unlink(missing_ok=True)
+        part_of(path / name).unlink(missing_ok=True)
+    remove_checkpoints(path)
+    events = path / EVENTS
+    for file in events.glob("events.out.tfevents.*"):
+        file.unlink()
+    if events.is_dir() and not any(events.iterdir()):
+        events.rmdir()
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a place beside `path` that becomes `path` once it is written, and goes if that fails."""
-    part = path.with_name(f".{path.name}.part")
+def _folder_errors(named: str) -> Iterator[None]:
     try:
-        yield part
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        raise UserError(f"{named} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager
-def _run_errors(path: Path) -> Iterator[None]:
+def run_errors(path: Path) -> Iterator[None]:
+    """Make an error of the file system one of the run, which names `path`.
+
+    Raises
+    ------
+    RunError
+    """
     try:
         yield
     except OSError as error:
         raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
-
-
-def json_values(value: Any) -> Any:
-    """Return `value` as JSON can hold it: nan and the infinities as null, what it does not know as text."""
-    if isinstance(value, Mapping):
-        return {str(key): json_values(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_values(each) for each in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | None) else str(value)
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:
@@ -157,7 +195,10 @@ def _refuse(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not path.is_dir():
         raise UserError(f"--out {path} is a file; give a folder")
     if path.is_dir() and any(path.iterdir()) and not overwrite:
-        raise UserError(f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it")
+        resume = f", or go on with it: equilib resume {path}" if (path / RUN).exists() else ""
+        raise UserError(
+            f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it{resume}"
+        )
     nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
     if not nearest.is_dir():
         raise UserError(f"--out {path} cannot be created: {nearest} is a file; give another folder")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from equilib.arrays import Array, to_host
-from equilib.models.equilibrium import Equilibrium
-from equilib.solution import Solution, Status
+from equilib.models.record import Record
+from equilib.ode.solution import OdeStatus
+from equilib.solution import Status
+
+AnyStatus: TypeAlias = Status | OdeStatus
 
 
 class PassStatistics:
@@ -21,33 +24,30 @@ class PassStatistics:
 
     def __init__(self) -> None:
         self._samples = self._batches = 0
-        self._loss = self._score = self._residual = 0.0
+        self._loss = self._score = 0.0
+        self._residual: float | None = None
         self._nfe = self._njvp = self._adjoint_nfe = 0
-        self._forward: Counter[Status] = Counter()
-        self._adjoint: Counter[Status] = Counter()
+        self._forward: Counter[AnyStatus] = Counter()
+        self._adjoint: Counter[AnyStatus] = Counter()
         self._adjoint_residual = 0.0
 
-    def add(self, equilibrium: Equilibrium, scores: Array, loss: float = 0.0) -> None:
+    def add(self, record: Record, scores: Array, loss: float = 0.0) -> None:
         """Take note of one batch, after its backward pass if it has one."""
-        count = len(equilibrium.status)
+        count = len(record.status)
         self._samples += count
         self._batches += 1
         self._loss += loss * count
         self._score += float(np.sum(to_host(scores)))
-        self._residual += float(np.sum(equilibrium.residual_norm))
-        self._nfe += equilibrium.nfe
-        self._njvp += equilibrium.solution.njvp if equilibrium.solution else 0
-        self._forward.update(equilibrium.status)
-        for adjoint in equilibrium.adjoints:
-            self._add_adjoint(adjoint)
-
-    def _add_adjoint(self, adjoint: Solution) -> None:
-        # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
-        self._adjoint_nfe += adjoint.nfe + adjoint.njvp
-        self._adjoint.update(adjoint.status)
-        # np.maximum, unlike max, lets nan through.
-        worst = np.max(adjoint.residual_norm, initial=0.0)
-        self._adjoint_residual = float(np.maximum(self._adjoint_residual, worst))
+        if record.residual_norm is not None:
+            self._residual = (self._residual or 0.0) + float(np.sum(record.residual_norm))
+        self._nfe += record.nfe
+        self._njvp += record.njvp
+        self._forward.update(record.status)
+        for backward in record.backward_work():
+            self._adjoint_nfe += backward.nvjp
+            self._adjoint.update(backward.status)
+            # np.maximum, unlike max, lets nan through.
+            self._adjoint_residual = float(np.maximum(self._adjoint_residual, backward.residual))
 
     @property
     def loss(self) -> float:
@@ -63,29 +63,31 @@ class PassStatistics:
         """Return means and counts as plain values; every sample is in one of the statuses.
 
         Those of the adjoint are empty where nothing was differentiated, or by a sensitivity that solves no equation.
+        The residual is None where nothing was solved for, as in an integration.
         """
         batches, samples = max(self._batches, 1), max(self._samples, 1)
         return {
             "forward_nfe": self._nfe / batches,
             "forward_njvp": self._njvp / batches,
-            "residual": self._residual / samples,
-            "unconverged": _unconverged(self._forward),
+            "residual": None if self._residual is None else self._residual / samples,
+            "unconverged": _failed(self._forward),
             "status": _names(self._forward),
             "adjoint_nfe": self._adjoint_nfe / batches,
             "adjoint_residual_max": self._adjoint_residual,
-            "adjoint_unconverged": _unconverged(self._adjoint),
+            "adjoint_unconverged": _failed(self._adjoint),
             "adjoint_status": _names(self._adjoint),
         }
 
 
-def describe_statuses(statuses: Iterable[Status]) -> str:
+def describe_statuses(statuses: Iterable[AnyStatus]) -> str:
     """Return how often each status occurs, as in "30 converged, 2 nonfinite"."""
     return ", ".join(f"{count} {name}" for name, count in _names(Counter(statuses)).items())
 
 
-def _unconverged(counts: Counter[Status]) -> float:
-    return (counts.total() - counts[Status.CONVERGED]) / max(counts.total(), 1)
+def _failed(counts: Counter[AnyStatus]) -> float:
+    return sum(count for status, count in counts.items() if not status.success) / max(counts.total(), 1)
 
 
-def _names(counts: Counter[Status]) -> dict[str, int]:
-    return {status.name.lower(): counts[status] for status in Status if counts[status]}
+def _names(counts: Counter[AnyStatus]) -> dict[str, int]:
+    order = [*Status, *OdeStatus]
+    return {status.name.lower(): counts[status] for status in order if counts[status]}

@@ -246,6 +246,11 @@ def test_a_data_folder_in_the_environment_must_exist(
 # The place of the record
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return what each file below a folder holds."""
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_record_is_replaced_only_on_demand(capsys: pytest.CaptureFixture[str], here: Path, tmp_path: Path) -> None:
     """A folder with files is refused; with --overwrite a run replaces its own files there and no other."""
     digits = write_digits(tmp_path / "digits")
@@ -253,11 +258,13 @@ def test_a_record_is_replaced_only_on_demand(capsys: pytest.CaptureFixture[str],
     assert main((*MNIST, *quick, "--out", "run")) == 0
     (here / "run" / "notes.txt").write_text("mine")
     capsys.readouterr()
-    before = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
-    assert "--out run is not empty" in refusal(capsys, *MNIST, *quick, "--out", "run")
-    assert {path.name: path.read_bytes() for path in (here / "run").iterdir()} == before
+    before = contents(here / "run")
+    assert "; give another folder, or --overwrite to replace the run in it, or go on with it: equilib resume run" in (
+        refusal(capsys, *MNIST, *quick, "--out", "run")
+    )
+    assert contents(here / "run") == before
     assert main((*MNIST, *quick, "--seed", "1", "--out", "run", "--overwrite")) == 0
-    after = {path.name: path.read_bytes() for path in (here / "run").iterdir()}
+    after = contents(here / "run")
     assert after.keys() == before.keys()
     assert [name for name in before if before[name] == after[name]] == ["notes.txt"]
 

@@ -25,6 +25,7 @@ from tests.terminal import Screen, on_a_terminal
 
 QUICK = ("--epochs", "1", "--pretrain-epochs", "1", "--limit", "60", "--device", "cpu")
 ENDLESS = ("--epochs", "100000", "--pretrain-epochs", "1", "--limit", "30", "--device", "cpu")
+FILES = {"run.json", "metrics.jsonl", "metrics.csv", "model.npz", "checkpoints"}
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals, terminals and named pipes as POSIX has them")
 
@@ -81,7 +82,7 @@ def test_the_record_repeats_the_run(digits: Path, tmp_path: Path) -> None:
     assert equilib(*again, cwd=tmp_path).returncode == 0
     repeated = record(tmp_path / "two")
     assert without_times([repeated["results"]]) == without_times([recorded["results"]])
-    assert {path.name for path in (tmp_path / "one").iterdir()} == {"run.json", "metrics.jsonl", "model.npz"}
+    assert {path.name for path in (tmp_path / "one").iterdir()} == FILES
 
 
 def test_the_model_is_named_by_its_parts(digits: Path, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_ctrl_c_keeps_what_was_recorded(digits: Path, tmp_path: Path) -> None:
     assert text.endswith(f"] Interrupted; what was recorded until then is in {out}\n")
     assert record(out)["status"] == "interrupted"
     assert [each["phase"] for each in metrics(out)][:2] == ["pretrain", "train"]
-    assert {path.name for path in out.iterdir()} == {"run.json", "metrics.jsonl", "model.npz"}
+    assert {path.name for path in out.iterdir()} == FILES
     with np.load(out / "model.npz", allow_pickle=False) as model:
         assert all(np.isfinite(model[name]).all() for name in model)
 
@@ -227,7 +228,8 @@ def test_on_a_terminal_only_the_lines_stay(digits: Path, tmp_path: Path) -> None
     assert "━" not in "".join(screen.rows)
     assert screen.cursor_visible
     times = [line for line in screen.lines if re.match(r"\[\d\d:\d\d:\d\d\] ", line)]
-    starts = ("Data: ", "Using ", "Model: ", "Solver: ", "Adjoint: ", "Pretraining: [1/1] Loss", "Epoch: [1/1] Loss")
+    about = ("Data: ", "Using ", "Model: ", "Solver: ", "Adjoint: ", "BLAS: ")
+    starts = (*about, "Pretraining: [1/1] Loss", "Epoch: [1/1] Loss")
     for line, start in zip(times, (*starts, "Test accuracy: ", "Run recorded in run"), strict=True):
         assert line[11:].startswith(start)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,9 +76,16 @@ class Heard:
         """Remember a line."""
         self.lines.append(text)
 
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Remember a line."""
+        self.lines.append(text)
+
     def batch(self, title: str, index: int, count: int, loss: float) -> None:
         """Remember a batch."""
         self.batches.append((title, index, count, loss))
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Do nothing."""
 
     def close(self) -> None:
         """Do nothing."""

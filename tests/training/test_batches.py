@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equilib.training.batches import batch_count, shuffled_batches
+from equilib.training.batches import batch_count, batch_of, shuffled
 
 
 def epoch(count: int, size: int, seed: int = 0) -> list[np.ndarray]:
     """Return the batches of the first epoch of a seed."""
-    return list(shuffled_batches(count, size, np.random.default_rng(seed)))
+    order = shuffled(count, np.random.default_rng(seed))
+    return [batch_of(order, size, index) for index in range(batch_count(count, size))]
 
 
 @pytest.mark.parametrize(("count", "size"), [(10, 3), (12, 4), (3, 10), (1, 1), (100, 32)])
@@ -33,6 +34,6 @@ def test_the_seed_decides_the_order() -> None:
 def test_epochs_differ() -> None:
     """One generator gives each epoch another order."""
     rng = np.random.default_rng(0)
-    first, second = (np.concatenate(list(shuffled_batches(50, 8, rng))) for _ in range(2))
+    first, second = (shuffled(50, rng) for _ in range(2))
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, np.arange(50))

@@ -22,7 +22,7 @@ class Stub:
 
 
 class Plugin:
-    """Solvers that can be used, cannot be used here, and cannot be imported; two adjoints."""
+    """Solvers that can be used, cannot be used here, and cannot be imported; adjoints, one of them for one solver."""
 
     @hookimpl
     def equilib_solvers(self) -> Iterable[SolverEntry]:
@@ -37,6 +37,16 @@ class Plugin:
         """Yield them."""
         yield SensitivityEntry(name="exact", factory=Stub, summary="exact")
         yield SensitivityEntry(name="rough", factory=Stub, summary="rough", exact=False)
+        yield SensitivityEntry(name="reusing", factory=Stub, summary="reusing", exact=False, solvers=("slow",))
+
+
+class OnlyReusing:
+    """An adjoint for a solver that nobody provides."""
+
+    @hookimpl
+    def equilib_sensitivities(self) -> Iterable[SensitivityEntry]:
+        """Yield it."""
+        yield SensitivityEntry(name="nothing", factory=Stub, summary="nothing", exact=False, solvers=("nobody",))
 
 
 @pytest.fixture
@@ -63,7 +73,7 @@ def test_a_solver_that_is_named_must_be_there(registry: Registry) -> None:
 
 def test_every_solver_meets_every_adjoint(registry: Registry) -> None:
     """The combinations are the product, in the order given; without adjoints each solver keeps its own."""
-    chosen, _ = combine(registry, ["slow", "lib:fast"], ["all"], {})
+    chosen, _ = combine(registry, ["slow", "lib:fast"], ["exact", "rough"], {})
     assert [(each.solver, each.adjoint) for each in chosen] == [
         ("slow", "exact"),
         ("slow", "rough"),
@@ -71,6 +81,34 @@ def test_every_solver_meets_every_adjoint(registry: Registry) -> None:
         ("lib:fast", "rough"),
     ]
     assert [each.adjoint for each in combine(registry, ["slow"], [], {})[0]] == [None]
+
+
+def test_pairs_that_do_not_go_together_are_left_out_of_all(registry: Registry) -> None:
+    """An adjoint that reuses the state of one solver meets that one alone; the reason is given for the others."""
+    chosen, skipped = combine(registry, ["slow", "lib:fast"], ["all"], {})
+    assert [(each.solver, each.adjoint) for each in chosen] == [
+        ("slow", "exact"),
+        ("slow", "reusing"),
+        ("slow", "rough"),
+        ("lib:fast", "exact"),
+        ("lib:fast", "rough"),
+    ]
+    assert [each.name for each in skipped] == ["lib:fast+reusing"]
+    assert "reuses what slow learned" in skipped[0].reason
+
+
+def test_pairs_that_were_named_must_go_together(registry: Registry) -> None:
+    """Asked for by name, such a pair is an error, and so is "all" where nothing is left."""
+    for solvers in (["slow", "lib:fast"], ["lib:fast"]):
+        with pytest.raises(
+            UserError, match=r"'reusing' reuses what slow learned, and cannot be used with .* 'lib:fast'"
+        ):
+            combine(registry, solvers, ["reusing"], {})
+    registry.register(OnlyReusing(), name="only")
+    with pytest.raises(
+        UserError, match="no solver goes with the adjoint: adjoint 'nothing' reuses what nobody learned"
+    ):
+        combine(registry, ["all"], ["nothing"], {})
 
 
 def test_what_is_named_twice_runs_once(registry: Registry) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from equilib.blas import numpy_blas
+from equilib.cores import available_cores
 from equilib.training import environment
 from equilib.training.environment import describe_environment
 
@@ -45,6 +47,7 @@ def test_the_environment_is_plain_and_names_versions() -> None:
     assert None not in described["versions"].values()
     assert described["python"] == ".".join(map(str, sys.version_info[:3]))
     assert described["platform"]
+    assert described["blas"] == numpy_blas().describe() | {"cores": available_cores()}
 
 
 def test_a_checkout_is_named_by_its_commit(checkout: Path) -> None:

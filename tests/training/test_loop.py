@@ -286,6 +286,7 @@ class Cusp:
     """A finite loss without a finite gradient: the square root of nothing."""
 
     score_name: str = "accuracy"
+    higher_is_better: bool = True
 
     def loss(self, prediction: Array, equilibrium: Equilibrium, target: Array) -> Array:
         """Return the mean of √(0·p)."""
@@ -294,6 +295,10 @@ class Cusp:
     def score(self, prediction: Array, target: Array) -> Array:
         """Return zeros."""
         return np.zeros(prediction.shape[0])
+
+    def show(self, score: float) -> str:
+        """Return the number."""
+        return str(score)
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run() -> None:

@@ -14,10 +14,12 @@ from equilib.fixed_point import Picard
 from equilib.options import OptionError, describe, option
 from equilib.plugin import SolverEntry, hookimpl
 from equilib.registry import Registry, UnknownName
-from equilib.sensitivity import ImplicitAdjoint, JacobianFree, Unrolled
+from equilib.sensitivity import JacobianFree
 from equilib.training.method import Method, choose_method
+from equilib.unrolled import Unrolled
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
+from equilib_reference.adjoint import NamedImplicitAdjoint
 
 DEFAULTS = {"rtol": 1e-2, "max_steps": 10, "restart": 7}
 
@@ -69,7 +71,7 @@ def test_preferences_that_a_solver_does_not_have_are_passed_over(registry: Regis
     ("spec", "kind", "name", "exact"),
     [
         (None, GMRESAdjoint, "gmres", True),
-        ("implicit:rtol=1e-7", ImplicitAdjoint, "implicit", True),
+        ("implicit:rtol=1e-7", NamedImplicitAdjoint, "implicit", True),
         ("jacobian-free", JacobianFree, "jacobian-free", False),
         ("unrolled:depth=9", Unrolled, "unrolled", False),
     ],
@@ -83,7 +85,7 @@ def test_an_adjoint_is_the_solvers_own_or_the_one_named(
     assert (method.adjoint_name, method.exact) == (name, exact)
     if isinstance(method.sensitivity, GMRESAdjoint):
         assert method.sensitivity.restart == 7
-    if isinstance(method.sensitivity, ImplicitAdjoint):
+    if isinstance(method.sensitivity, NamedImplicitAdjoint):
         assert method.sensitivity.rtol == 1e-7
     if isinstance(method.sensitivity, Unrolled):
         assert method.sensitivity.depth == 9
@@ -98,7 +100,8 @@ def test_a_method_records_every_option(registry: Registry) -> None:
         "options": {each.name: getattr(method.solver, each.name) for each in describe(NewtonGMRES)},
     }
     assert {"restart": 7, "backtracks": 2}.items() <= described["solver"]["options"].items()
-    assert described["adjoint"] == {"name": "implicit", "options": {"rtol": None, "max_steps": None}, "exact": True}
+    options = {"solver": "gmres", "rtol": None, "max_steps": None}
+    assert described["adjoint"] == {"name": "implicit", "options": options, "exact": True}
     assert described["solve"] == dataclasses.asdict(method.options)
 
 
@@ -106,7 +109,7 @@ def test_a_method_introduces_itself(registry: Registry) -> None:
     """The lines for people have the options that are set, and whether the gradient is exact."""
     solver, adjoint = choose(registry, "newton-gmres:backtracks=2", adjoint="implicit").introduce()
     assert re.fullmatch(r"Solver: newton-gmres \(.*restart=7, .*backtracks=2\) with rtol=0\.01, max_steps=10", solver)
-    assert adjoint == "Adjoint: implicit"
+    assert adjoint == "Adjoint: implicit (solver=gmres)"
     assert choose(registry, "picard", adjoint="jacobian-free").introduce() == (
         "Solver: picard (damping=0.0) with rtol=0.01, max_steps=10",
         "Adjoint: jacobian-free: an approximate gradient",

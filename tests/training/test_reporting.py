@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+import time
+from datetime import datetime
 
 import pytest
 from rich.console import Console
 
-from equilib.training.reporting import BarReporter, LineReporter, Reporter, open_reporter
+from equilib.training.reporting import BarReporter, JsonReporter, LineReporter, QuietReporter, Reporter, open_reporter
 from tests.terminal import Screen
 
 STAMP = r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\]"
@@ -140,6 +143,66 @@ def test_the_reporter_suits_the_output(
     monkeypatch.setenv("TERM", term)
     with open_reporter() as reporter:
         assert isinstance(reporter, kind)
+    for log, other in (("quiet", QuietReporter), ("json", JsonReporter)):
+        with open_reporter(log) as reporter:
+            assert isinstance(reporter, other)
+
+
+def whole_run(reporter: Reporter) -> None:
+    """Report two epochs and the end."""
+    epochs(reporter)
+    reporter.test_batch("Test", 1, 2)
+    reporter.event("epoch", "Epoch: [1/2] ...", {"epoch": 1, "loss": float("nan"), "status": {"converged": 3}})
+    reporter.event("result", "Test accuracy: 90%", {"test_accuracy": 0.9})
+    reporter.event("finished", "Run recorded in x", {"path": "x", "result": "Test accuracy: 90%"})
+
+
+def test_quiet_is_the_last_line_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """It has the result and the place; a run that ends early says so too."""
+    whole_run(QuietReporter())
+    assert capsys.readouterr().out == "Test accuracy: 90%. Run recorded in x\n"
+    QuietReporter().event("interrupted", "Interrupted", {"path": "x"})
+    assert capsys.readouterr().out == "Interrupted\n"
+
+
+def test_json_logs_are_objects(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every line is a JSON object with its event, its time and the event's fields, in order; nan is null."""
+    whole_run(JsonReporter())
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(datetime.fromisoformat(line["time"]).tzinfo is not None for line in lines)
+    assert [line["event"] for line in lines[-5:]] == ["message", "test_batch", "epoch", "result", "finished"]
+    batches = [line for line in lines if line["event"] == "batch"]
+    assert len(batches) == 50
+    assert batches[1].items() >= {"title": "Epoch: [1/2]", "index": 2, "count": 25, "loss": 0.5}.items()
+    assert lines[-3].items() >= {"epoch": 1, "loss": None, "status": {"converged": 3}}.items()
+    assert lines[-1].items() >= {"path": "x", "result": "Test accuracy: 90%"}.items()
+
+
+def test_a_test_has_a_bar_and_no_lines() -> None:
+    """On a terminal a pass over the test data moves a bar without a loss; in a log it says nothing."""
+    stream = io.StringIO()
+    reporter = bar(stream)
+    for index in range(1, 4):
+        reporter.test_batch("Test", index, 5)
+    reporter.line("")
+    assert re.match(r"Test ━.* 3/5 ", Screen(stream.getvalue()).lines[-1])
+    assert "loss" not in stream.getvalue()
+    reporter.close()
+    log = io.StringIO()
+    LineReporter(log).test_batch("Test", 1, 5)
+    assert log.getvalue() == ""
+
+
+def test_a_bar_has_a_rate() -> None:
+    """Once two batches have been seen, their number per second stands beside the time that is left."""
+    stream = io.StringIO()
+    reporter = bar(stream)
+    for index in range(1, 4):
+        time.sleep(0.02)
+        reporter.batch("Epoch: [1/2]", index, 400, 0.5)
+    reporter.line("")
+    assert re.search(r"3/400 loss 0\.5000 +\d+\.\d/s +\d+:\d\d:\d\d", Screen(stream.getvalue()).lines[-1])
+    reporter.close()
 
 
 def test_the_reporter_is_closed_however_the_run_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from equilib import ops
+from equilib.autodiff import value_and_grad
 from equilib.convergence import SolveOptions
+from equilib.models import evolve
 from equilib.models.equilibrium import Equilibrium
 from equilib.solution import Solution, Status
 from equilib.training.statistics import PassStatistics, describe_statuses
+from equilib_ode.tsit5 import Tsit5
 
 C, M, N = Status.CONVERGED, Status.MAX_STEPS, Status.NONFINITE
 
@@ -26,9 +32,11 @@ def solution(statuses: tuple[Status, ...], residual: list[float], *, nfe: int = 
         nfe=nfe,
         njvp=njvp,
         nvjp=0,
+        sample_nfe=nfe * len(statuses),
         trace=np.zeros((1, len(statuses))),
         solver="",
         options=SolveOptions(),
+        attempt=np.zeros(len(statuses), int),
     )
 
 
@@ -103,3 +111,24 @@ def test_statuses_are_told_in_words() -> None:
     """Each status that occurs is named with its number."""
     assert describe_statuses([C, N, C, C]) == "3 converged, 1 nonfinite"
     assert describe_statuses([]) == ""
+
+
+def test_an_integration_is_described_like_a_solve_without_a_residual() -> None:
+    """Statuses, evaluations and the products of the backward integration are counted; there is no residual."""
+    y = np.ones((3, 2))
+    field = {"W": np.asarray([[-1.0, 0.2], [0.0, -0.5]])}
+    pulled = value_and_grad(lambda w: _energy(w, y), has_aux=True)
+    (_, evolution), _ = pulled(field)
+    statistics = PassStatistics()
+    statistics.add(evolution, np.ones(3), 2.0)
+    described = statistics.describe()
+    assert described["status"] == {"finished": 3}
+    assert (described["residual"], described["unconverged"]) == (None, 0.0)
+    assert described["forward_nfe"] == evolution.solution.nfe > 5
+    assert described["adjoint_nfe"] == evolution.backward[0].nvjp > 5
+    assert described["adjoint_status"] == {"finished": 1}
+
+
+def _energy(field: dict[str, Any], y0: np.ndarray) -> tuple[Any, Any]:
+    found = evolve(lambda t, y, w: ops.dense(y, w["W"]), y0, (0.0, 1.0), Tsit5(), field)
+    return ops.mean(ops.multiply(found.y, found.y)), found

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from equilib_experiments.data.errors import DataError, DownloadError
 from equilib_experiments.data.packages import require
@@ -93,7 +93,8 @@ def _download(
 def _download_from(mirror: str, wanted: Mapping[str, str], folder: Path) -> str | None:
     """Download the files; return None, or why the mirror failed."""
     pooch, requests = require("pooch", purpose=PURPOSE), require("requests", purpose=PURPOSE)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    rates = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), *rates)
     console = Console(stderr=True)
 
     # pooch's own downloader would need tqdm for its bar, and leaves the connection of a failed request open.

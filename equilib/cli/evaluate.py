@@ -1,0 +1,67 @@
+"""`equilib evaluate RUN`: the model of a run on its test data, or on other data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from equilib.cli.listing import as_json
+from equilib.cli.session import Session
+from equilib.cli.table import table, terminal_width
+
+if TYPE_CHECKING:
+    from equilib.training.evaluate import Evaluation
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=_FOLDER)
+@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Where the data lies; by default that of the run.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="INT", help="Test samples to take, from the first on.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@as_json
+@click.pass_context
+def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: Any) -> None:
+    """Test the model of the run in the folder RUN."""
+    # Deferred: the model loads autograd and SciPy, which help does without.
+    from equilib.training.evaluate import evaluate as measure
+    from equilib.training.json_values import json_values
+    from equilib.training.reporting import open_error_reporter
+
+    session: Session = context.obj
+    with open_error_reporter() as reporter:
+        found = measure(run, session.registry(), reporter=reporter, **given)
+    if as_json:
+        click.echo(json.dumps(json_values(found.describe()), indent=2, allow_nan=False))
+    else:
+        click.echo(_text(found))
+
+
+def _text(found: Evaluation) -> str:
+    test = found.test
+    residual = test["residual"]
+    statuses = ", ".join(f"{count} {name}" for name, count in test["status"].items())
+    rows = [
+        (found.score_name.replace("_", " "), found.shown),
+        ("samples", f"{found.samples:,}"),
+        ("residual", "-" if residual is None else f"{residual:.1e}"),
+        ("nfe per batch", f"{test['forward_nfe']:.1f}"),
+        ("jvp per batch", f"{test['forward_njvp']:.1f}"),
+        ("solves", statuses),
+        *((name, f"{value:.6g}") for name, value in found.concluded.items()),
+        ("data", found.data or "-"),
+        ("recorded", _recorded(found)),
+    ]
+    return table(("MEASURE", "VALUE"), rows, width=terminal_width())
+
+
+def _recorded(found: Evaluation) -> str:
+    if found.recorded is None:
+        return "the run has no result"
+    if not found.same_data:
+        return f"{found.recorded:.6g}, on the run's own test data"
+    return f"{found.recorded:.6g}, " + ("the same" if found.recorded == found.score else f"here {found.score:.6g}")

@@ -1,0 +1,56 @@
+"""`equilib predict RUN IMAGE...`: what the model of a run says of images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from equilib.cli.listing import as_json
+from equilib.cli.session import Session
+from equilib.cli.table import table, terminal_width
+
+if TYPE_CHECKING:
+    from equilib.training.predict import Prediction
+
+HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "NOTES")
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("files", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--invert", is_flag=True, help="Turn dark into light: for ink on paper, where the model knows chalk.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@as_json
+@click.pass_context
+def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:
+    """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN."""
+    # Deferred: the model loads autograd and SciPy, which help does without.
+    from equilib.training.json_values import json_values
+    from equilib.training.predict import predict as classify
+    from equilib.training.reporting import open_error_reporter
+
+    session: Session = context.obj
+    with open_error_reporter() as reporter:
+        found = list(classify(run, files, session.registry(), reporter=reporter, **given))
+    if as_json:
+        click.echo(json.dumps(json_values([each.describe() for each in found]), indent=2, allow_nan=False))
+    else:
+        click.echo(table(HEADER, [_cells(each) for each in found], width=terminal_width()))
+
+
+def _cells(found: Prediction) -> tuple[str, ...]:
+    ranked = sorted(found.probabilities.items(), key=lambda pair: -pair[1])
+    following = " ".join(f"{name} {share:.1%}" for name, share in ranked[1:3])
+    return (
+        found.image,
+        found.label or "-",
+        f"{found.probability:.1%}",
+        following,
+        found.status,
+        "-" if found.residual is None else f"{found.residual:.1e}",
+        str(found.nfe),
+        "; ".join(found.notes),
+    )

@@ -1,0 +1,49 @@
+"""`equilib report RUN...`: a page about runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from equilib.cli.session import Session
+
+_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=_FOLDER)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where the report goes; by default RUN/report, for several runs report.",
+)
+@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Where the data lies; by default that of the run.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="INT",
+    help="Test samples to look at, from the first on; 0: none, from the records alone.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.pass_context
+def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> None:
+    """Write a page about the runs in the folders RUN, one file that needs no network, and PNG files.
+
+    Several runs are laid over each other. What a run lacks is named on the page.
+    """
+    # Deferred: the model loads autograd and SciPy, which help does without.
+    from equilib.report.write import write_report
+    from equilib.training.reporting import open_error_reporter
+
+    session: Session = context.obj
+    with open_error_reporter() as reporter:
+        written = write_report(runs, session.registry(), reporter=reporter, **given)
+    for sentence in written.missing:
+        click.echo(f"Missing: {sentence}")
+    pictures = f" and {len(written.pictures)} PNG files" if written.pictures else ""
+    click.echo(f"Report: {written.page}{pictures}")

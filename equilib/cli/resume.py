@@ -1,0 +1,34 @@
+"""`equilib resume RUN`: go on with a run that ended early."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from equilib.cli.run_options import log_of, log_options
+from equilib.cli.session import Session
+
+_RUN = click.Path(path_type=Path, file_okay=False, exists=True)
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=_RUN)
+@click.option("--from", "checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="Another checkpoint.")
+@click.option(
+    "--epochs", type=click.IntRange(min=0), metavar="INT", help="Epochs after pretraining, those done included."
+)
+@click.option("--data-dir", type=_RUN, metavar="DIR", help="Where the data lies now.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.pass_context
+def resume(context: click.Context, /, run: Path, **given: Any) -> None:
+    """Go on with the run in the folder RUN, from its last checkpoint."""
+    # Deferred: the training loop loads autograd and SciPy, which help does without.
+    from equilib.training.resume import resume as go_on
+
+    session: Session = context.obj
+    go_on(run, session.registry(), argv=session.argv, log=log_of(given), **given)
+
+
+resume.params.extend(log_options())

@@ -1,0 +1,103 @@
+"""All that training needs to go on where it was, bit for bit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.ode.solution import OdeStatus
+from equilib.solution import Status
+from equilib.training.statistics import PassStatistics
+from equilib.trees import Tree
+
+_ENUMS: dict[str, type[Enum]] = {each.__name__: each for each in (Status, OdeStatus)}
+_ARRAY, _SCALAR, _COUNTER = "array", "scalar", "counter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A trainer between two batches.
+
+    Attributes
+    ----------
+    params : tree of arrays
+    optimizer : tree of arrays and numbers
+        The fields of the optimizer's state.
+    order : ndarray of int64
+        The samples in the order of the epoch at work; empty between two epochs.
+    progress : dict
+        Everything else, as JSON holds it: steps, epochs and batches done, the state of the random numbers, the sums
+        of the epoch at work, the metrics of the last one, the best so far.
+    warm_starts : dict
+        The state of `WarmStarts`: for each thing kept an array, or None, for each sample.
+    """
+
+    params: Tree
+    optimizer: Tree
+    order: np.ndarray
+    progress: dict[str, Any]
+    warm_starts: dict[str, tuple[Array | None, ...]] = field(default_factory=dict)
+
+
+def sums_of(statistics: PassStatistics) -> dict[str, Any]:
+    """Return the sums of a pass that is not over, as JSON holds them."""
+    return {name: to_plain(value) for name, value in vars(statistics).items()}
+
+
+def statistics_from(sums: dict[str, Any]) -> PassStatistics:
+    """Return the statistics that `sums_of` was given.
+
+    Raises
+    ------
+    ValueError
+        If they are those of another version of equilib.
+    """
+    statistics = PassStatistics()
+    if vars(statistics).keys() != sums.keys():
+        raise ValueError("it keeps other sums of an epoch than this version of equilib")
+    for name, value in sums.items():
+        setattr(statistics, name, from_plain(value))
+    return statistics
+
+
+def to_plain(value: Any) -> Any:
+    """Return a value as JSON holds it: arrays, NumPy's numbers and counts of statuses by their content.
+
+    Raises
+    ------
+    TypeError
+        If `value` is of another kind.
+    """
+    if isinstance(value, Counter):
+        return {_COUNTER: [[type(key).__name__, key.name, count] for key, count in value.items()]}
+    if isinstance(value, np.ndarray):
+        return {_ARRAY: value.tolist(), "dtype": str(value.dtype)}
+    if isinstance(value, np.generic):
+        return {_SCALAR: value.item(), "dtype": str(value.dtype)}
+    if isinstance(value, dict):
+        return {name: to_plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(each) for each in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a checkpoint cannot hold a {type(value).__name__}: {value!r}")
+
+
+def from_plain(value: Any) -> Any:
+    """Return what `to_plain` was given, tuples as lists."""
+    if isinstance(value, list):
+        return [from_plain(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {_COUNTER}:
+        return Counter({_ENUMS[kind][name]: count for kind, name, count in value[_COUNTER]})
+    if value.keys() == {_ARRAY, "dtype"}:
+        return np.asarray(value[_ARRAY], dtype=value["dtype"])
+    if value.keys() == {_SCALAR, "dtype"}:
+        return np.dtype(value["dtype"]).type(value[_SCALAR])
+    return {name: from_plain(each) for name, each in value.items()}

@@ -1,0 +1,126 @@
+"""What the last epoch found for each training sample: where this epoch's solves start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.errors import UserError
+from equilib.models.equilibrium import Equilibrium
+from equilib.solution import Solution, Status
+from equilib.training.model import Unrollable
+from equilib.trees import Tree
+
+NONE, EQUILIBRIA, BOTH = CHOICES = ("none", "equilibria", "both")
+"""What `--warm-start` says: which of z* and w, the solutions forward and backward, are kept."""
+
+_ARGUMENTS = {NONE: (), EQUILIBRIA: ("start",), BOTH: ("start", "adjoint_guess")}
+# The best iterate of a solve that stalled may lie in a valley of the residual without a fixed point.
+_NEAR = (Status.CONVERGED, Status.MAX_STEPS)
+
+
+@runtime_checkable
+class StartsWarm(Unrollable, Protocol):
+    """**Protocol:** a model of an equilibrium whose call takes `start` and `adjoint_guess`, as `DEQChain`."""
+
+    def warm_starts(self) -> tuple[str, ...]:
+        """Return which of the two a call can be given; at a fixed depth, neither."""
+
+
+class WarmStarts:
+    """The fixed point z* of each training sample, and its adjoint w, as they were when it was last trained on.
+
+    Each pass replaces the arrays of its samples. No array is changed in place.
+
+    Parameters
+    ----------
+    kept : str
+        One of `CHOICES`.
+    samples : int
+        The size of the training set.
+    """
+
+    def __init__(self, kept: str = NONE, samples: int = 0) -> None:
+        self.kept = kept
+        self._rows: dict[str, list[Array | None]] = {name: [None] * samples for name in _ARGUMENTS[kept]}
+
+    def check(self, model: Any, transform: Callable[..., Any] | None) -> None:
+        """Refuse what could not use it.
+
+        Raises
+        ------
+        UserError
+            If the model has no equilibrium, its adjoint takes no guess, or no input comes twice.
+        """
+        if self.kept == NONE:
+            return
+        possible = model.warm_starts() if isinstance(model, StartsWarm) else ()
+        if "start" not in possible:
+            raise UserError("the model solves for no equilibrium that could start warm; leave out --warm-start")
+        if not set(self._rows) <= set(possible):
+            raise UserError(
+                f"the adjoint cannot start from a guess, as --warm-start {BOTH} wants; take --warm-start {EQUILIBRIA}, "
+                "or another adjoint"
+            )
+        if transform is not None:
+            raise UserError(
+                "the inputs are changed at random, so that none comes twice and no equilibrium is of use again; "
+                "leave out --warm-start"
+            )
+
+    def guesses(self, model: Any, rows: np.ndarray) -> dict[str, Array]:
+        """Return what a call of the model with the samples `rows` is to be given; nan where nothing is known."""
+        if self.kept == NONE:
+            return {}
+        known = {name: [self._rows[name][row] for row in rows] for name in model.warm_starts() if name in self._rows}
+        found = {name: _stacked(each) for name, each in known.items() if any(row is not None for row in each)}
+        # The gradient of a mean: what is kept does not depend on the size of the batch, and the last one is smaller.
+        return {name: each / len(rows) if name == "adjoint_guess" else each for name, each in found.items()}
+
+    def remember(self, record: Equilibrium, rows: np.ndarray) -> None:
+        """Keep what a pass with the samples `rows` found, forward and backward."""
+        if "start" in self._rows and record.solution is not None:
+            self._put("start", rows, record.solution, 1)
+        if "adjoint_guess" in self._rows and record.adjoints:
+            self._put("adjoint_guess", rows, record.adjoints[-1], len(rows))
+
+    def _put(self, name: str, rows: np.ndarray, found: Solution, factor: int) -> None:
+        scaled, kept = factor * found.z, self._rows[name]
+        for place, row in enumerate(rows):
+            kept[row] = scaled[place, ...] if found.status[place] in _NEAR else None
+
+    def state(self) -> dict[str, tuple[Array | None, ...]]:
+        """Return what is kept, by the name of the argument; it never changes afterwards."""
+        return {name: tuple(each) for name, each in self._rows.items()}
+
+    def restore(self, state: Mapping[str, Sequence[Array | None]], put: Callable[[Array], Array]) -> None:
+        """Go on from what `state` returned, or its arrays on the host, which `put` puts on the device.
+
+        Raises
+        ------
+        ValueError
+            If it is of another `kept` or of another training set.
+        """
+        if {name: len(each) for name, each in state.items()} != {name: len(each) for name, each in self._rows.items()}:
+            raise ValueError("it keeps other warm starts")
+        self._rows = {name: [None if row is None else put(row) for row in each] for name, each in state.items()}
+
+    def describe(self, model: Any, params: Tree, inputs: Array) -> list[str]:
+        """Return a line about what is kept and how large it will be, for people; none where nothing is kept."""
+        if self.kept == NONE:
+            return []
+        _, record = model.unrolled(1)(params, inputs[:1, ...])
+        state, samples = record.z_star, inputs.shape[0]
+        size = len(self._rows) * samples * state.size * state.dtype.itemsize / 1e6
+        what = {EQUILIBRIA: "equilibria", BOTH: "equilibria and adjoints"}[self.kept]
+        return [f"Warm start: {what} of {samples:,} samples, {size:,.1f} MB in memory and in each checkpoint"]
+
+
+def _stacked(rows: list[Array | None]) -> Array:
+    like = next(row for row in rows if row is not None)
+    xp = array_namespace(like)
+    unknown = xp.full_like(like, float("nan"))
+    return xp.stack([unknown if row is None else row for row in rows])

@@ -1,0 +1,147 @@
+"""CIFAR-10 in its binary version: in each file, one label byte and 3,072 bytes of 32×32 pixels per image.
+
+The planes of red, green and blue follow each other, rows first
+(A. Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html, section "Binary version").
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from equilib_experiments.data.download import Distribution, fetch
+from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.folders import GivenFolder, given_folder
+
+SIDE, CHANNELS, CLASSES = 32, 3, 10
+RECORD = 1 + CHANNELS * SIDE * SIDE
+TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
+TEST = "test_batch.bin"
+ARCHIVE, INSIDE = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
+REPLACE = "replace it with an intact copy"
+
+OFFICIAL = Distribution(
+    name="CIFAR-10",
+    folder="cifar10",
+    md5={ARCHIVE: "c32a1d4ab5d03f1284b67883e8d87530"},
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cifar10:
+    """Small colour photographs.
+
+    Attributes
+    ----------
+    train_images, test_images : ndarray of uint8, shape (n, 32, 32, 3)
+        Channels last: red, green, blue.
+    train_labels, test_labels : ndarray of uint8, shape (n,)
+        0 to 9.
+    source : str
+        Where they are from, one sentence for the log.
+    fallback : bool
+        False: nothing takes the place of these images.
+    """
+
+    train_images: np.ndarray = field(repr=False)
+    train_labels: np.ndarray = field(repr=False)
+    test_images: np.ndarray = field(repr=False)
+    test_labels: np.ndarray = field(repr=False)
+    source: str
+    fallback: bool = False
+
+
+def load_cifar10(
+    *,
+    data_dir: Path | None = None,
+    report: Callable[[str], None],
+    distribution: Distribution = OFFICIAL,
+    cache: Path | None = None,
+) -> Cifar10:
+    """Load CIFAR-10 from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, its author's site.
+
+    A folder that the user named must hold `test_batch.bin` and at least the first of the five `data_batch_*.bin`,
+    itself or in `cifar10/`; they may be subsets. `report` is told of a download. `cache` defaults to the user's.
+
+    Raises
+    ------
+    DataError
+        When a named folder lacks a file, a file is not what its name says, or nothing can be downloaded.
+    """
+    folder = given_folder(data_dir)
+    if folder is not None:
+        return _from_folder(folder, distribution.folder)
+    try:
+        archive = fetch(distribution, cache=cache, report=report)[ARCHIVE]
+    except DownloadError as error:
+        raise DataError(f"{error}; give a folder with {TRAIN[0]} and {TEST} with --data-dir") from error
+    return _from_archive(archive)
+
+
+def _from_folder(folder: GivenFolder, subfolder: str) -> Cifar10:
+    found = folder.find((TRAIN[0], TEST), subfolder=subfolder)
+    place = found[TEST].parent
+    files = {name: place / name for name in (*TRAIN, TEST) if (place / name).exists()}
+    return _join({name: parse_batch(_content(path), str(path)) for name, path in files.items()}, str(place))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}; give a readable file") from error
+
+
+def _from_archive(archive: Path) -> Cifar10:
+    batches = {}
+    try:
+        with tarfile.open(archive) as opened:
+            for name in (*TRAIN, TEST):
+                file = opened.extractfile(f"{INSIDE}/{name}")
+                batches[name] = parse_batch(b"" if file is None else file.read(), f"{name} in {archive}")
+    except (tarfile.TarError, KeyError, EOFError, OSError) as error:
+        raise DataError(f"{archive} is damaged ({error}); delete it to download it again") from error
+    return _join(batches, str(archive))
+
+
+def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images, shape (n, 32, 32, 3), and the labels, shape (n,), of one file; both uint8.
+
+    Raises
+    ------
+    DataError
+        When it does not consist of whole images, has none, or holds a label above 9; `name` opens the sentence.
+    """
+    if not content or len(content) % RECORD:
+        raise DataError(
+            f"{name} is damaged: its {len(content):,} bytes are not a positive multiple of {RECORD:,}, a label and "
+            f"{SIDE}×{SIDE} pixels of three bytes; {REPLACE}"
+        )
+    records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
+    labels = records[:, 0].copy()
+    if (labels >= CLASSES).any():
+        position = int(np.argmax(labels >= CLASSES))
+        raise DataError(
+            f"{name} holds the label {labels[position]} at image {position}, where 0 to 9 were expected; give the "
+            "binary version of CIFAR-10, not of CIFAR-100"
+        )
+    planes = records[:, 1:].reshape(-1, CHANNELS, SIDE, SIDE)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+
+
+def _join(batches: dict[str, tuple[np.ndarray, np.ndarray]], place: str) -> Cifar10:
+    train = [batches[name] for name in TRAIN if name in batches]
+    images, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
+    test_images, test_labels = batches[TEST]
+    return Cifar10(
+        train_images=images,
+        train_labels=labels,
+        test_images=test_images,
+        test_labels=test_labels,
+        source=f"CIFAR-10 from {place}: {len(images):,} training and {len(test_images):,} test images",
+    )

@@ -1,0 +1,1 @@
+"""How the experiments are done: architectures, schedules and solver settings."""

@@ -1,0 +1,130 @@
+"""FastDEQ's network for CIFAR-10 with 170,000 parameters (branch ap/paper, cifar10/tiny.yml).
+
+Group norm takes the place of batch norm, which would tie the samples of a batch together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from equilib import ops
+from equilib.layers import (
+    Chain,
+    Conv,
+    Dense,
+    Dropout,
+    Fork,
+    GlobalMeanPool,
+    GroupNorm,
+    Merge,
+    Parallel,
+    TruncatedNormal,
+    Upsample,
+    WeightNorm,
+)
+from equilib.models import (
+    DEQChain,
+    InjectedCell,
+    LayerGuess,
+    MultiScaleCell,
+    Regularization,
+    ResidualCell,
+    ZeroGuess,
+)
+from equilib.protocols import Layer
+from equilib.training.method import Method
+from equilib.training.objectives import Classification
+from equilib.training.optimizers import Adam
+from equilib.training.schedules import Cosine
+from equilib_experiments.recipes.recipe import Recipe, equilibrium
+
+CLASSES = 10
+WIDTH, EXPANSION, DROPPED = 24, 5, 0.2
+SMALL = TruncatedNormal(0.01)
+
+
+@dataclass(frozen=True)
+class RandomChain(DEQChain):
+    """A chain whose training draws random numbers, for dropout."""
+
+    needs_rng: ClassVar[bool] = True
+
+
+def fastdeq_network(model: str) -> Callable[[Method], DEQChain]:
+    """Return what makes the network `model`, one of `MODELS`, given the method."""
+
+    def make(method: Method) -> DEQChain:
+        guess = Fork(_to_scale(stride=1), _to_scale(stride=2))
+        start = ZeroGuess() if model == "mdeq" else LayerGuess(guess)
+        return RandomChain(_stem(), equilibrium(_fastdeq_cell(), start, method), _head())
+
+    return make
+
+
+def _normed(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> Layer:
+    padding = 1 if kernel == 3 else 0
+    return WeightNorm(Conv(inputs, outputs, (kernel, kernel), stride, padding, initial_weight=SMALL))
+
+
+def _norm(channels: int) -> GroupNorm:
+    return GroupNorm(channels, 8)
+
+
+def _to_scale(stride: int) -> Chain:
+    return Chain(_normed(WIDTH, WIDTH, stride=stride), _norm(WIDTH), ops.gelu)
+
+
+def _stem() -> Layer:
+    return Chain(Conv(3, WIDTH, (3, 3), padding=1), _norm(WIDTH), ops.gelu, _to_scale(stride=1))
+
+
+def _inner() -> Chain:
+    wide = EXPANSION * WIDTH
+    return Chain(_normed(WIDTH, wide), _norm(wide), ops.gelu, _normed(wide, WIDTH), Dropout(DROPPED, (1, 1, WIDTH)))
+
+
+def _fastdeq_cell() -> MultiScaleCell:
+    return MultiScaleCell(
+        first=ResidualCell(InjectedCell(Chain(), _inner(), _norm(WIDTH)), Chain(ops.gelu, _norm(WIDTH))),
+        rest=(Chain(Parallel(Chain(_inner(), _norm(WIDTH)), Chain()), ops.gelu, _norm(WIDTH)),),
+        mapping=(
+            (Chain(), Chain(_normed(WIDTH, WIDTH, stride=2), _norm(WIDTH))),
+            (Chain(_normed(WIDTH, WIDTH, kernel=1), _norm(WIDTH), Upsample(2)), Chain()),
+        ),
+        shapes=((32, 32, WIDTH), (16, 16, WIDTH)),
+        fuse=tuple(Chain(ops.gelu, _normed(WIDTH, WIDTH, kernel=1), _norm(WIDTH)) for _ in range(2)),
+    )
+
+
+def _bottleneck(planes: int) -> Layer:
+    out = 4 * planes
+    layers = (
+        Chain(Conv(WIDTH, planes, (1, 1)), _norm(planes), ops.gelu),
+        Chain(Conv(planes, planes, (3, 3), padding=1), _norm(planes), ops.gelu),
+        Chain(Conv(planes, out, (1, 1)), _norm(out)),
+    )
+    return Chain(Parallel(Chain(*layers), Chain(Conv(WIDTH, out, (1, 1)), _norm(out))), ops.gelu)
+
+
+def _head() -> Layer:
+    fine = Chain(_bottleneck(8), Conv(32, 64, (3, 3), stride=2, padding=1), _norm(64), ops.gelu)
+    final = Chain(Conv(64, 200, (1, 1)), _norm(200), ops.gelu, GlobalMeanPool(), Dense(200, CLASSES))
+    return Chain(Merge(fine, _bottleneck(16)), final)
+
+
+def fastdeq(model: str) -> Recipe:
+    """Return FastDEQ's recipe for CIFAR-10: 20,000 steps of 128 images, the first 3,000 unrolled."""
+    return Recipe(
+        network=fastdeq_network(model),
+        schedule=lambda steps: Cosine(1e-3, steps),
+        solver="vcab3",
+        method={"rtol": 5e-2, "atol": 1e-6, "max_steps": 18},
+        objective=Classification(Regularization(guess=0.0 if model == "mdeq" else 0.01)),
+        optimizer=Adam(weight_decay=2.5e-5),
+        images=None,
+        batch_size=128,
+        pretrain_epochs=8,
+        epochs=43,
+    )
