@@ -12,9 +12,10 @@ from equilib.linear import GMRES, Affine
 from equilib.ode import SteadyState, odeint
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.protocols import Layer, LinearSolver, Pullback, Sensitivity, Solver, SolverState
-from equilib.sensitivity import ImplicitAdjoint, JacobianFree, Unrolled
+from equilib.sensitivity import ImplicitAdjoint, JacobianFree
 from equilib.solution import ConvergenceError, ConvergenceWarning, Solution, Status
 from equilib.solve import solve
+from equilib.unrolled import Unrolled
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ A plugin is a module with functions marked by `hookimpl`, named in its package's
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,6 +43,8 @@ class Capabilities:
         The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
     kind : str
         "iterative" for a solver that steps, "whole" for one that solves in one call.
+    least_steps : int
+        A limit of steps below which it is of no use: where an experiment prefers a smaller one, it gets this.
     """
 
     needs_jvp: bool = False
@@ -50,6 +52,7 @@ class Capabilities:
     couples_samples: bool = False
     backends: tuple[str, ...] = ("any",)
     kind: str = "iterative"
+    least_steps: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class Entry:
         if self.unavailable:
             raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")
         try:
-            factory = self._import() if isinstance(self.factory, str) else self.factory
+            factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
             describe(factory)
         except Exception as error:
             raise EntryError(
@@ -100,10 +103,6 @@ class Entry:
         if not factory.__dataclass_params__.frozen:
             raise EntryError(f"{self.noun} {self.name!r}: {factory.__name__} must be a frozen dataclass")
         return factory
-
-    def _import(self) -> Any:
-        module, _, attribute = str(self.factory).partition(":")
-        return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +132,6 @@ class IntegratorEntry(Entry):
     Attributes
     ----------
     advice : str
-        One paragraph: when to choose it, when not, which option to turn first.
     order : int
         Order of accuracy.
     """
@@ -151,15 +149,17 @@ class SensitivityEntry(Entry):
     Attributes
     ----------
     advice : str
-        One paragraph: when to choose it, when not, which option to turn first.
     exact : bool
         Whether its gradient is that of the fixed point, up to the tolerance of its own solve.
+    solvers : tuple of str
+        The solvers whose last state it reuses, by name; empty where it serves them all.
     """
 
     noun: ClassVar[str] = "adjoint"
 
     advice: str = ""
     exact: bool = True
+    solvers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 CORE, PLUGINS = REPOSITORY / "equilib", REPOSITORY / "plugins"
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 300, 50
-ABOVE = ("equilib.models", "equilib.training", "equilib.cli")
+ABOVE = ("equilib.models", "equilib.training", "equilib.report", "equilib.cli")
 
 
 @dataclass(frozen=True)

@@ -200,6 +200,7 @@ def test_a_solver_as_json(run: Any, argv: tuple[str, ...]) -> None:
         "couples_samples": True,
         "backends": ["numpy", "cupy"],
         "kind": "iterative",
+        "least_steps": 0,
     }
     assert (record["adjoint"], record["plugin"], record["version"]) == ("gmres", "study", "1.2")
     options = {each["name"]: each for each in record["options"]}

@@ -10,9 +10,17 @@ from pathlib import Path
 import pytest
 
 from equilib.cli import main
+from equilib.ode.sensitivity import ODE_SENSITIVITIES
+from equilib.options import parse_spec
+from equilib.registry import Registry
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
+REGISTRY = Registry.discover()
+NAMES = {
+    *(each.entry.name for each in (*REGISTRY.solvers(), *REGISTRY.integrators(), *REGISTRY.sensitivities())),
+    *ODE_SENSITIVITIES,
+}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
@@ -43,6 +51,17 @@ def test_a_command_section_holds_one_line(title: str) -> None:
     assert len(block.strip().splitlines()) == 1
 
 
+def test_the_readme_lists_what_there_is() -> None:
+    """The README's table has every solver and adjoint but those of libraries, and calls approximate what is."""
+    table = section(REPOSITORY / "README.md", "Solvers and adjoints")
+    solvers = {each.entry.name for each in REGISTRY.solvers() if ":" not in each.entry.name}
+    adjoints = {each.entry.name: each.entry.exact for each in REGISTRY.sensitivities()}
+    named = {name for name in re.findall(r"`([^`]+)`", table) if ":" not in name}
+    assert named == solvers | set(adjoints)
+    (approximate,) = [row for row in table.splitlines() if "approximate" in row]
+    assert set(re.findall(r"`([^`]+)`", approximate)) == {name for name, exact in adjoints.items() if not exact}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_links_lead_to_files(page: Path) -> None:
     """Every relative link of a page names a file of the repository."""
@@ -61,6 +80,25 @@ def test_shown_commands_exist(page: Path, capsys: pytest.CaptureFixture[str]) ->
             words = shlex.split(line[2:], comments=True)[1:]
             known = main([*words, "--help"])
             assert known == 0, f"{line}: {capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_shown_methods_exist(page: Path) -> None:
+    """Every solver and adjoint in a command at a prompt is one that there is."""
+    known = NAMES | {"all", "yours"}
+    for block in blocks(page, "console"):
+        for flag, value in re.findall(r"--(solver|adjoint|fallback)s? (\S+)", block):
+            for spec in value.split(",") if ":" not in value or "=" not in value else [value]:
+                assert parse_spec(spec)[0] in known, f"--{flag} {spec}"
+
+
+@pytest.mark.parametrize("name", ["comparison.md", "not-converging.md"])
+def test_programs_of_a_page_run(name: str) -> None:
+    """The programs of a page run one after the other, and what they assert holds."""
+    names: dict = {}
+    for program in blocks(REPOSITORY / "docs" / name, "python"):
+        exec(program, names)
+    assert names
 
 
 def test_the_design_names_every_module() -> None:

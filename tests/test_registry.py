@@ -306,7 +306,7 @@ class Mutable:
     [
         ("a_library_that_is_not_there:Solver", "ModuleNotFoundError: No module named 'a_library_that_is_not_there'"),
         ("equilib.plugin:Missing", "module 'equilib.plugin' has no attribute 'Missing'"),
-        ("equilib.plugin", "AttributeError"),
+        ("equilib.plugin", "is not a dataclass"),
         (int, "is not a dataclass"),
         (Mutable, "Mutable must be a frozen dataclass"),
     ],

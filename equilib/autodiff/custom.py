@@ -37,13 +37,15 @@ class _GivenMap:
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         raise NotImplementedError(
-            "an equilibrium has no forward-mode derivative here; use vjp or value_and_grad, or a fixed depth"
+            "an equilibrium has no forward-mode derivative here; use vjp or value_and_grad, or a fixed depth without "
+            "checkpoints"
         )
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
         if self._traced_again or isbox(cotangent):
             raise NotImplementedError(
-                "second derivatives through an equilibrium are not available; use a fixed depth for them"
+                "second derivatives through an equilibrium are not available; use a fixed depth without checkpoints "
+                "for them"
             )
         cotangents = self._pullback(cotangent)
         return [cotangents[self._places[position]] for position in positions]

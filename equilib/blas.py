@@ -1,0 +1,169 @@
+"""The BLAS library behind NumPy: its kernels, its threads, and whether it has better kernels than it chose.
+
+OpenBLAS chooses its kernels by the CPU's model when it is loaded. A model that it does not know, or that a virtual
+machine invented, gets those of an older CPU. The environment variable OPENBLAS_CORETYPE decides instead, but is read
+at that moment only; so what is found here can be changed by starting the program again (`equilib.cli.restart`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import re
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy
+
+CORETYPE = "OPENBLAS_CORETYPE"
+"""The environment variable that OpenBLAS takes its kernels from."""
+
+CHOSEN = "EQUILIB_OPENBLAS_CHOSE"
+"""The environment variable in which `equilib` notes what OpenBLAS chose, when it chooses better."""
+
+# What OpenBLAS compiles the kernels for (Makefile.x86_64). Of AVX-512 the Knights Landing has the first two parts only.
+_NEEDS = {
+    "SkylakeX": frozenset(("fma", "avx2", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")),
+    "Haswell": frozenset(("fma", "avx2")),
+}
+# Measured on an AVX-512 CPU with OpenBLAS 0.3.27 and 0.3.31, float32, one thread, (5408, 192) by (192, 64): SkylakeX
+# takes two thirds of Haswell's time, Haswell two thirds of Sandybridge's; the others are slower. Wheels call Prescott
+# Katmai.
+_OLD = frozenset(("Katmai", "Prescott", "Core2", "Nehalem", "Sandybridge"))
+_SLOWER = {"SkylakeX": _OLD | {"Haswell"}, "Haswell": _OLD}
+_OLDEST = (0, 3, 27)  # NumPy 2.1's; AVX-512 kernels of 2019 computed wrong results (OpenBLAS issue 1955)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blas:
+    """A loaded BLAS library.
+
+    Attributes
+    ----------
+    library, version : str
+        "openblas", or what the package that uses it was built with.
+    kernel : str, optional
+        The CPU that its kernels were made for, in OpenBLAS's spelling.
+    kernels : tuple of str
+        Those of the kernels for AVX2 and AVX-512 that it could use instead; empty where it cannot choose.
+    threads : int, optional
+        Threads of a product.
+    instead_of : str, optional
+        The kernel that OpenBLAS chose, where `equilib` chose another.
+    """
+
+    library: str
+    version: str
+    kernel: str | None = None
+    kernels: tuple[str, ...] = ()
+    threads: int | None = None
+    instead_of: str | None = None
+
+    def __str__(self) -> str:
+        name = {"openblas": "OpenBLAS"}.get(self.library, self.library)
+        parts = [f"{name} {self.version}".strip()]
+        if self.kernel is not None:
+            parts.append(f"{self.kernel} kernels{f' (it chose {self.instead_of})' if self.instead_of else ''}")
+        if self.threads is not None:
+            parts.append(f"{self.threads} {'thread' if self.threads == 1 else 'threads'}")
+        return ", ".join(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything but `kernels` as plain values."""
+        return {name: value for name, value in asdict(self).items() if name != "kernels"}
+
+
+def numpy_blas() -> Blas:
+    """Return the library that NumPy multiplies matrices with."""
+    return _blas(numpy, "numpy._core._multiarray_umath")
+
+
+def scipy_blas() -> Blas:
+    """Return the library that SciPy uses, which in its wheels is another one than NumPy's; loads `scipy.linalg`.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is missing or broken.
+    """
+    import scipy.linalg
+
+    return _blas(scipy, "scipy.linalg._fblas")
+
+
+def cpu_flags() -> frozenset[str] | None:
+    """Return the instruction sets that Linux says an x86 CPU may use; None elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None)
+
+
+def better_kernel(flags: Collection[str], *, chosen: str | None, version: str, kernels: Collection[str]) -> str | None:
+    """Return the kernel that OpenBLAS should have chosen; None where the chosen one is not known to be slower.
+
+    Parameters
+    ----------
+    flags : collection of str
+        Instruction sets of the CPU, as Linux names them.
+    chosen : str, optional
+        The kernel that OpenBLAS chose.
+    version : str
+        Its version.
+    kernels : collection of str
+        The kernels that it was built with.
+    """
+    # The best that the CPU has, or nothing: OpenBLAS sets its block sizes by the CPU, so that kernels which are older
+    # than the CPU can overflow their buffers (OpenBLAS pull request 6027).
+    best = next((name for name, needed in _NEEDS.items() if needed <= set(flags)), None)
+    if best is None or best not in kernels or chosen not in _SLOWER[best] or _numbers(version) < _OLDEST:
+        return None
+    return best
+
+
+def advised_kernel(blas: Blas) -> str | None:
+    """Return the kernel that a library should use on this machine instead of its own; None where none is known."""
+    flags = cpu_flags()
+    if flags is None:
+        return None
+    return better_kernel(flags, chosen=blas.kernel, version=blas.version, kernels=blas.kernels)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def _blas(package: ModuleType, extension: str) -> Blas:
+    found = package.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    built = Blas(library=found["name"], version=str(found.get("version", "")))
+    spec = importlib.util.find_spec(extension)
+    if os.name == "nt" or spec is None or spec.origin is None:
+        return built  # Windows looks symbols up in the module only, and not in what it was linked with
+    library = ctypes.CDLL(spec.origin)
+    config = _call(library, "openblas_get_config", ctypes.c_char_p)
+    if config is None:
+        return built
+    name = _call(library, "openblas_get_corename", ctypes.c_char_p)
+    return Blas(
+        library="openblas",
+        version=config.decode().split()[1],
+        kernel=None if name is None else name.decode(),
+        kernels=tuple(each for each in _NEEDS if hasattr(library, f"gotoblas_{each.upper()}")),
+        threads=_call(library, "openblas_get_num_threads", ctypes.c_int),
+        instead_of=os.environ.get(CHOSEN),
+    )
+
+
+def _call(library: ctypes.CDLL, name: str, result: Any) -> Any:
+    """Call a function of OpenBLAS, whose names have affixes in wheels and in builds with long integers."""
+    names = (f"{prefix}{name}{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "", "_64"))
+    function = next((found for each in names if (found := getattr(library, each, None)) is not None), None)
+    if function is None:
+        return None
+    function.restype = result
+    return function()

@@ -1,0 +1,100 @@
+"""A recorded run as a report sees it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equilib.training.recorded_run import RecordedRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedRun:
+    """A run, its epochs, and what it is called on the page.
+
+    Attributes
+    ----------
+    index : int
+        Its place among the runs, which decides colour and marker.
+    label : str
+    record : RecordedRun
+    epochs : list of dict
+        The lines of `metrics.jsonl`.
+    """
+
+    index: int
+    label: str
+    record: RecordedRun
+    epochs: list[dict[str, Any]]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The content of `run.json`."""
+        return self.record.facts
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return str(self.facts.get("experiment", "unknown experiment"))
+
+    @property
+    def status(self) -> str:
+        """How the run stands, by its record."""
+        return str(self.facts.get("status", "unknown"))
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the run ended with; where it did not end, its last epoch."""
+        return self.facts.get("results") or (self.epochs[-1] if self.epochs else {})
+
+    @property
+    def score_name(self) -> str | None:
+        """What the score measures; None where nothing was tested."""
+        tested = [name for name in self.results if name.startswith("test_") and name != "test_seconds"]
+        return tested[0].removeprefix("test_") if tested else None
+
+    @property
+    def planned(self) -> int | None:
+        """The epochs that were asked for, those of pretraining included; None where the record does not say."""
+        options = self.facts.get("options") or {}
+        asked = [options[name] for name in ("epochs", "pretrain_epochs") if isinstance(options.get(name), int)]
+        return sum(asked) if asked else None
+
+    def progress(self) -> str:
+        """Return how far it got."""
+        of = "" if self.planned is None else f" of {self.planned}"
+        return f"{len(self.epochs)}{of} epochs"
+
+    def early_end(self) -> str | None:
+        """Return a sentence about a run that did not finish."""
+        if self.status == "finished":
+            return None
+        if self.status == "running":
+            return f"has not ended: it is still running, or its process was killed; {self.progress()} are recorded"
+        error = self.facts.get("error")
+        return f"{self.status} after {self.progress()}" + (f": {error}" if error else "")
+
+
+def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
+    """Read the runs; each is called by its folder, or by as much of the path as tells them apart.
+
+    Raises
+    ------
+    UserError
+        If a folder holds no run.
+    """
+    records = [RecordedRun.read(path) for path in paths]
+    return [
+        ReportedRun(index=index, label=label, record=record, epochs=record.metrics())
+        for index, (label, record) in enumerate(zip(_labels(paths), records, strict=True))
+    ]
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    whole = [Path(os.path.normpath(path.absolute())).parts for path in paths]
+    lengths = range(1, max(map(len, whole)) + 1)
+    ends = (["/".join(parts[-length:]) for parts in whole] for length in lengths)
+    return next((labels for labels in ends if len(set(labels)) == len(set(whole))), ["/".join(p) for p in whole])

@@ -1,0 +1,116 @@
+"""From the folders of runs to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.registry import Registry
+from equilib.report import page
+from equilib.report.curves import solver_charts, training_charts
+from equilib.report.findings import Findings, try_measure
+from equilib.report.pictures import draw_charts, draw_tests, has_matplotlib, remove_pictures
+from equilib.report.run import ReportedRun, read_runs
+from equilib.report.traces import trace_chart
+from equilib.training.allocator import keep_big_blocks
+from equilib.training.reporting import Reporter
+from equilib.training.whole_files import whole_file
+
+PAGE = "report.html"
+LIMIT = 1000
+"""Test samples that are looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The files of a report, and what is missing in it.
+
+    Attributes
+    ----------
+    page : Path
+    pictures : list of Path
+    missing : list of str
+        A sentence for each thing that could not be shown.
+    """
+
+    page: Path
+    pictures: list[Path]
+    missing: list[str]
+
+
+def default_folder(paths: Sequence[Path]) -> Path:
+    """Return where a report goes: into the folder of a single run, or beside where the command is given."""
+    return paths[0] / "report" if len(paths) == 1 else Path("report")
+
+
+def write_report(
+    paths: Sequence[Path],
+    registry: Registry,
+    *,
+    reporter: Reporter,
+    out: Path | None = None,
+    limit: int = LIMIT,
+    **changes: Any,
+) -> Written:
+    """Write `report.html`, and with Matplotlib its pictures as PNG files.
+
+    A report that is there already is replaced; other files stay.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The folders of the runs.
+    registry : Registry
+    reporter : Reporter
+    out : Path, optional
+    limit : int
+        Test samples to look at, from the first on; with 0 no model is tested.
+    **changes
+        What the runs' requests should have instead of what is recorded: data_dir, device.
+
+    Raises
+    ------
+    UserError
+        If a folder holds no run, or `out` cannot be written.
+    """
+    runs = read_runs(paths)
+    folder = out or default_folder(paths)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}") from error
+    keep_big_blocks()
+    tested = [try_measure(run.record, registry, reporter=reporter, limit=limit, **changes) for run in runs]
+    try:
+        return _write(runs, tested, folder)
+    except OSError as error:
+        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}") from error
+
+
+def _missing(run: ReportedRun, tested: Findings | None, reason: str | None) -> Iterator[str]:
+    if reason:
+        yield f"{run.label}: {reason}"
+    if tested and not tested.same_data:
+        yield f"{run.label}: tested on data that is not its own; give the folder with its data as --data-dir"
+
+
+def _write(runs: list[ReportedRun], tested: list[tuple[Findings | None, str | None]], folder: Path) -> Written:
+    single = len(runs) == 1
+    training, solver = training_charts(runs), solver_charts(runs)
+    trace = trace_chart(runs, [found for found, _ in tested])
+    solver += [trace] if trace else []
+    with whole_file(folder / PAGE) as file:
+        file.write(page.render(runs, tested, training=training, solver=solver).encode())
+    remove_pictures(folder)
+    missing = [sentence for run, each in zip(runs, tested, strict=True) for sentence in _missing(run, *each)]
+    pictures: list[Path] = []
+    if has_matplotlib():
+        pictures += draw_charts([*training, *solver], folder, single=single)
+        for run, (found, _) in zip(runs, tested, strict=True):
+            pictures += draw_tests(run, found, folder, single=single) if found else []
+    else:
+        missing.append('no PNG files: they need Matplotlib; pip install "equilib[plots]"')
+    return Written(page=folder / PAGE, pictures=pictures, missing=missing)
