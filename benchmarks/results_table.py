@@ -89,7 +89,7 @@ def spread(values: Sequence[float], show: Callable[[float], str]) -> str:
 
 
 def _plain(value: float) -> str:
-    return f"{value:.5g}"
+    return f"{value:.7g}"
 
 
 def _conditions(runs: Sequence[Run]) -> str:

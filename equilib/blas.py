@@ -30,9 +30,9 @@ _NEEDS = {
     "SkylakeX": frozenset(("fma", "avx2", "avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl")),
     "Haswell": frozenset(("fma", "avx2")),
 }
-# Measured on an AVX-512 CPU with OpenBLAS 0.3.27 and 0.3.31, float32, one thread, (5408, 192) by (192, 64): SkylakeX
-# takes two thirds of Haswell's time, Haswell two thirds of Sandybridge's; the others are slower. Wheels call Prescott
-# Katmai.
+# Measured on an AVX-512 CPU, float32, one thread, (5408, 192) by (192, 64): SkylakeX takes two thirds of Haswell's time
+# (OpenBLAS 0.3.27 and 0.3.31), Haswell two thirds of Sandybridge's, and the others are slower (0.3.31; Core2 was not
+# measured). Wheels call Prescott Katmai.
 _OLD = frozenset(("Katmai", "Prescott", "Core2", "Nehalem", "Sandybridge"))
 _SLOWER = {"SkylakeX": _OLD | {"Haswell"}, "Haswell": _OLD}
 _OLDEST = (0, 3, 27)  # NumPy 2.1's; AVX-512 kernels of 2019 computed wrong results (OpenBLAS issue 1955)
@@ -118,8 +118,8 @@ def better_kernel(flags: Collection[str], *, chosen: str | None, version: str, k
     kernels : collection of str
         The kernels that it was built with.
     """
-    # The best that the CPU has, or nothing: OpenBLAS sets its block sizes by the CPU, so that kernels which are older
-    # than the CPU can overflow their buffers (OpenBLAS pull request 6027).
+    # The best that the CPU has, or nothing: on AMD's servers OpenBLAS sets block sizes by the CPU, and the buffers of
+    # kernels that are older than the CPU can overflow (OpenBLAS pull request 6027).
     best = next((name for name, needed in _NEEDS.items() if needed <= set(flags)), None)
     if best is None or best not in kernels or chosen not in _SLOWER[best] or _numbers(version) < _OLDEST:
         return None

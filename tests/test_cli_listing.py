@@ -272,7 +272,8 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (
             ("zzz",),
             "no command 'zzz'. There are: adjoints, "
-            "check, check-gradient, compare, experiments, integrators, plugins, run, solvers.",
+            "check, check-gradient, compare, doctor, evaluate, experiments, integrators, plugins, "
+            "predict, report, resume, run, solvers.",
         ),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),

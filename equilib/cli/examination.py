@@ -19,11 +19,11 @@ from equilib.devices import DeviceError, IdleGPUError, find_device
 from equilib.plugin import HOOKS
 from equilib.registry import PluginRow, Registry
 from equilib.training.allocator import keep_big_blocks
+from equilib.training.request import DATA_VARIABLE
 
 OK, ABSENT, SLOW, BROKEN = "ok", "absent", "slow", "broken"
 """States: all is well; an optional part is not there; it works, but costs time; it does not work."""
 
-DATA = "EQUILIB_DATA_DIR"
 REINSTALL = "pip install --force-reinstall equilib"
 # In the order in which OpenBLAS asks for them.
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -57,7 +57,7 @@ def examine(registry: Registry) -> Iterator[Finding]:
         yield from _library(f"{owner}'s BLAS", find, cores)
     yield thread_variables(os.environ)
     yield allocator()
-    yield data_folder(os.environ.get(DATA, ""))
+    yield data_folder(os.environ.get(DATA_VARIABLE, ""))
     for row in registry.plugins():
         yield plugin(row, registry)
 
@@ -127,12 +127,13 @@ def allocator() -> Finding:
 def data_folder(name: str) -> Finding:
     """Look into the folder that EQUILIB_DATA_DIR names."""
     if not name:
-        return Finding("data", ABSENT, f"{DATA} is not set: without --data-dir data is cached or downloaded")
+        return Finding("data", ABSENT, f"{DATA_VARIABLE} is not set: without --data-dir data is cached or downloaded")
     try:
         count = len(os.listdir(Path(name).expanduser()))
     except OSError as error:
-        return Finding("data", BROKEN, f"{DATA}={name} cannot be listed: {error.strerror}", "correct or unset it")
-    return Finding("data", OK, f"{DATA}={name} holds {count} {'entry' if count == 1 else 'entries'}")
+        reason = f"{DATA_VARIABLE}={name} cannot be listed: {error.strerror}"
+        return Finding("data", BROKEN, reason, "correct or unset it")
+    return Finding("data", OK, f"{DATA_VARIABLE}={name} holds {count} {'entry' if count == 1 else 'entries'}")
 
 
 def plugin(row: PluginRow, registry: Registry) -> Finding:

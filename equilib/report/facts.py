@@ -59,9 +59,9 @@ def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "training loss", _number(numbers.plain, "results", "loss")
     yield "test residual", _number(numbers.small, "results", "test", "residual")
     yield "test samples unconverged", _number(numbers.share, "results", "test", "unconverged")
-    yield "evaluations of f, per batch", _number(numbers.count, "results", "forward_nfe")
-    yield "products J·v, per batch", _number(numbers.count, "results", "forward_njvp")
-    yield "products Jᵀ·w, per batch", _number(numbers.count, "results", "adjoint_nfe")
+    yield "evaluations of f, per batch of training", _number(numbers.count, "results", "forward_nfe")
+    yield "products J·v, per batch of training", _number(numbers.count, "results", "forward_njvp")
+    yield "products Jᵀ·w, per batch of training", _number(numbers.count, "results", "adjoint_nfe")
     yield "adjoint solves unconverged", _number(numbers.share, "results", "adjoint_unconverged")
     for name in dict.fromkeys(name for run in runs for name in _concluded(run)):
         yield name, _number(numbers.plain, "results", name)

@@ -66,7 +66,7 @@ def seconds(value: float) -> str:
 
 def memory(value: float) -> str:
     """Return bytes as MiB."""
-    return f"{value / 2**20:,.0f} MiB"
+    return f"{value / 2**20:,.1f} MiB"
 
 
 def score(name: str, value: float) -> str:

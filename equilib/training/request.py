@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import UserError
+
+DATA_VARIABLE = "EQUILIB_DATA_DIR"
+"""The environment variable that says where data lies, unless --data-dir does."""
 
 _PASSING = {"out", "overwrite", "argv", "log"}
 """What does not belong to the run itself."""
@@ -77,7 +81,9 @@ class RunRequest:
         plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _PASSING}
         # A number that JSON lacks is as good as its text: options are parsed when they are used.
         values = {name: str(value) if value in (inf, -inf) else value for name, value in self.values.items()}
-        data_dir = None if self.data_dir is None else str(self.data_dir.expanduser().absolute())
+        # Whoever looks at the run later may have another environment.
+        named = self.data_dir or os.environ.get(DATA_VARIABLE)
+        data_dir = str(Path(named).expanduser().absolute()) if named else None
         lists = {"values": values, "options": dict(self.options), "fallback": list(self.fallback)}
         return plain | lists | {"data_dir": data_dir}
 

@@ -48,7 +48,7 @@ def sentence(err: str) -> str:
 # The command line
 
 WRONG = [
-    (("run",), "name an experiment: mnist"),
+    (("run",), "name an experiment: cifar10, linear, mnist"),
     (("run", "mnits"), "no experiment 'mnits'. Did you mean 'mnist'?"),
     (("runn", "mnist"), "no command 'runn'. Did you mean 'run'?"),
     ((*MNIST, "--solver", "newton-gmrs"), "no solver 'newton-gmrs'. Did you mean 'newton-gmres'?"),
@@ -57,7 +57,7 @@ WRONG = [
     ((*MNIST, "--adjoint", "implict"), "no adjoint 'implict'. Did you mean 'implicit'?"),
     ((*MNIST, "--adjoint", ""), "'' is not of the form NAME"),
     ((*MNIST, "--modle", "deq"), "'--model'"),
-    ((*MNIST, "--model", "regdek"), "one of 'deq', 'regdeq', 'skipdeq', got 'regdek'. Did you mean 'regdeq'?"),
+    ((*MNIST, "--model", "regdek"), "'dense-deq', 'reduced', got 'regdek'. Did you mean 'regdeq'?"),
     ((*MNIST, "--recipe", "tutorail"), "got 'tutorail'. Did you mean 'tutorial'?"),
     ((*MNIST, "--device", "gpu"), "'gpu' is not one of 'auto', 'cpu', 'cuda'"),
     ((*MNIST, "--solver", "picard:dampin=0.5"), "solver 'picard' has no option 'dampin'. Did you mean 'damping'?"),

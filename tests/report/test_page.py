@@ -59,6 +59,28 @@ def test_every_number_of_the_facts_is_that_of_the_record(both: Node, runs: Any) 
             assert value == found, key
 
 
+def test_every_number_stands_beside_its_name(single: Node, runs: Any) -> None:
+    """The rows that people look for first hold what they are called."""
+    rows = {row.all("th")[0].text: row for row in single.all("table", class_="facts")[0].all("tr") if row.all("td")}
+    facts = record(runs.newton)
+    results = facts["results"]
+    expected = {
+        "test accuracy": results["test_accuracy"],
+        "best test accuracy": facts["best"]["test_accuracy"],
+        "training accuracy": results["train_accuracy"],
+        "training loss": results["loss"],
+        "test residual": results["test"]["residual"],
+        "test samples unconverged": results["test"]["unconverged"],
+        "evaluations of f, per batch of training": results["forward_nfe"],
+        "products J·v, per batch of training": results["forward_njvp"],
+        "products Jᵀ·w, per batch of training": results["adjoint_nfe"],
+        "time for training": sum(epoch["seconds"] for epoch in epochs(runs.newton)),
+        "peak memory of the host": facts["peak_memory"],
+    }
+    shown = {name: float(rows[name].all("data")[0].attributes["value"] or "nan") for name in expected}
+    assert shown == expected
+
+
 def test_the_facts_say_how_to_repeat_the_run(both: Node, runs: Any) -> None:
     """Command line, solver, adjoint, versions, data and machine of each run are there."""
     text = both.all("table", class_="facts")[0].text

@@ -74,7 +74,7 @@ def test_mistakes_are_answered(registry: Registry) -> None:
 
 def test_requests_keep_their_fallbacks() -> None:
     """A request goes into a record and comes back, and a comparison hands it to each of its runs."""
-    request = RunRequest(experiment="mnist", fallback=SPECS)
+    request = RunRequest(experiment="mnist", fallback=SPECS, data_dir=Path("data").absolute())
     assert RunRequest.from_record(json.loads(json.dumps(request.describe()))) == request
     assert RunRequest.from_record({"experiment": "mnist"}).fallback == ()
     arguments = run_arguments(request, Combination(name="picard", solver="picard", adjoint=None), Path("out"))

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from equilib.training.request import DATA_VARIABLE
 from equilib_experiments.data.errors import DataError
-
-ENVIRONMENT_VARIABLE = "EQUILIB_DATA_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,9 +58,9 @@ def given_folder(data_dir: Path | None) -> GivenFolder | None:
     """Return the folder that `--data-dir` or, failing that, EQUILIB_DATA_DIR names, or None."""
     if data_dir is not None:
         return GivenFolder(path=data_dir.expanduser(), given=f"--data-dir {data_dir}")
-    variable = os.environ.get(ENVIRONMENT_VARIABLE)
+    variable = os.environ.get(DATA_VARIABLE)
     if variable:
-        return GivenFolder(path=Path(variable).expanduser(), given=f"{ENVIRONMENT_VARIABLE}={variable}")
+        return GivenFolder(path=Path(variable).expanduser(), given=f"{DATA_VARIABLE}={variable}")
     return None
 
 
