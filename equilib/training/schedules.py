@@ -26,20 +26,6 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Drop:
-    """`rate` for the first `share` of the steps, then `factor` times it."""
-
-    rate: float
-    steps: int
-    factor: float = 0.1
-    share: float = 0.5
-
-    def __call__(self, step: int) -> float:
-        """Return the rate."""
-        return self.rate if step < self.share * self.steps else self.factor * self.rate
-
-
-@dataclass(frozen=True)
 class Cosine:
     """Half a cosine from `peak` to `final` over `steps`, then `final` (Loshchilov & Hutter 2017, eq. 5)."""
 

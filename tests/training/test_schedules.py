@@ -7,19 +7,12 @@ from math import cos, pi
 import numpy as np
 import pytest
 
-from equilib.training.schedules import Constant, Cosine, Drop, OneCycle
+from equilib.training.schedules import Constant, Cosine, OneCycle
 
 
 def test_constant_is_constant() -> None:
     """Every step has the same rate."""
     assert {Constant(5e-4)(step) for step in (0, 1, 1000)} == {5e-4}
-
-
-def test_a_drop_divides_the_rate_once() -> None:
-    """The first half of the steps has the rate, the second a tenth of it, and what follows too."""
-    rates = [Drop(1e-3, 10)(step) for step in range(12)]
-    assert rates[:5] == [1e-3] * 5
-    assert rates[5:] == [pytest.approx(1e-4)] * 7
 
 
 def test_cosine_goes_from_peak_to_final_and_stays() -> None:
