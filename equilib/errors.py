@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly; every error meant for the user derives from one of them."""
+"""The two ways in which a command ends badly, from which all errors meant for users derive; missing derivatives."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ class UserError(Exception):
 
     The text is one or two sentences that say what is wrong and what to do. `equilib` prints it and exits with 2.
     """
+
+
+class NoDerivativeError(NotImplementedError):
+    """A derivative is needed that a function does not have, or that nobody has told."""
 
 
 class RunError(Exception):

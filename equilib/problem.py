@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, take_rows
+from equilib.errors import NoDerivativeError
 from equilib.trees import Tree, named_leaves, tree_map
 
 Map = Callable[..., Array]
@@ -189,9 +190,21 @@ class FixedPointProblem:
         return self(z) - z
 
     def linearize(self, z: Array) -> Linearization:
-        """Evaluate f(z) once and keep what J·v and Jᵀ·w need; raises what `__call__` does."""
+        """Evaluate f(z) once and keep what J·v and Jᵀ·w need.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `__call__` does.
+        NoDerivativeError
+            If f cannot be traced; or when a product is asked for, if the problem was not given it.
+        """
         self._counts.evaluation(z)
-        linear = self._linearize(self.f, z, *self.inputs)
+        try:
+            linear = self._linearize(self.f, z, *self.inputs)
+        except NoDerivativeError:
+            self(z)  # where f itself is wrong, this says so
+            raise
         value = _checked(linear.value, z)
 
         def jvp(v: Array) -> Array:
@@ -224,7 +237,15 @@ def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
     # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
     from equilib.autodiff import linearize
 
-    linear = linearize(f, z, *inputs)
+    try:
+        linear = linearize(f, z, *inputs)
+    except NoDerivativeError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
+        raise NoDerivativeError(
+            f"f cannot be traced ({type(error).__name__}: {error}); write it with equilib.ops, or give "
+            "FixedPointProblem(..., jvp=..., vjp=...)"
+        ) from error
     return Linearization(
         value=linear.value,
         jvp=lambda v: linear.jvp(v, argnum=0),
@@ -247,6 +268,6 @@ def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearizat
 
 def _needs(name: str) -> Callable[[Array], Any]:
     def missing(_: Array) -> Any:
-        raise TypeError(f"this solver needs FixedPointProblem(..., {name}=...), which was not given")
+        raise NoDerivativeError(f"this solver needs FixedPointProblem(..., {name}=...), which was not given")
 
     return missing

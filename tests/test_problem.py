@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, ImplicitAdjoint, Linearization, Picard, ops, solve
+from equilib.errors import NoDerivativeError
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower
 from tests.problems import REGULAR, STEEP, TANH, KnownMap
@@ -96,11 +97,11 @@ def test_a_missing_product_is_asked_for_by_name():
     z = np.zeros((1, 2))
     only_vjp = FixedPointProblem(np.cos, vjp=lambda z, w: -np.sin(z) * w)
     assert solve(only_vjp, Picard(), z).success
-    with pytest.raises(TypeError, match=r"FixedPointProblem\(\.\.\., jvp=\.\.\.\), which was not given"):
+    with pytest.raises(NoDerivativeError, match=r"FixedPointProblem\(\.\.\., jvp=\.\.\.\), which was not given"):
         solve(only_vjp, NewtonGMRES(), z)
     only_jvp = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
     solution = solve(only_jvp, NewtonGMRES(), z)
-    with pytest.raises(TypeError, match=r"vjp=\.\.\."):
+    with pytest.raises(NoDerivativeError, match=r"vjp=\.\.\."):
         ImplicitAdjoint().pullback(only_jvp, solution, z)
     both = FixedPointProblem(
         lambda z, s: np.cos(s * z),
@@ -108,8 +109,20 @@ def test_a_missing_product_is_asked_for_by_name():
         jvp=lambda z, v, s: -s * np.sin(s * z) * v,
         vjp=lambda z, w, s: -s * np.sin(s * z) * w,
     )
-    with pytest.raises(TypeError, match=r"linearize=\.\.\."):
+    with pytest.raises(NoDerivativeError, match=r"linearize=\.\.\."):
         ImplicitAdjoint().pullback(both, solve(both, NewtonGMRES(), z), np.ones_like(z))
+
+
+def test_what_cannot_be_traced_is_told_from_what_is_wrong():
+    """A map that NumPy alone can evaluate has no derivative, and the error says what to do; its own errors stay."""
+    z = np.ones((1, 2))
+    with pytest.raises(NoDerivativeError, match=r"f cannot be traced \(.*ArrayBox.*write it with equilib.ops, or give"):
+        FixedPointProblem(lambda z: np.cos(np.asarray(z))).linearize(z)
+    with pytest.raises(NoDerivativeError, match="silently zero"):
+        FixedPointProblem(np.ones_like).linearize(z)
+    with pytest.raises(ValueError, match=r"mismatch|cannot be broadcast|could not be broadcast") as caught:
+        FixedPointProblem(lambda z: z + np.ones(3)).linearize(z)
+    assert not isinstance(caught.value, NoDerivativeError)
 
 
 def test_a_linearization_may_be_given():

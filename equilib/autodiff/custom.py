@@ -9,6 +9,7 @@ from autograd.tracer import isbox
 
 from equilib.arrays import Array
 from equilib.autodiff.rules import joint_rule, primitive
+from equilib.errors import NoDerivativeError
 
 Pull = Callable[[Array], Sequence[Array]]
 
@@ -36,14 +37,14 @@ class _GivenMap:
         self._traced_again = any(isbox(source) for source in args[2:])
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
-        raise NotImplementedError(
+        raise NoDerivativeError(
             "an equilibrium has no forward-mode derivative here; use vjp or value_and_grad, or a fixed depth without "
             "checkpoints"
         )
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
         if self._traced_again or isbox(cotangent):
-            raise NotImplementedError(
+            raise NoDerivativeError(
                 "second derivatives through an equilibrium are not available; use a fixed depth without checkpoints "
                 "for them"
             )

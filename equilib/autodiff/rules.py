@@ -22,6 +22,7 @@ from autograd.core import (
 from autograd.tracer import primitive as autograd_primitive
 
 from equilib.arrays import Array
+from equilib.errors import NoDerivativeError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -95,14 +96,14 @@ def joint_map(operation: Any, argnums: tuple[int, ...], ans: Any, args: Any, kwa
 
     Raises
     ------
-    NotImplementedError
+    NoDerivativeError
         If nobody has defined a derivative for `operation`.
     """
     rule = _joint_rules.get(operation)
     if rule is not None:
         return rule(argnums, ans, args, kwargs)
     if operation not in primitive_vjps:
-        raise NotImplementedError(f"no derivative is defined for {getattr(operation, '__name__', operation)}")
+        raise NoDerivativeError(f"no derivative is defined for {getattr(operation, '__name__', operation)}")
     return _FromAutograd(operation, argnums, ans, args, kwargs)
 
 
@@ -120,7 +121,7 @@ class _PerArgument:
         missing = [argnum for argnum in argnums if argnum not in rules]
         if missing:
             name = getattr(operation, "__name__", operation)
-            raise NotImplementedError(f"{name} has no derivative with respect to argument {missing[0]}")
+            raise NoDerivativeError(f"{name} has no derivative with respect to argument {missing[0]}")
         self.rules = [rules[argnum] for argnum in argnums]
         self.call = (ans, args, kwargs)
         self.maps: list[LinearMap | None] = [None] * len(argnums)
@@ -150,7 +151,7 @@ class _FromAutograd:
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         if self.operation not in primitive_jvps:
-            raise NotImplementedError(f"autograd has no jvp for {self.operation.__name__}")
+            raise NoDerivativeError(f"autograd has no jvp for {self.operation.__name__}")
         argnums = tuple(self.argnums[p] for p in positions)
         return primitive_jvps[self.operation](argnums, tangents, *self.call)
 

@@ -17,10 +17,11 @@ from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_n
 from equilib.arrays import Array, array_namespace, is_array
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.rules import JointMap, joint_map
+from equilib.errors import NoDerivativeError
 from equilib.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 
 
-class IndependentError(ValueError):
+class IndependentError(NoDerivativeError, ValueError):
     """The output does not depend on an input it is differentiated with respect to."""
 
 

@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from equilib.errors import UserError
-from equilib.plugin import EntryError, SensitivityEntry, SolverEntry
+from equilib.ode.sensitivity import ODE_SENSITIVITIES
+from equilib.ode.sensitivity.discrete import UnseenStepsError
+from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.registry import Registry
+from equilib.training.integration_method import choose_integration
 from equilib.training.method import IncompatibleError, choose_method
 
 ALL = "all"
@@ -58,6 +62,8 @@ def combine(
     adjoints: Sequence[str],
     options: Mapping[str, str],
     fallback: Sequence[str] = (),
+    *,
+    integrates: bool = False,
 ) -> tuple[list[Combination], list[Skipped]]:
     """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used.
 
@@ -69,6 +75,8 @@ def combine(
         What every solver is to be given, as -o takes it.
     fallback : sequence of str
         The solvers that every solver falls back on.
+    integrates : bool
+        Whether the solvers are integrators, and the adjoints those of ODEs.
 
     Raises
     ------
@@ -78,15 +86,20 @@ def combine(
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
     skipped: list[Skipped] = []
-    chosen = list(_expand(registry, solvers, SolverEntry, skipped))
-    backward: list[str | None] = list(_expand(registry, adjoints, SensitivityEntry, skipped)) or [None]
+    chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if integrates else SolverEntry, skipped)))
+    ways = ODE_SENSITIVITIES if integrates else _usable(registry, SensitivityEntry, skipped)
+    backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
     if not chosen:
         raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
+    settings: dict[str, Any] = {"options": options, "defaults": {}, "fallback": fallback}
     pairs = []
     for solver, adjoint in product(chosen, backward):
         try:
-            choose_method(registry, solver=solver, options=options, adjoint=adjoint, defaults={}, fallback=fallback)
-        except IncompatibleError as error:
+            if integrates:
+                choose_integration(registry, integrator=solver, adjoint=adjoint, **settings)
+            else:
+                choose_method(registry, solver=solver, adjoint=adjoint, **settings)
+        except (IncompatibleError, UnseenStepsError) as error:
             if ALL not in (*solvers, *adjoints):
                 raise
             skipped.append(Skipped(name=f"{solver}+{adjoint}", reason=str(error)))
@@ -100,20 +113,26 @@ def combine(
     ], skipped
 
 
-def _expand(
-    registry: Registry, specs: Iterable[str], kind: type[SolverEntry] | type[SensitivityEntry], skipped: list[Skipped]
-) -> Iterable[str]:
+def _expand(specs: Iterable[str], everything: Iterable[str]) -> Iterable[str]:
     for spec in dict.fromkeys(specs):  # each once
-        if spec != ALL:
+        if spec == ALL:
+            yield from everything
+        else:
             yield spec
-            continue
-        for provided in registry.provided(kind):
-            try:
-                provided.entry.load()
-            except EntryError as error:
-                skipped.append(Skipped(name=provided.entry.name, reason=provided.entry.unavailable or str(error)))
-            else:
-                yield provided.entry.name
+
+
+def _usable(
+    registry: Registry,
+    kind: type[SolverEntry] | type[IntegratorEntry] | type[SensitivityEntry],
+    skipped: list[Skipped],
+) -> Iterable[str]:
+    for provided in registry.provided(kind):
+        try:
+            provided.entry.load()
+        except EntryError as error:
+            skipped.append(Skipped(name=provided.entry.name, reason=provided.entry.unavailable or str(error)))
+        else:
+            yield provided.entry.name
 
 
 def _folders(pairs: Sequence[tuple[str, str | None]]) -> list[str]:

@@ -8,15 +8,12 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
 from equilib.dense import dense_jacobian, identity_like, invert_dense
+from equilib.errors import NoDerivativeError
 from equilib.problem import FixedPointProblem
-from equilib_broyden.low_rank import divided
+from equilib_broyden.low_rank import correction
 
 JACOBIANS = ("as-needed", "identity", "products")
 """Where an inverse begins: at −I, and again at the true Jacobian; always at −I; always at the true Jacobian."""
-
-
-NO_DERIVATIVE = (TypeError, ValueError, AttributeError, NotImplementedError)
-"""What a problem raises that was not given J·v, and what code raises that cannot be traced."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,7 @@ class DenseInverse:
     def _true(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Array | None:
         try:
             J = dense_jacobian(problem.linearize(z))
-        except NO_DERIVATIVE:
-            # f itself has been evaluated before, so it is its derivative that fails.
+        except NoDerivativeError:
             if self.jacobian == "as-needed":
                 return None
             raise
@@ -74,7 +70,7 @@ class DenseInverse:
     def updated(self, step: Array, change: Array) -> DenseInverse:
         """Return the good Broyden update of H."""
         right = samples_as_rows(self.transposed().apply(step))
-        left = divided(samples_as_rows(step - self.apply(change)), right, samples_as_rows(change))
+        left, right = correction(samples_as_rows(step - self.apply(change)), right, samples_as_rows(change))
         return replace(self, matrix=self.matrix + left[:, :, None] * right[:, None, :])
 
 

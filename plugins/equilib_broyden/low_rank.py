@@ -50,12 +50,12 @@ class LowRankInverse:
         first = max(len(self.left) + 1 - self.memory, 0)
         kept = LowRankInverse(self.memory, self.left[first:], self.right[first:])
         right = kept.transposed().apply(step)
-        left = divided(step - kept.apply(change), right, change)
+        left, right = correction(step - kept.apply(change), right, change)
         return LowRankInverse(self.memory, (*kept.left, left), (*kept.right, right))
 
 
-def divided(numerator: Array, v: Array, y: Array) -> Array:
-    """Return numerator / ⟨v, y⟩ for each sample; zeros where ⟨v, y⟩ is rounding or not finite."""
+def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
+    """Return numerator / ⟨v, y⟩ and v for each sample; zeros for both where ⟨v, y⟩ is rounding or not finite."""
     xp = array_namespace(v)
     rows, others = samples_as_rows(v), samples_as_rows(y)
     product = xp.vecdot(rows, others)
@@ -64,4 +64,5 @@ def divided(numerator: Array, v: Array, y: Array) -> Array:
     rounding = 10 * float(xp.finfo(v.dtype).eps)
     safe = xp.isfinite(size) & (product * product > rounding**2 * size)
     factor = 1 / xp.where(safe, product, xp.ones_like(product))
-    return xp.where(rows_like(safe, v), rows_like(factor, v) * numerator, xp.zeros_like(v))
+    kept, zeros = rows_like(safe, v), xp.zeros_like(v)
+    return xp.where(kept, rows_like(factor, v) * numerator, zeros), xp.where(kept, v, zeros)

@@ -17,6 +17,10 @@ from equilib.solution import Solution
 from equilib.solve import solve
 from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
 
+GROWTH = 100.0
+"""Growth of the residual at which a refining step is taken back. The equation is linear: without steps taken back,
+Broyden's method ends after twice as many as there are dimensions (Gay 1979), however large residuals are meanwhile."""
+
 
 class NoInverseError(UserError):
     """SHINE was asked for after a forward solve that did not learn an inverse Jacobian."""
@@ -86,4 +90,4 @@ class Refinement:
 
     def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
-        return advance(problem, state, growth=2.0, rejections=8)
+        return advance(problem, state, growth=GROWTH, rejections=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from equilib.training.context import RunContext
 from equilib.training.integration_method import IntegrationMethod
@@ -15,6 +16,8 @@ from equilib_experiments.recipes.recipe import Recipe
 @dataclass(frozen=True)
 class NeuralOdeExperiment(ImageClassification):
     """Classify MNIST by the solution of an ODE at t = 1; `--solver` names an integrator, `--adjoint` an ODE adjoint."""
+
+    integrates: ClassVar[bool] = True
 
     def recipe_of(self) -> Recipe:
         """Return the tutorial's recipe."""

@@ -127,14 +127,14 @@ def test_options_out_of_range_are_refused(options):
         LimitedMemoryBroyden(**options)
 
 
-@pytest.mark.parametrize("solver", [LimitedMemoryBroyden(rejections=5), Broyden(rejections=5)], ids=str)
+@pytest.mark.parametrize("solver", [LimitedMemoryBroyden(rejections=5), Broyden("identity", rejections=5)], ids=str)
 def test_twice_in_a_row_the_inverse_is_forgotten(solver):
     """From the second step taken back on, the sample tries z + r/2, z + r/4, ... from its old place."""
     seen = trials(solver, lambda z: z + 1e-3 + np.where(z == 0, 0.0, 9.0), 0.0)
     np.testing.assert_allclose(seen[3:], 1e-3 * 0.5 ** np.arange(1, 5), rtol=1e-12)
 
 
-@pytest.mark.parametrize("solver", [LimitedMemoryBroyden(rejections=4), Broyden(rejections=4)], ids=str)
+@pytest.mark.parametrize("solver", [LimitedMemoryBroyden(rejections=4), Broyden("identity", rejections=4)], ids=str)
 def test_after_a_trial_that_is_not_finite_the_next_is_half_as_long(solver):
     """Nothing was learned from it, so the same step is not tried again."""
     assert trials(solver, lambda z: np.where(z == 0, 1.0, np.nan), 0.0) == [0.0, 1.0, 0.5, 0.25, 0.125]

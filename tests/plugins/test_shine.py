@@ -78,6 +78,16 @@ def test_refinement_converges_to_the_exact_adjoint(known: KnownMap, solver: Solv
     np.testing.assert_allclose(adjoint.z, exact(known, g), rtol=1e-5, atol=1e-6)
 
 
+def test_refinement_ends_after_twice_the_dimensions(rng: np.random.Generator):
+    """The equation is linear, so large residuals on the way are no reason to take steps back (Gay 1979)."""
+    W = 1.5 * rng.standard_normal((16, 10, 10)) / 10**0.5
+    problem = FixedPointProblem(lambda z: z + 1, vjp=lambda z, w: np.einsum("bij,bi->bj", W, w))
+    solution = solve(problem, LimitedMemoryBroyden(), np.zeros((16, 10)), max_steps=0, on_failure="record")
+    adjoint = Shine(refine=20).pullback(problem, solution, rng.standard_normal((16, 10))).adjoint
+    assert adjoint is not None
+    assert adjoint.success
+
+
 def test_it_starts_nearer_than_the_cotangent(rng: np.random.Generator):
     """On the rotation the reused inverse leaves less of the residual than w = g does."""
     problem, solution = equilibrium(ROTATION, LimitedMemoryBroyden())
