@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -67,6 +69,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None,
     if argv is None:
         use_best_kernels()
     arguments = tuple(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
     session = Session(argv=arguments, given=registry, start=start)
@@ -78,8 +81,22 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None,
         return _fail(_describe(error), status=error.exit_code)
     except UserError as error:
         return _fail(str(error), status=2)
-    except (RunError, ConvergenceError, IntegrationError, OSError) as error:
+    except OSError as error:
+        return _fail(_reason(error), status=1)
+    except (RunError, ConvergenceError, IntegrationError) as error:
         return _fail(str(error), status=1)
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed to a stream that was closed before the program began, as by `>&-`, go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, it stays open
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
 
 
 def _fail(message: str, *, status: int) -> int:

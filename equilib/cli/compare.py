@@ -38,6 +38,7 @@ def _command(entry: ExperimentEntry) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         # Deferred: help and lists do without what runs need.
         from equilib.training.combinations import combine, names_in
+        from equilib.training.integration_method import integrates
         from equilib.training.run_directory import check_out, default_out
 
         session = session_of(context)
@@ -47,11 +48,16 @@ def _command(entry: ExperimentEntry) -> click.Command:
         given["options"] = parse_assignments(given.pop("option"))
         out = given.pop("out") or default_out(f"{entry.name}-compare")
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        combinations, skipped = combine(session.registry(), solvers, adjoints, request.options, request.fallback)
+        of_ode = integrates(entry.load())
+        combinations, skipped = combine(
+            session.registry(), solvers, adjoints, request.options, request.fallback, integrates=of_ode
+        )
         check_out(out, overwrite=request.overwrite)
         report = _Report(session, request, out, combinations, skipped)
         try:
             report.run()
+            if not of_ode:  # there are no residuals to follow
+                report.follow()
         finally:
             report.show(as_json=as_json)
         if not any(outcome.status == "finished" for outcome in report.outcomes):
@@ -111,7 +117,7 @@ class _Report:
         self.curves: list[Any] = []
 
     def run(self) -> None:
-        """Run all combinations, then follow the solvers on one batch."""
+        """Run all combinations."""
         from equilib.training.compare import Comparison
 
         self.out.mkdir(parents=True, exist_ok=True)
@@ -126,10 +132,9 @@ class _Report:
             done = len(self.outcomes)
             following = f"; [{done + 1}/{count}] {self.combinations[done].name}" if done < count else ""
             self._say(f"[{done}/{count}] {outcome.name} {outcome.status}{following}")
-        self._follow()
-        self._save()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
+        """Follow the residuals of the solvers that trained on one batch."""
         from equilib.training.compare_histories import draw, histories
         from equilib.training.recorded_run import RecordedRun
 
@@ -141,6 +146,7 @@ class _Report:
         self.curves, missing = histories(self.request, self.session.registry(), solvers, trained)
         for solver, reason in missing.items():
             self._say(f"no residuals of {solver}: {reason}")
+        self._save()
         if not self.curves:
             return
         if not draw(self.curves, self.out / PICTURE):

@@ -124,14 +124,22 @@ def experiment_command(
 def method_options() -> list[click.Option]:
     """Return the flags that choose solver, adjoint and their options."""
     return [
-        click.Option(["--solver"], metavar="NAME[:OPTION=VALUE,...]", help="Solver of the forward pass."),
+        click.Option(
+            ["--solver"],
+            metavar="NAME[:OPTION=VALUE,...]",
+            help="Solver of the forward pass; by default the experiment's.",
+        ),
         click.Option(
             ["-o", "--option"],
             metavar="OPTION=VALUE",
             multiple=True,
             help="An option of the solver or of its driver; may be repeated.",
         ),
-        click.Option(["--adjoint"], metavar="NAME[:OPTION=VALUE,...]", help="Adjoint of the backward pass."),
+        click.Option(
+            ["--adjoint"],
+            metavar="NAME[:OPTION=VALUE,...]",
+            help="Adjoint of the backward pass; by default the one that suits the solver.",
+        ),
         fallback_option(),
     ]
 
@@ -154,7 +162,12 @@ def place_options() -> list[click.Option]:
     return [
         click.Option(["--device"], type=device, default="auto", show_default=True, help="Where to compute."),
         click.Option(["--seed"], type=seed, default=0, metavar="INT", show_default=True, help="Seed of the run."),
-        click.Option(["--data-dir"], type=present, metavar="DIR", help="Where the data lies."),
+        click.Option(
+            ["--data-dir"],
+            type=present,
+            metavar="DIR",
+            help="Where the data lies; by default EQUILIB_DATA_DIR, then the cache.",
+        ),
     ]
 
 
@@ -162,8 +175,8 @@ def out_options() -> list[click.Option]:
     """Return the flags that choose where to write."""
     path = click.Path(path_type=Path, file_okay=False)
     return [
-        click.Option(["--out"], type=path, metavar="DIR", help="Where to write the run."),
-        click.Option(["--overwrite"], is_flag=True, help="Let --out hold files already, and replace them."),
+        click.Option(["--out"], type=path, metavar="DIR", help="Where to write; by default a new folder in runs."),
+        click.Option(["--overwrite"], is_flag=True, help="Replace the run in --out; other files there stay."),
     ]
 
 

@@ -15,7 +15,13 @@ _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
 @click.command()
 @click.argument("run", metavar="RUN", type=_RUN)
-@click.option("--from", "checkpoint", type=click.Path(path_type=Path), metavar="FILE", help="Another checkpoint.")
+@click.option(
+    "--from",
+    "checkpoint",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Go on from another checkpoint than the last.",
+)
 @click.option(
     "--epochs", type=click.IntRange(min=0), metavar="INT", help="Epochs after pretraining, those done included."
 )

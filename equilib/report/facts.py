@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from equilib.blas import Blas
 from equilib.report import numbers
 from equilib.report.html import Html, element, joined
 from equilib.report.run import ReportedRun
@@ -84,6 +85,18 @@ def _method(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "adjoint", lambda run: _chosen(run.facts, "adjoint")
     yield "fallback", lambda run: ", then ".join(run.record.fallback_specs()) or None
     yield "solve", lambda run: _options((run.facts.get("method") or {}).get("solve"))
+    for name, nothing in (("warm_start", "none"), ("loosen", 1.0)):
+        yield name.replace("_", " "), _saving(name, nothing)
+
+
+def _saving(name: str, nothing: object) -> Cell:
+    """Return what made training cheaper; None where it was not asked for."""
+
+    def cell(run: ReportedRun) -> str | None:
+        asked = (run.facts.get("request") or {}).get(name, nothing)
+        return None if asked == nothing else str(asked)
+
+    return cell
 
 
 def _chosen(facts: dict[str, Any], part: str) -> str | None:
@@ -132,6 +145,7 @@ def _place(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "Python", _text("python")
     for package in dict.fromkeys(name for run in runs for name in run.facts.get("versions") or {}):
         yield package, _version(package)
+    yield "BLAS", _blas
     yield "commit", _commit
     yield "folder", lambda run: element("code", run.record.path)
     yield "id", _code("id")
@@ -141,9 +155,15 @@ def _version(package: str) -> Cell:
     return lambda run: (run.facts.get("versions") or {}).get(package)
 
 
+def _blas(run: ReportedRun) -> str | None:
+    found = run.facts.get("blas") or {}
+    known = {field.name: found[field.name] for field in fields(Blas) if field.name in found}
+    return str(Blas(**known)) if {"library", "version"} <= known.keys() else None
+
+
 def _commit(run: ReportedRun) -> Html | None:
-    git = run.facts.get("git")
-    if not git:
+    git = run.facts.get("git") or {}
+    if not git.get("commit"):
         return None
     return joined([element("code", git["commit"][:12]), " with changes" if git.get("dirty") else ""])
 

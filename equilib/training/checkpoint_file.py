@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 
 from equilib.arrays import Array, to_host
 from equilib.errors import UserError
+from equilib.training.array_files import DamagedArraysError, read_arrays
 from equilib.training.snapshot import Snapshot
 from equilib.training.trained_params import fill_tree
 from equilib.training.whole_files import whole_file
@@ -125,21 +125,11 @@ def read_checkpoint(path: Path) -> CheckpointFile:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file:
-            # First: a damaged size must not be believed before its checksum is seen to be wrong.
-            with zipfile.ZipFile(file) as archive:
-                broken = archive.testzip()
-            if broken is not None:
-                raise CheckpointError(f"{path} is damaged: the checksum of {broken} is wrong")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as found:
-                return dict(found)
+        return read_arrays(path, what="a checkpoint")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
-    except zipfile.BadZipFile as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or is cut off or damaged ({error})") from error
-    except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is not a checkpoint, or is damaged ({error})") from error
+    except DamagedArraysError as error:
+        raise CheckpointError(f"{path} {error}") from error
 
 
 def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:

@@ -88,14 +88,13 @@ class RunContext:
             If a name or an option is unknown or wrong.
         """
         request = self.request
-        if request.fallback:
-            raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
         method = choose_integration(
             self.registry,
             integrator=default_integrator if request.solver is None else request.solver,
             options=request.options,
             adjoint=request.adjoint,
             defaults=defaults,
+            fallback=request.fallback,
         )
         self._method = method
         return method

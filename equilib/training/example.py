@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from equilib.arrays import Array
-from equilib.devices import find_device
 from equilib.errors import UserError
 from equilib.models.deq import DeepEquilibrium
-from equilib.options import build
 from equilib.registry import Registry
 from equilib.training.context import RunContext
 from equilib.training.recorded_run import RecordedRun
 from equilib.training.reporting import LineReporter
 from equilib.training.request import RunRequest
+from equilib.training.revive import revive
 from equilib.trees import Tree
 
 
@@ -50,17 +48,9 @@ def load_example(
     UserError
         If the request cannot be carried out as it is, or the experiment has no `example`.
     """
-    name = request.experiment
-    experiment = build(registry.experiment(name).load(), request.values, owner=f"experiment {name!r}")
+    experiment, context = revive(request, registry, reporter=LineReporter(sys.stderr))
     if not isinstance(experiment, ShowsExample):
-        raise UserError(f"experiment {name!r} cannot be looked at: it has no method `example`")
-    context = RunContext(
-        request=request,
-        registry=registry,
-        device=find_device(request.device),
-        reporter=LineReporter(sys.stderr),
-        out=Path(),  # nothing is recorded
-    )
+        raise UserError(f"experiment {request.experiment!r} cannot be looked at: it has no method `example`")
     return experiment.example(context, samples=samples, trained=trained, dtype=dtype)
 
 

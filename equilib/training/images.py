@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from equilib.errors import UserError
+from equilib.training.array_files import DamagedArraysError, read_arrays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,10 @@ def read_images(path: Path, wanted: ImageInput, *, invert: bool = False) -> Iter
     UserError
         If the file cannot be read, or holds something else.
     """
-    images = _arrays(path, wanted) if path.suffix.lower() in (".npy", ".npz") else [_picture(path, wanted)]
+    is_array = path.suffix.lower() in (".npy", ".npz")
+    images = list(_arrays(path, wanted)) if is_array else [_picture(path, wanted)]
+    if not images:
+        raise UserError(f"{path} holds no image; give a file with at least one")
     for image in images:
         pixels = 255 - image.pixels if invert else image.pixels
         yield ReadImage(name=image.name, pixels=pixels, notes=(*image.notes, *_doubts(pixels, wanted)))
@@ -122,13 +125,15 @@ def _arrays(path: Path, wanted: ImageInput) -> Iterator[ReadImage]:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
+        if path.suffix.lower() == ".npz":
+            return {f":{name}": array for name, array in read_arrays(path).items()}
         with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"": loaded}
-            return {f":{name}": loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} cannot be read as an array ({error}); give a PNG, npy or npz file") from error
+            return {"": np.lib.format.read_array(file, allow_pickle=False)}
+    except DamagedArraysError as error:
+        raise UserError(f"{path} {error}; give a PNG, npy or npz file") from error
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path} cannot be read as an array ({reason}); give a PNG, npy or npz file") from error
 
 
 def _as_batch(array: np.ndarray, wanted: ImageInput) -> np.ndarray | None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from equilib.errors import UserError
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.sensitivity import ODE_SENSITIVITIES, OdeSensitivity
+from equilib.ode.sensitivity import ODE_SENSITIVITIES, Discrete, OdeSensitivity
+from equilib.ode.sensitivity.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import build, parse_spec
 from equilib.registry import Registry, UnknownName
 from equilib.suggest import did_you_mean
 from equilib.training.method import build_driven, listed, plain
+
+
+def integrates(experiment: type) -> bool:
+    """Tell whether `--solver` names an integrator for an experiment: where it has the class attribute `integrates`."""
+    return bool(getattr(experiment, "integrates", False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,16 +63,23 @@ def choose_integration(
     options: Mapping[str, str],
     adjoint: str | None,
     defaults: Mapping[str, object],
+    fallback: Sequence[str] = (),
 ) -> IntegrationMethod:
     """Look up an integrator and an ODE adjoint by name and build them; the parameters are those of `choose_method`.
 
     Raises
     ------
+    UserError
+        If there is a fallback.
+    UnseenStepsError
+        If the discrete adjoint is named with a library's integrator.
     UnknownName
         If the integrator or the adjoint is unknown.
     OptionError
         If an option is unknown, given twice, of the wrong type or out of range.
     """
+    if fallback:
+        raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
     name, given = parse_spec(integrator)
     entry = registry.integrator(name)
     built, ode_options = build_driven(
@@ -75,10 +89,13 @@ def choose_integration(
     if adjoint_name not in ODE_SENSITIVITIES:
         hint = did_you_mean(adjoint_name, ODE_SENSITIVITIES)
         raise UnknownName(f"no ODE adjoint {adjoint_name!r}.{hint} Available: {', '.join(ODE_SENSITIVITIES)}.")
+    sensitivity = build(ODE_SENSITIVITIES[adjoint_name], adjoint_given, owner=f"adjoint {adjoint_name!r}")
+    if isinstance(sensitivity, Discrete):
+        own_steps(built)
     return IntegrationMethod(
         integrator_name=name,
         adjoint_name=adjoint_name,
         integrator=built,
-        sensitivity=build(ODE_SENSITIVITIES[adjoint_name], adjoint_given, owner=f"adjoint {adjoint_name!r}"),
+        sensitivity=sensitivity,
         options=ode_options,
     )

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from equilib.devices import find_device
-from equilib.options import build
 from equilib.registry import Registry
 from equilib.solution import ConvergenceWarning
 from equilib.training.allocator import keep_big_blocks
 from equilib.training.context import RunContext
 from equilib.training.reporting import Reporter, open_reporter
 from equilib.training.request import RunRequest
+from equilib.training.revive import make_experiment
 from equilib.training.run_directory import check_out, default_out
 
 
@@ -28,9 +28,7 @@ def launch(request: RunRequest, registry: Registry) -> None:
     RunError
         If the run failed on its way.
     """
-    experiment = build(
-        registry.experiment(request.experiment).load(), request.values, owner=f"experiment {request.experiment!r}"
-    )
+    experiment = make_experiment(request, registry)
     device = find_device(request.device)
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)

@@ -67,17 +67,20 @@ class MetricsFiles:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return what was recorded of each epoch; a last line that was cut short is left out."""
+    """Return what was recorded of each epoch, up to the first line that was cut short or damaged."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().splitlines()
     except FileNotFoundError:
         return []
     epochs = []
     for line in lines:
         try:
-            epochs.append(json.loads(line))
+            epoch = json.loads(line)
         except ValueError:
             break
+        if not isinstance(epoch, dict):
+            break
+        epochs.append(epoch)
     return epochs
 
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from equilib.errors import UserError
+from equilib.training.array_files import DamagedArraysError, read_arrays
 from equilib.training.metrics_files import METRICS, read_metrics
 from equilib.training.request import RunRequest
 from equilib.training.run_directory import MODEL, RUN
 from equilib.training.trained_params import fill_tree
 from equilib.trees import Tree
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("request", "options", "method", "results", "best", "versions", "blas", "git"), dict),
+    **dict.fromkeys((f"method.{part}" for part in ("solver", "adjoint", "integrator", "solve")), dict),
+    **dict.fromkeys(("results.test", "results.status"), dict),
+    **dict.fromkeys(("id", "experiment", "status", "error", "data_digest"), str),
+    **dict.fromkeys(("argv", "resumed", "method.fallback"), list),
+}
+"""What the parts of `run.json` are, where they are there and not null."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +51,13 @@ class RecordedRun:
         try:
             facts = json.loads((path / RUN).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
+            reason = f"{RUN}: {getattr(error, 'strerror', None) or error}"
             raise UserError(
-                f"{path} holds no run that can be read ({error}); give the folder of an earlier run"
+                f"{path} holds no run that can be read ({reason}); give the folder of an earlier run"
             ) from error
-        if not isinstance(facts, dict):
-            raise UserError(f"{path / RUN} is not the record of a run; give the folder of an earlier run")
+        wrong = _flaw(facts)
+        if wrong is not None:
+            raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
         return cls(path, facts)
 
     def request(self, **changes: Any) -> RunRequest:
@@ -76,11 +85,16 @@ class RecordedRun:
         """
         path = self.path / MODEL
         try:
-            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                found = dict(file)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} cannot be read ({error}); the run may have ended before it had a model") from error
-        return fill_tree(like, found, path)
+            return fill_tree(like, read_arrays(path), path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError(
+                f"{path} cannot be read ({reason}); the run may have ended before it had a model: resume it"
+            ) from error
+        except DamagedArraysError as error:
+            raise UserError(
+                f"{path} cannot be read, as it {error}; put a copy in its place, or resume the run with more --epochs"
+            ) from error
 
     def solver_spec(self) -> str | None:
         """Return the solver with its options, as --solver takes it; None where none is recorded."""
@@ -97,11 +111,24 @@ class RecordedRun:
 
     def fallback_specs(self) -> tuple[str, ...]:
         """Return the fallbacks with their options, as --fallback takes them."""
-        return tuple(_spec_of(each) for each in (self.facts.get("method") or {}).get("fallback", ()))
+        return tuple(_spec_of(each) for each in (self.facts.get("method") or {}).get("fallback") or ())
 
     def _spec(self, part: str) -> str | None:
         chosen = (self.facts.get("method") or {}).get(part)
         return _spec_of(chosen) if chosen else None
+
+
+def _flaw(facts: Any) -> str | None:
+    """Return what of the content of `run.json` is not as `equilib run` writes it; None where nothing is."""
+    if not isinstance(facts, dict):
+        return "it holds no object"
+    for path, kind in _KINDS.items():
+        value: Any = facts
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, kind):
+            return f"{path!r} is {value!r:.40}"
+    return None
 
 
 def _spec_of(chosen: dict[str, Any]) -> str:

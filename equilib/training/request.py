@@ -17,6 +17,24 @@ DATA_VARIABLE = "EQUILIB_DATA_DIR"
 _PASSING = {"out", "overwrite", "argv", "log"}
 """What does not belong to the run itself."""
 
+_RECORDED: dict[str, Any] = {
+    "experiment": str,
+    "values": dict,
+    "solver": str | None,
+    "options": dict,
+    "adjoint": str | None,
+    "fallback": list,
+    "device": str,
+    "seed": int,
+    "data_dir": str | None,
+    "checkpoint_every": int,
+    "checkpoint_minutes": int | float | None,
+    "warm_start": str,
+    "loosen": int | float,
+    "tensorboard": bool,
+}
+"""What `RunRequest.describe` returns: the kind of each value."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
@@ -96,9 +114,12 @@ class RunRequest:
         UserError
             If it was recorded by another version of equilib.
         """
-        unknown = sorted(record.keys() - ({field.name for field in fields(cls)} - _PASSING))
-        if unknown or "experiment" not in record:
-            evidence = f"it sets {unknown[0]!r}" if unknown else "it names no experiment"
+        unknown = sorted(record.keys() - _RECORDED.keys())
+        odd = sorted(name for name, value in record.items() if not isinstance(value, _RECORDED.get(name, object)))
+        if unknown or odd or "experiment" not in record:
+            evidence = "it names no experiment"
+            if unknown or odd:
+                evidence = f"it sets {unknown[0]!r}" if unknown else f"{odd[0]!r} is {record[odd[0]]!r:.40}"
             raise UserError(f"the run was recorded by another version of equilib ({evidence}); use that one")
         data_dir, fallback = record.get("data_dir"), tuple(record.get("fallback", ()))
         data_dir = None if data_dir is None else Path(data_dir)

@@ -165,7 +165,7 @@ def _folder_errors(named: str) -> Iterator[None]:
 
 @contextmanager
 def run_errors(path: Path) -> Iterator[None]:
-    """Make an error of the file system one of the run, which names `path`.
+    """Make an error of the file system one of the run, which names `path` and how to go on.
 
     Raises
     ------
@@ -174,7 +174,9 @@ def run_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}; once it can be, equilib resume goes on"
+        ) from error
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:

@@ -31,8 +31,8 @@ POINTS, TEST_POINTS, NOISE = 512, 128, 0.005
 class Curve(ABC):
     """What both experiments have."""
 
-    epochs: int | None = option(None, help="epochs of training", minimum=0)
-    batch_size: int | None = option(None, help="points in a batch", minimum=1)
+    epochs: int | None = option(None, help="epochs of training; none: the recipe's", minimum=0)
+    batch_size: int | None = option(None, help="points in a batch; none: the recipe's", minimum=1)
 
     @abstractmethod
     def recipe_of(self) -> Recipe:

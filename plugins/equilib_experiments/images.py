@@ -30,9 +30,11 @@ from equilib_experiments.recipes.recipe import Recipe
 class ImageClassification(ABC):
     """What every experiment with images has: its options, and how they become a job."""
 
-    limit: int | None = option(None, help="images to use from the start of the training set", minimum=10)
-    epochs: int | None = option(None, help="epochs of training", minimum=0)
-    batch_size: int | None = option(None, help="images in a batch", minimum=1)
+    limit: int | None = option(
+        None, help="images to use, from the start of the training set; none: the recipe's", minimum=10
+    )
+    epochs: int | None = option(None, help="epochs of training; none: the recipe's", minimum=0)
+    batch_size: int | None = option(None, help="images in a batch; none: the recipe's", minimum=1)
     full: bool = option(False, help="all training images there are, tested on the official test set")
 
     @abstractmethod
@@ -154,7 +156,7 @@ class ImageClassification(ABC):
 class EquilibriumClassification(ImageClassification):
     """An experiment with images whose network holds an equilibrium."""
 
-    pretrain_epochs: int | None = option(None, help="epochs at a fixed depth, before the others", minimum=0)
+    pretrain_epochs: int | None = option(None, help="epochs at a fixed depth before; none: the recipe's", minimum=0)
 
     def plan_of(self, recipe: Recipe) -> Plan:
         """Return how long to train."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -287,3 +288,11 @@ def test_a_place_that_cannot_be_written_is_named(capsys: pytest.CaptureFixture[s
     digits = write_digits(tmp_path / "digits")
     argv = ("--device", "cpu", "--data-dir", str(digits), "--out", "/proc/equilib-run")
     assert "--out /proc/equilib-run cannot be written: " in refusal(capsys, *MNIST, *argv)
+
+
+@pytest.mark.parametrize("command", ["solvers", "doctor"])
+def test_standard_output_may_be_closed(command: str) -> None:
+    """What a daemon starts may have no standard streams; the command does its work all the same."""
+    program = [sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())", command]
+    done = subprocess.run(["sh", "-c", '"$@" >&- 2>&-', "sh", *program], check=False, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0

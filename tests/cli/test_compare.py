@@ -133,6 +133,19 @@ def test_the_residuals_are_followed_on_one_batch(compared: Compared) -> None:
         assert 'no residual.png: it needs Matplotlib; pip install "equilib[plots]"' in compared.done.stderr
 
 
+def test_an_experiment_that_integrates_is_compared_by_its_adjoints(digits: Path, tmp_path: Path) -> None:
+    """Its solvers are integrators; there is no residual to follow, and nothing is said about it."""
+    argv = ("--solvers", "bs3", "--adjoints", "gauss", "--limit", "30", "--epochs", "1", "--device", "cpu")
+    argv = (*argv, "--data-dir", str(digits), "--json")
+    done = equilib("compare", "mnist-neural-ode", *argv, "--out", str(tmp_path / "out"), cwd=tmp_path, seconds=120)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (row,) = found["runs"]
+    assert (row["solver"], row["adjoint"], row["status"]) == ("bs3", "gauss", "finished")
+    assert found["residual"] == []
+    assert done.stderr.splitlines() == ["[1/1] bs3+gauss", "[1/1] bs3+gauss finished"]
+
+
 def test_what_is_there_is_not_replaced_unasked(compared: Compared, digits: Path, tmp_path: Path) -> None:
     """A folder with an earlier comparison is refused before anything runs."""
     before = (compared.out / "compare.json").read_bytes()

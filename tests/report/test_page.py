@@ -92,6 +92,22 @@ def test_the_facts_say_how_to_repeat_the_run(both: Node, runs: Any) -> None:
             assert said in text
 
 
+def test_what_made_training_cheaper_and_what_multiplied_is_a_fact(
+    runs: Any, tmp_path: Path, copy: Callable[..., Path]
+) -> None:
+    """Times are compared with these in view: kernels and threads, and savings where some were asked for."""
+    run = copy(runs.newton, "saving")
+    facts = record(run)
+    facts["request"] |= {"warm_start": "both", "loosen": 10.0}
+    facts["blas"] = {"library": "openblas", "version": "0.3.31", "kernel": "Haswell", "threads": 1, "cores": 2}
+    (run / "run.json").write_text(json.dumps(facts))
+    text = report(tmp_path / "saving", run).text
+    assert "OpenBLAS 0.3.31, Haswell kernels, 1 thread" in text
+    assert "warm start" in text
+    assert "loosen" in text
+    assert "warm start" not in report(tmp_path / "plain", runs.newton).text
+
+
 def test_what_differs_is_marked(both: Node, runs: Any) -> None:
     """The seed differs between the runs and is marked; the batch size is the same and is not."""
     rows = {row.all("th")[0].text: row for row in both.all("table", class_="facts")[0].all("tr") if row.all("th")}

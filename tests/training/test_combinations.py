@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 
 from equilib.errors import UserError
+from equilib.ode.sensitivity import ODE_SENSITIVITIES
 from equilib.options import option
 from equilib.plugin import SensitivityEntry, SolverEntry, hookimpl
 from equilib.registry import Registry
 from equilib.training.combinations import combine, names_in
+
+UNSEEN = ("scipy:rk45", "discrete")
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,24 @@ def test_pairs_that_were_named_must_go_together(registry: Registry) -> None:
         UserError, match="no solver goes with the adjoint: adjoint 'nothing' reuses what nobody learned"
     ):
         combine(registry, ["all"], ["nothing"], {})
+
+
+def test_integrators_meet_the_adjoints_of_odes() -> None:
+    """An experiment that integrates has its own names, "all" too; pairs that cannot be are left out, or an error."""
+    registry = Registry.discover()
+    chosen, skipped = combine(registry, ["tsit5", "scipy:rk45"], ["all"], {}, integrates=True)
+    pairs = [(each.solver, each.adjoint) for each in chosen]
+    assert pairs == [pair for pair in product(("tsit5", "scipy:rk45"), ODE_SENSITIVITIES) if pair != UNSEEN]
+    assert [each.name for each in skipped] == ["+".join(UNSEEN)]
+    assert "vcabm" in {each.solver for each in combine(registry, ["all"], [], {}, integrates=True)[0]}
+    for solvers, adjoints, fallback, message in (
+        (["newton-gmres"], [], (), "no integrator 'newton-gmres'"),
+        (["tsit5"], ["implicit"], (), "no ODE adjoint 'implicit'"),
+        (["scipy:rk45"], ["discrete"], (), "no discrete adjoint"),
+        (["tsit5"], [], ("picard",), "leave out --fallback"),
+    ):
+        with pytest.raises(UserError, match=message):
+            combine(registry, solvers, adjoints, {}, fallback, integrates=True)
 
 
 def test_what_is_named_twice_runs_once(registry: Registry) -> None:

@@ -73,6 +73,23 @@ def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
         list(read_images(tmp_path / "a.npy", GREY))
 
 
+@pytest.mark.parametrize("content", [np.zeros((0, 6, 4), np.uint8), None], ids=["none along the axis", "no array"])
+def test_a_file_without_images_is_refused(tmp_path: Path, content: np.ndarray | None) -> None:
+    """An empty table would look like an answer."""
+    np.savez(tmp_path / "a.npz", **({} if content is None else {"images": content}))
+    with pytest.raises(UserError, match=r"a\.npz holds no image; give a file with at least one"):
+        list(read_images(tmp_path / "a.npz", GREY))
+
+
+def test_a_text_that_is_called_an_array_is_refused(tmp_path: Path) -> None:
+    """NumPy takes it for pickled objects, and its advice to load those is not passed on."""
+    for name in ("a.npy", "a.npz"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(UserError, match="give a PNG, npy or npz file") as caught:
+            list(read_images(tmp_path / name, GREY))
+        assert "pickle" not in str(caught.value)
+
+
 def test_a_picture_of_monstrous_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pillow's limit is ours: neither its warning nor its error gets through as such."""
     Image.fromarray(np.zeros((60, 60), np.uint8)).save(tmp_path / "a.png")

@@ -10,6 +10,7 @@ import pytest
 
 from equilib.errors import UserError
 from equilib.ode.sensitivity import ODE_SENSITIVITIES, Backsolve, Discrete, Interpolating
+from equilib.ode.sensitivity.discrete import UnseenStepsError
 from equilib.options import OptionError
 from equilib.registry import Registry, UnknownName
 from equilib.training.integration_method import IntegrationMethod, choose_integration
@@ -87,6 +88,11 @@ def test_a_method_describes_and_introduces_itself(registry: Registry) -> None:
         ),
         ({"integrator": "tsit5:rtol=-1"}, OptionError, "option 'rtol' expects"),
         ({"integrator": "tsit5:rtol=1e-3", "rtol": "1e-4"}, OptionError, "both in --solver and with -o"),
+        (
+            {"integrator": "scipy:rk45", "adjoint": "discrete"},
+            UnseenStepsError,
+            "use interpolating, gauss or backsolve",
+        ),
         ({"integrator": "tsit5", "adjoint": "gauss:depth=3"}, OptionError, "adjoint 'gauss' has no option 'depth'"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from equilib.training.metrics_files import MetricsFiles, flat, read_metrics
+from equilib.training.metrics_files import METRICS, MetricsFiles, flat, read_metrics
 
 FIRST = {"epoch": 1, "loss": 0.1 + 0.2, "status": {"converged": 3}, "test": {"residual": 1e-3}}
 SECOND = {"epoch": 2, "loss": float("nan"), "status": {"converged": 2, "max_steps": 1}, "test": {"residual": None}}
@@ -61,6 +61,13 @@ def test_without_a_file_there_are_no_epochs(tmp_path: Path) -> None:
     """A run that has not come so far has no metrics, and no error."""
     assert read_metrics(tmp_path / "metrics.jsonl") == []
     assert MetricsFiles(tmp_path).keep(3) == 0
+
+
+@pytest.mark.parametrize("damage", [b'{"epoch": 2, "lo', b'{"epoch": "\xe5"}', b"5"], ids=["cut", "bytes", "number"])
+def test_epochs_before_a_damaged_line_are_read(tmp_path: Path, damage: bytes) -> None:
+    """What cannot be read ends the record; it does not hide what was recorded before."""
+    (tmp_path / METRICS).write_bytes(b'{"epoch": 1}\n' + damage + b'\n{"epoch": 3}\n')
+    assert read_metrics(tmp_path / METRICS) == [{"epoch": 1}]
 
 
 def test_names_are_paths() -> None:

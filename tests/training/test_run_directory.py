@@ -114,7 +114,8 @@ def test_a_model_is_never_half_written(
     with pytest.raises((KeyboardInterrupt, RunError)) as caught:
         directory.save_model(PARAMS)
     if isinstance(error, OSError):
-        assert str(caught.value) == f"{tmp_path / 'model.npz'} cannot be written: No space left on device"
+        text = f"{tmp_path / 'model.npz'} cannot be written: No space left on device"
+        assert str(caught.value) == f"{text}; once it can be, equilib resume goes on"
     assert {path.name for path in tmp_path.iterdir()} == {"run.json"} | ({"model.npz"} if before else set())
     assert content == ((tmp_path / "model.npz").read_bytes() if before else None)
 

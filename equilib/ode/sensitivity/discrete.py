@@ -13,7 +13,7 @@ from equilib.errors import UserError
 from equilib.ode.flow import Flow, Point, time_like
 from equilib.ode.integrate import write_outputs
 from equilib.ode.integrator import Integrator, Memory, Step
-from equilib.ode.library import LibraryIntegrator
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.sensitivity.protocol import OdePullback, no_derivative
 from equilib.ode.solution import OdeSolution, StepRecord
@@ -21,6 +21,26 @@ from equilib.trees import Tree, tree_leaves, tree_map
 
 if TYPE_CHECKING:
     from equilib.autodiff import Linearized
+
+
+class UnseenStepsError(UserError):
+    """The discrete adjoint was asked for with an integrator whose steps cannot be differentiated."""
+
+
+def own_steps(integrator: AnyIntegrator) -> Integrator:
+    """Return the integrator if its steps can be differentiated.
+
+    Raises
+    ------
+    UnseenStepsError
+        If it is a library's.
+    """
+    if isinstance(integrator, LibraryIntegrator):
+        raise UnseenStepsError(
+            f"{integrator} takes its steps out of sight, so there is no discrete adjoint for it; use "
+            "interpolating, gauss or backsolve"
+        )
+    return integrator
 
 
 @dataclass(frozen=True)
@@ -38,18 +58,14 @@ class Discrete:
 
         Raises
         ------
-        UserError
+        UnseenStepsError
             If the integrator is a library's, whose steps cannot be differentiated.
         """
-        if isinstance(solution.integrator, LibraryIntegrator):
-            raise UserError(
-                f"{solution.integrator} takes its steps out of sight, so there is no discrete adjoint for it; use "
-                "interpolating, gauss or backsolve"
-            )
+        integrator = own_steps(solution.integrator)
         problem = problem.fresh()
         if not solution.success:
             return no_derivative(problem, solution)
-        replay = _Replay(problem, solution, solution.integrator)
+        replay = _Replay(problem, solution, integrator)
         states = replay.states()
         bars = tree_map(array_namespace(solution.y).zeros_like, states.pop())
         inputs: Tree = tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), problem.inputs)
