@@ -44,7 +44,7 @@ class Capabilities:
     kind : str
         "iterative" for a solver that steps, "whole" for one that solves in one call.
     least_steps : int
-        A limit of steps below which it is of no use: where an experiment prefers a smaller one, it gets this.
+        A limit of steps below which it is of no use: it gets this where an experiment prefers less for another solver.
     """
 
     needs_jvp: bool = False

@@ -74,6 +74,7 @@ class RunContext:
             options=request.options,
             adjoint=request.adjoint,
             defaults=defaults,
+            defaults_for=default_solver,
             fallback=request.fallback,
         )
         self._method = method

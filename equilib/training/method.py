@@ -76,6 +76,7 @@ def choose_method(
     options: Mapping[str, str],
     adjoint: str | None,
     defaults: Mapping[str, object],
+    defaults_for: str | None = None,
     fallback: Sequence[str] = (),
 ) -> Method:
     """Look up a solver and an adjoint by name and build them.
@@ -89,6 +90,8 @@ def choose_method(
     defaults : mapping
         The experiment's own preferences; they hold where the solver or the driver has an option of that name and the
         user did not set it.
+    defaults_for : str, optional
+        The solver that the preferences are meant for; another one is given the steps without which it is of no use.
     fallback : sequence of str
         Names of solvers with options of their own; tolerances and limits are those of `solver`.
 
@@ -103,7 +106,7 @@ def choose_method(
     """
     name, given = parse_spec(solver)
     entry = registry.solver(name)
-    preferred = _with_enough_steps(defaults, entry.capabilities.least_steps)
+    preferred = defaults if name == defaults_for else _with_enough_steps(defaults, entry.capabilities.least_steps)
     built, solve_options = build_driven(
         entry.load(), SolveOptions, given=given, options=options, defaults=preferred, owner=f"solver {name!r}"
     )

@@ -58,12 +58,20 @@ def test_the_order_bound_reaches_the_integrator(registry: Registry) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preference_for_few_steps_is_not_for_time_steps(registry: Registry, name: str) -> None:
-    """An experiment's limit that suits a Newton method is raised to one of use here; what the user says holds."""
+    """An experiment's limit that suits a Newton method is raised to one of use, unless it was meant for this solver."""
     registry.register(equilib_reference, name="reference")
 
-    def limit(options: dict[str, str]) -> int:
-        method = choose_method(registry, solver=name, options=options, adjoint=None, defaults={"max_steps": 10})
+    def limit(options: dict[str, str], meant_for: str = "picard") -> int:
+        method = choose_method(
+            registry,
+            solver=name,
+            options=options,
+            adjoint=None,
+            defaults={"max_steps": 10},
+            defaults_for=meant_for,
+        )
         return method.options.max_steps
 
     assert limit({}) == 100
     assert limit({"max_steps": "7"}) == 7
+    assert limit({}, meant_for=name) == 10
