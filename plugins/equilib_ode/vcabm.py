@@ -23,7 +23,7 @@ from equilib.ode.step_control import Controller, ControlState
 from equilib.options import option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
-TARGET = 0.5
+TARGET = 0.4
 """The error, relative to the tolerance, that the next step is chosen for."""
 
 RESTART_AFTER = 3
