@@ -35,8 +35,8 @@ NOTES = """## Notes
   than on its way; A4 at 1e-9 is such a case too. The largest error over the interval is what a tolerance is about.
 - vcabm comes nearest to a ratio of 10 on B2 at 1e-9. The largest error comes there where the solution has come to rest
   and stability bounds the step: the estimate of an order above 4 does not see how far the step is from that bound until
-  the error has grown. Its worst ratios depend on the aim of its controller as luck does: 15 with an aim of 0.5, 9.3 with
-  0.4, 13 with 0.35, 11 with 0.3, 12 with 0.25, on different problems; the medians hardly change.
+  the error has grown. Its worst ratio depends on the aim of its controller, as luck does: 15 with an aim of 0.5, 9.3
+  with 0.4, 13 with 0.35, 11 with 0.3, 12 with 0.25, on different problems; the medians hardly change.
 - vcab3 and bs3 are of order 3, and need several times the evaluations of a method of order 5 below 1e-4.
 - vcab3's controller aims at 7 % of the tolerance per step (`SAFETY`), since its steps are many; vcabm's doubles, keeps
   or shortens steps, and chooses orders, as Shampine & Gordon's STEP does: with 0.4 of the tolerance as its aim.
