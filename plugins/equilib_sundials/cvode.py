@@ -10,18 +10,17 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.bridges import JACOBIANS, BridgeState, Sample, integrate_to_rest, run_samples
-from equilib.checks import check_options
 from equilib.ode.library import Start
 from equilib.options import option
 from equilib.problem import FixedPointProblem
-from equilib_sundials.library import LINEAR_SOLVERS, METHODS, CVODEStepper, check_size, make_solver
+from equilib_sundials.library import CVODEMethod, CVODEStepper, check_size
 
 STEP_RTOL = 1e-14
 """The least relative tolerance that makes sense in float64; the absolute one, which follows the residual, counts."""
 
 
 @dataclass(frozen=True)
-class CVODE:
+class CVODE(CVODEMethod):
     """CVODE of SUNDIALS, each sample with its own time and order; a step is an accepted time step.
 
     Raises
@@ -31,13 +30,6 @@ class CVODE:
         `largest`.
     """
 
-    method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
-    linear_solver: str = option(
-        "gmres",
-        help="for Newton's method in a step: by difference quotients of f, or with dense Jacobians",
-        choices=LINEAR_SOLVERS,
-    )
-    krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
     jacobian: str = option(
         "exact",
         help="of a dense linear solver: products J·v (exact) or difference quotients, one per element of z",
@@ -47,9 +39,6 @@ class CVODE:
     step_rtol: float = option(0.01, help="error of a time step relative to the residual", exclusive_minimum=0.0)
     first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
     longest_step: float = option(10.0, help="bound of the size of a time step", exclusive_minimum=0.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
@@ -78,13 +67,10 @@ class CVODE:
                 first_step=first_step,
                 longest_step=self.longest_step,
             )
-            return make_solver(
+            return self.begin(
                 lambda t, y: sample.residual(y),
                 lambda t, y: sample.jacobian(y),
                 start,
-                method=self.method,
-                linear_solver=self.linear_solver,
-                krylov_size=self.krylov_size,
             )
 
         return begin

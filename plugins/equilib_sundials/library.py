@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from equilib.checks import check_options
 from equilib.ode.library import Interpolant, Start
+from equilib.options import option
 
 METHODS = {"bdf": "BDF", "adams": "Adams"}
 LINEAR_SOLVERS = ("gmres", "bicgstab", "tfqmr", "dense")
@@ -34,35 +37,47 @@ def check_size(size: int, linear_solver: str, largest: int) -> None:
         )
 
 
-def make_solver(
-    rhs: Callable[[float, np.ndarray], np.ndarray],
-    jacobian: Callable[[float, np.ndarray], np.ndarray],
-    start: Start,
-    *,
-    method: str,
-    linear_solver: str,
-    krylov_size: int,
-) -> CVODEStepper:
-    """Return an integration by CVODE that stands at its start."""
-    # Deferred: an optional extra.
-    from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is this class's
+@dataclass(frozen=True)
+class CVODEMethod:
+    """How CVODE makes a step: what all that is done with it has to choose."""
 
-    def rhsfn(t: float, y: np.ndarray, yp: np.ndarray) -> None:
-        yp[:] = rhs(t, y)
+    method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
+    linear_solver: str = option(
+        "gmres",
+        help="for Newton's method in a step: by difference quotients of f, or with dense Jacobians",
+        choices=LINEAR_SOLVERS,
+    )
+    krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
 
-    def jacfn(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
-        JJ[:] = jacobian(t, y)
+    def __post_init__(self) -> None:
+        check_options(self)
 
-    linear = {"linsolver": "dense", "jacfn": jacfn}
-    if linear_solver != "dense":
-        linear = {"linsolver": linear_solver, "krylov_dim": krylov_size}
-    steps = {"first_step": start.first_step, "max_step": start.longest_step}
-    direction = 1.0 if start.end > start.t else -1.0
-    options = {name: value for name, value in steps.items() if value is not None and np.isfinite(value)}
-    if "first_step" in options:
-        options["first_step"] = direction * min(options["first_step"], abs(start.end - start.t))
-    solver = Library(rhsfn, method=METHODS[method], rtol=start.rtol, atol=start.atol, **options, **linear)
-    return CVODEStepper(solver, start)
+    def begin(
+        self,
+        rhs: Callable[[float, np.ndarray], np.ndarray],
+        jacobian: Callable[[float, np.ndarray], np.ndarray],
+        start: Start,
+    ) -> CVODEStepper:
+        """Return an integration by CVODE that stands at its start."""
+        # Deferred: an optional extra.
+        from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is that of the solver here
+
+        def rhsfn(t: float, y: np.ndarray, yp: np.ndarray) -> None:
+            yp[:] = rhs(t, y)
+
+        def jacfn(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
+            JJ[:] = jacobian(t, y)
+
+        linear = {"linsolver": "dense", "jacfn": jacfn}
+        if self.linear_solver != "dense":
+            linear = {"linsolver": self.linear_solver, "krylov_dim": self.krylov_size}
+        steps = {"first_step": start.first_step, "max_step": start.longest_step}
+        direction = 1.0 if start.end > start.t else -1.0
+        options = {name: value for name, value in steps.items() if value is not None and np.isfinite(value)}
+        if "first_step" in options:
+            options["first_step"] = direction * min(options["first_step"], abs(start.end - start.t))
+        solver = Library(rhsfn, method=METHODS[self.method], rtol=start.rtol, atol=start.atol, **options, **linear)
+        return CVODEStepper(solver, start)
 
 
 class CVODEStepper:

@@ -6,8 +6,6 @@ Group norm takes the place of batch norm, which would tie the samples of a batch
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
 
 from equilib import ops
 from equilib.layers import (
@@ -45,20 +43,13 @@ WIDTH, EXPANSION, DROPPED = 24, 5, 0.2
 SMALL = TruncatedNormal(0.01)
 
 
-@dataclass(frozen=True)
-class RandomChain(DEQChain):
-    """A chain whose training draws random numbers, for dropout."""
-
-    needs_rng: ClassVar[bool] = True
-
-
 def fastdeq_network(model: str) -> Callable[[Method], DEQChain]:
     """Return what makes the network `model`, one of `MODELS`, given the method."""
 
     def make(method: Method) -> DEQChain:
         guess = Fork(_to_scale(stride=1), _to_scale(stride=2))
         start = ZeroGuess() if model == "mdeq" else LayerGuess(guess)
-        return RandomChain(_stem(), equilibrium(_fastdeq_cell(), start, method), _head())
+        return DEQChain(_stem(), equilibrium(_fastdeq_cell(), start, method), _head())
 
     return make
 
