@@ -11,11 +11,12 @@ import ctypes
 import importlib.util
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy
 
@@ -134,6 +135,27 @@ def advised_kernel(blas: Blas) -> str | None:
     return better_kernel(flags, chosen=blas.kernel, version=blas.version, kernels=blas.kernels)
 
 
+class ThreadControl(NamedTuple):
+    """How many threads multiply matrices in this process, to be read and to be changed."""
+
+    get: Callable[[], int]
+    set: Callable[[int], None]
+
+
+@cache
+def thread_control() -> ThreadControl | None:
+    """Return the control over the threads of NumPy's OpenBLAS; None where there is none."""
+    origin = _origin("numpy._core._multiarray_umath")
+    if origin is None:
+        return None
+    library = ctypes.PyDLL(origin)  # shorter calls than those that let go of the interpreter lock
+    get, change = (_find(library, f"openblas_{verb}_num_threads") for verb in ("get", "set"))
+    if get is None or change is None:
+        return None
+    get.restype, change.argtypes, change.restype = ctypes.c_int, [ctypes.c_int], None
+    return ThreadControl(get, change)
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
@@ -141,10 +163,10 @@ def _numbers(version: str) -> tuple[int, ...]:
 def _blas(package: ModuleType, extension: str) -> Blas:
     found = package.show_config(mode="dicts")["Build Dependencies"]["blas"]
     built = Blas(library=found["name"], version=str(found.get("version", "")))
-    spec = importlib.util.find_spec(extension)
-    if os.name == "nt" or spec is None or spec.origin is None:
-        return built  # Windows looks symbols up in the module only, and not in what it was linked with
-    library = ctypes.CDLL(spec.origin)
+    origin = _origin(extension)
+    if origin is None:
+        return built
+    library = ctypes.CDLL(origin)
     config = _call(library, "openblas_get_config", ctypes.c_char_p)
     if config is None:
         return built
@@ -159,10 +181,21 @@ def _blas(package: ModuleType, extension: str) -> Blas:
     )
 
 
-def _call(library: ctypes.CDLL, name: str, result: Any) -> Any:
-    """Call a function of OpenBLAS, whose names have affixes in wheels and in builds with long integers."""
+def _origin(extension: str) -> str | None:
+    """Return the file of a module in which the functions of the library that it was linked with are found."""
+    spec = importlib.util.find_spec(extension)
+    # Windows looks symbols up in the module only.
+    return None if os.name == "nt" or spec is None else spec.origin
+
+
+def _find(library: ctypes.CDLL, name: str) -> Any:
+    """Return a function of OpenBLAS, whose names have affixes in wheels and in builds with long integers, or None."""
     names = (f"{prefix}{name}{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "", "_64"))
-    function = next((found for each in names if (found := getattr(library, each, None)) is not None), None)
+    return next((found for each in names if (found := getattr(library, each, None)) is not None), None)
+
+
+def _call(library: ctypes.CDLL, name: str, result: Any) -> Any:
+    function = _find(library, name)
     if function is None:
         return None
     function.restype = result

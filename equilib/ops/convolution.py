@@ -7,13 +7,17 @@ differentiation. Each is one copy and one matrix product, save where `lines` is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
 import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.lines import WIDE, conv2d_by_lines
+from equilib.ops.lines import WIDE, conv2d_by_lines, conv2d_weight_transpose_by_lines
 from equilib.ops.shapes import pad, shape_of
-from equilib.ops.windows import Pair, fold, patches, window_count
+from equilib.ops.windows import Pair, patches, window_count
 
 Padding = tuple[Pair, Pair]
 """((top, bottom), (left, right)) rows and columns of zeros."""
@@ -48,8 +52,8 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "
             f"the kernel takes {weight.shape[2]} (third axis of {weight.shape})"
         )
-    if isinstance(x, np.ndarray) and stride == UNIT and weight.shape[0] > 1 and weight.shape[1] * x.shape[3] >= WIDE:
-        return conv2d_by_lines(x, weight, padding)
+    if _wide(x, _kernel(weight)):
+        return conv2d_by_lines(x, weight, stride, padding)
     columns, (n, height, width) = _columns(x, _kernel(weight), stride, padding)
     xp = array_namespace(x, weight)
     outputs = weight.shape[3]
@@ -62,19 +66,22 @@ def conv2d_input_transpose(
 ) -> Array:
     """Apply the transpose of x ↦ conv2d(x, weight), for x of `shape`, to g of the shape of the result."""
     xp = array_namespace(g, weight)
-    kernel = _kernel(weight)
-    (top, bottom), (left, right) = padding
-    rows, cols = kernel[0] - 1, kernel[1] - 1
-    if stride == UNIT and max(top, bottom) <= rows and max(left, right) <= cols:
+    axes = [
+        list(_remainders(shape[axis], g.shape[axis], weight.shape[axis - 1], stride[axis - 1], padding[axis - 1]))
+        for axis in (1, 2)
+    ]
+
+    def pixels(down: _Remainder, across: _Remainder) -> Array:
         # A convolution again, the kernel turned round and its channels exchanged: no scattered additions.
-        turned = xp.permute_dims(xp.flip(weight, axis=(0, 1)), (0, 1, 3, 2))
-        return conv2d(g, turned, UNIT, ((rows - top, rows - bottom), (cols - left, cols - right)))
-    outputs = weight.shape[3]
-    columns = xp.reshape(g, (-1, outputs)) @ xp.permute_dims(xp.reshape(weight, (-1, outputs)), (1, 0))
-    windows = xp.reshape(columns, (*g.shape[:3], kernel[0] * kernel[1], weight.shape[2]))
-    padded = (shape[0], shape[1] + top + bottom, shape[2] + left + right, shape[3])
-    whole = fold(windows, padded, kernel, stride)
-    return whole[:, top : top + shape[1], left : left + shape[2], :]
+        turned = xp.permute_dims(xp.flip(weight[down.kernel, across.kernel, ...], axis=(0, 1)), (0, 1, 3, 2))
+        return conv2d(g[:, down.results, across.results, :], turned, UNIT, (down.padding, across.padding))
+
+    if stride == UNIT:
+        return pixels(axes[0][0], axes[1][0])
+    out = xp.zeros(shape, dtype=xp.result_type(g, weight), device=getattr(g, "device", None))
+    for down, across in product(*axes):
+        out[:, down.pixels, across.pixels, :] = pixels(down, across)
+    return out
 
 
 @primitive
@@ -82,11 +89,42 @@ def conv2d_weight_transpose(
     x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
     """Apply the transpose of w ↦ conv2d(x, w), for kernels of one size, to g of the shape of the result."""
+    if _wide(x, kernel):
+        return conv2d_weight_transpose_by_lines(x, g, kernel, stride, padding)
     xp = array_namespace(x, g)
     columns, _ = _columns(x, kernel, stride, padding)
     outputs = g.shape[-1]
-    product = xp.permute_dims(columns, (1, 0)) @ xp.reshape(g, (-1, outputs))
-    return xp.reshape(product, (*kernel, x.shape[-1], outputs))
+    transposed = xp.permute_dims(columns, (1, 0)) @ xp.reshape(g, (-1, outputs))
+    return xp.reshape(transposed, (*kernel, x.shape[-1], outputs))
+
+
+class _Remainder(NamedTuple):
+    """The pixels of one remainder modulo the stride, along one axis: they meet every stride-th line of the kernel."""
+
+    pixels: slice
+    results: slice
+    kernel: slice
+    padding: Pair
+
+
+def _remainders(length: int, results: int, kernel: int, stride: int, padding: Pair) -> Iterator[_Remainder]:
+    for start in range(min(stride, kernel)):
+        pixel = (start - padding[0]) % stride
+        first, count = (pixel + padding[0]) // stride, len(range(pixel, length, stride))
+        # Padded pixel stride · i + start is the sum over a of result i − a times line stride · a + start of the kernel.
+        before = len(range(start, kernel, stride)) - 1 - first
+        after = first + count - results
+        if count:
+            yield _Remainder(
+                pixels=slice(pixel, None, stride),
+                results=slice(max(0, -before), results - max(0, -after)),
+                kernel=slice(start, None, stride),
+                padding=(max(0, before), max(0, after)),
+            )
+
+
+def _wide(x: Array, kernel: Pair) -> bool:
+    return isinstance(x, np.ndarray) and kernel != UNIT and kernel[1] * x.shape[3] >= WIDE
 
 
 def _kernel(weight: Array) -> Pair:

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from equilib import ops
-from equilib.ops.lines import WIDE, conv2d_by_lines
+from equilib import ops, workers
+from equilib.blas import thread_control
+from equilib.ops import lines
+from equilib.ops.lines import WIDE, conv2d_by_lines, conv2d_weight_transpose_by_lines
+from equilib.ops.windows import Pair
 
+UNIT = (1, 1)
 GEOMETRIES = [
-    ((3, 3), ((1, 1), (1, 1))),
-    ((3, 3), ((0, 0), (0, 0))),
-    ((2, 4), ((0, 1), (1, 2))),
-    ((5, 1), ((2, 2), (0, 0))),
+    ((3, 3), UNIT, ((1, 1), (1, 1))),
+    ((3, 3), UNIT, ((0, 0), (0, 0))),
+    ((2, 4), UNIT, ((0, 1), (1, 2))),
+    ((5, 1), UNIT, ((2, 2), (0, 0))),
+    ((1, 3), UNIT, ((0, 0), (3, 4))),
+    ((4, 4), (2, 2), ((1, 1), (1, 1))),
+    ((3, 2), (2, 3), ((0, 2), (1, 0))),
+    ((2, 3), (3, 2), ((1, 0), (0, 0))),
 ]
 
 
-@pytest.mark.parametrize(("kernel", "padding"), GEOMETRIES)
-def test_lines_are_a_correlation(rng: np.random.Generator, kernel: tuple, padding: tuple) -> None:
-    """Line by line, the result is SciPy's correlation summed over the input channels."""
-    x, weight = rng.standard_normal((2, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4))
+@pytest.fixture(params=[1, 2, 3], ids=lambda count: f"{count} threads")
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Let so many threads share the samples, even of small arrays."""
+    control = thread_control()
+    if control is None:
+        pytest.skip("the threads of this BLAS library cannot be set")
+    before = control.get()
+    control.set(request.param)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_WORTHWHILE", 0)
+        patch.setattr(lines, "_BLOCK", 5_000)
+        yield request.param
+    control.set(before)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), GEOMETRIES)
+def test_lines_are_a_correlation(
+    rng: np.random.Generator, threads: int, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair]
+) -> None:
+    """Line by line, the result is SciPy's correlation summed over the input channels, whoever computes which sample."""
+    x, weight = rng.standard_normal((7, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4))
     padded = np.pad(x, ((0, 0), *padding, (0, 0)))
     expected = np.stack(
         [
             np.stack([correlate(image, weight[..., k], mode="valid")[..., 0] for k in range(4)], axis=-1)
             for image in padded
         ]
-    )
-    np.testing.assert_allclose(conv2d_by_lines(x, weight, padding), expected, atol=1e-12)
+    )[:, :: stride[0], :: stride[1]]
+    np.testing.assert_allclose(conv2d_by_lines(x, weight, stride, padding), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), GEOMETRIES)
+def test_the_transpose_by_lines_is_the_transpose(
+    rng: np.random.Generator, threads: int, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair]
+) -> None:
+    """⟨g, conv2d(x, w)⟩ = ⟨conv2d_weight_transpose(x, g), w⟩, line by line."""
+    x, weight = rng.standard_normal((7, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4))
+    y = conv2d_by_lines(x, weight, stride, padding)
+    g = rng.standard_normal(y.shape)
+    transposed = conv2d_weight_transpose_by_lines(x, g, kernel, stride, padding)
+    np.testing.assert_allclose(np.sum(transposed * weight), np.sum(g * y), rtol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
