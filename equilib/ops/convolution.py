@@ -15,9 +15,10 @@ import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.lines import WIDE, conv2d_by_lines, conv2d_weight_transpose_by_lines
+from equilib.ops.lines import WIDE, conv2d_by_lines, weight_transpose_by_lines
 from equilib.ops.shapes import pad, shape_of
 from equilib.ops.windows import Pair, patches, window_count
+from equilib.workers import by_shares
 
 Padding = tuple[Pair, Pair]
 """((top, bottom), (left, right)) rows and columns of zeros."""
@@ -52,12 +53,20 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "
             f"the kernel takes {weight.shape[2]} (third axis of {weight.shape})"
         )
-    if _wide(x, _kernel(weight)):
-        return conv2d_by_lines(x, weight, stride, padding)
-    columns, (n, height, width) = _columns(x, _kernel(weight), stride, padding)
-    xp = array_namespace(x, weight)
-    outputs = weight.shape[3]
-    return xp.reshape(columns @ xp.reshape(weight, (-1, outputs)), (n, height, width, outputs))
+    if not isinstance(x, np.ndarray):
+        xp = array_namespace(x, weight)
+        columns, size = _columns(x, _kernel(weight), stride, padding)
+        return xp.reshape(columns @ xp.reshape(weight, (-1, weight.shape[3])), (*size, weight.shape[3]))
+    images = zip(x.shape[1:3], padding, _kernel(weight), stride, strict=True)
+    rows, cols = (window_count(length + sum(pads), window, step) for length, pads, window, step in images)
+    out = np.empty((len(x), rows, cols, weight.shape[3]), dtype=np.result_type(x, weight))
+    convolve = conv2d_by_lines if _wide(x, _kernel(weight)) else _conv2d_by_windows
+    by_shares(
+        lambda first, last: convolve(x[first:last], weight, stride, padding, out[first:last]),
+        len(x),
+        numbers=out.size * weight.shape[0],
+    )
+    return out
 
 
 @primitive
@@ -89,8 +98,23 @@ def conv2d_weight_transpose(
     x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
     """Apply the transpose of w ↦ conv2d(x, w), for kernels of one size, to g of the shape of the result."""
-    if _wide(x, kernel):
-        return conv2d_weight_transpose_by_lines(x, g, kernel, stride, padding)
+    if not isinstance(x, np.ndarray):
+        return _weight_transpose_by_windows(x, g, kernel, stride, padding)
+    transpose = weight_transpose_by_lines if _wide(x, kernel) else _weight_transpose_by_windows
+    shares = by_shares(
+        lambda first, last: transpose(x[first:last], g[first:last], kernel, stride, padding),
+        len(x),
+        numbers=g.size * kernel[0],
+    )
+    return sum(shares[1:], start=shares[0])
+
+
+def _conv2d_by_windows(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, out: np.ndarray) -> None:
+    columns, _ = _columns(x, _kernel(weight), stride, padding)
+    np.matmul(columns, weight.reshape(-1, weight.shape[3]), out=out.reshape(-1, weight.shape[3]))
+
+
+def _weight_transpose_by_windows(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
     xp = array_namespace(x, g)
     columns, _ = _columns(x, kernel, stride, padding)
     outputs = g.shape[-1]

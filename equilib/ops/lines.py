@@ -18,13 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.ops.windows import Pair, window_count
-from equilib.workers import by_shares
 
 # Below this many numbers in a line of a window, a few thin products are slower than one wide one.
 WIDE = 64
 
-# Bytes of the lines of a block: with 2 MB of cache for a core 0.6 to 1.2 MB make no difference.
-_BLOCK = 700_000
+# Bytes of the lines of a block, to stay in a cache of 2 MB together with the product.
+_BLOCK = 1_200_000
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,19 @@ class _Geometry:
         """Numbers in a line of a window."""
         return self.kernel[1] * self.channels
 
-    def lines(self, x: np.ndarray, first: int, last: int) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Yield blocks of the images first to last − 1: where each starts and ends, and its lines.
+    def blocks(self, x: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Yield blocks of the images: where each starts and ends, and its lines.
 
-        They have the shape (stride, lines, images, H', W', ...): line t of the padded images is the line t // stride of
-        part t % stride, so that the lines which meet one line of the kernel are neighbours whatever the stride. An
-        array is valid until the next one is asked for.
+        They have the shape (stride, H / stride, images, W', kernel width, channels): line t of the padded images is
+        line t // stride of part t % stride, so that the lines which meet one line of the kernel are neighbours whatever
+        the stride. An array is valid until the next one is asked for.
         """
         stride, (top, bottom) = self.stride[0], self.padding[0]
         stored = -(-(self.height + top + bottom) // stride)
         size = stride * stored * self.cols * self.line * x.itemsize
-        blocks = max(1, -(-(last - first) * size // _BLOCK))
-        images, larger = divmod(last - first, blocks)
-        lines = None
+        blocks = -(-len(x) // max(1, _BLOCK // size))
+        images, larger = divmod(len(x), blocks)
+        lines, first = None, 0
         for block in range(blocks):
             count = images + (block < larger)
             if lines is None or lines.shape[2] != count:
@@ -99,40 +98,28 @@ class _Geometry:
         return lines[a % self.stride[0], at : at + self.rows].reshape(-1, self.line)
 
 
-def conv2d_by_lines(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: tuple[Pair, Pair]) -> np.ndarray:
-    """Return conv2d(x, weight); shapes and errors as there."""
-    (n, height, width, channels), outputs = x.shape, weight.shape[3]
-    geometry = _Geometry(weight.shape[:2], stride, padding, height, width, channels)
-    rows, cols, tall = geometry.rows, geometry.cols, weight.shape[0]
-    kernel = weight.reshape(tall, geometry.line, outputs)
-    out = np.empty((n, rows, cols, outputs), dtype=np.result_type(x, weight))
-
-    def convolve(first: int, last: int) -> None:
-        for start, stop, lines in geometry.lines(x, first, last):
-            total = geometry.piece(lines, 0) @ kernel[0]
-            for a in range(1, tall):
-                total += geometry.piece(lines, a) @ kernel[a]
-            own = np.swapaxes(out[start:stop], 0, 1)
-            own[...] = total.reshape(own.shape)
-
-    by_shares(convolve, n, numbers=out.size * tall)
-    return out
+def conv2d_by_lines(
+    x: np.ndarray, weight: np.ndarray, stride: Pair, padding: tuple[Pair, Pair], out: np.ndarray
+) -> None:
+    """Write conv2d(x, weight) to `out`; shapes as there."""
+    geometry = _Geometry(weight.shape[:2], stride, padding, *x.shape[1:])
+    kernel = weight.reshape(len(weight), geometry.line, -1)
+    for first, last, lines in geometry.blocks(x):
+        total = geometry.piece(lines, 0) @ kernel[0]
+        for a in range(1, len(kernel)):
+            total += geometry.piece(lines, a) @ kernel[a]
+        own = np.swapaxes(out[first:last], 0, 1)
+        own[...] = total.reshape(own.shape)
 
 
-def conv2d_weight_transpose_by_lines(
+def weight_transpose_by_lines(
     x: np.ndarray, g: np.ndarray, kernel: Pair, stride: Pair, padding: tuple[Pair, Pair]
 ) -> np.ndarray:
     """Return conv2d_weight_transpose(x, g, kernel); shapes as there."""
-    (n, height, width, channels), outputs = x.shape, g.shape[3]
-    geometry = _Geometry(kernel, stride, padding, height, width, channels)
-
-    def transpose(first: int, last: int) -> np.ndarray:
-        total = np.zeros((kernel[0], geometry.line, outputs), dtype=np.result_type(x, g))
-        for start, stop, lines in geometry.lines(x, first, last):
-            cotangent = np.ascontiguousarray(np.swapaxes(g[start:stop], 0, 1)).reshape(-1, outputs)
-            for a in range(kernel[0]):
-                total[a] += geometry.piece(lines, a).T @ cotangent
-        return total
-
-    shares = by_shares(transpose, n, numbers=g.size * kernel[0])
-    return sum(shares[1:], start=shares[0]).reshape(*kernel, channels, outputs)
+    geometry = _Geometry(kernel, stride, padding, *x.shape[1:])
+    total = np.zeros((kernel[0], geometry.line, g.shape[3]), dtype=np.result_type(x, g))
+    for first, last, lines in geometry.blocks(x):
+        cotangent = np.ascontiguousarray(np.swapaxes(g[first:last], 0, 1)).reshape(-1, g.shape[3])
+        for a in range(kernel[0]):
+            total[a] += geometry.piece(lines, a).T @ cotangent
+    return total.reshape(*kernel, x.shape[3], g.shape[3])

@@ -10,8 +10,8 @@ from scipy.signal import correlate
 
 from equilib import ops, workers
 from equilib.blas import thread_control
-from equilib.ops import lines
-from equilib.ops.lines import WIDE, conv2d_by_lines, conv2d_weight_transpose_by_lines
+from equilib.ops import convolution, lines
+from equilib.ops.lines import WIDE
 from equilib.ops.windows import Pair
 
 UNIT = (1, 1)
@@ -29,7 +29,7 @@ GEOMETRIES = [
 
 @pytest.fixture(params=[1, 2, 3], ids=lambda count: f"{count} threads")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Let so many threads share the samples, even of small arrays."""
+    """Go by lines, in small blocks, and let so many threads share the samples, whatever the size of the arrays."""
     control = thread_control()
     if control is None:
         pytest.skip("the threads of this BLAS library cannot be set")
@@ -38,6 +38,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(workers, "_WORTHWHILE", 0)
         patch.setattr(lines, "_BLOCK", 5_000)
+        patch.setattr(convolution, "WIDE", 0)
         yield request.param
     control.set(before)
 
@@ -55,7 +56,7 @@ def test_lines_are_a_correlation(
             for image in padded
         ]
     )[:, :: stride[0], :: stride[1]]
-    np.testing.assert_allclose(conv2d_by_lines(x, weight, stride, padding), expected, atol=1e-12)
+    np.testing.assert_allclose(ops.conv2d(x, weight, stride, padding), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), GEOMETRIES)
@@ -64,9 +65,9 @@ def test_the_transpose_by_lines_is_the_transpose(
 ) -> None:
     """⟨g, conv2d(x, w)⟩ = ⟨conv2d_weight_transpose(x, g), w⟩, line by line."""
     x, weight = rng.standard_normal((7, 7, 6, 3)), rng.standard_normal((*kernel, 3, 4))
-    y = conv2d_by_lines(x, weight, stride, padding)
+    y = ops.conv2d(x, weight, stride, padding)
     g = rng.standard_normal(y.shape)
-    transposed = conv2d_weight_transpose_by_lines(x, g, kernel, stride, padding)
+    transposed = ops.conv2d_weight_transpose(x, g, kernel, stride, padding)
     np.testing.assert_allclose(np.sum(transposed * weight), np.sum(g * y), rtol=1e-12)
 
 
