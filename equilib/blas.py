@@ -52,7 +52,7 @@ class Blas:
     kernels : tuple of str
         Those of the kernels for AVX2 and AVX-512 that it could use instead; empty where it cannot choose.
     threads : int, optional
-        Threads of a product.
+        Threads of a product; in a run, those that share the samples as well.
     instead_of : str, optional
         The kernel that OpenBLAS chose, where `equilib` chose another.
     """

@@ -1,8 +1,8 @@
 """Threads that share the samples of a batch.
 
 NumPy computes everything but matrix products in one thread. An operation on a big array is therefore divided here: one
-contiguous share of the samples for each thread, whose products run in that thread. There are as many threads as NumPy's
-BLAS uses, so whoever limits those limits these.
+contiguous share of the samples for each thread, whose products run in that thread. BLAS then keeps to one thread for
+good: its own would go on looking for work for some milliseconds after each product, on a core that is needed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ Result = TypeVar("Result")
 # To hand a share to another thread and to wait for it takes 0.1 ms: what NumPy needs for this many numbers.
 _WORTHWHILE = 200_000
 
+_count = 1
 _tasks: SimpleQueue[_Task] = SimpleQueue()
 _threads: list[threading.Thread] = []
+_here = threading.local()
 
 
 class _Task(NamedTuple):
@@ -36,31 +38,65 @@ class _Task(NamedTuple):
     outcome: SimpleQueue[tuple[Any, BaseException | None]]
 
 
+def use_threads(count: int | None = None) -> int:
+    """Let `by_shares` use so many threads in this process, and NumPy's BLAS one; return how many.
+
+    It changes the whole process, so only programs call it, never a library function. Until then one thread computes
+    everything but the matrix products, in which BLAS uses its own.
+
+    Parameters
+    ----------
+    count : int, optional
+        By default as many as BLAS has used so far, so that what limits those limits these; where its threads cannot be
+        counted, one.
+
+    Raises
+    ------
+    ValueError
+        If `count` is not positive.
+    """
+    global _count
+    if count is not None and count < 1:
+        raise ValueError(f"the number of threads must be positive, got {count}")
+    control = thread_control()
+    if count is None:
+        count = _count if control is None else max(_count, control.get())
+    if control is not None:
+        control.set(1)
+    _count = count
+    return count
+
+
+def threads_in_use() -> int:
+    """Return how many threads `by_shares` uses."""
+    return _count
+
+
 def by_shares(work: Callable[[int, int], Result], samples: int, *, numbers: int) -> list[Result]:
     """Call work(first, last) for contiguous shares of the samples at the same time; return the results in order.
+
+    Within a share nothing is divided any further.
 
     Parameters
     ----------
     work : callable
-        Computes the samples first, ..., last − 1; it must not divide its own work.
+        Computes the samples first, ..., last − 1.
     samples : int
     numbers : int
         How many numbers the whole work reads or writes: little work is not divided.
     """
-    control = thread_control()
-    threads = 1 if control is None or numbers < _WORTHWHILE else min(control.get(), samples)
-    if control is None or threads < 2:
+    threads = min(_count, samples)
+    if threads < 2 or numbers < _WORTHWHILE or getattr(_here, "shared", False):
         return [work(0, samples)]
     edges = [samples * index // threads for index in range(threads + 1)]
     tasks = [_Task(work, first, last, copy_context(), SimpleQueue()) for first, last in pairwise(edges[1:])]
-    before = control.get()
-    control.set(1)
+    _here.shared = True
     try:
         _hand_out(tasks)
         own = work(edges[0], edges[1])
     finally:
         others = [task.outcome.get() for task in tasks]
-        control.set(before)
+        _here.shared = False
     for _, error in others:
         if error is not None:
             raise error
@@ -78,6 +114,7 @@ def _hand_out(tasks: list[_Task]) -> None:
 
 
 def _work(tasks: SimpleQueue[_Task]) -> None:
+    _here.shared = True
     while True:
         work, first, last, context, outcome = tasks.get()
         try:

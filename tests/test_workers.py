@@ -11,19 +11,15 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from equilib.blas import ThreadControl, thread_control
-from equilib.workers import by_shares
+from equilib.blas import thread_control
+from equilib.workers import by_shares, threads_in_use, use_threads
 
 BIG = 10**9
 FORKING = """
 import os
-from equilib.blas import thread_control
-from equilib.workers import by_shares
+from equilib.workers import by_shares, use_threads
 
-control = thread_control()
-if control is None:
-    raise SystemExit(0)
-control.set(2)
+use_threads(2)
 work = lambda: by_shares(lambda first, last: first, 4, numbers=10**9)
 assert work() == [0, 2]
 child = os.fork()
@@ -31,22 +27,34 @@ if child == 0:
     os._exit(0 if work() == [0, 2] else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+DEFAULT = """
+from threadpoolctl import threadpool_limits
+import numpy
+from equilib.blas import numpy_blas
+from equilib.workers import threads_in_use, use_threads
+
+assert threads_in_use() == 1
+with threadpool_limits(3, "blas"):
+    counted = numpy_blas().threads
+    assert use_threads() == threads_in_use() == (counted or 1)
+assert use_threads() == (counted or 1)
+assert numpy_blas().threads == (None if counted is None else 1)
+"""
 
 
 @pytest.fixture
-def control() -> Iterator[ThreadControl]:
-    """Give the control over BLAS threads, which are three during the test."""
+def threads() -> Iterator[int]:
+    """Use three threads during the test."""
     control = thread_control()
-    if control is None:
-        pytest.skip("the threads of this BLAS library cannot be set")
-    before = control.get()
-    control.set(3)
-    yield control
-    control.set(before)
+    before, blas = threads_in_use(), None if control is None else control.get()
+    yield use_threads(3)
+    use_threads(before)
+    if control is not None:
+        control.set(blas)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 7, 32])
-def test_shares_are_all_samples_in_order(control: ThreadControl, samples: int) -> None:
+def test_shares_are_all_samples_in_order(threads: int, samples: int) -> None:
     """The shares lie next to each other, in order, hold every sample once, and none is empty."""
     shares = by_shares(lambda first, last: list(range(first, last)), samples, numbers=BIG)
     assert [sample for share in shares for sample in share] == list(range(samples))
@@ -54,28 +62,39 @@ def test_shares_are_all_samples_in_order(control: ThreadControl, samples: int) -
     assert len(shares) == min(3, samples)
 
 
-def test_shares_are_computed_at_the_same_time(control: ThreadControl) -> None:
+def test_shares_are_computed_at_the_same_time(threads: int) -> None:
     """Every thread has its share before any has finished."""
     meeting = threading.Barrier(3, timeout=20)
     by_shares(lambda first, last: meeting.wait(), 3, numbers=BIG)
 
 
-def test_products_in_a_share_have_one_thread(control: ThreadControl) -> None:
-    """While the samples are shared BLAS uses one thread, afterwards as many as before."""
-    assert by_shares(lambda first, last: control.get(), 6, numbers=BIG) == [1, 1, 1]
-    assert control.get() == 3
+def test_a_share_is_not_divided_again(threads: int) -> None:
+    """Within a share, whichever thread has it, everything is one share; afterwards no longer."""
+    inner = by_shares(lambda first, last: len(by_shares(lambda *share: share, 8, numbers=BIG)), 6, numbers=BIG)
+    assert inner == [1, 1, 1]
+    assert len(by_shares(lambda *share: share, 8, numbers=BIG)) == 3
 
 
-def test_little_work_is_not_divided(control: ThreadControl) -> None:
-    """Below the size where it pays, and where BLAS has one thread, the caller does everything."""
+def test_little_work_is_not_divided(threads: int) -> None:
+    """Below the size where it pays the caller does everything."""
     assert by_shares(lambda *share: share, 8, numbers=10) == [(0, 8)]
-    control.set(1)
-    assert by_shares(lambda *share: share, 8, numbers=BIG) == [(0, 8)]
+
+
+def test_blas_gives_its_threads() -> None:
+    """`use_threads` takes over as many threads as BLAS used, leaves it one, and does so once; nobody else does."""
+    done = subprocess.run([sys.executable, "-c", DEFAULT], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_threads_are_refused() -> None:
+    """A number of threads is positive."""
+    with pytest.raises(ValueError, match="must be positive, got 0"):
+        use_threads(0)
 
 
 @pytest.mark.parametrize("broken", [0, 2])
-def test_an_error_in_a_share_is_the_callers(control: ThreadControl, broken: int) -> None:
-    """Whichever thread fails, the caller gets the exception, and BLAS its threads back."""
+def test_an_error_in_a_share_is_the_callers(threads: int, broken: int) -> None:
+    """Whichever thread fails, the caller gets the exception, and the next work is shared again."""
 
     def work(first: int, last: int) -> None:
         if first == broken:
@@ -83,10 +102,10 @@ def test_an_error_in_a_share_is_the_callers(control: ThreadControl, broken: int)
 
     with pytest.raises(ZeroDivisionError, match=f"sample {broken}"):
         by_shares(work, 3, numbers=BIG)
-    assert control.get() == 3
+    assert len(by_shares(lambda *share: share, 3, numbers=BIG)) == 3
 
 
-def test_every_share_has_the_callers_errstate(control: ThreadControl) -> None:
+def test_every_share_has_the_callers_errstate(threads: int) -> None:
     """What NumPy does about invalid numbers is the same in every thread."""
     with np.errstate(over="raise", under="ignore"):
         assert by_shares(lambda first, last: np.geterr()["over"], 3, numbers=BIG) == ["raise"] * 3

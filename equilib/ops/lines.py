@@ -14,10 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from equilib.ops.windows import Pair, window_count
+
+Index = tuple[Any, ...]
 
 # Below this many numbers in a line of a window, a few thin products are slower than one wide one.
 WIDE = 64
@@ -62,35 +65,39 @@ class _Geometry:
         size = stride * stored * self.cols * self.line * x.itemsize
         blocks = -(-len(x) // max(1, _BLOCK // size))
         images, larger = divmod(len(x), blocks)
+        pixels = self._pixels()
         lines, first = None, 0
         for block in range(blocks):
             count = images + (block < larger)
             if lines is None or lines.shape[2] != count:
                 shape = (stride, stored, count, self.cols, self.kernel[1], self.channels)
-                lines = np.empty(shape, dtype=x.dtype)
-                self._write(lines, None)
-            self._write(lines, x[first : first + count])
+                lines = np.zeros(shape, dtype=x.dtype)  # the padding stays zero
+                places = [(lines[into], source) for into, source in pixels]
+            by_line = np.swapaxes(x[first : first + count], 0, 1)
+            for place, source in places:
+                place[...] = by_line[source]
             yield first, first + count, lines
             first += count
 
-    def _write(self, lines: np.ndarray, images: np.ndarray | None) -> None:
-        """Write the pixels, or, without images, zeros where there are none."""
+    def _pixels(self) -> list[tuple[Index, Index]]:
+        """Return what is copied for each place in a line of the kernel: to where in the lines, from where in images.
+
+        The images' first axis is their lines, as in the lines of a block.
+        """
         (down, across), ((top, _), (left, _)) = self.stride, self.padding
+        found: list[tuple[Index, Index]] = []
         for part in range(down):
             y = (part - top) % down  # the first line of an image that belongs to this part
             at, count = (top + y) // down, len(range(y, self.height, down))
-            if images is None:
-                lines[part, :at] = lines[part, at + count :] = 0
             for b in range(self.kernel[1]):
                 # Column j of the result meets column j · stride + b − left of the image.
-                j = min(self.cols, max(0, -(-(left - b) // across)))
-                end = max(j, min(self.cols, (self.width - 1 + left - b) // across + 1))
-                into = lines[part, at : at + count, :, :, b]
-                if images is None:
-                    into[:, :, :j] = into[:, :, end:] = 0
-                else:
-                    columns = slice(j * across + b - left, max(0, end * across + b - left), across)
-                    into[:, :, j:end] = np.swapaxes(images[:, y::down, columns], 0, 1)
+                j = max(0, -(-(left - b) // across))
+                end = min(self.cols, (self.width - 1 + left - b) // across + 1)
+                if j < end and count:
+                    columns = slice(j * across + b - left, end * across + b - left, across)
+                    into = (part, slice(at, at + count), slice(None), slice(j, end), b)
+                    found.append((into, (slice(y, None, down), slice(None), columns)))
+        return found
 
     def piece(self, lines: np.ndarray, a: int) -> np.ndarray:
         """Return the lines that meet line a of the kernel, shape (H' · images · W', numbers in a line)."""

@@ -15,7 +15,7 @@ from equilib.report.findings import Findings, try_measure
 from equilib.report.pictures import draw_charts, draw_tests, has_matplotlib, remove_pictures
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
-from equilib.training.allocator import keep_big_blocks
+from equilib.training.process import prepare_process
 from equilib.training.reporting import Reporter
 from equilib.training.whole_files import whole_file
 
@@ -82,7 +82,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out {folder} cannot be written: {error.strerror or error}") from error
-    keep_big_blocks()
+    prepare_process()
     tested = [try_measure(run.record, registry, reporter=reporter, limit=limit, **changes) for run in runs]
     try:
         return _write(runs, tested, folder)

@@ -8,8 +8,8 @@ from typing import Any
 
 from equilib.errors import UserError
 from equilib.registry import Registry
-from equilib.training.allocator import keep_big_blocks
 from equilib.training.data_digest import data_digest
+from equilib.training.process import prepare_process
 from equilib.training.recorded_run import RecordedRun
 from equilib.training.reporting import Reporter
 from equilib.training.revive import trained_job
@@ -73,7 +73,7 @@ def evaluate(
         If the run has no model, or cannot be made again here.
     """
     run = RecordedRun.read(path)
-    keep_big_blocks()
+    prepare_process()
     job = trained_job(run, registry, reporter=reporter, **changes)
     trainer, score_name = job.trainer, job.trainer.objective.score_name
     same = data_digest(trainer.data) == run.facts.get("data_digest")

@@ -10,8 +10,8 @@ from typing import TextIO
 from equilib.devices import find_device
 from equilib.registry import Registry
 from equilib.solution import ConvergenceWarning
-from equilib.training.allocator import keep_big_blocks
 from equilib.training.context import RunContext
+from equilib.training.process import prepare_process
 from equilib.training.reporting import Reporter, open_reporter
 from equilib.training.request import RunRequest
 from equilib.training.revive import make_experiment
@@ -32,7 +32,7 @@ def launch(request: RunRequest, registry: Registry) -> None:
     device = find_device(request.device)
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
-    keep_big_blocks()
+    prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
         experiment.run(RunContext(request=request, registry=registry, device=device, reporter=reporter, out=out))
 

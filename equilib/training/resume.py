@@ -10,11 +10,11 @@ from typing import Any
 
 from equilib.errors import UserError
 from equilib.registry import Registry
-from equilib.training.allocator import keep_big_blocks
 from equilib.training.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.training.checkpoints import FOLDER, checkpoint_paths
 from equilib.training.job import Trains
 from equilib.training.launch import launch, warnings_as_lines
+from equilib.training.process import prepare_process
 from equilib.training.recorded_run import RecordedRun
 from equilib.training.reporting import open_reporter
 from equilib.training.resumption import Resumption
@@ -58,7 +58,7 @@ def resume(
     if found is None:
         launch(replace(request, argv=tuple(run.facts.get("argv", request.argv))), registry)
         return
-    keep_big_blocks()
+    prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
         experiment, context = revive(request, registry, reporter=reporter, out=path)
         context.resumption = Resumption(run=run, checkpoint=found)

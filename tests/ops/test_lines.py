@@ -9,7 +9,6 @@ import pytest
 from scipy.signal import correlate
 
 from equilib import ops, workers
-from equilib.blas import thread_control
 from equilib.ops import convolution, lines
 from equilib.ops.lines import WIDE
 from equilib.ops.windows import Pair
@@ -30,17 +29,12 @@ GEOMETRIES = [
 @pytest.fixture(params=[1, 2, 3], ids=lambda count: f"{count} threads")
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Go by lines, in small blocks, and let so many threads share the samples, whatever the size of the arrays."""
-    control = thread_control()
-    if control is None:
-        pytest.skip("the threads of this BLAS library cannot be set")
-    before = control.get()
-    control.set(request.param)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_count", request.param)
         patch.setattr(workers, "_WORTHWHILE", 0)
         patch.setattr(lines, "_BLOCK", 5_000)
         patch.setattr(convolution, "WIDE", 0)
         yield request.param
-    control.set(before)
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), GEOMETRIES)
