@@ -72,6 +72,11 @@ def threads_in_use() -> int:
     return _count
 
 
+def shared(numbers: int) -> bool:
+    """Tell whether `by_shares` would divide work that reads or writes so many numbers."""
+    return _count > 1 and numbers >= _WORTHWHILE and not getattr(_here, "shared", False)
+
+
 def by_shares(work: Callable[[int, int], Result], samples: int, *, numbers: int) -> list[Result]:
     """Call work(first, last) for contiguous shares of the samples at the same time; return the results in order.
 
@@ -86,7 +91,7 @@ def by_shares(work: Callable[[int, int], Result], samples: int, *, numbers: int)
         How many numbers the whole work reads or writes: little work is not divided.
     """
     threads = min(_count, samples)
-    if threads < 2 or numbers < _WORTHWHILE or getattr(_here, "shared", False):
+    if threads < 2 or not shared(numbers):
         return [work(0, samples)]
     edges = [samples * index // threads for index in range(threads + 1)]
     tasks = [_Task(work, first, last, copy_context(), SimpleQueue()) for first, last in pairwise(edges[1:])]

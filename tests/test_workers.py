@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from equilib import ops, workers
 from equilib.blas import thread_control
 from equilib.workers import by_shares, threads_in_use, use_threads
 
@@ -116,3 +117,13 @@ def test_a_forked_process_makes_threads_of_its_own() -> None:
     """A child process shares samples among threads although its parent's do not exist in it."""
     done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shapes", [((7, 5), (5, 3)), ((1, 5), (5, 3)), ((2, 4, 5), (5, 3)), ((2, 4, 5), (2, 5, 3))])
+def test_products_are_the_same_by_shares(
+    threads: int, shapes: tuple, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A matrix product whose rows are shared among threads is the product."""
+    monkeypatch.setattr(workers, "_WORTHWHILE", 0)
+    x, y = (rng.standard_normal(shape) for shape in shapes)
+    np.testing.assert_allclose(ops.matmul(x, y), x @ y, rtol=1e-14, atol=1e-14)

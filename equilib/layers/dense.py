@@ -28,5 +28,4 @@ class Dense:
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""
-        y = ops.dense(x, params["weight"])
-        return ops.add(y, params["bias"]) if self.bias else y
+        return ops.dense(x, params["weight"], params["bias"] if self.bias else None)

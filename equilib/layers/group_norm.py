@@ -38,5 +38,4 @@ class GroupNorm:
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""
-        normal = ops.group_norm(x, self.groups, self.epsilon)
-        return ops.add(ops.multiply(normal, params["scale"]), params["shift"])
+        return ops.group_norm(x, self.groups, self.epsilon, params["scale"], params["shift"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -38,11 +38,26 @@ class Random(Protocol):
         """Draw arrays of shape (batch, ...) for the batch x; `__call__` finds them among its parameters."""
 
 
+# To ask for a protocol takes ten times longer than to ask for a name, and this is asked of every layer in each pass.
+
+
+def _is_container(layer: object) -> TypeGuard[Container]:
+    return hasattr(layer, "map_children")
+
+
+def _is_preparable(layer: object) -> TypeGuard[Preparable]:
+    return hasattr(layer, "prepare")
+
+
+def _is_random(layer: object) -> TypeGuard[Random]:
+    return hasattr(layer, "draw")
+
+
 def prepare(layer: object, params: Tree) -> Tree:
     """Prepare the parameters of a layer and of all layers in it."""
-    if isinstance(layer, Container):
+    if _is_container(layer):
         return layer.map_children(prepare, params)
-    return layer.prepare(params) if isinstance(layer, Preparable) else params
+    return layer.prepare(params) if _is_preparable(layer) else params
 
 
 def draw(layer: object, params: Tree, x: Array, rng: np.random.Generator | None) -> Tree:
@@ -50,9 +65,9 @@ def draw(layer: object, params: Tree, x: Array, rng: np.random.Generator | None)
 
     It has no leaves where no layer is `Random`, or for inference: without random numbers.
     """
-    if isinstance(layer, Container):
+    if _is_container(layer):
         return layer.map_children(lambda child, own: draw(child, own, x, rng), params)
-    return layer.draw(x, rng) if isinstance(layer, Random) and rng is not None else {}
+    return layer.draw(x, rng) if _is_random(layer) and rng is not None else {}
 
 
 def merge(params: Tree, drawn: Tree) -> Tree:

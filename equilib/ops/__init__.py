@@ -5,6 +5,7 @@ one. Images are channels last: (batch, height, width, channels).
 """
 
 from equilib.ops.activations import gelu, relu, sigmoid, tanh
+from equilib.ops.combinations import weighted_sum
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weight_transpose
 from equilib.ops.elementwise import (
     abs,  # noqa: A004  the names in the array API standard, here and below
@@ -87,5 +88,6 @@ __all__ = [
     "sum",
     "sum_to",
     "tanh",
+    "weighted_sum",
     "where",
 ]

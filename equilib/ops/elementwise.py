@@ -18,11 +18,15 @@ def diagonal(slope: Array) -> LinearMap:
 def _broadcast(argument: Array, ans: Array, scale: Callable[[Array], Array] = lambda v: v) -> LinearMap:
     # The argument was stretched to the shape of ans, so a cotangent is summed back over what was stretched.
     shape, out = shape_of(argument), shape_of(ans)
+    if shape == out:
+        return LinearMap(scale, scale)
     return LinearMap(lambda v: scale(broadcast_to(v, out)), lambda g: sum_to(scale(g), shape))
 
 
 def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
     shape, out = shape_of(argument), shape_of(ans)
+    if shape == out:
+        return diagonal(factor)
     return LinearMap(lambda v: broadcast_to(multiply(v, factor), out), lambda g: sum_to(multiply(g, factor), shape))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
+from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.ops.elementwise import multiply, subtract
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
-from equilib.ops.shapes import expand_dims
+from equilib.ops.shapes import expand_dims, shape_of
 
 
 def log_softmax(logits: Array) -> Array:
@@ -42,5 +45,17 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 def mse(x: Array, y: Array) -> Array:
     """Return the mean of (x − y)²."""
-    difference = subtract(x, y)
-    return mean(multiply(difference, difference))
+    return _mean_square(subtract(x, y))
+
+
+@primitive
+def _mean_square(x: Array) -> Array:
+    xp = array_namespace(x)
+    numbers = xp.reshape(x, (-1,))
+    return xp.vecdot(numbers, numbers) / x.size
+
+
+@linear_rule(_mean_square)
+def _(ans: Array, x: Array) -> LinearMap:
+    factor = 2 / max(1, prod(shape_of(x)))
+    return LinearMap(lambda v: multiply(sum_over(multiply(x, v)), factor), lambda g: multiply(x, multiply(g, factor)))

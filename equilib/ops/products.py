@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
 from equilib.arrays import Array, array_namespace
-from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.shapes import matrix_transpose, reshape, shape_of, sum_to
+from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.ops.elementwise import add
+from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
+from equilib.workers import by_shares, shared
 
 
 @primitive
@@ -18,7 +26,20 @@ def matmul(x: Array, y: Array) -> Array:
     """
     if x.ndim < 2 or y.ndim < 2:
         raise ValueError(f"matmul needs matrices, got shapes {x.shape} and {y.shape}; reshape vectors first")
-    return array_namespace(x, y).matmul(x, y)
+    return _product(x, y)
+
+
+def _product(x: Array, y: Array) -> Array:
+    """Return x @ y; on the host the threads share the rows of a big matrix x."""
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.ndim == y.ndim == 2):
+        return array_namespace(x, y).matmul(x, y)
+    # In the time in which NumPy reads or writes a number a core makes about thirty multiplications.
+    effort = x.size * y.shape[1] // 30
+    if not shared(effort):
+        return np.matmul(x, y)
+    out = np.empty((x.shape[0], y.shape[1]), dtype=np.result_type(x, y))
+    by_shares(lambda first, last: np.matmul(x[first:last], y, out=out[first:last]), len(x), numbers=effort)
+    return out
 
 
 @linear_rule(matmul, 0)
@@ -33,11 +54,55 @@ def _(ans: Array, x: Array, y: Array) -> LinearMap:
     return LinearMap(lambda v: matmul(x, v), lambda g: sum_to(matmul(matrix_transpose(x), g), shape))
 
 
-def dense(x: Array, weight: Array) -> Array:
-    """Return x @ weight over the last axis of x, shape (..., inputs) to (..., outputs).
+def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """Return x @ weight + bias over the last axis of x, shape (..., inputs) to (..., outputs).
 
-    One two-dimensional product: CuPy runs broadcast products several times slower.
+    One operation: of small arrays, the calls cost more than the arithmetic. One two-dimensional product: CuPy runs
+    broadcast products several times slower.
     """
-    *lead, inputs = shape_of(x)
-    rows = matmul(reshape(x, (-1, inputs)), weight)
-    return reshape(rows, (*lead, shape_of(weight)[1]))
+    return _dense(x, weight) if bias is None else _dense(x, weight, bias)
+
+
+@primitive
+def _dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    product = _product(_as_rows(x), weight)
+    if bias is not None:
+        product = product + bias
+    return product if x.ndim == 2 else array_namespace(product).reshape(product, (*x.shape[:-1], weight.shape[1]))
+
+
+class _DenseMap:
+    """The derivative of `dense`: dx W + x dW + db, and its transposes g Wᵀ, xᵀ g and the sum of g."""
+
+    __slots__ = ("argnums", "args")
+
+    def __init__(self, argnums: tuple[int, ...], args: tuple[Any, ...]) -> None:
+        self.argnums, self.args = argnums, args
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        given = {self.argnums[p]: tangent for p, tangent in zip(positions, tangents, strict=True)}
+        x, weight = self.args[:2]
+        terms = [_dense(given[0], weight)] if 0 in given else []
+        terms += [_dense(x, given[1])] if 1 in given else []
+        terms += [broadcast_to(given[2], (*shape_of(x)[:-1], shape_of(weight)[1]))] if 2 in given else []
+        return reduce(add, terms)
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        return [self._pull(self.argnums[position], cotangent) for position in positions]
+
+    def _pull(self, argnum: int, cotangent: Array) -> Array:
+        x, weight = self.args[:2]
+        if argnum == 0:
+            return _dense(cotangent, weight.T)
+        if argnum == 1:
+            return matmul(_as_rows(x).T, _as_rows(cotangent))
+        return sum_to(cotangent, shape_of(self.args[2]))
+
+
+@joint_rule(_dense)
+def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _DenseMap:
+    return _DenseMap(argnums, args)
+
+
+def _as_rows(x: Array) -> Array:
+    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))

@@ -9,8 +9,7 @@ from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.ops.elementwise import divide, exp, multiply, subtract
 from equilib.ops.shapes import broadcast_to, reshape, shape_of
-
-Axes = int | tuple[int, ...] | None
+from equilib.ops.sums import Axes, sum_axes
 
 
 def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
@@ -28,7 +27,7 @@ def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
 @primitive
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
     """Return the sum of x over `axis`."""
-    return array_namespace(x).sum(x, axis=axis, keepdims=keepdims)
+    return sum_axes(x, axis, keepdims=keepdims)
 
 
 @linear_rule(sum)

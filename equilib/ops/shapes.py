@@ -10,6 +10,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.ops.sums import sum_axes
 
 Index = Any
 _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
@@ -17,7 +18,8 @@ _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """Return the shape of an array, traced or not; a Python scalar has shape ()."""
-    return tuple(getattr(static_value(x), "shape", ()))
+    value = x if type(x) is np.ndarray else static_value(x)
+    return tuple(getattr(value, "shape", ()))
 
 
 @primitive
@@ -46,6 +48,8 @@ def _(ans: Array, x: Array, axes: tuple[int, ...]) -> LinearMap:
 
 def matrix_transpose(x: Array) -> Array:
     """Return x with its last two axes exchanged."""
+    if type(x) is np.ndarray:
+        return x.swapaxes(-1, -2)
     ndim = len(shape_of(x))
     return permute_dims(x, (*range(ndim - 2), ndim - 1, ndim - 2))
 
@@ -85,10 +89,9 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     before = shape_of(x)
     if before == tuple(shape):
         return x
-    xp = array_namespace(x)
     lead = len(before) - len(shape)
     axes = tuple(i for i, n in enumerate(before) if i < lead or (shape[i - lead] == 1 and n != 1))
-    return xp.reshape(xp.sum(x, axis=axes), shape)
+    return array_namespace(x).reshape(sum_axes(x, axes), shape)
 
 
 @linear_rule(sum_to)

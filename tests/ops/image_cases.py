@@ -8,6 +8,7 @@ import numpy as np
 from scipy import signal
 
 from equilib import ops
+from tests.arrays_under_test import constant_like
 from tests.ops.case import Case, Shape
 
 Pair = tuple[int, int]
@@ -200,7 +201,7 @@ def _group_norms() -> list[Case]:
         ((2, 5, 4), 2, 1e-1),
         ((3, 6), 2, 1e-5),
     ]
-    return [
+    plain = [
         Case(
             "group_norm",
             lambda x, groups=groups, epsilon=epsilon: ops.group_norm(x, groups, epsilon),
@@ -209,6 +210,39 @@ def _group_norms() -> list[Case]:
             f"{groups} groups of {shape}",
         )
         for shape, groups, epsilon in kinds
+    ]
+    x, scale, shift = kinds[1][0], (6,), (6,)
+    image = np.random.default_rng(3).standard_normal(x)
+    return [
+        *plain,
+        Case(
+            "group_norm",
+            lambda x, scale, shift: ops.group_norm(x, 3, 1e-5, scale, shift),
+            (x, scale, shift),
+            lambda x, scale, shift: _normalized(x, 3, 1e-5) * scale + shift,
+            "scaled and shifted",
+        ),
+        Case(
+            "group_norm",
+            lambda x, scale: ops.group_norm(x, 2, 1e-5, scale),
+            (x, scale),
+            lambda x, scale: _normalized(x, 2, 1e-5) * scale,
+            "scaled",
+        ),
+        Case(
+            "group_norm",
+            lambda x, shift: ops.group_norm(x, 6, 1e-5, None, shift),
+            (x, shift),
+            lambda x, shift: _normalized(x, 6, 1e-5) + shift,
+            "shifted",
+        ),
+        Case(
+            "group_norm",
+            lambda scale, shift: ops.group_norm(constant_like(image, scale), 3, 1e-5, scale, shift),
+            (scale, shift),
+            lambda scale, shift: _normalized(image, 3, 1e-5) * scale + shift,
+            "of a constant",
+        ),
     ]
 
 

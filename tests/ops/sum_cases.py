@@ -74,6 +74,16 @@ def _products() -> list[Case]:
         Case("dense", ops.dense, (shape, (3, 4)), lambda x, w: np.einsum("...i,io->...o", x, w), f"on {shape}")
         for shape in [(2, 3), (2, 5, 3), (3,)]
     ]
+    layers += [
+        Case(
+            "dense",
+            ops.dense,
+            (shape, (3, 4), (4,)),
+            lambda x, w, b: np.einsum("...i,io->...o", x, w) + b,
+            f"on {shape}, biased",
+        )
+        for shape in [(2, 3), (2, 5, 3), (3,)]
+    ]
     return products + layers
 
 
@@ -104,4 +114,23 @@ def _losses() -> list[Case]:
     ]
 
 
-CASES = [*_reductions(), *_logsumexp(), *_products(), *_losses()]
+def _combinations() -> list[Case]:
+    stretched = np.array([[2.0], [0.0]])
+    return [
+        Case(
+            "weighted_sum",
+            lambda x, y, z: ops.weighted_sum(x, (0.5, constant_like(stretched, z)), (y, z)),
+            ((2, 3),) * 3,
+            lambda x, y, z: x + y / 2 + np.array([2 * z[0], 0 * z[1]]),
+            "with a base",
+        ),
+        Case(
+            "weighted_sum",
+            lambda x, y: ops.weighted_sum(None, (3.0, -1.0), (x, y)),
+            ((2,), (2,)),
+            lambda x, y: 3 * x - y,
+        ),
+    ]
+
+
+CASES = [*_combinations(), *_reductions(), *_logsumexp(), *_products(), *_losses()]

@@ -152,6 +152,8 @@ def test_geometry_by_keyword(rng: np.random.Generator):
         (lambda x: ops.max_pool(x, (2, 9), (1, 1)), ValueError, "window of 9 does not fit into a length of 4"),
         (lambda x: ops.group_norm(x, 3), ValueError, "3 groups do not divide 2 channels"),
         (lambda x: ops.group_norm(x, 0), ValueError, "0 groups do not divide 2 channels"),
+        (lambda x: ops.group_norm(x, 2, 1e-5, np.ones(3)), ValueError, r"scale has the shape \(3,\): .* 2 channels"),
+        (lambda x: ops.group_norm(x, 2, 1e-5, None, np.ones(1)), ValueError, r"shift has the shape \(1,\)"),
         (lambda x: ops.matmul(x, np.ones(2)), ValueError, "needs matrices"),
         (lambda x: ops.expand_dims(x, 6), IndexError, "axis 6 is out of bounds"),
         (lambda x: ops.expand_dims(x, -6), IndexError, "axis -6 is out of bounds"),
