@@ -6,7 +6,7 @@ library at hand. NumPy is answered without importing anything; the others go thr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -36,6 +36,11 @@ def array_namespace(*arrays: Array) -> Namespace:
     TypeError
         If the arrays belong to different libraries, or one of them is no array.
     """
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            break
+    else:
+        return np
     if all(isinstance(array, _NUMPY_OR_SCALARS) for array in arrays):
         return np
     import array_api_compat  # deferred: NumPy users never need it
@@ -63,6 +68,13 @@ def to_host(array: Array) -> np.ndarray:
     return np.asarray(array)
 
 
+def to_host_together(*vectors: Array) -> list[np.ndarray]:
+    """Copy arrays of one shape and library to NumPy arrays of float64, in one transfer from the device."""
+    if type(vectors[0]) is np.ndarray:
+        return [vector.astype(np.float64, copy=False) for vector in vectors]
+    return list(to_host(array_namespace(*vectors).stack(vectors)).astype(np.float64))
+
+
 def from_host(host: np.ndarray, like: Array) -> Array:
     """Copy a NumPy array to the library and the device of `like`, with the dtype it has."""
     if isinstance(like, _NUMPY):
@@ -75,13 +87,16 @@ def from_host(host: np.ndarray, like: Array) -> Array:
 
 def samples_as_rows(array: Array) -> Array:
     """Reshape (batch, ...) to (batch, size of one sample)."""
-    return array_namespace(array).reshape(array, (array.shape[0], prod(array.shape[1:])))
+    if array.ndim == 2:
+        return array
+    shape = (array.shape[0], prod(array.shape[1:]))
+    return array.reshape(shape) if type(array) is np.ndarray else array_namespace(array).reshape(array, shape)
 
 
 def rows_like(vector: Array, array: Array) -> Array:
     """Reshape (batch,) to (batch, 1, ..., 1), so that it broadcasts against `array` sample by sample."""
-    xp = array_namespace(vector)
-    return xp.reshape(vector, (vector.shape[0],) + (1,) * (array.ndim - 1))
+    shape = (vector.shape[0],) + (1,) * (array.ndim - 1)
+    return vector.reshape(shape) if type(vector) is np.ndarray else array_namespace(vector).reshape(vector, shape)
 
 
 def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
@@ -89,9 +104,10 @@ def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
 
     Selecting, never multiplying by a mask: 0 · NaN is NaN.
     """
-    if mask.all():
+    count = np.count_nonzero(mask)
+    if count == len(mask):
         return chosen
-    if not mask.any():
+    if not count:
         return other
     xp = array_namespace(chosen, other)
     return xp.where(rows_like(from_host(mask, chosen), chosen), chosen, other)
@@ -110,6 +126,22 @@ def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
     return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
 
 
+def weighted_sum(base: Array | None, weights: Sequence[float | Array], arrays: Sequence[Array]) -> Array:
+    """Return base + Σ wᵢ aᵢ, from left to right, for arrays of one shape and dtype.
+
+    The weights are numbers, or arrays of that dtype that broadcast against the others.
+    """
+    total, owned = base, False
+    for weight, array in zip(weights, arrays, strict=True):
+        term = array * weight
+        if owned:
+            total += term
+        else:
+            total = term if total is None else total + term
+            owned = type(total) is np.ndarray  # made here, so that it may be changed
+    return total
+
+
 def two_norm(array: Array) -> Array:
     """Return the Euclidean norm of each sample, shape (batch,)."""
     xp = array_namespace(array)
@@ -119,8 +151,7 @@ def two_norm(array: Array) -> Array:
 
 def rms_norm(array: Array) -> Array:
     """Return the root mean square of each sample, shape (batch,): a norm that does not grow with the size."""
-    size = samples_as_rows(array).shape[1]
-    return two_norm(array) / max(size, 1) ** 0.5
+    return two_norm(array) / max(prod(array.shape[1:]), 1) ** 0.5
 
 
 def max_norm(array: Array) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Norm, array_namespace, max_norm, rms_norm, to_host, two_norm
+from equilib.arrays import Norm, max_norm, rms_norm, to_host_together, two_norm
 from equilib.checks import check_options
 from equilib.options import option
 from equilib.protocols import SolverState
@@ -79,6 +79,8 @@ class Monitor:
     status : ndarray of Status, shape (batch,)
     active : ndarray of bool, shape (batch,)
         Samples that have not ended.
+    running : int
+        Their number.
     tolerance : ndarray, shape (batch,)
         atol + rtol·‖z‖ at the last state.
     best : ndarray, shape (batch,)
@@ -90,8 +92,9 @@ class Monitor:
     def __init__(self, options: SolveOptions, batch: int, active: np.ndarray | None = None) -> None:
         self._options = options
         self._norm = NORMS[options.norm]
-        self._first: np.ndarray | None = None
+        self._largest: np.ndarray | None = None
         self.active = np.ones(batch, dtype=bool) if active is None else active
+        self.running = np.count_nonzero(self.active)
         self.status = np.full(batch, Status.CONVERGED, dtype=object)
         self.status[self.active] = Status.RUNNING
         self.tolerance = np.zeros(batch)
@@ -110,37 +113,56 @@ class Monitor:
         rows : ndarray of int, optional
             The samples that the state is of, by default all; those that are active must be among them.
         """
-        rows = np.arange(len(self.active)) if rows is None else rows
-        xp = array_namespace(state.z)
         # One transfer from the device per step.
-        norms = to_host(xp.stack((self._norm(state.residual), self._norm(state.z)))).astype(np.float64)
-        active = self.active
-        residual = np.full(len(active), np.inf) if self._first is None else self.trace[-1].copy()
-        residual[rows] = norms[0]
-        tolerance, failed = self.tolerance.copy(), np.zeros(len(active), dtype=bool)
-        tolerance[rows], failed[rows] = self._options.tolerance_at(norms[1]), getattr(state, "failed", False)
-        self.tolerance = tolerance
-        if self._first is None:
-            self._first = residual
+        residual, size = to_host_together(self._norm(state.residual), self._norm(state.z))
+        tolerance, failed = self._options.tolerance_at(size), getattr(state, "failed", None)
+        some = rows is not None and len(rows) < len(self.active)
+        if some:
+            before = self.trace[-1] if self.trace else np.full(len(self.active), np.inf)
+            residual, tolerance = _with_rows(before, rows, residual), _with_rows(self.tolerance, rows, tolerance)
+            failed = None if failed is None else _with_rows(np.zeros_like(self.active), rows, failed)
+        if self._largest is None:
+            # At most the largest number, so that what is infinite exceeds it.
+            self._largest = np.minimum(self._options.divergence * residual, np.finfo(np.float64).max)
         else:
-            self.steps += active
-        finite = np.isfinite(residual) & np.isfinite(tolerance)
-        converged = active & finite & (residual <= tolerance)
-        improved: np.ndarray = active & finite & ((residual < self.best) | converged)
-        self.best = np.where(improved, residual, self.best)
-        self.status[active & (failed | self._stagnant())] = Status.STALLED
-        self.status[active & (residual > self._options.divergence * self._first)] = Status.DIVERGED
-        self.status[active & ~finite] = Status.NONFINITE
-        self.status[converged] = Status.CONVERGED
-        self.active = self.status == Status.RUNNING
-        self.trace.append(np.where(active, residual, self.trace[-1] if self.trace else residual))
-        return improved[rows]
+            self.steps += self.active
+        self.tolerance = tolerance
+        self.trace.append(np.where(self.active, residual, self.trace[-1]) if self.trace else residual)
+        improved = self._judge(residual, tolerance, failed)
+        return improved[rows] if some else improved
 
-    def _stagnant(self) -> np.ndarray:
-        """Tell which samples have not come further for too many steps."""
-        progress = self.best <= PROGRESS * self._progress
-        self._progress = np.where(progress, self.best, self._progress)
-        self._paused = np.where(progress, 0, self._paused + 1)
+    def _judge(self, residual: np.ndarray, tolerance: np.ndarray, failed: np.ndarray | None) -> np.ndarray:
+        """Give the samples that end here their status; return which of all samples are improved."""
+        active, improved = self.active, self.active & (residual < self.best)
+        # Not a number is neither more nor less.
+        self.active = active & (residual > tolerance) & (residual <= self._largest)
+        if np.count_nonzero(self.active) < self.running:
+            ended, finite = active & ~self.active, np.isfinite(residual) & np.isfinite(tolerance)
+            converged = ended & finite & (residual <= tolerance)
+            improved = improved & finite | converged
+            self.status[ended] = Status.DIVERGED
+            self.status[ended & ~finite] = Status.NONFINITE
+            self.status[converged] = Status.CONVERGED
+        self.best = np.where(improved, residual, self.best)
+        self._stall(failed)
+        self.running = np.count_nonzero(self.active)
+        return improved
+
+    def _stall(self, failed: np.ndarray | None) -> None:
+        """End what the solver has given up and, with the option, what has not come further for too many steps."""
         limit = self._options.stagnation
-        stagnant: np.ndarray = np.zeros(len(progress), dtype=bool) if limit is None else self._paused >= limit
-        return stagnant
+        if limit is not None:
+            progress = self.best <= PROGRESS * self._progress
+            self._progress = np.where(progress, self.best, self._progress)
+            self._paused = np.where(progress, 0, self._paused + 1)
+            stagnant = self._paused >= limit
+            failed = stagnant if failed is None else stagnant | failed
+        if failed is not None and np.count_nonzero(failed):
+            self.status[self.active & failed] = Status.STALLED
+            self.active = self.active & np.logical_not(failed)
+
+
+def _with_rows(whole: np.ndarray, rows: np.ndarray | None, part: np.ndarray) -> np.ndarray:
+    changed = whole.copy()
+    changed[rows] = part
+    return changed

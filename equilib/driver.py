@@ -39,12 +39,15 @@ def iterate(
     problem.norm = NORMS[options.norm]
     problem.tolerance_at = options.tolerance_at
     monitor = Monitor(options, z0.shape[0], active)
-    stepper = _OneStep(solver, options.max_steps) if isinstance(solver, WholeSolver) else solver
+    stepper: Any = solver
+    # To ask for a protocol takes ten times longer than to ask for a name.
+    if hasattr(solver, "run") and isinstance(solver, WholeSolver):
+        stepper = _OneStep(solver, options.max_steps)
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):
         run = _Run(problem, stepper, z0, monitor, options)
         for _ in range(min(options.max_steps, 1) if isinstance(stepper, _OneStep) else options.max_steps):
-            if not monitor.active.any():
+            if not monitor.running:
                 break
             run.remove_finished()
             run.step()
@@ -110,7 +113,10 @@ class _Run:
         monitor.observe(self.state, self.rows)
 
     def _announce(self) -> None:
-        self.problem.active, self.problem.tolerance = self.monitor.active[self.rows], self.monitor.tolerance[self.rows]
+        active, tolerance = self.monitor.active, self.monitor.tolerance
+        if len(self.rows) < len(active):
+            active, tolerance = active[self.rows], tolerance[self.rows]
+        self.problem.active, self.problem.tolerance = active, tolerance
 
     def step(self) -> None:
         self._announce()
@@ -121,9 +127,10 @@ class _Run:
 
     def remove_finished(self) -> None:
         """Go on without the finished samples where the others are few enough for that to pay."""
-        kept = np.flatnonzero(self.monitor.active[self.rows])
-        if len(kept) > self.share * len(self.rows) or len(kept) == len(self.rows):
+        running = self.monitor.running
+        if running > self.share * len(self.rows) or running == len(self.rows):
             return
+        kept = np.flatnonzero(self.monitor.active[self.rows])
         self.aside.append(_Aside(self.z, self.residual, self.state, kept))
         self.problem, self.rows = self.problem.restricted(kept), self.rows[kept]
         self._announce()

@@ -44,7 +44,7 @@ class Picard:
 
     def step(self, problem: FixedPointProblem, state: State) -> State:
         """Return the next iterate."""
-        z = state.z + (1 - self.damping) * state.residual
+        z = state.z + ((1 - self.damping) * state.residual if self.damping else state.residual)
         return State(z, problem.residual(z))
 
     def restrict(self, problem: FixedPointProblem, state: State, rows: np.ndarray) -> State:

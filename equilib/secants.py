@@ -7,18 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
-from equilib.arrays import (
-    Array,
-    array_namespace,
-    coefficients,
-    rows_like,
-    samples_as_rows,
-    to_host,
-    where_samples,
-)
+from equilib.arrays import Array, coefficients, rows_like, to_host_together, where_samples
+from equilib.spans import combined, overlaps
 
 
 @dataclass(frozen=True)
@@ -27,8 +21,8 @@ class Secants:
 
     Attributes
     ----------
-    steps, changes : tuple of array, shape (batch, ...)
-        Δz and Δr, the oldest first.
+    images, changes : tuple of array, shape (batch, ...)
+        Δf(z) = Δz + Δr and Δr, the oldest first.
     gram : ndarray, shape (batch, pairs, pairs)
         ⟨Δrᵢ, Δrⱼ⟩.
     overlap : ndarray, shape (batch, pairs)
@@ -37,7 +31,7 @@ class Secants:
         Pairs that a sample has not discarded.
     """
 
-    steps: tuple[Array, ...] = field(repr=False)
+    images: tuple[Array, ...] = field(repr=False)
     changes: tuple[Array, ...] = field(repr=False)
     gram: np.ndarray
     overlap: np.ndarray
@@ -50,6 +44,8 @@ class Secants:
 
     def discarded(self, samples: np.ndarray) -> Secants:
         """Forget all pairs of the given samples, bool (batch,)."""
+        if not np.count_nonzero(samples):
+            return self
         return replace(self, usable=self.usable & ~samples[:, None])
 
     def weights(self, ridge: float) -> np.ndarray:
@@ -58,26 +54,32 @@ class Secants:
         The ridge is relative to each ‖Δrᵢ‖, which differ by orders of magnitude when the iteration converges: one
         that is absolute, or relative to the largest, would drown the newest and best pairs.
         """
-        squares = np.diagonal(self.gram, axis1=1, axis2=2)
-        usable = self.usable & np.isfinite(squares) & (squares > 0) & np.isfinite(self.overlap)
-        scale = np.where(usable, 1 / np.sqrt(np.where(usable, squares, 1.0)), 0.0)
-        both = usable[:, :, None] & usable[:, None, :]
-        matrix = np.where(both, self.gram, 0.0) * scale[:, :, None] * scale[:, None, :]
-        identity = np.eye(squares.shape[1])
-        matrix = matrix + ridge * identity + np.where(usable, 0.0, 1.0)[:, :, None] * identity
-        rhs = np.where(usable, self.overlap, 0.0) * scale
-        return scale * np.linalg.solve(matrix, rhs[:, :, None])[:, :, 0]
+        gram, overlap, squares = self.gram, self.overlap, np.diagonal(self.gram, axis1=1, axis2=2)
+        identity = _identity(squares.shape[1])
+        usable = self.usable & np.isfinite(squares) & (squares > 0) & np.isfinite(overlap)
+        if np.count_nonzero(usable) < usable.size:
+            # Equations of their own for the others, γᵢ = 0.
+            gram = np.where(usable[:, :, None] & usable[:, None, :], gram, identity)
+            squares, overlap = np.where(usable, squares, 1.0), np.where(usable, overlap, 0.0)
+        scale = 1 / np.sqrt(squares)
+        matrix = gram * scale[:, :, None] * scale[:, None, :] + ridge * identity
+        weights: np.ndarray = scale * np.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
+        return weights
 
     def mixed(self, z: Array, residual: Array, mixing: np.ndarray, weights: np.ndarray) -> Array:
         """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) (Walker & Ni 2011), with one β per sample."""
-        beta = rows_like(coefficients(mixing, z), z)
-        new = z + beta * residual
-        for i, (step, change) in enumerate(zip(self.steps, self.changes, strict=True)):
-            gamma = weights[:, i]
-            if gamma.any():
-                moved = new - rows_like(coefficients(gamma, z), z) * (step + beta * change)
-                # Selected: a discarded pair may hold nan.
-                new = where_samples(gamma != 0, moved, new)
+        undamped = np.count_nonzero(mixing == 1.0) == len(mixing)
+        kept = None if undamped else rows_like(coefficients(1 - mixing, z), z)
+        new = z + (residual if kept is None else (1 - kept) * residual)
+        gammas, used = coefficients(-weights, z), weights != 0
+        images = self.images
+        if kept is not None:
+            images = tuple([image - kept * change for image, change in zip(images, self.changes, strict=True)])
+        if np.count_nonzero(used) == used.size:
+            return combined(new, gammas, images)
+        for i, image in enumerate(images):
+            # Selected: a discarded pair may hold nan.
+            new = where_samples(used[:, i], new + rows_like(gammas[:, i], z) * image, new)
         return new
 
     def extended(
@@ -102,31 +104,37 @@ class Secants:
             Euclidean norms of `new_residual`.
         accepted : ndarray of bool, shape (batch,)
         """
-        xp = array_namespace(residual)
-        first = max(len(self.steps) + 1 - memory, 0)
+        first = max(len(self.images) + 1 - memory, 0)
         change = new_residual - residual
         changes = (*self.changes, change)[first:]
-        rows = [samples_as_rows(each) for each in changes]
-        last, new, old = (samples_as_rows(each) for each in (change, new_residual, residual))
-        products = [xp.vecdot(each, last) for each in rows] + [xp.vecdot(each, new) for each in rows]
-        products += [xp.vecdot(new, new), xp.vecdot(old, last)]
-        host = to_host(xp.stack(products, axis=1)).astype(np.float64)
-        pairs = len(changes)
-        norm = np.sqrt(host[:, -2])
+        by_change, by_new = to_host_together(
+            overlaps((*changes, residual), change), overlaps((*changes, new_residual), new_residual)
+        )
+        norm = np.sqrt(by_new[:, -1])
         accepted = accept(norm)
-        kept = np.concatenate([self.overlap[:, first:], host[:, -1:]], axis=1)[:, -pairs:]
-        usable = np.concatenate([self.usable[:, first:], np.ones((len(norm), 1), dtype=bool)], axis=1)[:, -pairs:]
+        overlap = by_new[:, :-1]
+        if np.count_nonzero(accepted) < len(accepted):
+            kept = np.concatenate([self.overlap[:, first:], by_change[:, -1:]], axis=1)
+            overlap = np.where(accepted[:, None], overlap, kept)
         extended = Secants(
-            steps=(*self.steps, step)[first:],
+            images=(*self.images, step + change)[first:],
             changes=changes,
-            gram=_bordered(self.gram[:, first:, first:], host[:, :pairs]),
-            overlap=np.where(accepted[:, None], host[:, pairs : 2 * pairs], kept),
-            usable=usable,
+            gram=_bordered(self.gram[:, first:, first:], by_change[:, :-1]),
+            overlap=overlap,
+            usable=np.concatenate([self.usable[:, first:], np.ones((len(norm), 1), dtype=bool)], axis=1),
         )
         return extended, norm, accepted
 
 
 def _bordered(gram: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Return the Gram matrix with the products of one more vector, shape (batch, size + 1)."""
-    above = np.concatenate([gram, column[:, :-1, None]], axis=2)
-    return np.concatenate([above, column[:, None, :]], axis=1)
+    size = column.shape[1]
+    larger = np.empty((len(column), size, size))
+    larger[:, :-1, :-1] = gram
+    larger[:, -1, :] = larger[:, :, -1] = column
+    return larger
+
+
+@cache
+def _identity(size: int) -> np.ndarray:
+    return np.eye(size)

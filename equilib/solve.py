@@ -81,6 +81,8 @@ def solve(
 
 
 def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
+    if not overrides:
+        return options
     known = [each.name for each in fields(options)]
     for name in overrides:
         if name not in known:

@@ -8,10 +8,27 @@ from typing import Any, TypeAlias
 Tree: TypeAlias = Any
 """A leaf, or a dict, list or tuple of trees. Empty containers and None hold no leaves."""
 
+_SEQUENCES = (list, tuple)
+_CONTAINERS = (dict, *_SEQUENCES)
+_END = object()
+
 
 def tree_leaves(tree: Tree) -> list[Any]:
     """Return the leaves of `tree` in a fixed order: dicts by their insertion order, sequences by position."""
-    return [leaf for _, leaf in named_leaves(tree)]
+    leaves: list[Any] = []
+    _gather(tree, leaves)
+    return leaves
+
+
+def _gather(tree: Tree, leaves: list[Any]) -> None:
+    if isinstance(tree, dict):
+        for child in tree.values():
+            _gather(child, leaves)
+    elif isinstance(tree, _SEQUENCES):
+        for child in tree:
+            _gather(child, leaves)
+    elif tree is not None:
+        leaves.append(tree)
 
 
 def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -20,7 +37,7 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         return
     if isinstance(tree, dict):
         children: Any = tree.items()
-    elif isinstance(tree, list | tuple):
+    elif isinstance(tree, _SEQUENCES):
         children = enumerate(tree)
     else:
         yield prefix, tree
@@ -29,7 +46,7 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield from named_leaves(child, f"{prefix}/{key}" if prefix else str(key))
 
 
-def leaves_like(like: Tree, tree: Tree, path: str = "") -> list[Any]:
+def leaves_like(like: Tree, tree: Tree) -> list[Any]:
     """Return the leaves of `tree` in the order of `tree_leaves(like)`: entries of dicts are matched by key.
 
     Raises
@@ -37,27 +54,32 @@ def leaves_like(like: Tree, tree: Tree, path: str = "") -> list[Any]:
     ValueError
         If the two structures differ.
     """
+    leaves: list[Any] = []
+    _gather_like(like, tree, leaves, ())
+    return leaves
+
+
+def _gather_like(like: Tree, tree: Tree, leaves: list[Any], path: tuple[Any, ...]) -> None:
+    keys: Any = ()
     if isinstance(like, dict):
-        matches = isinstance(tree, dict) and like.keys() == tree.keys()
-        keys: Any = like
-    elif isinstance(like, list | tuple):
-        matches = isinstance(tree, list | tuple) and len(like) == len(tree)
-        keys = range(len(like))
+        matches, keys = isinstance(tree, dict) and like.keys() == tree.keys(), like
+    elif isinstance(like, _SEQUENCES):
+        matches, keys = isinstance(tree, _SEQUENCES) and len(like) == len(tree), range(len(like))
     else:
-        matches = (like is None) == (tree is None) and not isinstance(tree, dict | list | tuple)
-        keys = None
+        matches = (like is None) == (tree is None) and not isinstance(tree, _CONTAINERS)
+        if matches and tree is not None:
+            leaves.append(tree)
     if not matches:
-        where = f" at '{path}'" if path else ""
+        where = f" at '{'/'.join(map(str, path))}'" if path else ""
         raise ValueError(f"the trees differ{where}: {_describe(like)} against {_describe(tree)}")
-    if keys is None:
-        return [] if tree is None else [tree]
-    return [leaf for key in keys for leaf in leaves_like(like[key], tree[key], f"{path}/{key}" if path else str(key))]
+    for key in keys:
+        _gather_like(like[key], tree[key], leaves, (*path, key))
 
 
 def _describe(tree: Tree) -> str:
     if isinstance(tree, dict):
         return f"a dict with the keys {sorted(map(str, tree))}"
-    if isinstance(tree, list | tuple):
+    if isinstance(tree, _SEQUENCES):
         return f"a {type(tree).__name__} of {len(tree)}"
     return "nothing" if tree is None else f"a leaf ({type(tree).__name__})"
 
@@ -70,10 +92,15 @@ def tree_unflatten(like: Tree, leaves: list[Any]) -> Tree:
     ValueError
         If there are more or fewer leaves than `like` has.
     """
-    expected = len(tree_leaves(like))
-    if len(leaves) != expected:
-        raise ValueError(f"the tree has {expected} leaves, {len(leaves)} were given")
-    return _fill(like, iter(leaves))
+    remaining = iter(leaves)
+    try:
+        tree = _fill(like, remaining)
+        complete = next(remaining, _END) is _END
+    except StopIteration:
+        complete = False
+    if not complete:
+        raise ValueError(f"the tree has {len(tree_leaves(like))} leaves, {len(leaves)} were given")
+    return tree
 
 
 def _fill(like: Tree, leaves: Iterator[Any]) -> Tree:
@@ -97,5 +124,5 @@ def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     ValueError
         If the structures of the trees differ.
     """
-    columns = [leaves_like(tree, each) for each in (tree, *others)]
+    columns = [tree_leaves(tree), *(leaves_like(tree, each) for each in others)]
     return tree_unflatten(tree, [function(*leaves) for leaves in zip(*columns, strict=True)])

@@ -9,14 +9,17 @@ from __future__ import annotations
 from typing import Any
 
 from autograd.core import VSpace
-from autograd.tracer import Box, getval
+from autograd.tracer import Box
 
 from equilib.arrays import Array, Namespace, array_namespace, is_array
+from equilib.autodiff.primitives import BOXES
 
 
 def static_value(value: Any) -> Any:
     """Return the array inside any number of boxes; other values are returned as they are."""
-    return getval(value)
+    while type(value) in BOXES:
+        value = value._value
+    return value
 
 
 class TracedArray(Box):  # type: ignore[misc]  # autograd has no annotations

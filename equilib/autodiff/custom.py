@@ -8,7 +8,8 @@ from typing import Any
 from autograd.tracer import isbox
 
 from equilib.arrays import Array
-from equilib.autodiff.rules import joint_rule, primitive
+from equilib.autodiff.primitives import primitive
+from equilib.autodiff.rules import joint_rule
 from equilib.errors import NoDerivativeError
 
 Pull = Callable[[Array], Sequence[Array]]

@@ -10,7 +10,8 @@ law that ties the two, ⟨push(v), w⟩ = ⟨v, pull(w)⟩, can be checked for e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from autograd.core import (
     defjvp_argnums,
@@ -19,12 +20,10 @@ from autograd.core import (
     primitive_vjps,
     sum_outgrads,
 )
-from autograd.tracer import primitive as autograd_primitive
 
 from equilib.arrays import Array
+from equilib.autodiff.primitives import primitive as primitive  # what a rule is for
 from equilib.errors import NoDerivativeError
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class LinearMap(NamedTuple):
@@ -54,14 +53,6 @@ _argument_rules: dict[Any, dict[int, Rule]] = {}
 _joint_rules: dict[Any, JointRule] = {}
 
 
-def primitive(function: Function) -> Function:
-    """Make `function` an operation that traces see as one step; its rules are given by `linear_rule`.
-
-    Arrays to differentiate are passed by position; keywords are constants.
-    """
-    return cast(Function, autograd_primitive(function))
-
-
 def linear_rule(operation: Any, argnum: int = 0) -> Callable[[Rule], Rule]:
     """Register the decorated `rule(ans, *args, **kwargs) -> LinearMap` for one argument of `operation`."""
 
@@ -69,7 +60,7 @@ def linear_rule(operation: Any, argnum: int = 0) -> Callable[[Rule], Rule]:
         rules = _argument_rules.setdefault(operation, {})
         rules[argnum] = rule
         if len(rules) == 1:
-            joint_rule(operation)(lambda *call: _PerArgument(operation, *call))
+            joint_rule(operation)(partial(_PerArgument, operation, rules))
         return rule
 
     return register
@@ -116,29 +107,31 @@ class _PerArgument:
 
     __slots__ = ("call", "maps", "rules")
 
-    def __init__(self, operation: Any, argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any) -> None:
-        rules = _argument_rules[operation]
-        missing = [argnum for argnum in argnums if argnum not in rules]
-        if missing:
+    def __init__(
+        self, operation: Any, rules: dict[int, Rule], argnums: tuple[int, ...], ans: Any, args: Any, kwargs: Any
+    ) -> None:
+        try:
+            self.rules = [rules[argnum] for argnum in argnums]
+        except KeyError as error:
             name = getattr(operation, "__name__", operation)
-            raise NoDerivativeError(f"{name} has no derivative with respect to argument {missing[0]}")
-        self.rules = [rules[argnum] for argnum in argnums]
+            raise NoDerivativeError(f"{name} has no derivative with respect to argument {error}") from None
         self.call = (ans, args, kwargs)
         self.maps: list[LinearMap | None] = [None] * len(argnums)
 
     def _map(self, position: int) -> LinearMap:
-        made = self.maps[position]
-        if made is None:
-            ans, args, kwargs = self.call
-            made = self.maps[position] = self.rules[position](ans, *args, **kwargs)
+        ans, args, kwargs = self.call
+        made = self.maps[position] = self.rules[position](ans, *args, **kwargs)
         return made
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
-        pushed = [self._map(p).push(t) for p, t in zip(positions, tangents, strict=True)]
+        pushed = [
+            (self.maps[position] or self._map(position)).push(tangent)
+            for position, tangent in zip(positions, tangents, strict=True)
+        ]
         return pushed[0] if len(pushed) == 1 else sum_outgrads(pushed)
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
-        return [self._map(position).pull(cotangent) for position in positions]
+        return [(self.maps[position] or self._map(position)).pull(cotangent) for position in positions]
 
 
 class _FromAutograd:

@@ -6,11 +6,12 @@ autograd's tracer finds the operations; our node keeps for each of them the line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
 
 import autograd.numpy  # noqa: F401  registers which operations need no trace
+import numpy as np
 from autograd.core import JVPNode, add_outgrads
 from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace, trace_stack
 
@@ -51,24 +52,42 @@ for _operation in notrace_primitives[JVPNode]:
     register_notrace(TapeNode, _operation)
 
 
-@contextmanager
-def _new_trace() -> Iterator[int]:
-    # autograd's own context manager leaves the level raised when the traced function raises.
-    level = trace_stack.top
-    trace_stack.top = level + 1
-    try:
-        yield level + 1
-    finally:
-        trace_stack.top = level
+_Step = tuple[TapeNode, Sequence[TapeNode], Sequence[int], JointMap]
+"""One operation of a replay: its node, the parents that matter, and their places among its arguments."""
 
 
-class _Step(NamedTuple):
-    """One operation of a replay: its node, the parents that matter, and their places among its arguments."""
+class _Program:
+    """The operations between some arguments and the outputs, in order, and every node that an output depends on."""
 
-    node: TapeNode
-    parents: tuple[TapeNode, ...]
-    positions: tuple[int, ...]
-    derivative: JointMap
+    def __init__(self, nodes: Sequence[TapeNode], roots: Sequence[TapeNode], outputs: Sequence[TapeNode]) -> None:
+        reached, steps = set(roots), []
+        for node in nodes:
+            parents, derivative = node.parents, node.derivative
+            if derivative is None:
+                continue
+            positions: Sequence[int] = range(len(parents))
+            if not reached.issuperset(parents):
+                positions = [i for i in positions if parents[i] in reached]
+                parents = [parents[i] for i in positions]
+            if positions:
+                reached.add(node)
+                steps.append((node, parents, positions, derivative))
+        self.used, self._outputs = set(outputs), outputs
+        self.steps: list[_Step] = []
+        for step in reversed(steps):
+            if step[0] in self.used:
+                self.used.update(step[1])
+                self.steps.append(step)
+        self.steps.reverse()
+
+    @cached_property
+    def last_uses(self) -> list[list[TapeNode]]:
+        """For each step the parents that no later step and no output needs."""
+        needed, last = set(self._outputs), []
+        for _, parents, _, _ in reversed(self.steps):
+            last.append([parent for parent in dict.fromkeys(parents) if parent not in needed])
+            needed.update(parents)
+        return last[::-1]
 
 
 class Recording:
@@ -90,46 +109,50 @@ class Recording:
     def __init__(self, f: Callable[..., Tree], *args: Tree) -> None:
         self._args = args
         nodes: list[TapeNode] = []
+        # autograd's own context manager leaves the level raised when the traced function raises.
+        before = trace_stack.top
+        level = trace_stack.top = before + 1
         try:
-            with _new_trace() as level:
-                self._roots, boxed = [], []
-                for arg in args:
-                    roots, boxes = _box_leaves(arg, level, nodes)
-                    self._roots.append(roots)
-                    boxed.append(boxes)
-                out = f(*boxed)
+            self._roots, boxed = [], []
+            for arg in args:
+                roots, boxes = _box_leaves(arg, level, nodes)
+                self._roots.append(roots)
+                boxed.append(boxes)
+            out = f(*boxed)
         finally:
+            trace_stack.top = before
             for node in nodes:
                 node.tape = None  # breaks the cycle node ↔ tape: arrays are freed without the collector
         leaves = [_unbox(leaf, level) for leaf in tree_leaves(out)]
         self._outputs = [node for _, node in leaves]
         self.value: Tree = tree_unflatten(out, [value for value, _ in leaves])
         self._nodes = nodes
-        self._programs: dict[tuple[int, ...], list[_Step]] = {}
+        self._programs: dict[tuple[int, ...], _Program] = {}
 
     def require_dependence(self, argnums: tuple[int, ...]) -> None:
         """Raise `IndependentError` naming the leaves of `argnums` on which no output depends.
 
         Likewise if there is no leaf to depend on: none of floating dtype.
         """
-        if all(root is None for argnum in argnums for root in self._roots[argnum]):
+        roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
+        if not roots:
             raise IndependentError(
                 "there is nothing to differentiate with respect to: "
                 f"no array of floating dtype in argument {', '.join(map(str, argnums))}"
             )
-        used = {parent for step in self._program(argnums) for parent in step.parents}
-        used.update(node for node in self._outputs if node is not None)
+        used = self._program(argnums).used
+        if used.issuperset(roots):
+            return
         unused = [
             f"argument {argnum}" + (f" at '{path}'" if path else "")
             for argnum in argnums
             for (path, _), root in zip(named_leaves(self._args[argnum]), self._roots[argnum], strict=True)
             if root is not None and root not in used
         ]
-        if unused:
-            raise IndependentError(
-                f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero; "
-                "was an array converted outside the traced operations, or a parameter left unused?"
-            )
+        raise IndependentError(
+            f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero; "
+            "was an array converted outside the traced operations, or a parameter left unused?"
+        )
 
     def push(self, tangents: Sequence[Tree], argnums: tuple[int, ...]) -> Tree:
         """Return the tangent of the output for `tangents` of the arguments `argnums`."""
@@ -138,13 +161,10 @@ class Recording:
             leaves = leaves_like(self._args[argnum], tangent)
             carried.update((r, leaf) for r, leaf in zip(self._roots[argnum], leaves, strict=True) if r is not None)
         program = self._program(argnums)
-        last_use = {parent: index for index, step in enumerate(program) for parent in step.parents}
-        kept = {node for node in self._outputs if node is not None}
-        for index, (node, parents, positions, derivative) in enumerate(program):
+        for (node, parents, positions, derivative), finished in zip(program.steps, program.last_uses, strict=True):
             carried[node] = derivative.push(positions, [carried[parent] for parent in parents])
-            for parent in parents:  # freeing early halves the memory traffic of a replay
-                if last_use[parent] == index and parent not in kept:
-                    carried.pop(parent, None)
+            for parent in finished:  # freeing early halves the memory traffic of a replay
+                del carried[parent]
         outputs = [
             _zeros_like(value) if node is None or node not in carried else carried[node]
             for value, node in zip(tree_leaves(self.value), self._outputs, strict=True)
@@ -156,11 +176,12 @@ class Recording:
         carried: dict[TapeNode, Any] = {}
         for node, leaf in zip(self._outputs, leaves_like(self.value, cotangent), strict=True):
             if node is not None:
-                carried[node] = add_outgrads(carried.get(node), leaf)
-        for node, parents, positions, derivative in reversed(self._program(argnums)):
+                carried[node] = _sum(carried.get(node), leaf)
+        for node, parents, positions, derivative in reversed(self._program(argnums).steps):
             grad_of_node, _ = carried.pop(node)
             for parent, grad in zip(parents, derivative.pull(positions, grad_of_node), strict=True):
-                carried[parent] = add_outgrads(carried.get(parent), grad)
+                before = carried.get(parent)
+                carried[parent] = (grad, False) if before is None and type(grad) is np.ndarray else _sum(before, grad)
         return tuple(self._collect(argnum, carried) for argnum in argnums)
 
     def _collect(self, argnum: int, carried: dict[TapeNode, Any]) -> Tree:
@@ -171,44 +192,38 @@ class Recording:
         ]
         return tree_unflatten(arg, leaves)
 
-    def _program(self, argnums: tuple[int, ...]) -> list[_Step]:
-        """List the operations between the arguments `argnums` and the outputs, in order."""
+    def _program(self, argnums: tuple[int, ...]) -> _Program:
         if argnums not in self._programs:
-            reached = {root for argnum in argnums for root in self._roots[argnum] if root is not None}
-            steps = []
-            for node in self._nodes:
-                positions = tuple(i for i, parent in enumerate(node.parents) if parent in reached)
-                if positions and node.derivative is not None:
-                    reached.add(node)
-                    parents = tuple(node.parents[i] for i in positions)
-                    steps.append(_Step(node, parents, positions, node.derivative))
-            live = {node for node in self._outputs if node is not None}
-            program = []
-            for step in reversed(steps):
-                if step.node in live:
-                    live.update(step.parents)
-                    program.append(step)
-            self._programs[argnums] = program[::-1]
+            roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
+            outputs = [node for node in self._outputs if node is not None]
+            self._programs[argnums] = _Program(self._nodes, roots, outputs)
         return self._programs[argnums]
 
 
+def _sum(before: tuple[Any, bool] | None, grad: Any) -> tuple[Any, bool]:
+    """Add to what a node's cotangent is so far, in place where it is ours (true); what autograd does, sooner."""
+    if before is not None and type(grad) is np.ndarray is type(before[0]):
+        total, ours = before
+        return (np.add(total, grad, out=total) if ours else total + grad), True
+    sum_and_ownership: tuple[Any, bool] = add_outgrads(before, grad)
+    return sum_and_ownership
+
+
 def _box_leaves(arg: Tree, level: int, nodes: list[TapeNode]) -> tuple[list[TapeNode | None], Tree]:
-    roots: list[TapeNode | None] = []
-    boxes = []
-    for leaf in tree_leaves(arg):
-        if not _is_floating(leaf):
-            roots.append(None)
-            boxes.append(leaf)
-            continue
-        ensure_traceable(leaf)
-        root = TapeNode.new_root(nodes)
-        roots.append(root)
-        boxes.append(new_box(leaf, level, root))
-    return roots, tree_unflatten(arg, boxes)
+    leaves = tree_leaves(arg)
+    roots: list[TapeNode | None] = [None] * len(leaves)
+    for number, leaf in enumerate(leaves):
+        if _is_floating(leaf):
+            ensure_traceable(leaf)
+            root = roots[number] = TapeNode.new_root(nodes)
+            leaves[number] = new_box(leaf, level, root)
+    return roots, tree_unflatten(arg, leaves)
 
 
 def _is_floating(leaf: Any) -> bool:
     value = static_value(leaf)
+    if type(value) is np.ndarray:
+        return bool(value.dtype.kind == "f")
     if isinstance(value, float):
         return True
     return is_array(value) and bool(array_namespace(value).isdtype(value.dtype, "real floating"))

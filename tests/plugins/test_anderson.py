@@ -106,7 +106,7 @@ def test_memory_grows_lazily_and_is_bounded():
     """After k steps there are min(k, memory) pairs."""
     for steps, pairs in [(0, 0), (1, 1), (3, 3), (9, 4)]:
         solution = solve_map(ROTATION, Anderson(memory=4), max_steps=steps, rtol=0.0, atol=0.0)
-        assert len(solution.state.secants.steps) == pairs
+        assert len(solution.state.secants.images) == pairs
 
 
 @pytest.mark.parametrize("options", [{"memory": 0}, {"mixing": 0.0}, {"mixing": 1.5}, {"growth": 0.5}])
