@@ -64,7 +64,8 @@ class ImplicitAdjoint:
             on_failure="record",
         )
         equation = adjoint_problem(linear, cotangent)
-        adjoint = solve(equation, self.solver, start, options, batched=solution.batched)
+        solver = replace(self.solver, known=True) if isinstance(self.solver, Affine) else self.solver
+        adjoint = solve(equation, solver, start, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
 
 

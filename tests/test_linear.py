@@ -227,6 +227,36 @@ def test_a_product_that_is_not_finite_ends_its_sample(bad: float, rng: np.random
     np.testing.assert_array_equal(x[others], gmres(Counted(A), b)[others])
 
 
+@pytest.mark.parametrize("restart", [1, 4, 40])
+@pytest.mark.parametrize(("dtype", "rounding"), [("float64", 1e-14), ("float32", 1e-5)])
+def test_a_residual_is_known_without_a_product(
+    restart: int, dtype: str, rounding: float, xp: ModuleType, rng: np.random.Generator
+):
+    """It is b − A x to rounding, wherever the samples stopped; x and the number of products are those of `solve`."""
+    A, b = nonsymmetric(rng), lift(xp, right_hand_sides(rng), dtype)
+    rtol = np.array([1e-1, 1e-3, 1e-6, 0.3])
+    alone, both = Counted(A), Counted(A)
+    expected = gmres(alone, b, rtol, restart=restart)
+    x, r = GMRES(restart).solve_with_residual(both, b, rtol=rtol, active=EVERY)
+    assert both.calls == alone.calls
+    assert r.dtype == b.dtype
+    np.testing.assert_array_equal(lower(x), lower(expected))
+    true = lower(b).astype(float) - np.einsum("bij,bj->bi", A, lower(x).astype(float))
+    assert np.all(np.linalg.norm(lower(r) - true, axis=1) <= rounding * np.linalg.norm(lower(b), axis=1))
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_a_residual_without_a_solution_is_the_right_hand_side(value: float, xp: ModuleType, rng: np.random.Generator):
+    """Where b is zero or not finite, or a sample is not active, x is zero and the residual b, bit for bit."""
+    A, b = nonsymmetric(rng), right_hand_sides(rng)
+    b[2] = value
+    active = np.array([True, False, True, True])
+    x, r = GMRES().solve_with_residual(Counted(A), lift(xp, b), rtol=np.full(BATCH, 1e-6), active=active)
+    assert not lower(x)[[1, 2]].any()
+    np.testing.assert_array_equal(lower(r)[[1, 2]], b[[1, 2]])
+    assert np.all(np.linalg.norm(lower(r)[[0, 3]], axis=1) <= 1e-6 * np.linalg.norm(b[[0, 3]], axis=1))
+
+
 @pytest.mark.parametrize("value", [0, -3, 2.5, "many"])
 def test_a_space_without_dimensions_is_refused(value: object):
     """`restart` is a positive whole number."""
@@ -253,11 +283,31 @@ def test_affine_problems_are_solved_by_cycles(known: KnownMap, restart: int, xp:
 
 
 def test_a_cycle_is_not_solved_beyond_the_tolerance():
-    """A loose tolerance costs few products: half of what is missing is asked of GMRES, not more."""
+    """A loose tolerance costs few products: most of what is missing is asked of GMRES, not more."""
     z0 = 1.5 * LINEAR.solution
     loose, tight = (solve(LINEAR.problem(), Affine(), z0, rtol=rtol) for rtol in (0.2, 1e-10))
     assert loose.steps.tolist() == [1] * 5
     assert loose.njvp < tight.njvp / 2
+
+
+@pytest.mark.parametrize("restart", [2, 20])
+def test_what_is_known_to_be_affine_is_evaluated_once(restart: int, xp: ModuleType):
+    """Then cycles cost products only, and what is reported as the residual is f(z) − z to rounding."""
+    solver = Affine(GMRES(restart), known=True)
+    solution = solve(LINEAR.problem(xp), solver, lift(xp, LINEAR.z0), rtol=1e-9, max_steps=200)
+    z = lower(solution.z)
+    assert (solution.nfe, solution.success) == (1, True)
+    assert solution.steps.max() == 1 if restart == 20 else solution.steps.max() > 1
+    np.testing.assert_allclose(lower(solution.residual), LINEAR.f(z, LINEAR.bias) - z, atol=1e-14)
+
+
+@pytest.mark.parametrize("tolerance", [{"rtol": 1e-14, "atol": 0.0}, {"rtol": 0.0, "atol": 1e-15}], ids=str)
+def test_close_to_rounding_residuals_are_evaluated(tolerance: dict[str, float]):
+    """Where rounding could decide about convergence, each step has its evaluation, known to be affine or not."""
+    options = {"max_steps": 5, "on_failure": "record", **tolerance}
+    solution = solve(LINEAR.problem(), Affine(known=True), LINEAR.z0, **options)
+    assert solution.nfe == 1 + solution.steps.max()
+    np.testing.assert_array_equal(solution.residual, LINEAR.f(solution.z, LINEAR.bias) - solution.z)
 
 
 def test_a_map_that_is_not_affine_is_not_solved_in_silence():

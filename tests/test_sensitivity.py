@@ -26,7 +26,7 @@ from equilib import (
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import NAMESPACES, lift, lower
-from tests.problems import BADLY_SCALED, EXPANSIVE, LINEAR, ROTATION, STEEP, TANH, KnownMap
+from tests.problems import BADLY_SCALED, EXPANSIVE, LINEAR, ROTATION, SIZE, STEEP, TANH, KnownMap
 
 TIGHT = SolveOptions(rtol=1e-12, atol=1e-13, max_steps=100)
 EXACT = (
@@ -73,6 +73,29 @@ def test_implicit_adjoints_solve_the_transposed_system(
     np.testing.assert_allclose(lower(pulled.adjoint.z) / scale, expected / scale, atol=1e-9)
     (through_bias,) = problem.linearize(solution.z).inputs_vjp(lift(xp, expected))
     np.testing.assert_allclose(lower(pulled.inputs[0]) / scale, lower(through_bias) / scale, atol=1e-9)
+
+
+@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(rtol=1e-3), GMRESAdjoint(rtol=1e-3)], ids=str)
+def test_an_adjoint_costs_the_products_of_its_krylov_space(sensitivity: Sensitivity, rng: np.random.Generator):
+    """From w = g it takes Jᵀg, and as many products more as the residual has to shrink: none confirms what is known."""
+    problem, solution = equilibrium(TANH)
+    g = cotangent_of(TANH, rng)
+    adjoint = sensitivity.pullback(problem, solution, g).adjoint
+    assert adjoint is not None
+    assert (adjoint.nfe, adjoint.success) == (1, True)
+    J = np.swapaxes(TANH.jacobians(), 1, 2)
+    tolerance = adjoint.options.rtol * np.linalg.norm(adjoint.z, axis=1)
+
+    def enough(products: int) -> bool:
+        """Tell whether the space of so many products holds a w that meets the tolerance, for every sample."""
+        least = []
+        for row, A in zip(np.einsum("bij,bj->bi", J, g), np.eye(SIZE) - J, strict=True):
+            space = np.stack([np.linalg.matrix_power(A, k) @ row for k in range(1, products + 1)], axis=1)
+            least.append(np.linalg.norm(row - space @ np.linalg.lstsq(space, row)[0]))
+        return bool(np.all(np.array(least) <= tolerance))
+
+    assert enough(adjoint.njvp)
+    assert not enough(adjoint.njvp - 1)
 
 
 @pytest.mark.parametrize("known", [LINEAR, TANH, ROTATION], ids=str)

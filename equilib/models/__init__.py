@@ -1,6 +1,6 @@
 """Deep equilibrium models: cells, initial guesses, the equilibrium layer."""
 
-from equilib.models.cell import Cell, InjectedCell, Joins, ResidualCell
+from equilib.models.cell import Cell, FromZero, InjectedCell, Joins, ResidualCell
 from equilib.models.cell_ode import CellODE
 from equilib.models.deq import DeepEquilibrium
 from equilib.models.deq_chain import DEQChain
@@ -22,6 +22,7 @@ __all__ = [
     "Equilibrium",
     "Evolution",
     "Explicit",
+    "FromZero",
     "InitialGuess",
     "InjectedCell",
     "Joins",

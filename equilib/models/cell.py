@@ -21,6 +21,8 @@ class Cell(Protocol):
     1. `inject` is called once per solve, `step` at every evaluation of f.
     2. Both are pure and use operations of `equilib.ops`; sample i depends on sample i only.
     3. Axis 0 of every array in the injection is the batch: f is evaluated on some of the samples once others are done.
+
+    A cell may have a cheaper way to f(0, x), see `FromZero`.
     """
 
     def init(self, rng: np.random.Generator) -> Tree:
@@ -34,6 +36,26 @@ class Cell(Protocol):
 
     def zeros(self, params: Tree, u: Tree) -> Array:
         """Return the state z = 0 that goes with u."""
+
+
+@runtime_checkable
+class FromZero(Protocol):
+    """**Protocol:** a cell that evaluates f(0, x) in a cheaper way than by a step from zeros.
+
+    1. `from_zero(params, u)` is `step(params, zeros(params, u), u)`, to rounding, and so are its derivatives.
+    2. A cell that inherits it and changes `step` has to change it as well.
+    3. It is not asked for where random arrays belong to the samples, as masks of dropout do.
+    """
+
+    def from_zero(self, params: Tree, u: Tree) -> Array:
+        """Return f(0, x), of the shape and dtype of `zeros`."""
+
+
+def step_from_zero(cell: Cell, params: Tree, u: Tree) -> Array:
+    """Return f(0, x) in the cheapest way that the cell knows."""
+    if isinstance(cell, FromZero):
+        return cell.from_zero(params, u)
+    return cell.step(params, cell.zeros(params, u), u)
 
 
 @runtime_checkable
@@ -79,6 +101,11 @@ class InjectedCell:
         """Return after(recur(z) + u)."""
         return self.after(params["after"], ops.add(self.recur(params["recur"], z), u))
 
+    def from_zero(self, params: Tree, u: Array) -> Array:
+        """Return after(recur(0) + u); recur(0) is the same for every sample, so it is evaluated for one."""
+        one = self.zeros(params, u)[:1, ...]
+        return self.after(params["after"], ops.add(self.recur(params["recur"], one), u))
+
     def zeros(self, params: Tree, u: Array) -> Array:
         """Return zeros of the shape of u."""
         value = static_value(u)
@@ -111,6 +138,10 @@ class ResidualCell:
     def step(self, params: Tree, z: Array, u: Tree) -> Array:
         """Return after(z + g(z, x))."""
         return self.after(params["after"], ops.add(z, self.cell.step(params["cell"], z, u)))
+
+    def from_zero(self, params: Tree, u: Tree) -> Array:
+        """Return after(g(0, x))."""
+        return self.after(params["after"], step_from_zero(self.cell, params["cell"], u))
 
     def zeros(self, params: Tree, u: Tree) -> Array:
         """Return the cell's zeros."""

@@ -21,6 +21,7 @@ from equilib.models.checkpointed import iterate
 from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
+from equilib.models.remembered import LastLinearization
 from equilib.problem import FixedPointProblem
 from equilib.protocols import Sensitivity, Solver, WholeSolver
 from equilib.sensitivity import ImplicitAdjoint
@@ -185,6 +186,7 @@ class DeepEquilibrium:
             lambda z, params, u: self.cell.step(params, z, u),
             stop_gradient(params),
             stop_gradient(u),
+            linearize=LastLinearization(),
             batched_inputs=(False, True),
         )
 

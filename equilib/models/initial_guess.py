@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.layers.prepare import OfChild
-from equilib.models.cell import Cell
+from equilib.models.cell import Cell, step_from_zero
 from equilib.models.drawn_cell import joins
 from equilib.protocols import Layer
 from equilib.trees import Tree
@@ -46,7 +46,10 @@ class ZeroGuess:
 
 @dataclass(frozen=True)
 class OneStepGuess:
-    """z0 = f(0, x), with the cell's own parameters (`regdeq`; Pal et al. 2022, arXiv:2201.12240, §3)."""
+    """z0 = f(0, x), with the cell's own parameters (`regdeq`; Pal et al. 2022, arXiv:2201.12240, §3).
+
+    It counts as one evaluation, though a cell may know a cheaper way to it (`FromZero`).
+    """
 
     nfe: int = 1
 
@@ -56,7 +59,7 @@ class OneStepGuess:
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
         """Return f(0, x)."""
-        return cell.step(cell_params, cell.zeros(cell_params, u), u)
+        return step_from_zero(cell, cell_params, u)
 
 
 @dataclass(frozen=True)

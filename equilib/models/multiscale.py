@@ -12,7 +12,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.layers.prepare import OfChild
-from equilib.models.cell import Cell
+from equilib.models.cell import Cell, step_from_zero
 from equilib.models.scales import Shapes, join_scales, split_scales
 from equilib.ops.shapes import shape_of
 from equilib.protocols import Layer
@@ -132,10 +132,27 @@ class MultiScaleCell:
             If a layer does not lead to the shape of its scale; the error says which.
         """
         z0, *others = self.split(z)
-        h = [self._checked(self.first.step(params["first"], z0, u), 0, "first")]
+        return self._combined(params, self.first.step(params["first"], z0, u), others)
+
+    def from_zero(self, params: Tree, u: Tree) -> Array:
+        """Return f(0, x); what does not see x is the same for every sample, so it is evaluated for one.
+
+        Raises
+        ------
+        ValueError
+            As `step` does.
+        """
+        _, *others = self.split(self.zeros(params, u)[:1, ...])
+        return self._combined(params, step_from_zero(self.first, params["first"], u), others)
+
+    def _combined(self, params: Tree, first: Array, others: Sequence[Array]) -> Array:
+        """Return what follows the first branch; `others` are the other scales, of the whole batch or of one sample."""
+        batch = shape_of(first)[:1]
+        h = [self._checked(first, 0, "first")]
         for j, (layer, own, part) in enumerate(zip(self.rest, params["rest"], others, strict=True), start=1):
             h.append(self._apply(layer, own, part, (j, j), f"rest[{j - 1}]"))
         sums = [reduce(ops.add, [self._map(params, h[j], j, i) for j in self._sources(i)]) for i in range(len(h))]
+        sums = [ops.broadcast_to(each, batch + shape_of(each)[1:]) for each in sums]
         if self.fuse is not None:
             fused = enumerate(zip(self.fuse, params["fuse"], sums, strict=True))
             sums = [self._apply(*layer_own_sum, (i, i), f"fuse[{i}]") for i, layer_own_sum in fused]

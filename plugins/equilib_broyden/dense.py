@@ -67,11 +67,19 @@ class DenseInverse:
         # Zeros, where J is not finite or is I, would never move.
         return where_samples(np.isfinite(size) & (size > 0), H, _picard(z))
 
-    def updated(self, step: Array, change: Array) -> DenseInverse:
-        """Return the good Broyden update of H."""
+    def with_room(self) -> DenseInverse:
+        """Return H: a matrix forgets nothing."""
+        return self
+
+    def updated(self, step: Array, change: Array, image: Array) -> DenseInverse:
+        """Return the good Broyden update of H; `image` is H·change."""
         right = samples_as_rows(self.transposed().apply(step))
-        left, right = correction(samples_as_rows(step - self.apply(change)), right, samples_as_rows(change))
+        left, right = correction(samples_as_rows(step - image), right, samples_as_rows(change))
         return replace(self, matrix=self.matrix + left[:, :, None] * right[:, None, :])
+
+    def apply_updated(self, x: Array, before: Array) -> Array:
+        """Return H x."""
+        return self.apply(x)
 
 
 def _picard(like: Array) -> Array:

@@ -14,7 +14,7 @@ from equilib.fixed_point import State
 from equilib.options import option
 from equilib.problem import FixedPointProblem
 from equilib_broyden.dense import JACOBIANS, DenseInverse
-from equilib_broyden.iteration import BroydenState, attempt, needs_restart, start
+from equilib_broyden.iteration import BroydenState, attempt, needs_restart, start, with_inverse
 
 PROGRESS = 0.1
 """Share of the first residual below which a place is worth keeping when a sample begins again."""
@@ -74,6 +74,7 @@ class Broyden:
             z=z0,
             residual=began.residual,
             inverse=inverse,
+            image=began.image,
             best=began.best,
             rejections=began.rejections,
             failed=began.failed,
@@ -99,12 +100,16 @@ def _restart(problem: FixedPointProblem, state: FullState) -> FullState:
     z = where_samples(back, state.guess.z, state.z)
     inverse = state.inverse.restarted(problem, z, due)
     if inverse.jacobian == "identity":
-        return replace(state, inverse=inverse)
+        return with_inverse(state, inverse)
+    if inverse is state.inverse:
+        return state
+    residual = where_samples(back, state.guess.residual, state.residual)
     return replace(
         state,
         z=z,
-        residual=where_samples(back, state.guess.residual, state.residual),
+        residual=residual,
         inverse=inverse,
+        image=inverse.apply(residual),
         best=np.where(back, state.first, state.best),
         restarted=state.restarted | due,
     )

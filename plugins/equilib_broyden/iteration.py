@@ -26,24 +26,32 @@ class InverseJacobian(Protocol):
     def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Self:
         """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
 
-    def updated(self, step: Array, change: Array) -> Self:
+    def with_room(self) -> Self:
+        """Return an H that can be updated without forgetting; H itself where it has room."""
+
+    def updated(self, step: Array, change: Array, image: Array) -> Self:
         """Return the good Broyden update, H + (s − H y) sᵀH / sᵀH y: then H y = s (Broyden 1965).
 
-        A sample whose denominator is rounding or not finite keeps its H.
+        `image` is H y. A sample whose denominator is rounding or not finite keeps its H.
         """
+
+    def apply_updated(self, x: Array, before: Array) -> Array:
+        """Return H x, given what it was before the last update."""
 
 
 @dataclass(frozen=True)
 class BroydenState:
     """The iterate that the next step starts from, its residual, and the inverse Jacobian learned so far.
 
-    `best` is the least Euclidean norm of a residual so far; `rejections` counts the steps that each sample took back
-    since the last one it kept; both have shape (batch,). `failed` marks samples that took back too many.
+    `image` is H r, the way to go; `best` is the least Euclidean norm of a residual so far; `rejections` counts the
+    steps that each sample took back since the last one it kept; these two have shape (batch,). `failed` marks samples
+    that took back too many.
     """
 
     z: Array
     residual: Array
     inverse: InverseJacobian = field(repr=False)
+    image: Array = field(repr=False)
     best: np.ndarray
     rejections: np.ndarray
     failed: np.ndarray
@@ -57,7 +65,7 @@ def start(problem: FixedPointProblem, z0: Array, inverse: InverseJacobian) -> Br
     residual = problem.residual(z0)
     norm = to_host(two_norm(residual)).astype(np.float64)
     none = np.zeros(len(norm), dtype=int)
-    return BroydenState(z0, residual, inverse, norm, none, none > 0)
+    return BroydenState(z0, residual, inverse, inverse.apply(residual), norm, none, none > 0)
 
 
 def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, rejections: int) -> BroydenState:
@@ -68,7 +76,14 @@ def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, r
     further ones go along with that H for half of the length each time.
     """
     inverse = state.inverse.restarted(problem, state.z, needs_restart(problem, state))
-    return attempt(problem, replace(state, inverse=inverse), growth=growth, rejections=rejections)
+    return attempt(problem, with_inverse(state, inverse), growth=growth, rejections=rejections)
+
+
+def with_inverse(state: S, inverse: InverseJacobian) -> S:
+    """Return the state with another H."""
+    if inverse is state.inverse:
+        return state
+    return replace(state, inverse=inverse, image=inverse.apply(state.residual))
 
 
 def needs_restart(problem: FixedPointProblem, state: BroydenState) -> np.ndarray:
@@ -82,7 +97,7 @@ def attempt(problem: FixedPointProblem, state: S, *, growth: float, rejections: 
     """Do as `advance` does, with the inverse Jacobian as it is."""
     assert problem.active is not None  # set by the driver
     length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
-    step = -rows_like(coefficients(length, state.z), state.z) * state.inverse.apply(state.residual)
+    step = -rows_like(coefficients(length, state.z), state.z) * state.image
     # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
     step = where_samples(problem.active, step, array_namespace(step).zeros_like(step))
     new = state.z + step
@@ -94,11 +109,17 @@ def attempt(problem: FixedPointProblem, state: S, *, growth: float, rejections: 
     in_a_row = np.where(kept, 0, in_a_row)
     # A restarted H is not spoilt by the failures of its own steps.
     learned = where_samples(kept | (in_a_row <= RESTART), step, array_namespace(step).zeros_like(step))
+    # H r at both ends of the step gives H y, and the next H r, without H being applied again.
+    room = with_inverse(state, state.inverse.with_room())
+    image = room.inverse.apply(residual)
+    inverse = room.inverse.updated(learned, residual - state.residual, image - room.image)
+    standing = where_samples(kept, residual, state.residual)
     return replace(
         state,
         z=where_samples(kept, new, state.z),
-        residual=where_samples(kept, residual, state.residual),
-        inverse=state.inverse.updated(learned, residual - state.residual),
+        residual=standing,
+        inverse=inverse,
+        image=inverse.apply_updated(standing, where_samples(kept, image, room.image)),
         best=np.where(kept, np.minimum(norm, state.best), state.best),
         rejections=in_a_row,
         failed=in_a_row > rejections,

@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples
 from equilib.problem import FixedPointProblem
+from equilib.spans import combined, overlaps
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,7 @@ class LowRankInverse:
 
     def apply(self, x: Array) -> Array:
         """Return H x."""
-        xp = array_namespace(x)
-        rows = samples_as_rows(x)
-        total = -x
-        for u, v in zip(self.left, self.right, strict=True):
-            total = total + rows_like(xp.vecdot(samples_as_rows(v), rows), x) * u
-        return total
+        return combined(-x, overlaps(self.right, x), self.left) if self.left else -x
 
     def transposed(self) -> LowRankInverse:
         """Return Hᵀ."""
@@ -42,16 +38,20 @@ class LowRankInverse:
         cleared = tuple(where_samples(samples, array_namespace(u).zeros_like(u), u) for u in self.left)
         return LowRankInverse(self.memory, cleared, self.right)
 
-    def updated(self, step: Array, change: Array) -> LowRankInverse:
-        """Return the good Broyden update of H.
+    def with_room(self) -> LowRankInverse:
+        """Return H without its oldest product where it can hold no more: so the newest secant equation holds."""
+        if len(self.left) < self.memory:
+            return self
+        return LowRankInverse(self.memory, self.left[1:], self.right[1:])
 
-        The oldest product makes room before the update, so that the newest secant equation holds.
-        """
-        first = max(len(self.left) + 1 - self.memory, 0)
-        kept = LowRankInverse(self.memory, self.left[first:], self.right[first:])
-        right = kept.transposed().apply(step)
-        left, right = correction(step - kept.apply(change), right, change)
-        return LowRankInverse(self.memory, (*kept.left, left), (*kept.right, right))
+    def updated(self, step: Array, change: Array, image: Array) -> LowRankInverse:
+        """Return the good Broyden update of H, which has room; `image` is H·change."""
+        left, right = correction(step - image, self.transposed().apply(step), change)
+        return LowRankInverse(self.memory, (*self.left, left), (*self.right, right))
+
+    def apply_updated(self, x: Array, before: Array) -> Array:
+        """Return H x, given what it was before the last update."""
+        return combined(before, overlaps(self.right[-1:], x), self.left[-1:])
 
 
 def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:

@@ -10,7 +10,7 @@ from equilib.arrays import Array
 from equilib.checks import check_options
 from equilib.compaction import restricted_state
 from equilib.line_search import Point, line_search
-from equilib.linear import relative_target, residual_norm
+from equilib.linear import SHARE, relative_target, residual_norm
 from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
 from equilib_newton_gmres.adjoint import GMRESAdjoint
@@ -76,9 +76,9 @@ class NewtonGMRES:
     def step(self, problem: FixedPointProblem, state: NewtonState) -> NewtonState:
         """Solve for the Newton step and go where the residual decreases."""
         assert problem.active is not None  # set by the driver
-        # Half of what is missing is exact enough in the last step (Kelley 1995, eq. 6.20).
+        # More than what is missing would be wasted in the last step (Kelley 1995, eq. 6.20, who takes a half of it).
         target = relative_target(problem, residual_norm(problem, state.residual))
-        forcing = np.maximum(state.forcing, np.minimum(0.5 * target, LARGEST))
+        forcing = np.maximum(state.forcing, np.minimum(SHARE * target, LARGEST))
         direction = make_linear_solver(self.linear_solver, self.restart).solve(
             lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=problem.active
         )

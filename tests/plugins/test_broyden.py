@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,12 @@ from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
 from equilib_broyden.full import Broyden
 from equilib_broyden.iteration import InverseJacobian
+from equilib_broyden.limited import LimitedMemoryBroyden
 from equilib_broyden.low_rank import LowRankInverse
+from tests.arrays_under_test import lower
+from tests.plugins.secant_updates import taught
 from tests.plugins.solver_laws import SolverLaws, counting, solve_map
-from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH, KnownMap
+from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, STEEP, TANH, KnownMap
 
 
 class TestBroyden(SolverLaws):
@@ -156,7 +160,7 @@ def test_the_update_is_broydens_good_one(rng: np.random.Generator):
     """Of all matrices with B s = y the updated B = H⁻¹ is the nearest to the old one, B + (y − B s) sᵀ / sᵀs."""
     H = rng.standard_normal((3, 4, 4))
     s, y = rng.standard_normal((2, 3, 4))
-    updated = DenseInverse(H).updated(s, y)
+    updated = taught(DenseInverse(H), s, y)
     np.testing.assert_allclose(updated.apply(y), s, rtol=1e-9)
     B = np.linalg.inv(H)
     missing = y - np.einsum("bij,bj->bi", B, s)
@@ -173,14 +177,29 @@ def test_a_sample_that_can_learn_nothing_keeps_its_inverse(
 ):
     """Where a step or its change is not finite, or too large for a product, H is what it was; the others learn."""
     s, y, x = rng.standard_normal((3, 3, 4))
-    before = inverse.updated(s, y)
+    before = taught(inverse, s, y)
     s, y = rng.standard_normal((2, 3, 4))
     s[1], y[1] = size, size
     with np.errstate(all="ignore"):
-        after = before.updated(s, y)
+        after = taught(before, s, y)
         applied, moved = after.apply(x), after.apply(y)
+        known = after.apply_updated(x, before.apply(x))
     np.testing.assert_array_equal(applied[1], before.apply(x)[1])
+    np.testing.assert_allclose(known, applied, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(moved[[0, 2]], s[[0, 2]], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "solver", [Broyden(), Broyden("identity"), LimitedMemoryBroyden(), LimitedMemoryBroyden(2)], ids=str
+)
+@pytest.mark.parametrize("known", [TANH, EXPANSIVE, STEEP], ids=str)
+def test_the_way_to_go_is_the_inverse_times_the_residual(solver: Any, known: KnownMap, xp: ModuleType):
+    """However it was come by, through steps that were kept, taken back or restarted, the state's image is H r."""
+    for steps in (0, 1, 2, 3, 5, 9, 14):
+        state = solve_map(known, solver, xp, max_steps=steps, rtol=0.0, atol=0.0).state
+        direct, image = lower(state.inverse.apply(state.residual)), lower(state.image)
+        error, size = (np.linalg.norm(each, axis=1) for each in (image - direct, direct))
+        assert np.all(error <= 1e-6 * size + 1e-14)
 
 
 def test_transposed_products_belong_to_the_same_matrix(rng: np.random.Generator):

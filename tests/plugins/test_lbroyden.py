@@ -10,6 +10,7 @@ from equilib.options import OptionError
 from equilib_broyden.full import Broyden
 from equilib_broyden.limited import LimitedMemoryBroyden
 from equilib_broyden.low_rank import LowRankInverse
+from tests.plugins.secant_updates import taught
 from tests.plugins.solver_laws import SolverLaws, solve_map, trials
 from tests.problems import EXPANSIVE, ROTATION, TANH
 
@@ -39,7 +40,7 @@ def test_the_newest_secant_equation_holds(memory: int):
     inverse = LowRankInverse(memory)
     for count in range(1, 6):
         s, y = rng.standard_normal((2, 3, 2, 4))
-        inverse = inverse.updated(s, y)
+        inverse = taught(inverse, s, y)
         np.testing.assert_allclose(inverse.apply(y), s, rtol=1e-9, atol=1e-12)
         assert len(inverse.left) == len(inverse.right) == min(count, memory)
 
@@ -57,7 +58,7 @@ def test_transposed_products_belong_to_the_same_matrix():
     rng = np.random.default_rng(5)
     inverse = LowRankInverse(10)
     for _ in range(3):
-        inverse = inverse.updated(*rng.standard_normal((2, 2, 5)))
+        inverse = taught(inverse, *rng.standard_normal((2, 2, 5)))
     x, w = rng.standard_normal((2, 2, 5))
     np.testing.assert_allclose(np.vecdot(inverse.apply(x), w), np.vecdot(x, inverse.transposed().apply(w)))
 
@@ -105,7 +106,7 @@ def test_a_change_that_teaches_nothing_is_left_out():
     s, y = np.ones((3, 4)), np.zeros((3, 4))
     y[1] = np.nan
     y[2] = -2.0
-    inverse = LowRankInverse(10).updated(s, y)
+    inverse = taught(LowRankInverse(10), s, y)
     x = np.arange(4.0) * np.ones((3, 1))
     np.testing.assert_array_equal(inverse.apply(x)[:2], -x[:2])
     np.testing.assert_allclose(inverse.apply(y)[2], s[2])
