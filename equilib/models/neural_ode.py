@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from equilib import ops
 from equilib.arrays import Array
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import with_pullback
@@ -76,7 +77,7 @@ class Evolution:
     @property
     def output(self) -> Any:
         """What the next layer gets: y at the last time, or the tuple of the arrays that it joins."""
-        last = self.y[-1, ...]
+        last = ops.getitem(self.y, (-1, ...))
         return last if self.split is None else self.split(last)
 
     @property
@@ -137,7 +138,8 @@ def evolve(
     way = Interpolating() if sensitivity is None else sensitivity
     problem = OdeProblem(f, *stop_gradient(inputs))
     settings = asdict(options or OdeOptions())
-    solution = odeint(problem, static_value(y0), t, integrator, dense=way.needs_trajectory, **settings)
+    dense, states = way.needs_trajectory, way.needs_states
+    solution = odeint(problem, static_value(y0), t, integrator, dense=dense, states=states, **settings)
     backward: list[OdePullback] = []
 
     def pullback(cotangent: Array) -> Sequence[Array]:
@@ -184,7 +186,7 @@ class NeuralODE:
         IntegrationError
             If the options say so and some sample did not reach t₁.
         """
-        return self.evolve(params, x, self.span, rng=rng).y[-1, ...]
+        return self.evolve(params, x, self.span, rng=rng).output
 
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None

@@ -13,13 +13,25 @@ from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, rms_norm, rows_like, to_host, where_samples
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    rms_norm,
+    rows_like,
+    to_host,
+    weighted_sum,
+    where_samples,
+)
 
 ErrorNorm: TypeAlias = Callable[[Array, "Point", Array], np.ndarray]
 """Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
 
 Select: TypeAlias = Callable[[np.ndarray, Array, Array], Array]
 """Takes samples from the first array where the host mask, shape (batch,), is true, else from the second."""
+
+Combination: TypeAlias = Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array]
+"""See `equilib.arrays.weighted_sum`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class Flow:
         See `ErrorNorm`.
     select : callable
         See `Select`.
+    combination : callable
+        See `Combination`.
     """
 
     def __init__(
@@ -55,10 +69,12 @@ class Flow:
         lanes: int,
         error_norm: ErrorNorm,
         select: Select = where_samples,
+        combination: Combination = weighted_sum,
     ) -> None:
         self._f = f
         self._like = like
         self._select = select
+        self._combination = combination
         self.lanes = lanes
         self.error_norm = error_norm
 
@@ -70,18 +86,33 @@ class Flow:
         self, y: Array, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
     ) -> Array:
         """Return y + Σ h wᵢ vᵢ; h and weights that are no numbers have shape (lanes,). No vᵢ of zero weight is used."""
-        for weight, vector in zip(weights, vectors, strict=True):
-            if np.any(weight):
-                y = y + vector * self.coefficient(h * weight)
-        return y
+        used, factors = self._terms(h, weights, vectors)
+        return self._combination(y, factors, used) if used else y
 
     def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:
         """Return Σ h wᵢ vᵢ, as `combine` does."""
-        used = [index for index, weight in enumerate(weights) if np.any(weight)]
-        if not used:
-            return self.zeros()
-        first = vectors[used[0]] * self.coefficient(h * weights[used[0]])
-        return self.combine(first, h, [weights[index] for index in used[1:]], [vectors[index] for index in used[1:]])
+        used, factors = self._terms(h, weights, vectors)
+        return self._combination(None, factors, used) if used else self.zeros()
+
+    def _terms(
+        self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
+    ) -> tuple[list[Array], list[float | Array]]:
+        """Return the vectors whose weight is not zero everywhere, and their factors."""
+        used: list[Array] = []
+        factors: list[float | Array] = []
+        if self.lanes == 1:  # the arithmetic of numbers costs a tenth of that of arrays with one number
+            size = float(h[0])
+            for weight, vector in zip(weights, vectors, strict=True):
+                number = float(weight[0]) if isinstance(weight, np.ndarray) else weight
+                if number:
+                    used.append(vector)
+                    factors.append(size * number)
+            return used, factors
+        for weight, vector in zip(weights, vectors, strict=True):
+            if np.any(weight):
+                used.append(vector)
+                factors.append(self.coefficient(h * weight))
+        return used, factors
 
     def coefficient(self, values: np.ndarray) -> float | Array:
         """Return numbers of the lanes, shape (lanes,), as a factor for arrays of the shape of y."""

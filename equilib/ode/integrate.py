@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def odeint(
     atol: float = 1e-6,
     per_sample: bool = False,
     dense: bool = False,
+    states: bool = False,
     max_steps: int = 10_000,
     first_step: float | None = None,
     on_failure: str = "raise",
@@ -54,6 +56,9 @@ def odeint(
         sample's answer depends, within the tolerance, on the others.
     dense : bool
         Whether to keep the solution as a function of time, `OdeSolution.trajectory`.
+    states : bool
+        Whether to keep the state before each step in `OdeSolution.record`: the discrete adjoint then need not
+        integrate again.
     max_steps : int
         Limit of attempted steps.
     first_step : float, optional
@@ -83,7 +88,7 @@ def odeint(
         if isinstance(integrator, LibraryIntegrator):
             solution = LibraryRun(problem, y0, times, integrator, options, dense=dense).run()
         else:
-            solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense)
+            solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense, states=states)
     if not solution.success and on_failure == "raise":
         raise IntegrationError(solution)
     if not solution.success and on_failure == "warn":
@@ -123,7 +128,7 @@ class _Integration:
         self.suspect = np.ones(y0.shape[0], dtype=bool)
         self.records: list[StepRecord] = []
 
-    def run(self, *, dense: bool) -> OdeSolution:
+    def run(self, *, dense: bool, states: bool) -> OdeSolution:
         state = self._start()
         xp = array_namespace(self.y0)
         outputs = [self.y0] + [xp.full_like(self.y0, np.nan) for _ in self.times[1:]]
@@ -135,6 +140,7 @@ class _Integration:
             state, step = take_step(self.integrator, self.flow, state, active, float(self.times[-1]))
             self._account(state, step, active)
             if step.accepted.any():
+                self.records.append(_record(step, states=states))
                 outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
                 if dense:
                     segments.append(segment_of(self.flow, self.integrator, step))
@@ -162,8 +168,6 @@ class _Integration:
     def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
         self.accepted += step.accepted
         self.rejected += active & ~step.accepted
-        if step.accepted.any():
-            self.records.append(StepRecord(step.h, step.end.t, step.accepted, step.memory.host))
         t = state.point.t
         self.status[active & (t == self.times[-1])] = OdeStatus.FINISHED
         smallest = SMALLEST_STEP * np.maximum(np.abs(t), abs(self.times[-1] - self.times[0]))
@@ -199,6 +203,11 @@ class _Integration:
         return [status if each else OdeStatus.HELD_BACK for each in blamed]
 
 
+def _record(step: Step, *, states: bool) -> StepRecord:
+    state = (step.start.y, step.start.dy, step.memory.arrays) if states else None
+    return StepRecord(step.h, step.end.t, step.accepted, step.memory.host, state)
+
+
 def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
     """Return the polynomial of an accepted step."""
     return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))
@@ -208,21 +217,36 @@ def write_outputs(
     flow: Flow, integrator: Integrator, step: Step, times: np.ndarray, outputs: list[Array]
 ) -> list[Array]:
     """Return `outputs`, y at each of `times`, with those replaced that the step passed or reached."""
-    start, end = step.start.t, step.end.t
-    direction = np.sign(times[-1] - times[0])
     written = list(outputs)
     segment: Segment | None = None
-    passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
-    for index in map(int, np.flatnonzero(passed)):
-        t = times[index]
-        at_end = step.accepted & (end == t)
-        inside = step.accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
+    for index, at_end, inside in passed_outputs(step.start.t, step.end.t, step.accepted, times):
         if at_end.any():
             written[index] = flow.select(at_end, step.end.y, written[index])
         if inside.any():
             segment = segment or segment_of(flow, integrator, step)
-            written[index] = flow.select(inside, segment(flow, np.where(inside, t, start)), written[index])
+            value = segment(flow, np.where(inside, times[index], step.start.t))
+            written[index] = flow.select(inside, value, written[index])
     return written
+
+
+class PassedOutput(NamedTuple):
+    """The place of an output time, and the lanes, shape (lanes,), that reach it at the end of a step or inside it."""
+
+    place: int
+    at_end: np.ndarray
+    inside: np.ndarray
+
+
+def passed_outputs(
+    start: np.ndarray, end: np.ndarray, accepted: np.ndarray, times: np.ndarray
+) -> Iterator[PassedOutput]:
+    """Yield the output times that a step from `start` to `end` passes in some lane, the initial time excluded."""
+    direction = np.sign(times[-1] - times[0])
+    passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
+    for index in map(int, np.flatnonzero(passed)):
+        t = times[index]
+        inside = accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
+        yield PassedOutput(index, accepted & (end == t), inside)
 
 
 def _finite_samples(array: Array) -> np.ndarray:

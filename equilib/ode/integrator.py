@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -90,6 +91,41 @@ class Integrator(Protocol):
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return Q₁, Q₂, ... of y(t + θh) = y + θ Q₁ + θ² Q₂ + ..., for the lanes that accepted the step."""
+
+
+Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Array], Array]]]
+"""Maps a time, shape (lanes,), and y to f(t, y) and the map w ↦ (∂f/∂y)ᵀ w."""
+
+
+class StepBars(NamedTuple):
+    """Cotangents of what comes of an accepted step from t to t + h.
+
+    Attributes
+    ----------
+    y : array
+        Of y(t + h).
+    dy : array or None
+        Of y'(t + h); None where nothing uses it.
+    inside : list of pairs
+        θ, shape (lanes,), and the cotangent of y(t + θh).
+    """
+
+    y: Array
+    dy: Array | None
+    inside: list[tuple[np.ndarray, Array]]
+
+
+@runtime_checkable
+class StagedIntegrator(Integrator, Protocol):
+    """**Protocol:** an integrator without memory that goes back through its steps itself.
+
+    The steps of others are traced, which costs several times as much beside the evaluations of f.
+    """
+
+    def pull_step(
+        self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
+    ) -> tuple[Array, Array]:
+        """Return the cotangents of y(t) and y'(t)."""
 
 
 def hermite(flow: Flow, step: Step) -> list[Array]:

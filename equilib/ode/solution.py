@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -59,9 +59,13 @@ class OdeOptions:
         check_options(self)
 
 
+State: TypeAlias = tuple[Array, Array, tuple[Array, ...]]
+"""y, y', and the arrays of the integrator's memory."""
+
+
 @dataclass(frozen=True)
 class StepRecord:
-    """What it takes to repeat one step that some lane accepted; all on the host, shape (lanes,).
+    """What it takes to repeat one step that some lane accepted; what is on the host has the shape (lanes,).
 
     Attributes
     ----------
@@ -72,12 +76,15 @@ class StepRecord:
     accepted : ndarray of bool
     plan : object
         The host part of the integrator's memory before the step.
+    state : State or None
+        The state before the step, where `odeint` was to keep it.
     """
 
     h: np.ndarray
     t: np.ndarray
     accepted: np.ndarray
     plan: Any
+    state: State | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +130,7 @@ class OdeSolution:
     @property
     def success(self) -> bool:
         """Whether every sample reached the end."""
-        return all(status is OdeStatus.FINISHED for status in self.status)
+        return self.status.count(OdeStatus.FINISHED) == len(self.status)
 
     def __str__(self) -> str:
         finished = sum(status is OdeStatus.FINISHED for status in self.status)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from equilib.ode.flow import Flow, Point
 
 SMALLEST_ERROR = 1e-4
-"""What an earlier error counts as if it was smaller, and before there was one."""
+"""What an earlier error counts as if it was smaller."""
 
 FIRST_GROWTH = 1e4
 """By how much the first step, which is a guess, may be too small."""
@@ -62,7 +62,8 @@ class PIController:
     """Proportional-integral control (Gustafsson 1991; constants as in OrdinaryDiffEq.jl).
 
     An accepted step of error E after one of error E' is followed by one longer by γ E^(−β₁) E'^(β₂), with
-    β₁ = 7/(10 p) and β₂ = 2/(5 p) for order p; a rejected one by γ E^(−β₁). `smallest` and `largest` bound the factor.
+    β₁ = 7/(10 p) and β₂ = 2/(5 p) for order p; a rejected one by γ E^(−β₁). The first step has no E': it is followed by
+    one longer by γ E^(−1/p), the elementary control. `smallest` and `largest` bound the factor.
     """
 
     safety: float = 0.9
@@ -76,11 +77,11 @@ class PIController:
         """Return new step size / old step size, shape (lanes,)."""
         with np.errstate(all="ignore"):
             proportional = self.safety * error ** (-0.7 / np.asarray(order))
-            grown = proportional * state.error ** (0.4 / np.asarray(order))
+            elementary = self.safety * error ** (-1.0 / np.asarray(order))
+            grown = np.where(state.first, elementary, proportional * state.error ** (0.4 / np.asarray(order)))
         largest = np.where(state.first, self.first_largest, self.largest)
-        after_acceptance = np.clip(grown, self.smallest, largest)
-        after_rejection = np.clip(proportional, self.smallest, self.safety)
-        return np.nan_to_num(np.where(accepted, after_acceptance, after_rejection), nan=self.smallest)
+        wanted = np.where(accepted, grown, proportional)
+        return _bounded(wanted, self.smallest, np.where(accepted, largest, self.safety))
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,13 @@ class IController:
         with np.errstate(all="ignore"):
             wanted = self.safety * error ** (-1.0 / (np.asarray(order) + 1))
         largest = np.where(accepted, np.where(state.first, self.first_largest, self.largest), self.safety)
-        return np.nan_to_num(np.clip(wanted, self.smallest, largest), nan=self.smallest)
+        return _bounded(wanted, self.smallest, largest)
+
+
+def _bounded(factor: np.ndarray, smallest: float, largest: np.ndarray) -> np.ndarray:
+    """Return the factor within its bounds; where it is nan, the smallest."""
+    bounded: np.ndarray = np.fmin(np.fmax(factor, smallest), largest)
+    return bounded
 
 
 def first_step(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import ClassVar
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode.flow import Flow, Point
-from equilib.ode.integrator import Attempt, Memory, Step
+from equilib.ode.integrator import Attempt, Linearize, Memory, Step, StepBars
 from equilib.ode.step_control import Controller, PIController
 from equilib_ode.tableau import ButcherTableau
 
@@ -54,6 +57,41 @@ class RungeKutta:
             flow.sum(step.h, weights, step.attempt.stages)
             for weights in np.asarray(self.tableau.interpolant).T.tolist()
         ]
+
+    def pull_step(
+        self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
+    ) -> tuple[Array, Array]:
+        """Go back through the stages (Hager 2000, Numer. Math. 87, 247-282).
+
+        Where the stages are evaluated, the end of the step and what is interpolated are all y + h Σ wⱼ kⱼ: a cotangent
+        u of such a sum adds u to that of y, and h wⱼ u to that of kⱼ.
+        """
+        a, c = self.tableau.a, self.tableau.c
+        # The last derivative belongs to the next step, and to the interpolant.
+        count = len(a) if bars.dy is not None or bars.inside else len(a) - 1
+        stages, pulls = [start.dy], []
+        for i in range(1, count):
+            value, pull = linearize(start.t + c[i] * h, flow.combine(start.y, h, a[i], stages))
+            stages.append(value)
+            pulls.append(pull)
+        weights: list[Sequence[float | np.ndarray]] = [a[-1], *(self._weights_at(theta) for theta, _ in bars.inside)]
+        cotangents = [bars.y, *(bar for _, bar in bars.inside)]
+
+        def of_stage(j: int) -> Array:
+            return flow.sum(h, [row[j] if j < len(row) else 0.0 for row in weights], cotangents)
+
+        for j in range(count - 1, 0, -1):
+            bar = of_stage(j)
+            if j == len(a) - 1 and bars.dy is not None:
+                bar = bar + bars.dy
+            cotangents.append(pulls[j - 1](bar))
+            weights.append(a[j])
+        return reduce(add, cotangents), of_stage(0)
+
+    def _weights_at(self, theta: np.ndarray) -> list[np.ndarray]:
+        """Return b₁(θ), b₂(θ), ..., shape (lanes,) each."""
+        interpolant = np.asarray(self.tableau.interpolant)
+        return list(interpolant @ theta ** np.arange(1, interpolant.shape[1] + 1)[:, None])
 
 
 def inner_stages(flow: Flow, tableau: ButcherTableau, start: Point, h: np.ndarray) -> tuple[tuple[Array, ...], Array]:

@@ -25,6 +25,7 @@ class Backsolve:
     """
 
     needs_trajectory: ClassVar[bool] = False
+    needs_states: ClassVar[bool] = False
 
     def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
         """Return the cotangents of y(t₀) and of the inputs."""

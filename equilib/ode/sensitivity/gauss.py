@@ -33,6 +33,7 @@ class Gauss:
     """
 
     needs_trajectory: ClassVar[bool] = True
+    needs_states: ClassVar[bool] = False
 
     nodes: int = option(3, help="points of a step at which the integrand is evaluated", minimum=1)
 

@@ -26,15 +26,16 @@ class Packing:
 
     def __init__(self, y: Array, states: int, inputs: tuple[Tree, ...]) -> None:
         self._y, self._states, self._inputs = y, states, inputs
+        self._floating = [is_floating(leaf) for leaf in tree_leaves(inputs)]
         self.state_size = states * prod(y.shape)
 
     def pack(self, states: tuple[Array, ...], cotangents: tuple[Tree, ...]) -> Array:
         """Return everything as one array of shape (1, size) and of the dtype of y."""
         xp = array_namespace(self._y)
         leaves = [
-            xp.astype(cotangent, self._y.dtype)
-            for leaf, cotangent in zip(tree_leaves(self._inputs), tree_leaves(cotangents), strict=True)
-            if is_floating(leaf)
+            cotangent if cotangent.dtype == self._y.dtype else xp.astype(cotangent, self._y.dtype)
+            for floating, cotangent in zip(self._floating, tree_leaves(cotangents), strict=True)
+            if floating
         ]
         return xp.concat([xp.reshape(array, (-1,)) for array in (*states, *leaves)])[None, :]
 
@@ -55,8 +56,8 @@ class Packing:
         """Return the cotangents of the inputs."""
         xp, place = array_namespace(packed), self.state_size
         leaves = []
-        for leaf in tree_leaves(self._inputs):
-            if not is_floating(leaf):
+        for floating, leaf in zip(self._floating, tree_leaves(self._inputs), strict=True):
+            if not floating:
                 leaves.append(xp.zeros_like(leaf))
                 continue
             size = prod(leaf.shape)

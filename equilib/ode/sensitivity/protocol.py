@@ -38,7 +38,8 @@ class OdeSensitivity(Protocol):
     """**Protocol:** turn the cotangent of an `OdeSolution` into cotangents of what it depends on.
 
     1. Be a frozen dataclass; its fields are its options.
-    2. `needs_trajectory` says whether the forward integration must be dense.
+    2. `needs_trajectory` says whether the forward integration must be dense, `needs_states` whether it should keep
+       the state before each step.
     3. Use f and its derivatives only through `problem`.
     4. A solution that did not reach the end has no derivative: return nan, never raise.
     """
@@ -46,6 +47,10 @@ class OdeSensitivity(Protocol):
     @property
     def needs_trajectory(self) -> bool:
         """Whether `solution.trajectory` must be there."""
+
+    @property
+    def needs_states(self) -> bool:
+        """Whether states in `solution.record` save work."""
 
     def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
         """Return the cotangents of y(t₀) and of `problem.inputs` for `cotangent` of `solution.y`."""
