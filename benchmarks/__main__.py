@@ -8,7 +8,7 @@ import sys
 from benchmarks.request import parse
 
 ALONE = ("detest", "linear_solvers", "memory", "importing", "classical")
-BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients")
+BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead")
 
 if sys.argv[1:2] == ["results"]:  # trains for hours, and has options of its own
     importlib.import_module("benchmarks.results_page").main(sys.argv[2:])

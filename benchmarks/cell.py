@@ -22,7 +22,7 @@ from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, TruncatedNormal
 from equilib.models import InjectedCell
-from equilib.training.allocator import keep_big_blocks
+from equilib.training.process import prepare_process
 from equilib.trees import Tree
 
 BATCH, SIDE, CHANNELS, DEPTH = 32, 13, 64, 5
@@ -31,7 +31,7 @@ PEER_ROUNDS = 7
 
 def main(request: Request) -> None:
     """Print or save the times and the ratios."""
-    keep_big_blocks()
+    prepare_process()
     rounds = request.rounds or (2 if request.quick else 60)
     rng = np.random.default_rng(0)
 

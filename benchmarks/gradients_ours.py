@@ -13,14 +13,14 @@ from benchmarks.cells import CellCase
 from benchmarks.peers.exchange import Arrays, hand_back, receive
 from equilib import FixedPointProblem, solve
 from equilib.registry import Registry
-from equilib.training.allocator import keep_big_blocks
 from equilib.training.method import Method, choose_method
+from equilib.training.process import prepare_process
 
 
 def main() -> None:
     """Take every gradient, some times over; return the gradients, the counts and the times."""
     folder, arrays, settings = receive()
-    keep_big_blocks()
+    prepare_process()
     registry = Registry.discover()
     defaults = {"rtol": settings["tolerance"], "atol": 0.0, "max_steps": settings["max_steps"]}
     found: Arrays = {}

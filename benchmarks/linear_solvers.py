@@ -14,7 +14,7 @@ from benchmarks.timing import alternate, machine, paired_ratio
 from equilib import FixedPointProblem, SolveOptions, ops, solve
 from equilib.layers import Chain, Conv, TruncatedNormal
 from equilib.models import InjectedCell
-from equilib.training.allocator import keep_big_blocks
+from equilib.training.process import prepare_process
 from equilib_newton_gmres.solver import NewtonGMRES
 
 SHAPE = (32, 13, 13, 64)
@@ -24,7 +24,7 @@ RTOLS = (1e-2, 1e-3, 1e-5)
 
 def main(rounds: int = 7) -> None:
     """Print a table: time, products and residuals of both."""
-    keep_big_blocks()
+    prepare_process()
     print(machine())
     print(f"{__doc__}")
     print(

@@ -11,15 +11,16 @@ from benchmarks.peers.exchange import hand_back, receive
 from benchmarks.tutorial import CHECKED, named, network, params_like
 from equilib.models.equilibrium import Equilibrium
 from equilib.registry import Registry
-from equilib.training.allocator import keep_big_blocks
 from equilib.training.method import choose_method
 from equilib.training.objectives import Classification
+from equilib.training.process import prepare_process
+from equilib.training.warm_starts import WarmStarts
 
 
 def main() -> None:
     """Train, and return the record of the epochs, the parameters and some equilibria."""
     folder, arrays, settings = receive()
-    keep_big_blocks()
+    prepare_process()
     defaults = {"rtol": settings["tolerance"], "atol": 0.0, "max_steps": settings["max_steps"]}
     method = choose_method(
         Registry.discover(), solver=settings["solver"], options={}, adjoint=settings["adjoint"], defaults=defaults
@@ -37,6 +38,7 @@ def main() -> None:
         model_of,
         Classification().loss,
         _work,
+        warm=WarmStarts(settings["warm_start"], len(arrays["train_images"])),
     )
     epochs = run.epochs()
     _, equilibrium = model(run.params, arrays["test_images"][:CHECKED])

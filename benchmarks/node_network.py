@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.named_params import named
 from benchmarks.peers.exchange import Arrays
-from benchmarks.tutorial import named
 from equilib import ops
 from equilib.layers import Chain, Dense, Flatten
 from equilib.trees import Tree

@@ -12,10 +12,11 @@ import numpy as np
 from benchmarks.peers.exchange import Arrays
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.training.optimizers import Adam
+from equilib.training.warm_starts import WarmStarts
 from equilib.trees import Tree
 
-Model = Callable[[Tree, np.ndarray], tuple[Any, Any]]
-"""Parameters and images to logits and the record of the solve."""
+Model = Callable[..., tuple[Any, Any]]
+"""Parameters and images to logits and the record of the solve; with warm starts a `StartsWarm`."""
 
 
 @dataclass
@@ -23,7 +24,8 @@ class Training:
     """Parameters on their way.
 
     `model_of(epoch)` gives the phase and the model of an epoch; `loss` maps logits, the record and the labels to the
-    loss; `work` maps the record, after the backward pass, to evaluations, products J·v and products Jᵀ·w.
+    loss; `work` maps the record, after the backward pass, to evaluations, products J·v and products Jᵀ·w. `warm` keeps
+    what a training sample's next solve starts from, as `equilib run --warm-start` does.
     """
 
     params: Tree
@@ -33,6 +35,7 @@ class Training:
     loss: Callable[[Any, Any, np.ndarray], Any]
     work: Callable[[Any], tuple[float, float, float]]
     optimizer: Adam = field(default_factory=Adam)
+    warm: WarmStarts = field(default_factory=WarmStarts)
     first_batch: float | None = None
 
     def __post_init__(self) -> None:
@@ -45,8 +48,8 @@ class Training:
     def _epoch(self, index: int) -> dict[str, Any]:
         phase, model = self.model_of(index)
 
-        def loss_of(params: Tree, x: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
-            prediction, done = model(params, x)
+        def loss_of(params: Tree, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[Any, Any]:
+            prediction, done = model(params, x, **self.warm.guesses(model, rows))
             return self.loss(prediction, done, y), stop_gradient(done)
 
         gradient_of = value_and_grad(loss_of, has_aux=True)
@@ -54,8 +57,9 @@ class Training:
         start = perf_counter()
         for rows in self.arrays["order"][index]:
             x, y = self.arrays["train_images"][rows], self.arrays["train_labels"][rows]
-            (value, done), gradient = gradient_of(self.params, x, y)
+            (value, done), gradient = gradient_of(self.params, x, y, rows)
             self.params, self.state = self.optimizer.update(self.params, gradient, self.state, self.rate)
+            self.warm.remember(done, rows)
             counts += self.work(done)
             if self.first_batch is None:
                 self.first_batch = perf_counter() - start

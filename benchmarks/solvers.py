@@ -19,7 +19,7 @@ from benchmarks.peers.exchange import Arrays, run_contestant
 from benchmarks.request import Request
 from equilib import SolveOptions, Solver, solve
 from equilib.fixed_point import Picard
-from equilib.training.allocator import keep_big_blocks
+from equilib.training.process import prepare_process
 from equilib_anderson.solver import Anderson
 from equilib_auto.solver import Auto
 from equilib_broyden.full import Broyden
@@ -117,7 +117,7 @@ class Count:
 
 def main(request: Request) -> None:
     """Count, and print or save the table."""
-    keep_big_blocks()
+    prepare_process()
     rows = list(_rows(quick=request.quick))
     counts = {row: _ours(row) for row in rows}
     versions = {"python": platform.python_version(), "numpy": np.__version__}

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 
 from benchmarks.cells import CellCase, convolve
+from benchmarks.named_params import named, params_like
 from benchmarks.peers.exchange import Arrays
 from equilib import SolveOptions, ops
 from equilib.fixed_point import Picard
 from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, GroupNorm, TruncatedNormal
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, OneStepGuess
 from equilib.protocols import Sensitivity, Solver
-from equilib.trees import Tree, named_leaves, tree_unflatten
 from equilib_experiments.data import load_mnist
 
 BATCH, CHANNELS, CLASSES = 32, 64, 10
@@ -40,16 +40,6 @@ def network(solver: Solver, sensitivity: Sensitivity | None = None, options: Sol
 def initial_params() -> Arrays:
     """Return the initial parameters by their names, as in "params/deq/cell/recur/0/weight"."""
     return named(network(Picard()).init(np.random.default_rng(0)))
-
-
-def named(params: Tree) -> Arrays:
-    """Return the leaves of a parameter tree by their names."""
-    return {f"params/{name}": leaf for name, leaf in named_leaves(params)}
-
-
-def params_like(tree: Tree, arrays: Arrays) -> Tree:
-    """Return the named arrays as a tree like `tree`."""
-    return tree_unflatten(tree, [arrays[f"params/{name}"] for name, _ in named_leaves(tree)])
 
 
 def tutorial_arrays(images: int, epochs: int, *, batch: int = BATCH, share: float = 0.8) -> Arrays:

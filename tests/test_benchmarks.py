@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gradients, solvers
+from benchmarks import gradients, overhead, scaling, solvers
 from benchmarks.cells import conv_cell, dense_cell
 from benchmarks.peers.environments import FINISHED, OF_PEER, Environment, home_of_environments
 from benchmarks.peers.exchange import Finished, read, run_contestant, write
@@ -84,6 +84,37 @@ def test_exact_adjoints_give_the_gradient_and_the_others_do_not(capsys: pytest.C
     assert rows["anderson, jacobian-free"]["error"] > 0.1
     assert rows["anderson, jacobian-free"]["vjp"] == 1
     assert "| dense 0.9 | equilib | newton-gmres |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("peers", [(), pytest.param(("torchdeq",), marks=PEERS)], ids=str)
+def test_a_step_is_what_lies_between_two_solves(peers, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A quick run of `overhead`: every solver has done the evaluations it is charged, each longer than f alone."""
+    overhead.main(Request(peers=peers, quick=True, json=tmp_path / "overhead.json"))
+    figures = json.loads((tmp_path / "overhead.json").read_text())
+    assert set(figures["steps"]["equilib"]) == set(overhead.OURS)
+    assert set(figures["steps"]) == set(figures["pieces_us"]) == {"equilib", *peers}
+    for library, steps in figures["steps"].items():
+        for name, step in steps.items():
+            if name != "newton-gmres":  # counts products as well, and ends a step where it will
+                assert step["calls"] == {"f": overhead.MANY - overhead.FEW, "linearize": 0, "jvp": 0}, (library, name)
+            assert 0 < step["beyond_us"] < step["us"]
+    assert figures["steps"]["equilib"]["newton-gmres"]["calls"]["jvp"] > 0
+    assert "| lbroyden | 10 |" in capsys.readouterr().out
+
+
+def test_every_size_of_the_batch_takes_the_same_steps(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A quick run of `scaling`: the work does not depend on the size, and two samples' memory is more than one's."""
+    scaling.main(Request(quick=True, json=tmp_path / "scaling.json"))
+    small, large = json.loads((tmp_path / "scaling.json").read_text())["rows"]
+    assert (small["nfe"], small["vjp"]) == (large["nfe"], large["vjp"]) == (scaling.STEPS + 2, scaling.STEPS + 2)
+    assert large["mb"] is None or large["mb"] > small["mb"] > 0
+    assert "| 8 | " in capsys.readouterr().out
+
+
+def test_an_exponent_of_one_is_linear() -> None:
+    """Times that are proportional to the batch have the exponent 1, those proportional to its square 2."""
+    assert scaling._exponent([(8, 4.0), (16, 8.0), (32, 16.0)]) == pytest.approx(1)
+    assert scaling._exponent([(8, 1.0), (16, 4.0), (32, 16.0)]) == pytest.approx(2)
 
 
 def test_arrays_and_settings_come_back_as_they_were(tmp_path: Path) -> None:

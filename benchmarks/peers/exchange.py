@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +42,10 @@ def run_contestant(
     SystemExit
         If the process failed; its own message goes to stderr.
     """
+    # Deferred: contestants, whose time counts, have no use for them.
+    import subprocess
+    import tempfile
+
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), "given", arrays, {**settings, "threads": threads})
         start = perf_counter()

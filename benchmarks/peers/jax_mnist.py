@@ -97,7 +97,8 @@ def forward(
     x = _conv(x, part["before/3/weight"], 2, 1) + part["before/3/bias"]
     u = jnp.tanh(_window_product(x, part["deq/cell/inject/0/weight"]))
     weights = part["deq/cell/recur/0/weight"], part["deq/cell/after/0/weight"]
-    guess = z = _cell(weights, jnp.zeros_like(u), u)
+    # What is made of z = 0 before u is added is the same for every sample.
+    guess = z = _cell(weights, jnp.zeros_like(u[:1]), u)
     if depth:
         for _ in range(depth):
             z = _cell(weights, z, u)
