@@ -23,6 +23,7 @@ from equilib.options import option
 from equilib.problem import FixedPointProblem, Linearization
 from equilib.protocols import LinearSolver, MatVec
 from equilib.spans import combined
+from equilib.workers import by_shares, shared
 
 SHARE = 0.9
 """Share of the tolerance that is asked of a linear solver; the rest is for rounding, and for a tolerance relative to
@@ -120,6 +121,19 @@ class GivesResidual(Protocol):
 
 def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
     """Orthogonalize a product against the basis; return the column of the Hessenberg matrix and the rest."""
+    if type(product) is np.ndarray and shared(2 * len(basis) * product.size):
+        parts = by_shares(
+            lambda first, last: _orthogonalized([vector[first:last] for vector in basis], product[first:last]),
+            len(product),
+            numbers=2 * len(basis) * product.size,
+        )
+        columns, rests = zip(*parts, strict=True)
+        return np.concatenate(columns).astype(np.float64), np.concatenate(rests)
+    column, rest = _orthogonalized(basis, product)
+    return to_host(column).astype(np.float64), rest
+
+
+def _orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
     xp = array_namespace(product)
     column = []
     for vector in basis:
@@ -127,7 +141,7 @@ def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
         product = product - rows_like(overlap, product) * vector
         column.append(overlap)
     column.append(two_norm(product))
-    return to_host(xp.stack(column, axis=1)).astype(np.float64), product
+    return xp.stack(column, axis=1), product
 
 
 def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,15 @@ Index = tuple[Any, ...]
 WIDE = 64
 
 # Bytes of the lines of a block, to stay in a cache of 2 MB together with the product.
-_BLOCK = 1_200_000
+_BLOCK = 700_000
+
+# Up to this many multiplications OpenBLAS's kernels for AVX-512 leave the factors where they are instead of copying
+# them first (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c): 1.25 times as fast, with 52 × 192 by 192 × 64.
+_SMALL = 1_000_000
+# ... but not with fewer rows than that.
+_ROWS = 24
+
+_CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -110,13 +119,41 @@ def conv2d_by_lines(
 ) -> None:
     """Write conv2d(x, weight) to `out`; shapes as there."""
     geometry = _Geometry(weight.shape[:2], stride, padding, *x.shape[1:])
-    kernel = weight.reshape(len(weight), geometry.line, -1)
+    outputs, total, term = weight.shape[3], None, None
+    kernel = _aligned(weight).reshape(len(weight), geometry.line, outputs)
     for first, last, lines in geometry.blocks(x):
-        total = geometry.piece(lines, 0) @ kernel[0]
-        for a in range(1, len(kernel)):
-            total += geometry.piece(lines, a) @ kernel[a]
+        size = geometry.rows * (last - first) * geometry.cols
+        rows = _rows_at_a_time(size, kernel[0].size)
+        if total is None or total.shape[:2] != (size // rows, rows):
+            total, term = np.empty((2, size // rows, rows, outputs), dtype=out.dtype)
+        for a in range(len(kernel)):
+            piece = geometry.piece(lines, a).reshape(size // rows, rows, geometry.line)
+            if a == 0:
+                np.matmul(piece, kernel[a], out=total)
+            else:
+                total += np.matmul(piece, kernel[a], out=term)
         own = np.swapaxes(out[first:last], 0, 1)
         own[...] = total.reshape(own.shape)
+
+
+def _aligned(x: np.ndarray) -> np.ndarray:
+    """Return a copy of x that begins where a line of the cache does.
+
+    Kernels that do not copy the second factor read it in vectors of that size, 1.25 times as fast where none of them
+    lies across two lines. NumPy aligns to 16 bytes.
+    """
+    buffer = np.empty(x.nbytes + _CACHE_LINE, dtype=np.uint8)
+    start = -buffer.ctypes.data % _CACHE_LINE
+    copy = buffer[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+@cache
+def _rows_at_a_time(rows: int, factor: int) -> int:
+    """Return how many of `rows` to multiply at once with a matrix of `factor` elements: a divisor, or all."""
+    fitting = (each for each in range(min(rows, _SMALL // factor), _ROWS - 1, -1) if rows % each == 0)
+    return next(fitting, rows)
 
 
 def weight_transpose_by_lines(
