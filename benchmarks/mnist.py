@@ -4,9 +4,9 @@ The model `regdeq`: the same 2,500 images (2,000 to train, in batches of 32; the
 same initial parameters and order of the batches, Adam at 5e-4, two epochs at a fixed depth of 5 and three through the
 equilibrium. Forward and adjoint: ‖residual‖ ≤ 1e-3 of the size of the state or cotangent, each sample, at most 10
 steps. Every contestant is a process of its own; they run in turn. The injection is computed once per solve by all, and
-what is the same for all samples in f(0, x), the initial guess, once per batch by ours and torchdeq's. Where it says
-"warm", a solve in training starts at the equilibrium that the epoch before found for the sample (`equilib run
---warm-start equilibria`), while the guess stays what it is in the loss.
+what is the same for all samples in f(0, x), the initial guess, once per batch. Where it says "warm", a solve in
+training starts at the equilibrium that the epoch before found for the sample (`equilib run --warm-start equilibria`),
+while the guess stays what it is in the loss.
 Residuals are of the final model's equilibria for 100 test images, computed by us in float64, relative to ‖z‖.
 """
 
@@ -58,7 +58,8 @@ def main(request: Request) -> None:
     images = 200 if request.quick else 2500
     data = tutorial_arrays(images, settings["pretrain_epochs"] + settings["epochs"])
     rounds = request.rounds or (1 if request.quick else ROUNDS)
-    contestants = list(_contestants(request))
+    possible = {each.name: each for each in _contestants(request)}
+    contestants = [possible[name] for name in request.chosen(possible)]
     runs = race(contestants, data | initial_params(), settings, rounds=rounds, threads=request.threads)
     laps = [
         Laps(

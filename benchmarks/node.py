@@ -37,7 +37,8 @@ def main(request: Request) -> None:
     """Race, and print or save the tables."""
     data = tutorial_arrays(300 if request.quick else 1500, 2 if request.quick else EPOCHS, batch=128, share=0.9)
     rounds = request.rounds or (1 if request.quick else ROUNDS)
-    contestants = list(_contestants(request))
+    possible = {each.name: each for each in _contestants(request)}
+    contestants = [possible[name] for name in request.chosen(possible)]
     runs = race(contestants, data | initial_params(), SETTINGS, rounds=rounds, threads=request.threads)
     laps = [Laps(each.name, ours=each.name in OURS, runs=runs[each.name]) for each in contestants]
     text = "\n".join(_lines(laps, request, rounds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ class Request:
         Whether to write the results into benchmarks/results.
     json : Path or None
         A further file for the figures.
+    only : tuple of str
+        The contestants to run, by name; all of them where it is empty.
     """
 
     peers: tuple[str, ...] = ()
@@ -44,6 +46,20 @@ class Request:
     environments: Path = field(default_factory=home_of_environments)
     save: bool = False
     json: Path | None = None
+    only: tuple[str, ...] = ()
+
+    def chosen(self, names: Collection[str]) -> list[str]:
+        """Return the contestants that are to run.
+
+        Raises
+        ------
+        SystemExit
+            If one was asked for that there is not.
+        """
+        unknown = [name for name in self.only if name not in names]
+        if unknown:
+            raise SystemExit(f"there is no contestant {unknown[0]!r}; there are {', '.join(map(repr, names))}")
+        return [name for name in names if not self.only or name in self.only]
 
     def python_of(self, peer: str) -> Path:
         """Return the interpreter of a peer's environment, made if need be."""
@@ -52,7 +68,8 @@ class Request:
     def as_typed(self) -> str:
         """Return the options that change the figures, as they stand on a command line."""
         peers = f" --peers {','.join(self.peers)}" if self.peers else ""
-        return f"{peers}{' --quick' if self.quick else ''}"
+        only = "".join(f' --only "{name}"' for name in self.only)
+        return f"{peers}{only}{' --quick' if self.quick else ''}"
 
     def deliver(self, name: str, text: str, figures: Mapping[str, Any]) -> None:
         """Print a result, and write it where it was asked for."""
@@ -80,12 +97,16 @@ def parse(name: str, argv: Sequence[str]) -> Request:
     )
     parser.add_argument("--save", action="store_true", help=f"write {name}.md and {name}.json into benchmarks/results")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="run this contestant of a race; may be repeated"
+    )
     given = parser.parse_args(argv)
     peers = tuple(filter(None, given.peers.split(",")))
     for peer in peers:
         if peer not in OF_PEER:
             parser.error(f"there is no peer {peer!r}; there are {', '.join(OF_PEER)}")
-    return Request(peers, given.quick, given.rounds, given.threads, given.env.expanduser(), given.save, given.json)
+    where = given.env.expanduser()
+    return Request(peers, given.quick, given.rounds, given.threads, where, given.save, given.json, tuple(given.only))
 
 
 def _cores() -> int:
