@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from equilib import workers
 from equilib.blas import numpy_blas
 from equilib.cores import available_cores
 from equilib.training import environment
-from equilib.training.environment import describe_environment
+from equilib.training.environment import arithmetic, describe_environment
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -47,7 +48,17 @@ def test_the_environment_is_plain_and_names_versions() -> None:
     assert None not in described["versions"].values()
     assert described["python"] == ".".join(map(str, sys.version_info[:3]))
     assert described["platform"]
-    assert described["blas"] == numpy_blas().describe() | {"cores": available_cores()}
+    threads = {"threads": described["blas"]["threads"], "cores": available_cores()}
+    assert described["blas"] == numpy_blas().describe() | threads
+
+
+def test_the_threads_are_those_that_share_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are BLAS's until a program takes them over, and then as many as it took, whatever BLAS is left with."""
+    monkeypatch.setattr(workers, "_count", 1)
+    assert describe_environment()["blas"]["threads"] == numpy_blas().threads
+    monkeypatch.setattr(workers, "_count", 3)
+    assert describe_environment()["blas"]["threads"] == 3
+    assert "3 threads" in arithmetic()
 
 
 def test_a_checkout_is_named_by_its_commit(checkout: Path) -> None:
