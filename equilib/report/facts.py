@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from equilib.blas import Blas
+from equilib.machine.blas import Blas
 from equilib.report import numbers
 from equilib.report.html import Html, element, joined
 from equilib.report.run import ReportedRun

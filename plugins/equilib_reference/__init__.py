@@ -42,13 +42,13 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
     yield SensitivityEntry(
         name="jacobian-free",
-        factory="equilib.sensitivity:JacobianFree",
+        factory="equilib.adjoints.implicit:JacobianFree",
         summary="Take w = g, as if the Jacobian were zero",
         exact=False,
     )
     yield SensitivityEntry(
         name="unrolled",
-        factory="equilib.unrolled:Unrolled",
+        factory="equilib.adjoints.unrolled:Unrolled",
         summary="Differentiate Picard iteration from the initial guess",
         advice=(
             "The gradient of `depth` iterations, and of the fixed point where they converge; they start at the initial "

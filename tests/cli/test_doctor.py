@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from equilib.blas import CHOSEN, CORETYPE, Blas, cpu_flags, numpy_blas
 from equilib.cli import main
 from equilib.cli.examination import BROKEN, OK, SLOW, kernels, package, thread_variables
 from equilib.cli.restart import restart_with
-from equilib.registry import Registry
+from equilib.machine.blas import CHOSEN, CORETYPE, Blas, cpu_flags, numpy_blas
+from equilib.plugin.registry import Registry
 
 AVX2 = "Haswell" in numpy_blas().kernels and {"avx2", "fma"} <= (cpu_flags() or set())
 
