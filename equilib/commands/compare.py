@@ -1,4 +1,4 @@
-"""Runs of one experiment with several methods, each in a process of its own."""
+"""Comparison of methods: runs of one experiment, each in a process of its own, and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program changes in its process so that big arrays cost less."""
+"""Settings of a process that computes with big arrays: threads, malloc, and its peak memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network with one equilibrium layer in it."""
+"""Networks with one equilibrium or one integration in them, and their explicit prediction."""
 
 from __future__ import annotations
 

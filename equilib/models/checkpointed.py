@@ -1,4 +1,4 @@
-"""A fixed number of iterations whose derivative takes little memory."""
+"""A fixed number of iterations whose derivative takes little memory; linearizations that are kept for the adjoint."""
 
 from __future__ import annotations
 

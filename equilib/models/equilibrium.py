@@ -1,4 +1,4 @@
-"""What training asks of the record of a forward pass, be it an equilibrium or an integration."""
+"""Records of a forward pass: of an equilibrium, and the protocol that training asks of any."""
 
 from __future__ import annotations
 

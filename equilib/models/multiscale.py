@@ -1,4 +1,4 @@
-"""Several arrays in one flat state, and the way between them."""
+"""The cell of a multiscale deep equilibrium model, and its scales in one flat state."""
 
 from __future__ import annotations
 

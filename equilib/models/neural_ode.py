@@ -1,4 +1,4 @@
-"""Neural ordinary differential equations: the output is the solution of y' = f(t, y; θ)."""
+"""Neural ordinary differential equations: y' = f(t, y; θ), and cells followed for a finite time."""
 
 from __future__ import annotations
 

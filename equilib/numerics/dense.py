@@ -1,7 +1,4 @@
-"""Jacobians as matrices, and linear systems with them that may be singular: for small states.
-
-In the core because several plugins need it and none may import another.
-"""
+"""Dense Jacobians of small states, and linear systems with them that may be singular."""
 
 from __future__ import annotations
 

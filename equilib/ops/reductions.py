@@ -1,4 +1,4 @@
-"""Reductions over axes."""
+"""Reductions over axes, and linear combinations of arrays."""
 
 from __future__ import annotations
 

@@ -8,11 +8,12 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from equilib.errors import UserError, did_you_mean
-from equilib.options.parsing import T
 from equilib.options.values import CONVERT, Bounds, Simple
+
+T = TypeVar("T")
 
 _METADATA = "equilib.option"
 

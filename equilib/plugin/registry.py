@@ -12,9 +12,8 @@ from typing import Generic, TypeVar
 
 import pluggy
 
-from equilib import plugin as hooks
 from equilib.errors import UserError, did_you_mean
-from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry, hooks
 
 GROUP = "equilib"
 """The entry-point group that plugins are published in."""

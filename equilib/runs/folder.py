@@ -1,4 +1,4 @@
-"""The files of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and folders of others."""
+"""The folder of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and its lock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop: pretraining at a fixed depth, then training through the equilibrium."""
+"""The trainer: pretraining at a fixed depth, then training through the equilibrium."""
 
 from __future__ import annotations
 

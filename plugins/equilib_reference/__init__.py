@@ -12,7 +12,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
     """Yield the solver `picard`."""
     yield SolverEntry(
         name="picard",
-        factory="equilib.fixed_point:Picard",
+        factory="equilib.fixed_points.picard:Picard",
         summary="Damped fixed-point iteration z ← f(z)",
         advice=(
             "The cheapest step there is: one evaluation of f. It converges where f contracts, at the rate of the "
@@ -42,7 +42,7 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
     yield SensitivityEntry(
         name="jacobian-free",
-        factory="equilib.adjoints.implicit:JacobianFree",
+        factory="equilib.adjoints.jacobian_free:JacobianFree",
         summary="Take w = g, as if the Jacobian were zero",
         exact=False,
     )

@@ -116,7 +116,7 @@ def test_a_restart_keeps_process_and_arguments_and_happens_once(tmp_path: Path) 
     """The same process goes on with the same arguments, with the kernels that were asked for."""
     text = f"""
 import os, sys
-from equilib.blas import numpy_blas
+from equilib.machine.blas import numpy_blas
 from {restart_with.__module__} import restart_with
 print(os.getpid(), flush=True)
 restart_with("Haswell", instead_of="Nehalem")

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, ops
-from equilib.diagnostics import RadiusStatus
-from equilib.diagnostics import spectrum as spectral_radius
+from equilib.diagnostics import RadiusStatus, spectral_radius
 from tests.arrays_under_test import lift
 from tests.diagnostics.linear_maps import linear_problem, rotation
 from tests.problems import ROTATION, STEEP, TANH, KnownMap

@@ -14,12 +14,11 @@ from types import ModuleType
 
 import pytest
 
-from equilib import plugin
 from equilib.cli import equilib
-from equilib.plugin import HOOKS, Capabilities, Entry
+from equilib.plugin import HOOKS, Capabilities, Entry, hooks
 from equilib.plugin.registry import Registry
 from equilib.testing import Check, integrator_checks, run_checks, sensitivity_checks, solver_checks
-from tests.test_docs import blocks
+from tests.docs.test_docs import blocks
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "examples" / "equilib-relaxation"
@@ -45,7 +44,7 @@ def fields_of(record: type) -> set[str]:
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented(hook: str) -> None:
     """The API page shows each hook with its exact signature, and every field of its record."""
-    function = getattr(plugin, hook)
+    function = getattr(hooks, hook)
     signature = f"def {hook}{inspect.signature(function)}".replace("'", "")
     text = section(DOCS / "plugin-api.md", f"`{signature}`")
     assert fields_of(HOOKS[hook]) <= names_in(text)

@@ -11,8 +11,8 @@ import pytest
 
 from equilib.cli import main
 from tests.digits import write_digits
+from tests.docs.test_docs import REPOSITORY, blocks
 from tests.photographs import write_photographs
-from tests.test_docs import REPOSITORY, blocks
 
 TUTORIALS = sorted((REPOSITORY / "docs" / "tutorials").glob("*.md"))
 PAGES = [REPOSITORY / "README.md", *TUTORIALS]

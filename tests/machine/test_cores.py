@@ -40,7 +40,7 @@ def test_a_process_bound_to_a_core_has_one() -> None:
     """Affinity limits the cores."""
     program = """
 import os
-from equilib.cores import available_cores
+from equilib.machine.cores import available_cores
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 assert available_cores() == 1
 """

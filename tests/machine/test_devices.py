@@ -14,7 +14,7 @@ from tests.arrays_under_test import lift
 from tests.programs import HIDE_CUPY, environment
 
 FIND = """
-from equilib.devices import DeviceError, find_device
+from equilib.machine.devices import DeviceError, find_device
 print(find_device("auto").description)
 try:
     find_device("cuda")

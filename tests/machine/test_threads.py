@@ -19,7 +19,7 @@ from equilib.machine.threads import by_shares, threads_in_use, use_threads
 BIG = 10**9
 FORKING = """
 import os
-from equilib.workers import by_shares, use_threads
+from equilib.machine.threads import by_shares, use_threads
 
 use_threads(2)
 work = lambda: by_shares(lambda first, last: first, 4, numbers=10**9)
@@ -32,8 +32,8 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 DEFAULT = """
 from threadpoolctl import threadpool_limits
 import numpy
-from equilib.blas import numpy_blas
-from equilib.workers import threads_in_use, use_threads
+from equilib.machine.blas import numpy_blas
+from equilib.machine.threads import threads_in_use, use_threads
 
 assert threads_in_use() == 1
 with threadpool_limits(3, "blas"):

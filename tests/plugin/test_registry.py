@@ -16,7 +16,6 @@ from typing import Any
 import pluggy
 import pytest
 
-from equilib import plugin as hooks
 from equilib.errors import UserError
 from equilib.plugin import (
     HOOKS,
@@ -25,6 +24,7 @@ from equilib.plugin import (
     SensitivityEntry,
     SolverEntry,
     hookimpl,
+    hooks,
 )
 from equilib.plugin.registry import DuplicateError, Registry, UnknownName
 

@@ -87,7 +87,7 @@ def test_an_installed_solver_solves(scripts: Path) -> None:
         import numpy as np
         from equilib import solve
         from equilib.options import build
-        from equilib.registry import Registry
+        from equilib.plugin.registry import Registry
 
         solver = build(Registry.discover().solver("relaxation").load(), {"step_size": "0.7"}, owner="solver")
         print(float(solve(np.cos, solver, np.zeros((1, 1)), rtol=1e-10, atol=0).z[0, 0]))
