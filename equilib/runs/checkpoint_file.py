@@ -18,12 +18,10 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, to_host
-from equilib.errors import UserError
-from equilib.runs.files import DamagedArraysError, read_arrays
-from equilib.training.snapshot import Snapshot
-from equilib.runs.files import fill_tree
-from equilib.runs.files import whole_file
 from equilib.arrays.trees import Tree, named_leaves
+from equilib.errors import UserError
+from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
+from equilib.training.snapshot import Snapshot
 
 FORMAT, VERSION = "equilib checkpoint", 1
 _HEADER, _DIGEST, _ORDER = "header", "sha256", "order"

@@ -8,8 +8,8 @@ from time import monotonic
 from typing import Any
 
 from equilib.runs.checkpoint_file import write_checkpoint
-from equilib.training.snapshot import Snapshot
 from equilib.runs.files import part_of
+from equilib.training.snapshot import Snapshot
 
 FOLDER = "checkpoints"
 KEPT = 2

@@ -11,16 +11,15 @@ from uuid import uuid4
 
 import numpy as np
 
-from equilib.machine.devices import Device
 from equilib.errors import RunError, UserError
-from equilib.plugin.registry import Registry
+from equilib.machine.devices import Device
 from equilib.machine.environment import describe_environment
-from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
 from equilib.plugin.choice import Method, choose_method
-from equilib.training.reporter import Reporter
+from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
+from equilib.plugin.registry import Registry
+from equilib.runs.folder import RunDirectory, locked
 from equilib.runs.request import RunRequest
-from equilib.runs.folder import RunDirectory
-from equilib.runs.folder import locked
+from equilib.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from equilib.runs.resumption import Resumption

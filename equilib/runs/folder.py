@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
 import numpy as np
+
 from equilib.arrays import to_host
-from equilib.errors import RunError, UserError
-from equilib.runs.checkpoints import remove_checkpoints, remove_scraps
-from equilib.runs.files import json_values
-from equilib.machine.process import peak_memory
-from equilib.runs.metrics import METRICS, TABLE, MetricsFiles
-from equilib.runs.files import part_of, whole_file
 from equilib.arrays.trees import Tree, named_leaves
-import errno
-import sys
-from collections.abc import Iterator
-from equilib.errors import UserError
-
-
+from equilib.errors import RunError, UserError
+from equilib.machine.process import peak_memory
+from equilib.runs.checkpoints import remove_checkpoints, remove_scraps
+from equilib.runs.files import json_values, part_of, whole_file
+from equilib.runs.metrics import METRICS, TABLE, MetricsFiles
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
 _FILES = (RUN, METRICS, TABLE, MODEL)

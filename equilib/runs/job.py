@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from equilib.machine.environment import arithmetic
 from equilib.runs.checkpoints import Checkpoints
 from equilib.runs.context import RunContext
 from equilib.runs.digest import data_digest
-from equilib.machine.environment import arithmetic
-from equilib.training.trainer import Trainer
-from equilib.runs.recorder import Recorder
 from equilib.runs.folder import EVENTS, RunDirectory
+from equilib.runs.recorder import Recorder
 from equilib.runs.tensorboard import TensorBoardLog, require_tensorboard
 from equilib.training.tolerances import check_loosening, introduce
+from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import WarmStarts
 
 

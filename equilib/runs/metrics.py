@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from equilib.runs.files import json_values
-from equilib.runs.files import whole_file
+from equilib.runs.files import json_values, whole_file
 
 METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 

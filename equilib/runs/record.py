@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equilib.arrays.trees import Tree
 from equilib.errors import UserError
-from equilib.runs.files import DamagedArraysError, read_arrays
+from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
+from equilib.runs.folder import MODEL, RUN
 from equilib.runs.metrics import METRICS, read_metrics
 from equilib.runs.request import RunRequest
-from equilib.runs.folder import MODEL, RUN
-from equilib.runs.files import fill_tree
-from equilib.arrays.trees import Tree
 
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("request", "options", "method", "results", "best", "versions", "blas", "git"), dict),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from equilib.runs.checkpoints import FOLDER, Checkpoints
-from equilib.training.trainer import Trainer
 from equilib.runs.folder import RunDirectory, run_errors
+from equilib.training.trainer import Trainer
 
 
 class EventLog(Protocol):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from equilib.machine.devices import find_device
 from equilib.errors import UserError
+from equilib.machine.devices import find_device
 from equilib.options import build
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.job import TrainingJob, Trains
 from equilib.runs.record import RecordedRun
-from equilib.training.reporter import Reporter
 from equilib.runs.request import RunRequest
+from equilib.training.reporter import Reporter
 
 
 def make_experiment(request: RunRequest, registry: Registry) -> Any:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from equilib.training.reporter import Reporter
-
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from equilib.runs.files import json_values
+from equilib.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +22,6 @@ LINE_EVERY = 10
 
 ENDS = ("finished", "interrupted", "failed")
 """The events that end a run; each has "path", and "result" or "error" where there is one."""
-
-
 
 
 class LineReporter:

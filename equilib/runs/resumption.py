@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from equilib.errors import UserError
-from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile
 from equilib.machine.environment import describe_environment
-from equilib.training.trainer import Trainer
+from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile
 from equilib.runs.record import RecordedRun
+from equilib.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
