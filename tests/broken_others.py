@@ -101,16 +101,6 @@ class Raising(Sound):
 
 
 @dataclass(frozen=True)
-class Uncounted(Sound):
-    """An evaluation past the counter."""
-
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Evaluate f by itself."""
-        problem.f(solution.z, *problem.inputs)
-        return super().pullback(problem, solution, cotangent)
-
-
-@dataclass(frozen=True)
 class Masking(Sound):
     """Samples that are picked by multiplying with zeros and ones."""
 
@@ -159,7 +149,6 @@ SENSITIVITIES: tuple[tuple[Any, set[str]], ...] = (
     (Widening(), {"returns_trees_like_the_inputs"}),
     (Silent(), {"reports_its_solve"}),
     (Raising(), {"does_not_raise_where_it_fails"}),
-    (Uncounted(), {"counts_every_product"}),
     (Masking(), {"a_nan_stays_in_its_sample"}),
     (Averaging(), {"treats_samples_separately", "agrees_with_the_dense_inverse"}),
     (InPlace(), {"changes_no_array_in_place"}),

@@ -38,10 +38,12 @@ class KnownMap:
     def __str__(self) -> str:
         return self.name
 
-    def problem(self, xp: ModuleType = np, *, by_hand: bool = True, dtype: str = "float64") -> FixedPointProblem:
+    def problem(
+        self, xp: ModuleType = np, *, by_hand: bool = True, dtype: str = "float64", affine: bool = False
+    ) -> FixedPointProblem:
         """Return the problem on arrays of `xp`, with the derivatives given by hand or found by autodiff."""
         products = {"jvp": self.jvp, "vjp": self.vjp} if by_hand else {}
-        return FixedPointProblem(self.f, lift(xp, self.bias, dtype), **products)
+        return FixedPointProblem(self.f, lift(xp, self.bias, dtype), affine=affine, **products)
 
     def rows(self, chosen: slice | list[int]) -> KnownMap:
         """Return the map of some of the samples."""

@@ -64,8 +64,7 @@ class ImplicitAdjoint:
             on_failure="record",
         )
         equation = adjoint_problem(linear, cotangent)
-        solver = replace(self.solver, known=True) if isinstance(self.solver, Affine) else self.solver
-        adjoint = solve(equation, solver, start, options, batched=solution.batched)
+        adjoint = solve(equation, self.solver, start, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
 
 
@@ -90,4 +89,4 @@ def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProble
             inputs_vjp=lambda _: (),
         )
 
-    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed)
+    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed, affine=True)

@@ -11,6 +11,7 @@ from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_map
+from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution, Status
@@ -46,7 +47,8 @@ class Unrolled:
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Repeat the iteration, then carry the cotangent back through each step."""
-        evaluations = problem.nfe
+        counts = Counts()
+        problem = counted(problem, counts)
         backwards: Iterable[Linearization]
         if self.checkpoints is None:
             steps = [problem.linearize(solution.z0)]
@@ -59,7 +61,7 @@ class Unrolled:
             previous = iterates[self.depth - 1]
             backwards = linearizations(problem, iterates, self.depth)
         inputs, guess, last = carry_back(backwards, cotangent)
-        report = self._report(previous, last, solution, problem.nfe - evaluations)
+        report = self._report(previous, last, solution, counts.nfe)
         return Pullback(inputs=inputs, guess=guess, adjoint=report)
 
     def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:

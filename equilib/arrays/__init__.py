@@ -13,7 +13,7 @@ from equilib.arrays.namespaces import (
     to_host,
     to_host_together,
 )
-from equilib.arrays.norms import Norm, max_norm, rms_norm, two_norm
+from equilib.arrays.norms import Norm, host_norm, max_norm, rms_norm, two_norm
 from equilib.arrays.samples import (
     check_like,
     coefficients,
@@ -33,6 +33,7 @@ __all__ = [
     "check_like",
     "coefficients",
     "from_host",
+    "host_norm",
     "is_array",
     "max_norm",
     "put_rows",

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from math import prod
 from typing import TypeAlias
 
-from equilib.arrays.namespaces import Array, array_namespace
+import numpy as np
+
+from equilib.arrays.namespaces import Array, array_namespace, to_host
 from equilib.arrays.samples import samples_as_rows
 
 Norm: TypeAlias = Callable[[Array], Array]
@@ -29,3 +31,8 @@ def max_norm(array: Array) -> Array:
     """Return the largest absolute value of each sample, shape (batch,)."""
     xp = array_namespace(array)
     return xp.max(xp.abs(samples_as_rows(array)), axis=1)
+
+
+def host_norm(array: Array, norm: Norm = two_norm) -> np.ndarray:
+    """Return the norm of each sample on the host, ndarray of float64, shape (batch,); it waits for the device."""
+    return to_host(norm(array)).astype(np.float64)

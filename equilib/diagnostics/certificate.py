@@ -8,7 +8,7 @@ from enum import Enum
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients, rms_norm, rows_like, samples_as_rows, to_host, two_norm
+from equilib.arrays import Array, coefficients, host_norm, rms_norm, rows_like, samples_as_rows
 from equilib.diagnostics.spectrum import RadiusStatus, spectral_radius
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.arnoldi import Compression, compress, random_start
@@ -92,11 +92,10 @@ def certify(
         raise ValueError(f"lipschitz must not be negative, got {lipschitz}")
     if probes < 0:
         raise ValueError(f"probes must not be negative, got {probes}")
-    problem = problem.fresh()
     rng = np.random.default_rng(0) if rng is None else rng
     with np.errstate(all="ignore"):  # what is not finite gets a reason
         residual = problem.residual(z)
-        norm = to_host(rms_norm(residual)).astype(np.float64)
+        norm = host_norm(residual, rms_norm)
         if lipschitz is not None:
             return _certificate(norm, np.full(norm.shape, float(lipschitz)), Trust.PROVEN, {})
         contraction, reason = _probe(problem, z, residual, probes, dimension, rng)
@@ -118,7 +117,7 @@ def jacobian_norm(
     """
     rng = np.random.default_rng(0) if rng is None else rng
     with np.errstate(all="ignore"):
-        linear = problem.fresh().linearize(z)
+        linear = problem.linearize(z)
         spaces = compress(lambda v: linear.vjp(linear.jvp(v)), random_start(z, rng), dimension)
     size = samples_as_rows(z).shape[1]
     return np.array([_largest_singular_value(space, size) for space in spaces])
@@ -160,9 +159,9 @@ def _probe(
 def _in_ball(residual: Array, contraction: np.ndarray, rng: np.random.Generator) -> Array:
     """Return random points of the balls with the radius ‖r‖/(1 − L)."""
     direction = random_start(residual, rng)
-    radius = to_host(two_norm(residual)).astype(np.float64) / (1 - contraction)
+    radius = host_norm(residual) / (1 - contraction)
     # In many dimensions all but none of a ball's volume is near its surface.
-    factor = radius / to_host(two_norm(direction)).astype(np.float64)
+    factor = radius / host_norm(direction)
     return rows_like(coefficients(factor, residual), residual) * direction
 
 

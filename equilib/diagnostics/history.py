@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, rms_norm, to_host
+from equilib.arrays import Array, host_norm, rms_norm
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -45,13 +45,12 @@ def residual_history(
         As `solve` does.
     """
     record = _Record(z0.shape[0])
-    inner = problem.fresh()
 
     def f(z: Array) -> Array:
-        return record.observe(z, inner(z))
+        return record.observe(z, problem(z))
 
     def linearize(_: object, z: Array) -> Linearization:
-        linear = inner.linearize(z)
+        linear = problem.linearize(z)
         return Linearization(
             value=record.observe(z, linear.value),
             jvp=record.counting(linear.jvp),
@@ -72,7 +71,7 @@ class _Record:
 
     def observe(self, z: Array, value: Array) -> Array:
         self.spent += 1
-        norm = to_host(rms_norm(value - z)).astype(np.float64)
+        norm = host_norm(value - z, rms_norm)
         self.best = np.fmin(self.best, np.where(np.isfinite(norm), norm, np.inf))
         self.costs.append(self.spent)
         self.residuals.append(self.best)

@@ -8,9 +8,9 @@ import numpy as np
 
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
-from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
@@ -26,19 +26,18 @@ class Refinement:
     start: Array = field(repr=False)
     linear_solver: LinearSolver = field(default_factory=lambda: GMRES(_KRYLOV))
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> State:
+    def init(self, f: Evaluator, z0: Array) -> State:
         """Evaluate f where the refinement starts."""
-        return State(self.start, problem.residual(self.start))
+        return State(self.start, f.residual(self.start))
 
-    def step(self, problem: FixedPointProblem, state: State) -> State:
+    def step(self, f: Evaluator, state: State) -> State:
         """Take one full Newton step."""
-        assert problem.active is not None  # set by the driver
-        jvp = problem.linearize(state.z).jvp
+        jvp = f.linearize(state.z).jvp
         step = self.linear_solver.solve(
-            lambda v: v - jvp(v), state.residual, rtol=np.full(len(problem.active), _FORCING), active=problem.active
+            lambda v: v - jvp(v), state.residual, rtol=np.full(len(f.active), _FORCING), active=f.active
         )
         z = state.z + step
-        return State(z, problem.residual(z))
+        return State(z, f.residual(z))
 
 
 def rounding_options(like: Array) -> SolveOptions:

@@ -8,6 +8,7 @@ from enum import Enum
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.arnoldi import Compression, compress, random_start
 
@@ -78,11 +79,11 @@ def spectral_radius(
     ValueError
         If `dimension` is not positive.
     """
-    problem = problem.fresh()
+    counts = Counts()
     eps = float(array_namespace(z).finfo(z.dtype).eps)
     rng = np.random.default_rng(0) if rng is None else rng
     with np.errstate(all="ignore"):  # what is not finite gets a status
-        spaces = compress(problem.linearize(z).jvp, random_start(z, rng), dimension)
+        spaces = compress(counts.products(problem.linearize(z)).jvp, random_start(z, rng), dimension)
         found = [_largest_ritz_value(space, eps) for space in spaces]
     eigenvalue = np.array([value for value, _ in found], dtype=complex)
     error = np.array([error for _, error in found])
@@ -93,7 +94,7 @@ def spectral_radius(
         status=tuple(
             _status(space, abs(value), bound, rtol) for space, (value, bound) in zip(spaces, found, strict=True)
         ),
-        products=problem.njvp,
+        products=counts.njvp,
     )
 
 

@@ -11,35 +11,39 @@ from typing import Any, TypeVar
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, is_array, put_rows, take_rows
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solver import SolverState
 
 S = TypeVar("S")
 
 
-def restricted_state(problem: FixedPointProblem, state: S, rows: np.ndarray) -> S:
-    """Return a solver's state with the samples `rows` only: for most solvers all that `restrict` has to do.
+class SharedStateError(ValueError):
+    """A solver's state holds something of which it is not known what belongs to which sample."""
+
+
+def restricted_state(f: Evaluator, state: S, rows: np.ndarray) -> S:
+    """Return a solver's state with the samples `rows` only: what a solve does where the solver has no `restrict`.
 
     A linearization in the state is made anew at these samples' iterates, which costs an evaluation.
 
     Parameters
     ----------
-    problem : FixedPointProblem
-        The problem of these samples.
+    f : Evaluator
+        That of these samples.
     state : SolverState
         Dataclasses, tuples, lists and dicts of arrays whose axis 0 is the batch, and of what belongs to no sample.
     rows : ndarray of int
 
     Raises
     ------
-    ValueError
-        If the axis 0 of an array is not the batch.
-    TypeError
-        If the state holds something of which it is not known what belongs to which sample, such as a function.
+    SharedStateError
+        If the axis 0 of an array is not the batch, or the state holds something else of which it is not known what
+        belongs to which sample, such as a function.
     """
     standing: SolverState = state  # type: ignore[assignment]  # a bound would lose the state's own type
     z = standing.z
-    return take_samples(state, rows, batch=z.shape[0], linearize=lambda: problem.linearize(take_rows(z, rows)))
+    return take_samples(state, rows, batch=z.shape[0], linearize=lambda: f.linearize(take_rows(z, rows)))
 
 
 def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[], Linearization] | None = None) -> S:
@@ -47,7 +51,7 @@ def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[
 
     Raises
     ------
-    ValueError, TypeError
+    SharedStateError
         As `restricted_state`.
     """
 
@@ -58,7 +62,7 @@ def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[
             return value
         if is_array(value):
             if value.shape[:1] != (batch,):
-                raise ValueError(
+                raise SharedStateError(
                     f"axis 0 of an array in the state, of shape {tuple(value.shape)}, is not the batch of {batch}; "
                     "arrange it so, or restrict it in the solver's `restrict`"
                 )
@@ -69,7 +73,7 @@ def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[
             return {key: take(each) for key, each in value.items()}
         if is_dataclass(value) and not isinstance(value, Linearization):
             return _with_fields(value, {each.name: take(getattr(value, each.name)) for each in fields(value)})
-        raise TypeError(
+        raise SharedStateError(
             f"the state holds a {type(value).__name__}, and it cannot be told which sample needs what of it; "
             "restrict it in the solver's `restrict`"
         )

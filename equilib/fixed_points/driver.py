@@ -8,45 +8,28 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, put_rows, take_rows, where_samples
-from equilib.fixed_points.compaction import put_samples
-from equilib.fixed_points.options import NORMS, SolveOptions
+from equilib.fixed_points.compaction import SharedStateError, put_samples, restricted_state
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import State
-from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.solver import Solver, SolverState, WholeSolver
 from equilib.fixed_points.stopping import Monitor
 
 
-def iterate(
-    problem: FixedPointProblem,
-    solver: Solver | WholeSolver,
-    z0: Array,
-    options: SolveOptions,
-    active: np.ndarray | None = None,
-) -> Solution:
-    """Take step after step until every sample has ended, whatever `options.on_failure` says.
+def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
+    """Take step after step until every active sample has ended, whatever `on_failure` says.
 
-    Parameters
-    ----------
-    active : ndarray of bool, shape (batch,), optional
-        The samples to be solved, by default all; the others count as converged from the start.
-
-    Raises
-    ------
-    ValueError
-        If an input that the problem declares to have the batch axis does not have it.
+    The other samples count as converged from the start; `f` keeps the counts of earlier solves.
     """
-    problem.check_batch(z0.shape[0])
-    problem.norm = NORMS[options.norm]
-    problem.tolerance_at = options.tolerance_at
-    monitor = Monitor(options, z0.shape[0], active)
+    options = f.options
+    monitor = Monitor(options, z0.shape[0], f.active)
     stepper: Any = solver
     # To ask for a protocol takes ten times longer than to ask for a name.
     if hasattr(solver, "run") and isinstance(solver, WholeSolver):
         stepper = _OneStep(solver, options.max_steps)
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):
-        run = _Run(problem, stepper, z0, monitor, options)
+        run = _Run(f, stepper, z0, monitor)
         for _ in range(min(options.max_steps, 1) if isinstance(stepper, _OneStep) else options.max_steps):
             if not monitor.running:
                 break
@@ -61,10 +44,7 @@ def iterate(
         status=tuple(monitor.status),
         residual_norm=np.where(np.isfinite(monitor.best), monitor.best, monitor.trace[0]),
         steps=monitor.steps,
-        nfe=problem.nfe,
-        njvp=problem.njvp,
-        nvjp=problem.nvjp,
-        sample_nfe=problem.sample_nfe,
+        **vars(f.counts),
         trace=np.stack(monitor.trace),
         solver=str(solver),
         options=options,
@@ -80,11 +60,13 @@ class _OneStep:
     solver: WholeSolver
     max_steps: int
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> State:
-        return State(z0, problem.residual(z0))
+    restrict = None  # it knows which samples are active
 
-    def step(self, problem: FixedPointProblem, state: State) -> SolverState:
-        return self.solver.run(problem, state.z, self.max_steps)
+    def init(self, f: Evaluator, z0: Array) -> State:
+        return State(z0, f.residual(z0))
+
+    def step(self, f: Evaluator, state: State) -> SolverState:
+        return self.solver.run(f, state.z, self.max_steps)
 
 
 @dataclass(frozen=True)
@@ -100,16 +82,14 @@ class _Aside:
 class _Run:
     """The samples that f is evaluated on, how far they have come, and what was put aside."""
 
-    def __init__(
-        self, problem: FixedPointProblem, solver: Solver, z0: Array, monitor: Monitor, options: SolveOptions
-    ) -> None:
-        self.problem, self.solver, self.monitor = problem, solver, monitor
+    def __init__(self, f: Evaluator, solver: Solver, z0: Array, monitor: Monitor) -> None:
+        self.f, self.solver, self.monitor = f, solver, monitor
         self.rows = np.arange(z0.shape[0])
         self.aside: list[_Aside] = []
-        removable = problem.batched_inputs is not None and hasattr(solver, "restrict")
-        self.share = options.compact if removable else 0.0
-        self._announce()
-        self.state = solver.init(problem, z0)
+        self.restrict = getattr(solver, "restrict", restricted_state)
+        removable = f.problem.batched_inputs is not None and self.restrict is not None
+        self.share = f.options.compact if removable else 0.0
+        self.state = solver.init(f, z0)
         self.z, self.residual = self.state.z, self.state.residual
         monitor.observe(self.state, self.rows)
 
@@ -117,11 +97,11 @@ class _Run:
         active, tolerance = self.monitor.active, self.monitor.tolerance
         if len(self.rows) < len(active):
             active, tolerance = active[self.rows], tolerance[self.rows]
-        self.problem.active, self.problem.tolerance = active, tolerance
+        self.f.active, self.f.tolerance = active, tolerance
 
     def step(self) -> None:
         self._announce()
-        self.state = self.solver.step(self.problem, self.state)
+        self.state = self.solver.step(self.f, self.state)
         improved = self.monitor.observe(self.state, self.rows)
         self.z = where_samples(improved, self.state.z, self.z)
         self.residual = where_samples(improved, self.state.residual, self.residual)
@@ -132,11 +112,15 @@ class _Run:
         if running > self.share * len(self.rows) or running == len(self.rows):
             return
         kept = np.flatnonzero(self.monitor.active[self.rows])
-        self.aside.append(_Aside(self.z, self.residual, self.state, kept))
-        self.problem, self.rows = self.problem.restricted(kept), self.rows[kept]
         self._announce()
-        restrict: Any = self.solver.restrict  # type: ignore[attr-defined]  # `share` is zero without it
-        self.state = restrict(self.problem, self.state, kept)
+        part = self.f.restricted(kept)
+        try:
+            state = self.restrict(part, self.state, kept)
+        except SharedStateError:
+            self.share = 0.0  # nobody has said what of the state belongs to whom: all samples stay
+            return
+        self.aside.append(_Aside(self.z, self.residual, self.state, kept))
+        self.f, self.rows, self.state = part, self.rows[kept], state
         self.z, self.residual = take_rows(self.z, kept), take_rows(self.residual, kept)
 
     def put_together(self) -> tuple[Array, Array, SolverState]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, put_rows, take_rows
 from equilib.fixed_points.driver import iterate
+from equilib.fixed_points.evaluator import Counts, Evaluator
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -23,22 +24,38 @@ def solve_in_turn(
     Each starts from the initial guess: where a solver failed, its iterates may lie beyond recovery, or in a valley of
     the residual that has no fixed point. A sample that none of them solves returns the best iterate of all.
     """
-    solution = iterate(problem, solvers[0], z0, options)
+    counts = Counts()
+    solution = iterate(_evaluator(problem, z0, options, counts), solvers[0], z0)
     for number, solver in enumerate(solvers[1:], start=1):
         rows = np.flatnonzero(~solution.converged)
         if not len(rows):
             break
-        solution = _joined(solution, _again(problem, solver, z0, options, rows), rows, number)
+        solution = _joined(solution, _again(problem, solver, z0, options, rows, counts), rows, number)
     return solution
 
 
+def _evaluator(
+    problem: FixedPointProblem, z0: Array, options: SolveOptions, counts: Counts, active: np.ndarray | None = None
+) -> Evaluator:
+    # Until a state has been seen, the tolerance is that of the smallest one, which costs nothing.
+    tolerance = np.full(z0.shape[0], options.atol)
+    return Evaluator(problem, z0, options, active=active, tolerance=tolerance, counts=counts)
+
+
 def _again(
-    problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions, rows: np.ndarray
+    problem: FixedPointProblem,
+    solver: Solver | WholeSolver,
+    z0: Array,
+    options: SolveOptions,
+    rows: np.ndarray,
+    counts: Counts,
 ) -> Solution:
     """Solve the samples `rows`; the counts are those of all solves so far."""
     if problem.batched_inputs is not None:
-        return iterate(problem.restricted(rows), solver, take_rows(z0, rows), options)
-    solution = iterate(problem, solver, z0, options, active=np.isin(np.arange(z0.shape[0]), rows))
+        start = take_rows(z0, rows)
+        return iterate(_evaluator(problem.restricted(rows), start, options, counts), solver, start)
+    active = np.isin(np.arange(z0.shape[0]), rows)
+    solution = iterate(_evaluator(problem, z0, options, counts, active), solver, z0)
     return replace(
         solution,
         z=take_rows(solution.z, rows),

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equilib.arrays import Array
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import check_options, option
 
 
@@ -37,15 +34,11 @@ class Picard:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> State:
+    def init(self, f: Evaluator, z0: Array) -> State:
         """Evaluate the initial guess."""
-        return State(z0, problem.residual(z0))
+        return State(z0, f.residual(z0))
 
-    def step(self, problem: FixedPointProblem, state: State) -> State:
+    def step(self, f: Evaluator, state: State) -> State:
         """Return the next iterate."""
         z = state.z + ((1 - self.damping) * state.residual if self.damping else state.residual)
-        return State(z, problem.residual(z))
-
-    def restrict(self, problem: FixedPointProblem, state: State, rows: np.ndarray) -> State:
-        """Return the state of the samples `rows` only."""
-        return restricted_state(problem, state, rows)
+        return State(z, f.residual(z))

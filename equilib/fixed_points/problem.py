@@ -1,4 +1,4 @@
-"""The fixed-point problem: f, its residual, its linearization, and the count of every use."""
+"""The fixed-point problem: f, its inputs and its derivatives."""
 
 from __future__ import annotations
 
@@ -29,23 +29,12 @@ class Linearization:
     inputs_vjp: Callable[[Array], tuple[Tree, ...]]
 
 
-@dataclass
-class Counts:
-    """Evaluations so far, of a problem and of its restrictions; see `FixedPointProblem`."""
-
-    nfe: int = 0
-    njvp: int = 0
-    nvjp: int = 0
-    sample_nfe: int = 0
-
-    def evaluation(self, z: Array) -> None:
-        """Count an evaluation at z."""
-        self.nfe += 1
-        self.sample_nfe += z.shape[0] if z.ndim else 1
-
-
+@dataclass(frozen=True, init=False, repr=False, eq=False)
 class FixedPointProblem:
-    """Find z = f(z, *inputs).
+    """Find z = f(z, *inputs): what is asked, which no solve changes.
+
+    Evaluated directly, as in `problem.residual(z)`, it counts nothing; a solve evaluates it through an
+    `equilib.fixed_points.evaluator.Evaluator`, which does.
 
     Parameters
     ----------
@@ -63,28 +52,25 @@ class FixedPointProblem:
         For each of the inputs whether axis 0 of all its arrays is the batch, as `(False, True)` for parameters and
         an injection; `()` where there are none and f may be called on some of the samples. Only where it is given
         can a solve remove finished samples from the evaluation of f.
+    affine : bool
+        Whether f is affine in z, as an adjoint equation is: what a linear solver says about its residual is then true.
 
     Attributes
     ----------
-    nfe, njvp, nvjp : int
-        Evaluations so far: calls on a batch.
-    sample_nfe : int
-        Evaluations of single samples: the sizes of these batches, added up.
-    active : ndarray of bool, shape (batch,), or None
-        Set by the driver: the samples that are not finished. A solver need not work on the others.
-    tolerance : ndarray, shape (batch,), or None
-        Set by the driver: the residual norm at which each sample would count as converged now.
-    norm : callable or None
-        Set by the driver: the per-sample norm of the convergence test.
-    tolerance_at : callable or None
-        Set by the driver: maps ‖z‖, an ndarray of shape (batch,), to the residual norm that counts as converged
-        there; for solvers that iterate by themselves.
+    derivatives : callable
+        What `linearize` was, or was made of.
 
     Raises
     ------
     ValueError
         If `batched_inputs` does not name as many inputs as there are.
     """
+
+    f: Map
+    inputs: tuple[Tree, ...]
+    derivatives: Callable[..., Linearization]
+    batched_inputs: tuple[bool, ...] | None
+    affine: bool
 
     def __init__(
         self,
@@ -94,30 +80,25 @@ class FixedPointProblem:
         vjp: Map | None = None,
         linearize: Callable[..., Linearization] | None = None,
         batched_inputs: Sequence[bool] | None = None,
+        affine: bool = False,
     ) -> None:
         if batched_inputs is not None and len(batched_inputs) != len(inputs):
             raise ValueError(
                 f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "
                 f"it has {len(batched_inputs)} entries"
             )
-        self.f = f
-        self.inputs = inputs
-        self.batched_inputs = None if batched_inputs is None else tuple(batched_inputs)
         if linearize is None:
             linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
-        self._linearize = linearize
-        self._counts = Counts()
-        self.active: np.ndarray | None = None
-        self.tolerance: np.ndarray | None = None
-        self.norm: Callable[[Array], Array] | None = None
-        self.tolerance_at: Callable[[np.ndarray], np.ndarray] | None = None
+        batched = None if batched_inputs is None else tuple(batched_inputs)
+        self.__dict__.update(f=f, inputs=inputs, derivatives=linearize, batched_inputs=batched, affine=affine)
 
-    def fresh(self) -> FixedPointProblem:
-        """Return the same problem with its counters at zero."""
-        return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
+    def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> FixedPointProblem:
+        """Return the problem of another map, or of other inputs, with what is declared about this one."""
+        batched, affine = self.batched_inputs, self.affine
+        return FixedPointProblem(f, *inputs, linearize=derivatives, batched_inputs=batched, affine=affine)
 
     def restricted(self, rows: np.ndarray) -> FixedPointProblem:
-        """Return the problem of some samples, ndarray of int; what it evaluates, this one counts.
+        """Return the problem of some samples, ndarray of int.
 
         Raises
         ------
@@ -130,9 +111,7 @@ class FixedPointProblem:
             tree_map(lambda leaf: take_rows(leaf, rows), each) if batched else each
             for each, batched in zip(self.inputs, self.batched_inputs, strict=True)
         )
-        part = FixedPointProblem(self.f, *inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
-        part._counts, part.norm, part.tolerance_at = self._counts, self.norm, self.tolerance_at
-        return part
+        return self.of(self.f, self.derivatives, *inputs)
 
     def check_batch(self, size: int) -> None:
         """Require that the inputs declared to have the batch axis have it, with `size` samples.
@@ -152,26 +131,6 @@ class FixedPointProblem:
                         "batched_inputs"
                     )
 
-    @property
-    def nfe(self) -> int:
-        """Evaluations of f so far."""
-        return self._counts.nfe
-
-    @property
-    def njvp(self) -> int:
-        """Products J·v so far."""
-        return self._counts.njvp
-
-    @property
-    def nvjp(self) -> int:
-        """Products Jᵀ·w so far."""
-        return self._counts.nvjp
-
-    @property
-    def sample_nfe(self) -> int:
-        """Evaluations of single samples so far."""
-        return self._counts.sample_nfe
-
     def __call__(self, z: Array) -> Array:
         """Evaluate f(z).
 
@@ -182,7 +141,6 @@ class FixedPointProblem:
         ValueError
             If f does not keep the shape and the dtype of z.
         """
-        self._counts.evaluation(z)
         return _checked(self.f(z, *self.inputs), z)
 
     def residual(self, z: Array) -> Array:
@@ -199,23 +157,13 @@ class FixedPointProblem:
         NoDerivativeError
             If f cannot be traced; or when a product is asked for, if the problem was not given it.
         """
-        self._counts.evaluation(z)
         try:
-            linear = self._linearize(self.f, z, *self.inputs)
+            linear = self.derivatives(self.f, z, *self.inputs)
         except NoDerivativeError:
             self(z)  # where f itself is wrong, this says so
             raise
-        value = _checked(linear.value, z)
-
-        def jvp(v: Array) -> Array:
-            self._counts.njvp += 1
-            return linear.jvp(v)
-
-        def vjp(w: Array) -> Array:
-            self._counts.nvjp += 1
-            return linear.vjp(w)
-
-        return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+        _checked(linear.value, z)
+        return linear
 
 
 def _checked(value: Array, z: Array) -> Array:

@@ -69,9 +69,9 @@ def solve(
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:
-        solution = solve_in_turn(problem.fresh(), (solver, *fallback), z0, options)
+        solution = solve_in_turn(problem, (solver, *fallback), z0, options)
     else:
-        inner = solve_in_turn(_as_batch_of_one(problem.fresh()), (solver, *fallback), z0[None, ...], options)
+        inner = solve_in_turn(_as_batch_of_one(problem), (solver, *fallback), z0[None, ...], options)
         solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
     if not solution.success and options.on_failure == "raise":
         raise ConvergenceError(solution)
@@ -102,5 +102,8 @@ def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:
         )
 
     return FixedPointProblem(
-        lambda z, *inputs: problem.f(z[0, ...], *inputs)[None, ...], *problem.inputs, linearize=linearize
+        lambda z, *inputs: problem.f(z[0, ...], *inputs)[None, ...],
+        *problem.inputs,
+        linearize=linearize,
+        affine=problem.affine,
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from equilib.arrays import Array
-
-if TYPE_CHECKING:
-    from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 
 
 class SolverState(Protocol):
@@ -31,26 +29,27 @@ class Solver(Protocol):
 
     1. Be a frozen dataclass; its fields are its options, which the command line lists, parses and validates.
     2. `init` and `step` return a state with the iterate `z` and its residual f(z) − z.
-    3. Use f and its derivatives only through `problem`, so that the counts are right.
+    3. Use the map and its derivatives only through `f`, an `Evaluator`, so that the counts are right.
     4. Do one step at a time: `solve` owns the loop, the tolerance, NaN checks and the best iterate.
     5. Keep nothing on `self` and change no array in place; a state may hold whatever the next step needs.
     6. Use only the array namespace of z. Axis 0 is the batch: treat samples separately, or declare in the
        plugin's capabilities that samples are coupled.
-    7. Work on finished samples (`problem.active` is false) is wasted, and must not hurt the others.
+    7. Work on finished samples (`f.active` is false) is wasted, and must not hurt the others.
 
     A solver may have two more methods:
 
     - `adjoint() -> Sensitivity`: the sensitivity that suits it.
-    - `restrict(problem, state, rows) -> state`: its state with the samples `rows`, an ndarray of int, only, where
-      `problem` is that of these samples. With it, f is evaluated on the unfinished samples alone once they are few.
-      Mostly it is `equilib.fixed_points.compaction.restricted_state(problem, state, rows)`. When the solve ends, the
-      arrays of the two states are put together again by `equilib.fixed_points.compaction.put_samples`.
+    - `restrict(f, state, rows) -> state`: its state with the samples `rows`, an ndarray of int, only, where `f` is the
+      evaluator of these samples. So f is evaluated on the unfinished samples alone once they are few. Without it,
+      `equilib.fixed_points.compaction.restricted_state` takes the rows of every array in the state. When the solve
+      ends, the two states are put together again by `equilib.fixed_points.compaction.put_samples`. A solver in whose
+      state the samples share something sets `restrict = None`: then all of them stay.
     """
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> SolverState:
+    def init(self, f: Evaluator, z0: Array) -> SolverState:
         """Evaluate the initial guess."""
 
-    def step(self, problem: FixedPointProblem, state: Any) -> SolverState:
+    def step(self, f: Evaluator, state: Any) -> SolverState:
         """Return the next state."""
 
 
@@ -62,5 +61,5 @@ class WholeSolver(Protocol):
     be that of its z.
     """
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> SolverState:
-        """Iterate from z0 until the residual meets `problem.tolerance_at(‖z‖)`, at most `max_steps` steps."""
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> SolverState:
+        """Iterate from z0 until the residual meets `f.tolerance_at(‖z‖)`, at most `max_steps` steps."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, from_host, samples_as_rows, to_host
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries.coroutine import Coroutine
 from equilib.libraries.sample import Question, Sample
 from equilib.numerics.dense import dense_jacobians
@@ -50,7 +50,7 @@ Method = Callable[[Sample], Ending]
 
 
 def run_samples(
-    problem: FixedPointProblem, z0: Array, method: Method, *, jacobian: str = "exact", together: bool = True
+    f: Evaluator, z0: Array, method: Method, *, jacobian: str = "exact", together: bool = True
 ) -> BridgeState:
     """Call `method` for each active sample and return where each of them came to.
 
@@ -61,8 +61,7 @@ def run_samples(
 
     Parameters
     ----------
-    problem : FixedPointProblem
-        With `active`, `tolerance_at` and `norm` as the driver sets them.
+    f : Evaluator
     z0 : array, shape (batch, ...)
         The initial guess, on any library and device; `method` works on copies on the host, in float64.
     method : callable
@@ -78,7 +77,7 @@ def run_samples(
     Exception
         What f or `method` raise, unchanged.
     """
-    run = _Lockstep(problem, z0, jacobian)
+    run = _Lockstep(f, z0, jacobian)
     active = [int(index) for index in np.flatnonzero(run.active)]
     for group in [active] if together else [[index] for index in active]:
         run.drive(group, method)
@@ -86,10 +85,9 @@ def run_samples(
 
 
 class _Lockstep:
-    def __init__(self, problem: FixedPointProblem, z0: Array, jacobian: str) -> None:
-        assert problem.active is not None  # set by the driver
-        self.problem, self.z0, self.jacobian = problem, z0, jacobian
-        self.active = problem.active
+    def __init__(self, f: Evaluator, z0: Array, jacobian: str) -> None:
+        self.f, self.z0, self.jacobian = f, z0, jacobian
+        self.active = f.active
         self.points = np.array(to_host(samples_as_rows(z0)))
         batch = self.points.shape[0]
         self.last_points, self.last_residuals = self.points.copy(), np.zeros_like(self.points)
@@ -147,7 +145,7 @@ class _Lockstep:
         if residuals:
             return self._evaluate(residuals)
         points = {index: question.point for index, question in waiting.items()}
-        jacobians = dense_jacobians(self.problem, self._place(points), self.jacobian)
+        jacobians = dense_jacobians(self.f, self._place(points), self.jacobian)
         return {index: jacobians[index] for index in points}
 
     def _place(self, points: dict[int, np.ndarray]) -> Array:
@@ -157,9 +155,9 @@ class _Lockstep:
 
     def _evaluate(self, points: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         z = self._place(points)
-        residual = self.problem.residual(z)
-        norm, size = self._norm(residual), self._norm(z)
-        converged = norm <= self._tolerance(size)
+        residual = self.f.residual(z)
+        norm, size = self.f.size(residual), self.f.size(z)
+        converged = norm <= self.f.tolerance_at(size)
         rounding = norm <= ROUNDING * np.finfo(self.points.dtype).eps * size
         rows = to_host(samples_as_rows(residual))
         for index in points:
@@ -175,14 +173,6 @@ class _Lockstep:
         if np.isfinite(self.last_residuals[index]).all() or not np.isfinite(norm):
             self.last_points[index], self.last_residuals[index] = point, residual
         self.evaluations[index] += 1
-
-    def _norm(self, array: Array) -> np.ndarray:
-        assert self.problem.norm is not None  # set by the driver
-        return np.asarray(to_host(self.problem.norm(array)), dtype=np.float64)
-
-    def _tolerance(self, size: np.ndarray) -> np.ndarray:
-        assert self.problem.tolerance_at is not None  # set by the driver
-        return self.problem.tolerance_at(size)
 
     def state(self) -> BridgeState:
         chosen = self.improved[:, None]

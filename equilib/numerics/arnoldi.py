@@ -10,6 +10,7 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    host_norm,
     rows_like,
     samples_as_rows,
     to_host,
@@ -64,7 +65,7 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
     matrices = np.zeros((batch, dimension + 1, dimension))
     columns, rest = np.zeros(batch, dtype=int), np.zeros(batch)
     running, finite = np.ones(batch, dtype=bool), np.ones(batch, dtype=bool)
-    basis = [_normalized(start, to_host(two_norm(start)).astype(np.float64), running)]
+    basis = [_normalized(start, host_norm(start), running)]
     for j in range(dimension):
         column, vector = _orthogonalized(basis, matvec(basis[-1]))
         finite &= np.isfinite(column).all(axis=1)

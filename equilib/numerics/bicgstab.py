@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, to_host, two_norm, where_samples
+from equilib.arrays import Array, array_namespace, host_norm, rows_like, samples_as_rows, two_norm, where_samples
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import check_options, option
 
@@ -36,7 +36,7 @@ class BiCGStab:
         Arguments and result as in `LinearSolver.solve`.
         """
         zeros = array_namespace(b).zeros_like(b)
-        norm = to_host(two_norm(b)).astype(np.float64)
+        norm = host_norm(b)
         running = active & np.isfinite(norm) & (norm > 0)
         x = best = zeros
         least = norm
@@ -46,7 +46,7 @@ class BiCGStab:
             if not running.any():
                 break
             x, r, p, shadow, rho = _iterate(matvec, x, r, p, shadow, rho)
-            size = to_host(two_norm(r)).astype(np.float64)
+            size = host_norm(r)
             improved = running & (size < least)
             best, least = where_samples(improved, x, best), np.where(improved, size, least)
             running = running & (size > rtol * norm)

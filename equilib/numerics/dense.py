@@ -9,13 +9,15 @@ from equilib.arrays import (
     array_namespace,
     coefficients,
     from_host,
+    host_norm,
     samples_as_rows,
     to_host,
     two_norm,
     where_samples,
 )
 from equilib.errors import UserError
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 
 
 class StateTooLargeError(UserError):
@@ -86,7 +88,7 @@ def _solve(matrix: Array, rhs: Array, active: np.ndarray) -> Array:
     identity = identity_like(matrix)
     matrix, rhs = where_samples(usable, matrix, identity), where_samples(usable, rhs, xp.zeros_like(rhs))
     x = _factorized(matrix, rhs)
-    length = to_host(two_norm(x)).astype(np.float64)
+    length = host_norm(x)
     # LU is backward stable: its residual is of the order of eps·‖A‖‖x‖. Where that is as large as b, A is singular.
     eps = float(xp.finfo(rhs.dtype).eps)
     singular = usable & ~(10 * eps * size[0] * length <= 0.1 * size[1])
@@ -112,17 +114,14 @@ JACOBIANS = ("exact", "difference")
 """By products J·v, or by difference quotients; either costs one product, or evaluation, per column for the batch."""
 
 
-def dense_jacobians(problem: FixedPointProblem, z: Array, kind: str) -> np.ndarray:
+def dense_jacobians(f: Evaluator, z: Array, kind: str) -> np.ndarray:
     """Return J − I for each sample, float64, shape (batch, size, size); `kind` is one of `JACOBIANS`."""
-    if kind == "exact":
-        jacobians = to_host(dense_jacobian(problem.linearize(z))).astype(np.float64)
-    else:
-        jacobians = _quotients(problem, z)
-    return np.asarray(jacobians - np.eye(jacobians.shape[1]))
+    jacobians = to_host(dense_jacobian(f.linearize(z))) if kind == "exact" else _quotients(f, z)
+    return np.asarray(jacobians.astype(np.float64) - np.eye(jacobians.shape[1]))
 
 
-def _quotients(problem: FixedPointProblem, z: Array) -> np.ndarray:
-    value = _host_rows(problem(z))
+def _quotients(f: Evaluator, z: Array) -> np.ndarray:
+    value = _host_rows(f(z))
     host = to_host(samples_as_rows(z))
     width = np.sqrt(np.finfo(host.dtype).eps)
     jacobians = np.empty((*host.shape, host.shape[1]))
@@ -132,7 +131,7 @@ def _quotients(problem: FixedPointProblem, z: Array) -> np.ndarray:
         # What the number format made of the width, not what was wanted (Dennis & Schnabel 1996, §5.4).
         step = (moved[:, index] - host[:, index]).astype(np.float64)
         shifted = from_host(moved.reshape(tuple(z.shape)), z)
-        jacobians[:, :, index] = (_host_rows(problem(shifted)) - value) / step[:, None]
+        jacobians[:, :, index] = (_host_rows(f(shifted)) - value) / step[:, None]
     return jacobians
 
 

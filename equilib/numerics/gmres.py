@@ -10,6 +10,7 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    host_norm,
     rows_like,
     samples_as_rows,
     to_host,
@@ -65,7 +66,7 @@ class GMRES:
         return _combine(cycle.weights, cycle.basis, b), where_samples(cycle.norm > 0, _combine(left, cycle.basis, b), b)
 
     def _cycle(self, matvec: MatVec, b: Array, rtol: np.ndarray, active: np.ndarray) -> _Cycle:
-        norm = to_host(two_norm(b)).astype(np.float64)
+        norm = host_norm(b)
         running = active & np.isfinite(norm) & (norm > 0)
         basis, columns = [_normalized(b, norm, running)], []
         # What is left of a vector is rounding when it is this much smaller than the vector.

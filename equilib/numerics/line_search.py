@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients, rows_like, to_host, two_norm, where_samples
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.arrays import Array, coefficients, host_norm, rows_like, where_samples
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 
 # Kelley 1995, §8.1: sufficient decrease, and the range in which a step length may shrink at once.
 SUFFICIENT = 1e-4
@@ -27,15 +28,15 @@ class Point:
     linear: Linearization = field(repr=False)
 
     @classmethod
-    def at(cls, problem: FixedPointProblem, z: Array) -> Point:
+    def at(cls, f: Evaluator, z: Array) -> Point:
         """Evaluate and linearize f at z."""
-        linear = problem.linearize(z)
+        linear = f.linearize(z)
         residual = linear.value - z
-        return cls(z, residual, to_host(two_norm(residual)).astype(np.float64), linear)
+        return cls(z, residual, host_norm(residual), linear)
 
 
 def line_search(
-    problem: FixedPointProblem, point: Point, direction: Array, *, forcing: np.ndarray, backtracks: int
+    f: Evaluator, point: Point, direction: Array, *, forcing: np.ndarray, backtracks: int
 ) -> tuple[Point, np.ndarray]:
     """Go along `direction` until ‖f(z) − z‖ has decreased sufficiently, for each sample by itself.
 
@@ -57,15 +58,14 @@ def line_search(
     rejected : ndarray of bool, shape (batch,)
         Active samples without a decrease.
     """
-    assert problem.active is not None  # set by the driver
     length = np.ones(point.norm.shape)
     for _ in range(backtracks + 1):
-        new = Point.at(problem, _along(point.z, direction, length))
-        rejected = problem.active & ~sufficient_decrease(new.norm, point.norm, length, forcing)
+        new = Point.at(f, _along(point.z, direction, length))
+        rejected = f.active & ~sufficient_decrease(new.norm, point.norm, length, forcing)
         if not rejected.any():
             return new, rejected
         length = np.where(rejected, shorter(new.norm, point.norm, length, forcing), length)
-    return Point.at(problem, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
+    return Point.at(f, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
 
 
 def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
 from equilib.fixed_points.compaction import take_samples
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.libraries.steady import RENEWAL
 from equilib.ode.flow import Flow, Point
@@ -66,23 +66,22 @@ class SteadyState:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> SteadyStateState:
+    def init(self, f: Evaluator, z0: Array) -> SteadyStateState:
         """Evaluate the initial guess, which is the derivative at time 0."""
         lanes = z0.shape[0]
-        residual = problem.residual(z0)
+        residual = f.residual(z0)
         start = Point(np.zeros(lanes), z0, residual)
-        progress = begin(self._method, self._flow(problem, z0), start, np.full(lanes, self.first_step))
+        progress = begin(self._method, self._flow(f, z0), start, np.full(lanes, self.first_step))
         return SteadyStateState(z0, residual, np.zeros(lanes, dtype=bool), progress, self)
 
-    def step(self, problem: FixedPointProblem, state: SteadyStateState) -> SteadyStateState:
+    def step(self, f: Evaluator, state: SteadyStateState) -> SteadyStateState:
         """Attempt one time step in the samples that are not finished."""
-        assert problem.active is not None  # set by the driver
-        progress, _ = take_step(self._method, self._flow(problem, state.z), state.progress, problem.active)
+        progress, _ = take_step(self._method, self._flow(f, state.z), state.progress, f.active)
         progress = replace(progress, h=np.minimum(progress.h, self.largest_step))
-        failed = problem.active & (progress.h < SMALLEST_STEP)
+        failed = f.active & (progress.h < SMALLEST_STEP)
         return SteadyStateState(progress.point.y, progress.point.dy, failed, progress, self)
 
-    def restrict(self, problem: FixedPointProblem, state: SteadyStateState, rows: np.ndarray) -> SteadyStateState:
+    def restrict(self, f: Evaluator, state: SteadyStateState, rows: np.ndarray) -> SteadyStateState:
         """Return the state of the samples `rows` only."""
         progress = take_samples(state.progress, rows, batch=state.z.shape[0])
         return SteadyStateState(progress.point.y, progress.point.dy, state.failed[rows], progress, self)
@@ -92,12 +91,12 @@ class SteadyState:
         assert not isinstance(self.integrator, LibraryIntegrator)  # of which __new__ makes another solver
         return self.integrator
 
-    def _flow(self, problem: FixedPointProblem, like: Array) -> Flow:
+    def _flow(self, f: Evaluator, like: Array) -> Flow:
         def error_norm(error: Array, start: Point, z: Array) -> np.ndarray:
             size, residual = to_host(two_norm(error)), to_host(two_norm(start.dy))
             return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
 
-        return Flow(lambda t, z: problem.residual(z), like, like.shape[0], error_norm)
+        return Flow(lambda t, z: f.residual(z), like, like.shape[0], error_norm)
 
 
 STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
@@ -107,12 +106,12 @@ STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
 class LibrarySteadyState(SteadyState):
     """`SteadyState` by a library's integrator."""
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
         method = self.integrator
         assert isinstance(method, LibraryIntegrator)
         return run_samples(
-            problem,
+            f,
             z0,
             lambda sample: integrate_to_rest(
                 sample,

@@ -75,7 +75,7 @@ def takes_one_sample_or_none(subject: SolverSubject) -> None:
 
 
 def keeps_answers_without_finished_samples(subject: SolverSubject) -> None:
-    """`restrict` is called where finished samples are removed from the batch: the others must not notice."""
+    """Finished samples are removed from the batch, and from the solver's state: the others must not notice."""
     answer = np.array(DENSE.solution)
     # So near that they end one after another: the first before any step.
     share_of_the_way = np.array([0.0, 1e-4, 1.0, 1e-2, 1e-3])[:, None]
@@ -125,4 +125,4 @@ BATCHES = (
 """The laws of this module, in the order in which they are reported."""
 
 REDUCED_BATCHES = (keeps_answers_without_finished_samples,)
-"""Those of a solver that has a method `restrict`."""
+"""Those of a solver from whose state samples can be removed."""

@@ -64,7 +64,8 @@ def solver_checks(
         sensitivity=sensitivity,
         exact=exact,
     )
-    reduced = REDUCED_BATCHES if hasattr(solver, "restrict") else ()
+    whole = isinstance(solver, WholeSolver) or getattr(solver, "restrict", True) is None
+    reduced = () if whole else REDUCED_BATCHES
     return checks_of((*CONTRACT, *ANSWERS, *BATCHES, *reduced), subject)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, to_host
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -93,11 +94,11 @@ class _Watched:
     solver: Solver
     note: Callable[[SolverState], SolverState] = field(repr=False)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> SolverState:
-        return self.note(self.solver.init(problem, z0))
+    def init(self, f: Evaluator, z0: Array) -> SolverState:
+        return self.note(self.solver.init(f, z0))
 
-    def step(self, problem: FixedPointProblem, state: Any) -> SolverState:
-        return self.note(self.solver.step(problem, state))
+    def step(self, f: Evaluator, state: Any) -> SolverState:
+        return self.note(self.solver.step(f, state))
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ class _WatchedWhole:
     solver: WholeSolver
     note: Callable[[SolverState], SolverState] = field(repr=False)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> SolverState:
-        return self.note(self.solver.run(problem, z0, max_steps))
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> SolverState:
+        return self.note(self.solver.run(f, z0, max_steps))
 
 
 @dataclass(frozen=True, kw_only=True)

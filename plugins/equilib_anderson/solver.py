@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.arrays import Array, array_namespace, host_norm, where_samples
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.secants import Secants
 from equilib.options import check_options, option
 
@@ -59,20 +58,20 @@ class Anderson:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> AndersonState:
+    def init(self, f: Evaluator, z0: Array) -> AndersonState:
         """Evaluate the initial guess."""
-        residual = problem.residual(z0)
-        norm = to_host(two_norm(residual)).astype(np.float64)
+        residual = f.residual(z0)
+        norm = host_norm(residual)
         none = np.zeros(len(norm), dtype=int)
         return AndersonState(z0, residual, Secants.none(len(norm)), norm, none, none > 0)
 
-    def step(self, problem: FixedPointProblem, state: AndersonState) -> AndersonState:
+    def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""
         restarted = state.rejections >= RESTART
         secants = state.secants.discarded(restarted)
         mixing = self.mixing * 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
         new = secants.mixed(state.z, state.residual, mixing, secants.weights(self._ridge(state.z)))
-        residual = problem.residual(new)
+        residual = f.residual(new)
         secants, norm, accepted = secants.extended(
             new - state.z,
             state.residual,
@@ -91,10 +90,6 @@ class Anderson:
             rejections=rejections,
             failed=rejections > self.rejections,
         )
-
-    def restrict(self, problem: FixedPointProblem, state: AndersonState, rows: np.ndarray) -> AndersonState:
-        """Return the state of the samples `rows` only."""
-        return restricted_state(problem, state, rows)
 
     def _ridge(self, z: Array) -> float:
         # Products of float32 vectors are not known better than this.

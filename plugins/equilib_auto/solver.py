@@ -7,10 +7,10 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
 from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
-from equilib.numerics.affine import relative_target, residual_norm
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.secants import Secants
@@ -78,10 +78,10 @@ class Auto:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> AutoState:
+    def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""
-        residual = problem.residual(z0)
-        norm = to_host(two_norm(residual)).astype(np.float64)
+        residual = f.residual(z0)
+        norm = host_norm(residual)
         return AutoState(
             z=z0,
             residual=residual,
@@ -93,17 +93,16 @@ class Auto:
             guess=(z0, residual, norm),
         )
 
-    def step(self, problem: FixedPointProblem, state: AutoState) -> AutoState:
+    def step(self, f: Evaluator, state: AutoState) -> AutoState:
         """Try the next iterate of each sample by its method, and keep it, take it back, or change the method."""
-        assert problem.active is not None  # set by the driver
-        active, progress = problem.active, state.progress
+        active, progress = f.active, state.progress
         newton = active & (progress.method != MIXING)
-        target = relative_target(problem, residual_norm(problem, state.residual))
+        target = f.missing(f.size(state.residual))
         forcing = np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)) if self._by_gmres(state.z) else 0 * target
-        state = self._directed(problem, state, newton & (progress.length == 1), forcing)
+        state = self._directed(f, state, newton & (progress.length == 1), forcing)
         trial = where_samples(active, self._trial(state, newton), state.z)
-        linear = problem.linearize(trial) if newton.any() else None
-        residual = problem.residual(trial) if linear is None else linear.value - trial
+        linear = f.linearize(trial) if newton.any() else None
+        residual = f.residual(trial) if linear is None else linear.value - trial
         secants, norm, kept = self._judged(state, trial, residual, active & ~newton, forcing)
         following = progress.advanced(norm, kept, target, forcing, self._limits())
         # A finished sample stays with the method that finished it.
@@ -120,10 +119,10 @@ class Auto:
         )
         return _begun_again(state, following.returns(progress, state.guess[2]))
 
-    def restrict(self, problem: FixedPointProblem, state: AutoState, rows: np.ndarray) -> AutoState:
+    def restrict(self, f: Evaluator, state: AutoState, rows: np.ndarray) -> AutoState:
         """Return the state of the samples `rows` only; those with Newton's method are linearized anew when needed."""
         without = replace(state, linear=None, linearized=np.zeros_like(state.linearized))
-        return restricted_state(problem, without, rows)
+        return restricted_state(f, without, rows)
 
     def _limits(self) -> Limits:
         return Limits(self.probe, self.patience, self.backtracks, self.plain_steps)
@@ -131,15 +130,13 @@ class Auto:
     def _by_gmres(self, z: Array) -> bool:
         return prod(int(length) for length in z.shape[1:]) > self.dense
 
-    def _directed(
-        self, problem: FixedPointProblem, state: AutoState, wanting: np.ndarray, forcing: np.ndarray
-    ) -> AutoState:
+    def _directed(self, f: Evaluator, state: AutoState, wanting: np.ndarray, forcing: np.ndarray) -> AutoState:
         """Solve (I − J) d = f(z) − z for the samples that need a new Newton step."""
         if not wanting.any():
             return state
         linear = state.linear
         if linear is None or not state.linearized[wanting].all():
-            linear = problem.linearize(state.z)
+            linear = f.linearize(state.z)
         if self._by_gmres(state.z):
             direction = GMRES(self.restart).solve(
                 lambda v: v - linear.jvp(v), state.residual, rtol=forcing, active=wanting
@@ -172,7 +169,7 @@ class Auto:
                 memory=self.memory,
                 accept=lambda norm: state.progress.keeps(norm, forcing),
             )
-        norm = to_host(two_norm(residual)).astype(np.float64)
+        norm = host_norm(residual)
         return state.secants, norm, state.progress.keeps(norm, forcing)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
 from equilib.errors import NoDerivativeError
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense
 from equilib_broyden.low_rank import correction
@@ -42,7 +43,7 @@ class DenseInverse:
         """Return Hᵀ."""
         return DenseInverse(array_namespace(self.matrix).matrix_transpose(self.matrix))
 
-    def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> DenseInverse:
+    def restarted(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> DenseInverse:
         """Forget what the given samples, bool (batch,), have learned, and begin again at z.
 
         With "as-needed", a problem whose products cannot be had leaves "identity" from then on.
@@ -50,14 +51,14 @@ class DenseInverse:
         samples = samples if self.begun else np.ones_like(samples)
         if not samples.any():
             return self
-        true = None if self.jacobian == "identity" else self._true(problem, z, samples)
+        true = None if self.jacobian == "identity" else self._true(f, z, samples)
         fresh = _picard(z) if true is None else true
         jacobian = "identity" if true is None else self.jacobian
         return DenseInverse(where_samples(samples, fresh, self.matrix), jacobian)
 
-    def _true(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Array | None:
+    def _true(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> Array | None:
         try:
-            J = dense_jacobian(problem.linearize(z))
+            J = dense_jacobian(f.linearize(z))
         except NoDerivativeError:
             if self.jacobian == "as-needed":
                 return None

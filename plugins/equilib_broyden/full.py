@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from equilib.arrays import Array, where_samples
-from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import State
-from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.dense import require_small
 from equilib.options import check_options, option
 from equilib_broyden.dense import JACOBIANS, DenseInverse
@@ -58,7 +57,7 @@ class Broyden:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> FullState:
+    def init(self, f: Evaluator, z0: Array) -> FullState:
         """Evaluate the initial guess.
 
         Raises
@@ -68,7 +67,7 @@ class Broyden:
         """
         require_small(z0, self.largest, solver="broyden", instead="lbroyden")
         inverse = DenseInverse.beginning(z0, self.jacobian)
-        began = start(problem, z0, inverse)
+        began = start(f, z0, inverse)
         return FullState(
             z=z0,
             residual=began.residual,
@@ -82,22 +81,18 @@ class Broyden:
             restarted=np.zeros_like(began.failed),
         )
 
-    def step(self, problem: FixedPointProblem, state: FullState) -> FullState:
+    def step(self, f: Evaluator, state: FullState) -> FullState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
-        return attempt(problem, _restart(problem, state), growth=self.growth, rejections=self.rejections)
-
-    def restrict(self, problem: FixedPointProblem, state: FullState, rows: np.ndarray) -> FullState:
-        """Return the state of the samples `rows` only."""
-        return restricted_state(problem, state, rows)
+        return attempt(f, _restart(f, state), growth=self.growth, rejections=self.rejections)
 
 
-def _restart(problem: FixedPointProblem, state: FullState) -> FullState:
+def _restart(f: Evaluator, state: FullState) -> FullState:
     """Begin again with the samples that have to, from the place that is worth it."""
-    due = needs_restart(problem, state)
+    due = needs_restart(f, state)
     # What was learned far from the guess led nowhere; from −I the same way would follow.
     back = due & ~state.restarted & (state.best > PROGRESS * state.first) & (state.inverse.jacobian == "as-needed")
     z = where_samples(back, state.guess.z, state.z)
-    inverse = state.inverse.restarted(problem, z, due)
+    inverse = state.inverse.restarted(f, z, due)
     if inverse.jacobian == "identity":
         return with_inverse(state, inverse)
     if inverse is state.inverse:

@@ -7,7 +7,8 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 
 RESTART = 2
@@ -23,7 +24,7 @@ class InverseJacobian(Protocol):
     def transposed(self) -> Self:
         """Return Hᵀ."""
 
-    def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> Self:
+    def restarted(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> Self:
         """Forget what the given samples, bool (batch,), have learned, and begin again at z."""
 
     def with_room(self) -> Self:
@@ -60,23 +61,23 @@ class BroydenState:
 S = TypeVar("S", bound=BroydenState)
 
 
-def start(problem: FixedPointProblem, z0: Array, inverse: InverseJacobian) -> BroydenState:
+def start(f: Evaluator, z0: Array, inverse: InverseJacobian) -> BroydenState:
     """Evaluate the initial guess."""
-    residual = problem.residual(z0)
-    norm = to_host(two_norm(residual)).astype(np.float64)
+    residual = f.residual(z0)
+    norm = host_norm(residual)
     none = np.zeros(len(norm), dtype=int)
     return BroydenState(z0, residual, inverse, inverse.apply(residual), norm, none, none > 0)
 
 
-def advance(problem: FixedPointProblem, state: BroydenState, *, growth: float, rejections: int) -> BroydenState:
+def advance(f: Evaluator, state: BroydenState, *, growth: float, rejections: int) -> BroydenState:
     """Try the step −H r, learn from it, and go on from the better place.
 
     A trial whose residual is not finite, or exceeds `growth` times the best, is taken back. It has taught H a secant
     equation, so the first answer to it is a new direction from the same place. The second is a restart of H, and all
     further ones go along with that H for half of the length each time.
     """
-    inverse = state.inverse.restarted(problem, state.z, needs_restart(problem, state))
-    return attempt(problem, with_inverse(state, inverse), growth=growth, rejections=rejections)
+    inverse = state.inverse.restarted(f, state.z, needs_restart(f, state))
+    return attempt(f, with_inverse(state, inverse), growth=growth, rejections=rejections)
 
 
 def with_inverse(state: S, inverse: InverseJacobian) -> S:
@@ -86,23 +87,21 @@ def with_inverse(state: S, inverse: InverseJacobian) -> S:
     return replace(state, inverse=inverse, image=inverse.apply(state.residual))
 
 
-def needs_restart(problem: FixedPointProblem, state: BroydenState) -> np.ndarray:
+def needs_restart(f: Evaluator, state: BroydenState) -> np.ndarray:
     """Return which samples have to forget what they learned before the next step: bool, shape (batch,)."""
-    assert problem.active is not None  # set by the driver
-    needing: np.ndarray = problem.active & (state.rejections == RESTART)
+    needing: np.ndarray = f.active & (state.rejections == RESTART)
     return needing
 
 
-def attempt(problem: FixedPointProblem, state: S, *, growth: float, rejections: int) -> S:
+def attempt(f: Evaluator, state: S, *, growth: float, rejections: int) -> S:
     """Do as `advance` does, with the inverse Jacobian as it is."""
-    assert problem.active is not None  # set by the driver
     length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
     step = -rows_like(coefficients(length, state.z), state.z) * state.image
     # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
-    step = where_samples(problem.active, step, array_namespace(step).zeros_like(step))
+    step = where_samples(f.active, step, array_namespace(step).zeros_like(step))
     new = state.z + step
-    residual = problem.residual(new)
-    norm = to_host(two_norm(residual)).astype(np.float64)
+    residual = f.residual(new)
+    norm = host_norm(residual)
     kept = norm <= growth * state.best
     # A trial that is not finite teaches nothing, so the same step would follow: restart at once.
     in_a_row = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))

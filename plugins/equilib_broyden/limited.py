@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equilib.arrays import Array
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import check_options, option
 from equilib_broyden.iteration import BroydenState, advance, start
 from equilib_broyden.low_rank import LowRankInverse
@@ -35,14 +32,10 @@ class LimitedMemoryBroyden:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+    def init(self, f: Evaluator, z0: Array) -> BroydenState:
         """Evaluate the initial guess."""
-        return start(problem, z0, LowRankInverse(self.memory))
+        return start(f, z0, LowRankInverse(self.memory))
 
-    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+    def step(self, f: Evaluator, state: BroydenState) -> BroydenState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
-        return advance(problem, state, growth=self.growth, rejections=self.rejections)
-
-    def restrict(self, problem: FixedPointProblem, state: BroydenState, rows: np.ndarray) -> BroydenState:
-        """Return the state of the samples `rows` only."""
-        return restricted_state(problem, state, rows)
+        return advance(f, state, growth=self.growth, rejections=self.rejections)

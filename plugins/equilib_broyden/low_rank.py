@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.combinations import combined, overlaps
 
@@ -31,7 +32,7 @@ class LowRankInverse:
         """Return Hᵀ."""
         return LowRankInverse(self.memory, self.right, self.left)
 
-    def restarted(self, problem: FixedPointProblem, z: Array, samples: np.ndarray) -> LowRankInverse:
+    def restarted(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> LowRankInverse:
         """Return to −I for the given samples, bool (batch,)."""
         if not samples.any():
             return self

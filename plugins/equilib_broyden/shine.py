@@ -10,6 +10,7 @@ from equilib.adjoints.implicit import adjoint_problem
 from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
 from equilib.errors import UserError
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
@@ -83,10 +84,10 @@ class Refinement:
 
     inverse: InverseJacobian = field(repr=False)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> BroydenState:
+    def init(self, f: Evaluator, z0: Array) -> BroydenState:
         """Evaluate the guess."""
-        return start(problem, z0, self.inverse)
+        return start(f, z0, self.inverse)
 
-    def step(self, problem: FixedPointProblem, state: BroydenState) -> BroydenState:
+    def step(self, f: Evaluator, state: BroydenState) -> BroydenState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
-        return advance(problem, state, growth=GROWTH, rejections=8)
+        return advance(f, state, growth=GROWTH, rejections=8)

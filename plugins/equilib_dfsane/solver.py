@@ -10,14 +10,13 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    host_norm,
     rows_like,
     samples_as_rows,
     to_host,
-    two_norm,
     where_samples,
 )
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import check_options, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
@@ -64,16 +63,16 @@ class DFSane:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> DFSaneState:
+    def init(self, f: Evaluator, z0: Array) -> DFSaneState:
         """Evaluate the initial guess."""
-        residual = problem.residual(z0)
+        residual = f.residual(z0)
         merit = _merit(residual)
         ones = np.ones(merit.shape)
         return DFSaneState(z0, residual, ones, merit[:, None], merit, 0, ones < 0)
 
-    def step(self, problem: FixedPointProblem, state: DFSaneState) -> DFSaneState:
+    def step(self, f: Evaluator, state: DFSaneState) -> DFSaneState:
         """Go along the residual as far as the merit allows, and measure the next step length."""
-        z, residual, merit, failed = self._search(problem, state)
+        z, residual, merit, failed = self._search(f, state)
         xp = array_namespace(z)
         s, y = samples_as_rows(z - state.z), samples_as_rows(state.residual - residual)
         ss, sy = to_host(xp.stack((xp.vecdot(s, s), xp.vecdot(s, y)))).astype(np.float64)
@@ -90,22 +89,17 @@ class DFSane:
             failed=failed,
         )
 
-    def restrict(self, problem: FixedPointProblem, state: DFSaneState, rows: np.ndarray) -> DFSaneState:
-        """Return the state of the samples `rows` only."""
-        return restricted_state(problem, state, rows)
-
-    def _search(self, problem: FixedPointProblem, state: DFSaneState) -> tuple[Array, Array, np.ndarray, np.ndarray]:
+    def _search(self, f: Evaluator, state: DFSaneState) -> tuple[Array, Array, np.ndarray, np.ndarray]:
         """Return the next iterate, its residual, its merit, and which samples found none (they stay)."""
-        assert problem.active is not None  # set by the driver
         now = state.merits[:, -1]
         ceiling = np.max(state.merits, axis=1) + state.first / (1 + state.steps) ** 2
         z, residual, merit = state.z, state.residual, now
-        searching = problem.active
+        searching = f.active
         lengths = {1.0: np.ones(now.shape), -1.0: np.ones(now.shape)}
         for _ in range(self.backtracks + 1):
             for sign, length in lengths.items():
                 trial = where_samples(searching, _along(state, sign * length), z)
-                trial_residual = problem.residual(trial)
+                trial_residual = f.residual(trial)
                 trial_merit = _merit(trial_residual)
                 found = searching & (trial_merit <= ceiling - SUFFICIENT * length**2 * now)
                 z, residual = where_samples(found, trial, z), where_samples(found, trial_residual, residual)
@@ -123,7 +117,7 @@ def _along(state: DFSaneState, length: np.ndarray) -> Array:
 
 def _merit(residual: Array) -> np.ndarray:
     """Return ‖F‖², squared on the host, where float32 does not overflow."""
-    norm: np.ndarray = to_host(two_norm(residual)).astype(np.float64)
+    norm: np.ndarray = host_norm(residual)
     return norm**2
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.numerics.line_search import Point, line_search
 from equilib.options import check_options, option
@@ -50,7 +50,7 @@ class NewtonDense:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> NewtonDenseState:
+    def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
         """Linearize at the initial guess.
 
         Raises
@@ -59,22 +59,17 @@ class NewtonDense:
             If a sample has more than `largest` elements.
         """
         require_small(z0, self.largest, solver="newton-dense", instead="newton-gmres")
-        return _state(Point.at(problem, z0), np.zeros(z0.shape[0], dtype=bool))
+        return _state(Point.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
 
-    def step(self, problem: FixedPointProblem, state: NewtonDenseState) -> NewtonDenseState:
+    def step(self, f: Evaluator, state: NewtonDenseState) -> NewtonDenseState:
         """Solve for the Newton step and go along it as far as the residual decreases."""
-        assert problem.active is not None  # set by the driver
         J = dense_jacobian(state.linear)
-        direction = solve_dense(identity_like(J) - J, state.residual, problem.active)
+        direction = solve_dense(identity_like(J) - J, state.residual, f.active)
         if self.globalization == "none":
-            return _state(Point.at(problem, state.z + direction), np.zeros_like(state.failed))
+            return _state(Point.at(f, state.z + direction), np.zeros_like(state.failed))
         point = Point(state.z, state.residual, state.norm, state.linear)
         exact = np.zeros(state.norm.shape)
-        return _state(*line_search(problem, point, direction, forcing=exact, backtracks=self.backtracks))
-
-    def restrict(self, problem: FixedPointProblem, state: NewtonDenseState, rows: np.ndarray) -> NewtonDenseState:
-        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
-        return restricted_state(problem, state, rows)
+        return _state(*line_search(f, point, direction, forcing=exact, backtracks=self.backtracks))
 
 
 def _state(point: Point, failed: np.ndarray) -> NewtonDenseState:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
+from equilib.arrays import Array, array_namespace, host_norm, where_samples
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import check_options, option
 
@@ -40,7 +40,7 @@ class LibraryGMRES:
             If the arrays are neither NumPy's nor CuPy's.
         """
         xp = array_namespace(b)
-        norm = to_host(two_norm(b)).astype(np.float64)
+        norm = host_norm(b)
         usable = active & np.isfinite(norm) & (norm > 0)
         zeros = xp.zeros_like(b)
         if not usable.any():

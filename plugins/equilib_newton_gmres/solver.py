@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
-from equilib.numerics.affine import SHARE, relative_target, residual_norm
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
+from equilib.numerics.affine import SHARE
 from equilib.numerics.line_search import Point, line_search
 from equilib.options import check_options, option
 from equilib_newton_gmres.adjoint import GMRESAdjoint
@@ -66,37 +66,32 @@ class NewtonGMRES:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> NewtonState:
+    def init(self, f: Evaluator, z0: Array) -> NewtonState:
         """Linearize at the initial guess."""
-        point = Point.at(problem, z0)
+        point = Point.at(f, z0)
         shape = point.norm.shape
         return _state(point, np.full(shape, self.forcing), np.full(shape, np.inf), np.zeros(shape, dtype=bool))
 
-    def step(self, problem: FixedPointProblem, state: NewtonState) -> NewtonState:
+    def step(self, f: Evaluator, state: NewtonState) -> NewtonState:
         """Solve for the Newton step and go where the residual decreases."""
-        assert problem.active is not None  # set by the driver
         # More than what is missing would be wasted in the last step (Kelley 1995, eq. 6.20, who takes a half of it).
-        target = relative_target(problem, residual_norm(problem, state.residual))
+        target = f.missing(f.size(state.residual))
         forcing = np.maximum(state.forcing, np.minimum(SHARE * target, LARGEST))
         direction = make_linear_solver(self.linear_solver, self.restart).solve(
-            lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=problem.active
+            lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=f.active
         )
         point = Point(state.z, state.residual, state.norm, state.linear)
         radius = state.radius
         if self.globalization == "none":
-            new, rejected = Point.at(problem, state.z + direction), np.zeros_like(state.failed)
+            new, rejected = Point.at(f, state.z + direction), np.zeros_like(state.failed)
         elif self.globalization == "line-search":
-            new, rejected = line_search(problem, point, direction, forcing=forcing, backtracks=self.backtracks)
+            new, rejected = line_search(f, point, direction, forcing=forcing, backtracks=self.backtracks)
         else:
             new, rejected, radius = trust_region(
-                problem, point, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
+                f, point, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
         return _state(new, following, radius, rejected)
-
-    def restrict(self, problem: FixedPointProblem, state: NewtonState, rows: np.ndarray) -> NewtonState:
-        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
-        return restricted_state(problem, state, rows)
 
     def adjoint(self) -> GMRESAdjoint:
         """Return the adjoint that uses the same linear solver."""

@@ -10,13 +10,13 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    host_norm,
     rows_like,
     samples_as_rows,
     to_host,
-    two_norm,
     where_samples,
 )
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.line_search import Point
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those
@@ -70,7 +70,7 @@ class Dogleg:
 
 
 def trust_region(
-    problem: FixedPointProblem,
+    f: Evaluator,
     point: Point,
     newton: Array,
     *,
@@ -91,11 +91,10 @@ def trust_region(
         Active samples without a decrease; they stay where they were.
     radius : ndarray, shape (batch,)
     """
-    assert problem.active is not None  # set by the driver
-    length = to_host(two_norm(newton)).astype(np.float64)
-    whole = ~problem.active | (length <= radius)
+    length = host_norm(newton)
+    whole = ~f.active | (length <= radius)
     a, b = np.zeros(length.shape), np.ones(length.shape)
-    searching, model = problem.active, None
+    searching, model = f.active, None
     for _ in range(shrinks + 1):
         predicted = (1 - forcing) * point.norm
         if not whole.all():
@@ -104,14 +103,14 @@ def trust_region(
             new_a, new_b = model.weights(radius)
             a, b = np.where(bent, new_a, a), np.where(bent, new_b, b)
             predicted = np.where(bent, point.norm - model.remaining(a, b), predicted)
-        new = Point.at(problem, _moved(point.z, model, a, newton, b))
+        new = Point.at(f, _moved(point.z, model, a, newton, b))
         ratio = (point.norm - new.norm) / predicted
         rejected = searching & ~(ratio >= KEEP)
         radius = np.where(searching, _next_radius(radius, np.where(whole, length, radius), ratio, whole=whole), radius)
         if not rejected.any():
             return new, rejected, radius
         searching, whole = rejected, whole & ~rejected
-    return Point.at(problem, where_samples(rejected, point.z, new.z)), rejected, radius
+    return Point.at(f, where_samples(rejected, point.z, new.z)), rejected, radius
 
 
 def _next_radius(radius: np.ndarray, length: np.ndarray, ratio: np.ndarray, *, whole: np.ndarray) -> np.ndarray:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, coefficients, rows_like, where_samples
-from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
-from equilib.numerics.affine import relative_target, residual_norm
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point
 from equilib.options import check_options, option
@@ -60,37 +59,30 @@ class PseudoTransient:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def init(self, problem: FixedPointProblem, z0: Array) -> PseudoTransientState:
+    def init(self, f: Evaluator, z0: Array) -> PseudoTransientState:
         """Linearize at the initial guess."""
-        point = Point.at(problem, z0)
+        point = Point.at(f, z0)
         none = np.zeros(point.norm.shape, dtype=int)
         return self._state(point, np.full(none.shape, self.time_step), point.norm, none)
 
-    def step(self, problem: FixedPointProblem, state: PseudoTransientState) -> PseudoTransientState:
+    def step(self, f: Evaluator, state: PseudoTransientState) -> PseudoTransientState:
         """Make one time step, or take it back."""
-        assert problem.active is not None  # set by the driver
-        target = relative_target(problem, residual_norm(problem, state.residual))
+        target = f.missing(f.size(state.residual))
         shift = rows_like(coefficients(1 + 1 / state.time_step, state.z), state.z)
         direction = GMRES(self.restart).solve(
             lambda v: shift * v - state.linear.jvp(v),
             state.residual,
             rtol=np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)),
-            active=problem.active,
+            active=f.active,
         )
-        new = Point.at(problem, state.z + direction)
-        rejected = problem.active & ~(new.norm <= GROWTH * state.best)
+        new = Point.at(f, state.z + direction)
+        rejected = f.active & ~(new.norm <= GROWTH * state.best)
         growth = state.norm / np.where(new.norm > 0, new.norm, 1.0)
         time_step = state.time_step * np.where(rejected, 1 / GROWTH, growth)
         if rejected.any():
-            new = Point.at(problem, where_samples(rejected, state.z, new.z))
+            new = Point.at(f, where_samples(rejected, state.z, new.z))
         best = np.where(rejected, state.best, np.minimum(state.best, new.norm))
         return self._state(new, time_step, best, np.where(rejected, state.rejections + 1, 0))
-
-    def restrict(
-        self, problem: FixedPointProblem, state: PseudoTransientState, rows: np.ndarray
-    ) -> PseudoTransientState:
-        """Return the state of the samples `rows` only, linearized anew: that costs an evaluation."""
-        return restricted_state(problem, state, rows)
 
     def _state(
         self, point: Point, time_step: np.ndarray, best: np.ndarray, rejections: np.ndarray

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.options import check_options, option
 
@@ -29,7 +29,7 @@ class DFSane:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""
         options = {
             "maxfev": max_steps + 1,  # the evaluation of the guess is not a step
@@ -42,7 +42,7 @@ class DFSane:
             "sigma_0": -1.0,
             "disp": False,
         }
-        return run_samples(problem, z0, lambda sample: _solve(sample, options))
+        return run_samples(f, z0, lambda sample: _solve(sample, options))
 
 
 def _solve(sample: Sample, options: dict[str, object]) -> Ending:

@@ -7,7 +7,7 @@ from math import prod
 from typing import ClassVar
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.options import check_options, option
@@ -42,13 +42,13 @@ class _MINPACK:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""
         check_size(prod(z0.shape[1:]), self.largest, f"scipy:{self.method}")
         # The evaluation of the guess is not a step.
         options = {self.limit: max_steps + 1, "factor": self.factor, **dict.fromkeys(self.tolerances, 0.0)}
         return run_samples(
-            problem,
+            f,
             z0,
             lambda sample: call_root(sample, self.method, options, jacobian=True, out_of_steps=self.out_of_steps),
             jacobian=self.jacobian,

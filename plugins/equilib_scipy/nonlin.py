@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.options import check_options, option
 from equilib_scipy.call import call_root
@@ -44,7 +44,7 @@ class _Nonlin:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""
 
         def solve(sample: Sample) -> Ending:
@@ -62,7 +62,7 @@ class _Nonlin:
         # so they are set here and not in each sample's call.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", LinAlgWarning)
-            return run_samples(problem, z0, solve)
+            return run_samples(f, z0, solve)
 
     def _jacobian(self, sample: Sample) -> dict[str, Any]:
         raise NotImplementedError

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.options import check_options, option
@@ -42,10 +42,10 @@ class _Steady:
     def __post_init__(self) -> None:
         check_options(self)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
         return run_samples(
-            problem,
+            f,
             z0,
             lambda sample: integrate_to_rest(
                 sample,
@@ -114,10 +114,10 @@ class _Implicit(_Steady):
     )
     largest: int = option(LARGEST, help="elements of a sample beyond which it refuses to work", minimum=1)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
         check_size(prod(z0.shape[1:]), self.largest, f"scipy:{self.stepper.lower()}")
-        return super().run(problem, z0, max_steps)
+        return super().run(f, z0, max_steps)
 
     def _derivative(self, sample: Sample) -> dict[str, Any]:
         return {"jac": lambda t, y: sample.jacobian(y)}

@@ -9,7 +9,7 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.ode.library import Start
@@ -41,11 +41,11 @@ class CVODE(CVODEMethod):
     first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
     longest_step: float = option(10.0, help="bound of the size of a time step", exclusive_minimum=0.0)
 
-    def run(self, problem: FixedPointProblem, z0: Array, max_steps: int) -> BridgeState:
+    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
         check_size(prod(z0.shape[1:]), self.linear_solver, self.largest)
         return run_samples(
-            problem,
+            f,
             z0,
             lambda sample: integrate_to_rest(
                 sample,

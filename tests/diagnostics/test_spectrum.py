@@ -90,13 +90,6 @@ def test_a_poisoned_sample_does_not_hurt_the_others() -> None:
     np.testing.assert_allclose(found.radius[others], radii(TANH.jacobians())[others], rtol=1e-8)
 
 
-def test_the_callers_problem_counts_nothing() -> None:
-    """A diagnosis does not show in the counters of the problem it is about."""
-    problem = TANH.problem()
-    spectral_radius(problem, TANH.solution)
-    assert (problem.nfe, problem.njvp) == (0, 0)
-
-
 def test_the_krylov_space_must_have_a_dimension() -> None:
     """A dimension of zero is refused."""
     with pytest.raises(ValueError, match="dimension must be positive, got 0"):

@@ -10,7 +10,7 @@ import pytest
 from equilib import FixedPointProblem, Linearization, Picard, Solver, Status, ops, solve
 from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
-from equilib.fixed_points.compaction import put_samples, take_samples
+from equilib.fixed_points.compaction import SharedStateError, put_samples, take_samples
 from equilib.fixed_points.options import SolveOptions
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, InjectedCell
@@ -28,9 +28,9 @@ BATCH, SIZE = 8, 4
 def test_a_state_that_cannot_be_taken_apart_is_refused():
     """Arrays without the batch axis and functions are refused, with what to do; plain values pass."""
     rows = np.array([0, 2])
-    with pytest.raises(ValueError, match=r"of shape \(2,\), is not the batch of 3; arrange it so"):
+    with pytest.raises(SharedStateError, match=r"of shape \(2,\), is not the batch of 3; arrange it so"):
         take_samples((np.zeros((3, 2)), np.zeros(2)), rows, batch=3)
-    with pytest.raises(TypeError, match=r"holds a function, .* the solver's `restrict`"):
+    with pytest.raises(SharedStateError, match=r"holds a function, .* the solver's `restrict`"):
         take_samples({"f": lambda: 0}, rows, batch=3)
     plain = (1, 2.5, True, None, "text", Status.RUNNING, np.float64(3.0))
     assert take_samples(plain, rows, batch=3) == plain

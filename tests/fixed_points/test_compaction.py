@@ -10,6 +10,7 @@ import pytest
 from equilib import FixedPointProblem, Picard, Solution, Solver, State, Status, ops, solve
 from equilib.diagnostics.history import residual_history
 from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solver import WholeSolver
 from equilib.plugin import SolverEntry
@@ -35,7 +36,7 @@ GAIN[EASIEST] = BIAS[EASIEST] = 0.0
 
 
 def iterative_solvers() -> list[Any]:
-    """Return every installed solver that has a method `restrict`, with its defaults."""
+    """Return every installed solver without a loop of its own, with its defaults."""
     entries: list[SolverEntry] = [each.entry for each in Registry.discover().solvers()]
     solvers = [(each.name, each.load()()) for each in entries if not each.unavailable]
     return [pytest.param(each, id=name) for name, each in solvers if not isinstance(each, WholeSolver)]
@@ -97,7 +98,8 @@ def test_every_state_is_whole_at_the_end(solver: Solver):
     own = {"gain": GAIN, "bias": BIAS}
     np.testing.assert_allclose(Watched()(state.z, MATRIX, own) - state.z, state.residual, atol=1e-12)
     np.testing.assert_allclose(state.z, found.z, rtol=10 * RTOL, atol=10 * RTOL)
-    restricted = restricted_state(Watched().problem(rows=[2, 5]), state, np.array([2, 5]))
+    rows = np.array([2, 5])
+    restricted = restricted_state(Evaluator(Watched().problem(rows=rows), state.z[rows]), state, rows)
     np.testing.assert_array_equal(restricted.z, state.z[[2, 5]])
 
 
@@ -177,19 +179,38 @@ def test_without_a_declaration_f_sees_the_whole_batch(solver: Solver, declared: 
     assert found.sample_nfe == found.nfe * BATCH
 
 
-def test_a_solver_without_restrict_sees_the_whole_batch():
-    """The method `restrict` is optional."""
+@dataclass(frozen=True)
+class Sharing:
+    """Picard iteration with a state that samples share."""
 
-    @dataclass(frozen=True)
-    class Plain:
-        def init(self, problem: FixedPointProblem, z0: Any) -> State:
-            return Picard().init(problem, z0)
+    def init(self, f: Evaluator, z0: Any) -> Any:
+        """Put a history of its own into the state."""
+        return SharedState(z0, f.residual(z0), np.zeros((2, 3)))
 
-        def step(self, problem: FixedPointProblem, state: State) -> State:
-            return Picard().step(problem, state)
+    def step(self, f: Evaluator, state: Any) -> Any:
+        """Return the next iterate."""
+        z = state.z + state.residual
+        return SharedState(z, f.residual(z), state.history)
 
+
+@dataclass(frozen=True)
+class SharedState(State):
+    """A state with an array that is not one of samples."""
+
+    history: np.ndarray
+
+
+class Refusing(Sharing):
+    """The same, said by the solver."""
+
+    restrict = None
+
+
+@pytest.mark.parametrize("solver", [Sharing(), Refusing()])
+def test_a_state_that_samples_share_stays_whole(solver: Solver):
+    """Where a state cannot be taken apart, or the solver says so, every evaluation is of the whole batch."""
     f = Watched()
-    assert f.solve(Plain(), compact=1.0).success
+    assert f.solve(solver, compact=1.0).success
     assert set(f.sizes) == {BATCH}
 
 

@@ -62,13 +62,11 @@ def test_counters_are_the_real_numbers_of_calls(known: KnownMap, solver: Solver)
     solution = solve(problem, solver, known.z0, max_steps=20, on_failure="record")
     assert (solution.nfe, solution.njvp, solution.nvjp) == (calls["f"], calls["jvp"], calls["vjp"])
     assert solution.nfe > 1
-    assert (problem.nfe, problem.njvp, problem.nvjp) == (0, 0, 0), "a solve counts from zero, on its own"
     before = calls.copy()
     adjoint = ImplicitAdjoint().pullback(problem, solution, np.ones_like(known.z0)).adjoint
     assert adjoint is not None
     assert adjoint.nfe + adjoint.njvp == calls["vjp"] - before["vjp"]
     assert adjoint.nvjp == calls["jvp"] - before["jvp"]
-    assert problem.nvjp == calls["vjp"] - before["vjp"]
 
 
 def test_the_trace_is_the_history_of_residuals():

@@ -291,10 +291,11 @@ def test_a_cycle_is_not_solved_beyond_the_tolerance():
 
 
 @pytest.mark.parametrize("restart", [2, 20])
-def test_what_is_known_to_be_affine_is_evaluated_once(restart: int, xp: ModuleType):
+def test_what_is_declared_to_be_affine_is_evaluated_once(restart: int, xp: ModuleType):
     """Then cycles cost products only, and what is reported as the residual is f(z) − z to rounding."""
-    solver = Affine(GMRES(restart), known=True)
-    solution = solve(LINEAR.problem(xp), solver, lift(xp, LINEAR.z0), rtol=1e-9, max_steps=200)
+    solution = solve(
+        LINEAR.problem(xp, affine=True), Affine(GMRES(restart)), lift(xp, LINEAR.z0), rtol=1e-9, max_steps=200
+    )
     z = lower(solution.z)
     assert (solution.nfe, solution.success) == (1, True)
     assert solution.steps.max() == 1 if restart == 20 else solution.steps.max() > 1
@@ -303,9 +304,9 @@ def test_what_is_known_to_be_affine_is_evaluated_once(restart: int, xp: ModuleTy
 
 @pytest.mark.parametrize("tolerance", [{"rtol": 1e-14, "atol": 0.0}, {"rtol": 0.0, "atol": 1e-15}], ids=str)
 def test_close_to_rounding_residuals_are_evaluated(tolerance: dict[str, float]):
-    """Where rounding could decide about convergence, each step has its evaluation, known to be affine or not."""
+    """Where rounding could decide about convergence, each step has its evaluation, declared to be affine or not."""
     options = {"max_steps": 5, "on_failure": "record", **tolerance}
-    solution = solve(LINEAR.problem(), Affine(known=True), LINEAR.z0, **options)
+    solution = solve(LINEAR.problem(affine=True), Affine(), LINEAR.z0, **options)
     assert solution.nfe == 1 + solution.steps.max()
     np.testing.assert_array_equal(solution.residual, LINEAR.f(solution.z, LINEAR.bias) - solution.z)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem
+from equilib.fixed_points.evaluator import Counts, Evaluator
 from equilib.numerics.line_search import Point, line_search, shorter, sufficient_decrease
 from tests.arrays_under_test import lift, lower
 
@@ -34,27 +35,28 @@ def test_the_next_length_is_the_minimum_of_the_parabola(length: float):
         assert found == pytest.approx(expected, rel=1e-12)
 
 
-def searched(xp: ModuleType, **changes: object) -> tuple[Point, np.ndarray, FixedPointProblem]:
+def searched(xp: ModuleType, **changes: object) -> tuple[Point, np.ndarray, Counts]:
     """Search from z = 2 along d for f(z) = 1/z, d being good, too long, uphill, nan, and of no concern."""
     problem = FixedPointProblem(lambda z: 1 / z, jvp=lambda z, v: -v / z**2)
-    problem.active = np.array([True, True, True, True, False])
-    point = Point.at(problem, lift(xp, np.full((5, 1), 2.0)))
+    z = lift(xp, np.full((5, 1), 2.0))
+    f = Evaluator(problem, z, active=np.array([True, True, True, True, False]))
+    point = Point.at(f, z)
     direction = lift(xp, np.array([[-0.9], [-1.9999], [1.0], [np.nan], [5.0]]))
     options = {"forcing": np.zeros(5), "backtracks": 8, **changes}
-    return *line_search(problem, point, direction, **options), problem  # type: ignore[arg-type]
+    return *line_search(f, point, direction, **options), f.counts  # type: ignore[arg-type]
 
 
 def test_a_step_is_shortened_until_the_residual_decreases(xp: ModuleType):
     """A good step is taken whole; one that is too long is shortened; without a decrease the sample stays in place."""
     with np.errstate(all="ignore"):
-        point, rejected, problem = searched(xp)
+        point, rejected, counts = searched(xp)
     z = lower(point.z)[:, 0]
     assert rejected.tolist() == [False, False, True, True, False]
     assert z[0] == 2.0 - 0.9
     assert 2.0 - 1.9999 < z[1] < 2.0
     assert z[[2, 3]].tolist() == [2.0, 2.0]
     assert z[4] == 7.0, "a sample that is not active is not searched for"
-    assert problem.nfe == 1 + 9 + 1
+    assert counts.nfe == 1 + 9 + 1
     np.testing.assert_allclose(lower(point.residual)[:, 0], 1 / z - z, rtol=1e-13)
     np.testing.assert_allclose(point.norm, np.abs(1 / z - z), rtol=1e-13)
     np.testing.assert_allclose(lower(point.linear.jvp(point.z))[:, 0], -1 / z, rtol=1e-13)
@@ -63,7 +65,7 @@ def test_a_step_is_shortened_until_the_residual_decreases(xp: ModuleType):
 def test_without_backtracks_there_is_one_trial(xp: ModuleType):
     """With backtracks=0 a step is taken whole or not at all."""
     with np.errstate(all="ignore"):
-        point, rejected, problem = searched(xp, backtracks=0)
+        point, rejected, counts = searched(xp, backtracks=0)
     assert rejected.tolist() == [False, True, True, True, False]
     np.testing.assert_allclose(lower(point.z)[:, 0], [1.1, 2.0, 2.0, 2.0, 7.0])
-    assert problem.nfe == 3
+    assert counts.nfe == 3

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Picard, Status, solve
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.ode.steady_state import SteadyState
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.bs3 import BogackiShampine3
@@ -79,11 +80,10 @@ def test_a_rejected_step_is_a_step_that_leaves_z() -> None:
     """With a first step far beyond the stability limit, z stays, the step is counted, and the residual is its own."""
     f = lambda z: -20 * z + 1  # noqa: E731
     solver = SteadyState(VCAB3(), first_step=5.0)
-    problem = FixedPointProblem(f)
-    problem.active = np.ones(1, dtype=bool)
     z0 = np.zeros((1, 1))
-    state = solver.init(problem, z0)
-    after = solver.step(problem, state)
+    evaluator = Evaluator(FixedPointProblem(f), z0)
+    state = solver.init(evaluator, z0)
+    after = solver.step(evaluator, state)
     assert after.z is z0
     np.testing.assert_array_equal(after.residual, f(z0) - z0)
     assert after.progress.h[0] < 5.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Solution, Status, solve
-from equilib.arrays import rms_norm
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import OptionError
 from equilib_auto.progress import GIVEN_UP, MIXING, NEWTON, PLAIN, Limits, Progress
 from equilib_auto.solver import Auto, AutoState
@@ -169,37 +169,36 @@ def test_samples_go_over_at_different_times_without_disturbing_each_other(dense:
         np.testing.assert_allclose(alone.z[0], together.z[i], rtol=1e-9)
 
 
-def driven(z: np.ndarray) -> tuple[FixedPointProblem, AutoState]:
+def driven(z: np.ndarray) -> tuple[Evaluator, AutoState]:
     """Return the tanh cell as the driver hands it to `step`, and the state at z."""
-    problem = TANH.problem()
-    problem.active, problem.tolerance, problem.norm = np.ones(5, dtype=bool), np.full(5, 1e-9), rms_norm
-    return problem, Auto(dense=64).init(problem, z)
+    f = Evaluator(TANH.problem(), z, tolerance=np.full(5, 1e-9))
+    return f, Auto(dense=64).init(f, z)
 
 
 def test_a_newton_step_is_that_of_its_own_place():
     """Where f was linearized elsewhere, by a trial that was taken back, it is linearized again at the iterate."""
     z = TANH.solution + 1e-3
-    problem, state = driven(z)
+    f, state = driven(z)
     state = replace(
         state,
         progress=replace(state.progress, method=np.full(5, NEWTON)),
-        linear=problem.linearize(z + 2.0),
+        linear=f.linearize(z + 2.0),
         linearized=np.array([True, True, False, True, True]),
     )
-    after = Auto().step(problem, state)
+    after = Auto().step(f, state)
     before = np.linalg.norm(state.residual, axis=1)
     assert np.all(np.linalg.norm(after.residual, axis=1) < 1e-2 * before)
-    assert problem.nfe == 4
+    assert f.counts.nfe == 4
 
 
 def test_a_sample_that_begins_again_is_linearized_again():
     """The linearization of a sample's last trial is not used at the guess to which it returns."""
-    problem, state = driven(TANH.solution + 1e-3)
+    f, state = driven(TANH.solution + 1e-3)
     method = np.array([NEWTON, MIXING, NEWTON, NEWTON, NEWTON])
     guess = (state.z + 0.5, state.residual, np.full(5, 1e-3))
     count, best = np.full(5, 4), np.where(method == MIXING, 1e9, state.progress.best)
     progress = replace(state.progress, method=method, count=count, best=best, reference=np.full(5, 1e-9))
-    after = Auto().step(problem, replace(state, progress=progress, guess=guess))
+    after = Auto().step(f, replace(state, progress=progress, guess=guess))
     assert after.finished_by[1] == "newton"
     np.testing.assert_array_equal(after.z[1], guess[0][1])
     assert after.linearized.tolist() == [True, False, True, True, True]

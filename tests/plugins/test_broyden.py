@@ -9,6 +9,7 @@ import pytest
 
 from equilib import FixedPointProblem, Status, solve
 from equilib.errors import NoDerivativeError
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.dense import StateTooLargeError
 from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
@@ -88,14 +89,14 @@ def test_a_step_out_of_the_domain_leads_to_the_true_jacobian():
 def test_the_first_restart_is_where_it_is_worth_it(fallen: float, place: float):
     """It is at the place where the residual has fallen to a tenth, else at the guess; later ones are where they are."""
     problem = FixedPointProblem(lambda z: 2 * z - 1, jvp=lambda z, v: 2 * v)
-    problem.active = np.ones(1, dtype=bool)
     solver, z0, z = Broyden(growth=1e3), np.array([[4.0]]), np.array([[7.0]])
-    guess = solver.init(problem, z0)
+    f = Evaluator(problem, z0)
+    guess = solver.init(f, z0)
     there = replace(guess, z=z, residual=z - 1, best=fallen * guess.first, rejections=np.array([2]))
     # Of a linear map the step from the true Jacobian leads to the solution, 1; half of it is tried.
-    np.testing.assert_allclose(solver.step(problem, there).z, (place + 1) / 2)
+    np.testing.assert_allclose(solver.step(f, there).z, (place + 1) / 2)
     again = replace(there, restarted=np.array([True]), best=6.0 * np.ones(1))
-    np.testing.assert_allclose(solver.step(problem, again).z, (7.0 + 1) / 2)
+    np.testing.assert_allclose(solver.step(f, again).z, (7.0 + 1) / 2)
 
 
 @pytest.mark.parametrize(

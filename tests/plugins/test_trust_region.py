@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.line_search import Point
 from equilib.options import OptionError
 from equilib_newton_gmres.forcing import tightened
@@ -40,20 +41,19 @@ class TestBiCGStab(SolverLaws):
     without_fixed_point = (Status.STALLED,)
 
 
-def start(xp: ModuleType = np) -> tuple[FixedPointProblem, Point, np.ndarray]:
-    """Return a problem, a point of it, and the exact Newton step there."""
+def start(xp: ModuleType = np) -> tuple[Evaluator, Point, np.ndarray]:
+    """Return an evaluator, a point of it, and the exact Newton step there."""
     z = STEEP.z0 + 0.3
-    problem = STEEP.problem(xp)
-    problem.active = np.ones(len(z), dtype=bool)
+    f = Evaluator(STEEP.problem(xp), lift(xp, z))
     J = np.stack([STEEP.jvp(z, np.broadcast_to(e, z.shape), STEEP.bias) for e in np.eye(SIZE)], axis=2)
     residual = STEEP.f(z, STEEP.bias) - z
     newton = np.linalg.solve(np.eye(SIZE) - J, residual[:, :, None])[:, :, 0]
-    return problem, Point.at(problem, lift(xp, z)), newton
+    return f, Point.at(f, lift(xp, z)), newton
 
 
 def test_the_dogleg_by_its_definition(xp: ModuleType):
     """Steps have the length of the radius; at its ends the dogleg is steepest descent and Newton's step."""
-    problem, point, newton = start(xp)
+    f, point, newton = start(xp)
     dogleg = Dogleg.of(point, lift(xp, newton))
     p = lower(dogleg.descent)
     lengths = np.linalg.norm(newton, axis=1)
@@ -75,7 +75,7 @@ def test_the_dogleg_by_its_definition(xp: ModuleType):
     a, b = dogleg.weights(2 * lengths)
     assert a.tolist() == [0.0] * 5
     assert b.tolist() == [1.0] * 5
-    assert (problem.njvp, problem.nvjp) == (2, 1)
+    assert (f.counts.njvp, f.counts.nvjp) == (2, 1)
 
 
 def test_the_radius_follows_the_model():
@@ -83,13 +83,12 @@ def test_the_radius_follows_the_model():
     problem = FixedPointProblem(
         lambda z: z - np.arctan(z), jvp=lambda z, v: v - v / (1 + z * z), vjp=lambda z, w: w - w / (1 + z * z)
     )
-    problem.active = np.ones(2, dtype=bool)
-    point = Point.at(problem, np.array([[10.0], [0.2]]))
+    z = np.array([[10.0], [0.2]])
+    f = Evaluator(problem, z)
+    point = Point.at(f, z)
     newton = point.residual * (1 + point.z**2)
     forcing = np.zeros(2)
-    new, rejected, radius = trust_region(
-        problem, point, newton, forcing=forcing, radius=np.array([np.inf, 0.01]), shrinks=8
-    )
+    new, rejected, radius = trust_region(f, point, newton, forcing=forcing, radius=np.array([np.inf, 0.01]), shrinks=8)
     assert not rejected.any()
     assert np.all(np.abs(new.z) < np.abs(point.z))
     np.testing.assert_allclose(radius[1], 0.02)

@@ -1,0 +1,178 @@
+"""The evaluator of f in the course of one solve: counts, the samples that are active, and what is asked of them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib.arrays import Array, host_norm
+from equilib.arrays.trees import Tree
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.options import NORMS, SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+
+
+@dataclass
+class Counts:
+    """How often f was used.
+
+    Attributes
+    ----------
+    nfe, njvp, nvjp : int
+        Evaluations of f, of J·v and of Jᵀ·w: calls on a batch.
+    sample_nfe : int
+        Evaluations of f of single samples: the sizes of these batches, added up.
+    """
+
+    nfe: int = 0
+    njvp: int = 0
+    nvjp: int = 0
+    sample_nfe: int = 0
+
+    def evaluation(self, z: Array) -> None:
+        """Count an evaluation at z."""
+        self.nfe += 1
+        self.sample_nfe += z.shape[0] if z.ndim else 1
+
+    def products(self, linear: Linearization) -> Linearization:
+        """Return the linearization whose products are counted here."""
+
+        def jvp(v: Array) -> Array:
+            self.njvp += 1
+            return linear.jvp(v)
+
+        def vjp(w: Array) -> Array:
+            self.nvjp += 1
+            return linear.vjp(w)
+
+        return Linearization(value=linear.value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+
+
+def counted(problem: FixedPointProblem, counts: Counts) -> FixedPointProblem:
+    """Return the same problem, every use of which is counted in `counts`."""
+
+    def f(z: Array, *inputs: Tree) -> Array:
+        counts.evaluation(z)
+        return problem.f(z, *inputs)
+
+    def linearize(_: object, z: Array, *inputs: Tree) -> Linearization:
+        counts.evaluation(z)
+        return counts.products(problem.derivatives(problem.f, z, *inputs))
+
+    return problem.of(f, linearize, *problem.inputs)
+
+
+class Evaluator:
+    """F in the course of one solve: what a solver is given.
+
+    The driver makes one, and tells it before each step how far the samples are. Made by hand, `Evaluator(problem, z0)`,
+    it is as complete, so that a solver can be stepped by hand: all samples are active, and the tolerance is that at z0.
+
+    Parameters
+    ----------
+    problem : FixedPointProblem
+    z0 : array, shape (batch, ...)
+        The initial guess.
+    options : SolveOptions, optional
+        Tolerances and norm of the solve.
+    active : ndarray of bool, shape (batch,), optional
+        The samples to be solved, by default all.
+    tolerance : ndarray, shape (batch,), optional
+        By default that at z0, which costs a norm.
+    counts : Counts, optional
+        Where uses of f are counted, by default from zero.
+
+    Attributes
+    ----------
+    problem : FixedPointProblem
+        What is asked.
+    options : SolveOptions
+    affine : bool
+        Whether f is declared to be affine in z.
+    active : ndarray of bool, shape (batch,)
+        The samples that are not finished. A solver need not work on the others.
+    tolerance : ndarray, shape (batch,)
+        The residual norm at which each sample would count as converged now.
+    counts : Counts
+        The uses of f so far.
+
+    Raises
+    ------
+    ValueError
+        If an input that the problem declares to have the batch axis does not have it.
+    """
+
+    __slots__ = ("_norm", "active", "affine", "counts", "options", "problem", "tolerance")
+
+    def __init__(
+        self,
+        problem: FixedPointProblem,
+        z0: Array,
+        options: SolveOptions | None = None,
+        *,
+        active: np.ndarray | None = None,
+        tolerance: np.ndarray | None = None,
+        counts: Counts | None = None,
+    ) -> None:
+        problem.check_batch(z0.shape[0])
+        self.problem, self.affine = problem, problem.affine
+        self.options = SolveOptions() if options is None else options
+        self._norm = NORMS[self.options.norm]
+        self.counts = Counts() if counts is None else counts
+        self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
+        self.tolerance = self.tolerance_at(self.size(z0)) if tolerance is None else tolerance
+
+    def __call__(self, z: Array) -> Array:
+        """Evaluate f(z), shape (batch, ...); raises what `FixedPointProblem` does."""
+        self.counts.evaluation(z)
+        return self.problem(z)
+
+    def residual(self, z: Array) -> Array:
+        """Evaluate f(z) − z, shape (batch, ...)."""
+        return self(z) - z
+
+    def linearize(self, z: Array) -> Linearization:
+        """Evaluate f(z) once and keep what J·v and Jᵀ·w need; raises what `FixedPointProblem.linearize` does."""
+        self.counts.evaluation(z)
+        try:
+            linear = self.problem.linearize(z)
+        except NoDerivativeError:
+            self.counts.evaluation(z)  # the problem has tried whether f itself is wrong
+            raise
+        return self.counts.products(linear)
+
+    def size(self, z: Array) -> np.ndarray:
+        """Return the norm of each sample of a residual or a state, in the norm of the convergence test.
+
+        Returns
+        -------
+        ndarray of float64, shape (batch,)
+            On the host, which waits for the device.
+        """
+        return host_norm(z, self._norm)
+
+    def tolerance_at(self, size: np.ndarray) -> np.ndarray:
+        """Return the residual norm that counts as converged where ‖z‖ is `size`, both of shape (batch,)."""
+        return self.options.tolerance_at(size)
+
+    def missing(self, size: np.ndarray) -> np.ndarray:
+        """Return the factor by which residuals of these sizes must shrink to meet the tolerance, at most 1.
+
+        Both of shape (batch,); what an inexact method asks of its linear solver follows from it.
+        """
+        return np.minimum(self.tolerance / np.where(size > 0, size, 1.0), 1.0)
+
+    def restricted(self, rows: np.ndarray) -> Evaluator:
+        """Return the evaluator of some samples, ndarray of int; what it uses is counted here.
+
+        Raises
+        ------
+        ValueError
+            If the problem does not declare which inputs have the batch axis.
+        """
+        part = copy(self)
+        part.problem = self.problem.restricted(rows)
+        part.active, part.tolerance = self.active[rows], self.tolerance[rows]
+        return part
