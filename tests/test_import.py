@@ -6,7 +6,19 @@ import textwrap
 
 import pytest
 
-HEAVY = ("scipy", "autograd", "pluggy", "click", "cupy", "rich", "array_api_compat", "sklearn", "pooch")
+HEAVY = (
+    "scipy",
+    "autograd",
+    "pluggy",
+    "click",
+    "cupy",
+    "rich",
+    "array_api_compat",
+    "sklearn",
+    "pooch",
+    "matplotlib",
+    "jinja2",
+)
 
 
 def loaded_by(program: str) -> set[str]:
