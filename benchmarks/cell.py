@@ -21,11 +21,11 @@ from benchmarks.race import Contestant, race
 from benchmarks.request import Request
 from benchmarks.timing import alternate, machine, paired_ratio, table
 from equilib import ops
+from equilib.arrays.trees import Tree
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, TruncatedNormal
+from equilib.machine.process import prepare_process
 from equilib.models import InjectedCell
-from equilib.training.process import prepare_process
-from equilib.trees import Tree
 
 BATCH, SIDE, CHANNELS, DEPTH = 32, 13, 64, 5
 PEER_ROUNDS = 7

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.cells import CellCase, convolve
 from benchmarks.peers.exchange import hand_back, receive
-from equilib.training.process import prepare_process
+from equilib.machine.process import prepare_process
 
 
 def main() -> None:

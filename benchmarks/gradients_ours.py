@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.cells import CellCase
 from benchmarks.peers.exchange import Arrays, hand_back, receive
 from equilib import FixedPointProblem, solve
-from equilib.registry import Registry
-from equilib.training.method import Method, choose_method
-from equilib.training.process import prepare_process
+from equilib.machine.process import prepare_process
+from equilib.plugin.choice import Method, choose_method
+from equilib.plugin.registry import Registry
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.timing import alternate, machine, paired_ratio
 from equilib import FixedPointProblem, SolveOptions, ops, solve
 from equilib.layers import Chain, Conv, TruncatedNormal
+from equilib.machine.process import prepare_process
 from equilib.models import InjectedCell
-from equilib.training.process import prepare_process
 from equilib_newton_gmres.solver import NewtonGMRES
 
 SHAPE = (32, 13, 13, 64)

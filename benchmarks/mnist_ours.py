@@ -9,11 +9,11 @@ import numpy as np
 from benchmarks.our_training import Model, Training
 from benchmarks.peers.exchange import hand_back, receive
 from benchmarks.tutorial import CHECKED, named, network, params_like
+from equilib.machine.process import prepare_process
 from equilib.models.equilibrium import Equilibrium
-from equilib.registry import Registry
-from equilib.training.method import choose_method
+from equilib.plugin.choice import choose_method
+from equilib.plugin.registry import Registry
 from equilib.training.objectives import Classification
-from equilib.training.process import prepare_process
 from equilib.training.warm_starts import WarmStarts
 
 

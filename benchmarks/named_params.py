@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.peers.exchange import Arrays
-from equilib.trees import Tree, named_leaves, tree_unflatten
+from equilib.arrays.trees import Tree, named_leaves, tree_unflatten
 
 
 def named(params: Tree) -> Arrays:

@@ -7,8 +7,8 @@ import numpy as np
 from benchmarks.named_params import named
 from benchmarks.peers.exchange import Arrays
 from equilib import ops
+from equilib.arrays.trees import Tree
 from equilib.layers import Chain, Dense, Flatten
-from equilib.trees import Tree
 
 
 def layers() -> tuple[Chain, Chain, Dense]:

@@ -12,11 +12,11 @@ from benchmarks.node_network import initial_tree, layers
 from benchmarks.our_training import Training
 from benchmarks.peers.exchange import hand_back, receive
 from equilib import ops
+from equilib.arrays.trees import Tree
 from equilib.models import Autonomous, NeuralODE
 from equilib.models.neural_ode import Evolution
-from equilib.ode.sensitivity import ODE_SENSITIVITIES
+from equilib.ode.adjoints import ODE_SENSITIVITIES
 from equilib.ode.solution import OdeOptions
-from equilib.trees import Tree
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.exchange import Arrays
+from equilib.arrays.trees import Tree
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.training.optimizers import Adam
 from equilib.training.warm_starts import WarmStarts
-from equilib.trees import Tree
 
 Model = Callable[..., tuple[Any, Any]]
 """Parameters and images to logits and the record of the solve; with warm starts a `StartsWarm`."""

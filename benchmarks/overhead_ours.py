@@ -13,8 +13,8 @@ from benchmarks.peers.stopwatch import microseconds
 from equilib import FixedPointProblem, Solution, SolveOptions, Solver, ops, solve
 from equilib.arrays import Array
 from equilib.autodiff import value_and_grad
-from equilib.registry import Registry
-from equilib.training.method import choose_method
+from equilib.plugin.choice import choose_method
+from equilib.plugin.registry import Registry
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ from benchmarks.results_machine import machine
 from benchmarks.results_race import history
 from benchmarks.results_rows import ROWS, Row
 from benchmarks.results_table import tables
+from equilib.commands.combinations import Combination
+from equilib.commands.compare import read_outcome
 from equilib.errors import UserError
-from equilib.training.combinations import Combination
-from equilib.training.json_values import json_values
-from equilib.training.outcome import read_outcome
-from equilib.training.recorded_run import RecordedRun
-from equilib.training.run_directory import RUN
+from equilib.runs.files import json_values
+from equilib.runs.folder import RUN
+from equilib.runs.record import RecordedRun
 
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 RECORD = Path(__file__).parent / "results" / "experiments.json"

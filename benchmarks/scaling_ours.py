@@ -11,10 +11,10 @@ from benchmarks.peers.exchange import hand_back, peak_memory, receive
 from benchmarks.peers.stopwatch import seconds
 from benchmarks.tutorial import network, params_like
 from equilib import SolveOptions, ops
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.arrays.trees import Tree
 from equilib.autodiff import stop_gradient, value_and_grad
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.training.process import prepare_process
-from equilib.trees import Tree
+from equilib.machine.process import prepare_process
 from equilib_anderson.solver import Anderson
 
 

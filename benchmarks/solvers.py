@@ -18,8 +18,8 @@ from benchmarks.cells import UNITS, CellCase, conv_cell, dense_cell
 from benchmarks.peers.exchange import Arrays, run_contestant
 from benchmarks.request import Request
 from equilib import SolveOptions, Solver, solve
-from equilib.fixed_point import Picard
-from equilib.training.process import prepare_process
+from equilib.fixed_points.picard import Picard
+from equilib.machine.process import prepare_process
 from equilib_anderson.solver import Anderson
 from equilib_auto.solver import Auto
 from equilib_broyden.full import Broyden

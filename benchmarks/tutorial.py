@@ -10,10 +10,11 @@ from benchmarks.cells import CellCase, convolve
 from benchmarks.named_params import named, params_like
 from benchmarks.peers.exchange import Arrays
 from equilib import SolveOptions, ops
-from equilib.fixed_point import Picard
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.fixed_points.picard import Picard
+from equilib.fixed_points.solver import Solver
 from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, GroupNorm, TruncatedNormal
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, OneStepGuess
-from equilib.protocols import Sensitivity, Solver
 from equilib_experiments.data import load_mnist
 
 BATCH, CHANNELS, CLASSES = 32, 64, 10

@@ -6,16 +6,25 @@ derivatives. It loads NumPy and the standard library only. Layers and models are
 the plugin system in `equilib.plugin`.
 """
 
-from equilib.convergence import SolveOptions
-from equilib.fixed_point import Picard, State
-from equilib.linear import GMRES, Affine
+from typing import TYPE_CHECKING
+
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.jacobian_free import JacobianFree
+from equilib.adjoints.sensitivity import Pullback, Sensitivity
+from equilib.adjoints.unrolled import Unrolled
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.picard import Picard, State
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, Status
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, SolverState
+from equilib.numerics.affine import Affine
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode import SteadyState, odeint
-from equilib.problem import FixedPointProblem, Linearization
-from equilib.protocols import Layer, LinearSolver, Pullback, Sensitivity, Solver, SolverState
-from equilib.sensitivity import ImplicitAdjoint, JacobianFree
-from equilib.solution import ConvergenceError, ConvergenceWarning, Solution, Status
-from equilib.solve import solve
-from equilib.unrolled import Unrolled
+
+if TYPE_CHECKING:
+    from equilib.layers.protocol import Layer
 
 __version__ = "0.1.0"
 
@@ -44,3 +53,11 @@ __all__ = [
     "odeint",
     "solve",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Layer":  # deferred: layers are made of operations, which load autograd
+        from equilib.layers.protocol import Layer
+
+        return Layer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,8 +9,8 @@ import array_api_strict
 import numpy as np
 
 from equilib.arrays import from_host, to_host
+from equilib.arrays.trees import Tree, tree_map
 from equilib.autodiff import static_value
-from equilib.trees import Tree, tree_map
 
 NAMESPACES: dict[str, ModuleType] = {"numpy": np, "array-api-strict": array_api_strict}
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from equilib import FixedPointProblem, ImplicitAdjoint, JacobianFree, Pullback, Solution, solve
+from equilib.adjoints.implicit import adjoint_problem
 from equilib.arrays import array_namespace, samples_as_rows
-from equilib.linear import Affine
+from equilib.numerics.affine import Affine
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Attempt, Memory, Step
-from equilib.sensitivity import adjoint_problem
 from tests.initial_value_problems import Heun as _Heun
 
 Array = Any

@@ -14,7 +14,7 @@ from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
 from equilib.models.neural_ode import evolve
 from equilib.ode import LibraryIntegrator, OdeOptions, OdeProblem, OdeStatus, SteadyState, odeint
-from equilib.ode.sensitivity import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import forced, reference, rotated, rotation
 

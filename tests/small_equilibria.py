@@ -13,9 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from equilib import FixedPointProblem, ops
+from equilib.arrays.trees import Tree, tree_leaves, tree_map, tree_unflatten
 from equilib.layers import Chain, Conv, Dense
 from equilib.models import InjectedCell
-from equilib.trees import Tree, tree_leaves, tree_map, tree_unflatten
 
 STEP = 1e-5
 """Of the central differences, relative to inputs of size 1: truncation and rounding are both near 1e-10."""

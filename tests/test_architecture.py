@@ -13,7 +13,29 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 CORE, PLUGINS = REPOSITORY / "equilib", REPOSITORY / "plugins"
 LINES_OF_A_FILE, LINES_OF_A_FUNCTION = 300, 50
-ABOVE = ("equilib.models", "equilib.training", "equilib.report", "equilib.cli")
+
+STOREYS = (
+    ("errors",),
+    ("arrays",),
+    ("options", "machine", "autodiff"),
+    ("ops",),
+    ("fixed_points",),
+    ("numerics", "layers"),
+    ("adjoints", "libraries"),
+    ("ode", "diagnostics"),
+    ("models", "plugin"),
+    ("training", "testing"),
+    ("runs",),
+    ("experiments",),
+    ("commands",),
+    ("report",),
+    ("cli",),
+)
+"""The packages of equilib from the ground up: each imports packages of lower storeys only, and no neighbour."""
+
+FLOOR = {package: floor for floor, packages in enumerate(STOREYS) for package in packages}
+ENTRIES = 24
+"""Files and packages in the folder `equilib`, at most."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +132,16 @@ def test_nothing_imports_the_command_line():
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        (("pluggy",), ("equilib.plugin", "equilib.registry")),
+        (("pluggy",), ("equilib.plugin", "equilib.plugin.registry")),
         (("autograd",), ("equilib.autodiff",)),
-        (("cupy", "cupyx"), ("equilib.autodiff", "equilib.devices")),
+        (("cupy", "cupyx"), ("equilib.autodiff", "equilib.machine.devices")),
         (("click",), ("equilib.cli",)),
+        (("matplotlib", "jinja2"), ("equilib.report",)),
     ],
     ids=lambda each: each[0],
 )
 def test_a_library_is_imported_where_it_belongs(library: tuple[str, ...], allowed: tuple[str, ...]):
-    """The plugin system uses pluggy, autodiff autograd, autodiff and devices CuPy, the command line click."""
+    """Plugins use pluggy, autodiff autograd, it and devices CuPy, the command line click, reports Matplotlib."""
     mine = {id(each) for each in within(*allowed)}
     offenders = [each for each in imports() if each.belongs_to(*library) and id(each) not in mine]
     assert not offenders, report(offenders)
@@ -130,19 +153,41 @@ def test_cupy_is_imported_inside_functions():
     assert not offenders, report(offenders)
 
 
-def test_models_and_training_are_above_the_core():
-    """No module of the core imports models or training; training may use models, and not the other way round."""
-    above = {id(each) for each in within(*ABOVE)}
-    offenders = [each for each in within("equilib") if id(each) not in above and each.belongs_to(*ABOVE)]
-    offenders += [each for each in within("equilib.models") if each.belongs_to("equilib.training")]
+def test_every_package_has_a_storey():
+    """The table names what is in the folder `equilib`, which is small enough to be seen at a glance."""
+    entries = {each.name for each in CORE.iterdir() if each.name != "__pycache__"}
+    assert entries == {"__init__.py", "py.typed", "errors.py", *FLOOR} - {"errors"}
+    assert len(entries) <= ENTRIES
+
+
+def test_each_storey_stands_on_lower_ones():
+    """A package imports from lower storeys only, inside functions and for type checkers too; hence no circles."""
+    offenders = [
+        each
+        for package, floor in FLOOR.items()
+        for each in within(f"equilib.{package}")
+        for other in [_package(each.name)]
+        if other not in (None, package) and FLOOR.get(other, len(STOREYS)) >= floor
+    ]
     assert not offenders, report(offenders)
 
 
-def test_the_heart_does_not_stand_on_layers_or_operations():
-    """The solve runs on any array: its modules import neither layers nor ops, and autodiff only when it is needed."""
-    heart = [each for each in within("equilib") if each.file.parent == CORE]
-    offenders = [each for each in heart if each.belongs_to("equilib.layers", "equilib.ops")]
-    offenders += [each for each in heart if each.belongs_to("equilib.autodiff") and not each.inside_function]
+def _package(name: str) -> str | None:
+    """Return the package of equilib that an imported name belongs to, "" for equilib itself; None for other imports."""
+    first, _, rest = name.partition(".")
+    return rest.partition(".")[0] if first == "equilib" else None
+
+
+def test_the_solve_loads_neither_layers_nor_automatic_differentiation():
+    """`import equilib` is light: what it loads asks for operations and autodiff inside functions only."""
+    light = within("equilib.fixed_points", "equilib.numerics", "equilib.adjoints", "equilib.libraries", "equilib.ode")
+    offenders = [
+        each
+        for each in light
+        if each.belongs_to("equilib.autodiff", "equilib.ops", "equilib.layers")
+        and not each.inside_function
+        and not module_of(each.file).startswith("equilib.ode.adjoints")
+    ]
     assert not offenders, report(offenders)
 
 

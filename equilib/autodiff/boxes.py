@@ -39,9 +39,20 @@ class TracedArray(Box):  # type: ignore[misc]  # autograd has no annotations
         return int(self._value.shape[0])
 
     def __array_namespace__(self, api_version: str | None = None) -> Namespace:
-        from equilib import ops
+        return _namespace
 
-        return ops
+
+_namespace: Namespace = None
+
+
+def install(namespace: Namespace) -> type[TracedArray]:
+    """Make `namespace` that of traced arrays, and return their class, which wants operators.
+
+    `equilib.ops` calls it when it is imported: operations are made of rules, and so stand above this package.
+    """
+    global _namespace
+    _namespace = namespace
+    return TracedArray
 
 
 class ArraySpace(VSpace):  # type: ignore[misc]  # autograd has no annotations
@@ -85,16 +96,14 @@ def ensure_traceable(value: Any) -> None:
     Raises
     ------
     TypeError
-        If `value` is not an array.
+        If `value` is not an array, or if it is not NumPy's and `equilib.ops` has not been imported.
     """
     kind = type(value)
     if kind in Box.type_mappings:
         return
     if not is_array(value):
         raise TypeError(f"only arrays can be differentiated, not {kind.__name__}")
-    # Deferred: the operators are operations, which are made of rules, which need this module's neighbours.
-    from equilib.ops.operators import install_operators
-
-    install_operators(TracedArray)
+    if _namespace is None:
+        raise TypeError(f"to differentiate arrays of type {kind.__name__}, import equilib.ops first")
     TracedArray.register(kind)
     ArraySpace.register(kind)

@@ -16,10 +16,10 @@ from autograd.core import JVPNode, add_outgrads
 from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace, trace_stack
 
 from equilib.arrays import Array, array_namespace, is_array
+from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.rules import JointMap, joint_map
 from equilib.errors import NoDerivativeError
-from equilib.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 
 
 class IndependentError(NoDerivativeError, ValueError):

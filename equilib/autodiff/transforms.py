@@ -8,9 +8,9 @@ from typing import Any
 from autograd.tracer import Box
 
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree, tree_map
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Recording
-from equilib.trees import Tree, tree_map
 
 
 class Linearized:

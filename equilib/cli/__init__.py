@@ -23,11 +23,10 @@ from equilib.cli.restart import use_best_kernels
 from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session, Start
-from equilib.errors import RunError, UserError
+from equilib.errors import RunError, UserError, did_you_mean
+from equilib.fixed_points.solution import ConvergenceError
 from equilib.ode import IntegrationError
-from equilib.registry import Registry
-from equilib.solution import ConvergenceError
-from equilib.suggest import did_you_mean
+from equilib.plugin.registry import Registry
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

@@ -11,10 +11,10 @@ import click
 from equilib.cli.listing import as_json
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
+from equilib.errors import did_you_mean
 from equilib.options import parse_spec
 from equilib.plugin import Entry
-from equilib.registry import Registry, UnknownName
-from equilib.suggest import did_you_mean
+from equilib.plugin.registry import Registry, UnknownName
 from equilib.testing import Outcome, run_checks
 from equilib.testing.entries import CHECKED, entry_checks
 

@@ -18,7 +18,7 @@ from equilib.cli.experiment_command import (
 from equilib.cli.table import paragraph, table
 from equilib.options import describe, parse_assignments
 from equilib.plugin import ExperimentEntry
-from equilib.training.request import RunRequest
+from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
     from equilib.diagnostics import GradientCheck
@@ -37,9 +37,9 @@ def _command(entry: ExperimentEntry) -> click.Command:
         fields = {option.name for option in describe(entry.load())}
 
         # Deferred: the model loads autograd and SciPy, which lists and help do without.
-        from equilib.training.example import load_example, request_like
-        from equilib.training.json_values import json_values
-        from equilib.training.recorded_run import RecordedRun
+        from equilib.experiments.example import load_example, request_like
+        from equilib.runs.files import json_values
+        from equilib.runs.record import RecordedRun
 
         run = None if trained is None else RecordedRun.read(trained)
         if run is not None:

@@ -22,11 +22,11 @@ from equilib.cli.table import table, terminal_width
 from equilib.errors import UserError
 from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
-from equilib.training.request import RunRequest
+from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
-    from equilib.training.combinations import Combination, Skipped
-    from equilib.training.outcome import Outcome
+    from equilib.commands.combinations import Combination, Skipped
+    from equilib.commands.compare import Outcome
 
 PROGRAM = (sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())")
 RESULTS, PICTURE = "compare.json", "residual.png"
@@ -38,9 +38,9 @@ FAILED = 1
 def _command(entry: ExperimentEntry) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         # Deferred: help and lists do without what runs need.
-        from equilib.training.combinations import combine, names_in
-        from equilib.training.integration_method import integrates
-        from equilib.training.run_directory import check_out, default_out
+        from equilib.commands.combinations import combine, names_in
+        from equilib.plugin.integration_choice import integrates
+        from equilib.runs.folder import check_out, default_out
 
         session = session_of(context)
         as_json = given.pop("as_json")
@@ -119,7 +119,7 @@ class _Report:
 
     def run(self) -> None:
         """Run all combinations."""
-        from equilib.training.compare import Comparison
+        from equilib.commands.compare import Comparison
 
         self.out.mkdir(parents=True, exist_ok=True)
         for name in (RESULTS, PICTURE):
@@ -136,9 +136,9 @@ class _Report:
 
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
+        from equilib.commands.histories import histories
         from equilib.report.libraries import require_libraries
-        from equilib.training.compare_histories import histories
-        from equilib.training.recorded_run import RecordedRun
+        from equilib.runs.record import RecordedRun
 
         finished = [each for each in self.outcomes if each.status == "finished"]
         if not finished:
@@ -167,7 +167,7 @@ class _Report:
         (self.out / RESULTS).write_text(self._json() + "\n", encoding="utf-8")
 
     def _json(self) -> str:
-        from equilib.training.json_values import json_values
+        from equilib.runs.files import json_values
 
         return json.dumps(json_values(self.describe()), indent=2, allow_nan=False)
 

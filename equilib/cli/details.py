@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 from equilib.cli.table import paragraph, table, terminal_width
-from equilib.convergence import SolveOptions
+from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, describe
 from equilib.plugin import Capabilities, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.registry import Provided
+from equilib.plugin.registry import Provided
 
 
 def entry_record(provided: Provided[Any]) -> dict[str, object]:

@@ -13,7 +13,7 @@ from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
 
 if TYPE_CHECKING:
-    from equilib.training.evaluate import Evaluation
+    from equilib.commands.evaluate import Evaluation
 
 _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -28,9 +28,9 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: Any) -> None:
     """Test the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
-    from equilib.training.evaluate import evaluate as measure
-    from equilib.training.json_values import json_values
-    from equilib.training.reporting import open_error_reporter
+    from equilib.commands.evaluate import evaluate as measure
+    from equilib.runs.files import json_values
+    from equilib.runs.reporting import open_error_reporter
 
     session: Session = context.obj
     with open_error_reporter() as reporter:

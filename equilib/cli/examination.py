@@ -13,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from equilib.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas
-from equilib.cores import available_cores
-from equilib.devices import DeviceError, IdleGPUError, find_device
+from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas
+from equilib.machine.cores import available_cores
+from equilib.machine.devices import DeviceError, IdleGPUError, find_device
+from equilib.machine.process import keep_big_blocks
 from equilib.plugin import HOOKS
-from equilib.registry import PluginRow, Registry
-from equilib.training.allocator import keep_big_blocks
-from equilib.training.request import DATA_VARIABLE
+from equilib.plugin.registry import PluginRow, Registry
+from equilib.runs.request import DATA_VARIABLE
 
 OK, ABSENT, SLOW, BROKEN = "ok", "absent", "slow", "broken"
 """States: all is well; an optional part is not there; it works, but costs time; it does not work."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from equilib.suggest import did_you_mean
+from equilib.errors import did_you_mean
 
 
 class SuggestingGroup(click.Group):

@@ -12,7 +12,7 @@ from equilib.cli.groups import SuggestingGroup
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
 from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.registry import PluginRow, Provided
+from equilib.plugin.registry import PluginRow, Provided
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

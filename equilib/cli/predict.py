@@ -13,7 +13,7 @@ from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
 
 if TYPE_CHECKING:
-    from equilib.training.predict import Prediction
+    from equilib.commands.predict import Prediction
 
 HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "NOTES")
 
@@ -28,9 +28,9 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:
     """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
-    from equilib.training.json_values import json_values
-    from equilib.training.predict import predict as classify
-    from equilib.training.reporting import open_error_reporter
+    from equilib.commands.predict import predict as classify
+    from equilib.runs.files import json_values
+    from equilib.runs.reporting import open_error_reporter
 
     session: Session = context.obj
     with open_error_reporter() as reporter:

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from equilib.blas import CHOSEN, CORETYPE, advised_kernel, numpy_blas
+from equilib.machine.blas import CHOSEN, CORETYPE, advised_kernel, numpy_blas
 
 
 def use_best_kernels() -> None:

@@ -31,7 +31,7 @@ _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 def resume(context: click.Context, /, run: Path, **given: Any) -> None:
     """Go on with the run in the folder RUN, from its last checkpoint."""
     # Deferred: the training loop loads autograd and SciPy, which help does without.
-    from equilib.training.resume import resume as go_on
+    from equilib.commands.resume import resume as go_on
 
     session: Session = context.obj
     go_on(run, session.registry(), argv=session.argv, log=log_of(given), **given)

@@ -18,8 +18,8 @@ from equilib.cli.run_options import checkpoint_options, log_of, log_options, sav
 from equilib.cli.session import Session
 from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
-from equilib.registry import Registry
-from equilib.training.request import RunRequest
+from equilib.plugin.registry import Registry
+from equilib.runs.request import RunRequest
 
 
 def _run_command(entry: ExperimentEntry) -> click.Command:
@@ -44,6 +44,6 @@ def start(session: Session, request: RunRequest) -> None:
 
 def _launch(request: RunRequest, registry: Registry) -> None:
     # Deferred: the training loop loads autograd and SciPy, which lists and help do without.
-    from equilib.training.launch import launch
+    from equilib.commands.run import launch
 
     launch(request, registry)

@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 import click
 
-from equilib.registry import Registry
-from equilib.training.request import RunRequest
+from equilib.plugin.registry import Registry
+from equilib.runs.request import RunRequest
 
 Start: TypeAlias = Callable[[RunRequest, Registry], None]
 """Carries out a run."""

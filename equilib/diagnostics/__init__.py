@@ -4,7 +4,7 @@ from equilib.diagnostics.agreement import Agreement
 from equilib.diagnostics.certificate import Certificate, Trust, certify, jacobian_norm
 from equilib.diagnostics.gradient_check import check_gradient
 from equilib.diagnostics.gradient_report import GradientCheck
-from equilib.diagnostics.spectral_radius import RadiusStatus, SpectralRadius, spectral_radius
+from equilib.diagnostics.spectrum import RadiusStatus, SpectralRadius, spectral_radius
 
 __all__ = [
     "Agreement",

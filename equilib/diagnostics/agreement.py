@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, coefficients, to_host
-from equilib.trees import Tree, tree_leaves, tree_map
+from equilib.arrays.trees import Tree, tree_leaves, tree_map
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from enum import Enum
 import numpy as np
 
 from equilib.arrays import Array, coefficients, rms_norm, rows_like, samples_as_rows, to_host, two_norm
-from equilib.diagnostics.krylov import Compression, compress, random_start
-from equilib.diagnostics.spectral_radius import RadiusStatus, spectral_radius
-from equilib.problem import FixedPointProblem
+from equilib.diagnostics.spectrum import RadiusStatus, spectral_radius
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.arnoldi import Compression, compress, random_start
 
 FAILURE_PROBABILITY = 1e-6
 """With which probability, at most, the norm of one Jacobian exceeds what `jacobian_norm` returns."""

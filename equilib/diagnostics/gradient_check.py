@@ -8,16 +8,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from equilib import ops
+from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, array_namespace, coefficients, rms_norm, to_host
+from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import value_and_grad
-from equilib.convergence import SolveOptions
 from equilib.diagnostics.agreement import agreement, along, difference, random_direction, size, subtract
 from equilib.diagnostics.gradient_report import ADJOINT, APPROXIMATION, FORWARD, GradientCheck
 from equilib.diagnostics.refinement import Refinement, converged_adjoint, rounding_options
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback, Sensitivity, Solver
-from equilib.solution import Solution
-from equilib.trees import Tree, tree_leaves
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solver import Solver
 
 PARTS = ("parameters", "inputs")
 _MANY_STEPS = 1000

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.diagnostics.agreement import Agreement
-from equilib.solution import Solution
+from equilib.fixed_points.solution import Solution
 
 FORWARD, ADJOINT, APPROXIMATION = "the forward residual", "the adjoint's residual", "the adjoint's own approximation"
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, rms_norm, to_host
-from equilib.convergence import SolveOptions
-from equilib.problem import FixedPointProblem, Linearization
-from equilib.protocols import Solver, WholeSolver
-from equilib.solution import Solution
-from equilib.solve import solve
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, WholeSolver
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.arrays import Array, array_namespace
-from equilib.convergence import SolveOptions
-from equilib.fixed_point import State
-from equilib.linear import GMRES, Affine
-from equilib.problem import FixedPointProblem
-from equilib.protocols import LinearSolver
-from equilib.sensitivity import ImplicitAdjoint
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.picard import State
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.affine import Affine
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
 
 _KRYLOV = 60
 _FORCING = 1e-6  # a Newton step to six digits squares the residual as long as anybody looks

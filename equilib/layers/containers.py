@@ -11,9 +11,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
 from equilib.layers.prepare import OfChild
-from equilib.protocols import Layer
-from equilib.trees import Tree
+from equilib.layers.protocol import Layer
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
 from equilib.ops.convolution import Padding
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, coefficients
+from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
 from equilib.ops.shapes import shape_of
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array
-from equilib.trees import Tree
+from equilib.arrays.trees import Tree
 
 
 @dataclass(frozen=True)

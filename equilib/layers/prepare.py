@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.trees import Tree
+from equilib.arrays.trees import Tree
 
 OfChild = Callable[[Any, Tree], Tree]
 """(child, its parameters) to a tree."""

@@ -8,8 +8,8 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
 from equilib.ops.shapes import shape_of
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
+from equilib.layers.protocol import Layer
 from equilib.ops.shapes import shape_of
-from equilib.protocols import Layer
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True)

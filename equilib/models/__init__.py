@@ -1,16 +1,13 @@
 """Deep equilibrium models: cells, initial guesses, the equilibrium layer."""
 
 from equilib.models.cell import Cell, FromZero, InjectedCell, Joins, ResidualCell
-from equilib.models.cell_ode import CellODE
+from equilib.models.chains import DEQChain, Explicit, ODEChain
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.deq_chain import DEQChain
 from equilib.models.equilibrium import Equilibrium
-from equilib.models.explicit import Explicit
 from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.models.multiscale import MultiScaleCell
 from equilib.models.named import MultiScaleDEQ, MultiScaleNeuralODE, MultiScaleSkipDEQ, SkipDEQ, SkipRegDEQ
-from equilib.models.neural_ode import Autonomous, Evolution, NeuralODE, evolve
-from equilib.models.ode_chain import ODEChain
+from equilib.models.neural_ode import Autonomous, CellODE, Evolution, NeuralODE, evolve
 from equilib.models.regularizers import Regularization, guess_distance, jacobian_size, residual_size
 
 __all__ = [

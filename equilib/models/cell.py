@@ -9,10 +9,10 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
 from equilib.layers.prepare import OfChild
-from equilib.protocols import Layer
-from equilib.trees import Tree
+from equilib.layers.protocol import Layer
 
 
 class Cell(Protocol):

@@ -1,16 +1,17 @@
-"""A fixed number of iterations whose derivative takes little memory."""
+"""A fixed number of iterations whose derivative takes little memory; linearizations that are kept for the adjoint."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from equilib.arrays import Array
+from equilib.adjoints.revolve import Iterates
+from equilib.adjoints.unrolled import carry_back, linearizations
+from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
-from equilib.checkpoints import Iterates
-from equilib.problem import FixedPointProblem
-from equilib.trees import Tree, tree_leaves
-from equilib.unrolled import carry_back, linearizations
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
 
 
 def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *inputs: Tree) -> tuple[Array, Array]:
@@ -42,3 +43,37 @@ def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *input
         return [guess, *tree_leaves(found)]
 
     return previous, with_pullback(problem(previous), pullback, z0, *tree_leaves(inputs))
+
+
+class _Point(NamedTuple):
+    z: Array
+    inputs: tuple[Tree, ...]
+    linear: Linearization
+
+
+class LastLinearization:
+    """`linearize` of a `FixedPointProblem`, by automatic differentiation, which knows its last result.
+
+    A solver of Newton's kind ends where it has just linearized f, unless samples left the batch on the way. There a
+    linearization costs no evaluation, though one is counted.
+    """
+
+    def __init__(self) -> None:
+        self._last: _Point | None = None
+
+    def __call__(self, f: Callable[..., Array], z: Array, *inputs: Tree) -> Linearization:
+        """Return f's linearization at z."""
+        last = self._last
+        if last is not None and _same(last, z, inputs):
+            return last.linear
+        # Two of them at once would be too much for the memory.
+        last = self._last = None
+        linear = FixedPointProblem(f, *inputs).linearize(z)
+        self._last = _Point(z, inputs, linear)
+        return linear
+
+
+def _same(last: _Point, z: Array, inputs: tuple[Tree, ...]) -> bool:
+    if any(one is not other for one, other in zip(last.inputs, inputs, strict=True)) or last.z.shape != z.shape:
+        return False
+    return last.z is z or bool(array_namespace(z).all(last.z == z))

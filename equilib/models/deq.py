@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, array_namespace, from_host, rows_like, to_host, two_norm
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.arrays import Array, array_namespace, check_like, from_host, rows_like, to_host, two_norm
+from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.autodiff.custom import with_pullback
-from equilib.checks import check_like
-from equilib.convergence import Monitor, SolveOptions
-from equilib.fixed_point import State
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.picard import State
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution, Status
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.fixed_points.stopping import Monitor
 from equilib.layers.prepare import with_draws
 from equilib.models.cell import Cell
-from equilib.models.checkpointed import iterate
+from equilib.models.checkpointed import LastLinearization, iterate
 from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
-from equilib.models.remembered import LastLinearization
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Sensitivity, Solver, WholeSolver
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.solution import Solution, Status
-from equilib.solve import solve
-from equilib.trees import Tree, tree_leaves
 
 if TYPE_CHECKING:
     from equilib.diagnostics.gradient_report import GradientCheck

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree, tree_leaves
 from equilib.layers.prepare import draw, merge, prepare
 from equilib.models.cell import Cell, Joins
-from equilib.trees import Tree, tree_leaves
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,62 @@
-"""The record of one pass through a deep equilibrium model."""
+"""Records of a forward pass: of an equilibrium, and the protocol that training asks of any."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.models.record import BackwardWork
-from equilib.solution import Solution, Status
+from equilib.fixed_points.solution import Solution, Status
+from equilib.ode.solution import OdeStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackwardWork:
+    """What one backward pass did.
+
+    Attributes
+    ----------
+    status : tuple of Status or OdeStatus
+        How the equations that it solved ended; empty where it solves none.
+    nvjp : int
+        Products Jᵀ·w.
+    residual : float
+        The largest residual of an adjoint equation; 0 where there is no such thing.
+    """
+
+    status: tuple[Status | OdeStatus, ...]
+    nvjp: int
+    residual: float = 0.0
+
+
+class Record(Protocol):
+    """**Protocol:** how a forward pass went, for statistics and messages.
+
+    `status` holds one status per sample, `nfe` and `njvp` count calls on the whole batch, and `residual_norm`, shape
+    (batch,), is None where nothing is solved for.
+    """
+
+    @property
+    def status(self) -> Sequence[Status | OdeStatus]:
+        """How it ended for each sample."""
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of f."""
+
+    @property
+    def njvp(self) -> int:
+        """Products J·v."""
+
+    @property
+    def residual_norm(self) -> np.ndarray | None:
+        """The residual of each sample."""
+
+    def backward_work(self) -> Sequence[BackwardWork]:
+        """Return what each backward pass so far did."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
 from equilib.layers.prepare import OfChild
+from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
 from equilib.models.drawn_cell import joins
-from equilib.protocols import Layer
-from equilib.trees import Tree
 
 
 class InitialGuess(Protocol):

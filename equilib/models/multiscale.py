@@ -1,4 +1,4 @@
-"""The cell of a multiscale deep equilibrium model."""
+"""The cell of a multiscale deep equilibrium model, and its scales in one flat state."""
 
 from __future__ import annotations
 
@@ -11,12 +11,29 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree
 from equilib.layers.prepare import OfChild
+from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
-from equilib.models.scales import Shapes, join_scales, split_scales
 from equilib.ops.shapes import shape_of
-from equilib.protocols import Layer
-from equilib.trees import Tree
+
+Shapes = tuple[tuple[int, ...], ...]
+"""For each scale the shape of one sample."""
+
+
+def split_scales(z: Array, shapes: Shapes) -> tuple[Array, ...]:
+    """Return the arrays of shape (batch, *shape) that lie in z, shape (batch, size)."""
+    batch, parts, start = shape_of(z)[0], [], 0
+    for shape in shapes:
+        end = start + prod(shape)
+        parts.append(ops.reshape(ops.getitem(z, (slice(None), slice(start, end))), (batch, *shape)))
+        start = end
+    return tuple(parts)
+
+
+def join_scales(parts: Sequence[Array]) -> Array:
+    """Return arrays of shape (batch, ...) as one, shape (batch, size)."""
+    return ops.concat([ops.reshape(part, (shape_of(part)[0], prod(shape_of(part)[1:]))) for part in parts], 1)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from equilib.fixed_points.solver import Solver
 from equilib.layers import Fork
+from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
-from equilib.models.cell_ode import CellODE
 from equilib.models.deq import DeepEquilibrium
 from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess
 from equilib.models.multiscale import MultiScaleCell
+from equilib.models.neural_ode import CellODE
 from equilib.ode.library import AnyIntegrator
-from equilib.protocols import Layer, Solver
 
 
 def SkipDEQ(cell: Cell, guess: Layer, solver: Solver, **settings: Any) -> DeepEquilibrium:

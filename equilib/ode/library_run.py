@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, to_host
-from equilib.bridges.coroutine import Coroutine
+from equilib.libraries.coroutine import Coroutine
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.problem import OdeProblem

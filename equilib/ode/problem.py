@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
 from equilib.ode.flow import time_like
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,7 @@ def _checked(value: Array, y: Array) -> Array:
 
 def _autodiff_linearize(f: Callable[..., Array], t: Array, y: Array, *inputs: Tree) -> OdeLinearization:
     # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
+    import equilib.ops  # noqa: F401  operators of traced arrays
     from equilib.autodiff import linearize
 
     linear = linearize(lambda state, *rest: f(t, state, *rest), y, *inputs)

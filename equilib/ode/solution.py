@@ -10,10 +10,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.checks import check_options
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
-from equilib.options import option
+from equilib.options import check_options, option
 
 
 class OdeStatus(Enum):

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
-from equilib.bridges import BridgeState, Sample, integrate_to_rest, run_samples
-from equilib.bridges.steady import RENEWAL
-from equilib.checks import check_options
-from equilib.compaction import take_samples
+from equilib.fixed_points.compaction import take_samples
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
+from equilib.libraries.steady import RENEWAL
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.options import check_options, option
 
 SMALLEST_STEP = 1e-6
 """Steps of z' = f(z) − z below this size go nowhere: its −z sets a time scale of 1."""

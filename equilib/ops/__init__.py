@@ -4,8 +4,10 @@ The module doubles as the array namespace of traced arrays, so names follow the 
 one. Images are channels last: (batch, height, width, channels).
 """
 
+import sys
+
+from equilib.autodiff.boxes import install
 from equilib.ops.activations import gelu, relu, sigmoid, tanh
-from equilib.ops.combinations import weighted_sum
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weight_transpose
 from equilib.ops.elementwise import (
     abs,  # noqa: A004  the names in the array API standard, here and below
@@ -25,8 +27,9 @@ from equilib.ops.elementwise import (
 )
 from equilib.ops.losses import cross_entropy, log_softmax, mse
 from equilib.ops.normalization import group_norm
+from equilib.ops.operators import install_operators
 from equilib.ops.products import dense, matmul
-from equilib.ops.reductions import logsumexp, max, mean, sum  # noqa: A004
+from equilib.ops.reductions import logsumexp, max, mean, sum, weighted_sum  # noqa: A004
 from equilib.ops.shapes import (
     broadcast_to,
     concat,
@@ -91,3 +94,5 @@ __all__ = [
     "weighted_sum",
     "where",
 ]
+
+install_operators(install(sys.modules[__name__]))

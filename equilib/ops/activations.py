@@ -9,8 +9,8 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.blocks import elementwise, on_host
 from equilib.ops.elementwise import add, diagonal, multiply, subtract
+from equilib.ops.host.blocks import elementwise, on_host
 
 # Hendrycks & Gimpel 2016, arXiv:1606.08415, §2: the tanh form of the Gaussian error linear unit.
 _GELU_SCALE = sqrt(2 / pi)

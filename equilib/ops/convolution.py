@@ -15,10 +15,10 @@ import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.lines import WIDE, conv2d_by_lines, weight_transpose_by_lines
+from equilib.machine.threads import by_shares
+from equilib.ops.host.convolution import WIDE, conv2d_by_lines, weight_transpose_by_lines
 from equilib.ops.shapes import pad, shape_of
 from equilib.ops.windows import Pair, patches, window_count
-from equilib.workers import by_shares
 
 Padding = tuple[Pair, Pair]
 """((top, bottom), (left, right)) rows and columns of zeros."""

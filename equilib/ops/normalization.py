@@ -9,10 +9,10 @@ from typing import Any
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import joint_rule, primitive
-from equilib.ops.blocks import on_host
 from equilib.ops.elementwise import add, multiply, subtract
 from equilib.ops.elementwise import pow as power
-from equilib.ops.groups import GroupNormDerivative, Samples, group_norm_by_blocks
+from equilib.ops.host.blocks import on_host
+from equilib.ops.host.group_norm import GroupNormDerivative, Samples, group_norm_by_blocks
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import broadcast_to, reshape, shape_of, sum_to
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.machine.threads import by_shares, shared
 from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
-from equilib.workers import by_shares, shared
 
 
 @primitive

@@ -10,7 +10,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
-from equilib.ops.sums import sum_axes
+from equilib.ops.host.sums import sum_axes
 
 Index = Any
 _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))

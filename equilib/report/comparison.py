@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from equilib.commands.histories import Curve
 from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, Series
 from equilib.report.drawing import save_charts
-from equilib.training.compare_histories import Curve
 
 _LINEAR = 60  # evaluations that an axis without logarithm still shows one by one
 

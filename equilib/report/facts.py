@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from equilib.blas import Blas
+from equilib.machine.blas import Blas
 from equilib.report import numbers
 from equilib.report.run import ReportedRun
 

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import to_host
+from equilib.commands.predict import Predicts
 from equilib.errors import RunError, UserError
+from equilib.fixed_points.solution import ConvergenceError, Solution
 from equilib.models.equilibrium import Equilibrium
 from equilib.ode.solution import IntegrationError
-from equilib.registry import Registry
-from equilib.solution import ConvergenceError, Solution
-from equilib.training.data_digest import data_digest
-from equilib.training.job import TrainingJob
-from equilib.training.predict import Predicts
-from equilib.training.recorded_run import RecordedRun
-from equilib.training.reporting import Reporter
-from equilib.training.revive import revive, trained_job
-from equilib.training.run_directory import MODEL
+from equilib.plugin.registry import Registry
+from equilib.runs.digest import data_digest
+from equilib.runs.folder import MODEL
+from equilib.runs.job import TrainingJob
+from equilib.runs.record import RecordedRun
+from equilib.runs.reopen import revive, trained_job
+from equilib.training.reporter import Reporter
 from equilib.training.statistics import PassStatistics
 
 

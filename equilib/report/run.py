@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equilib.training.recorded_run import RecordedRun
+from equilib.runs.record import RecordedRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equilib.fixed_points.solution import Solution
 from equilib.report.charts import DASHED, SOLID, Chart, Series
 from equilib.report.findings import Findings
 from equilib.report.numbers import brief, some
 from equilib.report.run import ReportedRun
-from equilib.solution import Solution
 
 MEDIAN, WORST = "median of the samples", "worst sample"
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import UserError
-from equilib.registry import Registry
+from equilib.machine.process import prepare_process
+from equilib.plugin.registry import Registry
 from equilib.report import page
 from equilib.report.curves import solver_charts, training_charts
 from equilib.report.drawing import remove_pictures, save_charts
 from equilib.report.findings import Findings, try_measure
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
-from equilib.training.process import prepare_process
-from equilib.training.reporting import Reporter
-from equilib.training.whole_files import whole_file
+from equilib.runs.files import whole_file
+from equilib.training.reporter import Reporter
 
 PAGE = "report.html"
 LIMIT = 1000

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from equilib.convergence import NORMS
-from equilib.solution import Solution, Status
-from equilib.solve import solve
+from equilib.fixed_points.options import NORMS
+from equilib.fixed_points.solution import Solution, Status
+from equilib.fixed_points.solve import solve
 from equilib.testing.check import require
 from equilib.testing.gradients import cotangent_for, directional_derivative, inner_product, variation
 from equilib.testing.maps import DENSE, EXPANSIVE, HUGE, IMAGES, LINEAR, NO_FIXED_POINT, TINY, KnownMap

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.solution import Solution, Status
+from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.check import require
 from equilib.testing.maps import DENSE, EXPANSIVE, LINEAR
 from equilib.testing.subject import SolverSubject, difference, same_bits

@@ -1,4 +1,4 @@
-"""Laws about how a solver works: the obligations of `equilib.protocols.Solver`."""
+"""Laws about how a solver works: the obligations of `equilib.fixed_points.solver.Solver`."""
 
 # ruff: noqa: D401 - the docstring of a law is the reason why it must hold
 
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import is_array
+from equilib.fixed_points.solver import SolverState
 from equilib.options import build, describe
-from equilib.protocols import SolverState
 from equilib.testing.check import require
 from equilib.testing.maps import DENSE, IMAGES, LINEAR, NO_FIXED_POINT, KnownMap
 from equilib.testing.subject import SolverSubject, difference, host, namespaces, same_bits

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equilib.adjoints.sensitivity import Sensitivity
 from equilib.errors import UserError
+from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import build
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.protocols import Sensitivity, Solver, WholeSolver
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
 from equilib.testing.kit import integrator_checks, sensitivity_checks, solver_checks
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from equilib.arrays import Array, to_host
+from equilib.arrays.trees import Tree
 from equilib.testing.maps import KnownMap
-from equilib.trees import Tree
 
 STEP = 1e-5
 """Of the central differences: their error, of the order of its square, is then far below the 1e-6 asked for."""

@@ -15,6 +15,7 @@ from unittest import SkipTest
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.solve import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -22,7 +23,6 @@ from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, OdeStatus
 from equilib.ode.steady_state import SteadyState
 from equilib.ode.step_control import ControlState
-from equilib.solve import solve
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, options_are_declared
 from equilib.testing.maps import DENSE

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.fixed_point import Picard
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.fixed_points.picard import Picard
+from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.ode.library import AnyIntegrator
-from equilib.protocols import Sensitivity, Solver, WholeSolver
 from equilib.testing.answers import ANSWERS
 from equilib.testing.batches import BATCHES, REDUCED_BATCHES
 from equilib.testing.check import Check, checks_of

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace, coefficients
-from equilib.problem import FixedPointProblem, Linearization
-from equilib.trees import Tree
+from equilib.arrays.trees import Tree
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
 
 Product = Callable[[Array], Array]
 

@@ -1,4 +1,4 @@
-"""Laws of a sensitivity: the obligations of `equilib.protocols.Sensitivity`, and the gradient."""
+"""Laws of a sensitivity: the obligations of `equilib.adjoints.sensitivity.Sensitivity`, and the gradient."""
 
 # ruff: noqa: D401 - the docstring of a law is the reason why it must hold
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from equilib.protocols import Pullback
-from equilib.solution import Solution, Status
+from equilib.adjoints.sensitivity import Pullback
+from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, options_are_declared
 from equilib.testing.gradients import cotangent_for, dense_gradient

@@ -13,13 +13,14 @@ from unittest import SkipTest
 
 import numpy as np
 
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, to_host
-from equilib.fixed_point import Picard
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback, Sensitivity, Solver, SolverState, WholeSolver
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.solution import Solution
-from equilib.solve import solve
+from equilib.fixed_points.picard import Picard
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, SolverState, WholeSolver
 from equilib.testing.maps import KnownMap
 
 LIBRARIES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from equilib.arrays import Array
-from equilib.models.record import Record
-from equilib.trees import Tree
+from equilib.arrays.trees import Tree
+from equilib.models.equilibrium import Record
 
 
 class Model(Protocol):

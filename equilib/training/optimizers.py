@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host
-from equilib.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
+from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.arrays.trees import Tree
+from equilib.fixed_points.solution import Status
 from equilib.ode.solution import OdeStatus
-from equilib.solution import Status
 from equilib.training.statistics import PassStatistics
-from equilib.trees import Tree
 
 _ENUMS: dict[str, type[Enum]] = {each.__name__: each for each in (Status, OdeStatus)}
 _ARRAY, _SCALAR, _COUNTER = "array", "scalar", "counter"

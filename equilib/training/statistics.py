@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equilib.arrays import Array, to_host
-from equilib.models.record import Record
+from equilib.fixed_points.solution import Status
+from equilib.models.equilibrium import Record
 from equilib.ode.solution import OdeStatus
-from equilib.solution import Status
 
 AnyStatus: TypeAlias = Status | OdeStatus
 

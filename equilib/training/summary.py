@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equilib.fixed_points.solution import Status
 from equilib.ode.solution import OdeStatus
-from equilib.solution import Status
 from equilib.training.objectives import Objective
 
 SUCCESSES = {status.name.lower() for status in (Status.CONVERGED, OdeStatus.FINISHED)}

@@ -8,11 +8,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree
 from equilib.errors import UserError
+from equilib.fixed_points.solution import Solution, Status
 from equilib.models.equilibrium import Equilibrium
-from equilib.solution import Solution, Status
 from equilib.training.model import Unrollable
-from equilib.trees import Tree
 
 NONE, EQUILIBRIA, BOTH = CHOICES = ("none", "equilibria", "both")
 """What `--warm-start` says: which of z* and w, the solutions forward and backward, are kept."""

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.options import option
-from equilib.problem import FixedPointProblem
-from equilib.secants import Secants
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.secants import Secants
+from equilib.options import check_options, option
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.line_search import shorter, sufficient_decrease
+from equilib.numerics.line_search import shorter, sufficient_decrease
 
 METHODS = ("anderson", "newton", "newton-without-line-search", "none")
 """The methods in the order in which a sample comes to them; after the last there is none."""

@@ -8,13 +8,13 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.dense import dense_jacobian, identity_like, solve_dense
-from equilib.linear import GMRES, relative_target, residual_norm
-from equilib.options import option
-from equilib.problem import FixedPointProblem, Linearization
-from equilib.secants import Secants
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.numerics.affine import relative_target, residual_norm
+from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.secants import Secants
+from equilib.options import check_options, option
 from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
 
 

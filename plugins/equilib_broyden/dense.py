@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
-from equilib.dense import dense_jacobian, identity_like, invert_dense
 from equilib.errors import NoDerivativeError
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense
 from equilib_broyden.low_rank import correction
 
 JACOBIANS = ("as-needed", "identity", "products")

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from equilib.arrays import Array, where_samples
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.dense import require_small
-from equilib.fixed_point import State
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.picard import State
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.dense import require_small
+from equilib.options import check_options, option
 from equilib_broyden.dense import JACOBIANS, DenseInverse
 from equilib_broyden.iteration import BroydenState, attempt, needs_restart, start, with_inverse
 

@@ -8,7 +8,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, rows_like, to_host, two_norm, where_samples
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
 
 RESTART = 2
 """Steps taken back in a row after which the inverse Jacobian starts again."""

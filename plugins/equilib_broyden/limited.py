@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.options import check_options, option
 from equilib_broyden.iteration import BroydenState, advance, start
 from equilib_broyden.low_rank import LowRankInverse
 

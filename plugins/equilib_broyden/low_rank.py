@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples
-from equilib.problem import FixedPointProblem
-from equilib.spans import combined, overlaps
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.combinations import combined, overlaps
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from equilib.adjoints.implicit import adjoint_problem
+from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
-from equilib.checks import check_options
 from equilib.errors import UserError
-from equilib.options import option
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback
-from equilib.sensitivity import adjoint_problem
-from equilib.solution import Solution
-from equilib.solve import solve
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import solve
+from equilib.options import check_options, option
 from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
 
 GROWTH = 100.0

@@ -16,10 +16,9 @@ from equilib.arrays import (
     two_norm,
     where_samples,
 )
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.options import check_options, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
 SUFFICIENT = 1e-4

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from equilib.arrays.trees import tree_leaves, tree_map
+from equilib.experiments.example import Example
 from equilib.models import DEQChain
-from equilib.training.context import RunContext
-from equilib.training.example import Example
-from equilib.training.integration_method import IntegrationMethod
-from equilib.training.job import TrainingJob
-from equilib.training.loop import Dataset, Plan, Trainer
-from equilib.training.method import Method
-from equilib.training.recorded_run import RecordedRun
-from equilib.trees import tree_leaves, tree_map
+from equilib.plugin.choice import Method
+from equilib.plugin.integration_choice import IntegrationMethod
+from equilib.runs.context import RunContext
+from equilib.runs.job import TrainingJob
+from equilib.runs.record import RecordedRun
+from equilib.training.plan import Dataset, Plan
+from equilib.training.trainer import Trainer
 from equilib_experiments.recipes.recipe import Recipe
 
 

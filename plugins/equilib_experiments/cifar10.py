@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from equilib.commands.images import ImageInput
 from equilib.options import option
-from equilib.training.context import RunContext
-from equilib.training.images import ImageInput
+from equilib.runs.context import RunContext
 from equilib_experiments.data import Cifar10, load_cifar10
 from equilib_experiments.images import EquilibriumClassification
 from equilib_experiments.reading import PHOTOGRAPHS

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import from_host, to_host
+from equilib.arrays.trees import tree_leaves
+from equilib.experiments.example import Example
 from equilib.options import option
-from equilib.training.context import RunContext
-from equilib.training.example import Example
-from equilib.training.job import TrainingJob, train
-from equilib.training.loop import Dataset, Trainer
-from equilib.training.recorded_run import RecordedRun
-from equilib.trees import tree_leaves
+from equilib.runs.context import RunContext
+from equilib.runs.job import TrainingJob, train
+from equilib.runs.record import RecordedRun
+from equilib.training.plan import Dataset
+from equilib.training.trainer import Trainer
 from equilib_experiments.assembly import assemble, show
 from equilib_experiments.recipes.curves import LINEAR, POLYNOMIAL
 from equilib_experiments.recipes.recipe import GUESSES, Recipe

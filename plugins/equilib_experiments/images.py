@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from equilib.commands.images import ImageInput
+from equilib.commands.predict import Predictor
 from equilib.errors import UserError
+from equilib.experiments.example import Example
 from equilib.options import option
-from equilib.training.context import RunContext
-from equilib.training.example import Example
-from equilib.training.images import ImageInput
-from equilib.training.integration_method import IntegrationMethod
-from equilib.training.job import TrainingJob, train
-from equilib.training.loop import Dataset, Plan
-from equilib.training.method import Method
-from equilib.training.predict import Predictor
-from equilib.training.recorded_run import RecordedRun
+from equilib.plugin.choice import Method
+from equilib.plugin.integration_choice import IntegrationMethod
+from equilib.runs.context import RunContext
+from equilib.runs.job import TrainingJob, train
+from equilib.runs.record import RecordedRun
+from equilib.training.plan import Dataset, Plan
 from equilib_experiments.assembly import assemble, show
 from equilib_experiments.data.labelled import LabelledImages
 from equilib_experiments.reading import DIGITS

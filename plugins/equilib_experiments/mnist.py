@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.options import option
-from equilib.training.context import RunContext
+from equilib.runs.context import RunContext
 from equilib_experiments.data import Mnist, load_mnist
 from equilib_experiments.images import EquilibriumClassification
 from equilib_experiments.recipes.mnist import MODELS, RECIPES

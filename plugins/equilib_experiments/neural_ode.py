@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from equilib.training.context import RunContext
-from equilib.training.integration_method import IntegrationMethod
+from equilib.plugin.integration_choice import IntegrationMethod
+from equilib.runs.context import RunContext
 from equilib_experiments.data import Mnist, load_mnist
 from equilib_experiments.images import ImageClassification
 from equilib_experiments.recipes.dense import NEURAL_ODE

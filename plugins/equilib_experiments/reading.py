@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equilib.training.images import ImageInput
+from equilib.commands.images import ImageInput
 
 DIGITS = ImageInput(height=28, width=28, channels=1, classes=tuple("0123456789"), light_on_dark=True)
 

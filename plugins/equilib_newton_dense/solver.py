@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.dense import dense_jacobian, identity_like, require_small, solve_dense
-from equilib.line_search import Point, line_search
-from equilib.options import option
-from equilib.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
+from equilib.numerics.line_search import Point, line_search
+from equilib.options import check_options, option
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
-from equilib.checks import check_options
-from equilib.linear import Affine
-from equilib.options import option
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.solution import Solution
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+from equilib.numerics.affine import Affine
+from equilib.options import check_options, option
 from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solver
 
 

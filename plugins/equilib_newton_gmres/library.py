@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host, two_norm, where_samples
-from equilib.checks import check_options
-from equilib.options import option
-from equilib.protocols import MatVec
+from equilib.numerics.linear_solver import MatVec
+from equilib.options import check_options, option
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from equilib.bicgstab import BiCGStab
-from equilib.linear import GMRES
-from equilib.protocols import LinearSolver
+from equilib.numerics.bicgstab import BiCGStab
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
 
 LINEAR_SOLVERS = ("batched", "bicgstab", "library")
 

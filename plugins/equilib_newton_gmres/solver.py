@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.line_search import Point, line_search
-from equilib.linear import SHARE, relative_target, residual_norm
-from equilib.options import option
-from equilib.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.numerics.affine import SHARE, relative_target, residual_norm
+from equilib.numerics.line_search import Point, line_search
+from equilib.options import check_options, option
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
 from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solver

@@ -16,8 +16,8 @@ from equilib.arrays import (
     two_norm,
     where_samples,
 )
-from equilib.line_search import Point
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.line_search import Point
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those
 # at which the radius shrinks and grows.

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
-from equilib.checks import check_options
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.steady_state import SteadyState, SteadyStateState
-from equilib.options import option
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.solution import Solution
+from equilib.options import check_options, option
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5

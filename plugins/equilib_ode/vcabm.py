@@ -16,11 +16,10 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.checks import check_options
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Attempt, Memory, Step
 from equilib.ode.step_control import Controller, ControlState
-from equilib.options import option
+from equilib.options import check_options, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
 TARGET = 0.4

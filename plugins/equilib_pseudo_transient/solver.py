@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, coefficients, rows_like, where_samples
-from equilib.checks import check_options
-from equilib.compaction import restricted_state
-from equilib.line_search import Point
-from equilib.linear import GMRES, relative_target, residual_norm
-from equilib.options import option
-from equilib.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.compaction import restricted_state
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.numerics.affine import relative_target, residual_norm
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.line_search import Point
+from equilib.options import check_options, option
 
 # Taken back is a step after which the residual is this many times its least so far; the next one is as much shorter.
 GROWTH = 10.0

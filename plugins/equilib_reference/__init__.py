@@ -12,7 +12,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
     """Yield the solver `picard`."""
     yield SolverEntry(
         name="picard",
-        factory="equilib.fixed_point:Picard",
+        factory="equilib.fixed_points.picard:Picard",
         summary="Damped fixed-point iteration z ← f(z)",
         advice=(
             "The cheapest step there is: one evaluation of f. It converges where f contracts, at the rate of the "
@@ -42,13 +42,13 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
     yield SensitivityEntry(
         name="jacobian-free",
-        factory="equilib.sensitivity:JacobianFree",
+        factory="equilib.adjoints.jacobian_free:JacobianFree",
         summary="Take w = g, as if the Jacobian were zero",
         exact=False,
     )
     yield SensitivityEntry(
         name="unrolled",
-        factory="equilib.unrolled:Unrolled",
+        factory="equilib.adjoints.unrolled:Unrolled",
         summary="Differentiate Picard iteration from the initial guess",
         advice=(
             "The gradient of `depth` iterations, and of the fixed point where they converge; they start at the initial "

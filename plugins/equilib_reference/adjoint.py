@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
-from equilib.bicgstab import BiCGStab
-from equilib.checks import check_options
-from equilib.linear import GMRES, Affine
-from equilib.options import OptionError, build, option, parse_spec
+from equilib.errors import did_you_mean
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solver import Solver
+from equilib.numerics.affine import Affine
+from equilib.numerics.bicgstab import BiCGStab
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
+from equilib.options import OptionError, build, check_options, option, parse_spec
 from equilib.plugin import SolverEntry
-from equilib.problem import FixedPointProblem
-from equilib.protocols import LinearSolver, Pullback, Solver
-from equilib.registry import Registry, UnknownName
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.solution import Solution
-from equilib.suggest import did_you_mean
+from equilib.plugin.registry import Registry, UnknownName
 
 LINEAR_SOLVERS: dict[str, type[LinearSolver]] = {"gmres": GMRES, "bicgstab": BiCGStab}
 

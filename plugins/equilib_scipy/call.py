@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.bridges import Ending, Sample
+from equilib.libraries import Ending, Sample
 
 LARGEST = 2000
 """The size of a sample beyond which dense Jacobians are refused by default: 32 MB each."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Array
-from equilib.bridges import BridgeState, Ending, Sample, run_samples
-from equilib.checks import check_options
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, Ending, Sample, run_samples
+from equilib.options import check_options, option
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib.checks import check_options
 from equilib.ode.library import Start, System
-from equilib.options import option
+from equilib.options import check_options, option
 from equilib_scipy.call import LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares

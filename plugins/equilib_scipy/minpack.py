@@ -7,10 +7,10 @@ from math import prod
 from typing import ClassVar
 
 from equilib.arrays import Array
-from equilib.bridges import JACOBIANS, BridgeState, run_samples
-from equilib.checks import check_options
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, run_samples
+from equilib.numerics.dense import JACOBIANS
+from equilib.options import check_options, option
 from equilib_scipy.call import LARGEST, call_root, check_size
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from equilib.arrays import Array
-from equilib.bridges import BridgeState, Ending, Sample, run_samples
-from equilib.checks import check_options
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, Ending, Sample, run_samples
+from equilib.options import check_options, option
 from equilib_scipy.call import call_root
 
 OUT_OF_STEPS = 2

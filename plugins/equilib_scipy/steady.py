@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.bridges import JACOBIANS, BridgeState, Sample, integrate_to_rest, run_samples
-from equilib.checks import check_options
-from equilib.options import option
-from equilib.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
+from equilib.numerics.dense import JACOBIANS
+from equilib.options import check_options, option
 from equilib_scipy.call import LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares

@@ -9,10 +9,11 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.bridges import JACOBIANS, BridgeState, Sample, integrate_to_rest, run_samples
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
+from equilib.numerics.dense import JACOBIANS
 from equilib.ode.library import Start
 from equilib.options import option
-from equilib.problem import FixedPointProblem
 from equilib_sundials.library import CVODEMethod, CVODEStepper, check_size
 
 STEP_RTOL = 1e-14

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from equilib.checks import check_options
 from equilib.ode.library import Interpolant, Start
-from equilib.options import option
+from equilib.options import check_options, option
 
 METHODS = {"bdf": "BDF", "adams": "Adams"}
 LINEAR_SOLVERS = ("gmres", "bicgstab", "tfqmr", "dense")

@@ -13,7 +13,7 @@ import pytest
 
 from equilib.cli import main
 from equilib.plugin import ExperimentEntry, hookimpl
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from tests.digits import write_digits
 
 FEW = ("--samples", "2", "--directions", "1", "--device", "cpu")

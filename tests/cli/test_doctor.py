@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from equilib.blas import CHOSEN, CORETYPE, Blas, cpu_flags, numpy_blas
 from equilib.cli import main
 from equilib.cli.examination import BROKEN, OK, SLOW, kernels, package, thread_variables
 from equilib.cli.restart import restart_with
-from equilib.registry import Registry
+from equilib.machine.blas import CHOSEN, CORETYPE, Blas, cpu_flags, numpy_blas
+from equilib.plugin.registry import Registry
 
 AVX2 = "Haswell" in numpy_blas().kernels and {"avx2", "fma"} <= (cpu_flags() or set())
 
@@ -116,7 +116,7 @@ def test_a_restart_keeps_process_and_arguments_and_happens_once(tmp_path: Path) 
     """The same process goes on with the same arguments, with the kernels that were asked for."""
     text = f"""
 import os, sys
-from equilib.blas import numpy_blas
+from equilib.machine.blas import numpy_blas
 from {restart_with.__module__} import restart_with
 print(os.getpid(), flush=True)
 restart_with("Haswell", instead_of="Nehalem")

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.blas import numpy_blas
 from equilib.cli import main
-from equilib.training.checkpoints import checkpoint_paths
-from equilib.training.loop import Trainer
-from equilib.training.run_lock import locked
+from equilib.machine.blas import numpy_blas
+from equilib.runs.checkpoints import checkpoint_paths
+from equilib.runs.folder import locked
+from equilib.training.trainer import Trainer
 from tests.digits import write_digits
 
 QUICK = ("--limit", "40", "--batch-size", "8", "--pretrain-epochs", "1", "--device", "cpu")

@@ -22,12 +22,12 @@ from equilib import (
     Unrolled,
     ops,
 )
+from equilib.arrays.trees import tree_map
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
 from equilib.diagnostics import GradientCheck, check_gradient
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, InjectedCell
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift
 from tests.models.networks import CONV, DENSE, EXPANSIVE, GUESSES, Network

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from equilib import ops
+from equilib.arrays.trees import tree_leaves
 from equilib.layers import Chain, Dense, Dropout, Parallel
 from equilib.layers.prepare import draw, with_draws
-from equilib.trees import tree_leaves
 from tests.arrays_under_test import lift, lower
 
 

@@ -9,6 +9,7 @@ import pytest
 from scipy.signal import correlate
 
 from equilib import Layer, ops
+from equilib.arrays.trees import named_leaves, tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import (
     Activation,
@@ -27,7 +28,6 @@ from equilib.layers import (
     Upsample,
     WeightNorm,
 )
-from equilib.trees import named_leaves, tree_leaves, tree_map
 from tests.arrays_under_test import lift, lower
 
 IMAGE = (2, 5, 6, 4)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.trees import named_leaves, tree_leaves, tree_unflatten
+from equilib.arrays.trees import named_leaves, tree_leaves, tree_unflatten
 
 
 def slopes_by_differences(f: Callable[[Any], Any], tree: Any, step: float = 1e-5) -> dict[str, tuple[Any, float]]:

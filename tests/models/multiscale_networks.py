@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equilib import Picard, Sensitivity, Solver, ops
+from equilib.arrays.trees import tree_map
 from equilib.layers import Chain, Conv, Dense, Flatten, Fork, GroupNorm, Merge, Upsample, WeightNorm
 from equilib.models import (
     DeepEquilibrium,
@@ -21,7 +22,6 @@ from equilib.models import (
     ResidualCell,
     ZeroGuess,
 )
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.models.networks import TIGHT
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from equilib import Sensitivity, SolveOptions, Solver, ops
+from equilib.arrays.trees import tree_leaves, tree_map, tree_unflatten
 from equilib.autodiff import linearize, stop_gradient, value_and_grad
 from equilib.layers import Chain, Conv, Dense, Flatten, GroupNorm
 from equilib.models import DeepEquilibrium, DEQChain, InitialGuess, InjectedCell, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.training.objectives import Classification
-from equilib.trees import tree_leaves, tree_map, tree_unflatten
 from equilib_newton_gmres.solver import NewtonGMRES
 
 GUESSES = ("deq", "regdeq", "skipdeq")

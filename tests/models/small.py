@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from equilib import ops
+from equilib.arrays.trees import tree_map
 from equilib.layers import Chain, Dense
 from equilib.models import InjectedCell
-from equilib.trees import tree_map
 
 CELL = InjectedCell(Dense(4, 5), Dense(5, 5), Chain(ops.tanh))
 

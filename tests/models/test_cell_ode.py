@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equilib import ops
+from equilib.arrays.trees import tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense, Dropout, WeightNorm
 from equilib.models import (
@@ -22,9 +23,8 @@ from equilib.models import (
     ODEChain,
     OneStepGuess,
 )
-from equilib.ode.sensitivity import ODE_SENSITIVITIES
+from equilib.ode.adjoints import ODE_SENSITIVITIES
 from equilib.ode.solution import OdeOptions, OdeStatus
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
 from tests.models.derivatives import largest_error, slopes_by_differences

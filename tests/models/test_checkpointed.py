@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from equilib import Picard, Status, ops
+from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import linearize, value_and_grad, vjp
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, InjectedCell, OneStepGuess
-from equilib.trees import tree_leaves
 from tests.arrays_under_test import lift, lower
 from tests.models.networks import (
     CONV,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from equilib import ConvergenceError, ImplicitAdjoint, JacobianFree, Picard, Solution, SolveOptions, Status, ops, solve
+from equilib.adjoints.sensitivity import Pullback
+from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import linearize, static_value, value_and_grad
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, DEQChain, Equilibrium, InjectedCell, LayerGuess, OneStepGuess
-from equilib.problem import FixedPointProblem
-from equilib.protocols import Pullback
-from equilib.trees import tree_leaves
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from equilib import Picard, ops
+from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import static_value, vjp
 from equilib.layers import Chain, Conv, Dense, GroupNorm
 from equilib.models import Cell, DeepEquilibrium, FromZero, InjectedCell, OneStepGuess, ResidualCell
 from equilib.models.drawn_cell import DrawnCell, for_pass
-from equilib.trees import tree_leaves, tree_map
 from equilib_experiments.recipes.sized_cell import SizedCell
 from tests.arrays_under_test import lift, lower
 from tests.models.multiscale_networks import IMAGES, VECTORS

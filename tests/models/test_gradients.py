@@ -20,7 +20,7 @@ from equilib import (
     Status,
     Unrolled,
 )
-from equilib.trees import tree_leaves
+from equilib.arrays.trees import tree_leaves
 from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.models.networks import (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import equilib.models
-from tests.test_docs import blocks
+from tests.docs.test_docs import blocks
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 

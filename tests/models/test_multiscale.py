@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, Picard, Sensitivity, Solver, Status, Unrolled, ops
+from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense
 from equilib.layers.prepare import prepare
 from equilib.models import DeepEquilibrium, InjectedCell, LayerGuess, MultiScaleCell, MultiScaleDEQ, MultiScaleSkipDEQ
-from equilib.trees import tree_leaves, tree_map
 from equilib_anderson.solver import Anderson
 from equilib_broyden.full import Broyden
 from equilib_newton_gmres.solver import NewtonGMRES

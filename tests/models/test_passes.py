@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, Picard, Sensitivity, Status, Unrolled, ops
+from equilib.arrays.trees import tree_map
 from equilib.autodiff import static_value, value_and_grad
 from equilib.layers import Chain, Dense, Dropout, WeightNorm
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, LayerGuess, OneStepGuess
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.models.derivatives import largest_error, slopes_by_differences
 from tests.models.networks import TIGHT

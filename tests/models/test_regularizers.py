@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import Picard, ops
+from equilib.arrays.trees import tree_map
 from equilib.autodiff import value_and_grad
 from equilib.models import (
     DeepEquilibrium,
@@ -16,7 +17,6 @@ from equilib.models import (
     jacobian_size,
     residual_size,
 )
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift
 from tests.models.networks import TIGHT, gradient_by_differences, largest_difference

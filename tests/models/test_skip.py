@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, Picard, Sensitivity, Status, Unrolled, ops
+from equilib.arrays.trees import tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, Dense, Flatten
 from equilib.models import (
@@ -22,7 +23,6 @@ from equilib.models import (
     SkipDEQ,
     SkipRegDEQ,
 )
-from equilib.trees import tree_map
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.models.derivatives import largest_error, slopes_by_differences
 from tests.models.multiscale_networks import NETWORKS

@@ -19,11 +19,11 @@ from equilib import (
     Unrolled,
     ops,
 )
+from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import IndependentError, value_and_grad
-from equilib.bicgstab import BiCGStab
 from equilib.layers import Dense
 from equilib.models import DeepEquilibrium, LayerGuess, OneStepGuess
-from equilib.trees import tree_leaves
+from equilib.numerics.bicgstab import BiCGStab
 from equilib_anderson.solver import Anderson
 from equilib_broyden.full import Broyden
 from equilib_broyden.shine import Shine

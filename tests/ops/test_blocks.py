@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import ops, workers
+from equilib import ops
 from equilib.autodiff import linearize
-from equilib.ops import blocks
+from equilib.machine import threads as workers
+from equilib.ops.host import blocks
 
 
 def normalized(x: np.ndarray, scale: np.ndarray, shift: np.ndarray) -> Any:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from equilib import ops, workers
-from equilib.ops import convolution, lines
-from equilib.ops.lines import WIDE
+from equilib import ops
+from equilib.machine import threads as workers
+from equilib.ops import convolution
+from equilib.ops.host import convolution as lines
+from equilib.ops.host.convolution import WIDE
 from equilib.ops.windows import Pair
 
 UNIT = (1, 1)

@@ -12,7 +12,7 @@ import pytest
 
 from equilib import FixedPointProblem, ImplicitAdjoint, Solution, Status, solve
 from equilib.arrays import rms_norm
-from equilib.protocols import WholeSolver
+from equilib.fixed_points.solver import WholeSolver
 from tests.plugins.solver_laws import OPTIONS, counting, solve_map
 from tests.problems import EXPANSIVE, LINEAR, NO_FIXED_POINT, TANH, KnownMap
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from equilib import Status, solve
+from equilib.numerics.secants import Secants
 from equilib.options import OptionError
-from equilib.secants import Secants
 from equilib_anderson.solver import Anderson
 from tests.plugins.solver_laws import SolverLaws, solve_map, trials
 from tests.problems import EXPANSIVE, LINEAR, ROTATION, SIZE, TANH

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
-from equilib.dense import StateTooLargeError
 from equilib.errors import NoDerivativeError
+from equilib.numerics.dense import StateTooLargeError
 from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
 from equilib_broyden.full import Broyden

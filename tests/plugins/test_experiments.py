@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from equilib.arrays.trees import tree_leaves
 from equilib.cli import main
-from equilib.ode.sensitivity import ODE_SENSITIVITIES
-from equilib.trees import tree_leaves
+from equilib.ode.adjoints import ODE_SENSITIVITIES
 from equilib_experiments.curves import LinearExperiment, PolynomialExperiment
 from equilib_experiments.recipes import dense
 from equilib_experiments.recipes.cifar10 import RECIPES as CIFAR10

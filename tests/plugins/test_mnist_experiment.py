@@ -15,10 +15,10 @@ import pytest
 
 import equilib_experiments.mnist as experiment
 from equilib import ImplicitAdjoint, Picard, SolveOptions
+from equilib.arrays.trees import named_leaves
 from equilib.cli import main
-from equilib.training.method import Method
+from equilib.plugin.choice import Method
 from equilib.training.schedules import Constant
-from equilib.trees import named_leaves
 from equilib_experiments.augment import Shift
 from equilib_experiments.data import load_mnist
 from equilib_experiments.data.mnist import OFFICIAL

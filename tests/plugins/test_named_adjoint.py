@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from equilib import GMRES, Affine, Picard, SolveOptions, Status, solve
-from equilib.bicgstab import BiCGStab
 from equilib.cli import main
+from equilib.numerics.bicgstab import BiCGStab
 from equilib.options import OptionError
-from equilib.registry import Registry
-from equilib.training.method import choose_method
+from equilib.plugin.choice import choose_method
+from equilib.plugin.registry import Registry
 from equilib_anderson.solver import Anderson
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_reference.adjoint import NamedImplicitAdjoint, make_solver

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
-from equilib.dense import StateTooLargeError, dense_jacobian, solve_dense
+from equilib.numerics.dense import StateTooLargeError, dense_jacobian, solve_dense
 from equilib.options import OptionError
 from equilib_newton_dense.solver import NewtonDense
 from tests.arrays_under_test import lift, lower

@@ -7,7 +7,7 @@ import pytest
 
 from equilib import FixedPointProblem, JacobianFree, Picard, Status, Unrolled, solve
 from equilib.options import describe
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from equilib_reference.adjoint import NamedImplicitAdjoint
 from tests.arrays_under_test import lift, lower
 from tests.problems import EXPANSIVE, LINEAR, TANH

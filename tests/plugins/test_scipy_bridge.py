@@ -5,8 +5,8 @@ import pytest
 import scipy.optimize
 
 from equilib import FixedPointProblem, Status, solve
+from equilib.fixed_points.solver import WholeSolver
 from equilib.options import OptionError
-from equilib.protocols import WholeSolver
 from equilib_scipy import equilib_solvers
 from equilib_scipy.dfsane import DFSane
 from equilib_scipy.minpack import Hybr, LevenbergMarquardt

@@ -6,7 +6,7 @@ import pytest
 import equilib_scipy
 from equilib import solve
 from equilib.ode import SteadyState, odeint
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from equilib_scipy.integrators import BDF, DOP853, LSODA, RK45, Radau
 from tests.library_laws import LibraryLaws
 

@@ -8,7 +8,7 @@ import pytest
 from equilib import FixedPointProblem, solve
 from equilib.options import OptionError
 from equilib.plugin import EntryError
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from equilib_sundials import equilib_solvers
 from equilib_sundials.cvode import CVODE
 from tests.plugins.bridge_laws import BridgeLaws

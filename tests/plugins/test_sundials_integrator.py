@@ -8,7 +8,7 @@ import pytest
 import equilib_sundials
 from equilib.ode import odeint
 from equilib.options import OptionError
-from equilib.registry import Registry
+from equilib.plugin.registry import Registry
 from equilib_sundials.integrator import CVODEIntegrator
 from tests.library_laws import LibraryLaws
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Status, solve
-from equilib.line_search import Point
+from equilib.numerics.line_search import Point
 from equilib.options import OptionError
 from equilib_newton_gmres.forcing import tightened
 from equilib_newton_gmres.solver import NewtonGMRES

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from equilib.commands.histories import Curve
 from equilib.report.comparison import save_comparison
-from equilib.training.compare_histories import Curve
 
 
 @pytest.mark.parametrize("count", [1, 25])

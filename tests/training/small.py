@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from equilib import ops
-from equilib.convergence import SolveOptions
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solver import Solver
 from equilib.layers import Activation, Dense
 from equilib.models import DeepEquilibrium, DEQChain, InitialGuess, InjectedCell, OneStepGuess
-from equilib.protocols import Sensitivity, Solver
-from equilib.training.loop import Dataset, Plan, Trainer
 from equilib.training.objectives import Classification, Objective
 from equilib.training.optimizers import Adam
+from equilib.training.plan import Dataset, Plan
 from equilib.training.schedules import Constant, Schedule
+from equilib.training.trainer import Trainer
 from equilib_newton_gmres.solver import NewtonGMRES
 
 FEATURES, STATE, CLASSES = 4, 6, 3

@@ -7,9 +7,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from equilib.fixed_points.solution import Status
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.regularizers import Regularization
-from equilib.solution import Status
 from equilib.training.objectives import Classification, GuessPull, Regression
 from tests.arrays_under_test import lift, lower
 

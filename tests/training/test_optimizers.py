@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from equilib.arrays.trees import tree_leaves
 from equilib.training.optimizers import Adam, global_norm
-from equilib.trees import tree_leaves
 from tests.arrays_under_test import lift, lower
 
 STEPS = 6

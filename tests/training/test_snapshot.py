@@ -12,15 +12,16 @@ import pytest
 
 from equilib import ops
 from equilib.arrays import Array
+from equilib.arrays.trees import tree_leaves, tree_map
+from equilib.fixed_points.solution import Status
 from equilib.models.equilibrium import Equilibrium
 from equilib.ode.solution import OdeStatus
-from equilib.solution import Status
-from equilib.training.loop import Plan, Trainer
 from equilib.training.objectives import Classification
+from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
 from equilib.training.snapshot import Snapshot, from_plain, statistics_from, sums_of, to_plain
 from equilib.training.statistics import PassStatistics
-from equilib.trees import tree_leaves, tree_map
+from equilib.training.trainer import Trainer
 from tests.training.small import network, trainer
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.convergence import SolveOptions
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solution import Solution, Status
 from equilib.models import evolve
 from equilib.models.equilibrium import Equilibrium
-from equilib.solution import Solution, Status
 from equilib.training.statistics import PassStatistics, describe_statuses
 from equilib_ode.tsit5 import Tsit5
 

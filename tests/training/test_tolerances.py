@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equilib.convergence import SolveOptions
+from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.errors import UserError
-from equilib.sensitivity import ImplicitAdjoint
-from equilib.training.loop import Plan
+from equilib.fixed_points.options import SolveOptions
+from equilib.training.plan import Plan
 from equilib.training.schedules import Constant
 from equilib.training.tolerances import check_loosening, introduce, loosened, looseness
 from tests.training.small import network, trainer

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.convergence import SolveOptions
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.jacobian_free import JacobianFree
+from equilib.arrays.trees import tree_leaves
 from equilib.errors import UserError
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solution import Status
 from equilib.layers import Dense
 from equilib.models import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
-from equilib.sensitivity import ImplicitAdjoint, JacobianFree
-from equilib.solution import Status
-from equilib.training.checkpoint_file import read_checkpoint, write_checkpoint
-from equilib.training.loop import Plan, Trainer
+from equilib.runs.checkpoint_file import read_checkpoint, write_checkpoint
+from equilib.training.plan import Plan
 from equilib.training.schedules import Constant
 from equilib.training.snapshot import Snapshot
+from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import BOTH, EQUILIBRIA, WarmStarts
-from equilib.trees import tree_leaves
 from equilib_anderson.solver import Anderson
 from equilib_ode.adjoint import OdeAdjoint
 from tests.training.small import FEATURES, STATE, TRAIN, network, trainer

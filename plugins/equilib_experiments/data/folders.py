@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from equilib.training.request import DATA_VARIABLE
+from equilib.runs.request import DATA_VARIABLE
 from equilib_experiments.data.errors import DataError
 
 

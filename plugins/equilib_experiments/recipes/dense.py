@@ -9,7 +9,7 @@ from equilib import ops
 from equilib.arrays import Array
 from equilib.layers import Chain, Dense, Flatten, TruncatedNormal
 from equilib.models import Autonomous, InjectedCell, NeuralODE, ODEChain, Regularization
-from equilib.training.integration_method import IntegrationMethod
+from equilib.plugin.integration_choice import IntegrationMethod
 from equilib.training.objectives import Classification
 from equilib.training.schedules import Constant, OneCycle
 from equilib_experiments.recipes.recipe import Architecture, Recipe, dense, identity

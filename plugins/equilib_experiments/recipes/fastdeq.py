@@ -22,6 +22,7 @@ from equilib.layers import (
     Upsample,
     WeightNorm,
 )
+from equilib.layers.protocol import Layer
 from equilib.models import (
     DEQChain,
     InjectedCell,
@@ -31,8 +32,7 @@ from equilib.models import (
     ResidualCell,
     ZeroGuess,
 )
-from equilib.protocols import Layer
-from equilib.training.method import Method
+from equilib.plugin.choice import Method
 from equilib.training.objectives import Classification
 from equilib.training.optimizers import Adam
 from equilib.training.schedules import Cosine

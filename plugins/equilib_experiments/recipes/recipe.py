@@ -12,12 +12,12 @@ import numpy as np
 from equilib.arrays import Array
 from equilib.errors import UserError
 from equilib.layers import Activation, Dense
+from equilib.layers.protocol import Layer
 from equilib.models import Cell, DeepEquilibrium, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
-from equilib.protocols import Layer
-from equilib.training.loop import Plan
-from equilib.training.method import Method
+from equilib.plugin.choice import Method
 from equilib.training.objectives import Classification, Objective
 from equilib.training.optimizers import Adam
+from equilib.training.plan import Plan
 from equilib.training.schedules import Schedule
 
 GUESSES = ("deq", "regdeq", "skipdeq")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
 from equilib.models import InjectedCell
-from equilib.trees import Tree
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from equilib.layers import (
     TruncatedNormal,
     Upsample,
 )
+from equilib.layers.protocol import Layer
 from equilib.models import DEQChain, InitialGuess, InjectedCell, LayerGuess, MultiScaleCell, ZeroGuess
-from equilib.protocols import Layer
-from equilib.training.method import Method
+from equilib.plugin.choice import Method
 from equilib.training.schedules import OneCycle
 from equilib_experiments.augment import Shift
 from equilib_experiments.recipes.recipe import Recipe, equilibrium

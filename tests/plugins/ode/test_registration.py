@@ -11,8 +11,8 @@ from equilib import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.steady_state import SteadyState
 from equilib.options import build
-from equilib.registry import Registry
-from equilib.training.method import choose_method
+from equilib.plugin.choice import choose_method
+from equilib.plugin.registry import Registry
 
 NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
 

@@ -1,0 +1,93 @@
+"""From the cotangent of a fixed point to the cotangents of its inputs.
+
+At z = f(z, θ) the implicit function theorem gives dz = (I − J)⁻¹ (∂f/∂θ) dθ with J = ∂f/∂z, hence for a cotangent g
+
+    θ̄ = (∂f/∂θ)ᵀ w   with   w = Jᵀ w + g:
+
+the backward pass is another fixed point, solved by the same driver and the same solvers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from equilib.adjoints.sensitivity import Pullback
+from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver
+from equilib.numerics.affine import Affine
+from equilib.options import check_options, option
+
+
+@dataclass(frozen=True)
+class ImplicitAdjoint:
+    """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
+
+    Any solver serves: `Affine` with a linear solver, or a fixed-point iteration. It starts at g, or at `guess`, an
+    array like z such as the w of an earlier pass, in the samples where that is finite and g is not zero.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    solver: Solver = field(default_factory=Affine)
+    rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
+    max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
+    guess: Array | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Return the cotangents of the inputs, and how well the adjoint equation was solved.
+
+        Raises
+        ------
+        ValueError
+            If `guess` is not an array like the fixed point.
+        """
+        start = cotangent if self.guess is None else _warm_start(self.guess, cotangent, batched=solution.batched)
+        linear = problem.linearize(solution.z)
+        forward = solution.options
+        options = replace(
+            forward,
+            rtol=forward.rtol if self.rtol is None else self.rtol,
+            # Cotangents have no natural size (a mean over the batch divides them by it), so only rtol counts.
+            atol=0.0,
+            max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
+            on_failure="record",
+        )
+        equation = adjoint_problem(linear, cotangent)
+        solver = replace(self.solver, known=True) if isinstance(self.solver, Affine) else self.solver
+        adjoint = solve(equation, solver, start, options, batched=solution.batched)
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
+
+
+def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:
+    check_like(cotangent, guess, "the adjoint guess")
+    rows = (guess, cotangent) if batched else (guess[None, ...], cotangent[None, ...])
+    # w is zero where g is, and only a start at zero meets a tolerance relative to ‖w‖ there.
+    with np.errstate(all="ignore"):
+        size, scale = (to_host(two_norm(each)) for each in rows)
+    start = where_samples(np.isfinite(size) & (scale > 0), *rows)
+    return start if batched else start[0, ...]
+
+
+def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
+    """Return the problem w = Jᵀ w + g: its J is Jᵀ, its Jᵀ is J, and an evaluation is one vjp."""
+
+    def transposed(f: object, w: Array) -> Linearization:
+        return Linearization(
+            value=linear.vjp(w) + cotangent,
+            jvp=linear.vjp,
+            vjp=linear.jvp,
+            inputs_vjp=lambda _: (),
+        )
+
+    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed)

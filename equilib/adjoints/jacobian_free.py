@@ -1,0 +1,22 @@
+"""The Jacobian-free sensitivity, which takes w = g."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib.adjoints.sensitivity import Pullback
+from equilib.arrays import Array
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import Solution
+
+
+@dataclass(frozen=True)
+class JacobianFree:
+    """Take w = g, as if J were zero (Fung et al. 2022, arXiv:2103.12803).
+
+    Inexact: the error is Jᵀw, so it vanishes with the Jacobian only; cheap: no equation is solved.
+    """
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Return the cotangents of the inputs through one evaluation of f."""
+        return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))

@@ -1,0 +1,115 @@
+"""The derivative of a loop: a cotangent carried back through each of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from equilib.adjoints.revolve import Iterates
+from equilib.adjoints.sensitivity import Pullback
+from equilib.arrays import Array
+from equilib.arrays.trees import Tree, tree_map
+from equilib.fixed_points.picard import State
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import Solution, Status
+from equilib.fixed_points.stopping import Monitor
+from equilib.options import check_options, option
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Differentiate Picard iteration from the initial guess, step by step.
+
+    Exact for the iterate it ends at, which is the fixed point where Picard iteration converges; how far that is from
+    converged is what `Pullback.adjoint` reports.
+
+    Memory does not grow with the depth: `checkpoints` iterates are kept, the others evaluated again, and a step is
+    linearized when the cotangent comes to it. With `checkpoints=None` each step is evaluated once and stays linearized
+    until then; the gradient is the same, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If `depth` or `checkpoints` is not positive.
+    """
+
+    depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
+    checkpoints: int | None = option(
+        10, help="iterates kept in memory; none keeps every step, and evaluates none again", minimum=1
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    @np.errstate(all="ignore")  # what is not finite gets a status
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+        """Repeat the iteration, then carry the cotangent back through each step."""
+        evaluations = problem.nfe
+        backwards: Iterable[Linearization]
+        if self.checkpoints is None:
+            steps = [problem.linearize(solution.z0)]
+            while len(steps) < self.depth:
+                steps.append(problem.linearize(steps[-1].value))
+            previous = steps[-2].value if self.depth > 1 else solution.z0
+            backwards = (steps.pop() for _ in range(self.depth))
+        else:
+            iterates = Iterates(problem, solution.z0, self.checkpoints)
+            previous = iterates[self.depth - 1]
+            backwards = linearizations(problem, iterates, self.depth)
+        inputs, guess, last = carry_back(backwards, cotangent)
+        report = self._report(previous, last, solution, problem.nfe - evaluations)
+        return Pullback(inputs=inputs, guess=guess, adjoint=report)
+
+    def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:
+        residual = z - previous
+        batch = State(z, residual) if solution.batched else State(z[None, ...], residual[None, ...])
+        monitor = Monitor(solution.options, batch.z.shape[0])
+        monitor.observe(batch)
+        status = tuple(Status.MAX_STEPS if each is Status.RUNNING else each for each in monitor.status)
+        return replace(
+            solution,
+            z=z,
+            residual=residual,
+            status=status,
+            residual_norm=monitor.trace[0],
+            steps=np.full(len(status), self.depth),
+            nfe=nfe,
+            sample_nfe=nfe * len(status),
+            njvp=0,
+            nvjp=2 * self.depth,
+            trace=monitor.trace[0][None, :],
+            solver=str(self),
+            state=None,
+            fallbacks=(),
+            attempt=np.zeros(len(status), dtype=int),
+        )
+
+
+def linearizations(problem: FixedPointProblem, iterates: Iterates, depth: int) -> Iterable[Linearization]:
+    """Yield the linearizations of `depth` steps, last to first, made as they are asked for."""
+    return (problem.linearize(iterates[k]) for k in reversed(range(depth)))
+
+
+def carry_back(steps: Iterable[Linearization], cotangent: Array) -> tuple[tuple[Tree, ...], Array, Array]:
+    """Carry a cotangent through at least one step, given last to first.
+
+    Returns
+    -------
+    inputs : tuple of trees
+        The cotangents of the problem's inputs.
+    guess : array
+        The cotangent of the iterate before all steps.
+    last : array
+        The iterate after them.
+    """
+    inputs: Tree = None
+    last: Array = None
+    for linear in steps:
+        last = linear.value if last is None else last
+        found = linear.inputs_vjp(cotangent)
+        inputs = found if inputs is None else tree_map(lambda total, new: total + new, inputs, found)
+        cotangent = linear.vjp(cotangent)
+        del linear  # before the next is made, lest there be two in memory
+    return inputs, cotangent, last

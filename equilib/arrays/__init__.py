@@ -1,0 +1,48 @@
+"""Arrays of any array-API library: namespaces, samples of a batch, norms; trees of arrays.
+
+Every array function of equilib is written against the array API standard and asks `array_namespace` for the
+library at hand.
+"""
+
+from equilib.arrays.namespaces import (
+    Array,
+    Namespace,
+    array_namespace,
+    from_host,
+    is_array,
+    to_host,
+    to_host_together,
+)
+from equilib.arrays.norms import Norm, max_norm, rms_norm, two_norm
+from equilib.arrays.samples import (
+    check_like,
+    coefficients,
+    put_rows,
+    rows_like,
+    samples_as_rows,
+    take_rows,
+    weighted_sum,
+    where_samples,
+)
+
+__all__ = [
+    "Array",
+    "Namespace",
+    "Norm",
+    "array_namespace",
+    "check_like",
+    "coefficients",
+    "from_host",
+    "is_array",
+    "max_norm",
+    "put_rows",
+    "rms_norm",
+    "rows_like",
+    "samples_as_rows",
+    "take_rows",
+    "to_host",
+    "to_host_together",
+    "two_norm",
+    "weighted_sum",
+    "where_samples",
+]

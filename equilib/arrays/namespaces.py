@@ -1,0 +1,80 @@
+"""Array namespaces, and the way between host and device.
+
+NumPy is answered without importing anything; the others go through array-api-compat.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of any array-API library: `numpy.ndarray`, `cupy.ndarray`, `torch.Tensor`, ..."""
+
+Namespace: TypeAlias = Any
+"""The module of array functions that belongs to an `Array`."""
+
+
+_SCALARS = (bool, int, float, complex, type(None))
+_NUMPY = (np.ndarray, np.generic)
+_NUMPY_OR_SCALARS = _NUMPY + _SCALARS
+
+
+def array_namespace(*arrays: Array) -> Namespace:
+    """Return the array-API namespace shared by `arrays`.
+
+    Python scalars take part in any namespace and are passed over; where there is nothing else, it is NumPy's.
+
+    Raises
+    ------
+    TypeError
+        If the arrays belong to different libraries, or one of them is no array.
+    """
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            break
+    else:
+        return np
+    if all(isinstance(array, _NUMPY_OR_SCALARS) for array in arrays):
+        return np
+    import array_api_compat  # deferred: NumPy users never need it
+
+    return array_api_compat.array_namespace(*[a for a in arrays if not isinstance(a, _SCALARS)])
+
+
+def is_array(value: object) -> bool:
+    """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
+    if isinstance(value, _NUMPY):
+        return True
+    if isinstance(value, _SCALARS) or not hasattr(value, "shape"):
+        return False
+    import array_api_compat
+
+    return bool(array_api_compat.is_array_api_obj(value))
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Copy `array` to a NumPy array; a NumPy array is returned as it is."""
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "get"):  # cupy.ndarray refuses implicit conversion
+        return np.asarray(array.get())
+    return np.asarray(array)
+
+
+def to_host_together(*vectors: Array) -> list[np.ndarray]:
+    """Copy arrays of one shape and library to NumPy arrays of float64, in one transfer from the device."""
+    if type(vectors[0]) is np.ndarray:
+        return [vector.astype(np.float64, copy=False) for vector in vectors]
+    return list(to_host(array_namespace(*vectors).stack(vectors)).astype(np.float64))
+
+
+def from_host(host: np.ndarray, like: Array) -> Array:
+    """Copy a NumPy array to the library and the device of `like`, with the dtype it has."""
+    if isinstance(like, _NUMPY):
+        return host
+    import array_api_compat
+
+    xp = array_namespace(like)
+    return xp.asarray(host, device=array_api_compat.device(like))

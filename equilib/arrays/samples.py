@@ -1,0 +1,94 @@
+"""Samples of a batch: rows, selections, weighted sums."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from equilib.arrays.namespaces import _NUMPY, Array, array_namespace, from_host
+
+
+def samples_as_rows(array: Array) -> Array:
+    """Reshape (batch, ...) to (batch, size of one sample)."""
+    if array.ndim == 2:
+        return array
+    shape = (array.shape[0], prod(array.shape[1:]))
+    return array.reshape(shape) if type(array) is np.ndarray else array_namespace(array).reshape(array, shape)
+
+
+def rows_like(vector: Array, array: Array) -> Array:
+    """Reshape (batch,) to (batch, 1, ..., 1), so that it broadcasts against `array` sample by sample."""
+    shape = (vector.shape[0],) + (1,) * (array.ndim - 1)
+    return vector.reshape(shape) if type(vector) is np.ndarray else array_namespace(vector).reshape(vector, shape)
+
+
+def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
+    """Take whole samples from `chosen` where the host mask (batch,) is true, else from `other`.
+
+    Selecting, never multiplying by a mask: 0 · NaN is NaN.
+    """
+    count = np.count_nonzero(mask)
+    if count == len(mask):
+        return chosen
+    if not count:
+        return other
+    xp = array_namespace(chosen, other)
+    return xp.where(rows_like(from_host(mask, chosen), chosen), chosen, other)
+
+
+def take_rows(array: Array, rows: np.ndarray) -> Array:
+    """Return the samples `rows`, an ndarray of int on the host, in that order."""
+    return array_namespace(array).take(array, from_host(rows, array), axis=0)
+
+
+def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
+    """Return `whole` with the samples of `part` in the places `rows`, all different: the inverse of `take_rows`."""
+    xp = array_namespace(whole, part)
+    order = np.arange(whole.shape[0])
+    order[rows] = whole.shape[0] + np.arange(len(rows))
+    return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
+
+
+def weighted_sum(base: Array | None, weights: Sequence[float | Array], arrays: Sequence[Array]) -> Array:
+    """Return base + Σ wᵢ aᵢ, from left to right, for arrays of one shape and dtype.
+
+    The weights are numbers, or arrays of that dtype that broadcast against the others.
+    """
+    total, owned = base, False
+    for weight, array in zip(weights, arrays, strict=True):
+        term = array * weight
+        if owned:
+            total += term
+        else:
+            total = term if total is None else total + term
+            owned = type(total) is np.ndarray  # made here, so that it may be changed
+    return total
+
+
+def coefficients(host: np.ndarray, like: Array) -> Array:
+    """Copy real numbers from the host to the library, device and dtype of `like`."""
+    if isinstance(like, _NUMPY):
+        return host.astype(like.dtype)
+    xp = array_namespace(like)
+    return xp.astype(from_host(host, like), like.dtype)
+
+
+def check_like(like: Array, given: Array, name: str) -> Array:
+    """Return `given`, an array of the type, shape and dtype of `like`.
+
+    Raises
+    ------
+    ValueError
+        If it is something else; `name`, as in "the guess", opens the sentence.
+    """
+    if isinstance(given, type(like)) and given.shape == like.shape and given.dtype == like.dtype:
+        return given
+    raise ValueError(f"{name} must be like the fixed point, {_kind(like)}; it is {_kind(given)}")
+
+
+def _kind(value: object) -> str:
+    if not hasattr(value, "shape") or not hasattr(value, "dtype"):
+        return f"no array but of type {type(value).__name__}"
+    return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"

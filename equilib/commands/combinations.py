@@ -1,0 +1,147 @@
+"""Which solvers and adjoints are to be compared."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.ode.adjoints import ODE_SENSITIVITIES
+from equilib.ode.adjoints.discrete import UnseenStepsError
+from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin.choice import IncompatibleError, choose_method
+from equilib.plugin.integration_choice import choose_integration
+from equilib.plugin.registry import Registry
+
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combination:
+    """A solver and an adjoint as the user wrote them, and the name of the folder for their run.
+
+    `adjoint` is None for the one that suits the solver.
+    """
+
+    name: str
+    solver: str
+    adjoint: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A solver, an adjoint or a pair of them that "all" left out, and why."""
+
+    name: str
+    reason: str
+
+
+def names_in(text: str, flag: str) -> list[str]:
+    """Split a list of plain names, as in "picard,anderson".
+
+    Raises
+    ------
+    UserError
+        If it holds options, whose commas cannot be told from those of the list.
+    """
+    if "=" in text:
+        raise UserError(f"--{flag}s takes names only; give one with options as --{flag} NAME:OPTION=VALUE,OPTION=VALUE")
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if ALL in names and len(names) > 1:
+        raise UserError(f"--{flag}s {ALL} already has all of them; leave out the other names")
+    return names
+
+
+def combine(
+    registry: Registry,
+    solvers: Sequence[str],
+    adjoints: Sequence[str],
+    options: Mapping[str, str],
+    fallback: Sequence[str] = (),
+    *,
+    integrates: bool = False,
+) -> tuple[list[Combination], list[Skipped]]:
+    """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used.
+
+    Parameters
+    ----------
+    solvers, adjoints : sequence of str
+        Names with options; "all" stands for every name there is. Without adjoints each solver gets its own.
+    options : mapping
+        What every solver is to be given, as -o takes it.
+    fallback : sequence of str
+        The solvers that every solver falls back on.
+    integrates : bool
+        Whether the solvers are integrators, and the adjoints those of ODEs.
+
+    Raises
+    ------
+    UserError
+        If there is no solver, a name or an option is unknown or wrong, or two that were named do not go together.
+    """
+    if not solvers:
+        raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
+    skipped: list[Skipped] = []
+    chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if integrates else SolverEntry, skipped)))
+    ways = ODE_SENSITIVITIES if integrates else _usable(registry, SensitivityEntry, skipped)
+    backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
+    if not chosen:
+        raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
+    settings: dict[str, Any] = {"options": options, "defaults": {}, "fallback": fallback}
+    pairs = []
+    for solver, adjoint in product(chosen, backward):
+        try:
+            if integrates:
+                choose_integration(registry, integrator=solver, adjoint=adjoint, **settings)
+            else:
+                choose_method(registry, solver=solver, adjoint=adjoint, **settings)
+        except (IncompatibleError, UnseenStepsError) as error:
+            if ALL not in (*solvers, *adjoints):
+                raise
+            skipped.append(Skipped(name=f"{solver}+{adjoint}", reason=str(error)))
+        else:
+            pairs.append((solver, adjoint))
+    if not pairs:
+        raise UserError(f"no solver goes with the adjoint: {skipped[-1].reason}")
+    return [
+        Combination(name=name, solver=solver, adjoint=adjoint)
+        for name, (solver, adjoint) in zip(_folders(pairs), pairs, strict=True)
+    ], skipped
+
+
+def _expand(specs: Iterable[str], everything: Iterable[str]) -> Iterable[str]:
+    for spec in dict.fromkeys(specs):  # each once
+        if spec == ALL:
+            yield from everything
+        else:
+            yield spec
+
+
+def _usable(
+    registry: Registry,
+    kind: type[SolverEntry] | type[IntegratorEntry] | type[SensitivityEntry],
+    skipped: list[Skipped],
+) -> Iterable[str]:
+    for provided in registry.provided(kind):
+        try:
+            provided.entry.load()
+        except EntryError as error:
+            skipped.append(Skipped(name=provided.entry.name, reason=provided.entry.unavailable or str(error)))
+        else:
+            yield provided.entry.name
+
+
+def _folders(pairs: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Return names for folders, all different, on every file system."""
+    names: list[str] = []
+    seen: Counter[str] = Counter()
+    for solver, adjoint in pairs:
+        text = solver if adjoint is None else f"{solver}+{adjoint}"
+        name = re.sub(r"[^A-Za-z0-9.+_=-]+", "-", text)[:80].strip("-.")
+        seen[name.lower()] += 1
+        names.append(name if seen[name.lower()] == 1 else f"{name}~{seen[name.lower()]}")
+    return names

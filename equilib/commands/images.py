@@ -1,0 +1,164 @@
+"""Images from files, as a model wants them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equilib.errors import UserError
+from equilib.runs.files import DamagedArraysError, read_arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """What images a model reads, and what it tells apart.
+
+    Attributes
+    ----------
+    height, width : int
+    channels : int
+        1 for grey, 3 for red, green and blue.
+    classes : tuple of str
+        The names of the classes, in the order of the logits.
+    light_on_dark : bool or None
+        Whether the images it was trained on are light on a dark background; None where that says nothing.
+    """
+
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+    light_on_dark: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadImage:
+    """One image: where it is from, its bytes, shape (height, width, channels), and what was done to it."""
+
+    name: str
+    pixels: np.ndarray = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def read_images(path: Path, wanted: ImageInput, *, invert: bool = False) -> Iterator[ReadImage]:
+    """Yield the images of a file: one of a picture, one or several of an array in npy or npz.
+
+    A picture is made grey or coloured and scaled as the model wants it; an array must have the right size, and hold
+    bytes or numbers from 0 to 1. `invert` takes every byte from 255.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be read, or holds something else.
+    """
+    is_array = path.suffix.lower() in (".npy", ".npz")
+    images = list(_arrays(path, wanted)) if is_array else [_picture(path, wanted)]
+    if not images:
+        raise UserError(f"{path} holds no image; give a file with at least one")
+    for image in images:
+        pixels = 255 - image.pixels if invert else image.pixels
+        yield ReadImage(name=image.name, pixels=pixels, notes=(*image.notes, *_doubts(pixels, wanted)))
+
+
+def _doubts(pixels: np.ndarray, wanted: ImageInput) -> Iterator[str]:
+    edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    if wanted.light_on_dark is not None and (np.median(edge) > 127) == wanted.light_on_dark:
+        looks, trained = ("light", "dark") if wanted.light_on_dark else ("dark", "light")
+        yield f"the background is {looks}, and the model was trained on a {trained} one: try --invert"
+
+
+def _picture(path: Path, wanted: ImageInput) -> ReadImage:
+    image_module = _pillow()
+    notes = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of a size that is meant to exhaust memory
+            with image_module.open(path) as picture:
+                mode, size = picture.mode, picture.size
+                pixels = _scaled(_flattened(picture, image_module), wanted, image_module)
+    # Decoders fail in their own ways.
+    except (OSError, SyntaxError, ValueError, EOFError, image_module.DecompressionBombError, Warning) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path} is not a picture that can be read ({reason}); give a PNG, npy or npz file") from error
+    if mode not in (("L", "1", "I;16") if wanted.channels == 1 else ("RGB",)):
+        notes.append(f"its colours ({mode}) were turned into {'grey' if wanted.channels == 1 else 'RGB'}")
+    if size != (wanted.width, wanted.height):
+        notes.append(f"scaled from {size[0]}×{size[1]} to {wanted.width}×{wanted.height}")
+    return ReadImage(name=str(path), pixels=pixels, notes=tuple(notes))
+
+
+def _flattened(picture: Any, image_module: Any) -> Any:
+    """Put what is transparent on white, as on paper, and scale 16 bits to 8."""
+    if picture.mode.startswith("I;16"):
+        return image_module.fromarray((np.asarray(picture, np.uint16) >> 8).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        opaque = picture.convert("RGBA")
+        paper = image_module.new("RGBA", opaque.size, "white")
+        return image_module.alpha_composite(paper, opaque)
+    return picture
+
+
+def _scaled(picture: Any, wanted: ImageInput, image_module: Any) -> np.ndarray:
+    converted = picture.convert("L" if wanted.channels == 1 else "RGB")
+    if converted.size != (wanted.width, wanted.height):
+        converted = converted.resize((wanted.width, wanted.height), image_module.Resampling.LANCZOS)
+    return np.asarray(converted, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
+
+
+def _arrays(path: Path, wanted: ImageInput) -> Iterator[ReadImage]:
+    for key, array in _load(path).items():
+        images = _as_batch(array, wanted)
+        if images is None:
+            sizes = f"{wanted.height}×{wanted.width}" + (f"×{wanted.channels}" if wanted.channels > 1 else "")
+            raise UserError(
+                f"{path}{key} has shape {array.shape} and type {array.dtype}; images of {sizes} are expected, "
+                "as bytes or numbers from 0 to 1, one or several along the first axis"
+            )
+        for index, pixels in enumerate(images):
+            yield ReadImage(name=f"{path}{key}[{index}]" if len(images) > 1 else f"{path}{key}", pixels=pixels)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        if path.suffix.lower() == ".npz":
+            return {f":{name}": array for name, array in read_arrays(path).items()}
+        with path.open("rb") as file:
+            return {"": np.lib.format.read_array(file, allow_pickle=False)}
+    except DamagedArraysError as error:
+        raise UserError(f"{path} {error}; give a PNG, npy or npz file") from error
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path} cannot be read as an array ({reason}); give a PNG, npy or npz file") from error
+
+
+def _as_batch(array: np.ndarray, wanted: ImageInput) -> np.ndarray | None:
+    """Return bytes (n, height, width, channels); None if `array` is something else."""
+    size = (wanted.height, wanted.width)
+    if wanted.channels == 1 and array.shape[-2:] == size and array.ndim in (2, 3):
+        array = array[..., None]
+    if array.ndim == 3:
+        array = array[None]
+    if array.ndim != 4 or array.shape[1:] != (*size, wanted.channels):
+        return None
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" or not ((array >= 0) & (array <= 1)).all():
+        return None
+    rounded: np.ndarray = np.rint(255 * array).astype(np.uint8)
+    return rounded
+
+
+def _pillow() -> Any:
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise UserError(
+            f'reading pictures needs an optional package ({error}); run: pip install "equilib[experiments]", '
+            "or give an npy or npz file"
+        ) from error
+    return PIL.Image

@@ -1,0 +1,103 @@
+"""From a run that ended early to the rest of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from equilib.commands.run import launch, warnings_as_lines
+from equilib.errors import UserError
+from equilib.machine.process import prepare_process
+from equilib.plugin.registry import Registry
+from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
+from equilib.runs.checkpoints import FOLDER, checkpoint_paths
+from equilib.runs.folder import locked
+from equilib.runs.job import Trains
+from equilib.runs.record import RecordedRun
+from equilib.runs.reopen import make_experiment, revive
+from equilib.runs.reporting import open_reporter
+from equilib.runs.resumption import Resumption
+
+
+def resume(
+    path: Path, registry: Registry, *, checkpoint: Path | None = None, epochs: int | None = None, **changes: Any
+) -> None:
+    """Go on with the run in a folder from its last checkpoint; without any, begin it again.
+
+    Parameters
+    ----------
+    path : Path
+    registry : Registry
+    checkpoint : Path, optional
+        Another one than the last: a file, or the name of one of the run's own.
+    epochs : int, optional
+        Epochs after pretraining, those that are done included, instead of those that were asked for.
+    **changes
+        What else the `RunRequest` should have: data_dir, device, log, argv.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was then.
+    RunError
+        If the run failed on its way.
+    """
+    run = RecordedRun.read(path)
+    if run.facts.get("status") == "finished" and epochs is None:
+        raise UserError(f"the run in {path} is finished: nothing to do; --epochs N trains on")
+    with locked(path):  # before the data is read; the run itself holds it again
+        request = run.request(out=path, overwrite=True, **changes)
+    if epochs is not None:
+        request = replace(request, values={**request.values, "epochs": epochs})
+    if not isinstance(make_experiment(request, registry), Trains):
+        raise UserError(f"experiment {request.experiment!r} cannot be resumed: it has no method `job`")
+    found = find_checkpoint(run, checkpoint)
+    if found is None:
+        launch(replace(request, argv=tuple(run.facts.get("argv", request.argv))), registry)
+        return
+    prepare_process()
+    with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
+        experiment, context = revive(request, registry, reporter=reporter, out=path)
+        context.resumption = Resumption(run=run, checkpoint=found)
+        experiment.run(context)
+
+
+def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:
+    """Read the checkpoint of a run that was given, else its last; None where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a whole checkpoint of this run; one that is is offered.
+    """
+    known = checkpoint_paths(run.path)
+    if given is None and not known:
+        return None
+    wanted = known[-1] if given is None else given
+    if not wanted.exists() and (run.path / FOLDER / wanted.name).exists():
+        wanted = run.path / FOLDER / wanted.name
+    try:
+        return _read(run, wanted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; {_offer(run, [each for each in known if each != wanted])}") from error
+
+
+def _read(run: RecordedRun, path: Path) -> CheckpointFile:
+    found = read_checkpoint(path)
+    if found.header.get("run") != run.facts.get("id"):
+        raise CheckpointError(f"{path} is a checkpoint of another run")
+    return found
+
+
+def _offer(run: RecordedRun, others: Sequence[Path]) -> str:
+    """Return how to go on from the last of the others that is whole."""
+    for path in reversed(others):
+        try:
+            _read(run, path)
+        except CheckpointError:
+            continue
+        return f"{path.name} is whole: {shlex.join(['equilib', 'resume', str(run.path), '--from', str(path)])}"
+    return f"the run has no other: remove {run.path / FOLDER}, and it begins again"

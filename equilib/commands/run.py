@@ -1,0 +1,62 @@
+"""From a request to a run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from equilib.fixed_points.solution import ConvergenceWarning
+from equilib.machine.devices import find_device
+from equilib.machine.process import prepare_process
+from equilib.plugin.registry import Registry
+from equilib.runs.context import RunContext
+from equilib.runs.folder import check_out, default_out
+from equilib.runs.reopen import make_experiment
+from equilib.runs.reporting import open_reporter
+from equilib.runs.request import RunRequest
+from equilib.training.reporter import Reporter
+
+
+def launch(request: RunRequest, registry: Registry) -> None:
+    """Run an experiment.
+
+    Raises
+    ------
+    UserError
+        If the request cannot be carried out as it is; nothing has been written then.
+    RunError
+        If the run failed on its way.
+    """
+    experiment = make_experiment(request, registry)
+    device = find_device(request.device)
+    out = default_out(request.experiment) if request.out is None else request.out
+    check_out(out, overwrite=request.overwrite)
+    prepare_process()
+    with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
+        experiment.run(RunContext(request=request, registry=registry, device=device, reporter=reporter, out=out))
+
+
+@contextmanager
+def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
+    """Report solves that were told to warn among the other lines, without the place in the source."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConvergenceWarning)
+        show = warnings.showwarning
+
+        def report(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, ConvergenceWarning):
+                reporter.line(f"Warning: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = report
+        yield

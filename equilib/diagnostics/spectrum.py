@@ -1,0 +1,121 @@
+"""The spectral radius of J = ∂f/∂z: what decides whether, and how fast, Picard iteration converges nearby."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.numerics.arnoldi import Compression, compress, random_start
+
+
+class RadiusStatus(Enum):
+    """How far a radius can be trusted; the value is the message for the user."""
+
+    CONVERGED = "the estimated error is below rtol·radius"
+    UNCONVERGED = "the estimated error exceeds rtol·radius; raise dimension"
+    SENSITIVE = "rounding alone moves the largest eigenvalue by more than rtol·radius: J is far from normal"
+    NONFINITE = "a product with J is not finite; check the point and the scale of the parameters"
+
+    def __repr__(self) -> str:
+        return f"RadiusStatus.{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralRadius:
+    """ρ(J) of each sample, as far as it could be found.
+
+    Attributes
+    ----------
+    radius : ndarray, shape (batch,)
+        The largest modulus of a Ritz value; nan where a product was not finite.
+    error : ndarray, shape (batch,)
+        First-order estimate of its error: the Ritz residual times the condition number of the Ritz value.
+    eigenvalue : ndarray of complex, shape (batch,)
+        The Ritz value, of a conjugate pair the one above the real axis.
+    status : tuple of RadiusStatus, length batch
+    products : int
+        Products J·v of the whole batch that were taken.
+    """
+
+    radius: np.ndarray
+    error: np.ndarray
+    eigenvalue: np.ndarray
+    status: tuple[RadiusStatus, ...]
+    products: int
+
+
+def spectral_radius(
+    problem: FixedPointProblem,
+    z: Array,
+    *,
+    dimension: int = 40,
+    rtol: float = 1e-2,
+    rng: np.random.Generator | None = None,
+) -> SpectralRadius:
+    """Estimate ρ(J) at z, shape (batch, ...), by Arnoldi's method with J·v only (Saad 2011, §6.2).
+
+    Ritz values see rotations: a Rayleigh quotient, as in the power method, is 0.9·cos(1.2) for 0.9 times a rotation
+    by 1.2, whose radius is 0.9. An eigenvector that the random start misses stays unseen, which has probability 0 in
+    exact arithmetic.
+
+    Parameters
+    ----------
+    problem : FixedPointProblem
+    z : array, shape (batch, ...)
+    dimension : int
+        Of the Krylov space: the number of products, and of vectors like z that are kept.
+    rtol : float
+        Estimated relative error up to which a radius is reported as converged.
+    rng : Generator, optional
+        Of the start vectors; by default the same in every call.
+
+    Raises
+    ------
+    ValueError
+        If `dimension` is not positive.
+    """
+    problem = problem.fresh()
+    eps = float(array_namespace(z).finfo(z.dtype).eps)
+    rng = np.random.default_rng(0) if rng is None else rng
+    with np.errstate(all="ignore"):  # what is not finite gets a status
+        spaces = compress(problem.linearize(z).jvp, random_start(z, rng), dimension)
+        found = [_largest_ritz_value(space, eps) for space in spaces]
+    eigenvalue = np.array([value for value, _ in found], dtype=complex)
+    error = np.array([error for _, error in found])
+    return SpectralRadius(
+        radius=np.abs(eigenvalue),
+        error=error,
+        eigenvalue=eigenvalue,
+        status=tuple(
+            _status(space, abs(value), bound, rtol) for space, (value, bound) in zip(spaces, found, strict=True)
+        ),
+        products=problem.njvp,
+    )
+
+
+def _largest_ritz_value(space: Compression, eps: float) -> tuple[complex, float]:
+    """Return the Ritz value of largest modulus and its estimated error (Saad 2011, eqs. 3.41 and 6.8)."""
+    if not space.finite:
+        return complex(np.nan), np.inf
+    values, vectors = np.linalg.eig(space.matrix)
+    upper = np.flatnonzero(values.imag >= 0)
+    largest = upper[np.argmax(np.abs(values[upper]))]
+    residual = space.rest * abs(vectors[-1, largest]) + eps * np.linalg.norm(space.matrix, 2)
+    try:
+        # The rows of the inverse are the left eigenvectors, scaled to yᴴx = 1; those of `eig` have length 1.
+        condition = float(np.linalg.norm(np.linalg.inv(vectors)[largest]))
+    except np.linalg.LinAlgError:
+        condition = np.inf
+    return complex(values[largest]), 0.0 if residual == 0 else float(residual * condition)
+
+
+def _status(space: Compression, radius: float, error: float, rtol: float) -> RadiusStatus:
+    if not space.finite:
+        return RadiusStatus.NONFINITE
+    if error <= rtol * radius:
+        return RadiusStatus.CONVERGED
+    return RadiusStatus.UNCONVERGED if space.rest else RadiusStatus.SENSITIVE

@@ -1,0 +1,146 @@
+"""Active-set compaction: states of solvers with some of their samples, and put together again."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, is_array, put_rows, take_rows
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solver import SolverState
+
+S = TypeVar("S")
+
+
+def restricted_state(problem: FixedPointProblem, state: S, rows: np.ndarray) -> S:
+    """Return a solver's state with the samples `rows` only: for most solvers all that `restrict` has to do.
+
+    A linearization in the state is made anew at these samples' iterates, which costs an evaluation.
+
+    Parameters
+    ----------
+    problem : FixedPointProblem
+        The problem of these samples.
+    state : SolverState
+        Dataclasses, tuples, lists and dicts of arrays whose axis 0 is the batch, and of what belongs to no sample.
+    rows : ndarray of int
+
+    Raises
+    ------
+    ValueError
+        If the axis 0 of an array is not the batch.
+    TypeError
+        If the state holds something of which it is not known what belongs to which sample, such as a function.
+    """
+    standing: SolverState = state  # type: ignore[assignment]  # a bound would lose the state's own type
+    z = standing.z
+    return take_samples(state, rows, batch=z.shape[0], linearize=lambda: problem.linearize(take_rows(z, rows)))
+
+
+def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[], Linearization] | None = None) -> S:
+    """Return what `restricted_state` does, of anything; `linearize` replaces a linearization.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `restricted_state`.
+    """
+
+    def take(value: Any) -> Any:
+        if isinstance(value, Linearization) and linearize is not None:
+            return linearize()
+        if value is None or isinstance(value, str | Enum | numbers.Number):
+            return value
+        if is_array(value):
+            if value.shape[:1] != (batch,):
+                raise ValueError(
+                    f"axis 0 of an array in the state, of shape {tuple(value.shape)}, is not the batch of {batch}; "
+                    "arrange it so, or restrict it in the solver's `restrict`"
+                )
+            return take_rows(value, rows)
+        if isinstance(value, tuple | list):
+            return _same_kind(value, [take(each) for each in value])
+        if isinstance(value, dict):
+            return {key: take(each) for key, each in value.items()}
+        if is_dataclass(value) and not isinstance(value, Linearization):
+            return _with_fields(value, {each.name: take(getattr(value, each.name)) for each in fields(value)})
+        raise TypeError(
+            f"the state holds a {type(value).__name__}, and it cannot be told which sample needs what of it; "
+            "restrict it in the solver's `restrict`"
+        )
+
+    restricted: S = take(tree)
+    return restricted
+
+
+def put_samples(whole: Any, part: Any, rows: np.ndarray, *, batch: int) -> Any:
+    """Return the state `whole`, of `batch` samples, with the samples `rows` as they are in the state `part`.
+
+    Histories that have grown in `part` since are filled up with zeros in `whole`. What belongs to no sample is that of
+    `part`.
+    """
+
+    def put(old: Any, new: Any) -> Any:
+        if old is new:
+            return old
+        if old is None or new is None:
+            return None
+        if isinstance(old, Linearization) and isinstance(new, Linearization):
+            return _joined(old, new, rows)
+        if is_array(old) and old.ndim:
+            return put_rows(_filled(old, new.shape), _filled(new, old.shape), rows)
+        if isinstance(old, tuple | list):
+            longer, shorter = max(old, new, key=len), min(old, new, key=len)
+            missing = [_zeros_like(each, len(rows) if new is shorter else batch) for each in longer[len(shorter) :]]
+            first, second = ([*each, *missing] if each is shorter else each for each in (old, new))
+            return _same_kind(old, [put(*pair) for pair in zip(first, second, strict=True)])
+        if isinstance(old, dict):
+            return {key: put(old[key], new[key]) for key in old}
+        if is_dataclass(old) and type(old) is type(new):
+            return _with_fields(
+                old, {each.name: put(getattr(old, each.name), getattr(new, each.name)) for each in fields(old)}
+            )
+        return new
+
+    return put(whole, part)
+
+
+def _same_kind(like: Any, items: list[Any]) -> Any:
+    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
+
+
+def _with_fields(value: Any, found: dict[str, Any]) -> Any:
+    # Only what has changed: what a dataclass computes for itself cannot be given to it.
+    changed = {name: each for name, each in found.items() if each is not getattr(value, name)}
+    return replace(value, **changed) if changed else value
+
+
+def _zeros_like(array: Array, batch: int) -> Array:
+    return coefficients(np.zeros((batch, *array.shape[1:])), array)
+
+
+def _filled(array: Array, shape: tuple[int, ...]) -> Array:
+    """Return the array with zeros at the end of each axis but the first, up to the given shape."""
+    for axis in range(1, array.ndim):
+        missing = shape[axis] - array.shape[axis]
+        if missing > 0:
+            zeros = np.zeros((*array.shape[:axis], missing, *array.shape[axis + 1 :]))
+            array = array_namespace(array).concat((array, coefficients(zeros, array)), axis=axis)
+    return array
+
+
+def _joined(whole: Linearization, part: Linearization, rows: np.ndarray) -> Linearization:
+    def inputs_vjp(w: Array) -> tuple[Any, ...]:
+        raise TypeError("samples were removed on the way to this linearization; linearize the problem again")
+
+    return Linearization(
+        value=put_rows(whole.value, part.value, rows),
+        jvp=lambda v: put_rows(whole.jvp(v), part.jvp(take_rows(v, rows)), rows),
+        vjp=lambda w: put_rows(whole.vjp(w), part.vjp(take_rows(w, rows)), rows),
+        inputs_vjp=inputs_vjp,
+    )

@@ -1,0 +1,55 @@
+"""Options of a solve: tolerances, norm, limits of steps, policies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.options import check_options, option
+
+NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """When a solve ends. Sample i has converged when ‖f(z)ᵢ − zᵢ‖ ≤ atol + rtol·‖zᵢ‖.
+
+    With `atol=0` the test is relative to the size of z only, with `rtol=0` absolute only.
+
+    Raises
+    ------
+    ValueError
+        If a value is of the wrong type or out of its range.
+    """
+
+    rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf)
+    atol: float = option(
+        1e-12, help="residual that is enough whatever the size of z", minimum=0.0, exclusive_maximum=math.inf
+    )
+    max_steps: int = option(50, help="steps of the solver", minimum=0)
+    norm: str = option("rms", help="norm of one sample", choices=NORMS)
+    divergence: float = option(
+        1e4, help="growth of the residual over its first value that counts as divergence", minimum=1.0
+    )
+    stagnation: int | None = option(
+        None, help="steps without 1 % less residual that count as stagnation; none: a solve may pause", minimum=1
+    )
+    compact: float = option(
+        0.5,
+        help="share of unfinished samples at which f is evaluated on them alone, if problem and solver allow; 0: never",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    on_failure: str = option(
+        "raise", help="what to do about samples that did not converge", choices=("raise", "warn", "record")
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def tolerance_at(self, size: np.ndarray) -> np.ndarray:
+        """Return the residual norm that counts as converged where ‖z‖ is `size`."""
+        return self.atol + self.rtol * size

@@ -1,0 +1,274 @@
+"""The fixed-point problem: f, its residual, its linearization, and the count of every use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, take_rows
+from equilib.arrays.trees import Tree, named_leaves, tree_map
+from equilib.errors import NoDerivativeError
+
+Map = Callable[..., Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linearization:
+    """f near one point z: its value there, and products with its derivatives.
+
+    `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
+    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times.
+    """
+
+    value: Array
+    jvp: Callable[[Array], Array]
+    vjp: Callable[[Array], Array]
+    inputs_vjp: Callable[[Array], tuple[Tree, ...]]
+
+
+@dataclass
+class Counts:
+    """Evaluations so far, of a problem and of its restrictions; see `FixedPointProblem`."""
+
+    nfe: int = 0
+    njvp: int = 0
+    nvjp: int = 0
+    sample_nfe: int = 0
+
+    def evaluation(self, z: Array) -> None:
+        """Count an evaluation at z."""
+        self.nfe += 1
+        self.sample_nfe += z.shape[0] if z.ndim else 1
+
+
+class FixedPointProblem:
+    """Find z = f(z, *inputs).
+
+    Parameters
+    ----------
+    f : callable
+        Maps z, shape (batch, ...), and the inputs to an array of the shape and dtype of z. Sample i of the
+        result may depend on sample i of z only.
+    inputs : trees of arrays
+        What f depends on besides z (parameters, injection); a sensitivity returns their cotangents.
+    jvp, vjp : callable, optional
+        `jvp(z, v, *inputs)` and `vjp(z, w, *inputs)`, for arrays that autograd does not know.
+    linearize : callable, optional
+        `linearize(f, z, *inputs)` to a `Linearization`. By default built from `jvp` and `vjp` where one of
+        them is given, else by automatic differentiation.
+    batched_inputs : sequence of bool, optional
+        For each of the inputs whether axis 0 of all its arrays is the batch, as `(False, True)` for parameters and
+        an injection; `()` where there are none and f may be called on some of the samples. Only where it is given
+        can a solve remove finished samples from the evaluation of f.
+
+    Attributes
+    ----------
+    nfe, njvp, nvjp : int
+        Evaluations so far: calls on a batch.
+    sample_nfe : int
+        Evaluations of single samples: the sizes of these batches, added up.
+    active : ndarray of bool, shape (batch,), or None
+        Set by the driver: the samples that are not finished. A solver need not work on the others.
+    tolerance : ndarray, shape (batch,), or None
+        Set by the driver: the residual norm at which each sample would count as converged now.
+    norm : callable or None
+        Set by the driver: the per-sample norm of the convergence test.
+    tolerance_at : callable or None
+        Set by the driver: maps ‖z‖, an ndarray of shape (batch,), to the residual norm that counts as converged
+        there; for solvers that iterate by themselves.
+
+    Raises
+    ------
+    ValueError
+        If `batched_inputs` does not name as many inputs as there are.
+    """
+
+    def __init__(
+        self,
+        f: Map,
+        *inputs: Tree,
+        jvp: Map | None = None,
+        vjp: Map | None = None,
+        linearize: Callable[..., Linearization] | None = None,
+        batched_inputs: Sequence[bool] | None = None,
+    ) -> None:
+        if batched_inputs is not None and len(batched_inputs) != len(inputs):
+            raise ValueError(
+                f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "
+                f"it has {len(batched_inputs)} entries"
+            )
+        self.f = f
+        self.inputs = inputs
+        self.batched_inputs = None if batched_inputs is None else tuple(batched_inputs)
+        if linearize is None:
+            linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
+        self._linearize = linearize
+        self._counts = Counts()
+        self.active: np.ndarray | None = None
+        self.tolerance: np.ndarray | None = None
+        self.norm: Callable[[Array], Array] | None = None
+        self.tolerance_at: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def fresh(self) -> FixedPointProblem:
+        """Return the same problem with its counters at zero."""
+        return FixedPointProblem(self.f, *self.inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
+
+    def restricted(self, rows: np.ndarray) -> FixedPointProblem:
+        """Return the problem of some samples, ndarray of int; what it evaluates, this one counts.
+
+        Raises
+        ------
+        ValueError
+            If it is not declared which inputs have the batch axis.
+        """
+        if self.batched_inputs is None:
+            raise ValueError("say which inputs have the batch axis: FixedPointProblem(..., batched_inputs=...)")
+        inputs = (
+            tree_map(lambda leaf: take_rows(leaf, rows), each) if batched else each
+            for each, batched in zip(self.inputs, self.batched_inputs, strict=True)
+        )
+        part = FixedPointProblem(self.f, *inputs, linearize=self._linearize, batched_inputs=self.batched_inputs)
+        part._counts, part.norm, part.tolerance_at = self._counts, self.norm, self.tolerance_at
+        return part
+
+    def check_batch(self, size: int) -> None:
+        """Require that the inputs declared to have the batch axis have it, with `size` samples.
+
+        Raises
+        ------
+        ValueError
+            If an array has another length.
+        """
+        for number, batched in enumerate(self.batched_inputs or ()):
+            for name, leaf in named_leaves(self.inputs[number]) if batched else ():
+                shape = tuple(getattr(leaf, "shape", ()))
+                if shape[:1] != (size,):
+                    raise ValueError(
+                        f"input {number} is declared to have the batch axis, but{f' {name!r} in' if name else ''} it "
+                        f"has the shape {shape} where z0 has {size} samples; give its arrays that axis, or leave out "
+                        "batched_inputs"
+                    )
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of f so far."""
+        return self._counts.nfe
+
+    @property
+    def njvp(self) -> int:
+        """Products J·v so far."""
+        return self._counts.njvp
+
+    @property
+    def nvjp(self) -> int:
+        """Products Jᵀ·w so far."""
+        return self._counts.nvjp
+
+    @property
+    def sample_nfe(self) -> int:
+        """Evaluations of single samples so far."""
+        return self._counts.sample_nfe
+
+    def __call__(self, z: Array) -> Array:
+        """Evaluate f(z).
+
+        Raises
+        ------
+        TypeError
+            If f does not return an array of the type of z.
+        ValueError
+            If f does not keep the shape and the dtype of z.
+        """
+        self._counts.evaluation(z)
+        return _checked(self.f(z, *self.inputs), z)
+
+    def residual(self, z: Array) -> Array:
+        """Evaluate f(z) − z."""
+        return self(z) - z
+
+    def linearize(self, z: Array) -> Linearization:
+        """Evaluate f(z) once and keep what J·v and Jᵀ·w need.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `__call__` does.
+        NoDerivativeError
+            If f cannot be traced; or when a product is asked for, if the problem was not given it.
+        """
+        self._counts.evaluation(z)
+        try:
+            linear = self._linearize(self.f, z, *self.inputs)
+        except NoDerivativeError:
+            self(z)  # where f itself is wrong, this says so
+            raise
+        value = _checked(linear.value, z)
+
+        def jvp(v: Array) -> Array:
+            self._counts.njvp += 1
+            return linear.jvp(v)
+
+        def vjp(w: Array) -> Array:
+            self._counts.nvjp += 1
+            return linear.vjp(w)
+
+        return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+
+
+def _checked(value: Array, z: Array) -> Array:
+    # NumPy returns its scalars where z has no axes; a subclass may come back as its base class.
+    if not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):
+        raise TypeError(
+            f"f must return what it is given, {type(z).__name__}, it returned {type(value).__name__}; solve cannot be "
+            "traced: to differentiate a fixed point use a sensitivity or equilib.models.DeepEquilibrium"
+        )
+    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
+    if value.shape != z.shape:
+        raise ValueError(f"f must keep the shape of z: {tuple(z.shape)} became {tuple(value.shape)}")
+    if value.dtype != z.dtype:
+        raise ValueError(f"f must keep the dtype of z: {z.dtype} became {value.dtype}; give its inputs the dtype of z")
+    return value
+
+
+def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+    # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
+    import equilib.ops  # noqa: F401  operators of traced arrays
+    from equilib.autodiff import linearize
+
+    try:
+        linear = linearize(f, z, *inputs)
+    except NoDerivativeError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
+        raise NoDerivativeError(
+            f"f cannot be traced ({type(error).__name__}: {error}); write it with equilib.ops, or give "
+            "FixedPointProblem(..., jvp=..., vjp=...)"
+        ) from error
+    return Linearization(
+        value=linear.value,
+        jvp=lambda v: linear.jvp(v, argnum=0),
+        vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
+        inputs_vjp=lambda w: linear.vjp(w, argnums=tuple(range(1, 1 + len(inputs)))),
+    )
+
+
+def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearization]:
+    def linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+        return Linearization(
+            value=f(z, *inputs),
+            jvp=_needs("jvp") if jvp is None else lambda v: jvp(z, v, *inputs),
+            vjp=_needs("vjp") if vjp is None else lambda w: vjp(z, w, *inputs),
+            inputs_vjp=_needs("linearize") if inputs else lambda _: (),
+        )
+
+    return linearize
+
+
+def _needs(name: str) -> Callable[[Array], Any]:
+    def missing(_: Array) -> Any:
+        raise NoDerivativeError(f"this solver needs FixedPointProblem(..., {name}=...), which was not given")
+
+    return missing

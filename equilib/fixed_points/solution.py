@@ -1,0 +1,143 @@
+"""What a solve returns: values, one status per sample, and what it cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equilib.arrays import Array
+
+if TYPE_CHECKING:
+    from equilib.fixed_points.options import SolveOptions
+
+
+class Status(Enum):
+    """How the solve ended for one sample; the value is the message for the user."""
+
+    RUNNING = "the solve has not ended"
+    CONVERGED = "the residual fell below atol + rtol·‖z‖"
+    MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or try another solver"
+    STALLED = "the residual could not be reduced further; the map may have no fixed point nearby"
+    DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"
+    NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
+
+    def __repr__(self) -> str:
+        return f"Status.{self.name}"
+
+    @property
+    def success(self) -> bool:
+        """Whether the sample has what was asked for."""
+        return self is Status.CONVERGED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """The result of one solve.
+
+    Attributes
+    ----------
+    z0 : array, shape (batch, ...)
+        The initial guess.
+    z : array, shape (batch, ...)
+        The converged iterate of each sample, or its best finite one.
+    residual : array, shape (batch, ...)
+        f(z) − z at that iterate.
+    status : tuple of Status, length batch
+    residual_norm : ndarray, shape (batch,)
+        Norm of `residual`, in the norm of the convergence test.
+    steps : ndarray of int, shape (batch,)
+        Steps taken until the sample was finished, those of all solvers that tried.
+    nfe, njvp, nvjp : int
+        Evaluations of f, of J·v and of Jᵀ·w; one evaluation is one call on the batch, or on what is left of it.
+    sample_nfe : int
+        Evaluations of f of single samples: nfe times the size of the batch, less what was saved by removing finished
+        samples from it.
+    trace : ndarray, shape (steps + 1, batch)
+        Residual norms, the initial guess first. A finished sample repeats its last entry. The rows of fallbacks
+        follow, those of each beginning with the initial guess again.
+    solver : str
+        The solver with its options.
+    fallbacks : tuple of str
+        The further solvers that were needed, in their order.
+    attempt : ndarray of int, shape (batch,)
+        Whose result z is: 0 for the solver's, k for that of the k-th fallback.
+    options : SolveOptions
+        The tolerances and limits of the solve.
+    state : object
+        The solver's last state, for adjoints that reuse it; it has a batch axis in any case. It knows nothing of
+        samples that a fallback solved, those of `attempt` > 0.
+    batched : bool
+        False if the arrays have no batch axis; there is then one status, and one entry per sample elsewhere.
+    """
+
+    z0: Array = field(repr=False)
+    z: Array = field(repr=False)
+    residual: Array = field(repr=False)
+    status: tuple[Status, ...]
+    residual_norm: np.ndarray
+    steps: np.ndarray
+    nfe: int
+    njvp: int
+    nvjp: int
+    sample_nfe: int
+    trace: np.ndarray = field(repr=False)
+    solver: str
+    options: SolveOptions = field(repr=False)
+    state: Any = field(default=None, repr=False)
+    batched: bool = True
+    fallbacks: tuple[str, ...] = ()
+    attempt: np.ndarray
+
+    @property
+    def solved_by(self) -> tuple[str, ...]:
+        """The solver whose result each sample's z is, with its options."""
+        solvers = (self.solver, *self.fallbacks)
+        return tuple(solvers[index] for index in self.attempt)
+
+    @property
+    def converged(self) -> np.ndarray:
+        """Which samples converged: bool, shape (batch,)."""
+        return np.asarray([status is Status.CONVERGED for status in self.status], dtype=bool)
+
+    @property
+    def success(self) -> bool:
+        """Whether every sample converged."""
+        return bool(self.converged.all())
+
+    def __str__(self) -> str:
+        worst = float(np.max(self.residual_norm, initial=0.0))
+        return (
+            f"Solution({self._solvers}: {self.converged.sum()} of {len(self.status)} converged, "
+            f"{int(np.max(self.steps, initial=0))} steps, {self.nfe} evaluations, residual {worst:.2e})"
+        )
+
+    @property
+    def _solvers(self) -> str:
+        return ", then ".join((self.solver, *self.fallbacks))
+
+    def failure_report(self) -> str:
+        """Describe in one sentence each way in which samples failed, with the evidence."""
+        failed = ~self.converged
+        counts = Counter(status for status in self.status if status is not Status.CONVERGED)
+        reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
+        return (
+            f"{self._solvers} left {failed.sum()} of {failed.size} samples unconverged: {reasons} "
+            f"(residual up to {np.max(self.residual_norm[failed], initial=0.0):.2e} after "
+            f"{int(np.max(self.steps[failed], initial=0))} steps, {self.nfe} evaluations)"
+        )
+
+
+class ConvergenceError(RuntimeError):
+    """A solve that was told to raise did not converge for every sample; `solution` holds what it reached."""
+
+    def __init__(self, solution: Solution) -> None:
+        super().__init__(solution.failure_report())
+        self.solution = solution
+
+
+class ConvergenceWarning(RuntimeWarning):
+    """A solve that was told to warn did not converge for every sample."""

@@ -1,0 +1,106 @@
+"""`solve`: a problem, a solver, and what to do about samples that do not converge."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+from equilib.arrays import Array
+from equilib.errors import did_you_mean
+from equilib.fixed_points.fallback import solve_in_turn
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution
+from equilib.fixed_points.solver import Solver, WholeSolver
+
+
+def solve(
+    problem: FixedPointProblem | Callable[[Array], Array],
+    solver: Solver | WholeSolver,
+    z0: Array,
+    options: SolveOptions | None = None,
+    *,
+    fallback: Sequence[Solver | WholeSolver] = (),
+    batched: bool = True,
+    **overrides: Any,
+) -> Solution:
+    """Solve z = f(z) for each sample, starting from `z0`.
+
+    Every sample has its own end: it has converged when ‖f(z) − z‖ ≤ atol + rtol·‖z‖, and then no longer changes.
+    A sample that does not converge returns its best finite iterate, after the solvers in `fallback` have tried as well.
+    Where the problem says which inputs have the batch axis and the solver allows it, finished samples are removed from
+    the evaluation of f (see `SolveOptions.compact`).
+
+    Parameters
+    ----------
+    problem : FixedPointProblem or callable
+        The map f, or a problem that also knows its derivatives and inputs.
+    solver : Solver or WholeSolver
+        The method.
+    z0 : array, shape (batch, ...)
+        The initial guess; its dtype is the dtype of the solve.
+    options : SolveOptions, optional
+        Tolerances, step limit, norm and what to do on failure.
+    fallback : sequence of Solver or WholeSolver
+        One after another they solve the samples that have not converged so far, from the initial guess, with the same
+        options; `Solution.solved_by` tells who finished which sample.
+    batched : bool
+        False if z0 has no batch axis, that is, if all its elements form one system.
+    **overrides
+        Fields of `SolveOptions`, as in `solve(f, solver, z0, rtol=1e-6)`.
+
+    Raises
+    ------
+    ConvergenceError
+        With `on_failure="raise"`, if some sample did not converge; its `solution` holds what was reached.
+    ValueError
+        If an option is out of its range, f does not return an array of the shape and dtype of `z0`, or an input that
+        the problem declares to have the batch axis does not have it.
+    TypeError
+        If an override is not a field of `SolveOptions`, `fallback` is no tuple or list of solvers, or f does not return
+        an array of the type of `z0`.
+    """
+    options = _override(options or SolveOptions(), overrides)
+    problem = problem if isinstance(problem, FixedPointProblem) else FixedPointProblem(problem)
+    if not isinstance(fallback, tuple | list):
+        raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
+    if batched and z0.ndim < 1:
+        raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
+    if batched:
+        solution = solve_in_turn(problem.fresh(), (solver, *fallback), z0, options)
+    else:
+        inner = solve_in_turn(_as_batch_of_one(problem.fresh()), (solver, *fallback), z0[None, ...], options)
+        solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
+    if not solution.success and options.on_failure == "raise":
+        raise ConvergenceError(solution)
+    if not solution.success and options.on_failure == "warn":
+        warnings.warn(solution.failure_report(), ConvergenceWarning, stacklevel=2)
+    return solution
+
+
+def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
+    if not overrides:
+        return options
+    known = [each.name for each in fields(options)]
+    for name in overrides:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
+            raise TypeError(f"solve has no option {name!r}.{hint}")
+    return replace(options, **overrides)
+
+
+def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:
+    def linearize(f: Callable[..., Array], z: Array, *inputs: Any) -> Linearization:
+        inner = problem.linearize(z[0, ...])
+        return Linearization(
+            value=inner.value[None, ...],
+            jvp=lambda v: inner.jvp(v[0, ...])[None, ...],
+            vjp=lambda w: inner.vjp(w[0, ...])[None, ...],
+            inputs_vjp=lambda w: inner.inputs_vjp(w[0, ...]),
+        )
+
+    return FixedPointProblem(
+        lambda z, *inputs: problem.f(z[0, ...], *inputs)[None, ...], *problem.inputs, linearize=linearize
+    )

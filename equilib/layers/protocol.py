@@ -1,0 +1,30 @@
+"""The protocol of a layer: a pure function of parameters and an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.arrays.trees import Tree
+
+if TYPE_CHECKING:
+    pass
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """**Protocol:** a pure function of parameters and an array.
+
+    1. Be immutable: the parameters are a tree of arrays that the caller keeps.
+    2. `init` draws float32 NumPy arrays from `rng` and from nothing else; {} where there are no parameters.
+    3. `__call__` uses operations of `equilib.ops` only, so that it runs, and differentiates, on every array library.
+    4. Axis 0 is the batch, images are channels last; no sample influences another.
+    """
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters."""
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Apply the layer."""

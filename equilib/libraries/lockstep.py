@@ -1,0 +1,205 @@
+"""One call of a library per sample, all calls in lockstep: f is evaluated for the whole batch at once.
+
+A library solves one system at a time. Stacking the samples into one large system would couple them; solving them one
+after the other would evaluate the whole batch for the sake of one sample. Here every sample has a call of its own that
+is suspended when it asks for a residual, and when all of them have asked, one evaluation answers them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.arrays import Array, from_host, samples_as_rows, to_host
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.libraries.coroutine import Coroutine
+from equilib.libraries.sample import Question, Sample
+from equilib.numerics.dense import dense_jacobians
+
+ROUNDING = 4
+"""A residual of so many units of rounding of z is noise."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a library's loop ended: whether it gave up, rather than ran out of steps, and in its own words why."""
+
+    gave_up: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BridgeState:
+    """The state that a bridge's `run` returns.
+
+    `failed`, ndarray of bool, shape (batch,), marks samples that the library gave up; `messages` has for each sample
+    what the library said at the end.
+    """
+
+    z: Array
+    residual: Array
+    failed: np.ndarray
+    messages: tuple[str, ...] = field(repr=False)
+
+
+Method = Callable[[Sample], Ending]
+"""Calls the library for one sample."""
+
+
+def run_samples(
+    problem: FixedPointProblem, z0: Array, method: Method, *, jacobian: str = "exact", together: bool = True
+) -> BridgeState:
+    """Call `method` for each active sample and return where each of them came to.
+
+    A sample is finished at the first point whose residual meets the driver's tolerance, whichever part of the method
+    asked for it; or, as failed, where the residual is but rounding. It returns that point, else its best one; where
+    none was better than the guess it returns the last one, or one with a residual that is not finite, in which the
+    driver sees how it failed.
+
+    Parameters
+    ----------
+    problem : FixedPointProblem
+        With `active`, `tolerance_at` and `norm` as the driver sets them.
+    z0 : array, shape (batch, ...)
+        The initial guess, on any library and device; `method` works on copies on the host, in float64.
+    method : callable
+        Takes a `Sample`, returns an `Ending`. It must come to an end when the residual is zero.
+    jacobian : {"exact", "difference"}
+        How `Sample.jacobian` is computed.
+    together : bool
+        False for a library that cannot be called again before it returns: its samples are solved one after the other,
+        and each evaluation of f is for one of them.
+
+    Raises
+    ------
+    Exception
+        What f or `method` raise, unchanged.
+    """
+    run = _Lockstep(problem, z0, jacobian)
+    active = [int(index) for index in np.flatnonzero(run.active)]
+    for group in [active] if together else [[index] for index in active]:
+        run.drive(group, method)
+    return run.state()
+
+
+class _Lockstep:
+    def __init__(self, problem: FixedPointProblem, z0: Array, jacobian: str) -> None:
+        assert problem.active is not None  # set by the driver
+        self.problem, self.z0, self.jacobian = problem, z0, jacobian
+        self.active = problem.active
+        self.points = np.array(to_host(samples_as_rows(z0)))
+        batch = self.points.shape[0]
+        self.last_points, self.last_residuals = self.points.copy(), np.zeros_like(self.points)
+        self.best_points, self.best_residuals = self.points.copy(), np.zeros_like(self.points)
+        self.best = np.full(batch, np.inf)
+        self.evaluations = np.zeros(batch, dtype=int)
+        self.improved, self.converged, self.rounding, self.failed = (np.zeros(batch, dtype=bool) for _ in range(4))
+        self.messages = [""] * batch
+
+    def drive(self, group: Iterable[int], method: Method) -> None:
+        samples: dict[int, Sample] = {}
+        calls: dict[int, Coroutine[Ending]] = {}
+        waiting: dict[int, Question] = {}
+        try:
+            for index in group:
+                samples[index], calls[index] = self._prepare(index, method)
+                self._note(waiting, index, calls[index], calls[index].start())
+            while waiting:
+                for index, answer in self._answers(waiting).items():
+                    if self.converged[index] or self.rounding[index]:
+                        samples[index].finished = True
+                    self._note(waiting, index, calls[index], calls[index].resume(answer))
+        finally:
+            _call_off(calls.values())
+        for index, call in calls.items():
+            assert call.result is not None  # it has returned, and did not raise
+            self._conclude(index, samples[index], call.result)
+
+    def _conclude(self, index: int, sample: Sample, ending: Ending) -> None:
+        if self.converged[index]:
+            gave_up, message = False, ending.message
+        elif self.rounding[index]:
+            gave_up, message = True, "the residual is as small as rounding allows"
+        elif sample.lost:
+            gave_up, message = True, "the method asked for a point that is not finite"
+        else:
+            gave_up, message = ending.gave_up, ending.message
+        self.failed[index], self.messages[index] = gave_up, message
+
+    def _prepare(self, index: int, method: Method) -> tuple[Sample, Coroutine[Ending]]:
+        call: Coroutine[Ending] = Coroutine(lambda: method(sample))
+        row = self.points[index]
+        sample = Sample(row.astype(np.float64), call.ask, resolution=float(np.finfo(row.dtype).eps))
+        return sample, call
+
+    @staticmethod
+    def _note(waiting: dict[int, Question], index: int, call: Coroutine[Ending], question: Question) -> None:
+        waiting.pop(index, None)
+        if call.running:
+            waiting[index] = question
+
+    def _answers(self, waiting: dict[int, Question]) -> dict[int, np.ndarray]:
+        # Jacobians wait until every sample wants one: they cost a product per column, for the batch.
+        residuals = {index: question.point for index, question in waiting.items() if question.kind == "residual"}
+        if residuals:
+            return self._evaluate(residuals)
+        points = {index: question.point for index, question in waiting.items()}
+        jacobians = dense_jacobians(self.problem, self._place(points), self.jacobian)
+        return {index: jacobians[index] for index in points}
+
+    def _place(self, points: dict[int, np.ndarray]) -> Array:
+        for index, point in points.items():
+            self.points[index] = point
+        return from_host(self.points.reshape(tuple(self.z0.shape)).copy(), self.z0)
+
+    def _evaluate(self, points: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+        z = self._place(points)
+        residual = self.problem.residual(z)
+        norm, size = self._norm(residual), self._norm(z)
+        converged = norm <= self._tolerance(size)
+        rounding = norm <= ROUNDING * np.finfo(self.points.dtype).eps * size
+        rows = to_host(samples_as_rows(residual))
+        for index in points:
+            self.converged[index], self.rounding[index] = converged[index], rounding[index]
+            self._record(index, norm[index], rows[index])
+        return {index: rows[index].astype(np.float64) for index in points}
+
+    def _record(self, index: int, norm: float, residual: np.ndarray) -> None:
+        point = self.points[index]
+        if norm < self.best[index] or self.converged[index]:
+            self.best[index], self.improved[index] = norm, self.evaluations[index] > 0
+            self.best_points[index], self.best_residuals[index] = point, residual
+        if np.isfinite(self.last_residuals[index]).all() or not np.isfinite(norm):
+            self.last_points[index], self.last_residuals[index] = point, residual
+        self.evaluations[index] += 1
+
+    def _norm(self, array: Array) -> np.ndarray:
+        assert self.problem.norm is not None  # set by the driver
+        return np.asarray(to_host(self.problem.norm(array)), dtype=np.float64)
+
+    def _tolerance(self, size: np.ndarray) -> np.ndarray:
+        assert self.problem.tolerance_at is not None  # set by the driver
+        return self.problem.tolerance_at(size)
+
+    def state(self) -> BridgeState:
+        chosen = self.improved[:, None]
+        z = np.where(chosen, self.best_points, self.last_points)
+        residual = np.where(chosen, self.best_residuals, self.last_residuals)
+        shape = tuple(self.z0.shape)
+        return BridgeState(
+            from_host(z.reshape(shape), self.z0),
+            from_host(residual.reshape(shape), self.z0),
+            self.failed,
+            tuple(self.messages),
+        )
+
+
+def _call_off(calls: Iterable[Coroutine[Ending]]) -> None:
+    """End the calls that still wait for an answer, as happens when f raises."""
+    for call in calls:
+        while call.running:
+            with suppress(Exception):  # of a method that is no longer wanted
+                call.resume(None)

@@ -1,0 +1,141 @@
+"""Where arrays live: the host with NumPy, or a CUDA device with CuPy."""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from equilib.arrays import to_host
+from equilib.arrays.trees import Tree, tree_map
+from equilib.errors import UserError, did_you_mean
+
+DEVICES = ("auto", "cpu", "cuda")
+
+_INSTALL = 'pip install "equilib[cuda12]" (or "equilib[cuda13]")'
+
+
+class DeviceError(UserError):
+    """The device that was asked for cannot be used here."""
+
+
+class IdleGPUError(DeviceError):
+    """There is a GPU, and CuPy cannot compute on it."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place for arrays.
+
+    Attributes
+    ----------
+    kind : str
+        "cpu" or "cuda".
+    description : str
+        One line for logs.
+    """
+
+    kind: str
+    description: str
+
+    def put(self, tree: Tree) -> Tree:
+        """Copy the NumPy arrays of `tree` to the device; on the CPU they are returned as they are."""
+        if self.kind == "cpu":
+            return tree
+        import cupy
+
+        return tree_map(cupy.asarray, tree)
+
+    def fetch(self, tree: Tree) -> Tree:
+        """Copy the arrays of `tree` to NumPy."""
+        return tree_map(to_host, tree)
+
+    def synchronize(self) -> None:
+        """Wait until the device has done what it was asked, so that a clock can be read."""
+        if self.kind == "cuda":
+            import cupy
+
+            cupy.cuda.get_current_stream().synchronize()
+
+
+CPU = Device("cpu", "cpu")
+
+
+def find_device(name: str) -> Device:
+    """Return the device called `name`; "auto" is a CUDA device where one works, else the CPU.
+
+    Raises
+    ------
+    DeviceError
+        If `name` is unknown, or "cuda" was asked for and CuPy, a GPU, or CUDA's libraries are missing.
+    """
+    if name == "cpu":
+        return CPU
+    if name == "cuda":
+        return _cuda()
+    if name != "auto":
+        raise DeviceError(f"no device {name!r}.{did_you_mean(name, DEVICES)} Available: {', '.join(DEVICES)}.")
+    try:
+        return _cuda()
+    except IdleGPUError:
+        return Device("cpu", "cpu, although there is a GPU: --device cuda says why")
+    except DeviceError:
+        return CPU
+
+
+def _cuda() -> Device:
+    try:
+        import cupy
+    except ImportError as error:
+        raise DeviceError(
+            f"--device cuda needs CuPy, which cannot be imported ({_reason(error)}); {_INSTALL}, or use --device cpu"
+        ) from error
+    _require_gpu(cupy)
+    _require_libraries(cupy)
+    _exercise(cupy)
+    properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+    return Device("cuda", f"cuda: {properties['name'].decode()}, CuPy {cupy.__version__}")
+
+
+def _require_gpu(cupy: ModuleType) -> None:
+    try:
+        reason = "" if cupy.cuda.runtime.getDeviceCount() else "it counts none"
+    except RuntimeError as error:
+        reason = _reason(error)
+    if reason:
+        raise DeviceError(
+            f"--device cuda found CuPy {cupy.__version__} but no usable NVIDIA GPU ({reason}); check that its driver "
+            "is installed and that CUDA_VISIBLE_DEVICES allows it, or use --device cpu"
+        )
+
+
+def _require_libraries(cupy: ModuleType) -> None:
+    """Load what the first product and the first kernel would load; it needs no GPU."""
+    try:
+        importlib.import_module("cupy.cublas")
+        cupy.cuda.nvrtc.getVersion()
+    # CuPy raises ImportError for cuBLAS, and for NVRTC a RuntimeError of its own.
+    except (ImportError, OSError, RuntimeError) as error:
+        raise IdleGPUError(
+            f"--device cuda found a GPU, but CUDA's libraries are missing or incomplete ({_reason(error)}); "
+            f"{_INSTALL}, or use --device cpu"
+        ) from error
+
+
+def _exercise(cupy: Any) -> None:
+    """Compile a kernel and multiply two matrices: what is wrong with a device shows when it is first used."""
+    try:
+        one = cupy.ones((2, 2), dtype=cupy.float32)
+        cupy.tanh(one @ one).get()
+    except Exception as error:  # a compiler, a driver and three libraries fail here, each in its own way
+        raise IdleGPUError(
+            f"--device cuda found a GPU and CUDA's libraries, but a first product failed ({_reason(error)}); "
+            f"free the GPU's memory if it is full, else {_INSTALL}, or use --device cpu"
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = next(iter(str(error).strip().splitlines()), "")
+    return textwrap.shorten(text or type(error).__name__, 160, placeholder=" ...")

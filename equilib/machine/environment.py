@@ -1,0 +1,77 @@
+"""What a run record says about where it ran."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas
+from equilib.machine.cores import available_cores
+from equilib.machine.threads import threads_in_use
+
+PACKAGES = (
+    "equilib",
+    "numpy",
+    "scipy",
+    "autograd",
+    "pluggy",
+    "click",
+    "array-api-compat",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return versions, platform, NumPy's BLAS library and the state of the source, as plain values."""
+    return {
+        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "blas": _blas().describe() | {"cores": available_cores()},
+        "git": _git_state(Path(__file__).parent),
+    }
+
+
+def arithmetic() -> str:
+    """Return one line about what multiplies NumPy's matrices: library, kernels, threads and the cores for them."""
+    blas, cores = _blas(), available_cores()
+    better = advised_kernel(blas)
+    hint = f"; {CORETYPE}={better} would be faster" if better else ""
+    return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}"
+
+
+def _blas() -> Blas:
+    found = numpy_blas()
+    return found if threads_in_use() == 1 else replace(found, threads=threads_in_use())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and cleanliness of the checkout that holds `folder`; None where it is installed from a wheel."""
+    commit = _git(folder, "rev-parse", "HEAD")
+    tracked = _git(folder, "ls-files", "--error-unmatch", __file__)
+    if commit is None or tracked is None:
+        return None
+    return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

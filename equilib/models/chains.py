@@ -1,0 +1,134 @@
+"""Networks with one equilibrium or one integration in them, and their explicit prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree
+from equilib.autodiff import static_value
+from equilib.fixed_points.solution import Status
+from equilib.layers.prepare import with_draws
+from equilib.layers.protocol import Layer
+from equilib.models.deq import DeepEquilibrium
+from equilib.models.drawn_cell import for_pass, joins
+from equilib.models.equilibrium import Equilibrium
+from equilib.models.initial_guess import ZeroGuess
+from equilib.models.neural_ode import CellODE, Evolution, NeuralODE
+
+
+@dataclass(frozen=True)
+class DEQChain:
+    """before → equilibrium → after, returning the prediction and the record of the solve together.
+
+    Where the state joins several scales, `after` gets the tuple of them; `Merge` is a layer that takes it.
+    """
+
+    needs_rng: ClassVar[bool] = True  # a trainer passes `rng`; where nothing is drawn nothing changes
+
+    before: Layer
+    deq: DeepEquilibrium
+    after: Layer
+
+    def unrolled(self, depth: int, *, checkpoints: int | None = None) -> DEQChain:
+        """Return the same network with a fixed depth, as `DeepEquilibrium.unrolled`."""
+        return replace(self, deq=self.deq.unrolled(depth, checkpoints=checkpoints))
+
+    def loosened(self, factor: float) -> DEQChain:
+        """Return the same network with tolerances `factor` times as large."""
+        return replace(self, deq=self.deq.loosened(factor))
+
+    def warm_starts(self) -> tuple[str, ...]:
+        """Return which of `start` and `adjoint_guess` a call can be given."""
+        return self.deq.warm_starts()
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters of the three parts."""
+        return {"before": self.before.init(rng), "deq": self.deq.init(rng), "after": self.after.init(rng)}
+
+    def __call__(
+        self,
+        params: Tree,
+        x: Array,
+        *,
+        rng: np.random.Generator | None = None,
+        guess: Array | None = None,
+        start: Array | None = None,
+        adjoint_guess: Array | None = None,
+    ) -> tuple[Array, Equilibrium]:
+        """Return the prediction and the record; further arguments and errors are those of `DeepEquilibrium`."""
+        features = self.before(with_draws(self.before, params["before"], x, rng), x)
+        equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
+        return self.after(with_draws(self.after, params["after"], x, rng), equilibrium.output), equilibrium
+
+    def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
+        """Return the prediction from the initial guess alone, without a solve; raises what `Explicit` does."""
+        equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], x))
+        return self.after(params["after"], equilibrium.output), equilibrium
+
+
+@dataclass(frozen=True)
+class ODEChain:
+    """before → y(t₁) of a neural ODE → after, returning the prediction and the record of the integration together.
+
+    Where the state joins several scales, `after` gets the tuple of them; `Merge` is a layer that takes it.
+    """
+
+    needs_rng: ClassVar[bool] = True  # a trainer passes `rng`; where nothing is drawn nothing changes
+
+    before: Layer
+    ode: NeuralODE | CellODE
+    after: Layer
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the parameters of the three parts."""
+        return {"before": self.before.init(rng), "ode": self.ode.init(rng), "after": self.after.init(rng)}
+
+    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
+        """Return the prediction and the record; `rng` is for dropout, in training."""
+        features = self.before(with_draws(self.before, params["before"], x, rng), x)
+        evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
+        return self.after(with_draws(self.after, params["after"], x, rng), evolution.output), evolution
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """The initial guess of a deep equilibrium model as its output: nothing is solved (Pal et al. 2022, §3).
+
+    It is worth something where training drew the guess to the fixed point. Its record has `MAX_STEPS` as every status,
+    since no step was taken, and nan as residual, since f was not evaluated; `nfe` is 0 for a `LayerGuess`.
+
+    Raises
+    ------
+    ValueError
+        If the guess is zero for every input.
+    """
+
+    deq: DeepEquilibrium
+
+    def __post_init__(self) -> None:
+        if isinstance(self.deq.initial_guess, ZeroGuess):
+            raise ValueError("a zero guess predicts nothing: train the model with a LayerGuess or a OneStepGuess")
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Draw the model's parameters."""
+        return self.deq.init(rng)
+
+    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Equilibrium:
+        """Return the initial guess for each sample of x."""
+        guess = self.deq.initial_guess
+        cell, own = for_pass(self.deq.cell, params["cell"], x, rng)
+        z0 = guess(with_draws(guess, params["initial_guess"], x, rng), cell, own, x, cell.inject(own, x))
+        value, several = static_value(z0), joins(cell)
+        return Equilibrium(
+            z_star=z0,
+            u0=z0,
+            residual=array_namespace(value).full_like(value, float("nan")),
+            residual_norm=np.full(value.shape[0], np.nan),
+            status=(Status.MAX_STEPS,) * value.shape[0],
+            nfe=guess.nfe,
+            split=None if several is None else several.split,
+        )

@@ -1,0 +1,103 @@
+"""Arnoldi's method for the samples of a batch: the small matrices that stand for large ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    rows_like,
+    samples_as_rows,
+    to_host,
+    two_norm,
+    where_samples,
+)
+from equilib.numerics.linear_solver import MatVec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compression:
+    """A linear map on the Krylov space of one sample: A V = V H + rest·v eᵀ, with orthonormal V and v.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (size, size)
+        H = VᵀAV.
+    rest : float
+        How far A leads out of the space; 0 where the space is invariant, up to rounding.
+    finite : bool
+        Whether every product so far was finite; `matrix` holds those before one that was not.
+    """
+
+    matrix: np.ndarray
+    rest: float
+    finite: bool
+
+
+def random_start(like: Array, rng: np.random.Generator) -> Array:
+    """Return normal random numbers of the shape, dtype and library of `like`: no direction is preferred."""
+    return coefficients(rng.standard_normal(tuple(like.shape)), like)
+
+
+def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression, ...]:
+    """Build each sample's Krylov space from `start`, shape (batch, ...), and compress the map to it.
+
+    A sample ends where its space is invariant, and at the latest after `dimension` products, which all samples
+    share. Vectors are orthogonalized twice, since Ritz values suffer where orthogonality is lost (Parlett 1998,
+    §6.9).
+
+    Raises
+    ------
+    ValueError
+        If `dimension` is not positive.
+    """
+    if dimension < 1:
+        raise ValueError(f"dimension must be positive, got {dimension}")
+    batch, size = samples_as_rows(start).shape
+    dimension = min(dimension, size)
+    # What is left of a vector is rounding when it is this much smaller than the vector.
+    precision = 10 * float(array_namespace(start).finfo(start.dtype).eps)
+    matrices = np.zeros((batch, dimension + 1, dimension))
+    columns, rest = np.zeros(batch, dtype=int), np.zeros(batch)
+    running, finite = np.ones(batch, dtype=bool), np.ones(batch, dtype=bool)
+    basis = [_normalized(start, to_host(two_norm(start)).astype(np.float64), running)]
+    for j in range(dimension):
+        column, vector = _orthogonalized(basis, matvec(basis[-1]))
+        finite &= np.isfinite(column).all(axis=1)
+        running &= finite
+        matrices[running, : j + 2, j] = column[running]
+        columns += running
+        running &= (column[:, -1] > precision * np.linalg.norm(column, axis=1)) & (columns < size)
+        rest = np.where(running, column[:, -1], 0.0)
+        if not running.any():
+            break
+        basis.append(_normalized(vector, column[:, -1], running))
+    return tuple(
+        Compression(matrix=each[:k, :k], rest=float(outside), finite=bool(fine))
+        for each, k, outside, fine in zip(matrices, columns, rest, finite, strict=True)
+    )
+
+
+def _orthogonalized(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
+    """Return the components of a product along the basis, the norm of the rest behind them, and the rest."""
+    xp = array_namespace(product)
+    components = []
+    for _ in range(2):
+        for vector in basis:
+            overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
+            product = product - rows_like(overlap, product) * vector
+            components.append(overlap)
+    host = to_host(xp.stack([*components, two_norm(product)], axis=1)).astype(np.float64)
+    count = len(basis)
+    column = np.concatenate([host[:, :count] + host[:, count : 2 * count], host[:, -1:]], axis=1)
+    return column, product
+
+
+def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
+    """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
+    factor = coefficients(1 / np.where(mask & (norm > 0), norm, 1.0), vector)
+    return where_samples(mask, rows_like(factor, vector) * vector, array_namespace(vector).zeros_like(vector))

@@ -1,0 +1,140 @@
+"""Dense Jacobians of small states, and linear systems with them that may be singular."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    from_host,
+    samples_as_rows,
+    to_host,
+    two_norm,
+    where_samples,
+)
+from equilib.errors import UserError
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+
+
+class StateTooLargeError(UserError):
+    """A method that keeps a matrix for each sample was given states that are too large for it."""
+
+
+def require_small(z: Array, largest: int, *, solver: str, instead: str) -> None:
+    """Refuse states of more than `largest` elements a sample, before their matrices fill the memory.
+
+    Raises
+    ------
+    StateTooLargeError
+        If they are; it names the `solver` and what to take `instead`.
+    """
+    size = samples_as_rows(z).shape[1]
+    if size > largest:
+        raise StateTooLargeError(
+            f"{solver} keeps a {size}×{size} matrix for each sample, more than its option largest={largest} allows; "
+            f"take {instead}, or raise largest"
+        )
+
+
+def dense_jacobian(linear: Linearization) -> Array:
+    """Return J for each sample, shape (batch, size, size): one product with a unit vector for each column.
+
+    The unit vector is the same in all samples, so the batch shares a product.
+    """
+    xp = array_namespace(linear.value)
+    rows = samples_as_rows(linear.value)
+    columns = []
+    for unit in np.eye(rows.shape[1]):
+        tangent = coefficients(np.tile(unit, (rows.shape[0], 1)), linear.value)
+        columns.append(samples_as_rows(linear.jvp(xp.reshape(tangent, linear.value.shape))))
+    return xp.stack(columns, axis=2)
+
+
+def identity_like(matrix: Array) -> Array:
+    """Return the identity for each sample, in the shape (batch, size, size), dtype and place of `matrix`."""
+    return coefficients(np.tile(np.eye(matrix.shape[1]), (matrix.shape[0], 1, 1)), matrix)
+
+
+def solve_dense(matrix: Array, b: Array, active: np.ndarray) -> Array:
+    """Solve A x = b by LU for each active sample; where A is singular, find the shortest x of least ‖b − A x‖.
+
+    Parameters
+    ----------
+    matrix : array, shape (batch, size, size)
+    b : array, shape (batch, ...)
+    active : ndarray of bool, shape (batch,)
+
+    Returns
+    -------
+    array, shape (batch, ...)
+        Zeros for samples that are not active or whose system is not finite.
+    """
+    return array_namespace(b).reshape(_solve(matrix, samples_as_rows(b)[:, :, None], active), b.shape)
+
+
+def invert_dense(matrix: Array, active: np.ndarray) -> Array:
+    """Return A⁻¹ for each active sample, the pseudo-inverse where A is singular; zeros where A is not finite."""
+    return _solve(matrix, identity_like(matrix), active)
+
+
+def _solve(matrix: Array, rhs: Array, active: np.ndarray) -> Array:
+    xp = array_namespace(rhs)
+    size = to_host(xp.stack((two_norm(matrix), two_norm(rhs)))).astype(np.float64)
+    usable = active & np.isfinite(size).all(axis=0)
+    identity = identity_like(matrix)
+    matrix, rhs = where_samples(usable, matrix, identity), where_samples(usable, rhs, xp.zeros_like(rhs))
+    x = _factorized(matrix, rhs)
+    length = to_host(two_norm(x)).astype(np.float64)
+    # LU is backward stable: its residual is of the order of eps·‖A‖‖x‖. Where that is as large as b, A is singular.
+    eps = float(xp.finfo(rhs.dtype).eps)
+    singular = usable & ~(10 * eps * size[0] * length <= 0.1 * size[1])
+    if singular.any():
+        x = where_samples(singular, xp.matmul(xp.linalg.pinv(where_samples(singular, matrix, identity)), rhs), x)
+    return x
+
+
+def _factorized(matrix: Array, rhs: Array) -> Array:
+    """Solve by LU; nan for a sample that is exactly singular."""
+    xp = array_namespace(rhs)
+    singular = (np.linalg.LinAlgError, RuntimeError)  # NumPy's error, and PyTorch's base class of its own
+    try:
+        return xp.linalg.solve(matrix, rhs)
+    except singular:
+        if matrix.shape[0] == 1:
+            return xp.full_like(rhs, xp.nan)
+    # One singular sample fails the batch: the others are solved by themselves, with the same bits.
+    return xp.concat([_factorized(matrix[i : i + 1, ...], rhs[i : i + 1, ...]) for i in range(rhs.shape[0])])
+
+
+JACOBIANS = ("exact", "difference")
+"""By products J·v, or by difference quotients; either costs one product, or evaluation, per column for the batch."""
+
+
+def dense_jacobians(problem: FixedPointProblem, z: Array, kind: str) -> np.ndarray:
+    """Return J − I for each sample, float64, shape (batch, size, size); `kind` is one of `JACOBIANS`."""
+    if kind == "exact":
+        jacobians = to_host(dense_jacobian(problem.linearize(z))).astype(np.float64)
+    else:
+        jacobians = _quotients(problem, z)
+    return np.asarray(jacobians - np.eye(jacobians.shape[1]))
+
+
+def _quotients(problem: FixedPointProblem, z: Array) -> np.ndarray:
+    value = _host_rows(problem(z))
+    host = to_host(samples_as_rows(z))
+    width = np.sqrt(np.finfo(host.dtype).eps)
+    jacobians = np.empty((*host.shape, host.shape[1]))
+    for index in range(host.shape[1]):
+        moved = host.copy()
+        moved[:, index] += width * np.maximum(np.abs(host[:, index]), 1)
+        # What the number format made of the width, not what was wanted (Dennis & Schnabel 1996, §5.4).
+        step = (moved[:, index] - host[:, index]).astype(np.float64)
+        shifted = from_host(moved.reshape(tuple(z.shape)), z)
+        jacobians[:, :, index] = (_host_rows(problem(shifted)) - value) / step[:, None]
+    return jacobians
+
+
+def _host_rows(array: Array) -> np.ndarray:
+    return np.asarray(to_host(samples_as_rows(array)), dtype=np.float64)

@@ -1,0 +1,135 @@
+"""Linear equations without a matrix: batched GMRES, and the solver for affine fixed points built on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    rows_like,
+    samples_as_rows,
+    to_host,
+    two_norm,
+    where_samples,
+)
+from equilib.machine.threads import by_shares, shared
+from equilib.numerics.combinations import combined
+from equilib.numerics.hessenberg import HessenbergLeastSquares
+from equilib.numerics.linear_solver import MatVec
+from equilib.options import check_options, option
+
+
+@dataclass(frozen=True)
+class GMRES:
+    """One cycle of GMRES for each sample by itself (Saad & Schultz 1986, algorithm 3).
+
+    The equations of a batch do not mix, so each sample gets its own Krylov space and stops at its own tolerance;
+    a product with A is shared by all. Products are orthogonalized by modified Gram-Schmidt.
+
+    Raises
+    ------
+    ValueError
+        If `restart` is not positive.
+    """
+
+    restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+    def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
+        """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `restart` products allow.
+
+        Arguments and result as in `LinearSolver.solve`.
+        """
+        cycle = self._cycle(matvec, b, rtol, active)
+        return _combine(cycle.weights, cycle.basis, b)
+
+    def solve_with_residual(
+        self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray
+    ) -> tuple[Array, Array]:
+        """Return what `solve` does, and b − A x without a further product.
+
+        With the basis V and the Hessenberg matrix H, A V = V H holds to rounding even where V has lost its
+        orthogonality (Saad 2003, §6.5), so that b − A V y = V (β e₁ − H y).
+        """
+        cycle = self._cycle(matvec, b, rtol, active)
+        left = np.zeros((b.shape[0], len(cycle.basis)))
+        left[:, 0] = cycle.norm
+        for j, column in enumerate(cycle.columns):
+            left[:, : j + 2] -= cycle.weights[:, j : j + 1] * column
+        return _combine(cycle.weights, cycle.basis, b), where_samples(cycle.norm > 0, _combine(left, cycle.basis, b), b)
+
+    def _cycle(self, matvec: MatVec, b: Array, rtol: np.ndarray, active: np.ndarray) -> _Cycle:
+        norm = to_host(two_norm(b)).astype(np.float64)
+        running = active & np.isfinite(norm) & (norm > 0)
+        basis, columns = [_normalized(b, norm, running)], []
+        # What is left of a vector is rounding when it is this much smaller than the vector.
+        precision = 10 * float(array_namespace(b).finfo(b.dtype).eps)
+        solved = np.where(running, norm, 0.0)
+        small = HessenbergLeastSquares(solved, self.restart, precision)
+        while running.any() and small.size < self.restart:
+            column, new = _extend(basis, matvec(basis[-1]))
+            size = np.linalg.norm(column, axis=1)
+            running = running & np.isfinite(size)
+            columns.append(np.where(running[:, None], column, 0.0))
+            residual = small.append(column, running)
+            # The vector is part of the residual of a sample that ends here.
+            running = running & (column[:, -1] > precision * size)
+            basis.append(_normalized(new, column[:, -1], running))
+            running = running & (residual > np.maximum(rtol, precision) * norm)
+        return _Cycle(basis, columns, small.solve(), solved)
+
+
+@dataclass(frozen=True)
+class _Cycle:
+    """A V = V H of one cycle, and the y of least ‖β e₁ − H y‖.
+
+    `basis` are the columns of V, `columns` those of H, of shape (batch, 2), (batch, 3), ...; `weights` is y; `norm` is
+    β, zero for samples that are not solved.
+    """
+
+    basis: list[Array]
+    columns: list[np.ndarray]
+    weights: np.ndarray
+    norm: np.ndarray
+
+
+def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
+    """Orthogonalize a product against the basis; return the column of the Hessenberg matrix and the rest."""
+    if type(product) is np.ndarray and shared(2 * len(basis) * product.size):
+        parts = by_shares(
+            lambda first, last: _orthogonalized([vector[first:last] for vector in basis], product[first:last]),
+            len(product),
+            numbers=2 * len(basis) * product.size,
+        )
+        columns, rests = zip(*parts, strict=True)
+        return np.concatenate(columns).astype(np.float64), np.concatenate(rests)
+    column, rest = _orthogonalized(basis, product)
+    return to_host(column).astype(np.float64), rest
+
+
+def _orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
+    xp = array_namespace(product)
+    column = []
+    for vector in basis:
+        overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
+        product = product - rows_like(overlap, product) * vector
+        column.append(overlap)
+    column.append(two_norm(product))
+    return xp.stack(column, axis=1), product
+
+
+def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
+    """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
+    factor = 1 / np.where(mask, norm, 1.0)
+    scaled = rows_like(coefficients(factor, vector), vector) * vector
+    return where_samples(mask, scaled, array_namespace(vector).zeros_like(vector))
+
+
+def _combine(weights: np.ndarray, basis: list[Array], like: Array) -> Array:
+    return combined(array_namespace(like).zeros_like(like), coefficients(weights, like), basis[: weights.shape[1]])

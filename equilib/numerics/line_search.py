@@ -1,0 +1,96 @@
+"""How far to go along a Newton step: the backtracking line search that Newton's methods share.
+
+In the core because several plugins need it and none may import another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from equilib.arrays import Array, coefficients, rows_like, to_host, two_norm, where_samples
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+
+# Kelley 1995, §8.1: sufficient decrease, and the range in which a step length may shrink at once.
+SUFFICIENT = 1e-4
+SHRINK_MOST, SHRINK_LEAST = 0.1, 0.5
+
+
+@dataclass(frozen=True)
+class Point:
+    """An iterate, its residual f(z) − z with its Euclidean norm, shape (batch,), and f's linearization there."""
+
+    z: Array
+    residual: Array
+    norm: np.ndarray
+    linear: Linearization = field(repr=False)
+
+    @classmethod
+    def at(cls, problem: FixedPointProblem, z: Array) -> Point:
+        """Evaluate and linearize f at z."""
+        linear = problem.linearize(z)
+        residual = linear.value - z
+        return cls(z, residual, to_host(two_norm(residual)).astype(np.float64), linear)
+
+
+def line_search(
+    problem: FixedPointProblem, point: Point, direction: Array, *, forcing: np.ndarray, backtracks: int
+) -> tuple[Point, np.ndarray]:
+    """Go along `direction` until ‖f(z) − z‖ has decreased sufficiently, for each sample by itself.
+
+    Residuals are measured in the Euclidean norm, whatever the norm of the convergence test: an inexact Newton step is
+    sure to descend in that one.
+
+    Parameters
+    ----------
+    direction : array, shape (batch, ...)
+        d with ‖(I − J) d − r‖ ≤ η‖r‖.
+    forcing : ndarray, shape (batch,)
+        η.
+    backtracks : int
+        How often a step is shortened. A sample that still has not decreased stays where it was.
+
+    Returns
+    -------
+    point : Point
+    rejected : ndarray of bool, shape (batch,)
+        Active samples without a decrease.
+    """
+    assert problem.active is not None  # set by the driver
+    length = np.ones(point.norm.shape)
+    for _ in range(backtracks + 1):
+        new = Point.at(problem, _along(point.z, direction, length))
+        rejected = problem.active & ~sufficient_decrease(new.norm, point.norm, length, forcing)
+        if not rejected.any():
+            return new, rejected
+        length = np.where(rejected, shorter(new.norm, point.norm, length, forcing), length)
+    return Point.at(problem, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
+
+
+def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
+    """Tell which samples satisfy ‖r(z + λd)‖ ≤ (1 − 10⁻⁴ λ (1 − η)) ‖r(z)‖ (Eisenstat & Walker 1994, eq. 2.1).
+
+    Not-a-number is not a decrease.
+    """
+    decreased: np.ndarray = norm <= (1 - SUFFICIENT * length * (1 - forcing)) * before
+    return decreased
+
+
+def shorter(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
+    """Return the next λ: the minimum of the parabola through ‖r‖² at 0 and λ with slope −2(1 − η)‖r(0)‖² at 0.
+
+    Kept between a tenth and a half of λ (Kelley 1995, §8.3.1); a tenth where ‖r‖ is not finite.
+    """
+    slope = -2 * (1 - forcing) * before**2
+    with np.errstate(all="ignore"):
+        curvature = norm**2 - before**2 - slope * length
+        best = -slope * length**2 / (2 * curvature)
+    best = np.where(np.isfinite(best) & (curvature > 0), best, SHRINK_MOST * length)
+    return np.clip(best, SHRINK_MOST * length, SHRINK_LEAST * length)
+
+
+def _along(z: Array, direction: Array, length: np.ndarray) -> Array:
+    new = z + rows_like(coefficients(length, direction), direction) * direction
+    # Selected, not multiplied by λ = 0: a direction may be nan.
+    return where_samples(length > 0, new, z)

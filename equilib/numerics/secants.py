@@ -1,0 +1,140 @@
+"""Secant pairs (Δz, Δr) of each sample and their least-squares problem: what Anderson mixing is made of.
+
+In the core because more than one method mixes: a plugin may not import another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+
+from equilib.arrays import Array, coefficients, rows_like, to_host_together, where_samples
+from equilib.numerics.combinations import combined, overlaps
+
+
+@dataclass(frozen=True)
+class Secants:
+    """The last pairs of changes of z and of r = f(z) − z, and the products that the mixing weights depend on.
+
+    Attributes
+    ----------
+    images, changes : tuple of array, shape (batch, ...)
+        Δf(z) = Δz + Δr and Δr, the oldest first.
+    gram : ndarray, shape (batch, pairs, pairs)
+        ⟨Δrᵢ, Δrⱼ⟩.
+    overlap : ndarray, shape (batch, pairs)
+        ⟨Δrᵢ, r⟩ with the residual r of the iterate that is mixed from.
+    usable : ndarray of bool, shape (batch, pairs)
+        Pairs that a sample has not discarded.
+    """
+
+    images: tuple[Array, ...] = field(repr=False)
+    changes: tuple[Array, ...] = field(repr=False)
+    gram: np.ndarray
+    overlap: np.ndarray
+    usable: np.ndarray
+
+    @classmethod
+    def none(cls, batch: int) -> Secants:
+        """Return the secants before there is a pair."""
+        return cls((), (), np.zeros((batch, 0, 0)), np.zeros((batch, 0)), np.zeros((batch, 0), dtype=bool))
+
+    def discarded(self, samples: np.ndarray) -> Secants:
+        """Forget all pairs of the given samples, bool (batch,)."""
+        if not np.count_nonzero(samples):
+            return self
+        return replace(self, usable=self.usable & ~samples[:, None])
+
+    def weights(self, ridge: float) -> np.ndarray:
+        """Return the γ of least ‖r − Σ γᵢ Δrᵢ‖² + ridge Σ γᵢ²‖Δrᵢ‖², shape (batch, pairs).
+
+        The ridge is relative to each ‖Δrᵢ‖, which differ by orders of magnitude when the iteration converges: one
+        that is absolute, or relative to the largest, would drown the newest and best pairs.
+        """
+        gram, overlap, squares = self.gram, self.overlap, np.diagonal(self.gram, axis1=1, axis2=2)
+        identity = _identity(squares.shape[1])
+        usable = self.usable & np.isfinite(squares) & (squares > 0) & np.isfinite(overlap)
+        if np.count_nonzero(usable) < usable.size:
+            # Equations of their own for the others, γᵢ = 0.
+            gram = np.where(usable[:, :, None] & usable[:, None, :], gram, identity)
+            squares, overlap = np.where(usable, squares, 1.0), np.where(usable, overlap, 0.0)
+        scale = 1 / np.sqrt(squares)
+        matrix = gram * scale[:, :, None] * scale[:, None, :] + ridge * identity
+        weights: np.ndarray = scale * np.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
+        return weights
+
+    def mixed(self, z: Array, residual: Array, mixing: np.ndarray, weights: np.ndarray) -> Array:
+        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) (Walker & Ni 2011), with one β per sample."""
+        undamped = np.count_nonzero(mixing == 1.0) == len(mixing)
+        kept = None if undamped else rows_like(coefficients(1 - mixing, z), z)
+        new = z + (residual if kept is None else (1 - kept) * residual)
+        gammas, used = coefficients(-weights, z), weights != 0
+        images = self.images
+        if kept is not None:
+            images = tuple([image - kept * change for image, change in zip(images, self.changes, strict=True)])
+        if np.count_nonzero(used) == used.size:
+            return combined(new, gammas, images)
+        for i, image in enumerate(images):
+            # Selected: a discarded pair may hold nan.
+            new = where_samples(used[:, i], new + rows_like(gammas[:, i], z) * image, new)
+        return new
+
+    def extended(
+        self,
+        step: Array,
+        residual: Array,
+        new_residual: Array,
+        *,
+        memory: int,
+        accept: Callable[[np.ndarray], np.ndarray],
+    ) -> tuple[Secants, np.ndarray, np.ndarray]:
+        """Add the pair (step, new_residual − residual), keep the `memory` last, and judge the new iterate.
+
+        `accept(norm)` maps the norms of the new residuals to the samples that go on from the new iterate. All
+        products cross from the device at once.
+
+        Returns
+        -------
+        secants : Secants
+            Their `overlap` is with the residual that the sample goes on from.
+        norm : ndarray, shape (batch,)
+            Euclidean norms of `new_residual`.
+        accepted : ndarray of bool, shape (batch,)
+        """
+        first = max(len(self.images) + 1 - memory, 0)
+        change = new_residual - residual
+        changes = (*self.changes, change)[first:]
+        by_change, by_new = to_host_together(
+            overlaps((*changes, residual), change), overlaps((*changes, new_residual), new_residual)
+        )
+        norm = np.sqrt(by_new[:, -1])
+        accepted = accept(norm)
+        overlap = by_new[:, :-1]
+        if np.count_nonzero(accepted) < len(accepted):
+            kept = np.concatenate([self.overlap[:, first:], by_change[:, -1:]], axis=1)
+            overlap = np.where(accepted[:, None], overlap, kept)
+        extended = Secants(
+            images=(*self.images, step + change)[first:],
+            changes=changes,
+            gram=_bordered(self.gram[:, first:, first:], by_change[:, :-1]),
+            overlap=overlap,
+            usable=np.concatenate([self.usable[:, first:], np.ones((len(norm), 1), dtype=bool)], axis=1),
+        )
+        return extended, norm, accepted
+
+
+def _bordered(gram: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Return the Gram matrix with the products of one more vector, shape (batch, size + 1)."""
+    size = column.shape[1]
+    larger = np.empty((len(column), size, size))
+    larger[:, :-1, :-1] = gram
+    larger[:, -1, :] = larger[:, :, -1] = column
+    return larger
+
+
+@cache
+def _identity(size: int) -> np.ndarray:
+    return np.eye(size)

@@ -1,0 +1,70 @@
+"""The adjoint equation along the forward solution integrated backward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.ode.adjoints.packing import Packing
+from equilib.ode.adjoints.protocol import OdePullback, no_derivative
+from equilib.ode.adjoints.reverse import Reverse
+from equilib.ode.flow import ErrorNorm, Point, time_like, tolerance_norm
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeSolution
+
+
+@dataclass(frozen=True)
+class Backsolve:
+    """Integrate y, λ and θ̄ backward together (Chen et al. 2018, arXiv:1806.07366).
+
+    It keeps nothing but y at the output times, at which y is reset. Where the flow contracts, as that of an
+    equilibrium model does, its reverse expands, and the backward y drifts away: prefer `Interpolating` there.
+    """
+
+    needs_trajectory: ClassVar[bool] = False
+    needs_states: ClassVar[bool] = False
+
+    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+        """Return the cotangents of y(t₀) and of the inputs."""
+        problem = problem.fresh()
+        if not solution.success:
+            return no_derivative(problem, solution)
+        packing = Packing(solution.y[0, ...], 2, problem.inputs)
+        reverse = Reverse(solution, cotangent)
+        forward_norm = tolerance_norm(solution.options.rtol, solution.options.atol, 1)
+        norm = _either(forward_norm, reverse.norm, packing.state_size // 2)
+
+        def slope(t: float, state: Array) -> Array:
+            y, adjoint = packing.states(state)
+            linear = problem.linearize(time_like(np.asarray([t]), y), y)
+            y_bar, inputs_bar = linear.pull(adjoint)
+            return -packing.pack((-linear.value, y_bar), inputs_bar)
+
+        adjoint, inputs = cotangent[-1, ...], packing.zeros()
+        for index in range(len(solution.t) - 1, 0, -1):
+            start = packing.pack((solution.y[index, ...], adjoint), inputs)
+            found = reverse(slope, start, index, norm)
+            if not found.success:
+                return no_derivative(problem, solution, tuple(reverse.solutions))
+            (_, adjoint), inputs = packing.states(found.y[-1, ...]), packing.cotangents(found.y[-1, ...])
+            adjoint = adjoint + cotangent[index - 1, ...]
+        return OdePullback(
+            y0=adjoint, inputs=inputs, nfe=problem.nfe, nvjp=problem.nvjp, reverse=tuple(reverse.solutions)
+        )
+
+
+def _either(forward: ErrorNorm, adjoint: ErrorNorm, size: int) -> ErrorNorm:
+    """Return the larger of the norm of y and that of λ: their tolerances are of different sizes."""
+
+    def norm(error: Array, start: Point, packed: Array) -> np.ndarray:
+        parts = [slice(0, size), slice(size, 2 * size)]
+        norms = [
+            each(error[:, part], Point(start.t, start.y[:, part], start.dy), packed[:, part])
+            for each, part in zip((forward, adjoint), parts, strict=True)
+        ]
+        return np.maximum(*norms)
+
+    return norm

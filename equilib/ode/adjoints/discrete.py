@@ -1,0 +1,92 @@
+"""The exact derivative of the steps that were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.errors import UserError
+from equilib.ode.adjoints.protocol import OdePullback, no_derivative
+from equilib.ode.adjoints.slopes import Slopes
+from equilib.ode.adjoints.staged_steps import StagedSteps
+from equilib.ode.adjoints.traced_steps import TracedSteps
+from equilib.ode.flow import Flow, Point
+from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
+from equilib.ode.problem import OdeProblem
+from equilib.ode.solution import OdeSolution, State
+
+
+class UnseenStepsError(UserError):
+    """The discrete adjoint was asked for with an integrator whose steps cannot be differentiated."""
+
+
+def own_steps(integrator: AnyIntegrator) -> Integrator:
+    """Return the integrator if its steps can be differentiated.
+
+    Raises
+    ------
+    UnseenStepsError
+        If it is a library's.
+    """
+    if isinstance(integrator, LibraryIntegrator):
+        raise UnseenStepsError(
+            f"{integrator} takes its steps out of sight, so there is no discrete adjoint for it; use "
+            "interpolating, gauss or backsolve"
+        )
+    return integrator
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Carry the cotangent back through each accepted step: discretise, then optimise.
+
+    Exact for the computed y, whatever the tolerance, with the step sizes as constants. It needs the state before every
+    step, not the stages, and evaluates f once more at each stage.
+    """
+
+    needs_trajectory: ClassVar[bool] = False
+    needs_states: ClassVar[bool] = True
+
+    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+        """Return the cotangents of y(t₀) and of the inputs.
+
+        Raises
+        ------
+        UnseenStepsError
+            If the integrator is a library's, whose steps cannot be differentiated.
+        """
+        integrator = own_steps(solution.integrator)
+        problem = problem.fresh()
+        if not solution.success:
+            return no_derivative(problem, solution)
+        lanes = solution.y.shape[1] if solution.options.per_sample else 1
+        accepting = np.zeros(lanes)
+        flow = Flow(problem.at, solution.y[0, ...], lanes, lambda error, start, y: accepting)
+        slopes, states = Slopes(problem), _states(integrator, solution, flow)
+        steps: StagedSteps | TracedSteps
+        if isinstance(integrator, StagedIntegrator):
+            steps = StagedSteps(integrator, solution, flow, slopes, states)
+        else:
+            steps = TracedSteps(integrator, solution, flow, slopes, states)
+        y_bar = steps.pull(cotangent)
+        return OdePullback(y0=y_bar + cotangent[0, ...], inputs=slopes.inputs_bar(), nfe=problem.nfe, nvjp=problem.nvjp)
+
+
+def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[State]:
+    """Return the state before each step: those that were kept, else by another integration."""
+    kept = [record.state for record in solution.record if record.state is not None]
+    if len(kept) == len(solution.record):
+        return kept
+    t, y = np.full(flow.lanes, solution.t[0]), solution.y[0, ...]
+    point = Point(t, y, flow(t, y))
+    memory, states = integrator.begin(flow, point), []
+    for record in solution.record:
+        states.append((point.y, point.dy, memory.arrays))
+        memory = Memory(memory.arrays, record.plan)
+        attempt = integrator.attempt(flow, point, record.h, memory)
+        point, memory = integrator.advance(flow, point, record.t, attempt, record.accepted, memory)
+    return states

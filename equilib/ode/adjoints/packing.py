@@ -1,0 +1,85 @@
+"""States of an adjoint equation as one vector: arrays of the shape of y, then the cotangents of the inputs."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
+from equilib.ode.flow import ErrorNorm, Point
+
+
+class Packing:
+    """The way between (arrays like y, cotangents of the inputs) and one array of shape (1, size).
+
+    Parameters
+    ----------
+    y : array
+        What the first arrays look like.
+    states : int
+        How many of them there are.
+    inputs : tuple of trees
+        What the cotangents look like; leaves that are not floating have none.
+    """
+
+    def __init__(self, y: Array, states: int, inputs: tuple[Tree, ...]) -> None:
+        self._y, self._states, self._inputs = y, states, inputs
+        self._floating = [is_floating(leaf) for leaf in tree_leaves(inputs)]
+        self.state_size = states * prod(y.shape)
+
+    def pack(self, states: tuple[Array, ...], cotangents: tuple[Tree, ...]) -> Array:
+        """Return everything as one array of shape (1, size) and of the dtype of y."""
+        xp = array_namespace(self._y)
+        leaves = [
+            cotangent if cotangent.dtype == self._y.dtype else xp.astype(cotangent, self._y.dtype)
+            for floating, cotangent in zip(self._floating, tree_leaves(cotangents), strict=True)
+            if floating
+        ]
+        return xp.concat([xp.reshape(array, (-1,)) for array in (*states, *leaves)])[None, :]
+
+    def zeros(self) -> tuple[Tree, ...]:
+        """Return zero cotangents of the inputs."""
+        leaves = [array_namespace(leaf).zeros_like(leaf) for leaf in tree_leaves(self._inputs)]
+        zeros: tuple[Tree, ...] = tree_unflatten(self._inputs, leaves)
+        return zeros
+
+    def states(self, packed: Array) -> list[Array]:
+        """Return the arrays like y."""
+        xp, size = array_namespace(packed), prod(self._y.shape)
+        return [
+            xp.reshape(packed[0, index * size : (index + 1) * size], self._y.shape) for index in range(self._states)
+        ]
+
+    def cotangents(self, packed: Array) -> tuple[Tree, ...]:
+        """Return the cotangents of the inputs."""
+        xp, place = array_namespace(packed), self.state_size
+        leaves = []
+        for floating, leaf in zip(self._floating, tree_leaves(self._inputs), strict=True):
+            if not floating:
+                leaves.append(xp.zeros_like(leaf))
+                continue
+            size = prod(leaf.shape)
+            leaves.append(xp.astype(xp.reshape(packed[0, place : place + size], leaf.shape), leaf.dtype))
+            place += size
+        unpacked: tuple[Tree, ...] = tree_unflatten(self._inputs, leaves)
+        return unpacked
+
+    def seminorm(self, norm: ErrorNorm) -> ErrorNorm:
+        """Return `norm` of the states alone.
+
+        The cotangents of the inputs are integrals that nothing depends on: their error does not grow, and controlling
+        it makes steps shorter for nothing (Kidger et al. 2021, arXiv:2009.09457).
+        """
+        states = slice(0, self.state_size)
+
+        def of_states(error: Array, start: Point, packed: Array) -> np.ndarray:
+            return norm(error[:, states], Point(start.t, start.y[:, states], start.dy), packed[:, states])
+
+        return of_states
+
+
+def is_floating(leaf: Array) -> bool:
+    """Tell whether a leaf of the inputs can have a cotangent."""
+    return bool(array_namespace(leaf).isdtype(leaf.dtype, "real floating"))

@@ -1,0 +1,36 @@
+"""f in a backward pass: evaluated with its pullback, which adds up the cotangents of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
+from equilib.ode.flow import time_like
+from equilib.ode.problem import OdeProblem
+
+
+class Slopes:
+    """The right-hand side of a problem, near the points of one backward pass."""
+
+    def __init__(self, problem: OdeProblem) -> None:
+        self._problem = problem
+        self._sums = [array_namespace(leaf).zeros_like(leaf) for leaf in tree_leaves(problem.inputs)]
+
+    def linearize(self, t: np.ndarray, y: Array) -> tuple[Array, Callable[[Array], Array]]:
+        """Return f(t, y) and the map w ↦ (∂f/∂y)ᵀ w; each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents."""
+        linear = self._problem.linearize(time_like(t, y), y)
+
+        def pull(cotangent: Array) -> Array:
+            y_bar, inputs_bar = linear.pull(cotangent)
+            self._sums = [total + part for total, part in zip(self._sums, tree_leaves(inputs_bar), strict=True)]
+            return y_bar
+
+        return linear.value, pull
+
+    def inputs_bar(self) -> tuple[Tree, ...]:
+        """Return the cotangents of the inputs so far."""
+        cotangents: tuple[Tree, ...] = tree_unflatten(self._problem.inputs, self._sums)
+        return cotangents

@@ -1,0 +1,146 @@
+"""Declaration of options: fields of a dataclass with a type, bounds or choices, and a help text."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass
+from typing import Any, TypeVar
+
+from equilib.errors import UserError, did_you_mean
+from equilib.options.values import CONVERT, Bounds, Simple
+
+T = TypeVar("T")
+
+_METADATA = "equilib.option"
+
+
+class OptionError(UserError, ValueError):
+    """An option has an unknown name, a value of the wrong type, or one out of range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option as its field declares it; `default` is `dataclasses.MISSING` where a value must be given."""
+
+    name: str
+    type: Simple
+    optional: bool = False
+    default: object = MISSING
+    help: str = ""
+    bounds: Bounds = dataclasses.field(default_factory=Bounds)
+    choices: tuple[object, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be given."""
+        return self.default is MISSING
+
+    @property
+    def expects(self) -> str:
+        """What a value must be, as in "an int >= 1 or none"."""
+        if self.choices:
+            text = "one of " + ", ".join(repr(choice) for choice in self.choices)
+        elif self.type is bool:
+            text = "true or false"
+        else:
+            article = "an" if self.type is int else "a"
+            text = f"{article} {self.type.__name__} {self.bounds}".rstrip()
+        return f"{text} or none" if self.optional else text
+
+    def parse(self, value: object) -> object:
+        """Return `value`, a Python value or its text, as the option's type.
+
+        Raises
+        ------
+        OptionError
+            If it is of another type, nan, out of range, or none of the choices.
+        """
+        if self.optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
+            return None
+        try:
+            converted = CONVERT[self.type](value)
+        except (ValueError, OverflowError):
+            raise OptionError(f"expects {self.expects}, got {value!r}") from None
+        if self.choices and converted not in self.choices:
+            hint = did_you_mean(str(converted), [str(choice) for choice in self.choices])
+            raise OptionError(f"expects {self.expects}, got {value!r}.{hint}".removesuffix("."))
+        if isinstance(converted, int | float) and not self.bounds.allow(converted):
+            raise OptionError(f"expects {self.expects}, got {value!r}")
+        return converted
+
+
+def option(
+    default: T,
+    *,
+    help: str,  # noqa: A002 - the word that click, argparse and every reader expect
+    minimum: float | None = None,
+    maximum: float | None = None,
+    exclusive_minimum: float | None = None,
+    exclusive_maximum: float | None = None,
+    choices: Iterable[T] = (),
+) -> T:
+    """Declare a dataclass field as an option with a help text and, where it has them, bounds or choices.
+
+    Raises
+    ------
+    ValueError
+        If the default is itself out of range or none of the choices.
+    """
+    bounds = Bounds(
+        minimum=minimum,
+        maximum=maximum,
+        exclusive_minimum=exclusive_minimum,
+        exclusive_maximum=exclusive_maximum,
+    )
+    allowed = tuple(choices)
+    if default is not None and allowed and default not in allowed:
+        raise ValueError(f"the default {default!r} is not among the choices {allowed}")
+    if isinstance(default, int | float) and not bounds.allow(default):
+        raise ValueError(f"the default {default!r} is not {bounds}")
+    metadata = {_METADATA: {"help": help, "bounds": bounds, "choices": allowed}}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def describe(cls: type) -> tuple[Option, ...]:
+    """Return the options of a dataclass: its init fields of type int, float, bool, str, or one of these or None.
+
+    Raises
+    ------
+    TypeError
+        If `cls` is no dataclass, an annotation cannot be evaluated, or `option` marks a field of another type.
+    """
+    if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
+        raise TypeError(f"{cls!r} is not a dataclass, so it has no options")
+    return _options_of(cls)
+
+
+@functools.cache  # options check themselves whenever they are constructed, once per solve and once per adjoint
+def _options_of(cls: type) -> tuple[Option, ...]:
+    try:
+        hints = typing.get_type_hints(cls)
+    except NameError as error:
+        raise TypeError(f"{cls.__name__} has an annotation that cannot be evaluated: {error}") from error
+    described = (_describe(cls, field, hints[field.name]) for field in dataclasses.fields(cls) if field.init)
+    return tuple(each for each in described if each is not None)
+
+
+def _describe(cls: type, field: dataclasses.Field[Any], annotation: object) -> Option | None:
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    kinds = [member for member in members if member is not types.NoneType]
+    marked = field.metadata.get(_METADATA)
+    if len(kinds) != 1 or kinds[0] not in CONVERT:
+        if marked is not None:
+            raise TypeError(f"{cls.__name__}.{field.name} is an option of type {annotation}, which cannot be parsed")
+        return None
+    default = field.default
+    if field.default_factory is not MISSING:
+        default = field.default_factory()
+    return Option(name=field.name, type=kinds[0], optional=len(members) > 1, default=default, **(marked or {}))
+
+
+def _is_union(annotation: object) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)

@@ -1,0 +1,31 @@
+"""The author's side of the plugin system: hooks, and the entries that the hooks yield.
+
+A plugin is a module with functions marked by `hookimpl`, named in its package's entry-point group `equilib`:
+
+    [project.entry-points.equilib]
+    relaxation = "equilib_relaxation"
+"""
+
+from equilib.plugin.entries import (
+    Capabilities,
+    Entry,
+    EntryError,
+    ExperimentEntry,
+    IntegratorEntry,
+    SensitivityEntry,
+    SolverEntry,
+)
+from equilib.plugin.hooks import HOOKS, hookimpl, hookspec
+
+__all__ = [
+    "HOOKS",
+    "Capabilities",
+    "Entry",
+    "EntryError",
+    "ExperimentEntry",
+    "IntegratorEntry",
+    "SensitivityEntry",
+    "SolverEntry",
+    "hookimpl",
+    "hookspec",
+]

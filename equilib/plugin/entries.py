@@ -1,0 +1,157 @@
+"""Entries that plugins yield: a solver, an integrator, a sensitivity, an experiment, and where its class is."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from equilib.errors import UserError
+from equilib.options import describe
+
+_NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
+
+
+class EntryError(UserError):
+    """A record was found, and what it names cannot be used here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What a solver needs and what it does to a batch.
+
+    Attributes
+    ----------
+    needs_jvp, needs_vjp : bool
+        Whether it uses J·v, Jᵀ·w.
+    couples_samples : bool
+        Whether one sample's answer may depend on the others in its batch.
+    backends : tuple of str
+        The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
+    kind : str
+        "iterative" for a solver that steps, "whole" for one that solves in one call.
+    least_steps : int
+        A limit of steps below which it is of no use: it gets this where an experiment prefers less for another solver.
+    """
+
+    needs_jvp: bool = False
+    needs_vjp: bool = False
+    couples_samples: bool = False
+    backends: tuple[str, ...] = ("any",)
+    kind: str = "iterative"
+    least_steps: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What every record holds.
+
+    Attributes
+    ----------
+    name : str
+        What users type: lower-case words and digits joined by one of "-_.:".
+    factory : type or str
+        A frozen dataclass whose fields are the options; or "module:Class", imported when it is first used.
+    summary : str
+        One line for lists.
+    unavailable : str
+        Why it cannot be used here, as in "install equilib[sundials]"; empty where it can.
+    """
+
+    noun: ClassVar[str] = "entry"
+
+    name: str
+    factory: type[Any] | str
+    summary: str
+    unavailable: str = ""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"{self.name!r} is no name for a {self.noun}: use lower-case words joined by '-'")
+
+    def load(self) -> type[Any]:
+        """Import the factory where it is a string, and return the class.
+
+        Raises
+        ------
+        EntryError
+            If it is unavailable here, cannot be imported, or is not a frozen dataclass with readable options.
+        """
+        if self.unavailable:
+            raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")
+        try:
+            factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
+            describe(factory)
+        except Exception as error:
+            raise EntryError(
+                f"{self.noun} {self.name!r} could not be loaded from {self.factory!r}: {type(error).__name__}: {error}"
+            ) from error
+        # A dataclass keeps its own flags there; `dataclasses` has no public way to ask.
+        if not factory.__dataclass_params__.frozen:
+            raise EntryError(f"{self.noun} {self.name!r}: {factory.__name__} must be a frozen dataclass")
+        return factory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverEntry(Entry):
+    """A solver: `factory` has `init(problem, z0) -> state` and `step(problem, state) -> state`.
+
+    Attributes
+    ----------
+    advice : str
+        One paragraph: when to choose it, when not, which option to turn first.
+    capabilities : Capabilities
+    adjoint : str
+        The adjoint that is used with it unless the user names another.
+    """
+
+    noun: ClassVar[str] = "solver"
+
+    advice: str = ""
+    capabilities: Capabilities = Capabilities()
+    adjoint: str = "implicit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegratorEntry(Entry):
+    """An integrator of y' = f(t, y): `factory` meets the protocol `equilib.ode.integrator.Integrator`.
+
+    Attributes
+    ----------
+    advice : str
+    order : int
+        Order of accuracy.
+    """
+
+    noun: ClassVar[str] = "integrator"
+
+    advice: str = ""
+    order: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SensitivityEntry(Entry):
+    """A sensitivity, the `--adjoint` of the command line.
+
+    Attributes
+    ----------
+    advice : str
+    exact : bool
+        Whether its gradient is that of the fixed point, up to the tolerance of its own solve.
+    solvers : tuple of str
+        The solvers whose last state it reuses, by name; empty where it serves them all.
+    """
+
+    noun: ClassVar[str] = "adjoint"
+
+    advice: str = ""
+    exact: bool = True
+    solvers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentEntry(Entry):
+    """An experiment of `equilib run`: `factory` has `run(self, context) -> Mapping[str, object]`."""
+
+    noun: ClassVar[str] = "experiment"

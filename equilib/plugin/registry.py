@@ -1,0 +1,249 @@
+"""The host's side of the plugins: find them, isolate broken ones, refuse duplicates, look names up."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+import pluggy
+
+from equilib.errors import UserError, did_you_mean
+from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry, hooks
+
+GROUP = "equilib"
+"""The entry-point group that plugins are published in."""
+
+STRICT = "EQUILIB_STRICT_PLUGINS"
+"""The environment variable that makes a broken plugin or a duplicate fatal."""
+
+_CAUSE = 240  # characters of a cause that are kept: it must fit one line of a warning
+
+E = TypeVar("E", bound=Entry)
+
+
+class UnknownName(UserError, LookupError):  # noqa: N818 - it reads as what is wrong
+    """No plugin provides a record of that name."""
+
+
+class DuplicateError(UserError, LookupError):
+    """Several plugins provide a record of that name, and choosing one would depend on what else is installed."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Where a record comes from: the plugin's entry-point name, and its distribution."""
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+
+    def __str__(self) -> str:
+        package = f" ({self.distribution} {self.version})" if self.distribution else ""
+        return f"{self.plugin!r}{package}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provided(Generic[E]):
+    """A record and the plugin that it comes from."""
+
+    entry: E
+    owner: Owner
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """A name that several plugins provide; none of them gets it."""
+
+    noun: str
+    name: str
+    owners: tuple[Owner, ...]
+
+    def __str__(self) -> str:
+        owners = " and ".join(str(owner) for owner in self.owners)
+        return f"{self.noun} {self.name!r} is provided by both {owners}; uninstall one of them"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginRow:
+    """One line of `equilib plugins`.
+
+    `status` is "ok", "conflict" or "broken", `cause` says why, and `provides` maps nouns to names.
+    """
+
+    owner: Owner
+    status: str
+    cause: str = ""
+    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Registry:
+    """The records of all plugins that work.
+
+    An empty one takes plugins by `register`; `Registry.discover()` takes those that are installed.
+    """
+
+    def __init__(self) -> None:
+        self._plugins: dict[Owner, tuple[Entry, ...]] = {}
+        self._broken: dict[Owner, str] = {}
+
+    @classmethod
+    def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
+        """Load the plugins of the entry-point group `equilib`, or those at `points`.
+
+        A plugin that fails in any way is left out whole and remembered with the cause. With the environment
+        variable EQUILIB_STRICT_PLUGINS=1 the failure is raised instead, and so is a duplicate name.
+
+        Raises
+        ------
+        DuplicateError
+            Only if EQUILIB_STRICT_PLUGINS=1.
+        """
+        strict = os.environ.get(STRICT, "") not in ("", "0")
+        registry = cls()
+        for point in sorted(entry_points(group=GROUP) if points is None else points):
+            registry._load(point, strict=strict)
+        if strict and registry.conflicts():
+            raise DuplicateError(str(registry.conflicts()[0]))
+        return registry
+
+    def _load(self, point: EntryPoint, *, strict: bool) -> None:
+        package = (point.dist.name, point.dist.version) if point.dist else ("", "")
+        owner = Owner(point.name, *package)
+        try:
+            self._plugins[owner] = tuple(_records(point.load(), owner))
+        except (Exception, SystemExit) as error:  # SystemExit: a module that calls sys.exit when imported
+            if strict:
+                error.add_note(f"This happened in plugin {owner}, loaded from {point.value!r}.")
+                raise
+            self._broken[owner] = textwrap.shorten(f"{type(error).__name__}: {error}", _CAUSE, placeholder=" ...")
+
+    def register(self, plugin: object, *, name: str, distribution: str = "", version: str = "") -> None:
+        """Add the records of `plugin`, a module or an object with hook implementations: all or, on error, none.
+
+        Raises
+        ------
+        pluggy.PluginValidationError
+            If it implements a hook that does not exist, or one with other arguments.
+        TypeError
+            If it implements no hook, or a hook yields something else than the hook's records.
+        ValueError
+            If a hook yields a name twice, or a plugin of that name and distribution is registered.
+        """
+        owner = Owner(name, distribution, version)
+        if owner in self._plugins:
+            raise ValueError(f"plugin {owner} is already registered")
+        self._plugins[owner] = tuple(_records(plugin, owner))
+
+    def solvers(self) -> tuple[Provided[SolverEntry], ...]:
+        """Return the usable solvers by name."""
+        return self.provided(SolverEntry)
+
+    def integrators(self) -> tuple[Provided[IntegratorEntry], ...]:
+        """Return the usable integrators by name."""
+        return self.provided(IntegratorEntry)
+
+    def sensitivities(self) -> tuple[Provided[SensitivityEntry], ...]:
+        """Return the usable sensitivities by name."""
+        return self.provided(SensitivityEntry)
+
+    def experiments(self) -> tuple[Provided[ExperimentEntry], ...]:
+        """Return the usable experiments by name."""
+        return self.provided(ExperimentEntry)
+
+    def solver(self, name: str) -> SolverEntry:
+        """Return the solver called `name`.
+
+        Raises
+        ------
+        UnknownName
+            If there is none; the text suggests, lists what there is, and names the plugins that failed.
+        DuplicateError
+            If several plugins provide it.
+        """
+        return self.find(SolverEntry, name).entry
+
+    def integrator(self, name: str) -> IntegratorEntry:
+        """Return the integrator called `name`; raise as `solver` does."""
+        return self.find(IntegratorEntry, name).entry
+
+    def sensitivity(self, name: str) -> SensitivityEntry:
+        """Return the sensitivity called `name`; raise as `solver` does."""
+        return self.find(SensitivityEntry, name).entry
+
+    def experiment(self, name: str) -> ExperimentEntry:
+        """Return the experiment called `name`; raise as `solver` does."""
+        return self.find(ExperimentEntry, name).entry
+
+    def provided(self, kind: type[E]) -> tuple[Provided[E], ...]:
+        """Return the usable records of type `kind` by name: those that one plugin alone provides."""
+        unique = [group[0] for group in self._by_name(kind).values() if len(group) == 1]
+        return tuple(sorted(unique, key=lambda provided: provided.entry.name))
+
+    def find(self, kind: type[E], name: str) -> Provided[E]:
+        """Return the record of type `kind` called `name`, with its owner; raise as `solver` does."""
+        provided = self._by_name(kind).get(name, [])
+        if len(provided) > 1:
+            raise DuplicateError(str(_conflict(provided)))
+        if provided:
+            return provided[0]
+        names = [each.entry.name for each in self.provided(kind)]
+        available = f" Available: {', '.join(names)}." if names else f" No {kind.noun} is installed."
+        broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())
+        failed = f" Plugins that failed to load: {broken}" if broken else ""
+        raise UnknownName(f"no {kind.noun} {name!r}.{did_you_mean(name, names)}{available}{failed}")
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Return the names that several plugins provide."""
+        groups = (group for kind in HOOKS.values() for group in self._by_name(kind).values())
+        return tuple(_conflict(group) for group in groups if len(group) > 1)
+
+    def plugins(self) -> tuple[PluginRow, ...]:
+        """Return one row per plugin, broken ones included, by name."""
+        rows = [PluginRow(owner=owner, status="broken", cause=cause) for owner, cause in self._broken.items()]
+        conflicts = self.conflicts()
+        for owner, entries in self._plugins.items():
+            causes = [str(conflict) for conflict in conflicts if owner in conflict.owners]
+            provides: defaultdict[str, tuple[str, ...]] = defaultdict(tuple)
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                provides[entry.noun] += (entry.name,)
+            status = "conflict" if causes else "ok"
+            rows.append(PluginRow(owner=owner, status=status, cause="; ".join(causes), provides=provides))
+        return tuple(sorted(rows, key=lambda row: (row.owner.plugin, row.owner.distribution)))
+
+    def _by_name(self, kind: type[E]) -> dict[str, list[Provided[E]]]:
+        found: defaultdict[str, list[Provided[E]]] = defaultdict(list)
+        for owner, entries in self._plugins.items():
+            for entry in entries:
+                if isinstance(entry, kind):
+                    found[entry.name].append(Provided(entry=entry, owner=owner))
+        return found
+
+
+def _records(plugin: object, owner: Owner) -> Iterator[Entry]:
+    # A manager for each plugin: what it refuses is then wrong with this plugin and leaves nothing behind.
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hooks)
+    manager.register(plugin, owner.plugin)
+    manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise TypeError("it implements no hook; mark its functions with equilib.plugin.hookimpl")
+    for hook, kind in HOOKS.items():
+        names: set[str] = set()
+        for yielded in getattr(manager.hook, hook)():
+            for record in yielded:  # a hook written as a generator runs here
+                if not isinstance(record, kind):
+                    raise TypeError(f"{hook} must yield {kind.__name__}, not {type(record).__name__}")
+                if record.name in names:
+                    raise ValueError(f"{hook} yields {record.name!r} twice")
+                names.add(record.name)
+                yield record
+
+
+def _conflict(provided: list[Provided[E]]) -> Conflict:
+    entry = provided[0].entry
+    return Conflict(noun=entry.noun, name=entry.name, owners=tuple(each.owner for each in provided))

@@ -1,0 +1,162 @@
+"""The file of a checkpoint: an npz archive without pickle, whole or refused.
+
+Its members are `header`, UTF-8 of a JSON object; one array for each parameter and each part of the optimizer's state,
+named as in "params/deq/cell/recur/0/weight"; `order`, the samples of the epoch at work; with warm starts
+`warm_starts/start` and the like, shape (known, ...), with the numbers of the samples in `known/start`, and how many
+samples there are in `samples/start`; and `sha256` of all the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, to_host
+from equilib.arrays.trees import Tree, named_leaves
+from equilib.errors import UserError
+from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
+from equilib.training.snapshot import Snapshot
+
+FORMAT, VERSION = "equilib checkpoint", 1
+_HEADER, _DIGEST, _ORDER = "header", "sha256", "order"
+_PARTS = ("params", "optimizer")
+_WARM, _KNOWN, _SAMPLES = "warm_starts", "known", "samples"
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is damaged, of another program, of a newer format, or of another run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointFile:
+    """A checkpoint that was read and is whole.
+
+    Attributes
+    ----------
+    path : Path
+    header : dict
+        "run", the id of its run; "request", what the run was asked for; "options", "method", "data_digest" and
+        "versions" as in `run.json`; "progress" of the `Snapshot`.
+    arrays : dict
+    """
+
+    path: Path
+    header: dict[str, Any]
+    arrays: dict[str, np.ndarray] = field(repr=False)
+
+    def snapshot(self, like: Snapshot) -> Snapshot:
+        """Return what it holds in the structure of `like`.
+
+        Raises
+        ------
+        CheckpointError
+            If it holds another model, or another optimizer's state.
+        """
+        parts = {}
+        for part in _PARTS:
+            own = {name.partition("/")[2]: array for name, array in self.arrays.items() if name.startswith(f"{part}/")}
+            parts[part] = fill_tree(getattr(like, part), own, self.path, error=CheckpointError)
+        return Snapshot(
+            **parts,
+            order=self.arrays[_ORDER],
+            progress=self.header["progress"],
+            warm_starts={name: self._warm_starts(name) for name in like.warm_starts},
+        )
+
+    def _warm_starts(self, name: str) -> tuple[np.ndarray | None, ...]:
+        rows: list[np.ndarray | None] = [None] * int(self.arrays[f"{_SAMPLES}/{name}"])
+        for row, array in zip(self.arrays[f"{_KNOWN}/{name}"], self.arrays[f"{_WARM}/{name}"], strict=True):
+            rows[row] = array
+        return tuple(rows)
+
+
+def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -> None:
+    """Write a checkpoint; it is on the disk, and whole, when this returns.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    header = {"format": FORMAT, "version": VERSION, **facts, "progress": snapshot.progress}
+    arrays = {
+        _HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8),
+        _ORDER: snapshot.order,
+        **_named("params", snapshot.params),
+        **_named("optimizer", snapshot.optimizer),
+        **_kept(snapshot.warm_starts),
+    }
+    with whole_file(path) as file:
+        np.savez(file, allow_pickle=False, **arrays, **{_DIGEST: _digest(arrays)})
+
+
+def read_checkpoint(path: Path) -> CheckpointFile:
+    """Read a checkpoint and check that it is whole.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not a checkpoint, is damaged, or has a format that this version of equilib does not know.
+    """
+    arrays = _read_arrays(path)
+    digest = arrays.pop(_DIGEST, None)
+    header = _read_header(arrays)
+    if header is None or digest is None:
+        raise CheckpointError(f"{path} is not a checkpoint of equilib")
+    # What a newer format digests is its own affair.
+    if header["version"] > VERSION:
+        raise CheckpointError(
+            f"{path} has format {header['version']} of checkpoints, and this version of equilib reads {VERSION}; "
+            "install a newer one"
+        )
+    if not np.array_equal(digest, _digest(arrays)):
+        raise CheckpointError(f"{path} is damaged: its checksum is not that of its content")
+    del arrays[_HEADER]
+    return CheckpointFile(path=path, header=header, arrays=arrays)
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path, what="a checkpoint")
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+    except DamagedArraysError as error:
+        raise CheckpointError(f"{path} {error}") from error
+
+
+def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    try:
+        header = json.loads(arrays[_HEADER].tobytes())
+    except (KeyError, ValueError):
+        return None
+    if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):
+        return None
+    return header
+
+
+def _named(part: str, tree: Tree) -> dict[str, np.ndarray]:
+    return {f"{part}/{name}": to_host(leaf) for name, leaf in named_leaves(tree)}
+
+
+def _kept(warm_starts: Mapping[str, Sequence[Array | None]]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, rows in warm_starts.items():
+        known = [row for row, array in enumerate(rows) if array is not None]
+        arrays[f"{_SAMPLES}/{name}"] = np.asarray(len(rows))
+        arrays[f"{_KNOWN}/{name}"] = np.asarray(known, np.int64)
+        arrays[f"{_WARM}/{name}"] = np.stack([to_host(rows[row]) for row in known]) if known else np.zeros(0)
+    return arrays
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), np.uint8)

@@ -1,0 +1,109 @@
+"""When a run writes a checkpoint, and which it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from equilib.runs.checkpoint_file import write_checkpoint
+from equilib.runs.files import part_of
+from equilib.training.snapshot import Snapshot
+
+FOLDER = "checkpoints"
+KEPT = 2
+"""Checkpoints that stay: should the last be damaged, there is one before it."""
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Parameters
+    ----------
+    run : Path
+        The run's folder.
+    facts : mapping
+        What each checkpoint holds besides the state of the trainer.
+    every : int
+        Epochs from one to the next; 0 for none but that at the end.
+    minutes : float, optional
+        The longest time between two, in the middle of an epoch as well.
+    after : Path, optional
+        The one that the run goes on from.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        facts: Mapping[str, Any],
+        *,
+        every: int = 1,
+        minutes: float | None = None,
+        after: Path | None = None,
+    ) -> None:
+        self._folder, self._facts = run / FOLDER, facts
+        self._every, self._seconds = every, None if minutes is None else 60 * minutes
+        self._kept = [] if after is None else [after]
+        self._epochs = 0
+        self._written: Snapshot | None = None
+        self._time = monotonic()
+
+    def is_due(self, *, epoch_ended: bool) -> bool:
+        """Tell whether it is time for one; called once after each batch and each epoch."""
+        self._epochs += epoch_ended
+        by_epochs = epoch_ended and self._every > 0 and self._epochs % self._every == 0
+        return by_epochs or (self._seconds is not None and monotonic() - self._time >= self._seconds)
+
+    def write(self, snapshot: Snapshot) -> None:
+        """Write one, unless it is what the last holds, and remove all but the last two.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        if snapshot is self._written:
+            return
+        self._folder.mkdir(exist_ok=True)
+        path = self._folder / f"checkpoint-{snapshot.progress['step']:08d}.npz"
+        write_checkpoint(path, snapshot, self._facts)
+        self._kept = [*(each for each in self._kept if each != path), path][-KEPT:]
+        kept = {each.resolve() for each in self._kept}
+        for old in checkpoint_paths(self._folder.parent):
+            if old.resolve() not in kept:
+                old.unlink()
+        self._written, self._time = snapshot, monotonic()
+
+
+def checkpoint_paths(run: Path) -> list[Path]:
+    """Return the checkpoints of a run, the oldest first."""
+    return sorted((run / FOLDER).glob("checkpoint-*.npz"))
+
+
+def remove_scraps(run: Path) -> None:
+    """Remove what is left of a checkpoint that was being written when its process was killed.
+
+    Raises
+    ------
+    OSError
+        If one cannot be removed.
+    """
+    for path in (run / FOLDER).glob(part_of(Path("checkpoint-*.npz")).name):
+        path.unlink()
+
+
+def remove_checkpoints(run: Path) -> None:
+    """Remove the checkpoints of a run; other files stay.
+
+    Raises
+    ------
+    OSError
+        If one cannot be removed.
+    """
+    folder = run / FOLDER
+    remove_scraps(run)
+    for path in checkpoint_paths(run):
+        path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

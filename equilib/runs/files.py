@@ -1,0 +1,129 @@
+"""Files of runs that appear whole or not at all: bytes, npz archives, JSON values, parameters."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from equilib.arrays.trees import Tree, named_leaves, tree_unflatten
+from equilib.errors import UserError
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `path` that becomes `path` once all of it is on the disk, and goes if that fails.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    part = part_of(path)
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def part_of(path: Path) -> Path:
+    """Return the name under which `path` is written; a process that was killed may have left it."""
+    return path.with_name(f".{path.name}.part")
+
+
+def sync_folder(path: Path) -> None:
+    """Have the names in a folder survive a loss of power, where the system can be told."""
+    if sys.platform == "win32":
+        return
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        # Some network file systems do not know it; the content of the files is on the disk all the same.
+        with suppress(OSError):
+            os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+class DamagedArraysError(ValueError):
+    """A file that is something else, is cut off, or is damaged; the message is what to say after its name."""
+
+
+def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
+    """Return the arrays of an npz file by name; nothing is unpickled.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What the file should be, for people.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened or read.
+    DamagedArraysError
+        If it holds something else, or a checksum is wrong.
+    """
+    with path.open("rb") as file:
+        try:
+            # First: a damaged size must not be believed before its checksum is seen to be wrong.
+            with zipfile.ZipFile(file) as archive:
+                broken = archive.testzip()
+            if broken is None:
+                file.seek(0)
+                with np.load(file, allow_pickle=False) as found:
+                    return dict(found)
+        except zipfile.BadZipFile as error:
+            raise DamagedArraysError(f"is not {what}, or is cut off or damaged ({error})") from error
+        except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
+            raise DamagedArraysError(f"is not {what}, or is damaged ({error})") from error
+    raise DamagedArraysError(f"is damaged: the checksum of {broken} is wrong")
+
+
+def json_values(value: Any) -> Any:
+    """Return `value` as JSON can hold it: nan and the infinities as null, what it does not know as text."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def fill_tree(like: Tree, found: Mapping[str, np.ndarray], path: Path, *, error: type[UserError] = UserError) -> Tree:
+    """Return the arrays of the file `path`, named by their place, in the structure of `like`; its numbers as numbers.
+
+    Raises
+    ------
+    UserError
+        Or `error`: if a name or a shape differs.
+    """
+    wanted = dict(named_leaves(like))
+    for name, leaf in wanted.items():
+        shape = np.shape(leaf) if isinstance(leaf, int | float) else leaf.shape
+        if name not in found or found[name].shape != shape:
+            there = f"of shape {found[name].shape}" if name in found else "missing"
+            raise error(f"{path} holds another model: {name!r}, of shape {shape} here, is {there}")
+    unknown = sorted(set(found) - set(wanted))
+    if unknown:
+        raise error(f"{path} holds another model: there is no {unknown[0]!r} here")
+    return tree_unflatten(
+        like, [found[name].item() if isinstance(leaf, int | float) else found[name] for name, leaf in wanted.items()]
+    )

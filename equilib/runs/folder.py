@@ -1,0 +1,252 @@
+"""The folder of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and its lock."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import to_host
+from equilib.arrays.trees import Tree, named_leaves
+from equilib.errors import RunError, UserError
+from equilib.machine.process import peak_memory
+from equilib.runs.checkpoints import remove_checkpoints, remove_scraps
+from equilib.runs.files import json_values, part_of, whole_file
+from equilib.runs.metrics import METRICS, TABLE, MetricsFiles
+
+RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
+_FILES = (RUN, METRICS, TABLE, MODEL)
+_OF_THE_END = ("error", "ended", "peak_memory", "results", "best")
+
+
+class RunDirectory:
+    """A folder that holds what a run was asked to do, how it went, and the model it ended with.
+
+    Files appear whole or not at all: they are written beside their place and then moved there. Metrics are appended
+    a line at a time. Numbers that JSON cannot hold, nan and the infinities, become null.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        """Create the folder and write `run.json` with the status "running".
+
+        Files of an earlier run are removed, others stay.
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written.
+        """
+        self._begin(path, {**facts, "started": _now()})
+        with _folder_errors(f"--out {path}"):
+            path.mkdir(parents=True, exist_ok=True)
+            _remove_run(path)
+            self._write_facts()
+
+    @classmethod
+    def reopen(cls, path: Path, facts: Mapping[str, Any], *, epochs: int) -> RunDirectory:
+        """Go on with a run: keep the metrics of its first `epochs`, and write `run.json` with the status "running".
+
+        Raises
+        ------
+        UserError
+            If the folder cannot be written.
+        """
+        self = cls.__new__(cls)
+        self._begin(path, {name: value for name, value in facts.items() if name not in _OF_THE_END})
+        with _folder_errors(str(path)):
+            for name in _FILES:
+                part_of(path / name).unlink(missing_ok=True)
+            remove_scraps(path)
+            self._metrics.keep(epochs)
+            self._write_facts()
+        return self
+
+    def _begin(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self.path = path
+        self._facts = {**facts, "status": "running"}
+        self._metrics = MetricsFiles(path)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The content of `run.json`, as it is written there."""
+        return json_values(self._facts)  # type: ignore[no-any-return]
+
+    @property
+    def status(self) -> str:
+        """How the run stands: "running", "finished", "interrupted" or "failed"."""
+        return str(self._facts["status"])
+
+    def add_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Append an epoch to `metrics.jsonl` and `metrics.csv`.
+
+        Raises
+        ------
+        RunError
+            If a file cannot be written.
+        """
+        with run_errors(self.path / METRICS):
+            self._metrics.append(metrics)
+
+    def save_model(self, params: Tree) -> None:
+        """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        """
+        arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
+        path = self.path / MODEL
+        with run_errors(path), whole_file(path) as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def finish(
+        self,
+        status: str,
+        results: Mapping[str, Any] | None = None,
+        *,
+        best: Mapping[str, Any] | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Write into `run.json` how the run ended: "finished", "interrupted", or "failed" and by which error.
+
+        Raises
+        ------
+        RunError
+            If the file cannot be written.
+        """
+        self._facts |= {
+            "status": status,
+            "error": error,
+            "ended": _now(),
+            "peak_memory": peak_memory(),
+            "results": dict(results or {}),
+            "best": best,
+        }
+        with run_errors(self.path / RUN):
+            self._write_facts()
+
+    def _write_facts(self) -> None:
+        text = json.dumps(json_values(self._facts), indent=2, allow_nan=False) + "\n"
+        with whole_file(self.path / RUN) as file:
+            file.write(text.encode())
+
+
+def _remove_run(path: Path) -> None:
+    for name in _FILES:
+        (path / name).unlink(missing_ok=True)
+        part_of(path / name).unlink(missing_ok=True)
+    remove_checkpoints(path)
+    events = path / EVENTS
+    for file in events.glob("events.out.tfevents.*"):
+        file.unlink()
+    if events.is_dir() and not any(events.iterdir()):
+        events.rmdir()
+
+
+@contextmanager
+def _folder_errors(named: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{named} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def run_errors(path: Path) -> Iterator[None]:
+    """Make an error of the file system one of the run, which names `path` and how to go on.
+
+    Raises
+    ------
+    RunError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written: {error.strerror or error}; once it can be, equilib resume goes on"
+        ) from error
+
+
+def check_out(path: Path, *, overwrite: bool) -> None:
+    """Refuse a place for a run before any work is done.
+
+    Raises
+    ------
+    UserError
+        If the folder holds files and is not to be overwritten, or cannot be written.
+    """
+    try:
+        _refuse(path, overwrite=overwrite)
+    except OSError as error:
+        raise UserError(f"--out {path} cannot be used: {error.strerror or error}") from error
+
+
+def _refuse(path: Path, *, overwrite: bool) -> None:
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--out {path} is a file; give a folder")
+    if path.is_dir() and any(path.iterdir()) and not overwrite:
+        resume = f", or go on with it: equilib resume {path}" if (path / RUN).exists() else ""
+        raise UserError(
+            f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it{resume}"
+        )
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"--out {path} cannot be created: {nearest} is a file; give another folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
+
+
+def default_out(experiment: str) -> Path:
+    """Return a folder under `runs/` that does not exist, named after the experiment and the time."""
+    stem = f"{experiment}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidates = (Path("runs") / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
+    return next(path for path in candidates if not path.exists())
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, which the system lets go when the process ends, however it ends.
+
+    Where the file system knows no locks, nothing is held.
+
+    Raises
+    ------
+    UserError
+        If another process holds it.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UserError(
+                    f"another process is at work on the run in {folder}; wait for it, or stop it first"
+                ) from error
+        yield
+    finally:
+        os.close(opened)

@@ -1,0 +1,135 @@
+"""A run directory, read again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equilib.arrays.trees import Tree
+from equilib.errors import UserError
+from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
+from equilib.runs.folder import MODEL, RUN
+from equilib.runs.metrics import METRICS, read_metrics
+from equilib.runs.request import RunRequest
+
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(("request", "options", "method", "results", "best", "versions", "blas", "git"), dict),
+    **dict.fromkeys((f"method.{part}" for part in ("solver", "adjoint", "integrator", "solve")), dict),
+    **dict.fromkeys(("results.test", "results.status"), dict),
+    **dict.fromkeys(("id", "experiment", "status", "error", "data_digest"), str),
+    **dict.fromkeys(("argv", "resumed", "method.fallback"), list),
+}
+"""What the parts of `run.json` are, where they are there and not null."""
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What `equilib run` left in a folder.
+
+    Attributes
+    ----------
+    path : Path
+    facts : dict
+        The content of `run.json`.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> RecordedRun:
+        """Read `run.json`.
+
+        Raises
+        ------
+        UserError
+            If there is none, or it cannot be read.
+        """
+        try:
+            facts = json.loads((path / RUN).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            reason = f"{RUN}: {getattr(error, 'strerror', None) or error}"
+            raise UserError(
+                f"{path} holds no run that can be read ({reason}); give the folder of an earlier run"
+            ) from error
+        wrong = _flaw(facts)
+        if wrong is not None:
+            raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
+        return cls(path, facts)
+
+    def request(self, **changes: Any) -> RunRequest:
+        """Return what the run was asked for, with `changes` that are not None.
+
+        Raises
+        ------
+        UserError
+            If it was recorded by another version of equilib.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        return RunRequest.from_record(self.facts.get("request") or {}, **given)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return what was recorded of each epoch; a last line that was cut short is left out."""
+        return read_metrics(self.path / METRICS)
+
+    def params(self, like: Tree) -> Tree:
+        """Return the parameters in `model.npz` in the structure of `like`.
+
+        Raises
+        ------
+        UserError
+            If the file is missing, or holds another model's parameters.
+        """
+        path = self.path / MODEL
+        try:
+            return fill_tree(like, read_arrays(path), path)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError(
+                f"{path} cannot be read ({reason}); the run may have ended before it had a model: resume it"
+            ) from error
+        except DamagedArraysError as error:
+            raise UserError(
+                f"{path} cannot be read, as it {error}; put a copy in its place, or resume the run with more --epochs"
+            ) from error
+
+    def solver_spec(self) -> str | None:
+        """Return the solver with its options, as --solver takes it; None where none is recorded."""
+        return self._spec("solver")
+
+    def adjoint_spec(self) -> str | None:
+        """Return the adjoint with its options, as --adjoint takes it; None where none is recorded."""
+        return self._spec("adjoint")
+
+    def solve_options(self) -> dict[str, str]:
+        """Return the tolerances and limits of the forward solve, as -o takes them."""
+        method = self.facts.get("method") or {}
+        return {name: str(value) for name, value in method.get("solve", {}).items()}
+
+    def fallback_specs(self) -> tuple[str, ...]:
+        """Return the fallbacks with their options, as --fallback takes them."""
+        return tuple(_spec_of(each) for each in (self.facts.get("method") or {}).get("fallback") or ())
+
+    def _spec(self, part: str) -> str | None:
+        chosen = (self.facts.get("method") or {}).get(part)
+        return _spec_of(chosen) if chosen else None
+
+
+def _flaw(facts: Any) -> str | None:
+    """Return what of the content of `run.json` is not as `equilib run` writes it; None where nothing is."""
+    if not isinstance(facts, dict):
+        return "it holds no object"
+    for path, kind in _KINDS.items():
+        value: Any = facts
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None and not isinstance(value, kind):
+            return f"{path!r} is {value!r:.40}"
+    return None
+
+
+def _spec_of(chosen: dict[str, Any]) -> str:
+    given = ",".join(f"{name}={value}" for name, value in chosen["options"].items() if value is not None)
+    return f"{chosen['name']}:{given}" if given else str(chosen["name"])

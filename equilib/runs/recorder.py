@@ -1,0 +1,81 @@
+"""What is written while a trainer trains."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from equilib.runs.checkpoints import FOLDER, Checkpoints
+from equilib.runs.folder import RunDirectory, run_errors
+from equilib.training.trainer import Trainer
+
+
+class EventLog(Protocol):
+    """**Protocol:** where metrics go besides the files that every run has."""
+
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        """Add an epoch."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class Recorder:
+    """Records each epoch, and writes checkpoints when they are due and at the end."""
+
+    def __init__(
+        self, trainer: Trainer, directory: RunDirectory, checkpoints: Checkpoints, events: EventLog | None = None
+    ) -> None:
+        self._trainer, self._directory = trainer, directory
+        self._checkpoints, self._events = checkpoints, events
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end of the plan, and return the metrics of the last epoch, or those of a test without any.
+
+        Whatever way it ends, there is a checkpoint of the last batch, and its parameters in `model.npz`.
+
+        Raises
+        ------
+        RunError
+            If training fails, or a file cannot be written.
+        """
+        trainer = self._trainer
+        trainer.after_batch = lambda: self._save_if_due(epoch_ended=False)
+        try:
+            for metrics in trainer.epochs():
+                self._directory.add_metrics(metrics)
+                if self._events is not None:
+                    self._events.add(metrics)
+                self._save_if_due(epoch_ended=True)
+            return dict(trainer.metrics) or _untrained(trainer)
+        except KeyboardInterrupt:
+            with suppress(OSError):  # a pipe that nobody reads
+                trainer.reporter.line(f"To go on: {shlex.join(['equilib', 'resume', str(self._directory.path)])}")
+            raise
+        finally:
+            trainer.after_batch = None
+            if self._events is not None:
+                self._events.close()
+            self._save()
+
+    def _save_if_due(self, *, epoch_ended: bool) -> None:
+        if self._checkpoints.is_due(epoch_ended=epoch_ended):
+            self._save()
+
+    def _save(self) -> None:
+        snapshot = self._trainer.state()
+        with run_errors(self._folder):
+            self._checkpoints.write(snapshot)
+        self._directory.save_model(snapshot.params)
+
+    @property
+    def _folder(self) -> Path:
+        return self._directory.path / FOLDER
+
+
+def _untrained(trainer: Trainer) -> dict[str, Any]:
+    tested = trainer.evaluate()
+    return {f"test_{trainer.objective.score_name}": tested.score, "test": tested.describe()}

@@ -1,0 +1,209 @@
+"""What a person sees of a run: a live bar on a terminal, timestamped lines elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+from equilib.runs.files import json_values
+from equilib.training.reporter import Reporter
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, Task
+
+LINE_EVERY = 10
+"""Batches between two lines where there is no bar."""
+
+ENDS = ("finished", "interrupted", "failed")
+"""The events that end a run; each has "path", and "result" or "error" where there is one."""
+
+
+class LineReporter:
+    """Timestamped lines, one for every tenth batch."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+
+    def line(self, text: str) -> None:
+        """Print a line."""
+        print(f"[{datetime.now().isoformat(timespec='milliseconds')}] {text}", file=self._stream, flush=True)
+
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Print a line."""
+        self.line(text)
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Print a line for the batches 1, 11, 21, ..."""
+        if index % LINE_EVERY == 1:
+            self.line(f"{title} Batch: [{index:4d}/{count:4d}] Loss: {loss:.5f}")
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Do nothing: a test is short, and the line of its epoch follows."""
+
+    def close(self) -> None:
+        """Do nothing: every line is finished when it is printed."""
+
+
+class BarReporter:
+    """A progress bar for the epoch at work, with its loss and the remaining time; above it the lines that stay."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        # Deferred: rich is loaded only where somebody looks at it.
+        from rich.console import Console
+
+        self._console = console or Console()
+        self._bar: Progress | None = None
+        self._title = ""
+
+    def line(self, text: str) -> None:
+        """Print a line above the bar; a bar that has reached its end is removed first."""
+        if self._bar is not None:
+            if self._bar.finished:
+                self.close()
+            else:
+                self._bar.refresh()
+        self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
+
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Print a line above the bar."""
+        self.line(text)
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Move the bar; a new title begins a new one."""
+        self._move(title, index, count, f"loss {loss:.4f}")
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Move the bar; a new title begins a new one."""
+        self._move(title, index, count, "")
+
+    def _move(self, title: str, index: int, count: int, text: str) -> None:
+        if self._bar is None or title != self._title:
+            self.close()
+            self._bar, self._title = self._make(title, count, text), title
+            # Assigned first: an interruption of `start` must find the bar that is to be closed.
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=index, text=text)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _make(self, title: str, count: int, text: str) -> Progress:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.text import Text
+
+        class Rate(TextColumn):
+            """Batches per second, once two have been seen."""
+
+            def render(self, task: Task) -> Text:
+                """Return it."""
+                return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+        bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}", markup=False),
+            Rate(""),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        bar.add_task(title, total=count, text=text)
+        return bar
+
+
+class QuietReporter:
+    """How the run ended, and nothing else."""
+
+    def line(self, text: str) -> None:
+        """Do nothing."""
+
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Print the last line of a run, with its result."""
+        if kind in ENDS:
+            print(". ".join(filter(None, (fields.get("result"), text))), flush=True)
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Do nothing."""
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class JsonReporter:
+    """One JSON object per line: "event", "time", and the event's own fields; nan and the infinities are null."""
+
+    def line(self, text: str) -> None:
+        """Print the event "message"."""
+        self._print("message", {"text": text})
+
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Print the event."""
+        self._print(kind, fields)
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Print the event "batch"."""
+        self._print("batch", {"title": title, "index": index, "count": count, "loss": loss})
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Print the event "test_batch"."""
+        self._print("test_batch", {"title": title, "index": index, "count": count})
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
+        stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        print(json.dumps(json_values({"event": kind, "time": stamp, **fields}), allow_nan=False), flush=True)
+
+
+@contextmanager
+def open_reporter(log: str = "auto") -> Iterator[Reporter]:
+    """Yield the reporter that was asked for, and close it however the run ends.
+
+    Parameters
+    ----------
+    log : str
+        "quiet", "json", or "auto": what suits standard output.
+    """
+    # A dumb terminal, as in an editor, cannot redraw a line.
+    redraws = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    reporter: Reporter
+    if log == "quiet":
+        reporter = QuietReporter()
+    elif log == "json":
+        reporter = JsonReporter()
+    else:
+        reporter = BarReporter() if redraws else LineReporter()
+    try:
+        yield reporter
+    finally:
+        reporter.close()
+
+
+@contextmanager
+def open_error_reporter() -> Iterator[Reporter]:
+    """Yield a reporter on standard error, for commands whose output is a table, and close it in the end."""
+    reporter: Reporter
+    if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
+        from rich.console import Console
+
+        reporter = BarReporter(Console(stderr=True))
+    else:
+        reporter = LineReporter(sys.stderr)
+    try:
+        yield reporter
+    finally:
+        reporter.close()

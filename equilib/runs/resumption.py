@@ -1,0 +1,95 @@
+"""What a run that goes on has of the time before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.machine.environment import describe_environment
+from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile
+from equilib.runs.record import RecordedRun
+from equilib.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """A run's record and the checkpoint that it goes on from."""
+
+    run: RecordedRun
+    checkpoint: CheckpointFile
+
+    @property
+    def epochs_done(self) -> int:
+        """The epochs that the checkpoint has behind it."""
+        return int(self.checkpoint.header["progress"]["epochs_done"])
+
+    def restore(self, trainer: Trainer, data_digest: str) -> None:
+        """Put the checkpoint into the trainer of the same job.
+
+        Raises
+        ------
+        UserError
+            If the data is not that of the run, or the model or the plan do not fit.
+        """
+        if self.checkpoint.header["data_digest"] != data_digest:
+            raise UserError(
+                f"the data is not that of the run ({self.run.facts.get('data', 'which names none')}); "
+                "give the folder that holds it with --data-dir"
+            )
+        try:
+            trainer.restore(self.checkpoint.snapshot(trainer.state()))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{self.checkpoint.path} does not fit the run: {error}") from error
+        self._refuse_no_work(trainer)
+
+    def _refuse_no_work(self, trainer: Trainer) -> None:
+        plan, done = trainer.plan, trainer.epochs_done
+        planned = plan.pretrain_epochs + plan.epochs
+        if planned < done or (planned == done and self.run.facts.get("status") == "finished"):
+            raise UserError(
+                f"{done - plan.pretrain_epochs} epochs after pretraining are trained already, and {plan.epochs} are "
+                "asked for: nothing to do; give more with --epochs"
+            )
+
+    def facts(self, changed: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the content of `run.json` for the time to come: what was recorded, `changed`, and one more "resumed".
+
+        Versions and command line stay those of the beginning.
+        """
+        recorded = self.run.facts
+        now = {
+            "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+            "checkpoint": self.checkpoint.path.name,
+            "argv": changed["argv"],
+            **self.changes(),
+        }
+        kept = ("id", "argv", "versions", "python", "platform", "blas", "git")
+        return {
+            **recorded,
+            **{name: value for name, value in changed.items() if name not in kept},
+            "resumed": [*recorded.get("resumed", []), now],
+        }
+
+    def changes(self) -> dict[str, list[Any]]:
+        """Return what of the environment differs from that of the beginning, as [then, now]."""
+        now, then = describe_environment(), self.run.facts
+        pairs = {name: [then.get(name), now[name]] for name in ("python", "platform")}
+        if "blas" in then:
+            pairs |= {f"BLAS {name}": [then["blas"].get(name), now["blas"][name]] for name in ("kernel", "threads")}
+        versions = then.get("versions") or {}
+        for name in sorted({*versions, *now["versions"]}):
+            pairs[name] = [versions.get(name), now["versions"].get(name)]
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def introduce(self, device: str) -> Iterator[str]:
+        """Yield lines about where it goes on, and what is not as it was."""
+        progress = self.checkpoint.header["progress"]
+        batches = f", batches of the next: {progress['batches']}" if progress["batches"] else ""
+        yield f"Resuming from {self.checkpoint.path.name}: epochs done: {progress['epochs_done']}{batches}"
+        changes = {**self.changes(), "device": [self.run.facts.get("device"), device]}
+        for name, (then, now) in changes.items():
+            if then != now:
+                yield f"Note: {name} was {then}, is {now}: the last bits of the results may differ"

@@ -1,0 +1,72 @@
+"""Metrics as event files, which TensorBoard shows."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.runs.metrics import flat
+
+_WHERE = ("phase", "epoch", "step")
+
+
+class TensorBoardLog:
+    """One event file, with a scalar for each metric over the number of updates.
+
+    Parameters
+    ----------
+    folder : Path
+    after : int, optional
+        The update that a run goes on from: TensorBoard forgets what earlier files say of later ones.
+
+    Raises
+    ------
+    UserError
+        If TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, *, after: int | None = None) -> None:
+        require_tensorboard()
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._event, self._summary = event_pb2, summary_pb2
+        self._writer = EventFileWriter(str(folder))
+        if after is not None:
+            start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+            self._writer.add_event(event_pb2.Event(wall_time=time.time(), step=after + 1, session_log=start))
+
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        """Add an epoch: its numbers, named by their path, as in "test/residual"."""
+        scalars = [
+            self._summary.Summary.Value(tag=name.replace(".", "/"), simple_value=float(value))
+            for name, value in flat(metrics).items()
+            if name not in _WHERE and isinstance(value, int | float) and math.isfinite(value)
+        ]
+        summary = self._summary.Summary(value=scalars)
+        self._writer.add_event(self._event.Event(wall_time=time.time(), step=metrics["step"], summary=summary))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+
+def require_tensorboard() -> None:
+    """Make sure that event files can be written.
+
+    Raises
+    ------
+    UserError
+        If TensorBoard is not installed.
+    """
+    try:
+        import tensorboard.summary.writer.event_file_writer  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f'--tensorboard needs an optional package ({error}); run: pip install "equilib[tensorboard]"'
+        ) from error

@@ -1,0 +1,28 @@
+"""The protocol of a reporter: what a training run tells, as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    pass
+
+
+class Reporter(Protocol):
+    """**Protocol:** where the progress of a run goes."""
+
+    def line(self, text: str) -> None:
+        """Say something that stays."""
+
+    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
+        """Say `text`, which stays, to people; tell machines what happened, such as "epoch", and its plain values."""
+
+    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        """Report batch `index` of `count`, counted from 1."""
+
+    def test_batch(self, title: str, index: int, count: int) -> None:
+        """Report batch `index` of `count` of a pass without training, counted from 1."""
+
+    def close(self) -> None:
+        """Finish the line that is being written."""

@@ -1,0 +1,272 @@
+"""The trainer: pretraining at a fixed depth, then training through the equilibrium."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, take_rows
+from equilib.arrays.trees import Tree, tree_map
+from equilib.autodiff import stop_gradient, value_and_grad
+from equilib.errors import RunError, UserError
+from equilib.machine.devices import CPU, Device
+from equilib.models.equilibrium import Record
+from equilib.training.batches import batch_count, batch_of, shuffled
+from equilib.training.model import Model, Unrollable
+from equilib.training.objectives import Objective
+from equilib.training.optimizers import Adam, global_norm
+from equilib.training.plan import Dataset, Plan
+from equilib.training.reporter import Reporter
+from equilib.training.schedules import Schedule
+from equilib.training.snapshot import Snapshot, from_plain, statistics_from, sums_of, to_plain
+from equilib.training.statistics import PassStatistics, describe_statuses
+from equilib.training.summary import epoch_summary
+from equilib.training.tolerances import loosened
+from equilib.training.warm_starts import WarmStarts
+
+
+@dataclass(kw_only=True)
+class _Pass:
+    """The pass over the training data that is at work: the order of its samples, and how far it is."""
+
+    order: np.ndarray
+    batches: int = 0
+    seconds: float = 0.0
+    statistics: PassStatistics = field(default_factory=PassStatistics)
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Trains a model epoch by epoch.
+
+    `params` always holds the parameters after the last update, and `state()` all that there was after the last batch,
+    so that an interruption loses nothing. A model with the attribute `needs_rng`, true, is called with `rng` in
+    training, and without it in tests.
+
+    Attributes
+    ----------
+    step, epochs_done : int
+        Updates and epochs so far, those of pretraining included.
+    metrics : dict
+        What was measured in the last epoch; empty before its end.
+    best : dict or None
+        Phase, epoch and test score of the epoch of training whose test score was the best so far.
+    after_batch : callable or None
+        Called after each batch, when `state()` includes it.
+    warm_starts : WarmStarts
+        What is kept of each sample for the next epoch; by default nothing. Tests start cold.
+    loosen : float
+        How many times as large the tolerances of training are at first (see `loosened`); tests have those of the model.
+    """
+
+    model: Model
+    params: Tree
+    data: Dataset
+    objective: Objective
+    optimizer: Adam
+    schedule: Schedule
+    plan: Plan
+    rng: np.random.Generator
+    reporter: Reporter
+    device: Device = CPU
+    transform: Callable[[Array, np.random.Generator], Array] | None = None
+    step: int = field(default=0, init=False)
+    epochs_done: int = field(default=0, init=False)
+    metrics: dict[str, Any] = field(default_factory=dict, init=False)
+    best: dict[str, Any] | None = field(default=None, init=False)
+    after_batch: Callable[[], None] | None = field(default=None, init=False)
+    warm_starts: WarmStarts = field(default_factory=WarmStarts, init=False)
+    loosen: float = field(default=1.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._state = self.optimizer.init(self.params)
+        self._pass: _Pass | None = None
+        self._last: Snapshot | None = None
+
+    def epochs(self) -> Iterator[dict[str, Any]]:
+        """Train what is left of the plan, and yield the metrics of each epoch when it has ended.
+
+        Raises
+        ------
+        RunError
+            If the loss or its gradient is not finite; the parameters are then those before.
+        """
+        plan = self.plan
+        while self.epochs_done < plan.pretrain_epochs + plan.epochs:
+            epoch = self.epochs_done + 1
+            if epoch <= plan.pretrain_epochs:
+                yield self._epoch("pretrain", epoch, f"Pretraining: [{epoch}/{plan.pretrain_epochs}]", self._unrolled())
+            else:
+                epoch -= plan.pretrain_epochs
+                yield self._epoch("train", epoch, f"Epoch: [{epoch}/{plan.epochs}]", self.model)
+
+    def state(self) -> Snapshot:
+        """Return all that is needed to go on from the last batch; it never changes afterwards."""
+        if self._last is None:
+            self._last = self._snapshot()
+        return self._last
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from where `snapshot` was taken, of a trainer that was made alike.
+
+        Raises
+        ------
+        ValueError
+            If it is not the state of such a trainer.
+        """
+        progress = snapshot.progress
+        work = None
+        if snapshot.order.size:
+            if snapshot.order.shape != self.data.train_inputs.shape[:1]:
+                samples = self.data.train_inputs.shape[0]
+                raise ValueError(f"it orders {snapshot.order.size:,} training samples, and here are {samples:,}")
+            sums = statistics_from(progress["sums"])
+            work = _Pass(
+                order=snapshot.order, batches=progress["batches"], seconds=progress["seconds"], statistics=sums
+            )
+        self.rng.bit_generator.state = from_plain(progress["rng"])
+        self.params = self._put(snapshot.params)
+        self._state = replace(self._state, **self._put(snapshot.optimizer))
+        self.step, self.epochs_done = progress["step"], progress["epochs_done"]
+        self.metrics, self.best = from_plain(progress["metrics"]), progress["best"]
+        self.warm_starts.restore(snapshot.warm_starts, self._put)
+        self._pass, self._last = work, snapshot
+
+    def _put(self, tree: Tree) -> Tree:
+        return tree_map(lambda leaf: self.device.put(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+
+    def _snapshot(self) -> Snapshot:
+        work = self._pass
+        return Snapshot(
+            params=self.params,
+            optimizer=dict(vars(self._state)),
+            order=np.zeros(0, np.int64) if work is None else work.order,
+            warm_starts=self.warm_starts.state(),
+            progress={
+                "step": self.step,
+                "epochs_done": self.epochs_done,
+                "rng": to_plain(self.rng.bit_generator.state),
+                "metrics": to_plain(self.metrics),
+                "best": self.best,
+                "batches": 0 if work is None else work.batches,
+                "seconds": 0.0 if work is None else work.seconds,
+                "sums": None if work is None else sums_of(work.statistics),
+            },
+        )
+
+    def _unrolled(self) -> Model:
+        if not isinstance(self.model, Unrollable):
+            raise UserError("the model has no fixed depth to be pretrained at; leave the pretraining out")
+        return self.model.unrolled(self.plan.pretrain_depth)
+
+    def _epoch(self, phase: str, epoch: int, title: str, model: Model) -> dict[str, Any]:
+        loose = model if phase == "pretrain" else loosened(model, self.loosen, epoch, self.plan.epochs)
+        work = self._train_pass(loose, title)
+        start = perf_counter()
+        tested = self.evaluate(model, title=f"{title} Test")
+        trained, name = work.statistics, self.objective.score_name
+        metrics = {
+            "phase": phase,
+            "epoch": epoch,
+            "step": self.step,
+            "loss": trained.loss,
+            f"train_{name}": trained.score,
+            f"test_{name}": tested.score,
+            "seconds": work.seconds,
+            "test_seconds": perf_counter() - start,
+            "learning_rate": self.schedule(self.step - 1),
+            **trained.describe(),
+            "test": tested.describe(),
+        }
+        self.epochs_done += 1
+        self.metrics, self._pass = metrics, None
+        if phase == "train" and (self.best is None or self._better(tested.score, self.best[f"test_{name}"])):
+            self.best = {"phase": phase, "epoch": epoch, f"test_{name}": tested.score}
+        self._last = self._snapshot()
+        self.reporter.event("epoch", f"{title} {epoch_summary(metrics, self.objective)}", metrics)
+        return metrics
+
+    def _better(self, score: float, best: float) -> bool:
+        return score > best if self.objective.higher_is_better else score < best
+
+    def _train_pass(self, model: Model, title: str) -> _Pass:
+        count, size = self.data.train_inputs.shape[0], self.plan.batch_size
+        gradient_of = self._gradient(model)
+        work = self._pass = self._pass or _Pass(order=shuffled(count, self.rng))
+        start, batches = perf_counter() - work.seconds, batch_count(count, size)
+        while work.batches < batches:
+            place = f"{title} Batch: [{work.batches + 1}/{batches}]"
+            loss = self._train_batch(gradient_of, batch_of(work.order, size, work.batches), place, work.statistics)
+            work.batches += 1
+            work.seconds = perf_counter() - start
+            self._last = self._snapshot()
+            self.reporter.batch(title, work.batches, batches, loss)
+            if self.after_batch is not None:
+                self.after_batch()
+        self.device.synchronize()
+        work.seconds = perf_counter() - start
+        return work
+
+    def _gradient(self, model: Model) -> Callable[..., Any]:
+        extra = {"rng": self.rng} if getattr(model, "needs_rng", False) else {}
+
+        def loss(params: Tree, x: Array, y: Array, rows: np.ndarray) -> tuple[Array, Any]:
+            prediction, record = model(params, x, **extra, **self.warm_starts.guesses(model, rows))
+            return self.objective.loss(prediction, record, y), (stop_gradient(prediction), record)
+
+        return value_and_grad(loss, has_aux=True)
+
+    def _train_batch(
+        self, gradient_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics
+    ) -> float:
+        x, y = take_rows(self.data.train_inputs, rows), take_rows(self.data.train_targets, rows)
+        if self.transform is not None:
+            x = self.transform(x, self.rng)
+        with np.errstate(all="ignore"):  # what is not finite is refused before the update
+            (value, (prediction, record)), gradient = gradient_of(self.params, x, y, rows)
+        loss = float(value)
+        refuse_nonfinite(loss, gradient, record, place)
+        self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
+        self.step += 1
+        self.warm_starts.remember(record, rows)
+        statistics.add(record, self.objective.score(prediction, y), loss)
+        return loss
+
+    def evaluate(self, model: Model | None = None, *, title: str = "Test") -> PassStatistics:
+        """Pass the test data through the model."""
+        model = model or self.model
+        statistics = PassStatistics()
+        inputs, targets = self.data.test_inputs, self.data.test_targets
+        size = self.plan.test_batch_size
+        batches = batch_count(inputs.shape[0], size)
+        for index in range(batches):
+            rows = slice(index * size, (index + 1) * size)
+            x, y = inputs[rows, ...], targets[rows]
+            with np.errstate(all="ignore"):  # the statuses say what is not finite
+                prediction, record = model(self.params, x)
+            statistics.add(record, self.objective.score(prediction, y))
+            self.reporter.test_batch(title, index + 1, batches)
+        return statistics
+
+
+def refuse_nonfinite(loss: float, gradient: Tree, record: Record, place: str) -> None:
+    """Refuse a loss or a gradient that is not finite before it reaches the parameters.
+
+    Raises
+    ------
+    RunError
+        With `place`, and how the solves of the batch ended.
+    """
+    remedy = "lower the learning rate, or try another seed or solver"
+    if not np.isfinite(loss):
+        solves = describe_statuses(record.status)
+        raise RunError(f"the loss became {loss} at {place} (samples: {solves}); {remedy}")
+    norm = global_norm(gradient)
+    if not np.isfinite(norm):
+        solves = describe_statuses(status for work in record.backward_work() for status in work.status)
+        evidence = f"adjoint: {solves}" if solves else "no adjoint equation was solved"
+        raise RunError(f"the gradient's norm became {norm} at {place} ({evidence}); {remedy}")

@@ -1,0 +1,59 @@
+"""The neural ODE as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import ops
+from equilib.arrays.trees import tree_leaves, tree_map
+from equilib.autodiff import value_and_grad
+from equilib.layers import Chain, Dense
+from equilib.models.neural_ode import Autonomous, NeuralODE
+from equilib.ode.adjoints import ODE_SENSITIVITIES
+from equilib.ode.solution import IntegrationError, OdeOptions
+from equilib_ode.tsit5 import Tsit5
+
+
+def model(**settings: Any) -> NeuralODE:
+    """Return a small neural ODE."""
+    return NeuralODE(Autonomous(Chain(Dense(3, 5), ops.tanh, Dense(5, 3))), Tsit5(), **settings)
+
+
+def test_it_is_the_flow_of_its_field(rng: np.random.Generator) -> None:
+    """Two spans one after the other are one span, and time 0 is the identity."""
+    params, x = model().init(rng), rng.standard_normal((4, 3)).astype(np.float32)
+    options = OdeOptions(rtol=1e-5, atol=1e-6)
+    half, whole = model(options=options, span=(0.0, 0.5)), model(options=options)
+    np.testing.assert_allclose(half(params, half(params, x)), whole(params, x), atol=1e-4)
+    evolution = whole.evolve(params, x, [0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(evolution.y[0], x)
+    np.testing.assert_allclose(evolution.y[1], half(params, x), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ODE_SENSITIVITIES)
+def test_training_reduces_the_loss(name: str, rng: np.random.Generator) -> None:
+    """Gradient descent through every sensitivity fits a rotation, in single precision."""
+    way: Any = ODE_SENSITIVITIES[name]()
+    layer = model(sensitivity=way)
+    params, x = layer.init(rng), rng.standard_normal((16, 3)).astype(np.float32)
+    target = np.stack((x[:, 1], -x[:, 0], x[:, 2]), axis=1)
+
+    def loss(params: Any) -> Any:
+        return ops.mse(layer(params, x), target)
+
+    first, _ = value_and_grad(loss)(params)
+    for _ in range(10):
+        value, gradient = value_and_grad(loss)(params)
+        params = tree_map(lambda p, g: p - np.float32(0.3) * g, params, gradient)
+    assert value < 0.8 * first
+    assert all(leaf.dtype == np.float32 for leaf in tree_leaves(gradient))
+
+
+def test_failures_are_raised_as_asked(rng: np.random.Generator) -> None:
+    """By default an integration that does not arrive raises; its evidence is in the error."""
+    params = model().init(rng)
+    with pytest.raises(IntegrationError, match="max_steps was reached"):
+        model(options=OdeOptions(max_steps=1, first_step=1e-3))(params, np.ones((1, 3), dtype=np.float32))

@@ -1,0 +1,338 @@
+"""Plugins: what they publish, how broken ones are kept apart, and how names are looked up."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pluggy
+import pytest
+
+from equilib.errors import UserError
+from equilib.plugin import (
+    HOOKS,
+    EntryError,
+    ExperimentEntry,
+    SensitivityEntry,
+    SolverEntry,
+    hookimpl,
+    hooks,
+)
+from equilib.plugin.registry import DuplicateError, Registry, UnknownName
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A factory that no test runs."""
+
+
+def solver(name: str) -> SolverEntry:
+    """Make a solver record."""
+    return SolverEntry(name=name, factory=Nothing, summary=f"The solver {name}")
+
+
+def plugin(**records: list[Any]) -> SimpleNamespace:
+    """Make a plugin whose hooks, named without their prefix, return the given records."""
+
+    def implementation(hook: str, yielded: list[Any]) -> Callable[[], list[Any]]:
+        def implement() -> list[Any]:
+            return yielded
+
+        implement.__name__ = hook
+        return hookimpl(implement)
+
+    return SimpleNamespace(**{f"equilib_{kind}": implementation(f"equilib_{kind}", r) for kind, r in records.items()})
+
+
+@pytest.fixture
+def registry() -> Registry:
+    """Return a registry with two plugins."""
+    made = Registry()
+    made.register(plugin(solvers=[solver("newton-gmres"), solver("broyden")]), name="quasi", distribution="q-dist")
+    made.register(
+        plugin(
+            solvers=[solver("anderson")],
+            sensitivities=[SensitivityEntry(name="implicit", factory=Nothing, summary="")],
+            experiments=[ExperimentEntry(name="mnist", factory=Nothing, summary="")],
+        ),
+        name="mixing",
+    )
+    return made
+
+
+@pytest.fixture
+def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], EntryPoint]]:
+    """Return a function that writes a plugin's module and gives the entry point a package would declare for it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def write(name: str, source: str) -> EntryPoint:
+        (tmp_path / f"{name}_module.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        return EntryPoint(name=name, value=f"{name}_module", group="equilib")
+
+    yield write
+    for module in set(sys.modules) - before:
+        if module.endswith("_module"):
+            del sys.modules[module]
+
+
+GOOD = """
+    from equilib.plugin import SolverEntry, hookimpl
+
+    @hookimpl
+    def equilib_solvers():
+        yield SolverEntry(name="good", factory="nowhere:Good", summary="works")
+"""
+
+BROKEN = {
+    "an import that fails": ("import a_library_that_is_not_there", "No module named 'a_library_that_is_not_there'"),
+    "an error at import": ("1 / 0", "ZeroDivisionError"),
+    "an exit at import": ("import sys; sys.exit('no')", "SystemExit: no"),
+    "an unknown hook": (GOOD.replace("equilib_solvers", "equilib_solver"), "unknown hook 'equilib_solver'"),
+    "wrong arguments": (GOOD.replace("solvers()", "solvers(model)"), "model"),
+    "no hook": (GOOD.replace("@hookimpl", ""), "implements no hook"),
+    "another record": (GOOD.replace("SolverEntry", "SensitivityEntry"), "must yield SolverEntry, not Sens"),
+    "a failure after the first record": (GOOD + "        raise RuntimeError('late')", "RuntimeError: late"),
+    "a bad name": (GOOD.replace('"good"', '"Good Name"'), "no name for a solver"),
+}
+
+
+def test_listings_are_sorted_and_name_the_owner(registry: Registry) -> None:
+    """Records of all plugins come in one order, each with its plugin."""
+    assert [(each.entry.name, each.owner.plugin) for each in registry.solvers()] == [
+        ("anderson", "mixing"),
+        ("broyden", "quasi"),
+        ("newton-gmres", "quasi"),
+    ]
+    assert [each.entry.name for each in registry.sensitivities()] == ["implicit"]
+    assert [each.entry.name for each in registry.experiments()] == ["mnist"]
+
+
+def test_each_kind_is_looked_up_by_name(registry: Registry) -> None:
+    """A name gives the record of its own kind."""
+    assert registry.solver("broyden").summary == "The solver broyden"
+    assert isinstance(registry.sensitivity("implicit"), SensitivityEntry)
+    assert isinstance(registry.experiment("mnist"), ExperimentEntry)
+
+
+def test_an_unknown_name_gets_a_suggestion_and_the_list(registry: Registry) -> None:
+    """The error says what was probably meant and what there is."""
+    with pytest.raises(UnknownName) as caught:
+        registry.solver("newton-gmre")
+    assert str(caught.value) == (
+        "no solver 'newton-gmre'. Did you mean 'newton-gmres'? Available: anderson, broyden, newton-gmres."
+    )
+    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, LookupError)
+
+
+def test_a_part_of_a_name_is_suggested_too(registry: Registry) -> None:
+    """'gmres' is far from 'newton-gmres' in letters and close in meaning."""
+    with pytest.raises(UnknownName, match="Did you mean 'newton-gmres'"):
+        registry.solver("gmres")
+
+
+def test_a_name_of_another_kind_is_unknown(registry: Registry) -> None:
+    """An adjoint is no solver."""
+    with pytest.raises(UnknownName, match=r"no solver 'implicit'\. Available"):
+        registry.solver("implicit")
+
+
+def test_an_empty_registry_says_so() -> None:
+    """Nothing installed is said, not an empty list shown."""
+    with pytest.raises(UnknownName, match=r"no experiment 'mnist'\. No experiment is installed\."):
+        Registry().experiment("mnist")
+
+
+def test_a_duplicate_name_belongs_to_nobody() -> None:
+    """A name that two plugins provide raises with both owners; every other name works."""
+    registry = Registry()
+    registry.register(plugin(solvers=[solver("same"), solver("mine")]), name="a", distribution="dist-a", version="1.0")
+    registry.register(plugin(solvers=[solver("same"), solver("yours")]), name="b", distribution="dist-b", version="2.1")
+    with pytest.raises(DuplicateError) as caught:
+        registry.solver("same")
+    assert str(caught.value) == (
+        "solver 'same' is provided by both 'a' (dist-a 1.0) and 'b' (dist-b 2.1); uninstall one of them"
+    )
+    assert [each.entry.name for each in registry.solvers()] == ["mine", "yours"]
+    assert registry.solver("yours").name == "yours"
+    assert [(row.status, row.cause) for row in registry.plugins()] == [("conflict", str(caught.value))] * 2
+
+
+def test_the_same_name_for_different_kinds_is_no_conflict() -> None:
+    """A solver and an adjoint may share a name."""
+    registry = Registry()
+    registry.register(plugin(solvers=[solver("gmres")]), name="a")
+    registry.register(plugin(sensitivities=[SensitivityEntry(name="gmres", factory=Nothing, summary="")]), name="b")
+    assert registry.conflicts() == ()
+    assert registry.solver("gmres").noun == "solver"
+
+
+def test_rows_tell_what_each_plugin_provides(registry: Registry) -> None:
+    """One row per plugin, with names by kind."""
+    mixing, quasi = registry.plugins()
+    assert (mixing.owner.plugin, mixing.status, dict(mixing.provides)) == (
+        "mixing",
+        "ok",
+        {"solver": ("anderson",), "adjoint": ("implicit",), "experiment": ("mnist",)},
+    )
+    assert (quasi.owner.distribution, dict(quasi.provides)) == ("q-dist", {"solver": ("broyden", "newton-gmres")})
+
+
+def test_registering_is_all_or_nothing() -> None:
+    """A plugin with one wrong record adds none of the right ones, and the author gets the exception."""
+    registry = Registry()
+    with pytest.raises(TypeError, match="equilib_experiments must yield ExperimentEntry, not SolverEntry"):
+        registry.register(plugin(solvers=[solver("x")], experiments=[solver("y")]), name="half")
+    assert (registry.solvers(), registry.plugins()) == ((), ())
+
+
+def test_a_record_twice_from_one_plugin_is_refused() -> None:
+    """One plugin cannot publish a name twice."""
+    with pytest.raises(ValueError, match="equilib_solvers yields 'x' twice"):
+        Registry().register(plugin(solvers=[solver("x"), solver("x")]), name="twice")
+
+
+def test_a_plugin_registers_once(registry: Registry) -> None:
+    """The same name and distribution cannot be registered again."""
+    with pytest.raises(ValueError, match="'mixing' is already registered"):
+        registry.register(plugin(solvers=[]), name="mixing")
+
+
+def test_an_unknown_hook_is_refused() -> None:
+    """A misspelled hook is an error, not a function that nobody calls."""
+    with pytest.raises(pluggy.PluginValidationError, match="unknown hook 'equilib_solverz'"):
+        Registry().register(plugin(solverz=[]), name="typo")
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_plugin_is_left_out_whole(case: str, publish: Callable[[str, str], EntryPoint]) -> None:
+    """Whatever is wrong with one plugin, the others work, nothing of it remains, and the cause is kept."""
+    source, cause = BROKEN[case]
+    points = [publish("bad", source), publish("good", GOOD), publish("worse", "import nowhere_at_all")]
+    registry = Registry.discover(points)
+    assert [each.entry.name for each in registry.solvers()] == ["good"]
+    bad, good, _ = registry.plugins()
+    assert (bad.owner.plugin, bad.status, good.status) == ("bad", "broken", "ok")
+    assert cause in bad.cause
+    assert "\n" not in bad.cause
+
+
+def test_an_unknown_name_mentions_the_plugins_that_failed(publish: Callable[[str, str], EntryPoint]) -> None:
+    """The solver that is missing may be in the plugin that did not load."""
+    registry = Registry.discover([publish("jaxy", "import a_library_that_is_not_there"), publish("good", GOOD)])
+    with pytest.raises(UnknownName) as caught:
+        registry.solver("jax-newton")
+    assert str(caught.value) == (
+        "no solver 'jax-newton'. Available: good. Plugins that failed to load: "
+        "jaxy (ModuleNotFoundError: No module named 'a_library_that_is_not_there')"
+    )
+
+
+def test_strict_mode_raises_what_broke(
+    publish: Callable[[str, str], EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With EQUILIB_STRICT_PLUGINS=1 the original exception comes out, and says which plugin it was."""
+    monkeypatch.setenv("EQUILIB_STRICT_PLUGINS", "1")
+    with pytest.raises(ZeroDivisionError) as caught:
+        Registry.discover([publish("bad", "1 / 0")])
+    assert "plugin 'bad'" in caught.value.__notes__[0]
+
+
+def test_strict_mode_raises_duplicates(
+    publish: Callable[[str, str], EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A duplicate name is fatal in strict mode, and only there."""
+    points = [publish("one", GOOD), publish("two", GOOD)]
+    assert len(Registry.discover(points).conflicts()) == 1
+    monkeypatch.setenv("EQUILIB_STRICT_PLUGINS", "1")
+    with pytest.raises(DuplicateError, match="provided by both 'one' and 'two'"):
+        Registry.discover(points)
+
+
+def test_discovery_is_the_same_in_any_order(publish: Callable[[str, str], EntryPoint]) -> None:
+    """What is found does not depend on the order of installation."""
+    points = [publish("one", GOOD), publish("two", GOOD), publish("bad", "1 / 0")]
+    assert Registry.discover(points).plugins() == Registry.discover(points[::-1]).plugins()
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_shows_a_plugin_that_works(hook: str) -> None:
+    """The example in a hook's documentation is a complete plugin: it runs, registers, and loads."""
+    text = inspect.getdoc(getattr(hooks, hook)) or ""
+    example = types.ModuleType("example")
+    sys.modules["example"] = example  # dataclasses look their module up
+    try:
+        exec(textwrap.dedent(text.partition("A complete plugin:")[2]), vars(example))
+    finally:
+        del sys.modules["example"]
+    registry = Registry()
+    registry.register(example, name="example")
+    (provided,) = registry.provided(HOOKS[hook])
+    assert provided.entry.load().__name__ in vars(example)
+    assert provided.entry.summary
+
+
+def test_a_hook_that_nobody_implements_yields_nothing() -> None:
+    """The specifications themselves publish no record."""
+    assert [list(getattr(hooks, hook)()) for hook in HOOKS] == [[] for _ in HOOKS]
+
+
+def test_a_factory_given_as_text_is_imported_when_loaded(publish: Callable[[str, str], EntryPoint]) -> None:
+    """Discovering a record does not import its factory; loading it does."""
+    publish("lazy", "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Lazy:\n    n: int = 1\n")
+    entry = SolverEntry(name="lazy", factory="lazy_module:Lazy", summary="")
+    registry = Registry()
+    registry.register(plugin(solvers=[entry]), name="p")
+    assert "lazy_module" not in sys.modules
+    assert registry.solver("lazy").load()().n == 1
+
+
+@dataclass
+class Mutable:
+    """A factory that is not frozen."""
+
+
+@pytest.mark.parametrize(
+    ("factory", "cause"),
+    [
+        ("a_library_that_is_not_there:Solver", "ModuleNotFoundError: No module named 'a_library_that_is_not_there'"),
+        ("equilib.plugin:Missing", "module 'equilib.plugin' has no attribute 'Missing'"),
+        ("equilib.plugin", "is not a dataclass"),
+        (int, "is not a dataclass"),
+        (Mutable, "Mutable must be a frozen dataclass"),
+    ],
+)
+def test_a_factory_that_cannot_be_used_is_one_sentence(factory: Any, cause: str) -> None:
+    """A wrong factory is reported with the record's name and the cause."""
+    with pytest.raises(EntryError, match=r"^solver 'x'") as caught:
+        SolverEntry(name="x", factory=factory, summary="").load()
+    assert cause in str(caught.value)
+
+
+def test_what_is_unavailable_says_why() -> None:
+    """Loading an unavailable record raises its reason and imports nothing."""
+    entry = SolverEntry(name="kinsol", factory="nowhere:X", summary="", unavailable="install equilib[sundials]")
+    with pytest.raises(EntryError, match=r"solver 'kinsol' cannot be used here: install equilib\[sundials\]"):
+        entry.load()
+
+
+@pytest.mark.parametrize("name", ["newton-gmres", "scipy:krylov", "df-sane", "tsit5", "a.b_c"])
+def test_names_that_can_be_typed_are_accepted(name: str) -> None:
+    """Lower-case words joined by one of -_.: are names."""
+    assert solver(name).name == name
+
+
+@pytest.mark.parametrize("name", ["", "Newton", "a b", "a=b", "a,b", "a:", "-a", "a--b", "ä"])
+def test_names_that_a_spec_cannot_hold_are_refused(name: str) -> None:
+    """A name never holds what separates it from its options."""
+    with pytest.raises(ValueError, match="no name for a solver"):
+        solver(name)

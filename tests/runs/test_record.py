@@ -1,0 +1,83 @@
+"""The record of a run, damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib.errors import UserError
+from equilib.runs.record import RecordedRun
+from equilib.runs.request import RunRequest
+
+
+def write(folder: Path, **changes: Any) -> None:
+    """Write a record as a run does, but for `changes`."""
+    facts = {"experiment": "mnist", "request": RunRequest(experiment="mnist").describe(), "method": None, "results": {}}
+    (folder / "run.json").write_text(json.dumps(facts | changes))
+
+
+def test_a_missing_record_is_named_without_a_number(tmp_path: Path) -> None:
+    """The sentence names the file and the reason, not the errno of the system."""
+    with pytest.raises(UserError) as caught:
+        RecordedRun.read(tmp_path)
+    reason = "run.json: No such file or directory"
+    assert (
+        str(caught.value) == f"{tmp_path} holds no run that can be read ({reason}); give the folder of an earlier run"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "evidence"),
+    [
+        ({"request": 5}, "'request' is 5"),
+        ({"results": {"test": "x"}}, "'results.test' is 'x'"),
+        ({"method": {"fallback": {}}}, "'method.fallback' is {}"),
+        ({"argv": "run mnist"}, "'argv' is 'run mnist'"),
+    ],
+)
+def test_a_record_of_another_shape_is_refused(tmp_path: Path, changes: dict[str, Any], evidence: str) -> None:
+    """What reads it later finds objects where objects should be."""
+    write(tmp_path, **changes)
+    with pytest.raises(UserError, match="is not the record of a run") as caught:
+        RecordedRun.read(tmp_path)
+    assert f"({evidence})" in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("options", None), ("seed", "x"), ("fallback", None), ("loosen", "x")])
+def test_a_request_of_another_shape_is_refused(tmp_path: Path, name: str, value: object) -> None:
+    """A value of another kind is of another version, or of nobody's."""
+    write(tmp_path, request={**RunRequest(experiment="mnist").describe(), name: value})
+    with pytest.raises(UserError, match=f"'{name}' is {value!r}"):
+        RecordedRun.read(tmp_path).request()
+
+
+def test_a_request_survives_its_record(tmp_path: Path) -> None:
+    """What is written is what is read, whatever was set."""
+    request = RunRequest(
+        experiment="mnist", solver="picard", fallback=("anderson",), checkpoint_minutes=2.5, loosen=10.0, seed=3
+    )
+    write(tmp_path, request=request.describe())
+    assert RecordedRun.read(tmp_path).request().describe() == request.describe()
+
+
+@pytest.mark.parametrize("place", range(0, 400, 7))
+def test_a_damaged_model_is_refused(tmp_path: Path, place: int) -> None:
+    """Wherever a byte is wrong, the parameters are right or there is one sentence."""
+    write(tmp_path)
+    path, params = tmp_path / "model.npz", {"weight": np.arange(6.0)}
+    np.savez(path, allow_pickle=False, **params)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 0xFF
+    path.write_bytes(content)
+    try:
+        found = RecordedRun.read(tmp_path).params(params)["weight"]
+    except UserError as error:
+        found, refusal = params["weight"], str(error)
+    else:
+        refusal = str(path)
+    assert refusal.startswith(str(path))
+    np.testing.assert_array_equal(found, params["weight"])
