@@ -12,7 +12,7 @@ def count(value: float) -> str:
 
 def counts(values: Mapping[str, int]) -> str:
     """Return how often each thing occurs, as in "30 converged, 2 nonfinite"."""
-    return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in values.items())
+    return ", ".join(f"{number} {name}" for name, number in values.items())
 
 
 def plain(value: float) -> str:
