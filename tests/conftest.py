@@ -11,9 +11,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from equilib.blas import thread_control
-from equilib.workers import threads_in_use, use_threads
 
+from equilib.machine.blas import thread_control
+from equilib.machine.threads import threads_in_use, use_threads
 from tests.arrays_under_test import NAMESPACES
 
 # Each test says for itself whether a broken plugin is isolated or raised.
