@@ -1,16 +1,19 @@
-"""Fixtures shared by all tests, and what happens to GPU tests where there is no GPU."""
+"""What all tests share: fixtures, threads, names, and what happens to GPU tests where there is no GPU."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+from equilib.machine.blas import thread_control
+from equilib.machine.threads import threads_in_use, use_threads
 from tests.arrays_under_test import NAMESPACES
 
 # Each test says for itself whether a broken plugin is isolated or raised.
@@ -33,6 +36,26 @@ def _make_importable(package: str) -> None:
 _make_importable("benchmarks")
 
 
+def _threads() -> tuple[int, int]:
+    """Return how many threads share the samples, and how many BLAS has."""
+    control = thread_control()
+    return threads_in_use(), 1 if control is None else control.get()
+
+
+THREADS = _threads()
+
+
+@pytest.fixture(autouse=True)
+def threads_of_the_session() -> Iterator[None]:
+    """Undo `use_threads`, which each command does: the order of sums in a test depends on no test before it."""
+    yield
+    if _threads() != THREADS:
+        use_threads(THREADS[0])
+        control = thread_control()
+        if control is not None:
+            control.set(THREADS[1])
+
+
 @pytest.fixture(params=NAMESPACES)
 def xp(request: pytest.FixtureRequest) -> ModuleType:
     """Return each array namespace that needs no hardware; the strict one refuses all that is not in the standard."""
@@ -46,7 +69,10 @@ def rng() -> np.random.Generator:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the tests marked `gpu` where there is none, and say why."""
+    """Skip the tests marked `gpu` where there is none, and say why; refuse names that no other process has."""
+    addresses = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if addresses:
+        raise pytest.UsageError(f"give it `ids=named` of tests/names.py, or workers disagree: {addresses[0]}")
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     reason = _why_no_gpu() if on_gpu else None
     if reason is not None:

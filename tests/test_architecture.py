@@ -136,11 +136,12 @@ def test_nothing_imports_the_command_line():
         (("autograd",), ("equilib.autodiff",)),
         (("cupy", "cupyx"), ("equilib.autodiff", "equilib.machine.devices")),
         (("click",), ("equilib.cli",)),
+        (("matplotlib", "jinja2"), ("equilib.report",)),
     ],
     ids=lambda each: each[0],
 )
 def test_a_library_is_imported_where_it_belongs(library: tuple[str, ...], allowed: tuple[str, ...]):
-    """The plugin system uses pluggy, autodiff autograd, autodiff and devices CuPy, the command line click."""
+    """Plugins use pluggy, autodiff autograd, it and devices CuPy, the command line click, reports Matplotlib."""
     mine = {id(each) for each in within(*allowed)}
     offenders = [each for each in imports() if each.belongs_to(*library) and id(each) not in mine]
     assert not offenders, report(offenders)

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-HEAVY = ("scipy", "autograd", "pluggy", "click", "cupy", "rich", "array_api_compat", "sklearn", "pooch")
+HEAVY = ("scipy", "autograd", "pluggy", "click", "cupy", "rich", "array_api_compat", "sklearn", "pooch", "matplotlib")
 
 
 def loaded_by(program: str) -> set[str]:

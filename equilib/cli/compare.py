@@ -19,6 +19,7 @@ from equilib.cli.experiment_command import (
 )
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
+from equilib.errors import UserError
 from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
 from equilib.runs.request import RunRequest
@@ -135,7 +136,8 @@ class _Report:
 
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
-        from equilib.commands.histories import draw, histories
+        from equilib.commands.histories import histories
+        from equilib.report.libraries import require_libraries
         from equilib.runs.record import RecordedRun
 
         finished = [each for each in self.outcomes if each.status == "finished"]
@@ -149,8 +151,14 @@ class _Report:
         self._save()
         if not self.curves:
             return
-        if not draw(self.curves, self.out / PICTURE):
-            self._say(f'no {PICTURE}: it needs Matplotlib; pip install "equilib[plots]"')
+        try:
+            require_libraries()
+        except UserError as error:
+            self._say(f"no {PICTURE}: {error}")
+            return
+        from equilib.report.comparison import save_comparison
+
+        save_comparison(self.curves, self.out / PICTURE)
 
     def _say(self, line: str) -> None:
         click.echo(line, err=True)

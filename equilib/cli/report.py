@@ -36,6 +36,9 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
 
     Several runs are laid over each other. What a run lacks is named on the page.
     """
+    from equilib.report.libraries import require_libraries
+
+    require_libraries()
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.report.write import write_report
     from equilib.runs.reporting import open_error_reporter
@@ -45,5 +48,4 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
         written = write_report(runs, session.registry(), reporter=reporter, **given)
     for sentence in written.missing:
         click.echo(f"Missing: {sentence}")
-    pictures = f" and {len(written.pictures)} PNG files" if written.pictures else ""
-    click.echo(f"Report: {written.page}{pictures}")
+    click.echo(f"Report: {written.page} and {len(written.pictures)} PNG files")

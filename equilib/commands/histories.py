@@ -1,10 +1,9 @@
-"""Residual against evaluations for several solvers on one batch of one model, as numbers and as a picture."""
+"""Residual against evaluations for several solvers on one batch of one model."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -20,8 +19,6 @@ from equilib.runs.request import RunRequest
 SAMPLES = 32
 REACH = {"rtol": 1e-6, "atol": 0.0, "max_steps": 50, "on_failure": "record"}
 """How far the histories go: to what float32 can resolve, whatever the tolerance of training."""
-
-_LINEAR = 60  # evaluations that an axis without logarithm still shows one by one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,26 +70,3 @@ def _curve(spec: str, example: Example) -> Curve:
         converged=int(found.solution.converged.sum()),
         samples=len(found.solution.status),
     )
-
-
-def draw(curves: Sequence[Curve], path: Path) -> bool:
-    """Write the picture; return whether Matplotlib is there to do so."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    axes = figure.subplots()
-    for index, curve in enumerate(curves):
-        # Colours repeat after ten.
-        style = ("-", "--", ":", "-.")[index // 10 % 4]
-        axes.step(curve.cost, curve.residual, style, where="post", marker=".", label=curve.solver)
-    axes.set_yscale("log")
-    if any(curve.cost[-1] > _LINEAR for curve in curves if curve.cost):
-        axes.set_xscale("log")
-    axes.set_xlabel("evaluations of f and products with its Jacobian")
-    axes.set_ylabel("median ‖f(z) − z‖ of the best iterate (rms)")
-    axes.grid(visible=True, alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small")
-    figure.savefig(path, dpi=150)
-    return True

@@ -138,7 +138,7 @@ def _predict(predictor: Predictor, params: Tree, image: ReadImage, context: RunC
         label=classes[best] if np.isfinite(scores).all() else "",
         probability=float(probabilities[best]),
         probabilities={name: float(each) for name, each in zip(classes, probabilities, strict=True)},
-        status=record.status[0].name.lower(),
+        status=record.status[0].label,
         residual=None if residual is None else float(residual[0]),
         nfe=int(record.nfe),
         notes=image.notes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,29 @@ if TYPE_CHECKING:
     from equilib.fixed_points.options import SolveOptions
 
 
-class Status(Enum):
-    """How the solve ended for one sample; the value is the message for the user."""
+class SampleStatus(Enum):
+    """How a solve or an integration ended for one sample; the value is the message for the user."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    @property
+    def label(self) -> str:
+        """The name in records and messages, such as "max_steps"."""
+        return self.name.lower()
+
+    @property
+    def success(self) -> bool:
+        """Whether the sample has what was asked for."""
+        return self.label in SUCCESSES
+
+
+SUCCESSES = ("converged", "finished")
+"""The labels of the statuses of samples that have what was asked for."""
+
+
+class Status(SampleStatus):
+    """How the solve ended for one sample."""
 
     RUNNING = "the solve has not ended"
     CONVERGED = "the residual fell below atol + rtol·‖z‖"
@@ -24,14 +46,6 @@ class Status(Enum):
     STALLED = "the residual could not be reduced further; the map may have no fixed point nearby"
     DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
-
-    def __repr__(self) -> str:
-        return f"Status.{self.name}"
-
-    @property
-    def success(self) -> bool:
-        """Whether the sample has what was asked for."""
-        return self is Status.CONVERGED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +136,17 @@ class Solution:
     def failure_report(self) -> str:
         """Describe in one sentence each way in which samples failed, with the evidence."""
         failed = ~self.converged
-        counts = Counter(status for status in self.status if status is not Status.CONVERGED)
-        reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
         return (
-            f"{self._solvers} left {failed.sum()} of {failed.size} samples unconverged: {reasons} "
+            f"{self._solvers} left {failed.sum()} of {failed.size} samples unconverged: {failure_reasons(self.status)} "
             f"(residual up to {np.max(self.residual_norm[failed], initial=0.0):.2e} after "
             f"{int(np.max(self.steps[failed], initial=0))} steps, {self.nfe} evaluations)"
         )
+
+
+def failure_reasons(statuses: Iterable[SampleStatus]) -> str:
+    """Return how often each failure occurs and what it means, the most frequent first; empty where there is none."""
+    counts = Counter(status for status in statuses if not status.success)
+    return "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
 
 
 class ConvergenceError(RuntimeError):

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.solution import Solution, Status
-from equilib.ode.solution import OdeStatus
+from equilib.fixed_points.solution import SampleStatus, Solution, Status
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +18,7 @@ class BackwardWork:
 
     Attributes
     ----------
-    status : tuple of Status or OdeStatus
+    status : tuple of SampleStatus
         How the equations that it solved ended; empty where it solves none.
     nvjp : int
         Products Jᵀ·w.
@@ -27,7 +26,7 @@ class BackwardWork:
         The largest residual of an adjoint equation; 0 where there is no such thing.
     """
 
-    status: tuple[Status | OdeStatus, ...]
+    status: tuple[SampleStatus, ...]
     nvjp: int
     residual: float = 0.0
 
@@ -40,7 +39,7 @@ class Record(Protocol):
     """
 
     @property
-    def status(self) -> Sequence[Status | OdeStatus]:
+    def status(self) -> Sequence[SampleStatus]:
         """How it ended for each sample."""
 
     @property

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.fixed_points.solution import SampleStatus, failure_reasons
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import check_options, option
 
 
-class OdeStatus(Enum):
-    """How the integration ended for one sample; the value is the message for the user."""
+class OdeStatus(SampleStatus):
+    """How the integration ended for one sample."""
 
     RUNNING = "the integration has not ended"
     FINISHED = "the end of the interval was reached"
@@ -25,14 +24,6 @@ class OdeStatus(Enum):
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
     GAVE_UP = "the library's integrator gave up"
     HELD_BACK = "another sample of the batch ended the integration; pass per_sample=True to step samples by themselves"
-
-    def __repr__(self) -> str:
-        return f"OdeStatus.{self.name}"
-
-    @property
-    def success(self) -> bool:
-        """Whether the sample has what was asked for."""
-        return self is OdeStatus.FINISHED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +133,13 @@ class OdeSolution:
     def failure_report(self) -> str:
         """Describe in one sentence each way in which samples failed, with the evidence."""
         failed = np.asarray([status is not OdeStatus.FINISHED for status in self.status])
-        counts = Counter(status for status in self.status if status is not OdeStatus.FINISHED)
-        reasons = "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
         if not failed.any():
             return f"{self.integrator} finished all {failed.size} samples ({self.nfe} evaluations)"
         where = self.reached[failed]
         said = "; ".join(dict.fromkeys(message for message in self.messages if message))
         return (
-            f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: {reasons} "
+            f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: "
+            f"{failure_reasons(self.status)} "
             f"(at t = {where.min():.6g} to {where.max():.6g}, after {int(self.accepted[failed].max())} steps, "
             f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"
             f"{f'. It said: {said}' if said else ''}"

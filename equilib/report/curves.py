@@ -1,4 +1,4 @@
-"""The charts of what was recorded of each epoch."""
+"""Curves of what was recorded of each epoch of a run."""
 
 from __future__ import annotations
 
@@ -12,115 +12,97 @@ TRAINING, TEST, ADJOINT = "training", "test", "adjoint"
 Line = tuple[str, str, str]
 """Kind, style, and the place in the metrics."""
 
+_OPTIONAL = ("forward_njvp", "adjoint_nfe", "adjoint_unconverged")  # left out where it is zero all the time
+
 
 def training_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Return loss and score, for each experiment by itself: those of different experiments are not comparable."""
     experiments = dict.fromkeys(run.experiment for run in runs)
-    charts: list[Chart] = []
+    charts = []
     for experiment in experiments:
         members = [run for run in runs if run.experiment == experiment]
         ending, of = ("", "") if len(experiments) == 1 else (f"-{experiment}", f" of {experiment}")
-        loss = _series(members, (TRAINING, DASHED, "loss"))
-        charts.append(
-            Chart(
-                name=f"loss{ending}",
-                title=f"Loss{of}",
-                x_label="epoch",
-                y_label="mean loss of the training samples",
-                series=loss,
-                logarithmic=is_wide(loss),
-                span=_span(members),
-            )
-        )
+        loss, y_label = (TRAINING, DASHED, "loss"), "mean loss of the training samples"
+        charts.append(_chart(members, f"loss{ending}", f"Loss{of}", y_label, loss, logarithmic=None))
         for score in dict.fromkeys(run.score_name for run in members if run.score_name):
             scored = [run for run in members if run.score_name == score]
-            charts += [_score_chart(score, scored, ending, of)]
+            charts.append(_score_chart(score, scored, ending, of))
     return [chart for chart in charts if chart.series]
 
 
 def _score_chart(score: str, runs: Sequence[ReportedRun], ending: str, of: str) -> Chart:
     words, percent = score.replace("_", " "), score == "accuracy"
-    series = _series(runs, (TEST, SOLID, f"test_{score}"), (TRAINING, DASHED, f"train_{score}"))
-    return Chart(
-        name=f"{score.replace('_', '-')}{ending}",
-        title=f"{words.capitalize()}{of}",
-        x_label="epoch",
-        y_label=f"{words}, in %" if percent else words,
-        series=series,
-        logarithmic=not percent and is_wide(series),
+    return _chart(
+        runs,
+        f"{score.replace('_', '-')}{ending}",
+        f"{words.capitalize()}{of}",
+        f"{words}, in %" if percent else words,
+        (TEST, SOLID, f"test_{score}"),
+        (TRAINING, DASHED, f"train_{score}"),
+        logarithmic=False if percent else None,
         percent=percent,
         from_zero=False,
-        span=_span(runs),
     )
 
 
 def solver_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Return what the solves took and reached; runs of different experiments are comparable in that."""
-    charts = [_nfe(runs), _products(runs), _residual(runs), _unconverged(runs)]
+    pretrained = any(epoch.get("phase") == "pretrain" for run in runs for epoch in run.epochs)
+    note = "Without epochs of pretraining: a fixed depth promises no convergence." if pretrained else ""
+    charts = (
+        _chart(runs, "nfe", "Evaluations of f", "evaluations per batch", *_both("forward_nfe")),
+        _chart(
+            runs,
+            "products",
+            "Products with the Jacobian",
+            "products per batch of training",
+            ("J·v, forward", SOLID, "forward_njvp"),
+            ("Jᵀ·w, backward", DOTTED, "adjoint_nfe"),
+            solved=True,
+        ),
+        _chart(runs, "residual", "Residual", "mean ‖f(z) − z‖ of the samples", *_both("residual"), logarithmic=True),
+        _chart(
+            runs,
+            "unconverged",
+            "Share unconverged",
+            "samples that did not converge, in %",
+            *_both("unconverged"),
+            (ADJOINT, DOTTED, "adjoint_unconverged"),
+            solved=True,
+            percent=True,
+            note=note,
+        ),
+    )
     return [chart for chart in charts if chart.series]
 
 
-def _nfe(runs: Sequence[ReportedRun]) -> Chart:
+def _both(metric: str) -> tuple[Line, Line]:
+    return (TEST, SOLID, f"test.{metric}"), (TRAINING, DASHED, metric)
+
+
+def _chart(
+    runs: Sequence[ReportedRun],
+    name: str,
+    title: str,
+    y_label: str,
+    *lines: Line,
+    solved: bool = False,
+    logarithmic: bool | None = False,
+    **look: Any,
+) -> Chart:
+    """Return a chart of each run's lines, with `solved` without pretraining; `logarithmic` None: as they need it."""
+    made = [_line(run, *line, solved=solved) for run in runs for line in lines]
+    series = tuple(each for each in made if each.points)
     return Chart(
-        name="nfe",
-        title="Evaluations of f",
+        name=name,
+        title=title,
         x_label="epoch",
-        y_label="evaluations per batch",
-        series=_series(runs, (TEST, SOLID, "test.forward_nfe"), (TRAINING, DASHED, "forward_nfe")),
-        span=_span(runs),
+        y_label=y_label,
+        series=series,
+        logarithmic=is_wide(series) if logarithmic is None else logarithmic,
+        span=(1.0, float(max(len(run.epochs) for run in runs))),
+        **look,
     )
-
-
-def _products(runs: Sequence[ReportedRun]) -> Chart:
-    lines = _series(
-        runs, ("J·v, forward", SOLID, "forward_njvp"), ("Jᵀ·w, backward", DOTTED, "adjoint_nfe"), solved=True
-    )
-    return Chart(
-        name="products",
-        title="Products with the Jacobian",
-        x_label="epoch",
-        y_label="products per batch of training",
-        series=_nonzero(lines),
-        span=_span(runs),
-    )
-
-
-def _residual(runs: Sequence[ReportedRun]) -> Chart:
-    return Chart(
-        name="residual",
-        title="Residual",
-        x_label="epoch",
-        y_label="mean ‖f(z) − z‖ of the samples",
-        series=_series(runs, (TEST, SOLID, "test.residual"), (TRAINING, DASHED, "residual")),
-        logarithmic=True,
-        span=_span(runs),
-    )
-
-
-def _unconverged(runs: Sequence[ReportedRun]) -> Chart:
-    solves = _series(runs, (TEST, SOLID, "test.unconverged"), (TRAINING, DASHED, "unconverged"), solved=True)
-    adjoint = _series(runs, (ADJOINT, DOTTED, "adjoint_unconverged"), solved=True)
-    pretrained = any(epoch.get("phase") == "pretrain" for run in runs for epoch in run.epochs)
-    return Chart(
-        name="unconverged",
-        title="Share unconverged",
-        x_label="epoch",
-        y_label="samples that did not converge, in %",
-        series=(*solves, *_nonzero(adjoint)),
-        percent=True,
-        note="Without epochs of pretraining: a fixed depth promises no convergence." if pretrained else "",
-        span=_span(runs),
-    )
-
-
-def _series(runs: Sequence[ReportedRun], *lines: Line, solved: bool = False) -> tuple[Series, ...]:
-    """Return the lines of each run that have points; with `solved` without the epochs of pretraining."""
-    made = (_line(run, *line, solved=solved) for run in runs for line in lines)
-    return tuple(each for each in made if each.points)
-
-
-def _nonzero(series: tuple[Series, ...]) -> tuple[Series, ...]:
-    return tuple(each for each in series if any(y for _, y in each.points))
 
 
 def _line(run: ReportedRun, kind: str, style: str, path: str, *, solved: bool) -> Series:
@@ -131,6 +113,8 @@ def _line(run: ReportedRun, kind: str, style: str, path: str, *, solved: bool) -
         if y is not None and not (solved and pretrained):
             points.append((float(place), y))
             hollow += pretrained
+    if path in _OPTIONAL and not any(y for _, y in points):
+        points = []
     return Series(run=run.index, label=run.label, kind=kind, style=style, points=points, hollow=hollow)
 
 
@@ -138,7 +122,3 @@ def _at(values: Any, path: str) -> float | None:
     for name in path.split("."):
         values = values.get(name) if isinstance(values, dict) else None
     return float(values) if isinstance(values, int | float) else None
-
-
-def _span(runs: Sequence[ReportedRun]) -> tuple[float, ...]:
-    return (1.0, float(max(len(run.epochs) for run in runs)))

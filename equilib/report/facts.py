@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from markupsafe import Markup
+
 from equilib.machine.blas import Blas
 from equilib.report import numbers
-from equilib.report.html import Html, element, joined
 from equilib.report.run import ReportedRun
 
-Cell = Callable[[ReportedRun], Html | str | None]
+Cell = Callable[[ReportedRun], Markup | str | None]
+_CODE = Markup("<code>{}</code>")
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Row:
     """One fact: its name, and what it is for each run."""
 
     name: str
-    cells: tuple[Html | str, ...]
+    cells: tuple[Markup | str, ...]
 
     @property
     def differs(self) -> bool:
@@ -30,16 +32,9 @@ class Row:
 
 def groups(runs: Sequence[ReportedRun]) -> list[tuple[str, list[Row]]]:
     """Return the facts by what they are about; those that no run has are left out."""
-    return [
-        (title, rows)
-        for title, make in (
-            ("Outcome", _outcome),
-            ("Method", _method),
-            ("Experiment", _experiment),
-            ("Where it ran", _place),
-        )
-        if (rows := [row for row in (_row(name, cell, runs) for name, cell in make(runs)) if row is not None])
-    ]
+    made = {"Outcome": _outcome, "Method": _method, "Experiment": _experiment, "Where it ran": _place}
+    found = [(title, [_row(name, cell, runs) for name, cell in make(runs)]) for title, make in made.items()]
+    return [(title, known) for title, rows in found if (known := [row for row in rows if row is not None])]
 
 
 def _row(name: str, cell: Cell, runs: Sequence[ReportedRun]) -> Row | None:
@@ -51,12 +46,13 @@ def _row(name: str, cell: Cell, runs: Sequence[ReportedRun]) -> Row | None:
 
 def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "status", lambda run: run.status
-    yield "error", lambda run: run.facts.get("error")
+    yield "error", _fact("error")
     yield "epochs recorded", lambda run: run.progress()
     for score in dict.fromkeys(run.score_name for run in runs if run.score_name):
-        yield f"test {score.replace('_', ' ')}", _score(score, "results", f"test_{score}")
-        yield f"best test {score.replace('_', ' ')}", _score(score, "best", f"test_{score}")
-        yield f"training {score.replace('_', ' ')}", _score(score, "results", f"train_{score}")
+        words, show = score.replace("_", " "), numbers.shows_score(score)
+        yield f"test {words}", _number(show, "results", f"test_{score}")
+        yield f"best test {words}", _number(show, "best", f"test_{score}")
+        yield f"training {words}", _number(show, "results", f"train_{score}")
     yield "training loss", _number(numbers.plain, "results", "loss")
     yield "test residual", _number(numbers.small, "results", "test", "residual")
     yield "test samples unconverged", _number(numbers.share, "results", "test", "unconverged")
@@ -67,10 +63,10 @@ def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     for name in dict.fromkeys(name for run in runs for name in _concluded(run)):
         yield name, _number(numbers.plain, "results", name)
     yield "updates", _number(numbers.count, "results", "step")
-    yield "time for training", _training_time
+    yield "time for training", _time
     yield "peak memory of the host", _number(numbers.memory, "peak_memory")
-    yield "started", _text("started")
-    yield "ended", _text("ended")
+    yield "started", _fact("started")
+    yield "ended", _fact("ended")
 
 
 def _concluded(run: ReportedRun) -> list[str]:
@@ -79,120 +75,90 @@ def _concluded(run: ReportedRun) -> list[str]:
     return [name for name in run.facts.get("results") or {} if name not in known]
 
 
+def _time(run: ReportedRun) -> Markup | None:
+    return None if run.training_seconds is None else numbers.number(run.training_seconds, numbers.seconds)
+
+
 def _method(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
-    yield "solver", lambda run: _chosen(run.facts, "solver")
-    yield "integrator", lambda run: _chosen(run.facts, "integrator")
-    yield "adjoint", lambda run: _chosen(run.facts, "adjoint")
+    for part in ("solver", "integrator", "adjoint"):
+        yield part, _fact("method", part, show=_chosen)
     yield "fallback", lambda run: ", then ".join(run.record.fallback_specs()) or None
-    yield "solve", lambda run: _options((run.facts.get("method") or {}).get("solve"))
+    yield "solve", _fact("method", "solve", show=_options)
     for name, nothing in (("warm_start", "none"), ("loosen", 1.0)):
         yield name.replace("_", " "), _saving(name, nothing)
 
 
 def _saving(name: str, nothing: object) -> Cell:
     """Return what made training cheaper; None where it was not asked for."""
-
-    def cell(run: ReportedRun) -> str | None:
-        asked = (run.facts.get("request") or {}).get(name, nothing)
-        return None if asked == nothing else str(asked)
-
-    return cell
+    return _fact("request", name, show=lambda asked: None if asked == nothing else str(asked))
 
 
-def _chosen(facts: dict[str, Any], part: str) -> str | None:
-    chosen = (facts.get("method") or {}).get(part)
+def _chosen(chosen: dict[str, Any]) -> str | None:
     if not chosen:
         return None
-    options = _options(chosen.get("options"))
+    options = _options(chosen.get("options") or {})
     approximate = " — an approximate gradient" if chosen.get("exact") is False else ""
     return f"{chosen['name']}{f' ({options})' if options else ''}{approximate}"
 
 
-def _options(given: dict[str, Any] | None) -> str | None:
-    return ", ".join(f"{name}={value}" for name, value in (given or {}).items() if value is not None) or None
+def _options(given: dict[str, Any]) -> str | None:
+    return ", ".join(f"{name}={value}" for name, value in given.items() if value is not None) or None
 
 
 def _experiment(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
-    yield "command", _command
-    yield "experiment", _text("experiment")
+    yield "command", _fact("argv", show=lambda argv: _CODE.format(f"equilib {shlex.join(map(str, argv))}"))
+    yield "experiment", _fact("experiment")
     for name in dict.fromkeys(name for run in runs for name in run.facts.get("options") or {}):
         yield name.replace("_", " "), _option(name)
     yield "seed", _number(str, "seed")
-    yield "data", _text("data")
-    yield "digest of the data", _code("data_digest")
-
-
-def _command(run: ReportedRun) -> Html | None:
-    argv = run.facts.get("argv")
-    return element("code", f"equilib {shlex.join(map(str, argv))}") if argv else None
+    yield "data", _fact("data")
+    yield "digest of the data", _fact("data_digest", show=_CODE.format)
 
 
 def _option(name: str) -> Cell:
-    def cell(run: ReportedRun) -> Html | str | None:
-        value = (run.facts.get("options") or {}).get(name)
-        if isinstance(value, bool):
-            return "yes" if value else "no"
-        if isinstance(value, int | float):
-            return numbers.number(value, lambda each: f"{each:,}", f"options.{name}")
-        return value if value is None else str(value)
-
-    return cell
+    number = _number(lambda value: f"{value:,}", "options", name)
+    other = _fact("options", name, show=lambda value: ("no", "yes")[value] if isinstance(value, bool) else str(value))
+    return lambda run: number(run) or other(run)
 
 
 def _place(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
-    yield "device", _text("device")
-    yield "platform", _text("platform")
-    yield "Python", _text("python")
+    yield "device", _fact("device")
+    yield "platform", _fact("platform")
+    yield "Python", _fact("python")
     for package in dict.fromkeys(name for run in runs for name in run.facts.get("versions") or {}):
-        yield package, _version(package)
-    yield "BLAS", _blas
-    yield "commit", _commit
-    yield "folder", lambda run: element("code", run.record.path)
-    yield "id", _code("id")
+        yield package, _fact("versions", package)
+    yield "BLAS", _fact("blas", show=_blas)
+    yield "commit", _fact("git", show=_commit)
+    yield "folder", lambda run: _CODE.format(run.record.path)
+    yield "id", _fact("id", show=_CODE.format)
 
 
-def _version(package: str) -> Cell:
-    return lambda run: (run.facts.get("versions") or {}).get(package)
-
-
-def _blas(run: ReportedRun) -> str | None:
-    found = run.facts.get("blas") or {}
+def _blas(found: dict[str, Any]) -> str | None:
     known = {field.name: found[field.name] for field in fields(Blas) if field.name in found}
     return str(Blas(**known)) if {"library", "version"} <= known.keys() else None
 
 
-def _commit(run: ReportedRun) -> Html | None:
-    git = run.facts.get("git") or {}
+def _commit(git: dict[str, Any]) -> Markup | None:
     if not git.get("commit"):
         return None
-    return joined([element("code", git["commit"][:12]), " with changes" if git.get("dirty") else ""])
+    return _CODE.format(git["commit"][:12]) + (" with changes" if git.get("dirty") else "")
 
 
-def _text(name: str) -> Cell:
-    return lambda run: None if run.facts.get(name) is None else str(run.facts[name])
+def _fact(*path: str, show: Callable[[Any], Markup | str | None] = str) -> Cell:
+    """Return what stands there in `run.json`; for "results", what is known of a run that did not end."""
 
-
-def _code(name: str) -> Cell:
-    return lambda run: None if run.facts.get(name) is None else element("code", run.facts[name])
-
-
-def _number(show: Callable[[Any], str], *path: str) -> Cell:
-    """Return the number that stands there in `run.json`; for "results", what is known of a run that did not end."""
-
-    def cell(run: ReportedRun) -> Html | None:
+    def cell(run: ReportedRun) -> Markup | str | None:
         value: Any = run.facts | {"results": run.results}
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
-        return numbers.number(value, show, ".".join(path)) if isinstance(value, int | float) else None
+        return None if value is None else show(value)
 
     return cell
 
 
-def _score(name: str, *path: str) -> Cell:
-    return _number(lambda value: numbers.score(name, value), *path)
+def _number(show: Callable[[Any], str], *path: str) -> Cell:
+    def shown(value: Any) -> Markup | None:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return numbers.number(value, show, ".".join(path)) if is_number else None
 
-
-def _training_time(run: ReportedRun) -> Html | None:
-    if not run.epochs:
-        return None
-    return numbers.number(sum(epoch.get("seconds") or 0.0 for epoch in run.epochs), numbers.seconds)
+    return _fact(*path, show=shown)

@@ -19,6 +19,7 @@ from equilib.runs.folder import MODEL
 from equilib.runs.job import TrainingJob
 from equilib.runs.record import RecordedRun
 from equilib.runs.reopen import revive, trained_job
+from equilib.training.metric import Batch
 from equilib.training.reporter import Reporter
 from equilib.training.statistics import PassStatistics
 
@@ -124,7 +125,8 @@ def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: 
         rows = slice(start, min(start + size, count))
         with np.errstate(all="ignore"):  # the statuses say what is not finite
             prediction, record = trainer.model(trainer.params, trainer.data.test_inputs[rows, ...])
-        statistics.add(record, trainer.objective.score(prediction, trainer.data.test_targets[rows, ...]))
+        scores = trainer.objective.score(prediction, trainer.data.test_targets[rows, ...])
+        statistics.add(Batch(record=record, scores=scores))
         predictions.append(to_host(prediction))
         if start == 0 and isinstance(record, Equilibrium):
             first = record.solution

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
 from typing import Any
 
-from equilib.report.html import Html, element
+from markupsafe import Markup
 
 MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def power_of_ten(exponent: int) -> str:
-    """Return it as it is written by hand."""
-    return f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def share(value: float) -> str:
@@ -29,20 +23,24 @@ def count(value: float) -> str:
 
 def small(value: float) -> str:
     """Return two digits and a power of ten."""
-    if not isfinite(value):
-        return str(value)
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}·{power_of_ten(int(exponent))}"
+    return _with_power(f"{value:.1e}") if value else "0"
+
+
+def decade(value: float) -> str:
+    """Return a digit and a power of ten."""
+    return _with_power(f"{value:.0e}")
 
 
 def brief(value: float) -> str:
     """Return a number such as a tolerance, whose digits are few."""
-    mantissa, _, exponent = f"{value:g}".partition("e")
-    if not exponent:
+    return _with_power(f"{value:g}")
+
+
+def _with_power(text: str) -> str:
+    mantissa, _, exponent = text.replace("-", "−", text.startswith("-")).partition("e")
+    if not exponent or not int(exponent):
         return mantissa
-    power = power_of_ten(int(exponent))
+    power = f"10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
@@ -69,16 +67,14 @@ def memory(value: float) -> str:
     return f"{value / 2**20:,.1f} MiB"
 
 
-def score(name: str, value: float) -> str:
-    """Return a mean score by what it measures."""
-    return share(value) if name == "accuracy" else plain(value)
+def shows_score(name: str) -> Callable[[float], str]:
+    """Return how a mean score is shown, by what it measures."""
+    return share if name == "accuracy" else plain
 
 
-def number(value: Any, show: Callable[[Any], str], key: str | None = None) -> Html:
-    """Return a `data` element that shows the number and holds the recorded one; a dash where there is none.
-
-    `key` says where in the record it stands.
-    """
+def number(value: Any, show: Callable[[Any], str], key: str | None = None) -> Markup:
+    """Return a number whose element holds the recorded one, and its place `key` in the record; or a dash."""
     if not isinstance(value, int | float):
-        return element("span", MISSING, class_="muted")
-    return element("data", show(value), value=repr(value), data_key=key)
+        return Markup('<span class="muted">{}</span>').format(MISSING)
+    place = Markup(' data-key="{}"').format(key) if key else ""
+    return Markup('<data value="{}"{}>{}</data>').format(repr(value), place, show(value))

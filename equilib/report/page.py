@@ -1,17 +1,22 @@
-"""The page: one file, without scripts, that needs nothing else."""
+"""Page about runs: one file, without scripts, that needs nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from importlib.resources import files
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from equilib.report import numbers, samples
 from equilib.report.charts import Chart
+from equilib.report.drawing import svg
+from equilib.report.facts import groups
 from equilib.report.findings import Findings
-from equilib.report.html import Html, element, joined
+from equilib.report.palette import COLOURS, colour_of, sign_of
 from equilib.report.run import ReportedRun
-from equilib.report.svg import figure, swatch
-from equilib.report.tables import epochs_table, facts_table
+
+Column = tuple[str, str, Callable[[Any], str]]
+"""The title of a metric, its place in the record, and how it is shown."""
 
 
 def render(
@@ -21,31 +26,29 @@ def render(
     training: Sequence[Chart],
     solver: Sequence[Chart],
 ) -> str:
-    """Return the page; the same records and models give the same bytes.
-
-    Parameters
-    ----------
-    runs : sequence of ReportedRun
-    tested : sequence
-        For each run what its model does on test data, or why that is unknown.
-    training, solver : sequence of Chart
-    """
-    title = _title(runs)
-    style = files("equilib.report").joinpath("page.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Html(style)),
+    """Return the page; `tested` says for each run what its model does on test data, or why that is unknown."""
+    pages = Environment(
+        loader=PackageLoader("equilib.report", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
     )
-    body = element(
-        "body",
-        element("header", element("h1", title), *_notices(runs)),
-        element("main", *_sections(runs, tested, training, solver)),
+    pages.globals |= {"colour_of": colour_of, "sign_of": sign_of, "number": numbers.number, "svg": svg}
+    return pages.get_template("page.html.j2").render(
+        title=_title(runs),
+        notices=list(_notices(runs)),
+        runs=runs,
+        single=len(runs) == 1,
+        tests=list(zip(runs, tested, strict=True)),
+        training=training,
+        solver=solver,
+        facts=groups(runs),
+        samples=samples,
+        headline=_headline,
+        columns=_columns,
+        colours=COLOURS,
     )
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
 
 
 def _title(runs: Sequence[ReportedRun]) -> str:
@@ -53,86 +56,45 @@ def _title(runs: Sequence[ReportedRun]) -> str:
     return f"{experiments}: {runs[0].label}" if len(runs) == 1 else f"{experiments}: {len(runs)} runs"
 
 
-def _notices(runs: Sequence[ReportedRun]) -> Iterator[Html]:
+def _notices(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, str]]:
+    """Yield the run that a notice is about, if it is about one, and the sentence."""
     for run in runs:
         if (sentence := run.early_end()) is not None:
-            yield element("p", element("strong", run.label), f" {sentence}", class_="notice")
-    for experiment in dict.fromkeys(run.experiment for run in runs):
-        digests = {run.facts.get("data_digest") for run in runs if run.experiment == experiment}
-        if len(digests) > 1:
-            text = f"The runs of {experiment} differ in their data: their losses and scores are of other samples."
-            yield element("p", text, class_="notice")
-    if len({run.experiment for run in runs}) > 1:
-        text = "The experiments differ: losses and scores are in charts of their own, the work of the solvers in one."
-        yield element("p", text, class_="notice")
+            yield run.label, sentence
+    experiments = dict.fromkeys(run.experiment for run in runs)
+    for experiment in experiments:
+        if len({run.facts.get("data_digest") for run in runs if run.experiment == experiment}) > 1:
+            yield "", f"The runs of {experiment} differ in their data: their losses and scores are of other samples."
+    if len(experiments) > 1:
+        yield (
+            "",
+            "The experiments differ: losses and scores are in charts of their own, the work of the solvers in one.",
+        )
 
 
-def _sections(
-    runs: Sequence[ReportedRun],
-    tested: Sequence[tuple[Findings | None, str | None]],
-    training: Sequence[Chart],
-    solver: Sequence[Chart],
-) -> Iterator[Html]:
-    single = len(runs) == 1
-    yield element("section", *(_card(run, single=single) for run in runs), class_="cards", aria_label="Outcome")
-    yield element("section", element("h2", "Training"), _charts(training, "No epoch was recorded.", single=single))
-    yield element("section", element("h2", "Solver"), _charts(solver, "No solve was recorded.", single=single))
-    for run, (found, reason) in zip(runs, tested, strict=True):
-        heading = element("h2", "Test data" if single else joined(["Test data: ", swatch(run.index), " ", run.label]))
-        content = samples.section(run, found) if found else element("p", _unknown(reason))
-        yield element("section", heading, content)
-    yield element("section", element("h2", "Facts"), _explain_facts(single=single), facts_table(runs))
-    yield element(
-        "section",
-        element("h2", "Epochs"),
-        element("p", "Means per batch, of training; J·v and Jᵀ·w count products with the Jacobian.", class_="note"),
-        *(element("details", element("summary", run.label), epochs_table(run)) for run in runs if run.epochs),
-    )
+def _headline(run: ReportedRun) -> Iterator[tuple[str, Any, Callable[[Any], str]]]:
+    """Yield what a run reached first of all: name, number, and how it is shown."""
+    results, tests = run.results, run.results.get("test") or {}
+    if score := run.score_name:
+        yield f"test {score.replace('_', ' ')}", results.get(f"test_{score}"), numbers.shows_score(score)
+    yield "loss", results.get("loss"), numbers.plain
+    yield "nfe per batch", results.get("forward_nfe"), numbers.count
+    yield "test residual", tests.get("residual"), numbers.small
+    yield "unconverged", tests.get("unconverged"), numbers.share
+    yield "training", run.training_seconds, numbers.seconds
+    yield "peak memory", run.facts.get("peak_memory"), numbers.memory
 
 
-def _unknown(reason: str | None) -> str:
-    text = reason or "no model was saved"
-    return f"No confusion matrix, no pictures and no solver trace: {text.rstrip('.')}."
-
-
-def _explain_facts(*, single: bool) -> Html | None:
-    return None if single else element("p", "Marked: what differs between the runs.", class_="note")
-
-
-def _charts(charts: Sequence[Chart], otherwise: str, *, single: bool) -> Html:
-    if not charts:
-        return element("p", otherwise)
-    return element("div", *(figure(chart, single=single) for chart in charts), class_="charts")
-
-
-def _card(run: ReportedRun, *, single: bool) -> Html:
-    results, score = run.results, run.score_name
-    entries: list[tuple[str, Html]] = []
-    if score:
-        words = score.replace("_", " ")
-        shown = lambda value: numbers.score(score, value)  # noqa: E731
-        entries.append((f"test {words}", numbers.number(results.get(f"test_{score}"), shown)))
-    tests = results.get("test") or {}
-    entries += [
-        ("loss", numbers.number(results.get("loss"), numbers.plain)),
-        ("nfe per batch", numbers.number(results.get("forward_nfe"), numbers.count)),
-        ("test residual", numbers.number(tests.get("residual"), numbers.small)),
-        ("unconverged", numbers.number(tests.get("unconverged"), numbers.share)),
-        ("training", numbers.number(_seconds(run), numbers.seconds)),
-        ("peak memory", numbers.number(run.facts.get("peak_memory"), numbers.memory)),
-    ]
-    mark = None if single else joined([swatch(run.index), " "])
-    status = element("span", run.status, class_=f"status {run.status}")
-    method = run.facts.get("method") or {}
-    chosen = [(method.get(part) or {}).get("name") for part in ("solver", "integrator", "adjoint")]
-    return element(
-        "article",
-        element("h2", mark, run.label, " ", status),
-        element("p", " · ".join([run.experiment, *filter(None, chosen), run.progress()]), class_="muted"),
-        element("dl", *(element("div", element("dt", name), element("dd", value)) for name, value in entries)),
-        class_="card",
-    )
-
-
-def _seconds(run: ReportedRun) -> float | None:
-    return sum(epoch.get("seconds") or 0.0 for epoch in run.epochs) if run.epochs else None
+def _columns(run: ReportedRun) -> Iterator[Column]:
+    """Yield the metrics of each epoch."""
+    yield "loss", "loss", numbers.plain
+    if score := run.score_name:
+        words, show = score.replace("_", " "), numbers.shows_score(score)
+        yield f"training {words}", f"train_{score}", show
+        yield f"test {words}", f"test_{score}", show
+    yield "nfe", "forward_nfe", numbers.count
+    yield "J·v", "forward_njvp", numbers.count
+    yield "Jᵀ·w", "adjoint_nfe", numbers.count
+    yield "residual", "residual", numbers.small
+    yield "unconverged", "unconverged", numbers.share
+    yield "time", "seconds", numbers.seconds

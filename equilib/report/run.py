@@ -13,17 +13,7 @@ from equilib.runs.record import RecordedRun
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedRun:
-    """A run, its epochs, and what it is called on the page.
-
-    Attributes
-    ----------
-    index : int
-        Its place among the runs, which decides colour and marker.
-    label : str
-    record : RecordedRun
-    epochs : list of dict
-        The lines of `metrics.jsonl`.
-    """
+    """A run, its epochs, what it is called, and its place among the runs, which decides colour and marker."""
 
     index: int
     label: str
@@ -62,6 +52,17 @@ class ReportedRun:
         options = self.facts.get("options") or {}
         asked = [options[name] for name in ("epochs", "pretrain_epochs") if isinstance(options.get(name), int)]
         return sum(asked) if asked else None
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of its solver or integrator, and of its adjoint."""
+        method = self.facts.get("method") or {}
+        return [method[part]["name"] for part in ("solver", "integrator", "adjoint") if method.get(part)]
+
+    @property
+    def training_seconds(self) -> float | None:
+        """The time of its epochs; None where there are none."""
+        return sum(epoch.get("seconds") or 0.0 for epoch in self.epochs) if self.epochs else None
 
     def progress(self) -> str:
         """Return how far it got."""

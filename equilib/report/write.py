@@ -12,8 +12,8 @@ from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.report import page
 from equilib.report.curves import solver_charts, training_charts
+from equilib.report.drawing import remove_pictures, save_charts
 from equilib.report.findings import Findings, try_measure
-from equilib.report.pictures import draw_charts, draw_tests, has_matplotlib, remove_pictures
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
 from equilib.runs.files import whole_file
@@ -26,15 +26,7 @@ LIMIT = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The files of a report, and what is missing in it.
-
-    Attributes
-    ----------
-    page : Path
-    pictures : list of Path
-    missing : list of str
-        A sentence for each thing that could not be shown.
-    """
+    """The files of a report, and a sentence for each thing that is missing in it."""
 
     page: Path
     pictures: list[Path]
@@ -55,21 +47,9 @@ def write_report(
     limit: int = LIMIT,
     **changes: Any,
 ) -> Written:
-    """Write `report.html`, and with Matplotlib its pictures as PNG files.
+    """Write `report.html` and its pictures, in place of an earlier report in the folder `out`.
 
-    A report that is there already is replaced; other files stay.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        The folders of the runs.
-    registry : Registry
-    reporter : Reporter
-    out : Path, optional
-    limit : int
-        Test samples to look at, from the first on; with 0 no model is tested.
-    **changes
-        What the runs' requests should have instead of what is recorded: data_dir, device.
+    The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device.
 
     Raises
     ------
@@ -105,12 +85,6 @@ def _write(runs: list[ReportedRun], tested: list[tuple[Findings | None, str | No
     with whole_file(folder / PAGE) as file:
         file.write(page.render(runs, tested, training=training, solver=solver).encode())
     remove_pictures(folder)
+    pictures = save_charts([*training, *solver], folder, single=single)
     missing = [sentence for run, each in zip(runs, tested, strict=True) for sentence in _missing(run, *each)]
-    pictures: list[Path] = []
-    if has_matplotlib():
-        pictures += draw_charts([*training, *solver], folder, single=single)
-        for run, (found, _) in zip(runs, tested, strict=True):
-            pictures += draw_tests(run, found, folder, single=single) if found else []
-    else:
-        missing.append('no PNG files: they need Matplotlib; pip install "equilib[plots]"')
     return Written(page=folder / PAGE, pictures=pictures, missing=missing)

@@ -1,4 +1,4 @@
-"""All that training needs to go on where it was, bit for bit."""
+"""Snapshots: all that training needs to go on bit for bit, as plain values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from equilib.arrays import Array
 from equilib.arrays.trees import Tree
 from equilib.fixed_points.solution import Status
 from equilib.ode.solution import OdeStatus
-from equilib.training.statistics import PassStatistics
 
 _ENUMS: dict[str, type[Enum]] = {each.__name__: each for each in (Status, OdeStatus)}
 _ARRAY, _SCALAR, _COUNTER = "array", "scalar", "counter"
@@ -42,27 +41,6 @@ class Snapshot:
     order: np.ndarray
     progress: dict[str, Any]
     warm_starts: dict[str, tuple[Array | None, ...]] = field(default_factory=dict)
-
-
-def sums_of(statistics: PassStatistics) -> dict[str, Any]:
-    """Return the sums of a pass that is not over, as JSON holds them."""
-    return {name: to_plain(value) for name, value in vars(statistics).items()}
-
-
-def statistics_from(sums: dict[str, Any]) -> PassStatistics:
-    """Return the statistics that `sums_of` was given.
-
-    Raises
-    ------
-    ValueError
-        If they are those of another version of equilib.
-    """
-    statistics = PassStatistics()
-    if vars(statistics).keys() != sums.keys():
-        raise ValueError("it keeps other sums of an epoch than this version of equilib")
-    for name, value in sums.items():
-        setattr(statistics, name, from_plain(value))
-    return statistics
 
 
 def to_plain(value: Any) -> Any:

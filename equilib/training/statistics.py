@@ -1,93 +1,96 @@
-"""What happened in one pass over the data."""
+"""Statistics of one pass over the data."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
+from equilib.training.metric import Batch
+from equilib.training.metrics import METRICS, metrics_of
+from equilib.training.snapshot import from_plain, to_plain
 
-from equilib.arrays import Array, to_host
-from equilib.fixed_points.solution import Status
-from equilib.models.equilibrium import Record
-from equilib.ode.solution import OdeStatus
-
-AnyStatus: TypeAlias = Status | OdeStatus
+_MEASURED = {row.name: row for row in METRICS if row.measure}
+_SPELLINGS = {
+    "_loss": ("loss",),
+    "_score": ("score",),
+    "_nfe": ("forward_nfe",),
+    "_njvp": ("forward_njvp",),
+    "_adjoint_nfe": ("adjoint_nfe",),
+    "_residual": ("residual",),
+    "_forward": ("unconverged", "status"),
+    "_adjoint": ("adjoint_unconverged", "adjoint_status"),
+    "_adjoint_residual": ("adjoint_residual_max",),
+}
+"""What checkpoints of version 0.1.0 before the table of metrics call its sums."""
 
 
 class PassStatistics:
-    """Sums over the batches of one pass, and the means they amount to.
-
-    Evaluations are those of a batch, averaged over batches; scores, losses and residuals are averaged over samples.
-    """
+    """Every metric of one pass, accumulated batch by batch."""
 
     def __init__(self) -> None:
         self._samples = self._batches = 0
-        self._loss = self._score = 0.0
-        self._residual: float | None = None
-        self._nfe = self._njvp = self._adjoint_nfe = 0
-        self._forward: Counter[AnyStatus] = Counter()
-        self._adjoint: Counter[AnyStatus] = Counter()
-        self._adjoint_residual = 0.0
+        self._sums = {name: row.over.start for name, row in _MEASURED.items()}
 
-    def add(self, record: Record, scores: Array, loss: float = 0.0) -> None:
-        """Take note of one batch, after its backward pass if it has one."""
-        count = len(record.status)
-        self._samples += count
+    def add(self, batch: Batch) -> None:
+        """Take note of one batch; what it does not know of, such as a loss in a test, stays unknown for the pass."""
+        self._samples += batch.samples
         self._batches += 1
-        self._loss += loss * count
-        self._score += float(np.sum(to_host(scores)))
-        if record.residual_norm is not None:
-            self._residual = (self._residual or 0.0) + float(np.sum(record.residual_norm))
-        self._nfe += record.nfe
-        self._njvp += record.njvp
-        self._forward.update(record.status)
-        for backward in record.backward_work():
-            self._adjoint_nfe += backward.nvjp
-            self._adjoint.update(backward.status)
-            # np.maximum, unlike max, lets nan through.
-            self._adjoint_residual = float(np.maximum(self._adjoint_residual, backward.residual))
+        for name, row in _MEASURED.items():
+            value = row.measure(batch) if row.measure and self._sums[name] is not None else None
+            self._sums[name] = None if value is None else row.over.add(self._sums[name], value)
 
-    @property
-    def loss(self) -> float:
-        """The mean loss."""
-        return self._loss / max(self._samples, 1)
+    def __getitem__(self, name: str) -> Any:
+        """Return the metric of that name as a plain value; None where it is unknown."""
+        total = self._sums[name]
+        return None if total is None else _MEASURED[name].over.result(total, self._samples, self._batches)
 
     @property
     def score(self) -> float:
         """The mean score."""
-        return self._score / max(self._samples, 1)
+        return float(self["score"])
 
     def describe(self) -> dict[str, Any]:
-        """Return means and counts as plain values; every sample is in one of the statuses.
+        """Return what a test records: the metrics without the score; every sample is in one of the statuses.
 
         Those of the adjoint are empty where nothing was differentiated, or by a sensitivity that solves no equation.
         The residual is None where nothing was solved for, as in an integration.
         """
-        batches, samples = max(self._batches, 1), max(self._samples, 1)
-        return {
-            "forward_nfe": self._nfe / batches,
-            "forward_njvp": self._njvp / batches,
-            "residual": None if self._residual is None else self._residual / samples,
-            "unconverged": _failed(self._forward),
-            "status": _names(self._forward),
-            "adjoint_nfe": self._adjoint_nfe / batches,
-            "adjoint_residual_max": self._adjoint_residual,
-            "adjoint_unconverged": _failed(self._adjoint),
-            "adjoint_status": _names(self._adjoint),
-        }
+        return {name: self[name] for name, row in _MEASURED.items() if row.is_tested and not row.is_score}
+
+    def sums(self) -> dict[str, Any]:
+        """Return what was accumulated so far, as JSON holds it."""
+        return {"samples": self._samples, "batches": self._batches, "metrics": to_plain(self._sums)}
+
+    @classmethod
+    def from_sums(cls, sums: Mapping[str, Any]) -> PassStatistics:
+        """Return the statistics whose `sums` these are; a metric that they lack is unknown for the pass.
+
+        Raises
+        ------
+        ValueError
+            If they hold a metric that this version of equilib does not have.
+        """
+        if "metrics" not in sums:
+            renamed = {name: value for old, value in sums.items() for name in _SPELLINGS.get(old, (old,))}
+            samples, batches = renamed.pop("_samples"), renamed.pop("_batches")
+            sums = {"samples": samples, "batches": batches, "metrics": renamed}
+        unknown = sums["metrics"].keys() - _MEASURED.keys()
+        if unknown:
+            raise ValueError(f"it keeps a metric that this version of equilib does not have: {min(unknown)}")
+        statistics = cls()
+        statistics._samples, statistics._batches = sums["samples"], sums["batches"]
+        statistics._sums = dict.fromkeys(_MEASURED) | from_plain(sums["metrics"])
+        return statistics
 
 
-def describe_statuses(statuses: Iterable[AnyStatus]) -> str:
-    """Return how often each status occurs, as in "30 converged, 2 nonfinite"."""
-    return ", ".join(f"{count} {name}" for name, count in _names(Counter(statuses)).items())
-
-
-def _failed(counts: Counter[AnyStatus]) -> float:
-    return sum(count for status, count in counts.items() if not status.success) / max(counts.total(), 1)
-
-
-def _names(counts: Counter[AnyStatus]) -> dict[str, int]:
-    order = [*Status, *OdeStatus]
-    return {status.name.lower(): counts[status] for status in order if counts[status]}
+def epoch_record(trained: PassStatistics, tested: PassStatistics, score: str, **given: Any) -> dict[str, Any]:
+    """Return the metrics of an epoch as they are recorded; `given` are those that no batch measures."""
+    record: dict[str, Any] = {}
+    for row, own in zip(METRICS, metrics_of(score), strict=True):
+        if row.name in given:
+            record[row.name] = given[row.name]
+        elif row.measure:
+            record |= {own.path()[0]: trained[row.name]}
+        if row.is_score:
+            record |= {own.path(test=True)[0]: tested[row.name]}
+    return {**record, "test": tested.describe()}

@@ -1,48 +1,34 @@
-"""One line about an epoch, for people."""
+"""Summary line of an epoch, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from equilib.fixed_points.solution import Status
-from equilib.ode.solution import OdeStatus
+from equilib.fixed_points.solution import SUCCESSES
+from equilib.training.metric import Metric
+from equilib.training.metrics import metrics_of
 from equilib.training.objectives import Objective
-
-SUCCESSES = {status.name.lower() for status in (Status.CONVERGED, OdeStatus.FINISHED)}
 
 
 def epoch_summary(metrics: Mapping[str, Any], objective: Objective) -> str:
     """Return one line about an epoch."""
-    name = objective.score_name
-    work = f"nfe {metrics['forward_nfe']:.1f}"
-    if metrics["forward_njvp"]:
-        work += f" + {metrics['forward_njvp']:.1f} jvp"
-    if metrics["adjoint_nfe"]:
-        work += f", adjoint {metrics['adjoint_nfe']:.1f} vjp"
-    if metrics["residual"] is not None:  # an integration has none
-        work += f", residual {metrics['residual']:.1e}"
-    return (
-        f"Loss: {metrics['loss']:.5f} {_title(name)}: {objective.show(metrics[f'test_{name}'])} "
-        f"(training {objective.show(metrics[f'train_{name}'])}) {metrics['seconds']:.1f} s, {work}{_failures(metrics)}"
-    )
+    solves = metrics["phase"] != "pretrain"  # a fixed depth promises no convergence
+    rows = [row for row in metrics_of(objective.score_name) if solves or not row.needs_solves]
+    tests = (_part(row, row.test_line, metrics, test=True) for row in rows if row.value(metrics, test=True))
+    return "".join((*(_trained(row, metrics, objective) for row in rows), *tests))
 
 
-def _title(score_name: str) -> str:
-    return score_name.replace("_", " ").capitalize()
+def _trained(row: Metric, metrics: Mapping[str, Any], objective: Objective) -> str:
+    if row.is_score:
+        tested, trained = (objective.show(row.value(metrics, test=test)) for test in (True, False))
+        return f" {row.short.capitalize()}: {tested} (training {trained})"
+    value = row.value(metrics)
+    return "" if value is None or (row.hides_zero and not value) else _part(row, row.line, metrics, test=False)
 
 
-def _failures(metrics: Mapping[str, Any]) -> str:
-    if metrics["phase"] == "pretrain":  # a fixed depth promises no convergence
-        return ""
-    text = f", unconverged {_share(metrics['unconverged'], metrics['status'])}"
-    if metrics["adjoint_unconverged"]:
-        text += f", adjoint unconverged {_share(metrics['adjoint_unconverged'], metrics['adjoint_status'])}"
-    if metrics["test"]["unconverged"]:
-        text += f", test unconverged {_share(metrics['test']['unconverged'], metrics['test']['status'])}"
-    return text
-
-
-def _share(share: float, counts: Mapping[str, int]) -> str:
+def _part(row: Metric, form: str, metrics: Mapping[str, Any], *, test: bool) -> str:
+    values = metrics["test"] if test else metrics
+    counts = values.get(row.statuses) or {}
     causes = ", ".join(f"{count} {name}" for name, count in counts.items() if name not in SUCCESSES)
-    return f"{100 * share:.1f}%" + (f" ({causes})" if causes else "")
+    return form.format(values.get(row.name)) + (f" ({causes})" if form and causes else "")

@@ -16,14 +16,16 @@ from equilib.errors import RunError, UserError
 from equilib.machine.devices import CPU, Device
 from equilib.models.equilibrium import Record
 from equilib.training.batches import batch_count, batch_of, shuffled
+from equilib.training.metric import Batch
 from equilib.training.model import Model, Unrollable
 from equilib.training.objectives import Objective
 from equilib.training.optimizers import Adam, global_norm
 from equilib.training.plan import Dataset, Plan
+from equilib.training.reductions import describe_statuses
 from equilib.training.reporter import Reporter
 from equilib.training.schedules import Schedule
-from equilib.training.snapshot import Snapshot, from_plain, statistics_from, sums_of, to_plain
-from equilib.training.statistics import PassStatistics, describe_statuses
+from equilib.training.snapshot import Snapshot, from_plain, to_plain
+from equilib.training.statistics import PassStatistics, epoch_record
 from equilib.training.summary import epoch_summary
 from equilib.training.tolerances import loosened
 from equilib.training.warm_starts import WarmStarts
@@ -124,7 +126,7 @@ class Trainer:
             if snapshot.order.shape != self.data.train_inputs.shape[:1]:
                 samples = self.data.train_inputs.shape[0]
                 raise ValueError(f"it orders {snapshot.order.size:,} training samples, and here are {samples:,}")
-            sums = statistics_from(progress["sums"])
+            sums = PassStatistics.from_sums(progress["sums"])
             work = _Pass(
                 order=snapshot.order, batches=progress["batches"], seconds=progress["seconds"], statistics=sums
             )
@@ -154,7 +156,7 @@ class Trainer:
                 "best": self.best,
                 "batches": 0 if work is None else work.batches,
                 "seconds": 0.0 if work is None else work.seconds,
-                "sums": None if work is None else sums_of(work.statistics),
+                "sums": None if work is None else work.statistics.sums(),
             },
         )
 
@@ -168,20 +170,17 @@ class Trainer:
         work = self._train_pass(loose, title)
         start = perf_counter()
         tested = self.evaluate(model, title=f"{title} Test")
-        trained, name = work.statistics, self.objective.score_name
-        metrics = {
-            "phase": phase,
-            "epoch": epoch,
-            "step": self.step,
-            "loss": trained.loss,
-            f"train_{name}": trained.score,
-            f"test_{name}": tested.score,
-            "seconds": work.seconds,
-            "test_seconds": perf_counter() - start,
-            "learning_rate": self.schedule(self.step - 1),
-            **trained.describe(),
-            "test": tested.describe(),
-        }
+        name = self.objective.score_name
+        measured = epoch_record(
+            work.statistics,
+            tested,
+            name,
+            step=self.step,
+            seconds=work.seconds,
+            test_seconds=perf_counter() - start,
+            learning_rate=self.schedule(self.step - 1),
+        )
+        metrics = {"phase": phase, "epoch": epoch, **measured}
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
         if phase == "train" and (self.best is None or self._better(tested.score, self.best[f"test_{name}"])):
@@ -229,11 +228,12 @@ class Trainer:
         with np.errstate(all="ignore"):  # what is not finite is refused before the update
             (value, (prediction, record)), gradient = gradient_of(self.params, x, y, rows)
         loss = float(value)
-        refuse_nonfinite(loss, gradient, record, place)
+        norm = finite_norm(loss, gradient, record, place)
         self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
         self.step += 1
         self.warm_starts.remember(record, rows)
-        statistics.add(record, self.objective.score(prediction, y), loss)
+        scores = self.objective.score(prediction, y)
+        statistics.add(Batch(record=record, scores=scores, loss=loss, gradient_norm=norm))
         return loss
 
     def evaluate(self, model: Model | None = None, *, title: str = "Test") -> PassStatistics:
@@ -248,13 +248,13 @@ class Trainer:
             x, y = inputs[rows, ...], targets[rows]
             with np.errstate(all="ignore"):  # the statuses say what is not finite
                 prediction, record = model(self.params, x)
-            statistics.add(record, self.objective.score(prediction, y))
+            statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
             self.reporter.test_batch(title, index + 1, batches)
         return statistics
 
 
-def refuse_nonfinite(loss: float, gradient: Tree, record: Record, place: str) -> None:
-    """Refuse a loss or a gradient that is not finite before it reaches the parameters.
+def finite_norm(loss: float, gradient: Tree, record: Record, place: str) -> float:
+    """Return the gradient's norm, and refuse one or a loss that is not finite before it reaches the parameters.
 
     Raises
     ------
@@ -270,3 +270,4 @@ def refuse_nonfinite(loss: float, gradient: Tree, record: Record, place: str) ->
         solves = describe_statuses(status for work in record.backward_work() for status in work.status)
         evidence = f"adjoint: {solves}" if solves else "no adjoint equation was solved"
         raise RunError(f"the gradient's norm became {norm} at {place} ({evidence}); {remedy}")
+    return norm

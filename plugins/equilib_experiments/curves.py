@@ -132,7 +132,7 @@ class PolynomialExperiment(Curve):
 
     def conclude(self, trainer: Trainer) -> dict[str, float]:
         """Return the evaluations that a solve of the test points takes."""
-        return {"evaluations of f for the test points": trainer.evaluate().describe()["forward_nfe"]}
+        return {"evaluations of f for the test points": trainer.evaluate()["forward_nfe"]}
 
 
 def _points(curve: Any, train: np.ndarray, test: np.ndarray) -> Dataset:

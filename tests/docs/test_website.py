@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -42,10 +43,11 @@ class Links(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def website(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the website, built with warnings as errors."""
+    """Return the folder of the website, built with warnings as errors: EQUILIB_WEBSITE, or one of this session."""
     pytest.importorskip("mkdocs", reason="the website needs mkdocs and mkdocstrings, which `tox -e docs` installs")
     pytest.importorskip("mkdocstrings_handlers", reason="the website needs mkdocstrings[python]")
-    folder = tmp_path_factory.mktemp("website")
+    chosen = os.environ.get("EQUILIB_WEBSITE")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("website")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-f", str(CONFIG), "-d", str(folder)],
         capture_output=True,

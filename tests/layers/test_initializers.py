@@ -8,12 +8,13 @@ import scipy.stats
 
 from equilib.layers import Conv, Dense, KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
 from equilib.layers.initializers import Initializer
+from tests.names import named
 
 SHAPE = (3, 3, 20, 30)
 DRAWN: list[Initializer] = [TruncatedNormal(0.01), glorot_uniform, KaimingUniform()]
 
 
-@pytest.mark.parametrize("initializer", [*DRAWN, zeros, ones], ids=str)
+@pytest.mark.parametrize("initializer", [*DRAWN, zeros, ones], ids=named)
 def test_values_are_float32_from_the_generator_alone(initializer: Initializer):
     """The same generator gives the same float32 array of the shape asked for; NumPy's global state plays no part."""
     first, again = (initializer(np.random.default_rng(3), SHAPE) for _ in range(2))

@@ -29,6 +29,7 @@ from equilib.layers import (
     WeightNorm,
 )
 from tests.arrays_under_test import lift, lower
+from tests.names import named
 
 IMAGE = (2, 5, 6, 4)
 
@@ -59,7 +60,7 @@ LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
     (Dropout(0.5, (5, 6, 1)), IMAGE),
     (Upsample(2), IMAGE),
 ]
-every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=lambda each: str(each)[:60])
+every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=lambda each: named(each)[:60])
 
 
 def drawn(layer: Layer, seed: int = 0) -> Any:
@@ -120,7 +121,7 @@ def test_layers_run_on_every_array_library(
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape"), [each for each in LAYERS if tree_leaves(drawn(each[0]))], ids=lambda each: str(each)[:60]
+    ("layer", "shape"), [each for each in LAYERS if tree_leaves(drawn(each[0]))], ids=lambda each: named(each)[:60]
 )
 def test_every_parameter_matters(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator):
     """No parameter's gradient is zero, and each agrees with a central difference along a random direction."""

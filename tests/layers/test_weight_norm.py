@@ -9,11 +9,12 @@ from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, Dense, WeightNorm, zeros
 from equilib.layers.prepare import prepare
+from tests.names import named
 
 LAYERS = [(Dense(4, 3), (2, 4)), (Conv(4, 3, (2, 3)), (2, 5, 6, 4))]
 
 
-@pytest.mark.parametrize(("inner", "shape"), LAYERS, ids=str)
+@pytest.mark.parametrize(("inner", "shape"), LAYERS, ids=named)
 def test_the_weight_is_its_formula(inner: Any, shape: tuple[int, ...], rng: np.random.Generator):
     """W = g·v/‖v‖ with one length for each output, and at first it is what the layer draws."""
     layer = WeightNorm(inner)

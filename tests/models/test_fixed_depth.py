@@ -18,9 +18,10 @@ from tests.models.networks import (
     loss_of,
 )
 from tests.models.small import CELL, batch, by_hand, drawn
+from tests.names import named
 
 
-@pytest.mark.parametrize("guess", [ZeroGuess(), OneStepGuess(), LayerGuess(Dense(4, 5))], ids=str)
+@pytest.mark.parametrize("guess", [ZeroGuess(), OneStepGuess(), LayerGuess(Dense(4, 5))], ids=named)
 @pytest.mark.parametrize("depth", [1, 2, 5])
 def test_a_fixed_depth_is_the_loop(guess: Any, depth: int, rng: np.random.Generator):
     """It is z ← f(z, u) `depth` times from the guess, bit for bit, and the record is that of the last step."""

@@ -133,7 +133,7 @@ def _loss(model: Any, both: Any, labels: Any) -> Any:
 @every_network
 @pytest.mark.parametrize("guess", GUESSES)
 def test_pretraining_is_a_loop_by_hand(network: Scales, guess: str):
-    """Three updates at a fixed depth of 4 give the parameters of a loop over tuples, bit for bit."""
+    """Three updates at a fixed depth of 4 give the parameters of a loop over tuples, to rounding."""
     model = network.model(guess).unrolled(4)
     deq, start = model.deq, network.params(guess)
 
@@ -156,13 +156,14 @@ def test_pretraining_is_a_loop_by_hand(network: Scales, guess: str):
     one = other = start
     for _ in range(3):
         (value, gradient), (expected, reference) = value_and_grad(ours)(one), value_and_grad(by_hand)(other)
-        assert value == expected
+        assert float(value) == pytest.approx(float(expected), rel=1e-13)
         one, other = (
             tree_map(lambda p, g: p - 0.1 * g, params, grad) for params, grad in ((one, gradient), (other, reference))
         )
     for a, b, before in zip(tree_leaves(one), tree_leaves(other), tree_leaves(start), strict=True):
-        np.testing.assert_array_equal(a, b)
-        assert not np.array_equal(a, before)
+        # The scales lie in one array here and in several there: where NumPy's vector loops end differs.
+        np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-14)
+        assert not np.allclose(a, before, rtol=1e-6, atol=1e-9)
 
 
 # --- gradients

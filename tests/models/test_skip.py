@@ -28,6 +28,7 @@ from tests.models.derivatives import largest_error, slopes_by_differences
 from tests.models.multiscale_networks import NETWORKS
 from tests.models.networks import TIGHT
 from tests.models.small import CELL, batch, drawn
+from tests.names import named
 
 # The reduced state of the tutorial: images to a state of a few numbers.
 REDUCED = InjectedCell(Chain(Flatten(), Dense(32, 3)), Dense(3, 3), Chain(ops.tanh))
@@ -105,7 +106,7 @@ def test_the_regularizer_draws_the_guess_to_the_fixed_point(rng: np.random.Gener
     assert deq({**params, "initial_guess": guess}, x).nfe < before
 
 
-@pytest.mark.parametrize(("guess", "cost"), [(LayerGuess(Dense(4, 5)), 0), (OneStepGuess(), 1)], ids=str)
+@pytest.mark.parametrize(("guess", "cost"), [(LayerGuess(Dense(4, 5)), 0), (OneStepGuess(), 1)], ids=named)
 def test_the_explicit_prediction_is_the_initial_guess(guess: Any, cost: int, rng: np.random.Generator):
     """Nothing is solved: z* is u0, f is evaluated as often as the guess needs it, no convergence is claimed."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), guess, options=TIGHT)

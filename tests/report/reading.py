@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from unittest.mock import patch
 
 from equilib.cli import main
 
@@ -70,18 +69,21 @@ class _Reader(HTMLParser):
 
 def read_page(path: Path) -> Node:
     """Return the page; every element in it is closed where it should be."""
+    return read_text(path.read_text(encoding="utf-8"))
+
+
+def read_text(text: str) -> Node:
+    """Return the elements of a text."""
     reader = _Reader()
-    reader.feed(path.read_text(encoding="utf-8"))
+    reader.feed(text)
     reader.close()
     assert len(reader.open) == 1, f"<{reader.open[-1].tag}> is not closed"
     return reader.root
 
 
-def report(out: Path, *runs: Path, argv: tuple[str, ...] = (), pictures: bool = False) -> Node:
-    """Write a report, without `pictures` as if there were no Matplotlib, and read its page."""
-    hidden = {} if pictures else {"matplotlib.figure": None}
-    with patch.dict(sys.modules, hidden):
-        assert main(["report", *map(str, runs), "--out", str(out), *argv]) == 0
+def report(out: Path, *runs: Path, argv: tuple[str, ...] = ()) -> Node:
+    """Write a report and read its page."""
+    assert main(["report", *map(str, runs), "--out", str(out), *argv]) == 0
     return read_page(out / "report.html")
 
 
@@ -93,7 +95,14 @@ def chart(page: Node, title: str) -> Node:
 
 def legend(figure: Node) -> list[str]:
     """Return what the legend of a figure names."""
-    return [entry.text for entry in figure.all("ul", class_="legend")[0].all("li")]
+    return [entry.all("span")[-1].text for entry in figure.all("ul", class_="legend")[0].all("li")]
+
+
+def curves(picture: Node) -> list[list[tuple[float, float]]]:
+    """Return the points of the lines in a chart, in its coordinates."""
+    styled = ((path.attributes.get("style") or "", path.attributes["d"] or "") for path in picture.all("path"))
+    paths = [d for style, d in styled if "fill: none" in style and "var(--run-" in style]
+    return [[(float(x), float(y)) for x, y in re.findall(r"[ML] (\S+) (\S+)", d)] for d in paths]
 
 
 def recorded_facts(page: Node, column: int) -> dict[str, float]:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from equilib.report.findings import Findings, confusion
-from equilib.report.samples import wrong_ones
+from equilib.report.samples import galleries, wrong_ones
 from equilib.training.statistics import PassStatistics
 from tests.report.reading import report
-from tests.report.test_pictures import decode
+
+
+def decode(uri: str) -> np.ndarray:
+    """Return the pixels of an image in a page."""
+    with Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))) as image:
+        return np.asarray(image)
 
 
 def findings(logits: list[list[float]], targets: list[int]) -> Findings:
@@ -61,5 +69,13 @@ def test_the_pictures_are_the_test_images(runs: Any, tmp_path: Path) -> None:
     shown = page.all("ul", class_="gallery")[0].all("img")
     assert len(shown) == 10
     for image, picture in zip(images, shown, strict=True):
-        _, _, content = (picture.attributes["src"] or "").partition(",")
-        assert np.array_equal(decode(base64.b64decode(content), 1), image)
+        assert np.array_equal(decode(picture.attributes["src"] or ""), image[..., 0])
+
+
+def test_pictures_have_their_colours() -> None:
+    """Images of three channels are shown in colour, to the byte."""
+    found = findings([[2, 1]], [0])
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 5, 7, 3), np.uint8)
+    (_, (sample,)), (_, wrong) = galleries(replace(found, inputs=pixels / np.float32(255)))
+    assert np.array_equal(decode(sample.uri), pixels[0])
+    assert not wrong

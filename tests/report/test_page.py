@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.report.reading import Node, chart, legend, recorded_facts, report
+from tests.report.reading import Node, chart, curves, legend, recorded_facts, report
 
 EPOCH_CHARTS = (
     "Loss",
@@ -128,13 +128,20 @@ def test_the_table_of_epochs_is_the_record(single: Node, runs: Any) -> None:
 
 
 def test_a_curve_has_a_point_for_each_epoch(single: Node, runs: Any) -> None:
-    """The polyline of the loss falls where the recorded loss falls, and has as many points."""
-    (line,) = chart(single, "Loss").all("svg", role="img")[0].all("polyline")
-    heights = [float(pair.split(",")[1]) for pair in (line.attributes["points"] or "").split()]
+    """The line of the loss falls where the recorded loss falls, and has as many points."""
+    (line,) = curves(chart(single, "Loss"))
+    heights = [y for _, y in line]
     losses = [epoch["loss"] for epoch in epochs(runs.newton)]
     assert len(heights) == len(losses)
     order = lambda values: sorted(range(len(values)), key=lambda index: values[index])  # noqa: E731
     assert order(heights) == order([-loss for loss in losses])  # y grows downwards
+
+
+def test_a_marker_says_what_it_stands_for(single: Node, runs: Any) -> None:
+    """Each point of the loss has a marker, with the epoch and the recorded number."""
+    said = [title.text for title in chart(single, "Loss").all("title")]
+    losses = [epoch["loss"] for epoch in epochs(runs.newton)]
+    assert said == [f"newton, training, epoch {place}: {loss:.4g}" for place, loss in enumerate(losses, start=1)]
 
 
 def test_the_confusion_matrix_counts_every_test_image(single: Node, runs: Any) -> None:
@@ -171,12 +178,8 @@ def test_a_limit_is_said(runs: Any, tmp_path: Path, limit: int) -> None:
 def test_every_chart_has_both_runs_in_its_legend(both: Node, title: str) -> None:
     """Two runs are laid over each other, and both are named."""
     assert {"newton", "anderson"} <= set(legend(chart(both, title)))
-    drawn = {
-        css
-        for group in chart(both, title).all("svg", role="img")[0].all("g")
-        for css in (group.attributes.get("class") or "").split()
-    }
-    assert {"run-0", "run-1"} <= drawn
+    styles = " ".join(node.attributes.get("style") or "" for node in chart(both, title).walk())
+    assert {"run-0", "run-1"} <= set(re.findall(r"run-\d", styles))
 
 
 def test_a_single_run_is_not_in_its_own_legend(single: Node) -> None:
@@ -198,7 +201,8 @@ def test_the_page_needs_nothing_else(both: Node, single: Node) -> None:
         assert not re.search(r"https?:|url\(|@import|javascript:", page.text)
         assert not [node for node in page.walk() if node.tag in {"script", "link", "iframe", "object", "base"}]
         for node in page.walk():
-            assert not {name for name in node.attributes if name.startswith("on") or name in {"href", "srcset"}}
+            assert not {name for name in node.attributes if name.startswith("on") or name == "srcset"}
+            assert (node.attributes.get("href") or "#").startswith("#")
             assert all(not re.search(r"https?:|url\(", value or "") for value in node.attributes.values())
             if "src" in node.attributes:
                 assert (node.attributes["src"] or "").startswith("data:image/png;base64,")
@@ -215,10 +219,17 @@ def test_headings_are_in_order_and_pictures_have_texts(both: Node) -> None:
         assert picture.attributes.get("aria-label") or picture.attributes.get("aria-hidden") == "true"
 
 
+def test_an_id_is_there_once_and_what_is_used_has_one(both: Node) -> None:
+    """Charts share a page, and none takes the markers of another."""
+    ids = [name for node in both.walk() if (name := node.attributes.get("id"))]
+    assert len(set(ids)) == len(ids)
+    assert {(node.attributes["href"] or "")[1:] for node in both.all("use")} <= set(ids)
+
+
 def test_the_same_runs_give_the_same_page(runs: Any, tmp_path: Path) -> None:
     """Two reports are the same, byte for byte, wherever they are written."""
-    report(tmp_path / "one", runs.newton, pictures=True)
-    report(tmp_path / "two", runs.newton, pictures=True)
+    report(tmp_path / "one", runs.newton)
+    report(tmp_path / "two", runs.newton)
     names = {path.name for path in (tmp_path / "one").iterdir()}
     assert names == {path.name for path in (tmp_path / "two").iterdir()}
     for name in names:

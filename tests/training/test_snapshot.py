@@ -19,7 +19,7 @@ from equilib.ode.solution import OdeStatus
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
-from equilib.training.snapshot import Snapshot, from_plain, statistics_from, sums_of, to_plain
+from equilib.training.snapshot import Snapshot, from_plain, to_plain
 from equilib.training.statistics import PassStatistics
 from equilib.training.trainer import Trainer
 from tests.training.small import network, trainer
@@ -175,8 +175,57 @@ def test_what_json_cannot_hold_is_refused() -> None:
         to_plain({"a": object()})
 
 
-def test_sums_of_another_version_are_refused() -> None:
-    """Statistics with other sums are not filled in halfway."""
-    sums = sums_of(PassStatistics())
-    with pytest.raises(ValueError, match="other sums"):
-        statistics_from(sums | {"more": 1})
+def test_a_metric_that_is_not_known_here_is_refused() -> None:
+    """Statistics of a version with more metrics are not filled in halfway."""
+    sums = PassStatistics().sums()
+    with pytest.raises(ValueError, match="does not have: more"):
+        PassStatistics.from_sums(sums | {"metrics": sums["metrics"] | {"more": 1}})
+
+
+def test_a_metric_that_was_not_kept_is_unknown_for_its_epoch_only() -> None:
+    """From the middle of an epoch without the norm of the gradient: that epoch has none, and all else as before."""
+    whole, states = subject(), []
+    whole.after_batch = lambda: states.append(whole.state())
+    metrics = [without_times(epoch) for epoch in whole.epochs()]
+    snapshot = stored(states[2])
+    del snapshot.progress["sums"]["metrics"]["gradient_norm"]
+    resumed = subject()
+    resumed.restore(snapshot)
+    first, *others = [without_times(epoch) for epoch in resumed.epochs()]
+    assert first == metrics[0] | {"gradient_norm": None}
+    assert others == metrics[1:]
+
+
+def test_sums_of_the_first_version_are_read() -> None:
+    """What a checkpoint kept before there was a table of metrics is what is kept now, under other names."""
+    statistics = PassStatistics.from_sums(OLD_SUMS)
+    found = {"loss": statistics["loss"], "score": statistics.score} | statistics.describe()
+    assert found == {
+        "loss": 0.25,
+        "score": 0.5,
+        "forward_nfe": 4.0,
+        "forward_njvp": 5.0,
+        "adjoint_nfe": 3.0,
+        "residual": 0.125,
+        "unconverged": 0.25,
+        "status": {"converged": 3, "max_steps": 1},
+        "adjoint_residual_max": 1e-3,
+        "adjoint_unconverged": 0.0,
+        "adjoint_status": {"converged": 4},
+    }
+    assert statistics["gradient_norm"] is None
+
+
+OLD_SUMS: dict[str, Any] = {
+    "_samples": 4,
+    "_batches": 2,
+    "_loss": 1.0,
+    "_score": 2.0,
+    "_residual": 0.5,
+    "_nfe": 8,
+    "_njvp": 10,
+    "_adjoint_nfe": 6,
+    "_forward": {"counter": [["Status", "CONVERGED", 3], ["Status", "MAX_STEPS", 1]]},
+    "_adjoint": {"counter": [["Status", "CONVERGED", 4]]},
+    "_adjoint_residual": 1e-3,
+}

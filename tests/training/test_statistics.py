@@ -13,7 +13,9 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution, Status
 from equilib.models import evolve
 from equilib.models.equilibrium import Equilibrium
-from equilib.training.statistics import PassStatistics, describe_statuses
+from equilib.training.metric import Batch
+from equilib.training.reductions import describe_statuses
+from equilib.training.statistics import PassStatistics
 from equilib_ode.tsit5 import Tsit5
 
 C, M, N = Status.CONVERGED, Status.MAX_STEPS, Status.NONFINITE
@@ -59,9 +61,9 @@ def test_means_weigh_samples_and_batches_as_documented() -> None:
     statistics = PassStatistics()
     first = solution((C, C, C), [0.1, 0.2, 0.3], nfe=4, njvp=6)
     second = solution((M,), [1.0], nfe=8, njvp=2)
-    statistics.add(equilibrium(first, guess=1), np.array([True, True, False]), 2.0)
-    statistics.add(equilibrium(second, guess=1), np.array([True]), 6.0)
-    assert statistics.loss == pytest.approx((3 * 2.0 + 6.0) / 4)
+    statistics.add(Batch(record=equilibrium(first, guess=1), scores=np.array([True, True, False]), loss=2.0))
+    statistics.add(Batch(record=equilibrium(second, guess=1), scores=np.array([True]), loss=6.0))
+    assert statistics["loss"] == pytest.approx((3 * 2.0 + 6.0) / 4)
     assert statistics.score == pytest.approx(3 / 4)
     described = statistics.describe()
     assert described["residual"] == pytest.approx(1.6 / 4)
@@ -72,8 +74,10 @@ def test_means_weigh_samples_and_batches_as_documented() -> None:
 def test_every_sample_is_in_one_status() -> None:
     """The counts of forward and adjoint statuses add up to the samples, and the shares are theirs."""
     statistics = PassStatistics()
-    statistics.add(equilibrium(solution((C, M, N), [0, 1, 1]), solution((C, C, N), [0, 0, 1])), np.ones(3))
-    statistics.add(equilibrium(solution((C,), [0]), solution((C,), [0])), np.ones(1))
+    statistics.add(
+        Batch(record=equilibrium(solution((C, M, N), [0, 1, 1]), solution((C, C, N), [0, 0, 1])), scores=np.ones(3))
+    )
+    statistics.add(Batch(record=equilibrium(solution((C,), [0]), solution((C,), [0])), scores=np.ones(1)))
     described = statistics.describe()
     assert described["status"] == {"converged": 2, "max_steps": 1, "nonfinite": 1}
     assert described["unconverged"] == 0.5
@@ -84,8 +88,12 @@ def test_every_sample_is_in_one_status() -> None:
 def test_products_of_the_adjoint_are_counted() -> None:
     """The adjoint's cost is its evaluations and its products together, per batch; its residual is the worst."""
     statistics = PassStatistics()
-    statistics.add(equilibrium(solution((C,), [0]), solution((C,), [3e-3], nfe=2, njvp=5)), np.ones(1))
-    statistics.add(equilibrium(solution((C,), [0]), solution((C,), [1e-3], nfe=1, njvp=2)), np.ones(1))
+    statistics.add(
+        Batch(record=equilibrium(solution((C,), [0]), solution((C,), [3e-3], nfe=2, njvp=5)), scores=np.ones(1))
+    )
+    statistics.add(
+        Batch(record=equilibrium(solution((C,), [0]), solution((C,), [1e-3], nfe=1, njvp=2)), scores=np.ones(1))
+    )
     described = statistics.describe()
     assert described["adjoint_nfe"] == 5
     assert described["adjoint_residual_max"] == 3e-3
@@ -96,7 +104,7 @@ def test_an_adjoint_residual_that_is_nan_is_not_hidden(residuals: tuple[float, f
     """The worst residual is nan wherever one is, in the first batch as in the last."""
     statistics = PassStatistics()
     for residual in residuals:
-        statistics.add(equilibrium(solution((C,), [0]), solution((N,), [residual])), np.ones(1))
+        statistics.add(Batch(record=equilibrium(solution((C,), [0]), solution((N,), [residual])), scores=np.ones(1)))
     assert np.isnan(statistics.describe()["adjoint_residual_max"])
 
 
@@ -120,7 +128,7 @@ def test_an_integration_is_described_like_a_solve_without_a_residual() -> None:
     pulled = value_and_grad(lambda w: _energy(w, y), has_aux=True)
     (_, evolution), _ = pulled(field)
     statistics = PassStatistics()
-    statistics.add(evolution, np.ones(3), 2.0)
+    statistics.add(Batch(record=evolution, scores=np.ones(3), loss=2.0))
     described = statistics.describe()
     assert described["status"] == {"finished": 3}
     assert (described["residual"], described["unconverged"]) == (None, 0.0)

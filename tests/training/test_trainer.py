@@ -27,7 +27,7 @@ from tests.training.small import STATE, TEST, TRAIN, Heard, clusters, network, t
 
 FIELDS = {
     *("phase", "epoch", "step", "loss", "train_accuracy", "test_accuracy", "seconds", "test_seconds"),
-    *("learning_rate", "test"),
+    *("learning_rate", "gradient_norm", "test"),
 }
 STATISTICS = {
     *("forward_nfe", "forward_njvp", "residual", "unconverged", "status"),

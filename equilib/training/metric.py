@@ -1,0 +1,154 @@
+"""One metric: how it is measured, what it amounts to over batches and in a run, and where it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from equilib.arrays import Array
+from equilib.models.equilibrium import BackwardWork, Record
+from equilib.training.reductions import MEAN_OF_BATCHES, Reduction
+
+TRAINING, TEST, ALL_EPOCHS, PROCESS = "training", "test", "all epochs", "process"
+"""What the number that stands for a run is of: its last epoch's training or test, all its epochs, its process."""
+
+COMPARE, EVALUATE, CARD, EPOCHS = "compare", "evaluate", "card", "epochs"
+"""Places that show some metrics: the tables of `equilib compare` and `evaluate`, a report's cards and table of epochs.
+Its facts show all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What is known after one batch, after its backward pass if it has one.
+
+    Attributes
+    ----------
+    record : Record
+    scores : array, shape (batch,)
+    loss, gradient_norm : float or None
+        In training: the mean loss, and the Euclidean norm of its gradient.
+    """
+
+    record: Record
+    scores: Array
+    loss: float | None = None
+    gradient_norm: float | None = None
+
+    @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return len(self.record.status)
+
+    @cached_property
+    def backward(self) -> tuple[BackwardWork, ...]:
+        """What each backward pass did."""
+        return tuple(self.record.backward_work())
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A chart over the epochs; metrics that have the same one are drawn in it.
+
+    Attributes
+    ----------
+    name : str
+        The stem of its file.
+    title, y_label : str
+    logarithmic : bool or None
+        None leaves it to the values.
+    percent, from_zero : bool
+    comparable : bool
+        Whether runs of different experiments belong into one chart.
+    """
+
+    name: str
+    title: str
+    y_label: str
+    logarithmic: bool | None = False
+    percent: bool = False
+    from_zero: bool = True
+    comparable: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """One row of the table that every reader of metrics goes through.
+
+    Attributes
+    ----------
+    name : str
+        Its key in `metrics.jsonl`; a test's is in "test", but see `is_score`.
+    title : str
+        What it is, in full.
+    short : str
+        What it is called in narrow places.
+    show : callable
+        Returns a value as people read it.
+    measure : callable or None
+        Returns the value of a `Batch`, None where it has none; None for what the trainer or the run knows by itself.
+    over : Reduction
+        How the values of batches become that of a pass over the data.
+    of : str
+        What the number that stands for a run is of: TRAINING, TEST, ALL_EPOCHS or PROCESS.
+    is_tested : bool
+        Whether a test measures it, too.
+    is_score : bool
+        Whether it is the score, which is recorded as "train_NAME" and "test_NAME".
+    needs_solves : bool
+        Whether it says nothing about an epoch at a fixed depth.
+    hides_zero : bool
+        Whether the line of an epoch and the charts leave it out where it is zero.
+    better : str or None
+        "lower" or "higher", where one of them is.
+    line : str
+        Its part of the line that is printed after an epoch, as a format; without it has none.
+    test_line : str
+        The same of the test, where that is not zero.
+    statuses : str
+        The metric whose counts follow in these lines.
+    places : tuple of str
+        Where it is shown, of COMPARE, EVALUATE, CARD and EPOCHS.
+    panel : Panel or None
+        The chart that shows it.
+    curve : str
+        The name of its curve in a panel that it shares; without, test and training have one each.
+    """
+
+    name: str
+    title: str
+    short: str
+    show: Callable[[Any], str]
+    measure: Callable[[Batch], Any] | None = None
+    over: Reduction = MEAN_OF_BATCHES
+    of: str = TRAINING
+    is_tested: bool = False
+    is_score: bool = False
+    needs_solves: bool = False
+    hides_zero: bool = False
+    better: str | None = None
+    line: str = ""
+    test_line: str = ""
+    statuses: str = ""
+    places: tuple[str, ...] = ()
+    panel: Panel | None = None
+    curve: str = ""
+
+    @property
+    def label(self) -> str:
+        """The short name, and per what it is."""
+        return f"{self.short} per batch" if self.measure and self.over is MEAN_OF_BATCHES else self.short
+
+    def path(self, *, test: bool = False) -> tuple[str, ...]:
+        """Return where it stands in the record of an epoch."""
+        if self.is_score:
+            return (f"{'test' if test else 'train'}_{self.name}",)
+        return ("test", self.name) if test else (self.name,)
+
+    def value(self, epoch: Mapping[str, Any], *, test: bool = False) -> Any:
+        """Return what the record of an epoch says of its training or its test; None where it says nothing."""
+        found: Any = epoch
+        for key in self.path(test=test):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found

@@ -1,0 +1,266 @@
+"""Metrics of training: the table that statistics, records, and every command and report go through.
+
+A new metric is a new row. One that a `Batch` does not give yet needs a field there, which the trainer fills.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import to_host
+from equilib.fixed_points.solution import SampleStatus
+from equilib.training import number_formats as show
+from equilib.training.metric import (
+    ALL_EPOCHS,
+    CARD,
+    COMPARE,
+    EPOCHS,
+    EVALUATE,
+    PROCESS,
+    TEST,
+    Batch,
+    Metric,
+    Panel,
+)
+from equilib.training.reductions import FAILED, LARGEST, MEAN_OF_SAMPLES, STATUSES
+
+
+def _residuals(batch: Batch) -> float | None:
+    norms = batch.record.residual_norm
+    return None if norms is None else float(np.sum(norms))
+
+
+def _statuses(batch: Batch) -> Counter[SampleStatus]:
+    return Counter(batch.record.status)
+
+
+def _adjoint_statuses(batch: Batch) -> Counter[SampleStatus]:
+    return Counter(status for work in batch.backward for status in work.status)
+
+
+def _adjoint_residual(batch: Batch) -> float:
+    return float(np.max([work.residual for work in batch.backward], initial=0.0))
+
+
+_NFE = Panel("nfe", "Evaluations of f", "evaluations per batch")
+_PRODUCTS = Panel("products", "Products with the Jacobian", "products per batch of training")
+_RESIDUAL = Panel("residual", "Residual", "mean ‖f(z) − z‖ of the samples", logarithmic=True)
+_UNCONVERGED = Panel("unconverged", "Share unconverged", "samples that did not converge, in %", percent=True)
+_LOSS = Panel("loss", "Loss", "mean loss of the training samples", logarithmic=None, comparable=False)
+_GRADIENT = Panel("gradient", "Gradient", "mean norm per batch of training", logarithmic=None, comparable=False)
+
+METRICS: tuple[Metric, ...] = (
+    Metric(name="step", title="updates", short="updates", show=show.count),
+    Metric(
+        name="loss",
+        title="training loss",
+        short="loss",
+        show=show.plain,
+        measure=lambda batch: None if batch.loss is None else batch.loss * batch.samples,
+        over=MEAN_OF_SAMPLES,
+        better="lower",
+        line="Loss: {:.5f}",
+        places=(CARD, EPOCHS),
+        panel=_LOSS,
+    ),
+    Metric(
+        name="score",
+        title="score",
+        short="score",
+        show=show.plain,
+        measure=lambda batch: float(np.sum(to_host(batch.scores))),
+        over=MEAN_OF_SAMPLES,
+        of=TEST,
+        is_tested=True,
+        is_score=True,
+        places=(COMPARE, CARD, EPOCHS),
+    ),
+    Metric(
+        name="seconds",
+        title="time for training",
+        short="time",
+        show=show.seconds,
+        of=ALL_EPOCHS,
+        better="lower",
+        line=" {:.1f} s",
+        places=(COMPARE, CARD, EPOCHS),
+    ),
+    Metric(name="test_seconds", title="time for tests", short="test time", show=show.seconds, of=ALL_EPOCHS),
+    Metric(name="learning_rate", title="learning rate at the end", short="rate", show=show.plain),
+    Metric(
+        name="forward_nfe",
+        title="evaluations of f, per batch of training",
+        short="nfe",
+        show=show.count,
+        measure=lambda batch: batch.record.nfe,
+        is_tested=True,
+        better="lower",
+        line=", nfe {:.1f}",
+        places=(COMPARE, EVALUATE, CARD, EPOCHS),
+        panel=_NFE,
+    ),
+    Metric(
+        name="forward_njvp",
+        title="products J·v, per batch of training",
+        short="jvp",
+        show=show.count,
+        measure=lambda batch: batch.record.njvp,
+        is_tested=True,
+        needs_solves=True,
+        hides_zero=True,
+        better="lower",
+        line=" + {:.1f} jvp",
+        places=(COMPARE, EVALUATE, EPOCHS),
+        panel=_PRODUCTS,
+        curve="J·v, forward",
+    ),
+    Metric(
+        name="adjoint_nfe",
+        title="products Jᵀ·w, per batch of training",
+        short="vjp",
+        show=show.count,
+        measure=lambda batch: sum(work.nvjp for work in batch.backward),
+        is_tested=True,
+        needs_solves=True,
+        hides_zero=True,
+        better="lower",
+        line=", adjoint {:.1f} vjp",
+        places=(COMPARE, EPOCHS),
+        panel=_PRODUCTS,
+        curve="Jᵀ·w, backward",
+    ),
+    Metric(
+        name="residual",
+        title="test residual",
+        short="residual",
+        show=show.small,
+        measure=_residuals,
+        over=MEAN_OF_SAMPLES,
+        of=TEST,
+        is_tested=True,
+        better="lower",
+        line=", residual {:.1e}",
+        places=(COMPARE, EVALUATE, CARD, EPOCHS),
+        panel=_RESIDUAL,
+    ),
+    Metric(
+        name="unconverged",
+        title="test samples unconverged",
+        short="unconverged",
+        show=show.share,
+        measure=_statuses,
+        over=FAILED,
+        of=TEST,
+        is_tested=True,
+        needs_solves=True,
+        better="lower",
+        line=", unconverged {:.1%}",
+        test_line=", test unconverged {:.1%}",
+        statuses="status",
+        places=(COMPARE, CARD, EPOCHS),
+        panel=_UNCONVERGED,
+    ),
+    Metric(
+        name="status",
+        title="test solves",
+        short="solves",
+        show=show.counts,
+        measure=_statuses,
+        over=STATUSES,
+        of=TEST,
+        is_tested=True,
+        places=(EVALUATE,),
+    ),
+    Metric(
+        name="adjoint_residual_max",
+        title="largest adjoint residual",
+        short="adjoint residual",
+        show=show.small,
+        measure=_adjoint_residual,
+        over=LARGEST,
+        is_tested=True,
+        better="lower",
+    ),
+    Metric(
+        name="adjoint_unconverged",
+        title="adjoint solves unconverged",
+        short="adjoint unconverged",
+        show=show.share,
+        measure=_adjoint_statuses,
+        over=FAILED,
+        is_tested=True,
+        needs_solves=True,
+        hides_zero=True,
+        better="lower",
+        line=", adjoint unconverged {:.1%}",
+        statuses="adjoint_status",
+        panel=_UNCONVERGED,
+        curve="adjoint",
+    ),
+    Metric(
+        name="adjoint_status",
+        title="adjoint solves",
+        short="adjoint solves",
+        show=show.counts,
+        measure=_adjoint_statuses,
+        over=STATUSES,
+        is_tested=True,
+    ),
+    Metric(
+        name="gradient_norm",
+        title="norm of the gradient, mean over batches",
+        short="gradient",
+        show=show.small,
+        measure=lambda batch: batch.gradient_norm,
+        places=(EPOCHS,),
+        panel=_GRADIENT,
+    ),
+    Metric(
+        name="peak_memory",
+        title="peak memory of the host",
+        short="memory",
+        show=show.memory,
+        of=PROCESS,
+        better="lower",
+        places=(COMPARE, CARD),
+    ),
+)
+"""In the order of the record."""
+
+
+def metrics_of(score: str | None) -> tuple[Metric, ...]:
+    """Return the table for runs whose score has this name; without the score if there is none."""
+    return tuple(_named(row, score) if row.is_score else row for row in METRICS if score or not row.is_score)
+
+
+def _named(row: Metric, score: str | None) -> Metric:
+    words, percent = str(score).replace("_", " "), score == "accuracy"
+    return replace(
+        row,
+        name=str(score),
+        title=f"test {words}",
+        short=words,
+        show=show.share if percent else show.plain,
+        better="higher" if percent else "lower",
+        panel=Panel(
+            str(score).replace("_", "-"),
+            words.capitalize(),
+            f"{words}, in %" if percent else words,
+            logarithmic=False if percent else None,
+            percent=percent,
+            from_zero=False,
+            comparable=False,
+        ),
+    )
+
+
+def score_name(epoch: Mapping[str, Any]) -> str | None:
+    """Return the name of the score in the record of an epoch; None where nothing was tested."""
+    own = {row.name for row in METRICS}
+    tested = [key for key in epoch if key.startswith("test_") and key not in own]
+    return tested[0].removeprefix("test_") if tested else None
