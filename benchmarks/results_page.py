@@ -25,7 +25,7 @@ from benchmarks.results_race import history
 from benchmarks.results_rows import ROWS, Row
 from benchmarks.results_table import tables
 from equilib.commands.combinations import Combination
-from equilib.commands.compare import read_outcome
+from equilib.commands.compare import read_result
 from equilib.errors import UserError
 from equilib.runs.files import json_values
 from equilib.runs.folder import RUN
@@ -111,8 +111,8 @@ def run(row: Row, seed: int, folder: Path, *, threads: int) -> Run:
             check=False,
         )
     combination = Combination(name=row.name, solver=row.solver or "", adjoint=None)
-    outcome = read_outcome(combination, out, log, done.returncode).describe()
-    known: Run = json_values({**started, **outcome, **_facts(out), **machine(threads)})
+    result = read_result(combination, out, log, done.returncode).describe()
+    known: Run = json_values({**started, **result, **_facts(out), **machine(threads)})
     return known
 
 
@@ -120,7 +120,7 @@ def _facts(out: Path) -> dict[str, Any]:
     """Return what the record of a run has besides: its solver, its versions, and the results that have sentences."""
     try:
         record = RecordedRun.read(out)
-    except UserError:  # it was refused before it began; the outcome says why
+    except UserError:  # it was refused before it began; the result says why
         return {"extra": {}, "versions": {}, "commit": None, "history": {"train_score": [], "evaluations": []}}
     facts = record.facts
     results, method, git = facts.get("results") or {}, facts.get("method") or {}, facts.get("git") or {}

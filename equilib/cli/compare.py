@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +27,11 @@ from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
     from equilib.commands.combinations import Combination, Skipped
-    from equilib.commands.compare import Outcome
+    from equilib.commands.compare import RunResult
+    from equilib.training.metric import Metric
 
 PROGRAM = (sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())")
 RESULTS, PICTURE = "compare.json", "residual.png"
-COLUMNS = ("SOLVER", "ADJOINT", "SCORE", "RESIDUAL", "UNCONVERGED", "NFE", "JVP", "VJP", "SECONDS", "MEMORY", "RESULT")
 FAILED = 1
 """The exit status where no run finished."""
 
@@ -39,11 +40,13 @@ def _command(entry: ExperimentEntry) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         # Deferred: help and lists do without what runs need.
         from equilib.commands.combinations import combine, names_in
+        from equilib.commands.compare import number_called
         from equilib.plugin.integration_choice import integrates
         from equilib.runs.folder import check_out, default_out
 
         session = session_of(context)
-        as_json = given.pop("as_json")
+        as_json, order = given.pop("as_json"), given.pop("sort")
+        order = None if order is None else number_called(order)
         solvers = [*given.pop("solver"), *names_in(given.pop("solvers"), "solver")]
         adjoints = [*given.pop("adjoint"), *names_in(given.pop("adjoints"), "adjoint")]
         given["options"] = parse_assignments(given.pop("option"))
@@ -60,8 +63,8 @@ def _command(entry: ExperimentEntry) -> click.Command:
             if not of_ode:  # there are no residuals to follow
                 report.follow()
         finally:
-            report.show(as_json=as_json)
-        if not any(outcome.status == "finished" for outcome in report.outcomes):
+            report.show(as_json=as_json, order=order)
+        if not any(result.status == "finished" for result in report.results):
             context.exit(FAILED)
 
     own = [*_method_options(), *place_options(), *out_options(), *_own_options()]
@@ -98,7 +101,14 @@ def _method_options() -> list[click.Option]:
 
 
 def _own_options() -> list[click.Option]:
-    return [click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")]
+    return [
+        click.Option(
+            ["--sort"],
+            metavar="METRIC",
+            help="Order the table by a metric, the best run first: score, nfe, time, ...; by default as they ran.",
+        ),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ]
 
 
 class _Report:
@@ -114,7 +124,7 @@ class _Report:
     ) -> None:
         self.session, self.request, self.out = session, request, out
         self.combinations, self.skipped = combinations, skipped
-        self.outcomes: list[Outcome] = []
+        self.results: list[RunResult] = []
         self.curves: list[Any] = []
 
     def run(self) -> None:
@@ -127,12 +137,12 @@ class _Report:
         count = len(self.combinations)
         comparison = Comparison(program=PROGRAM, request=self.request, out=self.out)
         self._say(f"[1/{count}] {self.combinations[0].name}")
-        for outcome in comparison.run(self.combinations):
-            self.outcomes.append(outcome)
+        for result in comparison.run(self.combinations):
+            self.results.append(result)
             self._save()
-            done = len(self.outcomes)
+            done = len(self.results)
             following = f"; [{done + 1}/{count}] {self.combinations[done].name}" if done < count else ""
-            self._say(f"[{done}/{count}] {outcome.name} {outcome.status}{following}")
+            self._say(f"[{done}/{count}] {result.name} {result.status}{following}")
 
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
@@ -140,7 +150,7 @@ class _Report:
         from equilib.report.libraries import require_libraries
         from equilib.runs.record import RecordedRun
 
-        finished = [each for each in self.outcomes if each.status == "finished"]
+        finished = [each for each in self.results if each.status == "finished"]
         if not finished:
             return
         trained = RecordedRun.read(self.out / finished[0].name)
@@ -171,18 +181,16 @@ class _Report:
 
         return json.dumps(json_values(self.describe()), indent=2, allow_nan=False)
 
-    def show(self, *, as_json: bool) -> None:
-        """Print what is known."""
+    def show(self, *, as_json: bool, order: str | None) -> None:
+        """Print what is known, the table in the order of a metric."""
         if as_json:
             click.echo(self._json())
             return
-        if self.outcomes:
-            name = next((each.score_name for each in self.outcomes if each.score_name), "score")
-            header = tuple(name.upper() if title == "SCORE" else title for title in COLUMNS)
-            click.echo(table(header, [_cells(each) for each in self.outcomes], width=terminal_width()))
+        if self.results:
+            click.echo(_table(self.results, order))
         for skipped in self.skipped:
             click.echo(f"Left out: {skipped.name}: {skipped.reason}")
-        for combination in self.combinations[len(self.outcomes) :]:
+        for combination in self.combinations[len(self.results) :]:
             click.echo(f"Not run: {combination.name}")
         click.echo(f"Recorded in {self.out}")
 
@@ -192,27 +200,29 @@ class _Report:
             "experiment": self.request.experiment,
             "argv": list(self.request.argv),
             "seed": self.request.seed,
-            "runs": [outcome.describe() for outcome in self.outcomes],
+            "runs": [result.describe() for result in self.results],
             "skipped": [vars(each) for each in self.skipped],
-            "not_run": [each.name for each in self.combinations[len(self.outcomes) :]],
+            "not_run": [each.name for each in self.combinations[len(self.results) :]],
             "residual": [vars(curve) for curve in self.curves],
         }
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
-    def number(value: float | None, form: str, scale: float = 1.0) -> str:
-        return "-" if value is None else format(scale * value, form)
+def _table(results: Sequence[RunResult], order: str | None) -> str:
+    from equilib.commands.compare import NUMBERS, ranked
+    from equilib.training.metric import COMPARE
 
+    rows = [row for row in NUMBERS.values() if COMPARE in row.places]
+    score = next((each.score_name for each in results if each.score_name), None)
+    header = ("SOLVER", "ADJOINT", *(row.called(score).short.upper() for row in rows), "RESULT")
+    ordered = results if order is None else ranked(results, order)
+    return table(header, [_cells(each, rows) for each in ordered], width=terminal_width())
+
+
+def _cells(result: RunResult, rows: Iterable[Metric]) -> tuple[str, ...]:
+    numbers = [(row.called(result.score_name), result.metrics[row.name]) for row in rows]
     return (
-        outcome.solver,
-        outcome.adjoint,
-        number(outcome.score, ".4f"),
-        number(outcome.residual, ".1e"),
-        number(outcome.unconverged, ".1%"),
-        number(outcome.forward_nfe, ".1f"),
-        number(outcome.forward_njvp, ".1f"),
-        number(outcome.adjoint_nfe, ".1f"),
-        number(outcome.seconds, ".1f"),
-        number(outcome.peak_memory, ".0f", 2.0**-20) + (" MiB" if outcome.peak_memory else ""),
-        outcome.status if outcome.error is None else f"{outcome.status}: {outcome.error}",
+        result.solver,
+        result.adjoint,
+        *("-" if value is None else row.show(value) for row, value in numbers),
+        result.status if result.error is None else f"{result.status}: {result.error}",
     )

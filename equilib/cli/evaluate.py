@@ -42,16 +42,14 @@ def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: An
 
 
 def _text(found: Evaluation) -> str:
-    test = found.test
-    residual = test["residual"]
-    statuses = ", ".join(f"{count} {name}" for name, count in test["status"].items())
+    from equilib.training.metric import EVALUATE
+    from equilib.training.metrics import METRICS
+
+    numbers = [(row, found.test[row.name]) for row in METRICS if EVALUATE in row.places]
     rows = [
         (found.score_name.replace("_", " "), found.shown),
         ("samples", f"{found.samples:,}"),
-        ("residual", "-" if residual is None else f"{residual:.1e}"),
-        ("nfe per batch", f"{test['forward_nfe']:.1f}"),
-        ("jvp per batch", f"{test['forward_njvp']:.1f}"),
-        ("solves", statuses),
+        *((row.label, "-" if value is None else row.show(value)) for row, value in numbers),
         *((name, f"{value:.6g}") for name, value in found.concluded.items()),
         ("data", found.data or "-"),
         ("recorded", _recorded(found)),

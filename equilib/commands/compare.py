@@ -5,15 +5,19 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from equilib.commands.combinations import Combination
-from equilib.errors import UserError
+from equilib.errors import UserError, did_you_mean
 from equilib.runs.folder import RUN
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
+from equilib.training.metrics import METRICS
+
+NUMBERS = {row.name: row for row in METRICS if row.is_number}
+"""What is known of each run, by its name."""
 
 _PATIENCE = 10.0  # seconds that an interrupted run has to note how it ended
 
@@ -36,7 +40,7 @@ class Comparison:
     request: RunRequest
     out: Path
 
-    def run(self, combinations: Sequence[Combination]) -> Iterator[Outcome]:
+    def run(self, combinations: Sequence[Combination]) -> Iterator[RunResult]:
         """Run one after another and yield how each ended; after Ctrl-C yield the one at work, and raise.
 
         Raises
@@ -51,7 +55,7 @@ class Comparison:
             (folder / RUN).unlink(missing_ok=True)
             arguments = run_arguments(self.request, combination, folder)
             code, interrupted = _call([*self.program, *arguments], log)
-            yield read_outcome(combination, folder, log, code)
+            yield read_result(combination, folder, log, code)
             if interrupted:
                 raise KeyboardInterrupt
 
@@ -102,8 +106,8 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How one run ended and what it took; a number is None where the run did not get to it.
+class RunResult:
+    """How one run ended and what it took.
 
     Attributes
     ----------
@@ -116,15 +120,8 @@ class Outcome:
     error : str or None
         The sentence it ended with.
     score_name : str or None
-    score, residual, unconverged : float or None
-        On the test data: the mean score, the mean residual, the share of samples that did not converge.
-    forward_nfe, forward_njvp, adjoint_nfe : float or None
-        Per batch of the last epoch of training: evaluations of f, products J·v, products Jᵀ·w of the adjoint.
-    adjoint_unconverged : float or None
-    seconds : float or None
-        Of training, over all epochs, without the tests.
-    peak_memory : int or None
-        Bytes of host memory.
+    metrics : dict
+        The value of every metric that is a number, the score as "score"; None where the run did not get to it.
     """
 
     name: str
@@ -133,67 +130,66 @@ class Outcome:
     status: str
     error: str | None
     score_name: str | None = None
-    score: float | None = None
-    residual: float | None = None
-    unconverged: float | None = None
-    forward_nfe: float | None = None
-    forward_njvp: float | None = None
-    adjoint_nfe: float | None = None
-    adjoint_unconverged: float | None = None
-    seconds: float | None = None
-    peak_memory: int | None = None
+    metrics: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(NUMBERS))
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
+        """Return it as plain values, metrics beside the rest."""
+        plain = {name: value for name, value in vars(self).items() if name != "metrics"}
+        return {**plain, **self.metrics}
 
 
-def read_outcome(combination: Combination, folder: Path, log: Path, code: int) -> Outcome:
+def read_result(combination: Combination, folder: Path, log: Path, code: int) -> RunResult:
     """Read how a run ended from its folder, or from what it printed where it left no record."""
-    asked: dict[str, Any] = {
-        "name": combination.name,
-        "solver": combination.solver,
-        "adjoint": combination.adjoint or "",
-    }
+    name, solver, adjoint = combination.name, combination.solver, combination.adjoint or ""
     try:
         run = RecordedRun.read(folder)
     except UserError:
-        return Outcome(**asked, status="refused" if code == 2 else "failed", error=_last_words(log, code))
-    facts, epochs = run.facts, run.metrics()
-    method = facts.get("method") or {}
-    asked["adjoint"] = asked["adjoint"] or (method.get("adjoint") or {}).get("name", "")
-    status = facts.get("status", "failed")
+        status, error = "refused" if code == 2 else "failed", _last_line(log, code)
+        return RunResult(name=name, solver=solver, adjoint=adjoint, status=status, error=error)
+    status = run.facts.get("status", "failed")
     if status == "running":  # it was killed
         status = "failed"
-    last = facts.get("results") or (epochs[-1] if epochs else {})
-    return Outcome(
-        **asked,
+    chosen = (run.facts.get("method") or {}).get("adjoint") or {}
+    return RunResult(
+        name=name,
+        solver=solver,
+        adjoint=adjoint or chosen.get("name", ""),
         status=status,
-        error=facts.get("error") or (None if status == "finished" else _last_words(log, code)),
-        seconds=sum(epoch.get("seconds", 0.0) for epoch in epochs) if epochs else None,
-        peak_memory=facts.get("peak_memory"),
-        **_numbers(last),
+        error=run.facts.get("error") or (None if status == "finished" else _last_line(log, code)),
+        score_name=run.score_name,
+        metrics={name: run.value(row.called(run.score_name)) for name, row in NUMBERS.items()},
     )
 
 
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a comparison shows of the metrics of an epoch, or of the results of a run."""
-    tested = metrics.get("test") or {}
-    scores = [key for key in metrics if key.startswith("test_") and key != "test_seconds"]
-    numbers: dict[str, Any] = {
-        "score_name": scores[0].removeprefix("test_") if scores else None,
-        "score": metrics[scores[0]] if scores else None,
-        "residual": tested.get("residual"),
-        "unconverged": tested.get("unconverged"),
-    }
-    trained = ("forward_nfe", "forward_njvp", "adjoint_nfe", "adjoint_unconverged")
-    return numbers | {name: metrics.get(name) for name in trained}
-
-
-def _last_words(log: Path, code: int) -> str:
+def _last_line(log: Path, code: int) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     if errors:
         return errors[-1]
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"status {code}"
     return f"the process ended with {how}; {log} holds what it printed"
+
+
+def ranked(results: Sequence[RunResult], name: str) -> list[RunResult]:
+    """Return the results from the best to the worst by a metric of NUMBERS; those without it come last."""
+
+    def place(result: RunResult) -> tuple[bool, float]:
+        row, value = NUMBERS[name].called(result.score_name), result.metrics[name]
+        return value is None, 0.0 if value is None else -value if row.better == "higher" else value
+
+    return sorted(results, key=place)
+
+
+def number_called(text: str) -> str:
+    """Return the name of the metric that is called so in the table or in the record.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    names = {row.short.replace(" ", "_"): name for name, row in NUMBERS.items()} | {name: name for name in NUMBERS}
+    if text.lower() not in names:
+        hint = did_you_mean(text, names) or f" There are {', '.join(NUMBERS)}."
+        raise UserError(f"no metric {text!r}.{hint}")
+    return names[text.lower()]

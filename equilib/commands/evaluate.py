@@ -84,7 +84,6 @@ def evaluate(
         inputs, targets = trainer.data.test_inputs[:limit, ...], trainer.data.test_targets[:limit, ...]
         trainer.data, same = replace(trainer.data, test_inputs=inputs, test_targets=targets), False
     found = trainer.evaluate()
-    recorded: dict[str, Any] = run.facts.get("results") or next(reversed(run.metrics()), {})
     return Evaluation(
         run=str(path),
         score_name=score_name,
@@ -95,5 +94,5 @@ def evaluate(
         concluded=dict(job.conclude(trainer)) if job.conclude else {},
         data=job.facts.get("data"),
         same_data=same,
-        recorded=recorded.get(f"test_{score_name}"),
+        recorded=run.results.get(f"test_{score_name}"),
     )

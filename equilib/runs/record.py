@@ -1,9 +1,10 @@
-"""A run directory, read again."""
+"""Record of a run, as it is read from its folder."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
 from equilib.runs.folder import MODEL, RUN
 from equilib.runs.metrics import METRICS, read_metrics
 from equilib.runs.request import RunRequest
+from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
+from equilib.training.metrics import score_name
 
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("request", "options", "method", "results", "best", "versions", "blas", "git"), dict),
@@ -73,6 +76,30 @@ class RecordedRun:
     def metrics(self) -> list[dict[str, Any]]:
         """Return what was recorded of each epoch; a last line that was cut short is left out."""
         return read_metrics(self.path / METRICS)
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:
+        """What `metrics` returned at the first time."""
+        return self.metrics()
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the run ended with; where it did not end, its last epoch."""
+        return self.facts.get("results") or (self.epochs[-1] if self.epochs else {})
+
+    @property
+    def score_name(self) -> str | None:
+        """What the score measures; None where nothing was tested."""
+        return score_name(self.results)
+
+    def value(self, metric: Metric) -> Any:
+        """Return the value of a metric that stands for the run; None where it has none."""
+        if metric.of == PROCESS:
+            return self.facts.get(metric.name)
+        if metric.of == ALL_EPOCHS:
+            known = [value for epoch in self.epochs if (value := metric.value(epoch)) is not None]
+            return sum(known) if known else None
+        return metric.value(self.results, test=metric.of == TEST)
 
     def params(self, like: Tree) -> Tree:
         """Return the parameters in `model.npz` in the structure of `like`.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from equilib.arrays import Array
 from equilib.models.equilibrium import BackwardWork, Record
-from equilib.training.reductions import MEAN_OF_BATCHES, Reduction
+from equilib.training import number_formats
+from equilib.training.reductions import MEAN_OF_BATCHES, STATUSES, Reduction
 
 TRAINING, TEST, ALL_EPOCHS, PROCESS = "training", "test", "all epochs", "process"
 """What the number that stands for a run is of: its last epoch's training or test, all its epochs, its process."""
@@ -136,9 +137,38 @@ class Metric:
     curve: str = ""
 
     @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers, not counts by status."""
+        return self.over is not STATUSES
+
+    @property
     def label(self) -> str:
         """The short name, and per what it is."""
         return f"{self.short} per batch" if self.measure and self.over is MEAN_OF_BATCHES else self.short
+
+    def called(self, score: str | None) -> Metric:
+        """Return the row of the score that has this name; another row, or with None, as it is."""
+        if score is None or not self.is_score:
+            return self
+        words, percent = score.replace("_", " "), score == "accuracy"
+        panel = Panel(
+            score.replace("_", "-"),
+            words.capitalize(),
+            f"{words}, in %" if percent else words,
+            logarithmic=False if percent else None,
+            percent=percent,
+            from_zero=False,
+            comparable=False,
+        )
+        return replace(
+            self,
+            name=score,
+            title=f"test {words}",
+            short=words,
+            show=number_formats.share if percent else self.show,
+            better="higher" if percent else "lower",
+            panel=panel,
+        )
 
     def path(self, *, test: bool = False) -> tuple[str, ...]:
         """Return where it stands in the record of an epoch."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -235,28 +234,7 @@ METRICS: tuple[Metric, ...] = (
 
 def metrics_of(score: str | None) -> tuple[Metric, ...]:
     """Return the table for runs whose score has this name; without the score if there is none."""
-    return tuple(_named(row, score) if row.is_score else row for row in METRICS if score or not row.is_score)
-
-
-def _named(row: Metric, score: str | None) -> Metric:
-    words, percent = str(score).replace("_", " "), score == "accuracy"
-    return replace(
-        row,
-        name=str(score),
-        title=f"test {words}",
-        short=words,
-        show=show.share if percent else show.plain,
-        better="higher" if percent else "lower",
-        panel=Panel(
-            str(score).replace("_", "-"),
-            words.capitalize(),
-            f"{words}, in %" if percent else words,
-            logarithmic=False if percent else None,
-            percent=percent,
-            from_zero=False,
-            comparable=False,
-        ),
-    )
+    return tuple(row.called(score) for row in METRICS if score or not row.is_score)
 
 
 def score_name(epoch: Mapping[str, Any]) -> str | None:

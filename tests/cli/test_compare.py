@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from equilib.cli import main
-from equilib.cli.compare import COLUMNS
 from tests.digits import write_digits
 from tests.programs import command, environment, equilib
 
@@ -112,7 +111,8 @@ def test_a_failure_is_a_row_with_its_sentence(compared: Compared) -> None:
 def test_the_table_has_a_line_for_each_run(compared: Compared) -> None:
     """Standard output is the table and where it is recorded; progress goes to standard error."""
     lines = compared.done.stdout.splitlines()
-    assert lines[0].split() == [title if title != "SCORE" else "ACCURACY" for title in COLUMNS]
+    numbers = "ACCURACY TIME NFE JVP VJP RESIDUAL UNCONVERGED MEMORY"
+    assert lines[0].split() == ["SOLVER", "ADJOINT", *numbers.split(), "RESULT"]
     assert [line.split()[0] for line in lines[1:]] == ["newton-gmres:restart=5", HOPELESS, "picard", "Recorded"]
     assert "[3/3]" in compared.done.stderr
 
@@ -208,6 +208,7 @@ def test_ctrl_c_keeps_what_is_there(digits: Path, tmp_path: Path) -> None:
         (("--solvers", "picard", "-o", "restart=5"), "solver 'picard' has no option 'restart'"),
         (("--solver", "picard:rtol=1", "-o", "rtol=2"), "given both in --solver and with -o"),
         (("--solvers", "picard", "--limit", "3"), "expects an int >= 10"),
+        (("--solvers", "picard", "--sort", "memroy"), "no metric 'memroy'. Did you mean 'memory'?"),
     ],
     ids=" ".join,
 )
