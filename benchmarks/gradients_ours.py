@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.cells import CellCase
 from benchmarks.peers.exchange import Arrays, hand_back, receive
 from equilib import FixedPointProblem, solve
+from equilib.fixed_points.evaluator import Counts, counted
 from equilib.machine.process import prepare_process
 from equilib.plugin.choice import Method, choose_method
 from equilib.plugin.registry import Registry
@@ -41,15 +42,16 @@ def main() -> None:
 
 
 def _take(cell: CellCase, method: Method, cotangent: np.ndarray) -> tuple[list[np.ndarray], dict[str, Any]]:
-    problem = FixedPointProblem(cell.step, list(cell.weights), cell.injection)
+    counts = Counts()
+    problem = counted(FixedPointProblem(cell.step, list(cell.weights), cell.injection), counts)
     begun = perf_counter()
     solution = solve(problem, method.solver, cell.zeros("float32"), method.options)
     middle = perf_counter()
-    before = problem.nvjp
+    before = counts.nvjp
     pulled = method.sensitivity.pullback(problem, solution, cotangent)
     seconds = {"forward": middle - begun, "backward": perf_counter() - middle}
     # The adjoint counts its own products, except those that a series takes from the problem itself.
-    vjp = (pulled.adjoint.nfe + pulled.adjoint.njvp if pulled.adjoint else problem.nvjp - before) + 1
+    vjp = (pulled.adjoint.nfe + pulled.adjoint.njvp if pulled.adjoint else counts.nvjp - before) + 1
     return pulled.inputs[0], {"nfe": solution.nfe, "njvp": solution.njvp, "vjp": vjp, **seconds}
 
 

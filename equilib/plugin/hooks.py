@@ -30,12 +30,12 @@ def equilib_solvers() -> Iterable[SolverEntry]:
         class Relaxation:
             step_size: float = option(0.5, help="share of the residual that is added", exclusive_minimum=0)
 
-            def init(self, problem, z0):
-                return State(z0, problem.residual(z0))
+            def init(self, f, z0):
+                return State(z0, f.residual(z0))
 
-            def step(self, problem, state):
+            def step(self, f, state):
                 z = state.z + self.step_size * state.residual
-                return State(z, problem.residual(z))
+                return State(z, f.residual(z))
 
         @hookimpl
         def equilib_solvers():

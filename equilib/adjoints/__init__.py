@@ -1,0 +1,1 @@
+"""Sensitivities of fixed points: implicit, Jacobian-free, unrolled."""

@@ -1,0 +1,1 @@
+"""Commands on runs: run, resume, evaluate, predict, compare."""

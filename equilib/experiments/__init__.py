@@ -1,0 +1,1 @@
+"""Experiments: an equilibrium of theirs on a few samples."""

@@ -1,0 +1,1 @@
+"""The machine: cores, BLAS kernels, threads, devices, settings of the process."""

@@ -1,0 +1,1 @@
+"""The toolbox of solvers: linear equations without a matrix, dense systems, line search, secants."""

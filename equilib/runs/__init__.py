@@ -1,0 +1,1 @@
+"""Runs as they are recorded: requests, folders, records, checkpoints, metrics, reporters."""
