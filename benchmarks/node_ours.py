@@ -15,12 +15,18 @@ from equilib import ops
 from equilib.arrays.trees import Tree
 from equilib.models import Autonomous, NeuralODE
 from equilib.models.neural_ode import Evolution
-from equilib.ode.adjoints import ODE_SENSITIVITIES
+from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating, OdeSensitivity
 from equilib.ode.solution import OdeOptions
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5
 
 INTEGRATORS = {"tsit5": Tsit5, "dopri5": Dopri5}
+ADJOINTS: dict[str, type[OdeSensitivity]] = {
+    "interpolating": Interpolating,
+    "gauss": Gauss,
+    "backsolve": Backsolve,
+    "discrete": Discrete,
+}
 
 
 def main() -> None:
@@ -30,7 +36,7 @@ def main() -> None:
     ode = NeuralODE(
         Autonomous(right_hand_side),
         INTEGRATORS[settings["integrator"]](),
-        ODE_SENSITIVITIES[settings["adjoint"]](),
+        ADJOINTS[settings["adjoint"]](),
         OdeOptions(rtol=settings["rtol"], atol=settings["atol"]),
     )
 

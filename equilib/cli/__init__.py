@@ -16,7 +16,7 @@ from equilib.cli.compare import compare
 from equilib.cli.doctor import doctor
 from equilib.cli.evaluate import evaluate
 from equilib.cli.groups import SuggestingGroup
-from equilib.cli.listing import adjoints, experiments, integrators, plugins, solvers
+from equilib.cli.listing import LISTINGS, plugins
 from equilib.cli.predict import predict
 from equilib.cli.report import report
 from equilib.cli.restart import use_best_kernels
@@ -49,10 +49,7 @@ for command in (
     compare,
     check,
     check_gradient,
-    solvers,
-    integrators,
-    adjoints,
-    experiments,
+    *LISTINGS,
     plugins,
     doctor,
 ):

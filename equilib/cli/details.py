@@ -1,4 +1,4 @@
-"""One record in full: as text for people, and as what JSON can hold."""
+"""Details of one entry: as text for people, and as what JSON can hold."""
 
 from __future__ import annotations
 
@@ -9,12 +9,21 @@ from typing import Any
 from equilib.cli.table import paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, describe
-from equilib.plugin import Capabilities, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import (
+    Capabilities,
+    Entry,
+    ExperimentEntry,
+    IntegratorEntry,
+    LinearSolverEntry,
+    SensitivityEntry,
+    SolverEntry,
+)
+from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Provided
 
 
 def entry_record(provided: Provided[Any]) -> dict[str, object]:
-    """Return everything about a record but its options, without importing its factory."""
+    """Return everything about an entry but its options, without importing its factory."""
     entry, owner = provided.entry, provided.owner
     record = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "factory"}
     if isinstance(entry, SolverEntry):
@@ -23,7 +32,7 @@ def entry_record(provided: Provided[Any]) -> dict[str, object]:
 
 
 def full_record(provided: Provided[Any]) -> dict[str, object]:
-    """Return everything about a record, its options too, for which the factory is imported."""
+    """Return everything about an entry, its options too, for which the factory is imported."""
     entry = provided.entry
     options = () if entry.unavailable else describe(entry.load())
     record = entry_record(provided) | {"options": [_option_record(option) for option in options]}
@@ -55,7 +64,7 @@ def describe_entry(provided: Provided[Any]) -> str:
     facts = [("from", f"plugin {provided.owner}"), *_facts(entry)]
     width = max(len(label) for label, _ in facts) + 2
     parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{fact}" for label, fact in facts)]
-    if not isinstance(entry, ExperimentEntry) and entry.advice:
+    if entry.advice:
         parts.append(paragraph(entry.advice))
     if not entry.unavailable:
         parts.append(_options(entry))
@@ -71,9 +80,14 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
     if isinstance(entry, IntegratorEntry):
         facts.append(("order", str(entry.order)))
+        facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
+    if isinstance(entry, LinearSolverEntry):
+        facts += _batch_facts(entry)
     if isinstance(entry, SensitivityEntry):
+        facts.append(("of", "the solution of an ODE" if entry.solves == ODE else "a fixed point"))
         facts.append(("gradient", "exact" if entry.exact else "approximate"))
-        facts.append(("solvers", " and ".join(entry.solvers) or "any"))
+        if entry.solves == FIXED_POINT:
+            facts.append(("solvers", " and ".join(entry.solvers) or "any"))
     return facts
 
 
@@ -82,8 +96,14 @@ def _solver_facts(capabilities: Capabilities) -> list[tuple[str, str]]:
     return [
         ("kind", capabilities.kind),
         ("uses", " and ".join(["f(z)", *products])),
-        ("samples", "coupled within a batch" if capabilities.couples_samples else "independent of each other"),
-        ("arrays", ", ".join(capabilities.backends)),
+        *_batch_facts(capabilities),
+    ]
+
+
+def _batch_facts(entry: Capabilities | LinearSolverEntry) -> list[tuple[str, str]]:
+    return [
+        ("samples", "coupled within a batch" if entry.couples_samples else "independent of each other"),
+        ("arrays", ", ".join(entry.backends)),
     ]
 
 
@@ -112,8 +132,8 @@ def default_text(option: Option) -> str:
 def _usage(entry: Entry) -> str:
     if isinstance(entry, ExperimentEntry):
         return f"Use: equilib run {entry.name} --help"
-    if isinstance(entry, IntegratorEntry):
-        factory = entry.load()
-        return f"Use in Python: from {factory.__module__} import {factory.__qualname__}"
-    flag = "--solver" if isinstance(entry, SolverEntry) else "--adjoint"
-    return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"
+    flag = {SolverEntry: "--solver", SensitivityEntry: "--adjoint"}.get(type(entry))
+    if flag is not None:
+        return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"
+    factory = entry.load()
+    return f"Use in Python: from {factory.__module__} import {factory.__qualname__}"

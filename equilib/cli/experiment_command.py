@@ -36,7 +36,7 @@ class ExperimentGroup(SuggestingGroup):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the experiments' names."""
-        return [provided.entry.name for provided in session_of(ctx).registry().experiments()]
+        return [provided.entry.name for provided in session_of(ctx).registry().provided(ExperimentEntry)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of one experiment.
@@ -46,7 +46,7 @@ class ExperimentGroup(SuggestingGroup):
         UnknownName, DuplicateError, EntryError
             If it does not exist or cannot be used.
         """
-        return self.make(session_of(ctx).registry().experiment(cmd_name))
+        return self.make(session_of(ctx).registry().get(ExperimentEntry, cmd_name))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the experiment's name: nothing but --help.
@@ -68,7 +68,7 @@ class ExperimentGroup(SuggestingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the experiments by the summaries of their records."""
-        rows = [(each.entry.name, each.entry.summary) for each in session_of(ctx).registry().experiments()]
+        rows = [(each.entry.name, each.entry.summary) for each in session_of(ctx).registry().provided(ExperimentEntry)]
         with formatter.section("Experiments"):
             formatter.write_dl(rows or [("(none)", "no plugin provides an experiment")])
 

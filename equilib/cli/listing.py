@@ -1,4 +1,4 @@
-"""`equilib plugins`, and the lists and details of solvers, integrators, adjoints and experiments."""
+"""Lists of plugins and of what they provide: `equilib plugins`, and a command for each kind of entry."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from equilib.cli.details import describe_entry, entry_record, full_record
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
-from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import HOOKS, DatasetEntry, Entry, IntegratorEntry, SensitivityEntry
 from equilib.plugin.registry import PluginRow, Provided
+
+_ABOUT: dict[type[Entry], str] = {
+    IntegratorEntry: "integrators of y' = f(t, y)",
+    SensitivityEntry: "adjoints (ways to differentiate)",
+    DatasetEntry: "data sets",
+}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -39,7 +45,7 @@ def _plugin_record(row: PluginRow) -> dict[str, object]:
         "version": row.owner.version,
         "status": row.status,
         "cause": row.cause,
-        "provides": {f"{kind.noun}s": list(row.provides.get(kind.noun, ())) for kind in HOOKS.values()},
+        "provides": {kind.plural: list(row.provides.get(kind.noun, ())) for kind in HOOKS.values()},
     }
 
 
@@ -49,10 +55,11 @@ def _plugin_cells(row: PluginRow) -> tuple[str, str, str, str]:
     return row.owner.plugin, f"{row.owner.distribution} {row.owner.version}", row.status, text
 
 
-def _listing(name: str, kind: type[Entry], text: str) -> click.Group:
-    """Make the group that lists the records of one kind, with the command `show` for one of them."""
+def _listing(kind: type[Entry]) -> click.Group:
+    """Make the group that lists the entries of one kind, with the command `show` for one of them."""
+    text = f"List the {_ABOUT.get(kind, kind.plural.replace('-', ' '))}, or show one."
 
-    @click.group(name, cls=SuggestingGroup, invoke_without_command=True, help=text)
+    @click.group(kind.plural, cls=SuggestingGroup, invoke_without_command=True, help=text)
     @as_json
     @click.pass_context
     def group(context: click.Context, *, as_json: bool) -> None:
@@ -93,7 +100,5 @@ def _print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
-solvers = _listing("solvers", SolverEntry, "List the solvers, or show one.")
-integrators = _listing("integrators", IntegratorEntry, "List the integrators of y' = f(t, y), or show one.")
-adjoints = _listing("adjoints", SensitivityEntry, "List the adjoints (ways to differentiate), or show one.")
-experiments = _listing("experiments", ExperimentEntry, "List the experiments, or show one.")
+LISTINGS = tuple(_listing(kind) for kind in HOOKS.values())
+"""One command for each kind of entry, named after it."""

@@ -10,10 +10,10 @@ from itertools import product
 from typing import Any
 
 from equilib.errors import UserError
-from equilib.ode.adjoints import ODE_SENSITIVITIES
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choice import IncompatibleError, choose_method
+from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.integration_choice import choose_integration
 from equilib.plugin.registry import Registry
 
@@ -87,7 +87,11 @@ def combine(
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
     skipped: list[Skipped] = []
     chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if integrates else SolverEntry, skipped)))
-    ways = ODE_SENSITIVITIES if integrates else _usable(registry, SensitivityEntry, skipped)
+    ways = [
+        name
+        for name in _usable(registry, SensitivityEntry, skipped)
+        if registry.get(SensitivityEntry, name).solves == (ODE if integrates else FIXED_POINT)
+    ]
     backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
     if not chosen:
         raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))

@@ -8,22 +8,29 @@ A plugin is a module with functions marked by `hookimpl`, named in its package's
 
 from equilib.plugin.entries import (
     Capabilities,
+    DatasetEntry,
     Entry,
     EntryError,
     ExperimentEntry,
     IntegratorEntry,
+    LinearSolverEntry,
+    OptimizerEntry,
     SensitivityEntry,
     SolverEntry,
 )
-from equilib.plugin.hooks import HOOKS, hookimpl, hookspec
+from equilib.plugin.hooks import HOOKS, KINDS, hookimpl, hookspec
 
 __all__ = [
     "HOOKS",
+    "KINDS",
     "Capabilities",
+    "DatasetEntry",
     "Entry",
     "EntryError",
     "ExperimentEntry",
     "IntegratorEntry",
+    "LinearSolverEntry",
+    "OptimizerEntry",
     "SensitivityEntry",
     "SolverEntry",
     "hookimpl",

@@ -11,8 +11,9 @@ from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import OptionError, build, describe, parse_spec, split
-from equilib.plugin import SolverEntry
-from equilib.plugin.registry import Registry
+from equilib.plugin import SensitivityEntry, SolverEntry
+from equilib.plugin.entries import FIXED_POINT, ODE
+from equilib.plugin.registry import Registry, UnknownName
 
 D = TypeVar("D")
 
@@ -106,7 +107,7 @@ def choose_method(
         If the adjoint cannot be used with the solver.
     """
     name, given = parse_spec(solver)
-    entry = registry.solver(name)
+    entry = registry.get(SolverEntry, name)
     preferred = defaults if name == defaults_for else _with_enough_steps(defaults, entry.capabilities.least_steps)
     built, solve_options = build_driven(
         entry.load(), SolveOptions, given=given, options=options, defaults=preferred, owner=f"solver {name!r}"
@@ -126,7 +127,7 @@ def choose_method(
 
 def _fallback(registry: Registry, spec: str) -> Any:
     name, given = parse_spec(spec)
-    return build(registry.solver(name).load(), given, owner=f"fallback {name!r}")
+    return build(registry.get(SolverEntry, name).load(), given, owner=f"fallback {name!r}")
 
 
 def _with_enough_steps(defaults: Mapping[str, Any], least: int) -> Mapping[str, object]:
@@ -138,7 +139,7 @@ def _choose_adjoint(
     registry: Registry, spec: str | None, chosen: SolverEntry, solver: Any
 ) -> tuple[str, Sensitivity, bool]:
     name, given = parse_spec(chosen.adjoint if spec is None else spec)
-    entry = registry.sensitivity(name)
+    entry = adjoint_entry(registry, name, FIXED_POINT)
     if entry.solvers and chosen.name not in entry.solvers:
         raise IncompatibleError(
             f"adjoint {name!r} reuses what {' or '.join(entry.solvers)} learned, and cannot be used with solver "
@@ -147,6 +148,27 @@ def _choose_adjoint(
     if spec is None and hasattr(solver, "adjoint"):
         return name, solver.adjoint(), entry.exact
     return name, build(entry.load(), given, owner=f"adjoint {name!r}"), entry.exact
+
+
+def adjoint_entry(registry: Registry, name: str, solves: str) -> SensitivityEntry:
+    """Return the adjoint called `name`, which differentiates what is solved: FIXED_POINT or ODE.
+
+    Raises
+    ------
+    UnknownName
+        If there is none, or it differentiates the other.
+    DuplicateError
+        If several plugins provide it.
+    """
+    names = [each.entry.name for each in registry.provided(SensitivityEntry) if each.entry.solves == solves]
+    entry = registry.get(SensitivityEntry, name)
+    if entry.solves != solves:
+        of = {FIXED_POINT: "a fixed point", ODE: "the solution of an ODE"}
+        raise UnknownName(
+            f"adjoint {name!r} differentiates {of[entry.solves]}, where {of[solves]} is asked for. "
+            f"Available: {', '.join(names)}."
+        )
+    return entry
 
 
 def build_driven(

@@ -1,4 +1,4 @@
-"""Entries that plugins yield: a solver, an integrator, a sensitivity, an experiment, and where its class is."""
+"""Entries that plugins yield: the name of a part, where its class is, and what users should know about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
 
 
 class EntryError(UserError):
-    """A record was found, and what it names cannot be used here."""
+    """An entry was found, and what it names cannot be used here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What every record holds.
+    """What every entry holds.
 
     Attributes
     ----------
@@ -55,20 +55,25 @@ class Entry:
         A frozen dataclass whose fields are the options; or "module:Class", imported when it is first used.
     summary : str
         One line for lists.
+    advice : str
+        One paragraph: when to choose it, when not, which option to turn first.
     unavailable : str
         Why it cannot be used here, as in "install equilib[sundials]"; empty where it can.
     """
 
     noun: ClassVar[str] = "entry"
+    plural: ClassVar[str] = "entries"
+    """One word, the command that lists entries of the kind."""
 
     name: str
     factory: type[Any] | str
     summary: str
+    advice: str = ""
     unavailable: str = ""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name!r} is no name for a {self.noun}: use lower-case words joined by '-'")
+            raise ValueError(f"{self.name!r} is no name for {a(self.noun)}: use lower-case words joined by '-'")
 
     def load(self) -> type[Any]:
         """Import the factory where it is a string, and return the class.
@@ -95,39 +100,61 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class SolverEntry(Entry):
-    """A solver: `factory` has `init(problem, z0) -> state` and `step(problem, state) -> state`.
+    """A solver: `factory` meets `equilib.fixed_points.solver.Solver` or `WholeSolver`.
 
     Attributes
     ----------
-    advice : str
-        One paragraph: when to choose it, when not, which option to turn first.
     capabilities : Capabilities
     adjoint : str
         The adjoint that is used with it unless the user names another.
     """
 
     noun: ClassVar[str] = "solver"
+    plural: ClassVar[str] = "solvers"
 
-    advice: str = ""
     capabilities: Capabilities = Capabilities()
     adjoint: str = "implicit"
 
 
 @dataclass(frozen=True, kw_only=True)
 class IntegratorEntry(Entry):
-    """An integrator of y' = f(t, y): `factory` meets the protocol `equilib.ode.integrator.Integrator`.
+    """An integrator of y' = f(t, y): `factory` meets `equilib.ode.integrator.Integrator` or `LibraryIntegrator`.
 
     Attributes
     ----------
-    advice : str
     order : int
         Order of accuracy.
+    adjoint : str
+        The adjoint that is used with it unless the user names another.
     """
 
     noun: ClassVar[str] = "integrator"
+    plural: ClassVar[str] = "integrators"
 
-    advice: str = ""
     order: int = 0
+    adjoint: str = "interpolating"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearSolverEntry(Entry):
+    """A solver of A x = b without a matrix: `factory` meets `equilib.numerics.linear_solver.LinearSolver`.
+
+    Attributes
+    ----------
+    couples_samples : bool
+        Whether one sample's answer may depend on the others in its batch.
+    backends : tuple of str
+        The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
+    """
+
+    noun: ClassVar[str] = "linear solver"
+    plural: ClassVar[str] = "linear-solvers"
+
+    couples_samples: bool = False
+    backends: tuple[str, ...] = ("any",)
+
+
+FIXED_POINT, ODE = "fixed point", "ode"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,18 +163,42 @@ class SensitivityEntry(Entry):
 
     Attributes
     ----------
-    advice : str
+    solves : str
+        What it differentiates: "fixed point", and `factory` meets `equilib.adjoints.sensitivity.Sensitivity`; or "ode",
+        the solution of an initial value problem, and it meets `equilib.ode.adjoints.OdeSensitivity`.
     exact : bool
-        Whether its gradient is that of the fixed point, up to the tolerance of its own solve.
+        Whether its gradient is that of the solution, up to the tolerance of its own solve.
     solvers : tuple of str
         The solvers whose last state it reuses, by name; empty where it serves them all.
     """
 
     noun: ClassVar[str] = "adjoint"
+    plural: ClassVar[str] = "adjoints"
 
-    advice: str = ""
+    solves: str = FIXED_POINT
     exact: bool = True
     solvers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.solves not in (FIXED_POINT, ODE):
+            raise ValueError(f"adjoint {self.name!r} solves {FIXED_POINT!r} or {ODE!r}, not {self.solves!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerEntry(Entry):
+    """An optimizer: `factory` meets `equilib.training.optimizers.Optimizer`."""
+
+    noun: ClassVar[str] = "optimizer"
+    plural: ClassVar[str] = "optimizers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry(Entry):
+    """A data set: `factory` has `load(self, data_dir, report)`, which returns images and labels, or other arrays."""
+
+    noun: ClassVar[str] = "data set"
+    plural: ClassVar[str] = "datasets"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,3 +206,9 @@ class ExperimentEntry(Entry):
     """An experiment of `equilib run`: `factory` has `run(self, context) -> Mapping[str, object]`."""
 
     noun: ClassVar[str] = "experiment"
+    plural: ClassVar[str] = "experiments"
+
+
+def a(noun: str) -> str:
+    """Return a noun with its indefinite article."""
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"

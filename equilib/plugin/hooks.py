@@ -6,17 +6,27 @@ from collections.abc import Iterable
 
 import pluggy
 
-from equilib.plugin.entries import Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin.entries import (
+    DatasetEntry,
+    Entry,
+    ExperimentEntry,
+    IntegratorEntry,
+    LinearSolverEntry,
+    OptimizerEntry,
+    SensitivityEntry,
+    SolverEntry,
+)
 
 hookspec = pluggy.HookspecMarker("equilib")
-
+"""Marks the specification of a hook, below."""
 
 hookimpl = pluggy.HookimplMarker("equilib")
+"""Marks a function of a plugin that implements a hook."""
 
 
 @hookspec
 def equilib_solvers() -> Iterable[SolverEntry]:
-    """Yield one record per solver.
+    """Yield one entry per solver.
 
     A complete plugin:
 
@@ -46,7 +56,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
 
 @hookspec
 def equilib_integrators() -> Iterable[IntegratorEntry]:
-    """Yield one record per integrator.
+    """Yield one entry per integrator.
 
     A complete plugin:
 
@@ -86,8 +96,40 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
 
 
 @hookspec
+def equilib_linear_solvers() -> Iterable[LinearSolverEntry]:
+    """Yield one entry per linear solver.
+
+    A complete plugin:
+
+        from dataclasses import dataclass
+
+        from equilib.arrays import where_samples
+        from equilib.options import check_options, option
+        from equilib.plugin import LinearSolverEntry, hookimpl
+
+        @dataclass(frozen=True)
+        class Series:
+            terms: int = option(20, help="products with I - A", minimum=0)
+
+            def __post_init__(self):
+                check_options(self)
+
+            def solve(self, matvec, b, *, rtol, active):
+                x = b
+                for _ in range(self.terms):
+                    x = x + (b - matvec(x))
+                return where_samples(active, x, 0 * b)
+
+        @hookimpl
+        def equilib_linear_solvers():
+            yield LinearSolverEntry(name="series", factory=Series, summary="Terms of (I - (I - A))⁻¹ = Σ (I - A)ⁿ")
+    """
+    return ()
+
+
+@hookspec
 def equilib_sensitivities() -> Iterable[SensitivityEntry]:
-    """Yield one record per sensitivity.
+    """Yield one entry per sensitivity.
 
     A complete plugin:
 
@@ -111,8 +153,74 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
 
 
 @hookspec
+def equilib_optimizers() -> Iterable[OptimizerEntry]:
+    """Yield one entry per optimizer.
+
+    A complete plugin:
+
+        from dataclasses import dataclass
+
+        from equilib.arrays.trees import tree_map
+        from equilib.plugin import OptimizerEntry, hookimpl
+
+        @dataclass(frozen=True)
+        class NoState:
+            pass
+
+        @dataclass(frozen=True)
+        class SGD:
+            def init(self, params):
+                return NoState()
+
+            def update(self, params, gradient, state, rate):
+                return tree_map(lambda p, g: p - float(rate) * g, params, gradient), state
+
+        @hookimpl
+        def equilib_optimizers():
+            yield OptimizerEntry(name="sgd", factory=SGD, summary="Stochastic gradient descent")
+    """
+    return ()
+
+
+@hookspec
+def equilib_datasets() -> Iterable[DatasetEntry]:
+    """Yield one entry per data set.
+
+    A complete plugin:
+
+        from dataclasses import dataclass
+        from types import SimpleNamespace
+
+        import numpy as np
+
+        from equilib.plugin import DatasetEntry, hookimpl
+
+        @dataclass(frozen=True)
+        class Stripes:
+            def load(self, data_dir, report):
+                labels = np.arange(100, dtype=np.uint8) % 2
+                images = np.zeros((100, 8, 8), dtype=np.uint8)
+                images[labels == 0, ::2, :] = 255
+                images[labels == 1, :, ::2] = 255
+                return SimpleNamespace(
+                    train_images=images[:80],
+                    train_labels=labels[:80],
+                    test_images=images[80:],
+                    test_labels=labels[80:],
+                    source="stripes, made on the spot",
+                    fallback=False,
+                )
+
+        @hookimpl
+        def equilib_datasets():
+            yield DatasetEntry(name="stripes", factory=Stripes, summary="Stripes along either side of a square")
+    """
+    return ()
+
+
+@hookspec
 def equilib_experiments() -> Iterable[ExperimentEntry]:
-    """Yield one record per experiment.
+    """Yield one entry per experiment.
 
     A complete plugin:
 
@@ -138,7 +246,13 @@ def equilib_experiments() -> Iterable[ExperimentEntry]:
 HOOKS: dict[str, type[Entry]] = {
     "equilib_solvers": SolverEntry,
     "equilib_integrators": IntegratorEntry,
+    "equilib_linear_solvers": LinearSolverEntry,
     "equilib_sensitivities": SensitivityEntry,
+    "equilib_optimizers": OptimizerEntry,
+    "equilib_datasets": DatasetEntry,
     "equilib_experiments": ExperimentEntry,
 }
-"""Each hook and the record that it yields."""
+"""Each hook and the kind of entry that it yields, in the order of listings."""
+
+KINDS: dict[str, type[Entry]] = {kind.noun: kind for kind in HOOKS.values()}
+"""Each kind of entry by its noun."""

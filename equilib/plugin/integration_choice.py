@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from equilib.errors import UserError, did_you_mean
-from equilib.ode.adjoints import ODE_SENSITIVITIES, Discrete, OdeSensitivity
+from equilib.errors import UserError
+from equilib.ode.adjoints import Discrete, OdeSensitivity
 from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import OdeOptions
 from equilib.options import build, parse_spec
-from equilib.plugin.choice import build_driven, listed, plain
-from equilib.plugin.registry import Registry, UnknownName
+from equilib.plugin import IntegratorEntry
+from equilib.plugin.choice import adjoint_entry, build_driven, listed, plain
+from equilib.plugin.entries import ODE
+from equilib.plugin.registry import Registry
 
 
 def integrates(experiment: type) -> bool:
@@ -80,15 +82,13 @@ def choose_integration(
     if fallback:
         raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
     name, given = parse_spec(integrator)
-    entry = registry.integrator(name)
+    entry = registry.get(IntegratorEntry, name)
     built, ode_options = build_driven(
         entry.load(), OdeOptions, given=given, options=options, defaults=defaults, owner=f"integrator {name!r}"
     )
-    adjoint_name, adjoint_given = parse_spec(next(iter(ODE_SENSITIVITIES)) if adjoint is None else adjoint)
-    if adjoint_name not in ODE_SENSITIVITIES:
-        hint = did_you_mean(adjoint_name, ODE_SENSITIVITIES)
-        raise UnknownName(f"no ODE adjoint {adjoint_name!r}.{hint} Available: {', '.join(ODE_SENSITIVITIES)}.")
-    sensitivity = build(ODE_SENSITIVITIES[adjoint_name], adjoint_given, owner=f"adjoint {adjoint_name!r}")
+    adjoint_name, adjoint_given = parse_spec(entry.adjoint if adjoint is None else adjoint)
+    chosen = adjoint_entry(registry, adjoint_name, ODE)
+    sensitivity = build(chosen.load(), adjoint_given, owner=f"adjoint {adjoint_name!r}")
     if isinstance(sensitivity, Discrete):
         own_steps(built)
     return IntegrationMethod(

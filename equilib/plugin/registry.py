@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import pluggy
 
 from equilib.errors import UserError, did_you_mean
-from equilib.plugin import HOOKS, Entry, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry, hooks
+from equilib.plugin import HOOKS, Entry, hooks
 
 GROUP = "equilib"
 """The entry-point group that plugins are published in."""
@@ -27,16 +27,16 @@ E = TypeVar("E", bound=Entry)
 
 
 class UnknownName(UserError, LookupError):  # noqa: N818 - it reads as what is wrong
-    """No plugin provides a record of that name."""
+    """No plugin provides an entry of that name."""
 
 
 class DuplicateError(UserError, LookupError):
-    """Several plugins provide a record of that name, and choosing one would depend on what else is installed."""
+    """Several plugins provide an entry of that name, and choosing one would depend on what else is installed."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Where a record comes from: the plugin's entry-point name, and its distribution."""
+    """Where an entry comes from: the plugin's entry-point name, and its distribution."""
 
     plugin: str
     distribution: str = ""
@@ -49,7 +49,7 @@ class Owner:
 
 @dataclass(frozen=True, kw_only=True)
 class Provided(Generic[E]):
-    """A record and the plugin that it comes from."""
+    """An entry and the plugin that it comes from."""
 
     entry: E
     owner: Owner
@@ -82,7 +82,7 @@ class PluginRow:
 
 
 class Registry:
-    """The records of all plugins that work.
+    """The entries of all plugins that work.
 
     An empty one takes plugins by `register`; `Registry.discover()` takes those that are installed.
     """
@@ -115,7 +115,7 @@ class Registry:
         package = (point.dist.name, point.dist.version) if point.dist else ("", "")
         owner = Owner(point.name, *package)
         try:
-            self._plugins[owner] = tuple(_records(point.load(), owner))
+            self._plugins[owner] = tuple(_entries(point.load(), owner))
         except (Exception, SystemExit) as error:  # SystemExit: a module that calls sys.exit when imported
             if strict:
                 error.add_note(f"This happened in plugin {owner}, loaded from {point.value!r}.")
@@ -123,40 +123,24 @@ class Registry:
             self._broken[owner] = textwrap.shorten(f"{type(error).__name__}: {error}", _CAUSE, placeholder=" ...")
 
     def register(self, plugin: object, *, name: str, distribution: str = "", version: str = "") -> None:
-        """Add the records of `plugin`, a module or an object with hook implementations: all or, on error, none.
+        """Add the entries of `plugin`, a module or an object with hook implementations: all or, on error, none.
 
         Raises
         ------
         pluggy.PluginValidationError
             If it implements a hook that does not exist, or one with other arguments.
         TypeError
-            If it implements no hook, or a hook yields something else than the hook's records.
+            If it implements no hook, or a hook yields something else than the hook's entries.
         ValueError
             If a hook yields a name twice, or a plugin of that name and distribution is registered.
         """
         owner = Owner(name, distribution, version)
         if owner in self._plugins:
             raise ValueError(f"plugin {owner} is already registered")
-        self._plugins[owner] = tuple(_records(plugin, owner))
+        self._plugins[owner] = tuple(_entries(plugin, owner))
 
-    def solvers(self) -> tuple[Provided[SolverEntry], ...]:
-        """Return the usable solvers by name."""
-        return self.provided(SolverEntry)
-
-    def integrators(self) -> tuple[Provided[IntegratorEntry], ...]:
-        """Return the usable integrators by name."""
-        return self.provided(IntegratorEntry)
-
-    def sensitivities(self) -> tuple[Provided[SensitivityEntry], ...]:
-        """Return the usable sensitivities by name."""
-        return self.provided(SensitivityEntry)
-
-    def experiments(self) -> tuple[Provided[ExperimentEntry], ...]:
-        """Return the usable experiments by name."""
-        return self.provided(ExperimentEntry)
-
-    def solver(self, name: str) -> SolverEntry:
-        """Return the solver called `name`.
+    def get(self, kind: type[E], name: str) -> E:
+        """Return the entry of type `kind` called `name`.
 
         Raises
         ------
@@ -165,27 +149,15 @@ class Registry:
         DuplicateError
             If several plugins provide it.
         """
-        return self.find(SolverEntry, name).entry
-
-    def integrator(self, name: str) -> IntegratorEntry:
-        """Return the integrator called `name`; raise as `solver` does."""
-        return self.find(IntegratorEntry, name).entry
-
-    def sensitivity(self, name: str) -> SensitivityEntry:
-        """Return the sensitivity called `name`; raise as `solver` does."""
-        return self.find(SensitivityEntry, name).entry
-
-    def experiment(self, name: str) -> ExperimentEntry:
-        """Return the experiment called `name`; raise as `solver` does."""
-        return self.find(ExperimentEntry, name).entry
+        return self.find(kind, name).entry
 
     def provided(self, kind: type[E]) -> tuple[Provided[E], ...]:
-        """Return the usable records of type `kind` by name: those that one plugin alone provides."""
+        """Return the usable entries of type `kind` by name: those that one plugin alone provides."""
         unique = [group[0] for group in self._by_name(kind).values() if len(group) == 1]
         return tuple(sorted(unique, key=lambda provided: provided.entry.name))
 
     def find(self, kind: type[E], name: str) -> Provided[E]:
-        """Return the record of type `kind` called `name`, with its owner; raise as `solver` does."""
+        """Return the entry of type `kind` called `name`, with its owner; raise as `get` does."""
         provided = self._by_name(kind).get(name, [])
         if len(provided) > 1:
             raise DuplicateError(str(_conflict(provided)))
@@ -224,7 +196,7 @@ class Registry:
         return found
 
 
-def _records(plugin: object, owner: Owner) -> Iterator[Entry]:
+def _entries(plugin: object, owner: Owner) -> Iterator[Entry]:
     # A manager for each plugin: what it refuses is then wrong with this plugin and leaves nothing behind.
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
@@ -235,13 +207,13 @@ def _records(plugin: object, owner: Owner) -> Iterator[Entry]:
     for hook, kind in HOOKS.items():
         names: set[str] = set()
         for yielded in getattr(manager.hook, hook)():
-            for record in yielded:  # a hook written as a generator runs here
-                if not isinstance(record, kind):
-                    raise TypeError(f"{hook} must yield {kind.__name__}, not {type(record).__name__}")
-                if record.name in names:
-                    raise ValueError(f"{hook} yields {record.name!r} twice")
-                names.add(record.name)
-                yield record
+            for entry in yielded:  # a hook written as a generator runs here
+                if not isinstance(entry, kind):
+                    raise TypeError(f"{hook} must yield {kind.__name__}, not {type(entry).__name__}")
+                if entry.name in names:
+                    raise ValueError(f"{hook} yields {entry.name!r} twice")
+                names.add(entry.name)
+                yield entry
 
 
 def _conflict(provided: list[Provided[E]]) -> Conflict:

@@ -8,6 +8,7 @@ from typing import Any
 from equilib.errors import UserError
 from equilib.machine.devices import find_device
 from equilib.options import build
+from equilib.plugin import ExperimentEntry
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.job import TrainingJob, Trains
@@ -25,7 +26,7 @@ def make_experiment(request: RunRequest, registry: Registry) -> Any:
         If it does not exist, or an option is wrong.
     """
     name = request.experiment
-    return build(registry.experiment(name).load(), request.values, owner=f"experiment {name!r}")
+    return build(registry.get(ExperimentEntry, name).load(), request.values, owner=f"experiment {name!r}")
 
 
 def revive(

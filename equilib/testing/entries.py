@@ -10,6 +10,7 @@ from equilib.errors import UserError
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import build
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin.entries import FIXED_POINT
 from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
 from equilib.testing.kit import integrator_checks, sensitivity_checks, solver_checks
@@ -34,16 +35,18 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
     built: Any = build(entry.load(), values, owner=f"{kind.noun} {name!r}")
     if isinstance(entry, SolverEntry):
         return _checks_of_a_solver(registry, entry, built)
-    if isinstance(entry, SensitivityEntry):
+    if isinstance(entry, SensitivityEntry) and entry.solves == FIXED_POINT:
         return sensitivity_checks(built, exact=entry.exact, solver=solver_beside(registry, name))
     if isinstance(entry, IntegratorEntry):
         return integrator_checks(built)
-    raise UserError(f"there are no checks for {kind.noun} {name!r}; there are for solvers, adjoints and integrators")
+    raise UserError(
+        f"there are no checks for {kind.noun} {name!r}; there are for solvers, integrators and adjoints of fixed points"
+    )
 
 
 def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver | WholeSolver) -> list[Check]:
     declared = entry.capabilities
-    adjoint = registry.sensitivity(entry.adjoint)
+    adjoint = registry.get(SensitivityEntry, entry.adjoint)
     own: Sensitivity | None = None
     if not hasattr(solver, "adjoint"):
         own = build(adjoint.load(), {}, owner=f"adjoint {entry.adjoint!r}")
@@ -61,7 +64,9 @@ def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver |
 def solver_beside(registry: Registry, sensitivity: str) -> Solver | WholeSolver | None:
     """Return a solver of the plugin that provides a sensitivity, whose states that may reuse; None if it has none."""
     owner = registry.find(SensitivityEntry, sensitivity).owner
-    beside = [each.entry for each in registry.solvers() if each.owner == owner and not each.entry.unavailable]
+    beside = [
+        each.entry for each in registry.provided(SolverEntry) if each.owner == owner and not each.entry.unavailable
+    ]
     if not beside:
         return None
     entry = min(beside, key=lambda entry: (entry.adjoint != sensitivity, entry.name))

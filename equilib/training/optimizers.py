@@ -1,14 +1,30 @@
-"""Optimizers over parameter trees."""
+"""Optimizers over parameter trees: their protocol, and Adam."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
+from equilib.options import check_options, option
+
+
+class Optimizer(Protocol):
+    """**Protocol:** updates of parameters from their gradients.
+
+    1. Be a frozen dataclass; its fields are its options.
+    2. The state is a frozen dataclass of trees and numbers, which a checkpoint can hold.
+    3. Keep the dtype of the parameters.
+    """
+
+    def init(self, params: Tree) -> Any:
+        """Return the state before the first update."""
+
+    def update(self, params: Tree, gradient: Tree, state: Any, rate: float) -> tuple[Tree, Any]:
+        """Return the parameters and the state after one step of size `rate`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,35 +40,24 @@ class AdamState:
 class Adam:
     """Adam with decoupled weight decay (Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2).
 
-    Parameters
-    ----------
-    beta1, beta2 : float
-        Decay of the first and of the second moment, in [0, 1).
-    epsilon : float
-        Positive.
-    weight_decay : float
-        Share of the weights taken off per unit of learning rate; matrices and kernels only, as biases and the
-        scales of a normalization have no scale to regularize.
+    The weight decay is for matrices and kernels only, as biases and the scales of a normalization have no scale to
+    regularize.
 
     Raises
     ------
     ValueError
-        If a parameter is out of its range.
+        If an option is out of its range.
     """
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
+    beta1: float = option(0.9, help="decay of the mean of the gradients", minimum=0.0, exclusive_maximum=1.0)
+    beta2: float = option(0.999, help="decay of the mean of their squares", minimum=0.0, exclusive_maximum=1.0)
+    epsilon: float = option(1e-8, help="added to the root of the mean square", exclusive_minimum=0.0)
+    weight_decay: float = option(
+        0.0, help="share of the weights that is taken off per unit of learning rate", minimum=0.0
+    )
 
     def __post_init__(self) -> None:
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon must be positive, got {self.epsilon}")
-        if not self.weight_decay >= 0:
-            raise ValueError(f"weight_decay must not be negative, got {self.weight_decay}")
+        check_options(self)
 
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""

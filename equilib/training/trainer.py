@@ -19,7 +19,7 @@ from equilib.training.batches import batch_count, batch_of, shuffled
 from equilib.training.metric import Batch
 from equilib.training.model import Model, Unrollable
 from equilib.training.objectives import Objective
-from equilib.training.optimizers import Adam, global_norm
+from equilib.training.optimizers import Optimizer, global_norm
 from equilib.training.plan import Dataset, Plan
 from equilib.training.reductions import describe_statuses
 from equilib.training.reporter import Reporter
@@ -69,7 +69,7 @@ class Trainer:
     params: Tree
     data: Dataset
     objective: Objective
-    optimizer: Adam
+    optimizer: Optimizer
     schedule: Schedule
     plan: Plan
     rng: np.random.Generator

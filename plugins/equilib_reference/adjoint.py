@@ -70,7 +70,7 @@ def make_solver(spec: str) -> Solver:
     registry = Registry.discover()
     known = [*LINEAR_SOLVERS, *(each.entry.name for each in registry.provided(SolverEntry))]
     try:
-        factory = registry.solver(name).load()
+        factory = registry.get(SolverEntry, name).load()
     except UnknownName:
         hint = did_you_mean(name, known) or f" There are: {', '.join(known)}."
         raise OptionError(f"option 'solver' expects gmres, bicgstab or a solver, got {name!r}.{hint}") from None

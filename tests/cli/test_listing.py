@@ -141,7 +141,10 @@ def test_plugins_as_json(run: Any) -> None:
         "provides": {
             "solvers": ["kinsol", "lost", "newton"],
             "integrators": ["heun"],
+            "linear-solvers": [],
             "adjoints": ["neumann"],
+            "optimizers": [],
+            "datasets": [],
             "experiments": ["polynomial"],
         },
     }
@@ -242,7 +245,7 @@ def test_show_of_an_adjoint_says_whether_it_is_exact(run: Any) -> None:
 def test_show_of_an_integrator_tells_its_order_and_where_it_is(run: Any) -> None:
     """An integrator has an order, advice, and a place to import it from."""
     text = run("integrators", "show", "heun").out
-    assert "order  2" in text
+    assert "order    2" in text
     assert "For tests." in text
     assert f"Use in Python: from {Plain.__module__} import Plain" in text
     assert json.loads(run("integrators", "show", "heun", "--json").out)["order"] == 2
@@ -272,8 +275,8 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (
             ("zzz",),
             "no command 'zzz'. There are: adjoints, "
-            "check, check-gradient, compare, doctor, evaluate, experiments, integrators, plugins, "
-            "predict, report, resume, run, solvers.",
+            "check, check-gradient, compare, datasets, doctor, evaluate, experiments, integrators, linear-solvers, "
+            "optimizers, plugins, predict, report, resume, run, solvers.",
         ),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),

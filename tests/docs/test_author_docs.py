@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from equilib.cli import equilib
-from equilib.plugin import HOOKS, Capabilities, Entry, hooks
+from equilib.plugin import HOOKS, Capabilities, Entry, SensitivityEntry, SolverEntry, hooks
 from equilib.plugin.registry import Registry
 from equilib.testing import Check, integrator_checks, run_checks, sensitivity_checks, solver_checks
 from tests.docs.test_docs import blocks
@@ -71,7 +71,7 @@ def test_the_index_links_every_page() -> None:
 def test_recommended_names_exist() -> None:
     """What the pages for users recommend as a solver or an adjoint is registered."""
     registry = Registry.discover()
-    known = {each.entry.name for each in (*registry.solvers(), *registry.sensitivities())}
+    known = {each.entry.name for each in (*registry.provided(SolverEntry), *registry.provided(SensitivityEntry))}
     text = (DOCS / "choosing-a-solver.md").read_text(encoding="utf-8")
     table = [name for row in text.splitlines() if row.startswith("|") for name in names_in(row.split("|")[-3])]
     adjoints = section(DOCS / "choosing-a-solver.md", "The adjoint\n").splitlines()

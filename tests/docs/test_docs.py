@@ -10,16 +10,15 @@ from pathlib import Path
 import pytest
 
 from equilib.cli import main
-from equilib.ode.adjoints import ODE_SENSITIVITIES
 from equilib.options import parse_spec
+from equilib.plugin import IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.registry import Registry
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
 REGISTRY = Registry.discover()
 NAMES = {
-    *(each.entry.name for each in (*REGISTRY.solvers(), *REGISTRY.integrators(), *REGISTRY.sensitivities())),
-    *ODE_SENSITIVITIES,
+    each.entry.name for kind in (SolverEntry, IntegratorEntry, SensitivityEntry) for each in REGISTRY.provided(kind)
 }
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -54,8 +53,8 @@ def test_a_command_section_holds_one_line(title: str) -> None:
 def test_the_readme_lists_what_there_is() -> None:
     """The README's table has every solver and adjoint but those of libraries, and calls approximate what is."""
     table = section(REPOSITORY / "README.md", "Solvers and adjoints")
-    solvers = {each.entry.name for each in REGISTRY.solvers() if ":" not in each.entry.name}
-    adjoints = {each.entry.name: each.entry.exact for each in REGISTRY.sensitivities()}
+    solvers = {each.entry.name for each in REGISTRY.provided(SolverEntry) if ":" not in each.entry.name}
+    adjoints = {each.entry.name: each.entry.exact for each in REGISTRY.provided(SensitivityEntry)}
     named = {name for name in re.findall(r"`([^`]+)`", table) if ":" not in name}
     assert named == solvers | set(adjoints)
     (approximate,) = [row for row in table.splitlines() if "approximate" in row]

@@ -37,7 +37,7 @@ GAIN[EASIEST] = BIAS[EASIEST] = 0.0
 
 def iterative_solvers() -> list[Any]:
     """Return every installed solver without a loop of its own, with its defaults."""
-    entries: list[SolverEntry] = [each.entry for each in Registry.discover().solvers()]
+    entries: list[SolverEntry] = [each.entry for each in Registry.discover().provided(SolverEntry)]
     solvers = [(each.name, each.load()()) for each in entries if not each.unavailable]
     return [pytest.param(each, id=name) for name, each in solvers if not isinstance(each, WholeSolver)]
 

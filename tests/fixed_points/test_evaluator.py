@@ -11,6 +11,7 @@ import pytest
 from equilib import FixedPointProblem, Picard, SolveOptions, State, solve
 from equilib.fixed_points.evaluator import Counts, Evaluator, counted
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.plugin import SolverEntry
 from equilib.plugin.registry import Registry
 from tests.arrays_under_test import lift, lower
 from tests.problems import LINEAR, TANH
@@ -19,7 +20,7 @@ from tests.solving import NORMS
 
 def installed_solvers() -> list[Any]:
     """Return every installed solver without a loop of its own, with its defaults."""
-    entries = [each.entry for each in Registry.discover().solvers()]
+    entries = [each.entry for each in Registry.discover().provided(SolverEntry)]
     solvers = [(each.name, each.load()()) for each in entries if not each.unavailable]
     return [pytest.param(each, id=name) for name, each in solvers if not isinstance(each, WholeSolver)]
 

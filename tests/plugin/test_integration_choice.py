@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pytest
 
 from equilib.errors import UserError
-from equilib.ode.adjoints import ODE_SENSITIVITIES, Backsolve, Discrete, Interpolating
+from equilib.ode.adjoints import Backsolve, Discrete, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.options import OptionError
 from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
@@ -75,11 +75,12 @@ def test_a_method_describes_and_introduces_itself(registry: Registry) -> None:
     [
         ({"integrator": "tsit"}, UnknownName, "no integrator 'tsit'. Did you mean 'tsit5'?"),
         ({"integrator": "newton-gmres"}, UnknownName, "no integrator 'newton-gmres'"),
-        ({"integrator": "tsit5", "adjoint": "gaus"}, UnknownName, "no ODE adjoint 'gaus'. Did you mean 'gauss'?"),
+        ({"integrator": "tsit5", "adjoint": "gaus"}, UnknownName, "no adjoint 'gaus'. Did you mean 'gauss'?"),
         (
             {"integrator": "tsit5", "adjoint": "implicit"},
             UnknownName,
-            f"no ODE adjoint 'implicit'. Available: {', '.join(ODE_SENSITIVITIES)}.",
+            "adjoint 'implicit' differentiates a fixed point, where the solution of an ODE is asked for. "
+            "Available: backsolve, discrete, gauss, interpolating.",
         ),
         (
             {"integrator": "tsit5:rtoll=1"},

@@ -107,26 +107,26 @@ BROKEN = {
 
 def test_listings_are_sorted_and_name_the_owner(registry: Registry) -> None:
     """Records of all plugins come in one order, each with its plugin."""
-    assert [(each.entry.name, each.owner.plugin) for each in registry.solvers()] == [
+    assert [(each.entry.name, each.owner.plugin) for each in registry.provided(SolverEntry)] == [
         ("anderson", "mixing"),
         ("broyden", "quasi"),
         ("newton-gmres", "quasi"),
     ]
-    assert [each.entry.name for each in registry.sensitivities()] == ["implicit"]
-    assert [each.entry.name for each in registry.experiments()] == ["mnist"]
+    assert [each.entry.name for each in registry.provided(SensitivityEntry)] == ["implicit"]
+    assert [each.entry.name for each in registry.provided(ExperimentEntry)] == ["mnist"]
 
 
 def test_each_kind_is_looked_up_by_name(registry: Registry) -> None:
     """A name gives the record of its own kind."""
-    assert registry.solver("broyden").summary == "The solver broyden"
-    assert isinstance(registry.sensitivity("implicit"), SensitivityEntry)
-    assert isinstance(registry.experiment("mnist"), ExperimentEntry)
+    assert registry.get(SolverEntry, "broyden").summary == "The solver broyden"
+    assert isinstance(registry.get(SensitivityEntry, "implicit"), SensitivityEntry)
+    assert isinstance(registry.get(ExperimentEntry, "mnist"), ExperimentEntry)
 
 
 def test_an_unknown_name_gets_a_suggestion_and_the_list(registry: Registry) -> None:
     """The error says what was probably meant and what there is."""
     with pytest.raises(UnknownName) as caught:
-        registry.solver("newton-gmre")
+        registry.get(SolverEntry, "newton-gmre")
     assert str(caught.value) == (
         "no solver 'newton-gmre'. Did you mean 'newton-gmres'? Available: anderson, broyden, newton-gmres."
     )
@@ -137,19 +137,19 @@ def test_an_unknown_name_gets_a_suggestion_and_the_list(registry: Registry) -> N
 def test_a_part_of_a_name_is_suggested_too(registry: Registry) -> None:
     """'gmres' is far from 'newton-gmres' in letters and close in meaning."""
     with pytest.raises(UnknownName, match="Did you mean 'newton-gmres'"):
-        registry.solver("gmres")
+        registry.get(SolverEntry, "gmres")
 
 
 def test_a_name_of_another_kind_is_unknown(registry: Registry) -> None:
     """An adjoint is no solver."""
     with pytest.raises(UnknownName, match=r"no solver 'implicit'\. Available"):
-        registry.solver("implicit")
+        registry.get(SolverEntry, "implicit")
 
 
 def test_an_empty_registry_says_so() -> None:
     """Nothing installed is said, not an empty list shown."""
     with pytest.raises(UnknownName, match=r"no experiment 'mnist'\. No experiment is installed\."):
-        Registry().experiment("mnist")
+        Registry().get(ExperimentEntry, "mnist")
 
 
 def test_a_duplicate_name_belongs_to_nobody() -> None:
@@ -158,12 +158,12 @@ def test_a_duplicate_name_belongs_to_nobody() -> None:
     registry.register(plugin(solvers=[solver("same"), solver("mine")]), name="a", distribution="dist-a", version="1.0")
     registry.register(plugin(solvers=[solver("same"), solver("yours")]), name="b", distribution="dist-b", version="2.1")
     with pytest.raises(DuplicateError) as caught:
-        registry.solver("same")
+        registry.get(SolverEntry, "same")
     assert str(caught.value) == (
         "solver 'same' is provided by both 'a' (dist-a 1.0) and 'b' (dist-b 2.1); uninstall one of them"
     )
-    assert [each.entry.name for each in registry.solvers()] == ["mine", "yours"]
-    assert registry.solver("yours").name == "yours"
+    assert [each.entry.name for each in registry.provided(SolverEntry)] == ["mine", "yours"]
+    assert registry.get(SolverEntry, "yours").name == "yours"
     assert [(row.status, row.cause) for row in registry.plugins()] == [("conflict", str(caught.value))] * 2
 
 
@@ -173,7 +173,7 @@ def test_the_same_name_for_different_kinds_is_no_conflict() -> None:
     registry.register(plugin(solvers=[solver("gmres")]), name="a")
     registry.register(plugin(sensitivities=[SensitivityEntry(name="gmres", factory=Nothing, summary="")]), name="b")
     assert registry.conflicts() == ()
-    assert registry.solver("gmres").noun == "solver"
+    assert registry.get(SolverEntry, "gmres").noun == "solver"
 
 
 def test_rows_tell_what_each_plugin_provides(registry: Registry) -> None:
@@ -192,7 +192,7 @@ def test_registering_is_all_or_nothing() -> None:
     registry = Registry()
     with pytest.raises(TypeError, match="equilib_experiments must yield ExperimentEntry, not SolverEntry"):
         registry.register(plugin(solvers=[solver("x")], experiments=[solver("y")]), name="half")
-    assert (registry.solvers(), registry.plugins()) == ((), ())
+    assert (registry.provided(SolverEntry), registry.plugins()) == ((), ())
 
 
 def test_a_record_twice_from_one_plugin_is_refused() -> None:
@@ -219,7 +219,7 @@ def test_a_broken_plugin_is_left_out_whole(case: str, publish: Callable[[str, st
     source, cause = BROKEN[case]
     points = [publish("bad", source), publish("good", GOOD), publish("worse", "import nowhere_at_all")]
     registry = Registry.discover(points)
-    assert [each.entry.name for each in registry.solvers()] == ["good"]
+    assert [each.entry.name for each in registry.provided(SolverEntry)] == ["good"]
     bad, good, _ = registry.plugins()
     assert (bad.owner.plugin, bad.status, good.status) == ("bad", "broken", "ok")
     assert cause in bad.cause
@@ -230,7 +230,7 @@ def test_an_unknown_name_mentions_the_plugins_that_failed(publish: Callable[[str
     """The solver that is missing may be in the plugin that did not load."""
     registry = Registry.discover([publish("jaxy", "import a_library_that_is_not_there"), publish("good", GOOD)])
     with pytest.raises(UnknownName) as caught:
-        registry.solver("jax-newton")
+        registry.get(SolverEntry, "jax-newton")
     assert str(caught.value) == (
         "no solver 'jax-newton'. Available: good. Plugins that failed to load: "
         "jaxy (ModuleNotFoundError: No module named 'a_library_that_is_not_there')"
@@ -293,7 +293,7 @@ def test_a_factory_given_as_text_is_imported_when_loaded(publish: Callable[[str,
     registry = Registry()
     registry.register(plugin(solvers=[entry]), name="p")
     assert "lazy_module" not in sys.modules
-    assert registry.solver("lazy").load()().n == 1
+    assert registry.get(SolverEntry, "lazy").load()().n == 1
 
 
 @dataclass

@@ -87,9 +87,10 @@ def test_an_installed_solver_solves(scripts: Path) -> None:
         import numpy as np
         from equilib import solve
         from equilib.options import build
+        from equilib.plugin import SolverEntry
         from equilib.plugin.registry import Registry
 
-        solver = build(Registry.discover().solver("relaxation").load(), {"step_size": "0.7"}, owner="solver")
+        solver = build(Registry.discover().get(SolverEntry, "relaxation").load(), {"step_size": "0.7"}, owner="solver")
         print(float(solve(np.cos, solver, np.zeros((1, 1)), rtol=1e-10, atol=0).z[0, 0]))
     """
     solved = call(scripts / "python", "-c", code, cwd=scripts)

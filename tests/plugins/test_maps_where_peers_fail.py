@@ -9,6 +9,7 @@ import pytest
 
 from equilib import Solution, Status
 from equilib.options import build
+from equilib.plugin import SolverEntry
 from equilib.plugin.registry import Registry
 from tests.arrays_under_test import NAMESPACES, lower
 from tests.plugins.solver_laws import solve_map
@@ -24,7 +25,7 @@ from tests.problems import (
 )
 
 REGISTRY = Registry.discover()
-ENTRIES = {each.entry.name: each.entry for each in REGISTRY.solvers()}
+ENTRIES = {each.entry.name: each.entry for each in REGISTRY.provided(SolverEntry)}
 
 FAST_ON_ROTATIONS = {
     *("anderson", "auto", "broyden", "lbroyden", "newton-dense", "newton-gmres", "pseudo-transient"),

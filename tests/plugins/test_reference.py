@@ -7,6 +7,7 @@ import pytest
 
 from equilib import FixedPointProblem, JacobianFree, Picard, Status, Unrolled, solve
 from equilib.options import describe
+from equilib.plugin import SensitivityEntry, SolverEntry
 from equilib.plugin.registry import Registry
 from equilib_reference.adjoint import NamedImplicitAdjoint
 from tests.arrays_under_test import lift, lower
@@ -21,23 +22,26 @@ def registry() -> Registry:
 
 def test_the_core_publishes_its_own_methods(registry: Registry):
     """Picard iteration and the three sensitivities are found by name, like everybody else's."""
-    assert registry.solver("picard").load() is Picard
-    named = {name: registry.sensitivity(name) for name in ("implicit", "jacobian-free", "unrolled")}
+    assert registry.get(SolverEntry, "picard").load() is Picard
+    named = {name: registry.get(SensitivityEntry, name) for name in ("implicit", "jacobian-free", "unrolled")}
     assert {name: entry.load() for name, entry in named.items()} == {
         "implicit": NamedImplicitAdjoint,
         "jacobian-free": JacobianFree,
         "unrolled": Unrolled,
     }
     assert [name for name, entry in named.items() if entry.exact] == ["implicit"]
-    assert registry.solver("picard").adjoint in named
+    assert registry.get(SolverEntry, "picard").adjoint in named
 
 
 def test_what_is_published_is_ready_to_use(registry: Registry):
     """Each can be made from its defaults and explains itself and its options."""
-    picard = registry.solver("picard")
+    picard = registry.get(SolverEntry, "picard")
     assert solve(LINEAR.problem(by_hand=False), picard.load()(), LINEAR.z0, rtol=1e-6).success
     assert picard.advice
-    for entry in (picard, *map(registry.sensitivity, ("implicit", "jacobian-free", "unrolled"))):
+    for entry in (
+        picard,
+        *(registry.get(SensitivityEntry, name) for name in ("implicit", "jacobian-free", "unrolled")),
+    ):
         assert entry.summary
         assert all(option.help for option in describe(type(entry.load()())))
 

@@ -6,6 +6,7 @@ import pytest
 import equilib_scipy
 from equilib import solve
 from equilib.ode import SteadyState, odeint
+from equilib.plugin import IntegratorEntry
 from equilib.plugin.registry import Registry
 from equilib_scipy.integrators import BDF, DOP853, LSODA, RK45, Radau
 from tests.library_laws import LibraryLaws
@@ -60,14 +61,14 @@ def test_they_are_listed() -> None:
     """`equilib integrators` has them by the names of the solvers, and what it lists can be built."""
     registry = Registry()
     registry.register(equilib_scipy, name="scipy")
-    assert [each.entry.name for each in registry.integrators()] == [
+    assert [each.entry.name for each in registry.provided(IntegratorEntry)] == [
         "scipy:bdf",
         "scipy:dop853",
         "scipy:lsoda",
         "scipy:radau",
         "scipy:rk45",
     ]
-    for each in registry.integrators():
+    for each in registry.provided(IntegratorEntry):
         assert each.entry.load()().order == each.entry.order
 
 

@@ -17,8 +17,8 @@ from tests.adjoint_formulas import approximation
 from tests.small_equilibria import CELLS, SmallEquilibrium, as_vector, times
 
 REGISTRY = Registry.discover()
-SOLVERS = [each.entry for each in REGISTRY.solvers()]
-ADJOINTS = [each.entry for each in REGISTRY.sensitivities()]
+SOLVERS = [each.entry for each in REGISTRY.provided(SolverEntry)]
+ADJOINTS = [each.entry for each in REGISTRY.provided(SensitivityEntry) if each.entry.solves == "fixed point"]
 
 each_cell = pytest.mark.parametrize("small", CELLS, ids=str)
 
@@ -47,7 +47,7 @@ def built(entry: Entry) -> Any:
 def solved(small: SmallEquilibrium, solver: str) -> Solution:
     """Solve to the last digits but five; fail where the solver does not converge."""
     options = {"rtol": 1e-11, "max_steps": 1000, "on_failure": "raise"}
-    return solve(small.problem(), built(REGISTRY.solver(solver)), small.z0, **options)
+    return solve(small.problem(), built(REGISTRY.get(SolverEntry, solver)), small.z0, **options)
 
 
 @each_cell

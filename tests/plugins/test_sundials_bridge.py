@@ -7,7 +7,7 @@ import pytest
 
 from equilib import FixedPointProblem, solve
 from equilib.options import OptionError
-from equilib.plugin import EntryError
+from equilib.plugin import EntryError, SolverEntry
 from equilib.plugin.registry import Registry
 from equilib_sundials import equilib_solvers
 from equilib_sundials.cvode import CVODE
@@ -63,10 +63,10 @@ def test_what_cannot_be_used_is_listed_with_the_reason(monkeypatch: pytest.Monke
         monkeypatch.setattr("equilib_sundials.find_spec", lambda name, found=found: found)
         registry = Registry()
         registry.register(__import__("equilib_sundials"), name="sundials")
-        assert [each.entry.name for each in registry.solvers()] == ["sundials:cvode", "sundials:kinsol"]
+        assert [each.entry.name for each in registry.provided(SolverEntry)] == ["sundials:cvode", "sundials:kinsol"]
         with pytest.raises(EntryError, match=cause):
-            registry.solver("sundials:kinsol").load()
-        assert bool(registry.solver("sundials:cvode").unavailable) == (found is None)
+            registry.get(SolverEntry, "sundials:kinsol").load()
+        assert bool(registry.get(SolverEntry, "sundials:cvode").unavailable) == (found is None)
 
 
 def test_the_entry_of_what_is_installed_loads():

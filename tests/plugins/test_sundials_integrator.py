@@ -8,6 +8,7 @@ import pytest
 import equilib_sundials
 from equilib.ode import odeint
 from equilib.options import OptionError
+from equilib.plugin import IntegratorEntry
 from equilib.plugin.registry import Registry
 from equilib_sundials.integrator import CVODEIntegrator
 from tests.library_laws import LibraryLaws
@@ -55,6 +56,6 @@ def test_it_is_listed() -> None:
     """`equilib integrators` has it under the name of the solver, with the reason where it cannot be used."""
     registry = Registry()
     registry.register(equilib_sundials, name="sundials")
-    (only,) = registry.integrators()
+    (only,) = registry.provided(IntegratorEntry)
     assert only.entry.name == "sundials:cvode"
     assert bool(only.entry.unavailable) == (find_spec("sksundae") is None)

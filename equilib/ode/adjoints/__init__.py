@@ -10,12 +10,4 @@ from equilib.ode.adjoints.gauss import Gauss
 from equilib.ode.adjoints.interpolating import Interpolating
 from equilib.ode.adjoints.protocol import OdePullback, OdeSensitivity
 
-ODE_SENSITIVITIES: dict[str, type[OdeSensitivity]] = {
-    "interpolating": Interpolating,
-    "gauss": Gauss,
-    "backsolve": Backsolve,
-    "discrete": Discrete,
-}
-"""The ways by name, the default first."""
-
-__all__ = ["ODE_SENSITIVITIES", "Backsolve", "Discrete", "Gauss", "Interpolating", "OdePullback", "OdeSensitivity"]
+__all__ = ["Backsolve", "Discrete", "Gauss", "Interpolating", "OdePullback", "OdeSensitivity"]

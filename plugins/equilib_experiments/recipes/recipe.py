@@ -16,7 +16,7 @@ from equilib.layers.protocol import Layer
 from equilib.models import Cell, DeepEquilibrium, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.plugin.choice import Method
 from equilib.training.objectives import Classification, Objective
-from equilib.training.optimizers import Adam
+from equilib.training.optimizers import Adam, Optimizer
 from equilib.training.plan import Plan
 from equilib.training.schedules import Schedule
 
@@ -52,7 +52,7 @@ class Recipe:
     solver: str = "newton-gmres"
     method: Mapping[str, object] = field(default_factory=dict)
     objective: Objective = field(default_factory=Classification)
-    optimizer: Adam = field(default_factory=Adam)
+    optimizer: Optimizer = field(default_factory=Adam)
     images: int | None = 2500
     train_share: float = 0.8
     batch_size: int = 32

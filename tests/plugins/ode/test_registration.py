@@ -11,6 +11,7 @@ from equilib import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.steady_state import SteadyState
 from equilib.options import build
+from equilib.plugin import IntegratorEntry, SolverEntry
 from equilib.plugin.choice import choose_method
 from equilib.plugin.registry import Registry
 
@@ -27,17 +28,17 @@ def registry() -> Registry:
 
 def test_every_integrator_is_a_solver_too(registry: Registry) -> None:
     """The same names are registered as integrators and as solvers."""
-    assert [each.entry.name for each in registry.solvers()] == NAMES
-    assert [each.entry.name for each in registry.integrators()] == NAMES
+    assert [each.entry.name for each in registry.provided(SolverEntry)] == NAMES
+    assert [each.entry.name for each in registry.provided(IntegratorEntry)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solvers_take_their_options_from_text(registry: Registry, name: str) -> None:
     """A solver built from text solves, and is the steady state of the integrator of its name."""
-    solver = build(registry.solver(name).load(), {"step_rtol": "0.02", "first_step": "0.4"}, owner=name)
+    solver = build(registry.get(SolverEntry, name).load(), {"step_rtol": "0.02", "first_step": "0.4"}, owner=name)
     assert isinstance(solver, SteadyState)
     assert solver.step_rtol == 0.02
-    assert isinstance(solver.integrator, registry.integrator(name).load())
+    assert isinstance(solver.integrator, registry.get(IntegratorEntry, name).load())
     found = solve(lambda z: 0.5 * np.cos(z), solver, np.zeros((2, 3)), max_steps=100)
     np.testing.assert_allclose(found.z, 0.4501836112948736, atol=1e-3)
 
@@ -45,13 +46,13 @@ def test_solvers_take_their_options_from_text(registry: Registry, name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_integrators_integrate(registry: Registry, name: str) -> None:
     """An integrator from the registry is what `odeint` takes."""
-    found = odeint(lambda t, y: -y, np.ones((1, 1)), [0, 1], registry.integrator(name).load()())
+    found = odeint(lambda t, y: -y, np.ones((1, 1)), [0, 1], registry.get(IntegratorEntry, name).load()())
     assert found.y[-1, 0, 0] == pytest.approx(np.exp(-1), abs=2e-2)
 
 
 def test_the_order_bound_reaches_the_integrator(registry: Registry) -> None:
     """An option of the integrator is an option of the solver."""
-    solver = build(registry.solver("vcabm").load(), {"max_order": "3"}, owner="vcabm")
+    solver = build(registry.get(SolverEntry, "vcabm").load(), {"max_order": "3"}, owner="vcabm")
     assert solver.integrator.max_order == 3
     assert "max_order=3" in str(solver)
 
