@@ -123,7 +123,7 @@ def test_an_integration_that_fails_ends_the_run_in_one_sentence(run: Runner) -> 
 def test_a_neural_ode_refuses_the_methods_of_equilibria(run: Runner) -> None:
     """What solves equations is no integrator, and the adjoints of equilibria are not those of integrations."""
     assert "no integrator 'newton-gmres'" in run.refused("mnist-neural-ode", "--solver", "newton-gmres")
-    assert "no ODE adjoint 'implicit'" in run.refused("mnist-neural-ode", "--adjoint", "implicit")
+    assert "adjoint 'implicit' differentiates a fixed point" in run.refused("mnist-neural-ode", "--adjoint", "implicit")
 
 
 # mnist-steady-state

@@ -110,11 +110,11 @@ def test_gradients_are_matched_by_name() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beta1": 1.0}, r"beta1 must be in \[0, 1\), got 1.0"),
-        ({"beta2": -0.1}, r"beta2 must be in \[0, 1\), got -0.1"),
+        ({"beta1": 1.0}, r"'beta1' expects a float in \[0.0, 1.0\), got 1.0"),
+        ({"beta2": -0.1}, r"'beta2' expects a float in \[0.0, 1.0\), got -0.1"),
         ({"beta1": float("nan")}, "beta1"),
-        ({"epsilon": 0.0}, "epsilon must be positive, got 0.0"),
-        ({"weight_decay": -1.0}, "weight_decay must not be negative, got -1.0"),
+        ({"epsilon": 0.0}, "'epsilon' expects a float > 0.0, got 0.0"),
+        ({"weight_decay": -1.0}, "'weight_decay' expects a float >= 0.0, got -1.0"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options: dict[str, float], message: str) -> None:
