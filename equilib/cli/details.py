@@ -94,7 +94,6 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
 def _solver_facts(capabilities: Capabilities) -> list[tuple[str, str]]:
     products = [name for name, needed in (("J v", capabilities.needs_jvp), ("J^T w", capabilities.needs_vjp)) if needed]
     return [
-        ("kind", capabilities.kind),
         ("uses", " and ".join(["f(z)", *products])),
         *_batch_facts(capabilities),
     ]

@@ -29,8 +29,6 @@ class Capabilities:
         Whether one sample's answer may depend on the others in its batch.
     backends : tuple of str
         The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
-    kind : str
-        "iterative" for a solver that steps, "whole" for one that solves in one call.
     least_steps : int
         A limit of steps below which it is of no use: it gets this where an experiment prefers less for another solver.
     """
@@ -39,7 +37,6 @@ class Capabilities:
     needs_vjp: bool = False
     couples_samples: bool = False
     backends: tuple[str, ...] = ("any",)
-    kind: str = "iterative"
     least_steps: int = 0
 
 

@@ -162,7 +162,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             factory=f"equilib_scipy.{row.factory}",
             summary=row.summary,
             advice=row.advice + EVERY,
-            capabilities=Capabilities(needs_jvp=row.needs_jvp, kind="whole", least_steps=row.least_steps),
+            capabilities=Capabilities(needs_jvp=row.needs_jvp, least_steps=row.least_steps),
             adjoint="implicit",
         )
 

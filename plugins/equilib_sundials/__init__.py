@@ -19,7 +19,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
     """Yield `sundials:cvode`, and `sundials:kinsol` as what cannot be had yet."""
     missing = "" if find_spec("sksundae") else MISSING
     # A time step is at most a few time units, of which a solve takes seven or more.
-    capabilities = Capabilities(kind="whole", least_steps=100)
+    capabilities = Capabilities(least_steps=100)
     yield SolverEntry(
         name="sundials:cvode",
         factory="equilib_sundials.cvode:CVODE",

@@ -202,7 +202,6 @@ def test_a_solver_as_json(run: Any, argv: tuple[str, ...]) -> None:
         "needs_vjp": True,
         "couples_samples": True,
         "backends": ["numpy", "cupy"],
-        "kind": "iterative",
         "least_steps": 0,
     }
     assert (record["adjoint"], record["plugin"], record["version"]) == ("gmres", "study", "1.2")
