@@ -16,6 +16,7 @@ from tests.report.reading import Node, chart, curves, legend, recorded_facts, re
 EPOCH_CHARTS = (
     "Loss",
     "Accuracy",
+    "Norm of the gradient",
     "Evaluations of f",
     "Products with the Jacobian",
     "Residual",
@@ -76,6 +77,7 @@ def test_every_number_stands_beside_its_name(single: Node, runs: Any) -> None:
         "products Jᵀ·w, per batch of training": results["adjoint_nfe"],
         "time for training": sum(epoch["seconds"] for epoch in epochs(runs.newton)),
         "peak memory of the host": facts["peak_memory"],
+        "norm of the gradient, mean over batches": results["gradient_norm"],
     }
     shown = {name: float(rows[name].all("data")[0].attributes["value"] or "nan") for name in expected}
     assert shown == expected
@@ -120,11 +122,11 @@ def test_the_table_of_epochs_is_the_record(single: Node, runs: Any) -> None:
     rows = single.all("table", class_="epochs")[0].all("tbody")[0].all("tr")
     recorded = epochs(runs.newton)
     assert len(rows) == len(recorded) == 3
-    names = ("loss", "train_accuracy", "test_accuracy", "forward_nfe", "forward_njvp", "adjoint_nfe", "residual")
+    names = ["loss", "train_accuracy", "test_accuracy", "seconds", "forward_nfe", "forward_njvp", "adjoint_nfe"]
+    names += ["residual", "unconverged", "gradient_norm"]
     for row, epoch in zip(rows, recorded, strict=True):
         shown = [float(number.attributes["value"] or "nan") for number in row.all("data")]
-        assert shown[: len(names)] == [epoch[name] for name in names]
-        assert shown[len(names) :] == [epoch["unconverged"], epoch["seconds"]]
+        assert shown == [epoch[name] for name in names]
 
 
 def test_a_curve_has_a_point_for_each_epoch(single: Node, runs: Any) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from equilib.cli import main
 
-CHARTS = {"loss", "accuracy", "nfe", "products", "residual", "unconverged", "trace"}
+CHARTS = {"loss", "accuracy", "gradient", "nfe", "products", "residual", "unconverged", "trace"}
 
 
 def test_every_chart_is_a_file(runs: Any, tmp_path: Path) -> None:
