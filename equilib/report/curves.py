@@ -2,123 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, Series, is_wide
 from equilib.report.run import ReportedRun
+from equilib.training.metric import Metric, Panel
+from equilib.training.metrics import METRICS
 
-TRAINING, TEST, ADJOINT = "training", "test", "adjoint"
-Line = tuple[str, str, str]
-"""Kind, style, and the place in the metrics."""
-
-_OPTIONAL = ("forward_njvp", "adjoint_nfe", "adjoint_unconverged")  # left out where it is zero all the time
+TRAINING, TEST = "training", "test"
 
 
 def training_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Return loss and score, for each experiment by itself: those of different experiments are not comparable."""
     experiments = dict.fromkeys(run.experiment for run in runs)
-    charts = []
+    charts: list[Chart] = []
     for experiment in experiments:
         members = [run for run in runs if run.experiment == experiment]
+        scores = dict.fromkeys(run.record.score_name for run in members if run.record.score_name)
+        rows = [named for row in METRICS for named in ([row.called(s) for s in scores] if row.is_score else [row])]
         ending, of = ("", "") if len(experiments) == 1 else (f"-{experiment}", f" of {experiment}")
-        loss, y_label = (TRAINING, DASHED, "loss"), "mean loss of the training samples"
-        charts.append(_chart(members, f"loss{ending}", f"Loss{of}", y_label, loss, logarithmic=None))
-        for score in dict.fromkeys(run.score_name for run in members if run.score_name):
-            scored = [run for run in members if run.score_name == score]
-            charts.append(_score_chart(score, scored, ending, of))
-    return [chart for chart in charts if chart.series]
-
-
-def _score_chart(score: str, runs: Sequence[ReportedRun], ending: str, of: str) -> Chart:
-    words, percent = score.replace("_", " "), score == "accuracy"
-    return _chart(
-        runs,
-        f"{score.replace('_', '-')}{ending}",
-        f"{words.capitalize()}{of}",
-        f"{words}, in %" if percent else words,
-        (TEST, SOLID, f"test_{score}"),
-        (TRAINING, DASHED, f"train_{score}"),
-        logarithmic=False if percent else None,
-        percent=percent,
-        from_zero=False,
-    )
+        charts += _charts(members, rows, comparable=False, ending=ending, of=of)
+    return charts
 
 
 def solver_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
     """Return what the solves took and reached; runs of different experiments are comparable in that."""
+    return list(_charts(runs, METRICS, comparable=True))
+
+
+def _charts(
+    runs: Sequence[ReportedRun], rows: Iterable[Metric], *, comparable: bool, ending: str = "", of: str = ""
+) -> Iterator[Chart]:
+    """Yield the charts of the panels that are comparable or not, `ending` and `of` in their names and titles."""
+    panels: dict[Panel, list[Metric]] = {}
+    for row in rows:
+        if row.panel is not None and row.panel.comparable is comparable:
+            panels.setdefault(row.panel, []).append(row)
     pretrained = any(epoch.get("phase") == "pretrain" for run in runs for epoch in run.epochs)
-    note = "Without epochs of pretraining: a fixed depth promises no convergence." if pretrained else ""
-    charts = (
-        _chart(runs, "nfe", "Evaluations of f", "evaluations per batch", *_both("forward_nfe")),
-        _chart(
-            runs,
-            "products",
-            "Products with the Jacobian",
-            "products per batch of training",
-            ("J·v, forward", SOLID, "forward_njvp"),
-            ("Jᵀ·w, backward", DOTTED, "adjoint_nfe"),
-            solved=True,
-        ),
-        _chart(runs, "residual", "Residual", "mean ‖f(z) − z‖ of the samples", *_both("residual"), logarithmic=True),
-        _chart(
-            runs,
-            "unconverged",
-            "Share unconverged",
-            "samples that did not converge, in %",
-            *_both("unconverged"),
-            (ADJOINT, DOTTED, "adjoint_unconverged"),
-            solved=True,
-            percent=True,
-            note=note,
-        ),
-    )
-    return [chart for chart in charts if chart.series]
+    for panel, members in panels.items():
+        lines = list(_lines(members))
+        series = tuple(each for run in runs for line in lines if (each := _series(run, *line)).points)
+        if series:
+            yield Chart(
+                name=f"{panel.name}{ending}",
+                title=f"{panel.title}{of}",
+                x_label="epoch",
+                y_label=panel.y_label,
+                series=series,
+                logarithmic=is_wide(series) if panel.logarithmic is None else panel.logarithmic,
+                percent=panel.percent,
+                from_zero=panel.from_zero,
+                note=panel.note if pretrained else "",
+                span=(1.0, float(max(len(run.epochs) for run in runs))),
+            )
 
 
-def _both(metric: str) -> tuple[Line, Line]:
-    return (TEST, SOLID, f"test.{metric}"), (TRAINING, DASHED, metric)
+def _lines(rows: Sequence[Metric]) -> Iterator[tuple[Metric, str, str]]:
+    """Yield the lines of a panel: the metric, the kind and the style."""
+    for row in rows:
+        if row.curve:
+            yield row, row.curve, SOLID if row is rows[0] else DOTTED
+            continue
+        if row.is_tested:
+            yield row, TEST, SOLID
+        yield row, TRAINING, DASHED
 
 
-def _chart(
-    runs: Sequence[ReportedRun],
-    name: str,
-    title: str,
-    y_label: str,
-    *lines: Line,
-    solved: bool = False,
-    logarithmic: bool | None = False,
-    **look: Any,
-) -> Chart:
-    """Return a chart of each run's lines, with `solved` without pretraining; `logarithmic` None: as they need it."""
-    made = [_line(run, *line, solved=solved) for run in runs for line in lines]
-    series = tuple(each for each in made if each.points)
-    return Chart(
-        name=name,
-        title=title,
-        x_label="epoch",
-        y_label=y_label,
-        series=series,
-        logarithmic=is_wide(series) if logarithmic is None else logarithmic,
-        span=(1.0, float(max(len(run.epochs) for run in runs))),
-        **look,
-    )
-
-
-def _line(run: ReportedRun, kind: str, style: str, path: str, *, solved: bool) -> Series:
+def _series(run: ReportedRun, row: Metric, kind: str, style: str) -> Series:
     points, hollow = [], 0
     for place, epoch in enumerate(run.epochs, start=1):
         pretrained = epoch.get("phase") == "pretrain"
-        y = _at(epoch, path)
-        if y is not None and not (solved and pretrained):
-            points.append((float(place), y))
+        y = row.value(epoch, test=kind == TEST)
+        if isinstance(y, int | float) and not (row.needs_solves and pretrained):
+            points.append((float(place), float(y)))
             hollow += pretrained
-    if path in _OPTIONAL and not any(y for _, y in points):
+    if row.hides_zero and not any(y for _, y in points):
         points = []
     return Series(run=run.index, label=run.label, kind=kind, style=style, points=points, hollow=hollow)
-
-
-def _at(values: Any, path: str) -> float | None:
-    for name in path.split("."):
-        values = values.get(name) if isinstance(values, dict) else None
-    return float(values) if isinstance(values, int | float) else None

@@ -12,6 +12,9 @@ from markupsafe import Markup
 from equilib.machine.blas import Blas
 from equilib.report import numbers
 from equilib.report.run import ReportedRun
+from equilib.training import number_formats
+from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
+from equilib.training.metrics import METRICS
 
 Cell = Callable[[ReportedRun], Markup | str | None]
 _CODE = Markup("<code>{}</code>")
@@ -48,35 +51,37 @@ def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "status", lambda run: run.status
     yield "error", _fact("error")
     yield "epochs recorded", lambda run: run.progress()
-    for score in dict.fromkeys(run.score_name for run in runs if run.score_name):
-        words, show = score.replace("_", " "), numbers.shows_score(score)
-        yield f"test {words}", _number(show, "results", f"test_{score}")
-        yield f"best test {words}", _number(show, "best", f"test_{score}")
-        yield f"training {words}", _number(show, "results", f"train_{score}")
-    yield "training loss", _number(numbers.plain, "results", "loss")
-    yield "test residual", _number(numbers.small, "results", "test", "residual")
-    yield "test samples unconverged", _number(numbers.share, "results", "test", "unconverged")
-    yield "evaluations of f, per batch of training", _number(numbers.count, "results", "forward_nfe")
-    yield "products J·v, per batch of training", _number(numbers.count, "results", "forward_njvp")
-    yield "products Jᵀ·w, per batch of training", _number(numbers.count, "results", "adjoint_nfe")
-    yield "adjoint solves unconverged", _number(numbers.share, "results", "adjoint_unconverged")
+    scores = dict.fromkeys(run.record.score_name for run in runs if run.record.score_name)
+    for row in METRICS:
+        for named in [row.called(score) for score in scores] if row.is_score else [row]:
+            yield named.title, _metric(named)
+            if row.is_score:
+                yield f"best {named.title}", _number(named.show, "best", *named.path(test=True))
+                yield f"training {named.short}", _number(named.show, "results", *named.path())
     for name in dict.fromkeys(name for run in runs for name in _concluded(run)):
-        yield name, _number(numbers.plain, "results", name)
-    yield "updates", _number(numbers.count, "results", "step")
-    yield "time for training", _time
-    yield "peak memory of the host", _number(numbers.memory, "peak_memory")
+        yield name, _number(number_formats.plain, "results", name)
     yield "started", _fact("started")
     yield "ended", _fact("ended")
 
 
 def _concluded(run: ReportedRun) -> list[str]:
     """Return the names of what an experiment measured at the end."""
-    known = run.epochs[-1].keys() if run.epochs else {"test", f"test_{run.score_name}"}
-    return [name for name in run.facts.get("results") or {} if name not in known]
+    record = run.record
+    known = run.epochs[-1].keys() if run.epochs else {"test", f"test_{record.score_name}"}
+    return [name for name in record.facts.get("results") or {} if name not in known]
 
 
-def _time(run: ReportedRun) -> Markup | None:
-    return None if run.training_seconds is None else numbers.number(run.training_seconds, numbers.seconds)
+def _metric(row: Metric) -> Cell:
+    """Return the value of a metric that stands for the run; what is of all epochs has no place in `run.json`."""
+    place = {PROCESS: row.name, ALL_EPOCHS: None}.get(row.of, ".".join(("results", *row.path(test=row.of == TEST))))
+
+    def cell(run: ReportedRun) -> Markup | str | None:
+        value = run.record.value(row)
+        if row.is_number:
+            return numbers.number(value, row.show, place) if isinstance(value, int | float) else None
+        return row.show(value) if value else None
+
+    return cell
 
 
 def _method(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
@@ -148,7 +153,7 @@ def _fact(*path: str, show: Callable[[Any], Markup | str | None] = str) -> Cell:
     """Return what stands there in `run.json`; for "results", what is known of a run that did not end."""
 
     def cell(run: ReportedRun) -> Markup | str | None:
-        value: Any = run.facts | {"results": run.results}
+        value: Any = run.facts | {"results": run.record.results}
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         return None if value is None else show(value)

@@ -11,19 +11,9 @@ MISSING = "–"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def share(value: float) -> str:
-    """Return a share in percent."""
-    return f"{100 * value:.2f} %".replace(".00 %", " %")
-
-
-def count(value: float) -> str:
-    """Return a count, or a mean of counts with one digit after the point."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
-
-
-def small(value: float) -> str:
-    """Return two digits and a power of ten."""
-    return _with_power(f"{value:.1e}") if value else "0"
+def typeset(text: str) -> str:
+    """Return a number with its power of ten, minus and percent sign as they are printed."""
+    return _with_power(text).replace("%", " %")
 
 
 def decade(value: float) -> str:
@@ -49,32 +39,9 @@ def some(amount: int, things: str) -> str:
     return f"{amount:,} {things.removesuffix('s') if amount == 1 else things}"
 
 
-def plain(value: float) -> str:
-    """Return four digits."""
-    return f"{value:.4g}"
-
-
-def seconds(value: float) -> str:
-    """Return a time."""
-    if value < 60:
-        return f"{value:.1f} s"
-    minutes = round(value) // 60
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {round(value) % 60} s"
-
-
-def memory(value: float) -> str:
-    """Return bytes as MiB."""
-    return f"{value / 2**20:,.1f} MiB"
-
-
-def shows_score(name: str) -> Callable[[float], str]:
-    """Return how a mean score is shown, by what it measures."""
-    return share if name == "accuracy" else plain
-
-
 def number(value: Any, show: Callable[[Any], str], key: str | None = None) -> Markup:
     """Return a number whose element holds the recorded one, and its place `key` in the record; or a dash."""
     if not isinstance(value, int | float):
         return Markup('<span class="muted">{}</span>').format(MISSING)
     place = Markup(' data-key="{}"').format(key) if key else ""
-    return Markup('<data value="{}"{}>{}</data>').format(repr(value), place, show(value))
+    return Markup('<data value="{}"{}>{}</data>').format(repr(value), place, typeset(show(value)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,9 +14,8 @@ from equilib.report.facts import groups
 from equilib.report.findings import Findings
 from equilib.report.palette import COLOURS, colour_of, sign_of
 from equilib.report.run import ReportedRun
-
-Column = tuple[str, str, Callable[[Any], str]]
-"""The title of a metric, its place in the record, and how it is shown."""
+from equilib.training.metric import CARD, EPOCHS, Metric
+from equilib.training.metrics import metrics_of
 
 
 def render(
@@ -72,29 +71,20 @@ def _notices(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, str]]:
         )
 
 
-def _headline(run: ReportedRun) -> Iterator[tuple[str, Any, Callable[[Any], str]]]:
-    """Yield what a run reached first of all: name, number, and how it is shown."""
-    results, tests = run.results, run.results.get("test") or {}
-    if score := run.score_name:
-        yield f"test {score.replace('_', ' ')}", results.get(f"test_{score}"), numbers.shows_score(score)
-    yield "loss", results.get("loss"), numbers.plain
-    yield "nfe per batch", results.get("forward_nfe"), numbers.count
-    yield "test residual", tests.get("residual"), numbers.small
-    yield "unconverged", tests.get("unconverged"), numbers.share
-    yield "training", run.training_seconds, numbers.seconds
-    yield "peak memory", run.facts.get("peak_memory"), numbers.memory
+def _headline(run: ReportedRun) -> Iterator[tuple[Metric, Any]]:
+    """Yield what a run reached first of all."""
+    for row in metrics_of(run.record.score_name):
+        if CARD in row.places:
+            yield row, run.record.value(row)
 
 
-def _columns(run: ReportedRun) -> Iterator[Column]:
-    """Yield the metrics of each epoch."""
-    yield "loss", "loss", numbers.plain
-    if score := run.score_name:
-        words, show = score.replace("_", " "), numbers.shows_score(score)
-        yield f"training {words}", f"train_{score}", show
-        yield f"test {words}", f"test_{score}", show
-    yield "nfe", "forward_nfe", numbers.count
-    yield "J·v", "forward_njvp", numbers.count
-    yield "Jᵀ·w", "adjoint_nfe", numbers.count
-    yield "residual", "residual", numbers.small
-    yield "unconverged", "unconverged", numbers.share
-    yield "time", "seconds", numbers.seconds
+def _columns(run: ReportedRun) -> Iterator[tuple[str, Metric, bool]]:
+    """Yield the metrics of each epoch: title, metric, and whether the value is that of the test."""
+    for row in metrics_of(run.record.score_name):
+        if EPOCHS not in row.places:
+            continue
+        if row.is_score:
+            yield f"training {row.short}", row, False
+            yield f"test {row.short}", row, True
+        else:
+            yield row.short, row, False

@@ -36,17 +36,6 @@ class ReportedRun:
         return str(self.facts.get("status", "unknown"))
 
     @property
-    def results(self) -> dict[str, Any]:
-        """What the run ended with; where it did not end, its last epoch."""
-        return self.facts.get("results") or (self.epochs[-1] if self.epochs else {})
-
-    @property
-    def score_name(self) -> str | None:
-        """What the score measures; None where nothing was tested."""
-        tested = [name for name in self.results if name.startswith("test_") and name != "test_seconds"]
-        return tested[0].removeprefix("test_") if tested else None
-
-    @property
     def planned(self) -> int | None:
         """The epochs that were asked for, those of pretraining included; None where the record does not say."""
         options = self.facts.get("options") or {}
@@ -58,11 +47,6 @@ class ReportedRun:
         """The names of its solver or integrator, and of its adjoint."""
         method = self.facts.get("method") or {}
         return [method[part]["name"] for part in ("solver", "integrator", "adjoint") if method.get(part)]
-
-    @property
-    def training_seconds(self) -> float | None:
-        """The time of its epochs; None where there are none."""
-        return sum(epoch.get("seconds") or 0.0 for epoch in self.epochs) if self.epochs else None
 
     def progress(self) -> str:
         """Return how far it got."""

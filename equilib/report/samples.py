@@ -15,6 +15,7 @@ from equilib.report import numbers
 from equilib.report.charts import DASHED, SOLID, Chart, Series
 from equilib.report.findings import Findings, confusion
 from equilib.report.run import ReportedRun
+from equilib.training.metrics import SCORE
 
 FIRST, WRONG = 20, 30
 """Images shown of all, and of the wrong ones."""
@@ -34,7 +35,7 @@ class Sample:
 
 def score(tested: Findings) -> Markup:
     """Return the score."""
-    return numbers.number(tested.statistics.score, numbers.shows_score(tested.score_name))
+    return numbers.number(tested.statistics.score, SCORE.called(tested.score_name).show)
 
 
 def summary(run: ReportedRun, tested: Findings) -> str:
@@ -42,9 +43,10 @@ def summary(run: ReportedRun, tested: Findings) -> str:
     name, found, whole = tested.score_name, tested.statistics.score, tested.samples == tested.available
     shown = numbers.some(tested.samples, f"test {tested.kind}")
     text = f"{name.replace('_', ' ')} on " + (f"all {shown}" if whole else f"the first {shown} of {tested.available:,}")
-    recorded = run.results.get(f"test_{name}")
+    row = SCORE.called(name)
+    recorded = row.value(run.record.results, test=True)
     if whole and tested.same_data and isinstance(recorded, int | float):
-        text += ", as recorded" if recorded == found else f"; recorded: {numbers.shows_score(name)(recorded)}"
+        text += ", as recorded" if recorded == found else f"; recorded: {numbers.typeset(row.show(recorded))}"
     status = tested.statistics.describe()["status"].items()
     return f"{text}. Solves: " + ", ".join(f"{count:,} {ending.replace('_', ' ')}" for ending, count in status) + "."
 

@@ -62,6 +62,8 @@ class Panel:
     percent, from_zero : bool
     comparable : bool
         Whether runs of different experiments belong into one chart.
+    note : str
+        What is said below it where there are epochs of pretraining.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Panel:
     percent: bool = False
     from_zero: bool = True
     comparable: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,9 +49,17 @@ def _adjoint_residual(batch: Batch) -> float:
 _NFE = Panel("nfe", "Evaluations of f", "evaluations per batch")
 _PRODUCTS = Panel("products", "Products with the Jacobian", "products per batch of training")
 _RESIDUAL = Panel("residual", "Residual", "mean ‖f(z) − z‖ of the samples", logarithmic=True)
-_UNCONVERGED = Panel("unconverged", "Share unconverged", "samples that did not converge, in %", percent=True)
+_UNCONVERGED = Panel(
+    "unconverged",
+    "Share unconverged",
+    "samples that did not converge, in %",
+    percent=True,
+    note="Without epochs of pretraining: a fixed depth promises no convergence.",
+)
 _LOSS = Panel("loss", "Loss", "mean loss of the training samples", logarithmic=None, comparable=False)
-_GRADIENT = Panel("gradient", "Gradient", "mean norm per batch of training", logarithmic=None, comparable=False)
+_GRADIENT = Panel(
+    "gradient", "Norm of the gradient", "mean of the batches of training", logarithmic=None, comparable=False
+)
 
 METRICS: tuple[Metric, ...] = (
     Metric(name="step", title="updates", short="updates", show=show.count),
@@ -230,6 +238,9 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 """In the order of the record."""
+
+
+SCORE = next(row for row in METRICS if row.is_score)
 
 
 def metrics_of(score: str | None) -> tuple[Metric, ...]:
