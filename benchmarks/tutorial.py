@@ -15,7 +15,7 @@ from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, GroupNorm, TruncatedNormal
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, OneStepGuess
-from equilib_experiments.data import load_mnist
+from equilib_experiments.data.mnist import load_mnist
 
 BATCH, CHANNELS, CLASSES = 32, 64, 10
 CHECKED = 100

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.experiment_command import (
-    ExperimentGroup,
-    experiment_command,
-    method_options,
-    place_options,
-    session_of,
-)
+from equilib.cli.experiment_command import ExperimentGroup, experiment_command
+from equilib.cli.flags import run_flags
+from equilib.cli.session import Session
 from equilib.cli.table import paragraph, table
-from equilib.options import describe, parse_assignments
 from equilib.plugin import ExperimentEntry
+from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -27,34 +23,32 @@ FAILED = 1
 """The exit status where the gradient cannot be judged, or a derivative is wrong."""
 
 
-def _command(entry: ExperimentEntry) -> click.Command:
+def _command(entry: ExperimentEntry, session: Session) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         as_json, trained = given.pop("as_json"), given.pop("trained")
         samples, directions = given.pop("samples"), given.pop("directions")
-        given["options"] = parse_assignments(given.pop("option"))
-        session = session_of(context)
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        fields = {option.name for option in describe(entry.load())}
 
         # Deferred: the model loads autograd and SciPy, which lists and help do without.
-        from equilib.experiments.example import load_example, request_like
+        from equilib.experiments.probe import load_probe, request_like
         from equilib.runs.files import json_values
         from equilib.runs.record import RecordedRun
 
         run = None if trained is None else RecordedRun.read(trained)
         if run is not None:
-            request = request_like(request, run, fields)
-        example = load_example(request, session.registry(), samples=samples, trained=run)
-        found = example.deq.check_gradient(example.params, example.inputs, directions=directions)
+            request = request_like(request, run)
+        probe = load_probe(request, session.registry(), samples=samples, trained=run)
+        found = probe.deq.check_gradient(probe.params, probe.inputs, directions=directions)
         if as_json:
             click.echo(json.dumps(json_values(found.describe()), indent=2, allow_nan=False))
         else:
             where = "the initial parameters" if trained is None else f"the parameters in {trained}"
-            click.echo(_text(found, f"{example.inputs.shape[0]} samples, at {where}, in float64"))
+            click.echo(_text(found, f"{probe.inputs.shape[0]} samples, at {where}, in float64"))
         if not found.confirmed:
             context.exit(FAILED)
 
-    return experiment_command(entry, [*method_options(), *place_options(), *_own_options()], act, title="Options")
+    flags = run_flags(entry, session.registry(), lambda flag: flag.group in (METHOD, PLACE))
+    return experiment_command(entry, [*flags, *_own_options()], act, title="Options")
 
 
 check_gradient = ExperimentGroup(

@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.experiment_command import (
-    ExperimentGroup,
-    experiment_command,
-    fallback_option,
-    out_options,
-    place_options,
-    session_of,
-)
+from equilib.cli.experiment_command import ExperimentGroup, experiment_command
+from equilib.cli.flags import run_flags
 from equilib.cli.session import Session
 from equilib.cli.table import table, terminal_width
 from equilib.errors import UserError
-from equilib.options import parse_assignments
 from equilib.plugin import ExperimentEntry
+from equilib.plugin.entries import ODE
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -36,23 +30,21 @@ FAILED = 1
 """The exit status where no run finished."""
 
 
-def _command(entry: ExperimentEntry) -> click.Command:
+def _command(entry: ExperimentEntry, session: Session) -> click.Command:
     def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
         # Deferred: help and lists do without what runs need.
         from equilib.commands.combinations import combine, names_in
         from equilib.commands.compare import number_called
-        from equilib.plugin.integration_choice import integrates
+        from equilib.experiments.experiment import make_experiment
         from equilib.runs.folder import check_out, default_out
 
-        session = session_of(context)
         as_json, order = given.pop("as_json"), given.pop("sort")
         order = None if order is None else number_called(order)
         solvers = [*given.pop("solver"), *names_in(given.pop("solvers"), "solver")]
         adjoints = [*given.pop("adjoint"), *names_in(given.pop("adjoints"), "adjoint")]
-        given["options"] = parse_assignments(given.pop("option"))
         out = given.pop("out") or default_out(f"{entry.name}-compare")
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        of_ode = integrates(entry.load())
+        of_ode = make_experiment(request, session.registry()).make_recipe().solves == ODE
         combinations, skipped = combine(
             session.registry(), solvers, adjoints, request.options, request.fallback, integrates=of_ode
         )
@@ -67,8 +59,8 @@ def _command(entry: ExperimentEntry) -> click.Command:
         if not any(result.status == "finished" for result in report.results):
             context.exit(FAILED)
 
-    own = [*_method_options(), *place_options(), *out_options(), *_own_options()]
-    return experiment_command(entry, own, act)
+    flags = run_flags(entry, session.registry(), lambda flag: flag.name not in ("solver", "adjoint"))
+    return experiment_command(entry, [*_method_options(), *flags, *_own_options()], act)
 
 
 compare = ExperimentGroup(
@@ -90,13 +82,6 @@ def _method_options() -> list[click.Option]:
             help="Adjoints to combine with each solver; by default the one that suits it.",
         ),
         click.Option(["--adjoint"], metavar=spec, multiple=True, help="An adjoint with options; may be repeated."),
-        fallback_option(),
-        click.Option(
-            ["-o", "--option"],
-            metavar="OPTION=VALUE",
-            multiple=True,
-            help="An option of every solver, such as rtol; may be repeated.",
-        ),
     ]
 
 

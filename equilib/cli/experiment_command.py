@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import click
 from click.core import ParameterSource
 
-from equilib.cli.details import default_text
+from equilib.cli.flags import option_flag
 from equilib.cli.groups import SuggestingGroup
 from equilib.cli.session import Session
-from equilib.options import Option, OptionError, build, describe
+from equilib.options import build, describe
 from equilib.plugin import EntryError, ExperimentEntry
+from equilib.runs.request import FLAGS
 
-Make: TypeAlias = Callable[[ExperimentEntry], click.Command]
+Make: TypeAlias = Callable[[ExperimentEntry, Session], click.Command]
 """Makes the command of one experiment."""
 
 Act: TypeAlias = Callable[[click.Context, dict[str, object], dict[str, Any]], None]
@@ -46,7 +46,8 @@ class ExperimentGroup(SuggestingGroup):
         UnknownName, DuplicateError, EntryError
             If it does not exist or cannot be used.
         """
-        return self.make(session_of(ctx).registry().get(ExperimentEntry, cmd_name))
+        session = session_of(ctx)
+        return self.make(session.registry().get(ExperimentEntry, cmd_name), session)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the experiment's name: nothing but --help.
@@ -84,6 +85,23 @@ class ExperimentCommand(click.Command):
         self.common = common
         self.common_title = common_title
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the flags.
+
+        Raises
+        ------
+        click.UsageError
+            If one is unknown; the message says why this experiment lacks one that others have.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            for flag in FLAGS:
+                if error.option_name in flag.spelled and flag.needs:
+                    message = f"experiment {self.name!r} {flag.misfit}: leave out {error.option_name}"
+                    raise click.UsageError(message, ctx) from error
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write two sections of options."""
         for title, options in ((f"Options of {self.name}", self.own), (self.common_title, self.common)):
@@ -115,86 +133,10 @@ def experiment_command(
         build(entry.load(), values, owner=f"experiment {entry.name!r}")
         act(context, values, given)
 
-    own = [_click_option(option) for option in options]
+    own = [option_flag(option) for option in options]
     return ExperimentCommand(
         name=entry.name, help=entry.summary, callback=callback, own=own, common=common, common_title=title
     )
-
-
-def method_options() -> list[click.Option]:
-    """Return the flags that choose solver, adjoint and their options."""
-    return [
-        click.Option(
-            ["--solver"],
-            metavar="NAME[:OPTION=VALUE,...]",
-            help="Solver of the forward pass; by default the experiment's.",
-        ),
-        click.Option(
-            ["-o", "--option"],
-            metavar="OPTION=VALUE",
-            multiple=True,
-            help="An option of the solver or of its driver; may be repeated.",
-        ),
-        click.Option(
-            ["--adjoint"],
-            metavar="NAME[:OPTION=VALUE,...]",
-            help="Adjoint of the backward pass; by default the one that suits the solver.",
-        ),
-        fallback_option(),
-    ]
-
-
-def fallback_option() -> click.Option:
-    """Return the flag that names what unconverged samples fall back on."""
-    return click.Option(
-        ["--fallback"],
-        metavar="NAME[:OPTION=VALUE,...]",
-        multiple=True,
-        help="Solver of the samples that have not converged, from the initial guess; may be repeated.",
-    )
-
-
-def place_options() -> list[click.Option]:
-    """Return the flags that choose device, seed and data."""
-    present = click.Path(path_type=Path, file_okay=False, exists=True)
-    device = click.Choice(["auto", "cpu", "cuda"])
-    seed = click.IntRange(min=0)
-    return [
-        click.Option(["--device"], type=device, default="auto", show_default=True, help="Where to compute."),
-        click.Option(["--seed"], type=seed, default=0, metavar="INT", show_default=True, help="Seed of the run."),
-        click.Option(
-            ["--data-dir"],
-            type=present,
-            metavar="DIR",
-            help="Where the data lies; by default EQUILIB_DATA_DIR, then the cache.",
-        ),
-    ]
-
-
-def out_options() -> list[click.Option]:
-    """Return the flags that choose where to write."""
-    path = click.Path(path_type=Path, file_okay=False)
-    return [
-        click.Option(["--out"], type=path, metavar="DIR", help="Where to write; by default a new folder in runs."),
-        click.Option(["--overwrite"], is_flag=True, help="Replace the run in --out; other files there stay."),
-    ]
-
-
-def _click_option(option: Option) -> click.Option:
-    flag = f"--{option.name.replace('_', '-')}"
-    default = "required" if option.required else f"default: {default_text(option)}"
-    if option.type is bool and not option.optional:
-        return click.Option([f"{flag}/--no-{flag[2:]}"], default=None, help=f"{option.help}  [{default}]")
-
-    def parse(context: click.Context, parameter: click.Parameter, text: str | None) -> object:
-        try:
-            return None if text is None else option.parse(text)
-        except OptionError as error:
-            raise click.BadParameter(str(error), context, parameter) from None
-
-    metavar = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
-    bounds = f"; {option.bounds}" if str(option.bounds) else ""
-    return click.Option([flag], metavar=metavar, callback=parse, help=f"{option.help}  [{default}{bounds}]")
 
 
 def is_given(context: click.Context, name: str) -> bool:

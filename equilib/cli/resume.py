@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.run_options import log_of, log_options
+from equilib.cli.flags import log_flags, log_of
 from equilib.cli.session import Session
 
 _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
@@ -37,4 +37,4 @@ def resume(context: click.Context, /, run: Path, **given: Any) -> None:
     go_on(run, session.registry(), argv=session.argv, log=log_of(given), **given)
 
 
-resume.params.extend(log_options())
+resume.params.extend(log_flags())

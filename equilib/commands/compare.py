@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,24 +62,8 @@ class Comparison:
 
 def run_arguments(request: RunRequest, combination: Combination, out: Path) -> list[str]:
     """Return the arguments of `equilib` for one run."""
-    arguments = ["run", request.experiment]
-    for name, value in request.values.items():
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            arguments.append(flag if value else f"--no-{flag[2:]}")
-        else:
-            arguments += [flag, "none" if value is None else str(value)]
-    arguments += ["--solver", combination.solver]
-    if combination.adjoint is not None:
-        arguments += ["--adjoint", combination.adjoint]
-    for spec in request.fallback:
-        arguments += ["--fallback", spec]
-    for name, text in request.options.items():
-        arguments += ["-o", f"{name}={text}"]
-    arguments += ["--device", request.device, "--seed", str(request.seed), "--out", str(out)]
-    if request.data_dir is not None:
-        arguments += ["--data-dir", str(request.data_dir)]
-    return [*arguments, "--overwrite"] if request.overwrite else arguments
+    chosen = replace(request, solver=combination.solver, adjoint=combination.adjoint)
+    return ["run", *chosen.arguments(), "--out", str(out), *(["--overwrite"] if request.overwrite else [])]
 
 
 def _call(command: Sequence[str], log: Path) -> tuple[int, bool]:

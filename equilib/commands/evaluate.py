@@ -1,4 +1,4 @@
-"""A recorded run's model on its test data, or on other data."""
+"""The command evaluate: the model of a recorded run on its test data, or on other data."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import UserError
+from equilib.experiments.training import trained
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.digest import data_digest
 from equilib.runs.record import RecordedRun
-from equilib.runs.reopen import trained_job
 from equilib.training.reporter import Reporter
 
 
@@ -74,8 +74,8 @@ def evaluate(
     """
     run = RecordedRun.read(path)
     prepare_process()
-    job = trained_job(run, registry, reporter=reporter, **changes)
-    trainer, score_name = job.trainer, job.trainer.objective.score_name
+    training = trained(run, registry, reporter=reporter, **changes)
+    trainer, score_name = training.trainer, training.trainer.objective.score_name
     same = data_digest(trainer.data) == run.facts.get("data_digest")
     available = trainer.data.test_inputs.shape[0]
     if not available:
@@ -91,8 +91,8 @@ def evaluate(
         shown=trainer.objective.show(found.score),
         samples=int(trainer.data.test_inputs.shape[0]),
         test=found.describe(),
-        concluded=dict(job.conclude(trainer)) if job.conclude else {},
-        data=job.facts.get("data"),
+        concluded=training.conclude(),
+        data=trainer.data.source,
         same_data=same,
         recorded=run.results.get(f"test_{score_name}"),
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.autodiff import stop_gradient
 from equilib.diagnostics.history import residual_history
-from equilib.experiments.example import Example, load_example
+from equilib.experiments.probe import Probe, load_probe
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.plugin.registry import Registry
@@ -47,18 +47,16 @@ def histories(
     for spec in dict.fromkeys(solvers):
         chosen = replace(request, solver=spec, adjoint=None)
         try:
-            curves.append(
-                _curve(spec, load_example(chosen, registry, samples=SAMPLES, trained=trained, dtype="float32"))
-            )
+            curves.append(_curve(spec, load_probe(chosen, registry, samples=SAMPLES, trained=trained, dtype="float32")))
         except Exception as error:  # a solver fails in its own way, and the runs are not to be lost with it
             missing[spec] = str(error) or type(error).__name__
     return curves, missing
 
 
-def _curve(spec: str, example: Example) -> Curve:
-    deq, own, x = example.deq, example.params["cell"], example.inputs
+def _curve(spec: str, probe: Probe) -> Curve:
+    deq, own, x = probe.deq, probe.params["cell"], probe.inputs
     u = deq.cell.inject(own, x)
-    z0 = stop_gradient(deq.initial_guess(example.params["initial_guess"], deq.cell, own, x, u))
+    z0 = stop_gradient(deq.initial_guess(probe.params["initial_guess"], deq.cell, own, x, u))
     problem = FixedPointProblem(lambda z, own, u: deq.cell.step(own, z, u), own, u)
     options: SolveOptions = replace(deq.options, **REACH)  # type: ignore[arg-type]
     found = residual_history(problem, deq.solver, z0, options)

@@ -12,28 +12,7 @@ import numpy as np
 
 from equilib.errors import UserError
 from equilib.runs.files import DamagedArraysError, read_arrays
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageInput:
-    """What images a model reads, and what it tells apart.
-
-    Attributes
-    ----------
-    height, width : int
-    channels : int
-        1 for grey, 3 for red, green and blue.
-    classes : tuple of str
-        The names of the classes, in the order of the logits.
-    light_on_dark : bool or None
-        Whether the images it was trained on are light on a dark background; None where that says nothing.
-    """
-
-    height: int
-    width: int
-    channels: int
-    classes: tuple[str, ...]
-    light_on_dark: bool | None = None
+from equilib.training.data import ImageFormat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +24,7 @@ class ReadImage:
     notes: tuple[str, ...] = ()
 
 
-def read_images(path: Path, wanted: ImageInput, *, invert: bool = False) -> Iterator[ReadImage]:
+def read_images(path: Path, wanted: ImageFormat, *, invert: bool = False) -> Iterator[ReadImage]:
     """Yield the images of a file: one of a picture, one or several of an array in npy or npz.
 
     A picture is made grey or coloured and scaled as the model wants it; an array must have the right size, and hold
@@ -65,14 +44,14 @@ def read_images(path: Path, wanted: ImageInput, *, invert: bool = False) -> Iter
         yield ReadImage(name=image.name, pixels=pixels, notes=(*image.notes, *_doubts(pixels, wanted)))
 
 
-def _doubts(pixels: np.ndarray, wanted: ImageInput) -> Iterator[str]:
+def _doubts(pixels: np.ndarray, wanted: ImageFormat) -> Iterator[str]:
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     if wanted.light_on_dark is not None and (np.median(edge) > 127) == wanted.light_on_dark:
         looks, trained = ("light", "dark") if wanted.light_on_dark else ("dark", "light")
         yield f"the background is {looks}, and the model was trained on a {trained} one: try --invert"
 
 
-def _picture(path: Path, wanted: ImageInput) -> ReadImage:
+def _picture(path: Path, wanted: ImageFormat) -> ReadImage:
     image_module = _pillow()
     notes = []
     try:
@@ -103,14 +82,14 @@ def _flattened(picture: Any, image_module: Any) -> Any:
     return picture
 
 
-def _scaled(picture: Any, wanted: ImageInput, image_module: Any) -> np.ndarray:
+def _scaled(picture: Any, wanted: ImageFormat, image_module: Any) -> np.ndarray:
     converted = picture.convert("L" if wanted.channels == 1 else "RGB")
     if converted.size != (wanted.width, wanted.height):
         converted = converted.resize((wanted.width, wanted.height), image_module.Resampling.LANCZOS)
     return np.asarray(converted, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
 
 
-def _arrays(path: Path, wanted: ImageInput) -> Iterator[ReadImage]:
+def _arrays(path: Path, wanted: ImageFormat) -> Iterator[ReadImage]:
     for key, array in _load(path).items():
         images = _as_batch(array, wanted)
         if images is None:
@@ -136,7 +115,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} cannot be read as an array ({reason}); give a PNG, npy or npz file") from error
 
 
-def _as_batch(array: np.ndarray, wanted: ImageInput) -> np.ndarray | None:
+def _as_batch(array: np.ndarray, wanted: ImageFormat) -> np.ndarray | None:
     """Return bytes (n, height, width, channels); None if `array` is something else."""
     size = (wanted.height, wanted.width)
     if wanted.channels == 1 and array.shape[-2:] == size and array.ndim in (2, 3):

@@ -1,59 +1,24 @@
-"""A recorded run's model on images from files."""
+"""The command predict: the model of a recorded run on images from files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from equilib.arrays import to_host
-from equilib.arrays.trees import Tree
-from equilib.commands.images import ImageInput, ReadImage, read_images
+from equilib.commands.images import ReadImage, read_images
 from equilib.errors import UserError
+from equilib.experiments.images import pixels
+from equilib.experiments.training import set_up
+from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
-from equilib.runs.reopen import revive
-from equilib.training.model import Model
 from equilib.training.reporter import Reporter
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predictor:
-    """A classifier of images.
-
-    Attributes
-    ----------
-    model : Model
-        It returns logits, shape (n, classes).
-    params : tree of arrays
-        The initial parameters, on the host.
-    images : ImageInput
-    prepare : callable
-        Maps bytes, shape (n, height, width, channels), to inputs of the model, on the host.
-    """
-
-    model: Model
-    params: Tree
-    images: ImageInput
-    prepare: Callable[[np.ndarray], np.ndarray]
-
-
-@runtime_checkable
-class Predicts(Protocol):
-    """**Protocol:** an experiment whose model classifies images, for `equilib predict`."""
-
-    def predictor(self, context: RunContext) -> Predictor:
-        """Build the model as `job` does; no data is read.
-
-        Raises
-        ------
-        UserError
-            If an option is wrong.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,26 +74,24 @@ def predict(
         If the run has no model, its experiment does not classify images, or a file cannot be read.
     """
     run = RecordedRun.read(path)
-    request = run.request(**changes)
-    experiment, context = revive(request, registry, reporter=reporter)
-    if not isinstance(experiment, Predicts):
-        raise UserError(
-            f"experiment {request.experiment!r} does not classify images from files: it has no method `predictor`"
-        )
-    predictor = experiment.predictor(context)
-    params = context.device.put(run.params(predictor.params))
-    images = [image for file in files for image in read_images(file, predictor.images, invert=invert)]
-    for index, image in enumerate(images, start=1):
-        yield _predict(predictor, params, image, context)
-        reporter.test_batch("Predicting", index, len(images))
+    context = RunContext.of(run.request(**changes), registry, reporter=reporter)
+    setup = set_up(context)
+    if setup.images is None:
+        raise UserError(f"experiment {context.request.experiment!r} does not classify images")
+    network = setup.network
+    params = context.device.put(run.params(network.init(context.rng())))
+    read = [image for file in files for image in read_images(file, setup.images, invert=invert)]
+    for index, image in enumerate(read, start=1):
+        inputs = context.device.put(pixels(image.pixels[None]))
+        with np.errstate(all="ignore"):  # the status says what is not finite
+            logits, record = network(params, inputs)
+            found = _prediction(image, setup.images.classes, to_host(logits)[0], record)
+        yield found
+        reporter.test_batch("Predicting", index, len(read))
 
 
-@np.errstate(all="ignore")  # the status says what is not finite
-def _predict(predictor: Predictor, params: Tree, image: ReadImage, context: RunContext) -> Prediction:
-    classes = predictor.images.classes
-    inputs = context.device.put(predictor.prepare(image.pixels[None]))
-    logits, record = predictor.model(params, inputs)
-    scores = to_host(logits)[0].astype(np.float64)
+def _prediction(image: ReadImage, classes: Sequence[str], logits: np.ndarray, record: Record) -> Prediction:
+    scores = logits.astype(np.float64)
     weights = np.exp(scores - scores.max())
     probabilities = weights / weights.sum()
     best = int(np.argmax(probabilities))

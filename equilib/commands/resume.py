@@ -1,4 +1,4 @@
-"""From a run that ended early to the rest of it."""
+"""The command resume: a run that ended early goes on from a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import Any
 
 from equilib.commands.run import launch, warnings_as_lines
 from equilib.errors import UserError
+from equilib.experiments.train import train
+from equilib.experiments.training import assemble
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.runs.checkpoints import FOLDER, checkpoint_paths
+from equilib.runs.context import RunContext
+from equilib.runs.continuation import Continuation
 from equilib.runs.folder import locked
-from equilib.runs.job import Trains
 from equilib.runs.record import RecordedRun
-from equilib.runs.reopen import make_experiment, revive
 from equilib.runs.reporting import open_reporter
-from equilib.runs.resumption import Resumption
 
 
 def resume(
@@ -51,18 +52,16 @@ def resume(
     with locked(path):  # before the data is read; the run itself holds it again
         request = run.request(out=path, overwrite=True, **changes)
     if epochs is not None:
-        request = replace(request, values={**request.values, "epochs": epochs})
-    if not isinstance(make_experiment(request, registry), Trains):
-        raise UserError(f"experiment {request.experiment!r} cannot be resumed: it has no method `job`")
+        request = replace(request, epochs=epochs)
     found = find_checkpoint(run, checkpoint)
     if found is None:
         launch(replace(request, argv=tuple(run.facts.get("argv", request.argv))), registry)
         return
     prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        experiment, context = revive(request, registry, reporter=reporter, out=path)
-        context.resumption = Resumption(run=run, checkpoint=found)
-        experiment.run(context)
+        context = RunContext.of(request, registry, reporter=reporter, out=path)
+        context.continuation = Continuation(run=run, checkpoint=found)
+        train(assemble(context), context)
 
 
 def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:

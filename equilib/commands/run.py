@@ -1,4 +1,4 @@
-"""From a request to a run."""
+"""The command run: an experiment is trained and recorded."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from equilib.experiments.experiment import make_experiment
+from equilib.experiments.train import train
+from equilib.experiments.training import assemble
 from equilib.fixed_points.solution import ConvergenceWarning
-from equilib.machine.devices import find_device
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.folder import check_out, default_out
-from equilib.runs.reopen import make_experiment
 from equilib.runs.reporting import open_reporter
 from equilib.runs.request import RunRequest
 from equilib.training.reporter import Reporter
@@ -29,13 +30,13 @@ def launch(request: RunRequest, registry: Registry) -> None:
     RunError
         If the run failed on its way.
     """
-    experiment = make_experiment(request, registry)
-    device = find_device(request.device)
+    make_experiment(request, registry)  # where there is none of that name, nothing else is of interest
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
     prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        experiment.run(RunContext(request=request, registry=registry, device=device, reporter=reporter, out=out))
+        context = RunContext.of(request, registry, reporter=reporter, out=out)
+        train(assemble(context), context)
 
 
 @contextmanager

@@ -1,1 +1,8 @@
-"""Experiments: an equilibrium of theirs on a few samples."""
+"""Experiments: a recipe and data, from which running, resuming, evaluating, predicting and comparing follow."""
+
+from equilib.experiments.curves import sampled
+from equilib.experiments.experiment import Experiment
+from equilib.experiments.images import ImageClassification, ImageRecipe
+from equilib.experiments.recipe import Recipe, equilibrium
+
+__all__ = ["Experiment", "ImageClassification", "ImageRecipe", "Recipe", "equilibrium", "sampled"]

@@ -11,7 +11,7 @@ from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import OptionError, build, describe, parse_spec, split
-from equilib.plugin import SensitivityEntry, SolverEntry
+from equilib.plugin import Entry, SensitivityEntry, SolverEntry
 from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Registry, UnknownName
 
@@ -205,3 +205,17 @@ def listed(name: str, options: Any) -> str:
 def plain(options: Any) -> dict[str, Any]:
     """Return the options of a dataclass as plain values."""
     return {option.name: getattr(options, option.name) for option in describe(type(options))}
+
+
+def build_named(registry: Registry, kind: type[Entry], spec: str) -> tuple[str, Any]:
+    """Return the name in "NAME:option=value,..." and what is built of the entry of that kind and name.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such entry.
+    OptionError
+        If an option is unknown, given twice, of the wrong type or out of range.
+    """
+    name, given = parse_spec(spec)
+    return name, build(registry.get(kind, name).load(), given, owner=f"{kind.noun} {name!r}")

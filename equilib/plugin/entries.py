@@ -192,7 +192,7 @@ class OptimizerEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetEntry(Entry):
-    """A data set: `factory` has `load(self, data_dir, report)`, which returns images and labels, or other arrays."""
+    """A data set of labelled images: `factory` meets `equilib.training.data.ImageData`."""
 
     noun: ClassVar[str] = "data set"
     plural: ClassVar[str] = "datasets"
@@ -200,7 +200,7 @@ class DatasetEntry(Entry):
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentEntry(Entry):
-    """An experiment of `equilib run`: `factory` has `run(self, context) -> Mapping[str, object]`."""
+    """An experiment of `equilib run`: `factory` meets `equilib.experiments.Experiment`."""
 
     noun: ClassVar[str] = "experiment"
     plural: ClassVar[str] = "experiments"

@@ -168,7 +168,7 @@ def equilib_optimizers() -> Iterable[OptimizerEntry]:
             pass
 
         @dataclass(frozen=True)
-        class SGD:
+        class Descent:
             def init(self, params):
                 return NoState()
 
@@ -177,7 +177,7 @@ def equilib_optimizers() -> Iterable[OptimizerEntry]:
 
         @hookimpl
         def equilib_optimizers():
-            yield OptimizerEntry(name="sgd", factory=SGD, summary="Stochastic gradient descent")
+            yield OptimizerEntry(name="descent", factory=Descent, summary="Gradient descent without momentum")
     """
     return ()
 
@@ -189,26 +189,27 @@ def equilib_datasets() -> Iterable[DatasetEntry]:
     A complete plugin:
 
         from dataclasses import dataclass
-        from types import SimpleNamespace
 
         import numpy as np
 
         from equilib.plugin import DatasetEntry, hookimpl
+        from equilib.training.data import ImageFormat, LabelledImages
 
         @dataclass(frozen=True)
         class Stripes:
+            images = ImageFormat(height=28, width=28, channels=1, classes=("upright", "lying"))
+
             def load(self, data_dir, report):
                 labels = np.arange(100, dtype=np.uint8) % 2
-                images = np.zeros((100, 8, 8), dtype=np.uint8)
-                images[labels == 0, ::2, :] = 255
-                images[labels == 1, :, ::2] = 255
-                return SimpleNamespace(
+                images = np.zeros((100, 28, 28), dtype=np.uint8)
+                images[labels == 0, :, ::2] = 255
+                images[labels == 1, ::2, :] = 255
+                return LabelledImages(
                     train_images=images[:80],
                     train_labels=labels[:80],
                     test_images=images[80:],
                     test_labels=labels[80:],
                     source="stripes, made on the spot",
-                    fallback=False,
                 )
 
         @hookimpl
@@ -226,19 +227,35 @@ def equilib_experiments() -> Iterable[ExperimentEntry]:
 
         from dataclasses import dataclass
 
+        import numpy as np
+
+        from equilib import ops
+        from equilib.experiments import Recipe, equilibrium, sampled
+        from equilib.layers import Chain, Dense
+        from equilib.models import DEQChain, InjectedCell, ZeroGuess
         from equilib.options import option
         from equilib.plugin import ExperimentEntry, hookimpl
+        from equilib.training.objectives import Regression
+        from equilib.training.schedules import Constant
 
         @dataclass(frozen=True)
-        class Cosine:
-            size: int = option(8, help="how many copies of z = cos(z) to solve", minimum=1)
+        class Sine:
+            width: int = option(20, help="numbers in the state", minimum=1)
 
-            def run(self, context):
-                return {"size": self.size}
+            def make_recipe(self):
+                def network(method):
+                    cell = InjectedCell(Chain(), Dense(self.width, self.width), Chain(ops.tanh))
+                    layer = equilibrium(cell, ZeroGuess(), method)
+                    return DEQChain(Dense(1, self.width), layer, Dense(self.width, 1))
+
+                return Recipe(network=network, schedule=lambda steps: Constant(1e-3), objective=Regression())
+
+            def load_data(self, context):
+                return sampled(np.sin, context.rng(1).uniform(-3, 3, 400), np.linspace(-3, 3, 100))
 
         @hookimpl
         def equilib_experiments():
-            yield ExperimentEntry(name="cosine", factory=Cosine, summary="The fixed point of the cosine")
+            yield ExperimentEntry(name="sine", factory=Sine, summary="Fit a sine with an equilibrium")
     """
     return ()
 

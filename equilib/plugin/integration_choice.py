@@ -18,11 +18,6 @@ from equilib.plugin.entries import ODE
 from equilib.plugin.registry import Registry
 
 
-def integrates(experiment: type) -> bool:
-    """Tell whether `--solver` names an integrator for an experiment: where it has the class attribute `integrates`."""
-    return bool(getattr(experiment, "integrates", False))
-
-
 @dataclass(frozen=True, kw_only=True)
 class IntegrationMethod:
     """How an initial value problem is solved and differentiated.

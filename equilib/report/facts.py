@@ -12,6 +12,8 @@ from markupsafe import Markup
 from equilib.machine.blas import Blas
 from equilib.report import numbers
 from equilib.report.run import ReportedRun
+from equilib.runs.flags import TRAINING, Flag
+from equilib.runs.request import FLAGS
 from equilib.training import number_formats
 from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
 from equilib.training.metrics import METRICS
@@ -89,13 +91,16 @@ def _method(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
         yield part, _fact("method", part, show=_chosen)
     yield "fallback", lambda run: ", then ".join(run.record.fallback_specs()) or None
     yield "solve", _fact("method", "solve", show=_options)
-    for name, nothing in (("warm_start", "none"), ("loosen", 1.0)):
-        yield name.replace("_", " "), _saving(name, nothing)
+    yield "optimizer", _fact("optimizer", show=_chosen)
+    resolved = {name for run in runs for name in run.facts.get("options") or {}} | {"optimizer"}
+    for flag in FLAGS:
+        if flag.group == TRAINING and flag.name not in resolved:
+            yield flag.name.replace("_", " "), _asked(flag)
 
 
-def _saving(name: str, nothing: object) -> Cell:
-    """Return what made training cheaper; None where it was not asked for."""
-    return _fact("request", name, show=lambda asked: None if asked == nothing else str(asked))
+def _asked(flag: Flag) -> Cell:
+    """Return what a run was asked for; None where that is the default."""
+    return _fact("request", flag.name, show=lambda asked: None if asked == flag.default else str(asked))
 
 
 def _chosen(chosen: dict[str, Any]) -> str | None:

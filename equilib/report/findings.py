@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import to_host
-from equilib.commands.predict import Predicts
 from equilib.errors import RunError, UserError
+from equilib.experiments.training import Training, trained
 from equilib.fixed_points.solution import ConvergenceError, Solution
 from equilib.models.equilibrium import Equilibrium
 from equilib.ode.solution import IntegrationError
 from equilib.plugin.registry import Registry
 from equilib.runs.digest import data_digest
 from equilib.runs.folder import MODEL
-from equilib.runs.job import TrainingJob
 from equilib.runs.record import RecordedRun
-from equilib.runs.reopen import revive, trained_job
 from equilib.training.metric import Batch
 from equilib.training.reporter import Reporter
 from equilib.training.statistics import PassStatistics
@@ -114,8 +112,8 @@ def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: 
     UserError
         If the run has no model, or cannot be made again here.
     """
-    job = trained_job(run, registry, reporter=reporter, **changes)
-    trainer = job.trainer
+    training = trained(run, registry, reporter=reporter, **changes)
+    trainer = training.trainer
     available = int(trainer.data.test_inputs.shape[0])
     count, size = min(limit, available), trainer.plan.test_batch_size
     if not count:
@@ -135,26 +133,23 @@ def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: 
     return Findings(
         samples=count,
         available=available,
-        kind=job.samples,
+        kind=training.recipe.samples,
         same_data=data_digest(trainer.data) == run.facts.get("data_digest"),
-        data=job.facts.get("data"),
+        data=trainer.data.source,
         score_name=trainer.objective.score_name,
         statistics=statistics,
         inputs=to_host(trainer.data.test_inputs[:count, ...]),
         targets=targets,
         predictions=predicted,
-        classes=_classes(run, registry, job, predicted.shape[-1], reporter=reporter, **changes),
+        classes=_classes(training, predicted.shape[-1]),
         first_solve=first,
     )
 
 
-def _classes(
-    run: RecordedRun, registry: Registry, job: TrainingJob, size: int, *, reporter: Reporter, **changes: Any
-) -> tuple[str, ...] | None:
-    targets = job.trainer.data.test_targets
+def _classes(training: Training, size: int) -> tuple[str, ...] | None:
+    if training.setup.images is not None:
+        return training.setup.images.classes
+    targets = training.trainer.data.test_targets
     if targets.ndim != 1 or to_host(targets).dtype.kind not in "iu":
         return None
-    experiment, context = revive(run.request(**changes), registry, reporter=reporter)
-    if isinstance(experiment, Predicts):
-        return experiment.predictor(context).images.classes
     return tuple(str(number) for number in range(size))

@@ -1,10 +1,10 @@
-"""What an experiment gets to run with."""
+"""The context of a run: its request, the plugins, the device, and the folder in which it is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -12,17 +12,15 @@ from uuid import uuid4
 import numpy as np
 
 from equilib.errors import RunError, UserError
-from equilib.machine.devices import Device
+from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
-from equilib.plugin.choice import Method, choose_method
-from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import RunDirectory, locked
 from equilib.runs.request import RunRequest
 from equilib.training.reporter import Reporter
 
 if TYPE_CHECKING:
-    from equilib.runs.resumption import Resumption
+    from equilib.runs.continuation import Continuation
 
 
 @dataclass(kw_only=True)
@@ -37,7 +35,7 @@ class RunContext:
     reporter : Reporter
     out : Path
         Where the run is recorded; nothing is written there before `record`.
-    resumption : Resumption or None
+    continuation : Continuation or None
         What the run goes on from.
     """
 
@@ -46,90 +44,56 @@ class RunContext:
     device: Device
     reporter: Reporter
     out: Path
-    resumption: Resumption | None = None
-    _method: Method | IntegrationMethod | None = field(default=None, init=False)
+    continuation: Continuation | None = None
+
+    @classmethod
+    def of(cls, request: RunRequest, registry: Registry, *, reporter: Reporter, out: Path | None = None) -> RunContext:
+        """Return the context of a request, on the device that it asks for.
+
+        Raises
+        ------
+        UserError
+            If there is no such device here.
+        """
+        device = find_device(request.device)
+        return cls(request=request, registry=registry, device=device, reporter=reporter, out=out or Path())
 
     @property
     def data_dir(self) -> Path | None:
         """Where the user says that the data lies."""
         return self.request.data_dir
 
-    def rng(self) -> np.random.Generator:
-        """Return random numbers that depend on the seed only."""
-        return np.random.default_rng(self.request.seed)
-
-    def method(self, default_solver: str, **defaults: object) -> Method:
-        """Return the solver, its options and the adjoint that the user chose, or the experiment's defaults.
-
-        Raises
-        ------
-        UserError
-            If a name or an option is unknown or wrong.
-        """
-        request = self.request
-        method = choose_method(
-            self.registry,
-            solver=default_solver if request.solver is None else request.solver,
-            options=request.options,
-            adjoint=request.adjoint,
-            defaults=defaults,
-            defaults_for=default_solver,
-            fallback=request.fallback,
-        )
-        self._method = method
-        return method
-
-    def integration_method(self, default_integrator: str, **defaults: object) -> IntegrationMethod:
-        """Return the integrator, its options and the ODE adjoint that the user chose, or the experiment's defaults.
-
-        Raises
-        ------
-        UserError
-            If a name or an option is unknown or wrong.
-        """
-        request = self.request
-        method = choose_integration(
-            self.registry,
-            integrator=default_integrator if request.solver is None else request.solver,
-            options=request.options,
-            adjoint=request.adjoint,
-            defaults=defaults,
-            fallback=request.fallback,
-        )
-        self._method = method
-        return method
+    def rng(self, stream: int = 0) -> np.random.Generator:
+        """Return random numbers that depend on the seed only; parameters and batches are drawn from stream 0."""
+        return np.random.default_rng((self.request.seed, stream) if stream else self.request.seed)
 
     @contextmanager
-    def record(self, options: Mapping[str, Any], **facts: Any) -> Iterator[RunDirectory]:
+    def record(self, **facts: Any) -> Iterator[RunDirectory]:
         """Open the run directory, and note in it how the run ended, whatever way it ends.
 
         Where it ends early, say so, and where its record lies.
 
         Parameters
         ----------
-        options : mapping
-            The experiment's options, with their defaults resolved.
         **facts
-            What else `run.json` should hold, such as the source of the data.
+            What `run.json` should hold besides the request and the environment, such as the source of the data.
         """
         content = {
             "id": uuid4().hex,
             "experiment": self.request.experiment,
             "argv": list(self.request.argv),
             "request": self.request.describe(),
-            "options": dict(options),
-            "method": self._method.describe() if self._method else None,
+            **facts,
             "seed": self.request.seed,
             "device": self.device.description,
-            **facts,
             **describe_environment(),
         }
         with self._hold():
-            if self.resumption is None:
+            if self.continuation is None:
                 directory = RunDirectory(self.out, content)
             else:
-                content = self.resumption.facts(content)
-                directory = RunDirectory.reopen(self.out, content, epochs=self.resumption.epochs_done)
+                content = self.continuation.facts(content)
+                directory = RunDirectory.reopen(self.out, content, epochs=self.continuation.epochs_done)
             yield from self._watch(directory)
 
     @contextmanager

@@ -1,44 +1,29 @@
-"""What `equilib run` was asked to do, before any name in it is looked up."""
+"""Requests for runs: what `equilib run` was asked to do, before any name in it is looked up."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from equilib.errors import UserError
+from equilib.plugin.entries import FIXED_POINT
+from equilib.runs.flags import IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
 
 DATA_VARIABLE = "EQUILIB_DATA_DIR"
 """The environment variable that says where data lies, unless --data-dir does."""
 
-_PASSING = {"out", "overwrite", "argv", "log"}
-"""What does not belong to the run itself."""
-
-_RECORDED: dict[str, Any] = {
-    "experiment": str,
-    "values": dict,
-    "solver": str | None,
-    "options": dict,
-    "adjoint": str | None,
-    "fallback": list,
-    "device": str,
-    "seed": int,
-    "data_dir": str | None,
-    "checkpoint_every": int,
-    "checkpoint_minutes": int | float | None,
-    "warm_start": str,
-    "loosen": int | float,
-    "tensorboard": bool,
-}
-"""What `RunRequest.describe` returns: the kind of each value."""
+PART = "NAME[:OPTION=VALUE,...]"
+_FORMERLY_VALUES = ("epochs", "batch_size", "pretrain_epochs")
+"""What runs recorded up to 4f50af3 have among the values of the experiment."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest:
-    """One run as the user asked for it.
+    """One run as the user asked for it: the experiment, the values of its options that were given, and the flags.
 
     Attributes
     ----------
@@ -46,64 +31,114 @@ class RunRequest:
         The experiment's name.
     values : mapping
         The experiment's options that the user set, by field name, parsed and validated.
-    solver, adjoint : str or None
-        A name with options, as in "newton-gmres:restart=10"; None leaves the choice to the experiment.
-    options : mapping of str to str
-        Further options of the solver and of the driver, as text.
-    fallback : tuple of str
-        Names of solvers, with options, for the samples that do not converge.
-    device : str
-        "auto", "cpu" or "cuda".
-    seed : int
-        At least 0.
-    data_dir, out : Path or None
-    overwrite : bool
-        Whether `out` may hold files already.
     argv : tuple of str
         The command line, without the program's name.
-    checkpoint_every : int
-        Epochs from one checkpoint to the next; 0 for none but that at the end.
-    checkpoint_minutes : float or None
-        The longest time between two checkpoints.
-    warm_start : str
-        What a sample's solves of the next epoch start from: "none", "equilibria" or "both".
-    loosen : float
-        How many times as large the tolerances are at first; at least 1.
-    tensorboard : bool
-        Whether to write event files as well.
+    solver, adjoint, optimizer, data : str or None
+        A name with options, as in "newton-gmres:restart=10"; None leaves the choice to the experiment.
     log : str
         What standard output gets: "auto", "quiet" or "json".
     """
 
     experiment: str
     values: Mapping[str, object] = field(default_factory=dict)
-    solver: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
-    adjoint: str | None = None
-    fallback: tuple[str, ...] = ()
-    device: str = "auto"
-    seed: int = 0
-    data_dir: Path | None = None
-    out: Path | None = None
-    overwrite: bool = False
     argv: tuple[str, ...] = ()
-    checkpoint_every: int = 1
-    checkpoint_minutes: float | None = None
-    warm_start: str = "none"
-    loosen: float = 1.0
-    tensorboard: bool = False
+    solver: str | None = flag(
+        None, help="Choose the solver of the forward pass; by default the recipe's.", group=METHOD, metavar=PART
+    )
+    options: Mapping[str, str] = flag(
+        {},
+        help="Set an option of the solver or of its driver, such as rtol; may be repeated.",
+        group=METHOD,
+        spellings=("-o", "--option"),
+        metavar="OPTION=VALUE",
+    )
+    adjoint: str | None = flag(
+        None,
+        help="Choose the adjoint of the backward pass; by default the one that suits the solver.",
+        group=METHOD,
+        metavar=PART,
+    )
+    fallback: tuple[str, ...] = flag(
+        (),
+        help="Solve samples that have not converged with another solver, from the initial guess; may be repeated.",
+        group=METHOD,
+        needs=FIXED_POINT,
+        metavar=PART,
+    )
+    epochs: int | None = flag(
+        None, help="Train for so many epochs after pretraining; by default the recipe's.", group=TRAINING, minimum=0
+    )
+    pretrain_epochs: int | None = flag(
+        None,
+        help="Train for so many epochs at a fixed depth before; by default the recipe's.",
+        group=TRAINING,
+        needs=FIXED_POINT,
+        minimum=0,
+    )
+    batch_size: int | None = flag(
+        None, help="Put so many samples in a batch; by default the recipe's.", group=TRAINING, minimum=1
+    )
+    optimizer: str | None = flag(
+        None, help="Choose the optimizer; by default the recipe's.", group=TRAINING, metavar=PART
+    )
+    warm_start: str = flag(
+        "none",
+        help="Start each solve from what the last epoch found for the sample: z*, or z* and the adjoint's w.",
+        group=TRAINING,
+        needs=FIXED_POINT,
+        choices=("none", "equilibria", "both"),
+    )
+    loosen: float = flag(
+        1.0,
+        help="Multiply the tolerances of training at first; the last third of the epochs has those asked for.",
+        group=TRAINING,
+        needs=FIXED_POINT,
+        minimum=1,
+        maximum=1e6,
+    )
+    device: str = flag(
+        "auto", help="Compute on the CPU or on a GPU; auto takes a GPU.", group=PLACE, choices=("auto", "cpu", "cuda")
+    )
+    seed: int = flag(0, help="Draw other random numbers.", group=PLACE, minimum=0)
+    data: str | None = flag(
+        None,
+        help="Choose the data set; by default the recipe's.",
+        group=PLACE,
+        needs=IMAGES,
+        metavar=PART,
+    )
+    data_dir: Path | None = flag(
+        None,
+        help="Look for data in this folder; by default in EQUILIB_DATA_DIR, then in the cache.",
+        group=PLACE,
+        metavar="DIR",
+        exists=True,
+    )
+    checkpoint_every: int = flag(
+        1, help="Write a checkpoint after so many epochs; 0: only at the end.", group=RECORDING, minimum=0
+    )
+    checkpoint_minutes: float | None = flag(
+        None,
+        help="Write a checkpoint after so many minutes as well, within an epoch too.",
+        group=RECORDING,
+        exclusive_minimum=0,
+    )
+    tensorboard: bool = flag(False, help="Write TensorBoard event files as well.", group=RECORDING)
+    out: Path | None = flag(
+        None, help="Write to this folder; by default to a new one in runs.", group=OUT, metavar="DIR"
+    )
+    overwrite: bool = flag(False, help="Replace the run in --out; other files there stay.", group=OUT)
     log: str = "auto"
 
     def describe(self) -> dict[str, Any]:
         """Return what decides the run, as plain values from which `from_record` makes it again."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _PASSING}
         # A number that JSON lacks is as good as its text: options are parsed when they are used.
         values = {name: str(value) if value in (inf, -inf) else value for name, value in self.values.items()}
+        plain = {name: each.plain(getattr(self, name)) for name, each in _RECORDED.items()}
         # Whoever looks at the run later may have another environment.
         named = self.data_dir or os.environ.get(DATA_VARIABLE)
         data_dir = str(Path(named).expanduser().absolute()) if named else None
-        lists = {"values": values, "options": dict(self.options), "fallback": list(self.fallback)}
-        return plain | lists | {"data_dir": data_dir}
+        return {"experiment": self.experiment, "values": values, **plain, "data_dir": data_dir}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], **changes: Any) -> RunRequest:
@@ -114,13 +149,52 @@ class RunRequest:
         UserError
             If it was recorded by another version of equilib.
         """
-        unknown = sorted(record.keys() - _RECORDED.keys())
-        odd = sorted(name for name, value in record.items() if not isinstance(value, _RECORDED.get(name, object)))
+        own = {"experiment": str, "values": dict}
+        unknown = sorted(record.keys() - _RECORDED.keys() - own.keys())
+        odd = sorted(
+            name
+            for name, value in record.items()
+            if not (isinstance(value, own[name]) if name in own else name in unknown or _RECORDED[name].accepts(value))
+        )
         if unknown or odd or "experiment" not in record:
             evidence = "it names no experiment"
             if unknown or odd:
                 evidence = f"it sets {unknown[0]!r}" if unknown else f"{odd[0]!r} is {record[odd[0]]!r:.40}"
             raise UserError(f"the run was recorded by another version of equilib ({evidence}); use that one")
-        data_dir, fallback = record.get("data_dir"), tuple(record.get("fallback", ()))
-        data_dir = None if data_dir is None else Path(data_dir)
-        return cls(**{**record, "data_dir": data_dir, "fallback": fallback, **changes})
+        values = dict(record.get("values", {}))
+        moved = {name: values.pop(name) for name in _FORMERLY_VALUES if name in values}
+        flags = {name: _RECORDED[name].restored(value) for name, value in record.items() if name in _RECORDED}
+        return cls(**{"experiment": record["experiment"], "values": values, **moved, **flags, **changes})
+
+    def set_flags(self) -> list[Flag]:
+        """Return the flags that decide the run and whose value is not the default."""
+        return [each for name, each in _RECORDED.items() if getattr(self, name) != each.default]
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of `equilib run` that ask for the same run, without a place for it."""
+        arguments = [self.experiment]
+        for name, value in self.values.items():
+            word = name.replace("_", "-")
+            if isinstance(value, bool):
+                arguments.append(f"--{word}" if value else f"--no-{word}")
+            else:
+                arguments += [f"--{word}", "none" if value is None else str(value)]
+        return arguments + [text for each in self.set_flags() for text in each.arguments(getattr(self, each.name))]
+
+    def refuse_unusable(self, uses: frozenset[str]) -> None:
+        """Refuse a flag that the experiment cannot use.
+
+        Raises
+        ------
+        UserError
+            If one was given.
+        """
+        for each in self.set_flags():
+            if each.needs and each.needs not in uses:
+                raise UserError(f"experiment {self.experiment!r} {each.misfit}: leave out {each.spelled[-1]}")
+
+
+FLAGS: tuple[Flag, ...] = flags_of(RunRequest)
+"""The flags of `equilib run`, in the order of its help."""
+
+_RECORDED = {each.name: each for each in FLAGS if each.recorded}

@@ -1,21 +1,10 @@
-"""The data that a trainer goes through, and its plan: epochs, batch sizes, depths."""
+"""The plan of a training: epochs, batch sizes, depths."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.arrays import Array
 from equilib.training.batches import batch_count
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Inputs and targets on the device, for training and for testing; axis 0 counts samples."""
-
-    train_inputs: Array
-    train_targets: Array
-    test_inputs: Array
-    test_targets: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +24,10 @@ class Plan:
         If a number is negative, or a size or the depth of a pretraining is not positive.
     """
 
-    pretrain_epochs: int
-    pretrain_depth: int
-    epochs: int
-    batch_size: int
+    pretrain_epochs: int = 0
+    pretrain_depth: int = 5
+    epochs: int = 3
+    batch_size: int = 32
     test_batch_size: int = 100
 
     def __post_init__(self) -> None:

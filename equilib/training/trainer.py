@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any
 
@@ -16,11 +16,12 @@ from equilib.errors import RunError, UserError
 from equilib.machine.devices import CPU, Device
 from equilib.models.equilibrium import Record
 from equilib.training.batches import batch_count, batch_of, shuffled
+from equilib.training.data import Dataset
 from equilib.training.metric import Batch
 from equilib.training.model import Model, Unrollable
 from equilib.training.objectives import Objective
 from equilib.training.optimizers import Optimizer, global_norm
-from equilib.training.plan import Dataset, Plan
+from equilib.training.plan import Plan
 from equilib.training.reductions import describe_statuses
 from equilib.training.reporter import Reporter
 from equilib.training.schedules import Schedule
@@ -145,7 +146,7 @@ class Trainer:
         work = self._pass
         return Snapshot(
             params=self.params,
-            optimizer=dict(vars(self._state)),
+            optimizer={each.name: getattr(self._state, each.name) for each in fields(self._state)},
             order=np.zeros(0, np.int64) if work is None else work.order,
             warm_starts=self.warm_starts.state(),
             progress={

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 
 from equilib.cli import main
-from equilib.plugin import ExperimentEntry, hookimpl
-from equilib.plugin.registry import Registry
 from tests.digits import write_digits
 
 FEW = ("--samples", "2", "--directions", "1", "--device", "cpu")
@@ -124,7 +121,7 @@ def test_flags_overrule_the_run(check: Checker, trained: Path) -> None:
 def change_option(run: Path, name: str, value: str) -> None:
     """Record another value of one of the experiment's options."""
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    facts["options"][name] = value
+    facts["request"]["values"][name] = value
     (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -165,25 +162,10 @@ def test_a_folder_without_a_usable_run_is_refused(
     assert check.err.splitlines()[-1].startswith("error: ")
 
 
-@dataclass(frozen=True)
-class Opaque:
-    """An experiment that shows nothing."""
-
-    depth: int = 1
-
-
-class Plugin:
-    """One experiment."""
-
-    @hookimpl
-    def equilib_experiments(self) -> Iterable[ExperimentEntry]:
-        """Yield it."""
-        yield ExperimentEntry(name="opaque", factory=Opaque, summary="Shows nothing")
-
-
-def test_an_experiment_that_shows_no_example_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    """An experiment without `example` cannot be checked, and its author learns what is missing."""
-    registry = Registry()
-    registry.register(Plugin(), name="opaque")
-    assert main(["check-gradient", "opaque"], registry=registry) == 2
-    assert "experiment 'opaque' cannot be looked at: it has no method `example`" in capsys.readouterr().err
+def test_an_experiment_without_an_equilibrium_cannot_be_looked_at(
+    digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The solution of an ODE has no gradient of a fixed point, and the error names the network."""
+    assert main(["check-gradient", "mnist-neural-ode", "--data-dir", str(digits)]) == 2
+    error = capsys.readouterr().err
+    assert "experiment 'mnist-neural-ode' cannot be looked at: its network is of type ODEChain" in error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,43 +16,73 @@ import pytest
 from equilib import Picard, solve
 from equilib.cli import main
 from equilib.errors import RunError, UserError
+from equilib.experiments.recipe import Recipe
 from equilib.options import option
 from equilib.plugin import ExperimentEntry, hookimpl
 from equilib.plugin.registry import Registry
-from equilib.runs.request import RunRequest
+from equilib.runs.context import RunContext
+from equilib.runs.request import FLAGS, RunRequest
+from equilib.training.data import Dataset
+from equilib.training.schedules import Constant
+
+
+class Experiment:
+    """What makes a class an experiment; nothing of it runs here."""
+
+    solves: ClassVar[str] = "fixed point"
+
+    def make_recipe(self) -> Recipe:
+        """Return a recipe of nothing."""
+        return Recipe(network=lambda method: None, schedule=Constant, solves=self.solves)
+
+    def load_data(self, context: RunContext) -> Dataset:
+        """Load nothing."""
+        raise AssertionError("no run begins here")
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Experiment):
     """Options of every kind."""
 
-    batch_size: int = option(32, help="samples in a step", minimum=1)
+    width: int = option(32, help="units in a layer", minimum=1)
     model: str = option("deq", help="the model", choices=("deq", "regdeq"))
     full: bool = option(False, help="use all data")
     shuffle: bool = option(True, help="mix the samples")
     limit: int | None = option(100, help="samples used", minimum=1)
 
     def __post_init__(self) -> None:
-        if self.limit is not None and self.limit < self.batch_size:
-            raise ValueError("limit is less than batch_size")
+        if self.limit is not None and self.limit < self.width:
+            raise ValueError("limit is less than width")
 
 
 @dataclass(frozen=True)
-class Demanding:
+class Flow(Experiment):
+    """One that solves an ODE."""
+
+    solves: ClassVar[str] = "ode"
+
+
+@dataclass(frozen=True)
+class Demanding(Experiment):
     """A required option."""
 
     degree: int
 
 
 @dataclass(frozen=True)
-class Clashing:
+class Clashing(Experiment):
     """A field that every run has."""
 
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Idle:
+    """A class that is no experiment."""
+
+
 class Plugin:
-    """Four experiments, one of which is nowhere."""
+    """Experiments, of which one is nowhere, and one is none."""
 
     @hookimpl
     def equilib_experiments(self) -> Iterable[ExperimentEntry]:
@@ -58,6 +90,8 @@ class Plugin:
         yield ExperimentEntry(name="study", factory=Study, summary="A study of options")
         yield ExperimentEntry(name="demanding", factory=Demanding, summary="Needs a degree")
         yield ExperimentEntry(name="clashing", factory=Clashing, summary="Declares seed")
+        yield ExperimentEntry(name="flow", factory=Flow, summary="Solves an ODE")
+        yield ExperimentEntry(name="idle", factory=Idle, summary="Is none")
         yield ExperimentEntry(name="lost", factory="nowhere_at_all:Lost", summary="Cannot be imported")
 
 
@@ -105,7 +139,7 @@ def test_a_bare_run_leaves_every_choice_open(front: Front) -> None:
 def test_every_flag_arrives_in_the_request(front: Front, tmp_path: Path) -> None:
     """Own options arrive parsed by field name, common ones in their places, the solver's options as text."""
     argv = (
-        *("study", "--batch-size", "8", "--model", "regdeq", "--full", "--no-shuffle", "--limit", "none"),
+        *("study", "--width", "8", "--model", "regdeq", "--full", "--no-shuffle", "--limit", "none"),
         *("--solver", "newton-gmres:restart=10", "-o", "max-steps=20", "--option", "rtol=1e-3"),
         *("--adjoint", "implicit:rtol=1e-6", "--device", "cpu", "--seed", "3"),
         *("--data-dir", str(tmp_path), "--out", str(tmp_path / "new"), "--overwrite"),
@@ -113,7 +147,7 @@ def test_every_flag_arrives_in_the_request(front: Front, tmp_path: Path) -> None
     assert front.run(*argv) == 0
     assert front.request == RunRequest(
         experiment="study",
-        values={"batch_size": 8, "model": "regdeq", "full": True, "shuffle": False, "limit": None},
+        values={"width": 8, "model": "regdeq", "full": True, "shuffle": False, "limit": None},
         solver="newton-gmres:restart=10",
         options={"max_steps": "20", "rtol": "1e-3"},
         adjoint="implicit:rtol=1e-6",
@@ -136,13 +170,16 @@ def test_a_required_option_may_be_given(front: Front) -> None:
 @pytest.mark.parametrize(
     ("argv", "messages"),
     [
-        (("studi",), ["no experiment 'studi'. Did you mean 'study'?", "Available: clashing, demanding, lost, study"]),
-        ((), ["name an experiment: clashing, demanding, lost, study"]),
-        (("study", "--batch-sise", "8"), ["--batch-sise", "--batch-size"]),
-        (("study", "--batch-size", "0"), ["'--batch-size'", "expects an int >= 1, got '0'"]),
-        (("study", "--batch-size", "many"), ["'--batch-size'", "expects an int >= 1, got 'many'"]),
+        (
+            ("studi",),
+            ["no experiment 'studi'. Did you mean 'study'?", "Available: clashing, demanding, flow, idle, lost, study"],
+        ),
+        ((), ["name an experiment: clashing, demanding, flow, idle, lost, study"]),
+        (("study", "--widht", "8"), ["--widht", "--width"]),
+        (("study", "--width", "0"), ["'--width'", "expects an int >= 1, got '0'"]),
+        (("study", "--width", "many"), ["'--width'", "expects an int >= 1, got 'many'"]),
         (("study", "--model", "regdek"), ["'--model'", "one of 'deq', 'regdeq'", "Did you mean 'regdeq'?"]),
-        (("study", "--limit", "5"), ["experiment 'study': limit is less than batch_size"]),
+        (("study", "--limit", "5"), ["experiment 'study': limit is less than width"]),
         (("study", "--device", "gpu"), ["'--device'", "'gpu'", "'cuda'"]),
         (("study", "--seed", "-1"), ["'--seed'", "-1"]),
         (("study", "--seed", "x"), ["'--seed'", "'x'"]),
@@ -154,6 +191,9 @@ def test_a_required_option_may_be_given(front: Front) -> None:
         (("--seed", "1", "study"), ["--seed must follow the experiment's name"]),
         (("demanding",), ["experiment 'demanding' needs a value for option 'degree'"]),
         (("clashing",), ["experiment 'clashing' declares 'seed', which is an option of every run"]),
+        (("flow", "--loosen", "2"), ["experiment 'flow' solves for no fixed point: leave out --loosen"]),
+        (("flow", "--data", "mnist"), ["experiment 'flow' classifies no images: leave out --data"]),
+        (("idle",), ["experiment 'idle' cannot be used: Idle lacks make_recipe(self) or load_data(self, context)"]),
         (("lost",), ["experiment 'lost' could not be loaded", "No module named 'nowhere_at_all'"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
@@ -214,7 +254,7 @@ def test_the_help_of_an_experiment_lists_its_options_first(front: Front) -> None
     own, common = front.out.split("Options of every run:")
     words = " ".join(own.split())
     for text in (
-        "--batch-size INT samples in a step [default: 32; >= 1]",
+        "--width INT units in a layer [default: 32; >= 1]",
         "--full / --no-full use all data [default: false]",
         "--shuffle / --no-shuffle mix the samples [default: true]",
         "--model [deq|regdeq] the model [default: deq]",
@@ -223,6 +263,19 @@ def test_the_help_of_an_experiment_lists_its_options_first(front: Front) -> None
         assert text in words
     for flag in ("--solver", "--option", "--adjoint", "--device", "--seed", "--data-dir", "--out", "--overwrite"):
         assert flag in common
+
+
+def test_flags_that_an_experiment_cannot_use_are_not_offered(front: Front) -> None:
+    """Where an ODE is solved, there is no fallback, no warm start and no depth; where no images are, no data set."""
+    offered = {}
+    for experiment in ("study", "flow", "demanding"):
+        assert front.run(experiment, "--help") == 0
+        offered[experiment] = set(re.findall(r"--[a-z-]+", front.out))
+    assert offered["study"] - offered["flow"] >= {"--fallback", "--warm-start", "--loosen", "--pretrain-epochs"}
+    assert offered["flow"] < offered["study"]
+    assert "--data" not in offered["study"]
+    every = {word for flag in FLAGS for word in flag.spelled if word.startswith("--")}
+    assert every <= offered["demanding"]  # what it uses is not known before its degree is
 
 
 def test_no_experiment_installed_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -156,17 +156,19 @@ def test_what_is_there_is_not_replaced_unasked(compared: Compared, digits: Path,
     assert (compared.out / "compare.json").read_bytes() == before
 
 
-def test_an_earlier_run_is_not_taken_for_one_that_was_refused(digits: Path, tmp_path: Path) -> None:
+def test_an_earlier_run_is_not_taken_for_one_that_was_refused(tmp_path: Path) -> None:
     """With --overwrite, a run that ends before it begins is refused, though its folder holds an older record."""
     out = tmp_path / "out"
     (out / "picard").mkdir(parents=True)
     (out / "picard" / "run.json").write_text('{"status": "finished", "results": {"test_accuracy": 1.0}}')
-    argv = ("--solvers", "picard", "--limit", "60", "--full", "--data-dir", str(digits))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    argv = ("--solvers", "picard", "--data-dir", str(empty))
     done = equilib("compare", "mnist", *argv, "--out", str(out), "--overwrite", "--json", cwd=tmp_path)
     assert done.returncode == 1
     (row,) = json.loads(done.stdout)["runs"]
     assert (row["status"], row["score"]) == ("refused", None)
-    assert "--full uses all images" in row["error"]
+    assert f"--data-dir {empty}" in row["error"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups as POSIX has them")

@@ -40,8 +40,8 @@ def test_an_interrupted_run_ends_as_it_would_have(
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("mnist-neural-ode", "--warm-start", "equilibria"), "solves for no equilibrium that could start warm"),
-        (("mnist-neural-ode", "--loosen", "2"), "whose tolerance could begin loose; leave out --loosen"),
+        (("mnist-neural-ode", "--warm-start", "equilibria"), "solves for no fixed point: leave out --warm-start"),
+        (("mnist-neural-ode", "--loosen", "2"), "solves for no fixed point: leave out --loosen"),
         (("mnist", "--warm-start", "both", "--adjoint", "jacobian-free"), "take --warm-start equilibria"),
         (("mnist", "--warm-start", "both", "--epochs", "0", "--loosen", "0.5"), "0.5"),
         (("mnist", "--warm-start", "always"), "always"),

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib.commands.images import ImageInput, read_images
+from equilib.commands.images import read_images
 from equilib.errors import UserError
+from equilib.training.data import ImageFormat
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
 
-GREY = ImageInput(height=6, width=4, channels=1, classes=("a", "b"), light_on_dark=True)
-COLOUR = ImageInput(height=6, width=4, channels=3, classes=("a", "b"))
+GREY = ImageFormat(height=6, width=4, channels=1, classes=("a", "b"), light_on_dark=True)
+COLOUR = ImageFormat(height=6, width=4, channels=3, classes=("a", "b"))
 PIXELS = np.zeros((6, 4), np.uint8)
 PIXELS[2:4, 1:3] = 204
 

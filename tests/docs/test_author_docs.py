@@ -8,13 +8,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
-from equilib.cli import equilib
+from equilib.cli import equilib, main
 from equilib.plugin import HOOKS, Capabilities, Entry, SensitivityEntry, SolverEntry, hooks
 from equilib.plugin.registry import Registry
 from equilib.testing import Check, integrator_checks, run_checks, sensitivity_checks, solver_checks
@@ -82,13 +84,13 @@ def test_recommended_names_exist() -> None:
 
 
 @pytest.fixture
-def program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Return the way to run the first program of a page as a module of its own."""
+def program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """Return the way to run a program of a page, the first unless told, as a module of its own."""
 
-    def run(page: str) -> ModuleType:
-        module = ModuleType("program_of_a_page")
+    def run(page: str, block: int = 0) -> ModuleType:
+        module = ModuleType(f"program_{block}_of_a_page")
         monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look their module up
-        exec(blocks(DOCS / page, "python")[0], vars(module))
+        exec(blocks(DOCS / page, "python")[block], vars(module))
         return module
 
     return run
@@ -107,7 +109,7 @@ def test_the_plugin_of_a_page_works(
     page: str,
     factory: str,
     make: Callable[[object], list[Check]],
-    program: Callable[[str], ModuleType],
+    program: Callable[..., ModuleType],
 ) -> None:
     """The module that a page shows registers, and passes the checks that the page promises."""
     module = program(page)
@@ -120,29 +122,75 @@ def test_the_plugin_of_a_page_works(
     assert {str(each.check): each.evidence for each in outcomes if each.status == "failed"} == {}
 
 
-def test_the_page_and_the_example_package_agree() -> None:
-    """The solver on the page is the one of the example package, docstrings aside."""
-    page = blocks(DOCS / "write-a-solver.md", "python")[0]
-    package = (EXAMPLE / "equilib_relaxation.py").read_text(encoding="utf-8")
-    for line in page.splitlines():
-        assert line in package, line
-    assert blocks(DOCS / "write-a-solver.md", "toml")[0].splitlines()[-2:] == package_ending()
+def test_the_experiments_of_the_page_run(
+    program: Callable[..., ModuleType], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They train with the page's optimizer and data set; what the page says to follow, follows."""
+    registry = Registry.discover()
+    for block in range(4):
+        registry.register(program("write-an-experiment.md", block), name=f"block-{block}")
+
+    def equilib(*argv: str) -> str:
+        assert main(argv, registry=registry) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    sine, stripes, digits = (str(tmp_path / name) for name in ("sine", "stripes", "digits"))
+    said = equilib("run", "sine", "--epochs", "10", "--out", sine)
+    assert float(re.findall(r"Test squared error: (\S+) of 100 points", said)[0]) < 0.01
+    assert "the same" in equilib("evaluate", sine)
+    assert "Epoch: [11/11]" in equilib("resume", sine, "--epochs", "11")
+    assert "Right" in equilib("check-gradient", "sine", "--from", sine, "-o", "rtol=1e-10", "-o", "max_steps=100")
+    said = equilib("run", "stripes", "--optimizer", "sign-momentum", "--epochs", "1", "--out", stripes)
+    assert "Data: 500 images of stripes" in said
+    images = str(tmp_path / "image.npy")
+    np.save(images, np.zeros((2, 28, 28), np.uint8))
+    assert equilib("predict", stripes, images).count("upright") == 2
+    said = equilib(
+        "run", "mnist", "--data", "stripes:count=60", "--epochs", "1", "--pretrain-epochs", "0", "--out", digits
+    )
+    assert "Using the first 48 training images, all there are" in said
+    equilib("report", sine, stripes, "--out", str(tmp_path / "report"))
+    assert "sign-momentum (momentum=0.9)" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
 
-def package_ending() -> list[str]:
-    """Return the last lines of the example's pyproject.toml."""
-    return (EXAMPLE / "pyproject.toml").read_text(encoding="utf-8").splitlines()[-2:]
+@pytest.mark.parametrize(
+    ("page", "block", "module"),
+    [
+        ("write-a-solver.md", 0, "solver"),
+        ("write-an-experiment.md", 0, "sine"),
+        ("write-an-experiment.md", 1, "images"),
+        ("write-an-experiment.md", 2, "data"),
+        ("write-an-experiment.md", 3, "optimizer"),
+    ],
+)
+def test_the_page_and_the_example_package_agree(page: str, block: int, module: str) -> None:
+    """What a page shows, up to the hook, is a module of the example package, docstrings aside."""
+    shown, _, _ = blocks(DOCS / page, "python")[block].partition("\n\n@hookimpl")
+    package = (EXAMPLE / "equilib_relaxation" / f"{module}.py").read_text(encoding="utf-8").splitlines()
+    assert [line for line in shown.splitlines() if line not in package and "import" not in line] == []
+
+
+def test_the_page_names_the_plugin_as_the_example_does() -> None:
+    """The entry point in the page's pyproject.toml is that of the example package."""
+    shown, packaged = (
+        tomllib.loads(text)["project"]["entry-points"]["equilib"]
+        for text in (
+            blocks(DOCS / "write-a-solver.md", "toml")[0],
+            (EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"),
+        )
+    )
+    assert shown == packaged
 
 
 def test_the_example_of_a_failing_solve_runs(
-    program: Callable[[str], ModuleType], capsys: pytest.CaptureFixture[str]
+    program: Callable[..., ModuleType], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first program of the page about failures prints the statuses that it says."""
     program("not-converging.md")
     assert "(Status.CONVERGED, Status.DIVERGED)" in capsys.readouterr().out
 
 
-def test_the_example_package_passes_its_own_tests(program: Callable[[str], ModuleType]) -> None:
+def test_the_example_package_passes_its_own_tests(program: Callable[..., ModuleType]) -> None:
     """The example's test file runs as a third party would run it."""
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(EXAMPLE), str(EXAMPLE)],

@@ -15,8 +15,8 @@ from equilib.cli import main
 from equilib.commands.combinations import Combination, combine
 from equilib.commands.compare import run_arguments
 from equilib.errors import UserError
-from equilib.experiments.example import request_like
-from equilib.machine.devices import find_device
+from equilib.experiments.probe import request_like
+from equilib.experiments.training import set_up
 from equilib.options import OptionError
 from equilib.plugin.choice import Method, choose_method
 from equilib.plugin.registry import Registry, UnknownName
@@ -84,13 +84,14 @@ def test_requests_keep_their_fallbacks() -> None:
 
 def test_what_was_recorded_can_be_asked_for_again(registry: Registry) -> None:
     """`check-gradient --run` falls back as the run did, unless another solver or fallback is named."""
-    facts = {"experiment": "mnist", "method": choose(registry, *SPECS).describe()}
+    asked = RunRequest(experiment="mnist", fallback=SPECS).describe()
+    facts = {"experiment": "mnist", "request": asked, "method": choose(registry, *SPECS).describe()}
     run = RecordedRun(Path("run"), json.loads(json.dumps(facts)))
-    again = request_like(RunRequest(experiment="mnist"), run, set())
+    again = request_like(RunRequest(experiment="mnist"), run)
     assert [spec.partition(":")[0] for spec in again.fallback] == ["newton-gmres", "anderson"]
     assert choose(registry, *again.fallback).fallback == (NewtonGMRES(restart=7), Anderson())
-    assert request_like(RunRequest(experiment="mnist", solver="anderson"), run, set()).fallback == ()
-    assert request_like(RunRequest(experiment="mnist", fallback=("picard",)), run, set()).fallback == ("picard",)
+    assert request_like(RunRequest(experiment="mnist", solver="anderson"), run).fallback == ()
+    assert request_like(RunRequest(experiment="mnist", fallback=("picard",)), run).fallback == ("picard",)
 
 
 def test_a_run_falls_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,14 +109,8 @@ def test_a_run_falls_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert '"unconverged": 0.0' in metrics[-1]
 
 
-def test_an_integration_has_no_fallback(tmp_path: Path) -> None:
-    """An experiment that integrates refuses the flag instead of ignoring it."""
-    context = RunContext(
-        request=RunRequest(experiment="spirals", fallback=("picard",)),
-        registry=Registry.discover(),
-        device=find_device("cpu"),
-        reporter=LineReporter(io.StringIO()),
-        out=tmp_path,
-    )
+def test_an_integration_has_no_fallback() -> None:
+    """An experiment that integrates refuses the flag instead of ignoring it, whoever made the request."""
+    request = RunRequest(experiment="mnist-neural-ode", fallback=("picard",), device="cpu")
     with pytest.raises(UserError, match="leave out --fallback"):
-        context.integration_method("tsit5")
+        set_up(RunContext.of(request, Registry.discover(), reporter=LineReporter(io.StringIO())))

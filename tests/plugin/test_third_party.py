@@ -53,7 +53,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write scikit-learn's digits as IDX files: the fresh environment has neither it nor the network."""
     folder = tmp_path_factory.mktemp("digits")
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    for name, array in zip(names, load_small_digits(), strict=True):
+    found = load_small_digits()
+    arrays = (found.train_images, found.train_labels, found.test_images, found.test_labels)
+    for name, array in zip(names, arrays, strict=True):
         header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
         (folder / f"{name}-ubyte").write_bytes(header + array.tobytes())
     return folder

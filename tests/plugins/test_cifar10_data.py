@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib_experiments.data import DataError, load_cifar10
-from equilib_experiments.data.cifar10 import ARCHIVE, INSIDE, OFFICIAL, RECORD, TRAIN, parse_batch
+from equilib_experiments.data.cifar10 import ARCHIVE, INSIDE, OFFICIAL, RECORD, TRAIN, load_cifar10, parse_batch
+from equilib_experiments.data.errors import DataError
 from tests.photographs import batch, write_photographs
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")

@@ -13,7 +13,14 @@ import pytest
 
 from equilib.arrays.trees import tree_leaves
 from equilib.cli import main
-from equilib_experiments.curves import LinearExperiment, PolynomialExperiment
+from equilib.experiments.experiment import make_experiment
+from equilib.plugin.registry import Registry
+from equilib.runs.context import RunContext
+from equilib.runs.reporting import QuietReporter
+from equilib.runs.request import RunRequest
+from equilib.training.data import Dataset
+from equilib_experiments.data.cifar10 import Cifar10
+from equilib_experiments.data.digits import DIGITS
 from equilib_experiments.recipes import dense
 from equilib_experiments.recipes.cifar10 import RECIPES as CIFAR10
 from equilib_experiments.recipes.curves import POLYNOMIAL
@@ -82,9 +89,9 @@ def run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runne
 def test_the_neural_ode_recipe_is_the_sources() -> None:
     """1,500 images, nine tenths of them to train, batches of 128, Adam at 1e-3 for 9 epochs, 16,450 parameters."""
     recipe = dense.NEURAL_ODE
-    assert (recipe.images, recipe.train_share, recipe.batch_size, recipe.epochs) == (1500, 0.9, 128, 9)
-    assert (recipe.schedule(99)(0), recipe.schedule(99)(98), recipe.pretrain_epochs) == (1e-3, 1e-3, 0)
-    assert (recipe.solver, recipe.method) == ("tsit5", {"rtol": 1e-3, "atol": 1e-3})
+    assert (recipe.limit, recipe.train_share, recipe.plan.batch_size, recipe.plan.epochs) == (1500, 0.9, 128, 9)
+    assert (recipe.schedule(99)(0), recipe.schedule(99)(98), recipe.plan.pretrain_epochs) == (1e-3, 1e-3, 0)
+    assert (recipe.solver, recipe.options) == ("tsit5", {"rtol": 1e-3, "atol": 1e-3})
 
 
 @pytest.mark.parametrize("adjoint", ["interpolating", "gauss", "backsolve", "discrete"])
@@ -132,9 +139,9 @@ def test_a_neural_ode_refuses_the_methods_of_equilibria(run: Runner) -> None:
 def test_the_steady_state_network_is_the_sources() -> None:
     """784 → 200 → 20, an equilibrium 20 → 10 → 10 → 20 that starts at f(0, x), 20 → 15 → 10; Tsit5, batches of 8."""
     recipe = dense.STEADY_STATE
-    assert (recipe.solver, recipe.batch_size, recipe.epochs, recipe.images) == ("tsit5", 8, 10, None)
+    assert (recipe.solver, recipe.plan.batch_size, recipe.plan.epochs, recipe.limit) == ("tsit5", 8, 10, None)
     assert recipe.schedule(1)(0) == 3e-4
-    network = recipe.network(METHOD)
+    network = recipe.network(METHOD, DIGITS)
     params = network.init(np.random.default_rng(0))
     weights = [leaf.shape for leaf in tree_leaves(params) if leaf.ndim == 2]
     assert sorted(weights) == sorted([(784, 200), (200, 20), (20, 10), (10, 10), (10, 20), (20, 15), (15, 10)])
@@ -155,7 +162,7 @@ def test_a_steady_state_takes_all_images_unless_told(run: Runner) -> None:
     """Like the source it trains on the training set and tests on the test set."""
     ended = run("mnist-steady-state", "--epochs", "0", "--pretrain-epochs", "1")
     assert (ended.record["options"]["train_images"], ended.record["options"]["test_images"]) == (120, 30)
-    assert ended.record["options"]["full"] is True
+    assert ended.said[1] == "Using all of them: 120 to train, 30 to test"
 
 
 # linear, polynomial
@@ -178,18 +185,25 @@ def test_the_line_is_followed_by_the_sources_solver(run: Runner) -> None:
     assert ended.metrics[-1]["status"] == {"converged": 10}
 
 
+def points_of(experiment: str, seed: int) -> Dataset:
+    """Return the data of an experiment."""
+    request, registry = RunRequest(experiment=experiment, seed=seed, device="cpu"), Registry.discover()
+    context = RunContext.of(request, registry, reporter=QuietReporter())
+    return make_experiment(request, registry).load_data(context)
+
+
 def test_the_points_are_those_of_the_source() -> None:
     """The line has ten points; the polynomial has 512 with noise in [−1, 1], other ones for each seed."""
-    line = LinearExperiment().data_of(0)
+    line = points_of("linear", 0)
     assert line.train_inputs[:, 0].tolist() == list(range(1, 11))
     np.testing.assert_array_equal(line.train_targets, 2 * line.train_inputs)
-    points = PolynomialExperiment().data_of(0)
+    points = points_of("polynomial", 0)
     x = points.train_inputs
     exact = 1.5 * x**3 + x**2 - 5 * x + 2 * np.sin(x) - 3
     assert (x.shape, points.test_inputs.shape) == ((512, 1), (128, 1))
     assert np.abs(x).max() <= 1
     assert 0.003 < (points.train_targets - exact).std() < 0.007
-    assert not np.array_equal(x, PolynomialExperiment().data_of(1).train_inputs)
+    assert not np.array_equal(x, points_of("polynomial", 1).train_inputs)
 
 
 @pytest.mark.parametrize("model", POLYNOMIAL)
@@ -216,7 +230,7 @@ def test_photographs_are_learned(run: Runner, model: str) -> None:
 @pytest.mark.parametrize("model", CIFAR10["source"])
 def test_fastdeqs_network_has_its_size_and_solves(model: str) -> None:
     """About 170,000 parameters, two scales of 24 channels, and logits that are finite."""
-    network = CIFAR10["source"][model].network(METHOD)
+    network = CIFAR10["source"][model].network(METHOD, Cifar10.images)
     params = network.init(np.random.default_rng(0))
     own = {name: part for name, part in params["deq"].items() if name == "cell"}
     size = sum(leaf.size for leaf in tree_leaves([params["before"], own, params["after"]]))

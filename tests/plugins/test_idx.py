@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib_experiments.data import DataError, read_idx
+from equilib_experiments.data.errors import DataError
+from equilib_experiments.data.idx import read_idx
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
 

@@ -21,11 +21,10 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from equilib_experiments.data import DataError, load_mnist
 from equilib_experiments.data.digits import load_small_digits, resize_bilinear
 from equilib_experiments.data.download import Distribution, fetch
-from equilib_experiments.data.errors import DownloadError
-from equilib_experiments.data.mnist import OFFICIAL, TEST, TRAIN
+from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.mnist import OFFICIAL, TEST, TRAIN, load_mnist
 from equilib_experiments.data.probe import probe
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
@@ -382,7 +381,7 @@ def test_named_folders_need_no_optional_package(tmp_path: Path) -> None:
     """Reading one's own files loads neither pooch, requests nor scikit-learn."""
     write_mnist(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from equilib_experiments.data import load_mnist; "
+        "import sys; from pathlib import Path; from equilib_experiments.data.mnist import load_mnist; "
         f"load_mnist(data_dir=Path({str(tmp_path)!r}), report=print); "
         "print(sorted({'pooch', 'requests', 'sklearn', 'autograd'} & set(sys.modules)))"
     )
@@ -396,7 +395,9 @@ def test_named_folders_need_no_optional_package(tmp_path: Path) -> None:
 
 def test_small_digits_are_digits_in_the_format_of_mnist() -> None:
     """They have MNIST's shapes, type, range and border, and nearest neighbours still read them."""
-    train_images, train_labels, test_images, test_labels = load_small_digits()
+    digits = load_small_digits()
+    train_images, train_labels = digits.train_images, digits.train_labels
+    test_images, test_labels = digits.test_images, digits.test_labels
     assert train_images.shape == (1437, 28, 28)
     assert test_images.shape == (360, 28, 28)
     assert {a.dtype.name for a in (train_images, train_labels, test_images, test_labels)} == {"uint8"}

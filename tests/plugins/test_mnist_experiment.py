@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-import equilib_experiments.mnist as experiment
+import equilib_experiments.data.mnist as mnist_data
 from equilib import ImplicitAdjoint, Picard, SolveOptions
 from equilib.arrays.trees import named_leaves
 from equilib.cli import main
 from equilib.plugin.choice import Method
+from equilib.training.optimizers import Adam
 from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
-from equilib_experiments.data import load_mnist
-from equilib_experiments.data.mnist import OFFICIAL
+from equilib_experiments.data.digits import DIGITS
+from equilib_experiments.data.mnist import OFFICIAL, load_mnist
 from equilib_experiments.recipes import digits as recipes
+from equilib_experiments.recipes.architecture import GUESSES
 from equilib_experiments.recipes.mnist import RECIPES
-from equilib_experiments.recipes.recipe import GUESSES
 from tests.digits import write_digits
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
@@ -89,17 +90,19 @@ def run(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run
 def test_the_tutorial_recipe_is_the_sources() -> None:
     """Data, schedule, tolerances and solver limits are those of the basic MNIST tutorial."""
     recipe = RECIPES["tutorial"]["regdeq"]
-    assert (recipe.images, recipe.batch_size, recipe.train_share) == (2500, 32, 0.8)
-    assert (recipe.pretrain_epochs, recipe.pretrain_depth, recipe.epochs) == (2, 5, 3)
+    assert (recipe.limit, recipe.plan.batch_size, recipe.train_share) == (2500, 32, 0.8)
+    assert (recipe.plan.pretrain_epochs, recipe.plan.pretrain_depth, recipe.plan.epochs) == (2, 5, 3)
     assert recipe.schedule(315) == Constant(5e-4)
-    assert (recipe.optimizer.beta1, recipe.optimizer.beta2, recipe.optimizer.weight_decay) == (0.9, 0.999, 0.0)
-    assert (recipe.method["restart"], recipe.method["max_steps"]) == (10, 10)
+    assert recipe.optimizer == "adam"
+    assert Adam() == Adam(beta1=0.9, beta2=0.999, weight_decay=0.0)
+    assert (recipe.options["restart"], recipe.options["max_steps"]) == (10, 10)
 
 
 def test_the_tutorial_network_is_the_sources() -> None:
     """Each layer has the source's shape; the cell's kernels have no bias and a deviation of 0.01."""
     recipe, rng = recipes.TUTORIAL, np.random.default_rng(0)
-    parts = {"before": recipe.before(), "cell": recipe.cell(), "guess": recipe.guess(), "after": recipe.after()}
+    before = recipe.before(DIGITS)
+    parts = {"before": before, "cell": recipe.cell(), "guess": recipe.guess(), "after": recipe.after(DIGITS)}
     shapes = {
         f"{part}/{name}": leaf.shape for part, layer in parts.items() for name, leaf in named_leaves(layer.init(rng))
     }
@@ -123,13 +126,13 @@ def test_the_tutorial_network_is_the_sources() -> None:
     for name, kernel in named_leaves(recipe.cell().init(rng)):
         assert kernel.std() == pytest.approx(0.01, rel=0.02), name
         assert abs(kernel).max() < 0.025
-    images = recipe.before()(recipe.before().init(rng), np.zeros((2, 28, 28, 1), np.float32))
+    images = before(before.init(rng), np.zeros((2, 28, 28, 1), np.float32))
     assert images.shape == (2, 13, 13, 64)
 
 
 def test_the_default_recipe_has_the_tutorials_data_and_epochs() -> None:
     """It differs in architecture and schedule, not in how much it sees."""
-    for field in ("images", "pretrain_epochs", "epochs"):
+    for field in ("limit", "plan"):
         assert getattr(RECIPES["default"]["deq"], field) == getattr(RECIPES["tutorial"]["deq"], field)
 
 
@@ -138,7 +141,7 @@ def test_the_default_recipe_has_the_tutorials_data_and_epochs() -> None:
 def test_every_recipe_trains_every_model(run: Runner, recipe: str, model: str) -> None:
     """Each combination runs to its end; only a guess by a layer has parameters, only f(0, x) costs an evaluation."""
     ended = run(*QUICK, "--recipe", recipe, "--model", model, "--pretrain-epochs", "1", "--epochs", "0")
-    depth = RECIPES[recipe][model].pretrain_depth
+    depth = RECIPES[recipe][model].plan.pretrain_depth
     assert ended.metrics[0]["forward_nfe"] == depth + (1 if model == "regdeq" else 0)
     assert any(name.startswith("deq/initial_guess/") for name in ended.model) == (model == "skipdeq")
     assert (ended.record["options"]["recipe"], ended.record["options"]["model"]) == (recipe, model)
@@ -164,7 +167,7 @@ def test_the_other_models_train(run: Runner, model: str) -> None:
 
 def test_a_reduced_state_is_smaller_than_its_input() -> None:
     """The tutorial's network has 512 features, and an equilibrium of 128 numbers."""
-    network = RECIPES["tutorial"]["reduced"].network(METHOD)
+    network = RECIPES["tutorial"]["reduced"].network(METHOD, DIGITS)
     params = network.init(np.random.default_rng(0))
     _, found = network(params, np.zeros((2, 28, 28, 1), np.float32))
     assert params["deq"]["cell"]["inject"][0]["weight"].shape == (512, 64)
@@ -173,7 +176,7 @@ def test_a_reduced_state_is_smaller_than_its_input() -> None:
 
 def test_two_scales_have_two_sizes() -> None:
     """The second scale has half the side of the first, and the prediction depends on both."""
-    network = RECIPES["default"]["mdeq"].network(METHOD)
+    network = RECIPES["default"]["mdeq"].network(METHOD, DIGITS)
     params = network.init(np.random.default_rng(0))
     rng = np.random.default_rng(1)
     prediction, found = network(params, rng.random((2, 28, 28, 1), dtype=np.float32))
@@ -242,7 +245,7 @@ def test_offline_the_run_says_which_digits_it_uses(
     monkeypatch.delenv("EQUILIB_DATA_DIR", raising=False)
     offline = dataclasses.replace(OFFICIAL, mirrors=("http://127.0.0.1:9/",))
     loader = functools.partial(load_mnist, distribution=offline, cache=tmp_path / "cache")
-    monkeypatch.setattr(experiment, "load_mnist", lambda *, data_dir, report: loader(data_dir=None, report=report))
+    monkeypatch.setattr(mnist_data, "load_mnist", lambda *, data_dir, report: loader(data_dir=None, report=report))
     ended = run(*QUICK, "--epochs", "0")
     assert ended.said[0].startswith("MNIST could not be downloaded")
     assert ended.said[1].startswith("Data: scikit-learn's handwritten digits")
@@ -266,8 +269,8 @@ def test_options_left_open_are_the_recipes(run: Runner) -> None:
         "test_images": 2,
         "epochs": 0,
         "pretrain_epochs": 0,
-        "pretrain_depth": recipe.pretrain_depth,
-        "batch_size": recipe.batch_size,
+        "pretrain_depth": recipe.plan.pretrain_depth,
+        "batch_size": recipe.plan.batch_size,
     }
 
 
@@ -301,7 +304,7 @@ def test_the_log_introduces_the_run(run: Runner, tmp_path: Path) -> None:
     size = sum(array.size for array in ended.model.values())
     assert ended.said[2:5] == [
         f"Model: regdeq, recipe default, {size:,} parameters, on cpu",
-        f"Solver: picard (damping=0.5) with rtol={RECIPES['default']['regdeq'].method['rtol']}, max_steps=7",
+        f"Solver: picard (damping=0.5) with rtol={RECIPES['default']['regdeq'].options['rtol']}, max_steps=7",
         "Adjoint: jacobian-free: an approximate gradient",
     ]
     assert ended.said[5].startswith("BLAS: ")

@@ -14,9 +14,10 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Activation, Dense
 from equilib.models import DeepEquilibrium, DEQChain, InitialGuess, InjectedCell, OneStepGuess
+from equilib.training.data import Dataset
 from equilib.training.objectives import Classification, Objective
 from equilib.training.optimizers import Adam
-from equilib.training.plan import Dataset, Plan
+from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, Schedule
 from equilib.training.trainer import Trainer
 from equilib_newton_gmres.solver import NewtonGMRES

@@ -1,7 +1,7 @@
 """The solver keeps its contract: one test for each law. Run it with `pytest`."""
 
 import pytest
-from equilib_relaxation import Relaxation
+from equilib_relaxation.solver import Relaxation
 
 from equilib.testing import solver_checks
 

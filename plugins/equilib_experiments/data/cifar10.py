@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from equilib.training.data import ImageFormat, LabelledImages
+from equilib_experiments.data.digits import counted
 from equilib_experiments.data.download import Distribution, fetch
 from equilib_experiments.data.errors import DataError, DownloadError
 from equilib_experiments.data.folders import GivenFolder, given_folder
@@ -32,28 +34,19 @@ OFFICIAL = Distribution(
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+# In the order of the labels (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
+KINDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
 class Cifar10:
-    """Small colour photographs.
+    """CIFAR-10: small colour photographs."""
 
-    Attributes
-    ----------
-    train_images, test_images : ndarray of uint8, shape (n, 32, 32, 3)
-        Channels last: red, green, blue.
-    train_labels, test_labels : ndarray of uint8, shape (n,)
-        0 to 9.
-    source : str
-        Where they are from, one sentence for the log.
-    fallback : bool
-        False: nothing takes the place of these images.
-    """
+    images = ImageFormat(height=SIDE, width=SIDE, channels=CHANNELS, classes=KINDS)
 
-    train_images: np.ndarray = field(repr=False)
-    train_labels: np.ndarray = field(repr=False)
-    test_images: np.ndarray = field(repr=False)
-    test_labels: np.ndarray = field(repr=False)
-    source: str
-    fallback: bool = False
+    def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
+        """Return the photographs: red, green and blue; raises as `load_cifar10` does."""
+        return load_cifar10(data_dir=data_dir, report=report)
 
 
 def load_cifar10(
@@ -62,7 +55,7 @@ def load_cifar10(
     report: Callable[[str], None],
     distribution: Distribution = OFFICIAL,
     cache: Path | None = None,
-) -> Cifar10:
+) -> LabelledImages:
     """Load CIFAR-10 from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, its author's site.
 
     A folder that the user named must hold `test_batch.bin` and at least the first of the five `data_batch_*.bin`,
@@ -83,7 +76,7 @@ def load_cifar10(
     return _from_archive(archive)
 
 
-def _from_folder(folder: GivenFolder, subfolder: str) -> Cifar10:
+def _from_folder(folder: GivenFolder, subfolder: str) -> LabelledImages:
     found = folder.find((TRAIN[0], TEST), subfolder=subfolder)
     place = found[TEST].parent
     files = {name: place / name for name in (*TRAIN, TEST) if (place / name).exists()}
@@ -97,7 +90,7 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror or error}; give a readable file") from error
 
 
-def _from_archive(archive: Path) -> Cifar10:
+def _from_archive(archive: Path) -> LabelledImages:
     batches = {}
     try:
         with tarfile.open(archive) as opened:
@@ -134,14 +127,14 @@ def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
 
 
-def _join(batches: dict[str, tuple[np.ndarray, np.ndarray]], place: str) -> Cifar10:
+def _join(batches: dict[str, tuple[np.ndarray, np.ndarray]], place: str) -> LabelledImages:
     train = [batches[name] for name in TRAIN if name in batches]
     images, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
     test_images, test_labels = batches[TEST]
-    return Cifar10(
+    return LabelledImages(
         train_images=images,
         train_labels=labels,
         test_images=test_images,
         test_labels=test_labels,
-        source=f"CIFAR-10 from {place}: {len(images):,} training and {len(test_images):,} test images",
+        source=f"CIFAR-10 from {place}: {counted(images, test_images)}",
     )

@@ -5,22 +5,36 @@ E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
+from equilib.training.data import ImageFormat, LabelledImages
 from equilib_experiments.data.packages import require
 
 TRAIN = 1437
 INK = 16  # load_digits counts ink from 0 to 16
 DIGIT, BORDER = 20, 4  # MNIST centres a 20×20 digit in its 28×28 image
 
+DIGITS = ImageFormat(height=28, width=28, channels=1, classes=tuple("0123456789"), light_on_dark=True)
+SMALL_DIGITS = "scikit-learn's handwritten digits (8×8 pixels, resized to 28×28)"
 
-def load_small_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return scikit-learn's digits as MNIST would show them, split always in the same way.
 
-    Returns
-    -------
-    train_images, train_labels, test_images, test_labels : ndarray of uint8
-        Shapes (1437, 28, 28), (1437,), (360, 28, 28), (360,). The last 360 digits are the test set.
+@dataclass(frozen=True)
+class SmallDigits:
+    """The digits that scikit-learn ships, as MNIST would show them."""
+
+    images = DIGITS
+
+    def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
+        """Return the digits, whatever `data_dir` holds; raises as `load_small_digits` does."""
+        return load_small_digits()
+
+
+def load_small_digits() -> LabelledImages:
+    """Return scikit-learn's digits as MNIST would show them: 1,437 to train and the last 360 to test.
 
     Raises
     ------
@@ -31,7 +45,18 @@ def load_small_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
     ink = resize_bilinear(digits.images, DIGIT) * (255 / INK)
     images = np.pad(np.rint(ink).astype(np.uint8), ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     labels = digits.target.astype(np.uint8)
-    return images[:TRAIN], labels[:TRAIN], images[TRAIN:], labels[TRAIN:]
+    return LabelledImages(
+        train_images=images[:TRAIN],
+        train_labels=labels[:TRAIN],
+        test_images=images[TRAIN:],
+        test_labels=labels[TRAIN:],
+        source=f"{SMALL_DIGITS}: {counted(images[:TRAIN], images[TRAIN:])}",
+    )
+
+
+def counted(train: np.ndarray, test: np.ndarray) -> str:
+    """Return how many images there are, for people."""
+    return f"{len(train):,} training and {len(test):,} test images"
 
 
 def resize_bilinear(images: np.ndarray, size: int) -> np.ndarray:

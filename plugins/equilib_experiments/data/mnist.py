@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from equilib_experiments.data.digits import load_small_digits
+from equilib.training.data import LabelledImages
+from equilib_experiments.data.digits import DIGITS, SMALL_DIGITS, counted, load_small_digits
 from equilib_experiments.data.download import Distribution, fetch
 from equilib_experiments.data.errors import DataError, DownloadError
 from equilib_experiments.data.folders import given_folder
@@ -16,7 +17,6 @@ from equilib_experiments.data.idx import read_idx
 
 IMAGE_SHAPE = (28, 28)
 CLASSES = 10
-FALLBACK = "scikit-learn's handwritten digits (8×8 pixels, resized to 28×28)"
 TRAIN = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz")
 TEST = ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
@@ -37,28 +37,15 @@ OFFICIAL = Distribution(
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True)
 class Mnist:
-    """Handwritten digits.
+    """MNIST; without a network scikit-learn's digits take its place."""
 
-    Attributes
-    ----------
-    train_images, test_images : ndarray of uint8, shape (n, 28, 28)
-        White on black: 0 is the background.
-    train_labels, test_labels : ndarray of uint8, shape (n,)
-        0 to 9.
-    source : str
-        Where they are from, one sentence for the log.
-    fallback : bool
-        True where these are not MNIST but scikit-learn's digits.
-    """
+    images = DIGITS
 
-    train_images: np.ndarray = field(repr=False)
-    train_labels: np.ndarray = field(repr=False)
-    test_images: np.ndarray = field(repr=False)
-    test_labels: np.ndarray = field(repr=False)
-    source: str
-    fallback: bool
+    def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
+        """Return the digits, light on a dark background; raises as `load_mnist` does."""
+        return load_mnist(data_dir=data_dir, report=report)
 
 
 def load_mnist(
@@ -67,7 +54,7 @@ def load_mnist(
     report: Callable[[str], None],
     distribution: Distribution = OFFICIAL,
     cache: Path | None = None,
-) -> Mnist:
+) -> LabelledImages:
     """Load MNIST from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, a mirror, scikit-learn's digits.
 
     A folder that the user named must hold the four files (they may be subsets; no checksum is asked of them),
@@ -84,37 +71,21 @@ def load_mnist(
     try:
         return _read(fetch(distribution, cache=cache, report=report))
     except DownloadError as error:
-        report(f"{error}; {FALLBACK} take its place. For MNIST itself, give its files with --data-dir.")
-    return _small_digits()
+        report(f"{error}; {SMALL_DIGITS} take its place. For MNIST itself, give its files with --data-dir.")
+    digits = load_small_digits()
+    return replace(digits, source=f"{digits.source.replace(':', ', not MNIST:', 1)}", fallback=True)
 
 
-def _small_digits() -> Mnist:
-    train_images, train_labels, test_images, test_labels = load_small_digits()
-    return Mnist(
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        source=f"{FALLBACK}, not MNIST: {_counts(train_images, test_images)}",
-        fallback=True,
-    )
-
-
-def _read(paths: dict[str, Path]) -> Mnist:
+def _read(paths: dict[str, Path]) -> LabelledImages:
     train_images, train_labels = _read_split(*(paths[name] for name in TRAIN))
     test_images, test_labels = _read_split(*(paths[name] for name in TEST))
-    return Mnist(
+    return LabelledImages(
         train_images=train_images,
         train_labels=train_labels,
         test_images=test_images,
         test_labels=test_labels,
-        source=f"MNIST from {paths[TRAIN[0]].parent}: {_counts(train_images, test_images)}",
-        fallback=False,
+        source=f"MNIST from {paths[TRAIN[0]].parent}: {counted(train_images, test_images)}",
     )
-
-
-def _counts(train: np.ndarray, test: np.ndarray) -> str:
-    return f"{len(train):,} training and {len(test):,} test images"
 
 
 def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:

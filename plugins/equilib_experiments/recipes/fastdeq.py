@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from equilib import ops
+from equilib.experiments.images import ImageRecipe
+from equilib.experiments.recipe import equilibrium
 from equilib.layers import (
     Chain,
     Conv,
@@ -33,23 +35,26 @@ from equilib.models import (
     ZeroGuess,
 )
 from equilib.plugin.choice import Method
+from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
-from equilib.training.optimizers import Adam
+from equilib.training.plan import Plan
 from equilib.training.schedules import Cosine
-from equilib_experiments.recipes.recipe import Recipe, equilibrium
+from equilib_experiments.recipes.two_scales import even
 
-CLASSES = 10
 WIDTH, EXPANSION, DROPPED = 24, 5, 0.2
 SMALL = TruncatedNormal(0.01)
 
 
-def fastdeq_network(model: str) -> Callable[[Method], DEQChain]:
-    """Return what makes the network `model`, one of `MODELS`, given the method."""
+def fastdeq_network(model: str) -> Callable[[Method, ImageFormat], DEQChain]:
+    """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
 
-    def make(method: Method) -> DEQChain:
+    def make(method: Method, images: ImageFormat) -> DEQChain:
         guess = Fork(_to_scale(stride=1), _to_scale(stride=2))
         start = ZeroGuess() if model == "mdeq" else LayerGuess(guess)
-        return DEQChain(_stem(), equilibrium(_fastdeq_cell(), start, method), _head())
+        shape = even(images.height, images.width)
+        return DEQChain(
+            _stem(images.channels), equilibrium(_fastdeq_cell(*shape), start, method), _head(len(images.classes))
+        )
 
     return make
 
@@ -67,8 +72,8 @@ def _to_scale(stride: int) -> Chain:
     return Chain(_normed(WIDTH, WIDTH, stride=stride), _norm(WIDTH), ops.gelu)
 
 
-def _stem() -> Layer:
-    return Chain(Conv(3, WIDTH, (3, 3), padding=1), _norm(WIDTH), ops.gelu, _to_scale(stride=1))
+def _stem(channels: int) -> Layer:
+    return Chain(Conv(channels, WIDTH, (3, 3), padding=1), _norm(WIDTH), ops.gelu, _to_scale(stride=1))
 
 
 def _inner() -> Chain:
@@ -76,7 +81,7 @@ def _inner() -> Chain:
     return Chain(_normed(WIDTH, wide), _norm(wide), ops.gelu, _normed(wide, WIDTH), Dropout(DROPPED, (1, 1, WIDTH)))
 
 
-def _fastdeq_cell() -> MultiScaleCell:
+def _fastdeq_cell(height: int, width: int) -> MultiScaleCell:
     return MultiScaleCell(
         first=ResidualCell(InjectedCell(Chain(), _inner(), _norm(WIDTH)), Chain(ops.gelu, _norm(WIDTH))),
         rest=(Chain(Parallel(Chain(_inner(), _norm(WIDTH)), Chain()), ops.gelu, _norm(WIDTH)),),
@@ -84,7 +89,7 @@ def _fastdeq_cell() -> MultiScaleCell:
             (Chain(), Chain(_normed(WIDTH, WIDTH, stride=2), _norm(WIDTH))),
             (Chain(_normed(WIDTH, WIDTH, kernel=1), _norm(WIDTH), Upsample(2)), Chain()),
         ),
-        shapes=((32, 32, WIDTH), (16, 16, WIDTH)),
+        shapes=((height, width, WIDTH), (height // 2, width // 2, WIDTH)),
         fuse=tuple(Chain(ops.gelu, _normed(WIDTH, WIDTH, kernel=1), _norm(WIDTH)) for _ in range(2)),
     )
 
@@ -99,23 +104,22 @@ def _bottleneck(planes: int) -> Layer:
     return Chain(Parallel(Chain(*layers), Chain(Conv(WIDTH, out, (1, 1)), _norm(out))), ops.gelu)
 
 
-def _head() -> Layer:
+def _head(classes: int) -> Layer:
     fine = Chain(_bottleneck(8), Conv(32, 64, (3, 3), stride=2, padding=1), _norm(64), ops.gelu)
-    final = Chain(Conv(64, 200, (1, 1)), _norm(200), ops.gelu, GlobalMeanPool(), Dense(200, CLASSES))
+    final = Chain(Conv(64, 200, (1, 1)), _norm(200), ops.gelu, GlobalMeanPool(), Dense(200, classes))
     return Chain(Merge(fine, _bottleneck(16)), final)
 
 
-def fastdeq(model: str) -> Recipe:
+def fastdeq(model: str) -> ImageRecipe:
     """Return FastDEQ's recipe for CIFAR-10: 20,000 steps of 128 images, the first 3,000 unrolled."""
-    return Recipe(
+    return ImageRecipe(
+        data="cifar10",
         network=fastdeq_network(model),
         schedule=lambda steps: Cosine(1e-3, steps),
         solver="vcab3",
-        method={"rtol": 5e-2, "atol": 1e-6, "max_steps": 18},
+        options={"rtol": 5e-2, "atol": 1e-6, "max_steps": 18},
         objective=Classification(Regularization(guess=0.0 if model == "mdeq" else 0.01)),
-        optimizer=Adam(weight_decay=2.5e-5),
-        images=None,
-        batch_size=128,
-        pretrain_epochs=8,
-        epochs=43,
+        optimizer="adam:weight_decay=2.5e-5",
+        plan=Plan(pretrain_epochs=8, epochs=43, batch_size=128),
+        limit=None,
     )

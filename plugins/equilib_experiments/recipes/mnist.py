@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from equilib.experiments.images import ImageRecipe
 from equilib_experiments.recipes import dense, digits, two_scales
-from equilib_experiments.recipes.recipe import Recipe
 
-RECIPES: dict[str, dict[str, Recipe]] = {
+RECIPES: dict[str, dict[str, ImageRecipe]] = {
     "default": {
         **digits.RECIPES["default"],
         **{model: two_scales.digits(model) for model in two_scales.MODELS},

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from equilib import ops
+from equilib.errors import UserError
+from equilib.experiments.images import ImageRecipe
+from equilib.experiments.recipe import equilibrium
 from equilib.layers import (
     Chain,
     Conv,
@@ -21,27 +24,25 @@ from equilib.layers import (
 from equilib.layers.protocol import Layer
 from equilib.models import DEQChain, InitialGuess, InjectedCell, LayerGuess, MultiScaleCell, ZeroGuess
 from equilib.plugin.choice import Method
+from equilib.training.data import ImageFormat
+from equilib.training.plan import Plan
 from equilib.training.schedules import OneCycle
 from equilib_experiments.augment import Shift
-from equilib_experiments.recipes.recipe import Recipe, equilibrium
 
 MODELS = ("mdeq", "skip-mdeq")
-CLASSES = 10
 SMALL = TruncatedNormal(0.01)
 
 
 @dataclass(frozen=True)
 class TwoScales:
-    """A small network of two scales, of side × side and of half of it; their branches begin as contractions.
+    """A small network of two scales, the second of half the size; their branches begin as contractions.
 
     Parameters
     ----------
-    colours : int
-        Channels of the image.
     kernel : int
         Side of the first convolution's kernels; it is followed by a pooling by 2.
-    side, fine, coarse : int
-        Side of the first scale, a multiple of `regions`, and the channels of both.
+    fine, coarse : int
+        Channels of the two scales.
     regions : int
         The head sees the largest value in each of regions × regions parts of a scale.
     together : int
@@ -49,28 +50,33 @@ class TwoScales:
         of a photograph much.
     """
 
-    colours: int
     kernel: int
     padding: int
-    side: int
     fine: int
     coarse: int
     regions: int
     together: int = 1
 
-    def network(self, model: str) -> Callable[[Method], DEQChain]:
-        """Return what makes the network `model`, one of `MODELS`, given the method."""
+    def network(self, model: str) -> Callable[[Method, ImageFormat], DEQChain]:
+        """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
         start: Callable[[], InitialGuess] = ZeroGuess if model == "mdeq" else lambda: LayerGuess(self.guess())
-        return lambda method: DEQChain(self.before(), equilibrium(self.cell(), start(), method), self.after())
 
-    def before(self) -> Layer:
-        """Return what makes x of the image."""
-        first = Conv(self.colours, self.fine, (self.kernel, self.kernel), padding=self.padding)
+        def make(method: Method, images: ImageFormat) -> DEQChain:
+            shrunk = 2 * self.padding + 1 - self.kernel
+            shape = even((images.height + shrunk) // 2, (images.width + shrunk) // 2)
+            layer = equilibrium(self.cell(*shape), start(), method)
+            return DEQChain(self.before(images.channels), layer, self.after(*shape, len(images.classes)))
+
+        return make
+
+    def before(self, channels: int) -> Layer:
+        """Return what makes x of an image."""
+        first = Conv(channels, self.fine, (self.kernel, self.kernel), padding=self.padding)
         return Chain(first, MaxPool(2), ops.gelu, self._norm(self.fine), _conv(self.fine), ops.gelu)
 
-    def cell(self) -> MultiScaleCell:
+    def cell(self, height: int, width: int) -> MultiScaleCell:
         """Return the cell: a tanh after every convolution within a scale, sums of both scales in a tanh."""
-        fine, coarse, half = self.fine, self.coarse, self.side // 2
+        fine, coarse = self.fine, self.coarse
         return MultiScaleCell(
             first=InjectedCell(*(Chain(_small(fine), ops.tanh) for _ in range(3))),
             rest=(Chain(_small(coarse), ops.tanh),),
@@ -78,7 +84,7 @@ class TwoScales:
                 (Chain(), Conv(fine, coarse, (3, 3), stride=2, padding=1)),
                 (Chain(Conv(coarse, fine, (1, 1)), Upsample(2)), Chain()),
             ),
-            shapes=((self.side, self.side, fine), (half, half, coarse)),
+            shapes=((height, width, fine), (height // 2, width // 2, coarse)),
             fuse=(Chain(ops.tanh), Chain(ops.tanh)),
         )
 
@@ -87,23 +93,40 @@ class TwoScales:
         coarse = Conv(self.fine, self.coarse, (3, 3), stride=2, padding=1)
         return Fork(Chain(_conv(self.fine), ops.tanh), Chain(coarse, ops.tanh))
 
-    def after(self) -> Layer:
+    def after(self, height: int, width: int, classes: int) -> Layer:
         """Return the head: the sum of what each scale says."""
 
-        def voice(channels: int, side: int) -> Layer:
-            features = self.regions**2 * channels
+        def branch(channels: int, height: int, width: int) -> Layer:
+            window = max(1, min(height, width) // self.regions)
+            features = (height // window) * (width // window) * channels
             return Chain(
                 self._norm(channels),
                 ops.relu,
-                MaxPool(side // self.regions),
+                MaxPool(window),
                 Flatten(),
-                Dense(features, CLASSES, initial_weight=SMALL),
+                Dense(features, classes, initial_weight=SMALL),
             )
 
-        return Merge(voice(self.fine, self.side), voice(self.coarse, self.side // 2))
+        return Merge(branch(self.fine, height, width), branch(self.coarse, height // 2, width // 2))
 
     def _norm(self, channels: int) -> GroupNorm:
         return GroupNorm(channels, channels // self.together)
+
+
+def even(height: int, width: int) -> tuple[int, int]:
+    """Return the size of the first scale, of which the second has half.
+
+    Raises
+    ------
+    UserError
+        If it has no half.
+    """
+    if min(height, width) < 2 or height % 2 or width % 2:
+        raise UserError(
+            f"the second scale has half the size of the first, which from these images would be {height}×{width}: "
+            "take another --model or other images"
+        )
+    return height, width
 
 
 def _conv(channels: int) -> Conv:
@@ -114,32 +137,33 @@ def _small(channels: int) -> Conv:
     return Conv(channels, channels, (3, 3), padding="same", bias=False, initial_weight=SMALL)
 
 
-DIGITS = TwoScales(colours=1, kernel=5, padding=0, side=12, fine=24, coarse=32, regions=3)
-PHOTOGRAPHS = TwoScales(colours=3, kernel=3, padding=1, side=16, fine=32, coarse=48, regions=2, together=8)
+DIGITS = TwoScales(kernel=5, padding=0, fine=24, coarse=32, regions=3)
+PHOTOGRAPHS = TwoScales(kernel=3, padding=1, fine=32, coarse=48, regions=2, together=8)
 
 
-def digits(model: str) -> Recipe:
+def digits(model: str) -> ImageRecipe:
     """Return the recipe for MNIST, with the data and epochs of the tutorial."""
-    return Recipe(
+    return ImageRecipe(
+        data="mnist",
         network=DIGITS.network(model),
         schedule=lambda steps: OneCycle(4e-3, steps),
-        method={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
-        pretrain_epochs=2,
+        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
+        plan=Plan(pretrain_epochs=2),
         with_all={"schedule": lambda steps: OneCycle(2e-3, steps), "transform": Shift(2)},
     )
 
 
-def photographs(model: str) -> Recipe:
+def photographs(model: str) -> ImageRecipe:
     """Return a recipe for CIFAR-10 that shows within minutes that the network learns.
 
     Its rate is low: a step of Adam must stay small beside the small weights that the cell begins with.
     """
-    return Recipe(
+    return ImageRecipe(
+        data="cifar10",
         network=PHOTOGRAPHS.network(model),
         schedule=lambda steps: OneCycle(6e-4, steps),
-        method={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
-        images=4000,
-        pretrain_epochs=2,
-        epochs=6,
+        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
+        plan=Plan(pretrain_epochs=2, epochs=6),
+        limit=4000,
         transform=Shift(2, mirror=True),
     )

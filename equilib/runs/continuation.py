@@ -1,4 +1,4 @@
-"""What a run that goes on has of the time before."""
+"""The continuation of a run: its record and the checkpoint that it goes on from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from equilib.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resumption:
+class Continuation:
     """A run's record and the checkpoint that it goes on from."""
 
     run: RecordedRun
@@ -27,7 +27,7 @@ class Resumption:
         return int(self.checkpoint.header["progress"]["epochs_done"])
 
     def restore(self, trainer: Trainer, data_digest: str) -> None:
-        """Put the checkpoint into the trainer of the same job.
+        """Put the checkpoint into a trainer that was made as the run's.
 
         Raises
         ------

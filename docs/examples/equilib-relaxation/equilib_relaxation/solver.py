@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from equilib import State
 from equilib.options import option
-from equilib.plugin import Capabilities, SolverEntry, hookimpl
 
 
 @dataclass(frozen=True)
@@ -21,15 +20,3 @@ class Relaxation:
         """Return the next iterate."""
         z = state.z + self.step_size * state.residual
         return State(z, f.residual(z))
-
-
-@hookimpl
-def equilib_solvers():
-    """Yield the solver `relaxation`."""
-    yield SolverEntry(
-        name="relaxation",
-        factory=Relaxation,
-        summary="Relaxation: add a share of the residual",
-        advice="For maps that overshoot: a smaller step_size converges where plain iteration oscillates.",
-        capabilities=Capabilities(couples_samples=False),
-    )

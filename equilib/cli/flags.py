@@ -1,0 +1,109 @@
+"""Flags of the command line, made from the declarations of options and of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from equilib.cli.details import default_text
+from equilib.options import Option, OptionError, parse_assignments
+from equilib.plugin import ExperimentEntry
+from equilib.plugin.registry import Registry
+from equilib.runs.flags import Flag
+
+Choose = Callable[[Flag], bool]
+"""Tells whether a command offers a flag of `equilib run`."""
+
+
+def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> list[click.Option]:
+    """Return the flags of `equilib run` that a command offers and that an experiment can use.
+
+    Raises
+    ------
+    UserError
+        If the experiment cannot be loaded.
+    """
+    # Deferred: it loads autograd, which lists do without.
+    from equilib.experiments.experiment import usable_flags
+
+    return [request_flag(flag) for flag in usable_flags(entry, registry) if offers(flag)]
+
+
+def request_flag(flag: Flag) -> click.Option:
+    """Return a flag whose value is that of a field of `RunRequest`."""
+    settings: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
+    names = [*flag.spelled, flag.name]
+    if flag.kind is bool:
+        return click.Option(names, is_flag=True, help=flag.help)
+    if flag.kind is Path:
+        return click.Option(
+            names, type=click.Path(path_type=Path, file_okay=False, exists=flag.exists), help=flag.help, **settings
+        )
+    if flag.kind is tuple:
+        return click.Option(names, multiple=True, help=flag.help, **settings)
+    if flag.kind is Mapping:
+        return click.Option(
+            names, multiple=True, callback=lambda _, __, texts: parse_assignments(texts), help=flag.help, **settings
+        )
+    option = Option(
+        name=flag.name,
+        type=flag.kind,
+        optional=flag.optional,
+        default=flag.default,
+        bounds=flag.bounds,
+        choices=flag.choices,
+    )
+    return _valued(names, option, default=flag.default, **settings, help=_with_notes(flag.help, option))
+
+
+def option_flag(option: Option) -> click.Option:
+    """Return a flag for an option of an experiment; where it is not given, its value is None."""
+    word = f"--{option.name.replace('_', '-')}"
+    if option.type is bool and not option.optional:
+        return click.Option([f"{word}/--no-{word[2:]}"], default=None, help=_with_notes(option.help, option))
+    return _valued([word], option, default=None, help=_with_notes(option.help, option))
+
+
+def _valued(names: list[str], option: Option, *, default: object, **settings: Any) -> click.Option:
+    def parse(context: click.Context, parameter: click.Parameter, text: object) -> object:
+        if text is None or text == default:
+            return default
+        try:
+            return option.parse(text)
+        except OptionError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+
+    metavar = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
+    return click.Option(names, callback=parse, **{"metavar": metavar, **settings})
+
+
+def _with_notes(text: str, option: Option) -> str:
+    """Return a help text with the default, unless that is none, and the bounds."""
+    default = "required" if option.required else f"default: {default_text(option)}"
+    notes = [*([] if option.default is None else [default]), *([str(option.bounds)] if str(option.bounds) else [])]
+    return f"{text}  [{'; '.join(notes)}]" if notes else text
+
+
+def log_flags() -> list[click.Option]:
+    """Return the flags that say what is printed; `log_of` reads them."""
+    return [
+        click.Option(["--quiet"], is_flag=True, help="Print errors and the last line only."),
+        click.Option(["--json-logs"], is_flag=True, help="Print one JSON object per line, for machines."),
+    ]
+
+
+def log_of(given: dict[str, Any]) -> str:
+    """Take those two flags out of `given`, and return what a `RunRequest` calls it.
+
+    Raises
+    ------
+    click.UsageError
+        If both are set.
+    """
+    quiet, json_logs = given.pop("quiet"), given.pop("json_logs")
+    if quiet and json_logs:
+        raise click.UsageError("--quiet and --json-logs exclude each other; leave one out")
+    return "quiet" if quiet else "json" if json_logs else "auto"

@@ -1,0 +1,89 @@
+"""Recipes: how the network of an experiment is made, solved and trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.models import Cell, DeepEquilibrium, InitialGuess
+from equilib.plugin.choice import Method
+from equilib.plugin.entries import FIXED_POINT
+from equilib.runs.request import RunRequest
+from equilib.training.objectives import Classification, Objective
+from equilib.training.plan import Plan
+from equilib.training.schedules import Schedule
+from equilib.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All of an experiment but its data.
+
+    Attributes
+    ----------
+    network : callable
+        Makes the network, given the method: a `Method`, or an `IntegrationMethod` where an ODE is solved.
+    schedule : callable
+        Makes the schedule of the learning rate, given the number of updates.
+    solves : str
+        What `--solver` solves: "fixed point" or "ode".
+    solver : str
+        The name of the solver, or of the integrator, unless the user names another.
+    options : mapping
+        Preferred options of the solver and its driver; they hold where another solver has them, too.
+    objective : Objective
+    optimizer : str
+        The optimizer unless the user names another: a name with options, as in "adam:weight_decay=0.01".
+    plan : Plan
+        Epochs and sizes of batches unless the user gives others.
+    transform : callable, optional
+        Changes the inputs of a batch at random, for training.
+    title : str
+        What the model is, for people.
+    samples : str
+        What the samples are, in the plural.
+    conclude : callable, optional
+        Measures the trained model once more: a name and a number for each thing worth knowing at the end.
+    """
+
+    network: Callable[..., Any]
+    schedule: Callable[[int], Schedule]
+    solves: str = FIXED_POINT
+    solver: str = "newton-gmres"
+    options: Mapping[str, object] = field(default_factory=dict)
+    objective: Objective = field(default_factory=Classification)
+    optimizer: str = "adam"
+    plan: Plan = field(default_factory=Plan)
+    transform: Callable[[Array, np.random.Generator], Array] | None = None
+    title: str = ""
+    samples: str = "samples"
+    conclude: Callable[[Trainer], Mapping[str, float]] | None = None
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """What flags of `equilib run` may need."""
+        return frozenset({self.solves})
+
+    def asked(self, request: RunRequest) -> Recipe:
+        """Return the recipe with the plan that was asked for, as far as it was.
+
+        Raises
+        ------
+        UserError
+            If a flag was given that it cannot use.
+        """
+        request.refuse_unusable(self.uses)
+        given = {name: getattr(request, name) for name in ("epochs", "pretrain_epochs", "batch_size")}
+        plan = replace(self.plan, **{name: value for name, value in given.items() if value is not None})
+        return replace(self, plan=plan)
+
+
+def equilibrium(cell: Cell, guess: InitialGuess, method: Method) -> DeepEquilibrium:
+    """Return the equilibrium layer z = cell(z, x) that is solved and differentiated by a method."""
+    return DeepEquilibrium(
+        cell, method.solver, guess, method.sensitivity, options=method.options, fallback=method.fallback
+    )

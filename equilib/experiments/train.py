@@ -1,0 +1,92 @@
+"""A run from its assembled training to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from equilib.experiments.training import Training
+from equilib.machine.environment import arithmetic
+from equilib.runs.checkpoints import Checkpoints
+from equilib.runs.context import RunContext
+from equilib.runs.digest import data_digest
+from equilib.runs.folder import EVENTS, RunDirectory
+from equilib.runs.recorder import Recorder
+from equilib.runs.tensorboard import TensorBoardLog, require_tensorboard
+from equilib.training.tolerances import check_loosening, introduce
+from equilib.training.trainer import Trainer
+from equilib.training.warm_starts import WarmStarts
+
+
+def train(training: Training, context: RunContext) -> Mapping[str, Any]:
+    """Train, record every epoch, write checkpoints and the model whatever way the run ends; return the final metrics.
+
+    A run that is continued goes on from its checkpoint.
+
+    Raises
+    ------
+    UserError
+        If the checkpoint does not fit, or the model has no use for a saving that was asked for.
+    RunError
+        If training failed on its way.
+    """
+    trainer, request, before = training.trainer, context.request, context.continuation
+    savings = _save_work(trainer, context)
+    digest = data_digest(trainer.data)
+    if before is not None:
+        before.restore(trainer, digest)
+    if request.tensorboard:
+        require_tensorboard()
+    with context.record(**training.facts, data_digest=digest) as directory:
+        for line in (*training.introduction, arithmetic(), *savings):
+            context.reporter.line(line)
+        for line in before.introduce(context.device.description) if before else ():
+            context.reporter.line(line)
+        metrics = Recorder(trainer, directory, _checkpoints(directory, context), _events(directory, context)).run()
+        concluded = training.conclude()
+        directory.finish("finished", metrics | concluded, best=trainer.best)
+        result = _result(training, metrics)
+        context.reporter.event("result", result, metrics | concluded)
+        for name, value in concluded.items():
+            context.reporter.line(f"{name}: {value:.6g}")
+        context.reporter.event(
+            "finished", f"Run recorded in {directory.path}", {"path": str(directory.path), "result": result}
+        )
+        return metrics | concluded
+
+
+def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
+    """Set up what makes training cheaper, and return lines about it."""
+    request = context.request
+    warm_starts = WarmStarts(request.warm_start, trainer.data.train_inputs.shape[0])
+    warm_starts.check(trainer.model, trainer.transform)
+    check_loosening(request.loosen, trainer.model)
+    trainer.warm_starts, trainer.loosen = warm_starts, request.loosen
+    described = warm_starts.describe(trainer.model, trainer.params, trainer.data.train_inputs)
+    return [*described, *introduce(request.loosen)]
+
+
+def _checkpoints(directory: RunDirectory, context: RunContext) -> Checkpoints:
+    request, before = context.request, context.continuation
+    names = ("request", "options", "method", "data_digest", "versions")
+    return Checkpoints(
+        directory.path,
+        {"run": directory.facts["id"], **{name: directory.facts[name] for name in names}},
+        every=request.checkpoint_every,
+        minutes=request.checkpoint_minutes,
+        after=None if before is None else before.checkpoint.path,
+    )
+
+
+def _events(directory: RunDirectory, context: RunContext) -> TensorBoardLog | None:
+    if not context.request.tensorboard:
+        return None
+    before = context.continuation
+    after = None if before is None else before.checkpoint.header["progress"]["step"]
+    return TensorBoardLog(directory.path / EVENTS, after=after)
+
+
+def _result(training: Training, metrics: Mapping[str, Any]) -> str:
+    objective, size = training.recipe.objective, training.trainer.data.test_inputs.shape[0]
+    name, samples = objective.score_name, training.recipe.samples
+    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {size:,} {samples}"

@@ -1,0 +1,185 @@
+"""The training of an experiment, assembled from its recipe, the chosen method and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from equilib.arrays.trees import tree_leaves
+from equilib.experiments.experiment import Experiment, make_experiment
+from equilib.experiments.images import ImageRecipe, image_data
+from equilib.experiments.recipe import Recipe
+from equilib.plugin import OptimizerEntry
+from equilib.plugin.choice import Method, build_named, choose_method, plain
+from equilib.plugin.entries import ODE
+from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
+from equilib.plugin.registry import Registry
+from equilib.runs.context import RunContext
+from equilib.runs.record import RecordedRun
+from equilib.training.data import ImageFormat
+from equilib.training.reporter import Reporter
+from equilib.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """An experiment without its data: what it is made of, and the network.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    recipe : Recipe
+        With the plan that was asked for.
+    method : Method or IntegrationMethod
+    network : Model
+    images : ImageFormat or None
+        What the network reads; None unless those are images.
+    """
+
+    experiment: Experiment
+    recipe: Recipe
+    method: Method | IntegrationMethod
+    network: Any
+    images: ImageFormat | None
+
+
+def set_up(context: RunContext) -> Setup:
+    """Make the network of a request; no data is loaded.
+
+    Raises
+    ------
+    UserError
+        If a name or an option is unknown or wrong, or a flag cannot be used.
+    """
+    experiment = make_experiment(context.request, context.registry)
+    recipe = experiment.make_recipe().asked(context.request)
+    method = _method(recipe, context)
+    images = image_data(recipe, context).images if isinstance(recipe, ImageRecipe) else None
+    network = recipe.network(method) if images is None else recipe.network(method, images)
+    return Setup(experiment=experiment, recipe=recipe, method=method, network=network, images=images)
+
+
+def _method(recipe: Recipe, context: RunContext) -> Method | IntegrationMethod:
+    request = context.request
+    chosen: dict[str, Any] = {"options": request.options, "adjoint": request.adjoint, "defaults": recipe.options}
+    solver = recipe.solver if request.solver is None else request.solver
+    if recipe.solves == ODE:
+        return choose_integration(context.registry, integrator=solver, **chosen)
+    return choose_method(
+        context.registry, solver=solver, defaults_for=recipe.solver, fallback=request.fallback, **chosen
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A trainer, and what its run says and records about it.
+
+    Attributes
+    ----------
+    setup : Setup
+    trainer : Trainer
+    facts : mapping
+        What `run.json` holds about it: "options", those of the experiment with what the plan and the data resolve,
+        "method", "optimizer", and where the data is from.
+    introduction : tuple of str
+        Lines about data, model and method.
+    """
+
+    setup: Setup
+    trainer: Trainer
+    facts: Mapping[str, Any]
+    introduction: tuple[str, ...]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe, with the plan that was asked for."""
+        return self.setup.recipe
+
+    def conclude(self) -> dict[str, float]:
+        """Return what the experiment measures at the end."""
+        return dict(self.recipe.conclude(self.trainer)) if self.recipe.conclude else {}
+
+
+def assemble(context: RunContext) -> Training:
+    """Make the network of a request with its initial parameters, load the data, and make what trains them.
+
+    Raises
+    ------
+    UserError
+        If the request cannot be carried out as it is.
+    """
+    setup, device = set_up(context), context.device
+    recipe, plan = setup.recipe, setup.recipe.plan
+    optimizer_name, optimizer = build_named(
+        context.registry, OptimizerEntry, context.request.optimizer or recipe.optimizer
+    )
+    data = setup.experiment.load_data(context)
+    rng = context.rng()
+    params = device.put(setup.network.init(rng))
+    trainer = Trainer(
+        model=setup.network,
+        params=params,
+        data=replace(data, **{name: device.put(array) for name, array in data.arrays().items()}),
+        objective=recipe.objective,
+        optimizer=optimizer,
+        schedule=recipe.schedule(plan.steps(data.train_inputs.shape[0])),
+        plan=plan,
+        rng=rng,
+        reporter=context.reporter,
+        device=device,
+        transform=recipe.transform,
+    )
+    title = recipe.title or context.request.experiment
+    size = sum(leaf.size for leaf in tree_leaves(params))
+    return Training(
+        setup=setup,
+        trainer=trainer,
+        facts={
+            "options": {**plain(setup.experiment), **_resolved(trainer, recipe.samples)},
+            "method": setup.method.describe(),
+            "optimizer": {"name": optimizer_name, "options": plain(optimizer)},
+            **({} if data.source is None else {"data": data.source, "data_fallback": data.fallback}),
+        },
+        introduction=(
+            *(() if data.source is None else (f"Data: {data.source}",)),
+            *data.introduction,
+            f"Model: {title}, {size:,} parameters, on {device.description}",
+            *setup.method.introduce(),
+        ),
+    )
+
+
+def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:
+    """Return what plan and data resolve of the options."""
+    plan = trainer.plan
+    return {
+        f"train_{samples}": int(trainer.data.train_inputs.shape[0]),
+        f"test_{samples}": int(trainer.data.test_inputs.shape[0]),
+        "epochs": plan.epochs,
+        "pretrain_epochs": plan.pretrain_epochs,
+        "pretrain_depth": plan.pretrain_depth,
+        "batch_size": plan.batch_size,
+    }
+
+
+def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:
+    """Assemble the training of a recorded run again, with the parameters that it ended with.
+
+    Parameters
+    ----------
+    run : RecordedRun
+    registry : Registry
+    reporter : Reporter
+    **changes
+        What the `RunRequest` should have instead of what is recorded: data, data_dir, device.
+
+    Raises
+    ------
+    UserError
+        If the run has no model, or its request cannot be carried out here.
+    """
+    context = RunContext.of(run.request(**changes), registry, reporter=reporter)
+    training = assemble(context)
+    training.trainer.params = context.device.put(run.params(training.trainer.params))
+    return training

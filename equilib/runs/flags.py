@@ -1,0 +1,142 @@
+"""Flags of `equilib run`: each is a field of `RunRequest`, from which commands, records and reports are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equilib.options import Bounds
+from equilib.plugin.entries import FIXED_POINT
+
+_METADATA = "equilib.flag"
+_IN_JSON: dict[Any, Any] = {Path: str, tuple: list, Mapping: dict, float: int | float, int: int, str: str, bool: bool}
+"""For each kind of value, what it is in JSON."""
+
+IMAGES = "images"
+"""What an experiment uses that classifies images, as FIXED_POINT and ODE are what one solves."""
+
+METHOD, TRAINING, PLACE, RECORDING, OUT = "method", "training", "place", "recording", "out"
+"""What flags are about: how the model is solved; how it is trained; where and on which data; what is written when;
+and where, which alone is not recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flag:
+    """One flag as its field declares it.
+
+    Attributes
+    ----------
+    name : str
+        The field, and the word on the command line unless `spellings` has others.
+    kind : type
+        Of the value: int, float, str, bool, Path, tuple (texts, one for each time that it is given), or Mapping.
+    optional : bool
+        Whether the value may be None.
+    default : object
+    help : str
+        What it does, one sentence.
+    group : str
+        What it is about, such as TRAINING.
+    needs : str
+        What an experiment must use for it to make sense, one of `Recipe.uses`; empty where any will do.
+    metavar : str
+        How the help shows its value.
+    spellings : tuple of str
+    exists : bool
+        Whether the value is a folder that must be there.
+    bounds : Bounds
+    choices : tuple
+    """
+
+    name: str
+    kind: type
+    optional: bool
+    default: object
+    help: str
+    group: str
+    needs: str = ""
+    metavar: str = ""
+    spellings: tuple[str, ...] = ()
+    exists: bool = False
+    bounds: Bounds = dataclasses.field(default_factory=Bounds)
+    choices: tuple[object, ...] = ()
+
+    @property
+    def spelled(self) -> tuple[str, ...]:
+        """What users type, as in ("-o", "--option")."""
+        return self.spellings or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether it decides the run, and belongs into its record."""
+        return self.group != OUT
+
+    @property
+    def misfit(self) -> str:
+        """Why an experiment cannot use it that does not use what it needs."""
+        return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images"}[self.needs]
+
+    def plain(self, value: Any) -> Any:
+        """Return a value as JSON holds it."""
+        return value if value is None or self.kind is float else _IN_JSON[self.kind](value)
+
+    def accepts(self, value: object) -> bool:
+        """Tell whether a value that was read from JSON is of the right kind."""
+        return self.optional if value is None else isinstance(value, _IN_JSON[self.kind])
+
+    def restored(self, value: Any) -> Any:
+        """Return the value that `plain` was given."""
+        return self.kind(value) if self.kind in (Path, tuple) and value is not None else value
+
+    def arguments(self, value: Any) -> list[str]:
+        """Return how `value` is typed."""
+        word = self.spelled[-1]
+        if value == self.default:
+            return []
+        if self.kind is bool:
+            return [word]
+        if self.kind is Mapping:
+            return [text for name, each in value.items() for text in (word, f"{name}={each}")]
+        return [text for each in (value if self.kind is tuple else [value]) for text in (word, str(each))]
+
+
+def flag(
+    default: Any,
+    *,
+    help: str,  # noqa: A002 - the word that click, argparse and every reader expect
+    group: str,
+    needs: str = "",
+    metavar: str = "",
+    spellings: Iterable[str] = (),
+    exists: bool = False,
+    choices: Iterable[object] = (),
+    **bounds: float,
+) -> Any:
+    """Declare a field of `RunRequest` as a flag; the keywords are the attributes of `Flag`, and those of `Bounds`."""
+    about = {"help": help, "group": group, "needs": needs, "metavar": metavar, "exists": exists}
+    limits = {"choices": tuple(choices), "bounds": Bounds(**bounds)}
+    metadata = {_METADATA: {**about, **limits, "spellings": tuple(spellings)}}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def flags_of(request: type) -> tuple[Flag, ...]:
+    """Return the flags that the fields of a dataclass declare, in their order."""
+    hints = typing.get_type_hints(request)
+    return tuple(
+        _flag_of(field, hints[field.name]) for field in dataclasses.fields(request) if _METADATA in field.metadata
+    )
+
+
+def _flag_of(field: dataclasses.Field[Any], annotation: Any) -> Flag:
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    (inner,) = [each for each in typing.get_args(annotation) if each is not types.NoneType] if union else (annotation,)
+    kind = typing.get_origin(inner) or inner
+    default = {} if field.default is dataclasses.MISSING else field.default
+    return Flag(name=field.name, kind=kind, optional=union, default=default, **field.metadata[_METADATA])

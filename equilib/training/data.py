@@ -1,0 +1,148 @@
+"""Data sets: the arrays that train and test a model, and labelled images as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from equilib.arrays import Array
+from equilib.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Inputs and targets, for training and for testing; axis 0 counts samples.
+
+    Attributes
+    ----------
+    train_inputs, train_targets, test_inputs, test_targets : arrays, shapes (samples, ...)
+    source : str or None
+        Where they are from, for people and for the record.
+    fallback : bool
+        Whether they take the place of others, which were not to be had.
+    introduction : tuple of str
+        Lines about them, for the log.
+    """
+
+    train_inputs: Array
+    train_targets: Array
+    test_inputs: Array
+    test_targets: Array
+    source: str | None = None
+    fallback: bool = False
+    introduction: tuple[str, ...] = ()
+
+    def arrays(self) -> dict[str, Array]:
+        """Return the four arrays by name."""
+        return {
+            "train_inputs": self.train_inputs,
+            "train_targets": self.train_targets,
+            "test_inputs": self.test_inputs,
+            "test_targets": self.test_targets,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFormat:
+    """Format of images, and the classes that they are told apart by.
+
+    Attributes
+    ----------
+    height, width : int
+        Pixels.
+    channels : int
+        1 for grey, 3 for red, green and blue.
+    classes : tuple of str
+        The names of the classes, in the order of the labels and of the logits.
+    light_on_dark : bool or None
+        Whether the images are light on a dark background; None where that says nothing.
+    """
+
+    height: int
+    width: int
+    channels: int
+    classes: tuple[str, ...]
+    light_on_dark: bool | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels."""
+        return self.height, self.width, self.channels
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledImages:
+    """Images and their classes.
+
+    Attributes
+    ----------
+    train_images, test_images : ndarray of uint8, shape (n, height, width) or (n, height, width, channels)
+    train_labels, test_labels : ndarray of uint8, shape (n,)
+        Classes, counted from 0.
+    source : str
+        Where they are from, one phrase for the log.
+    fallback : bool
+        Whether they take the place of others, which were not to be had.
+    """
+
+    train_images: np.ndarray = field(repr=False)
+    train_labels: np.ndarray = field(repr=False)
+    test_images: np.ndarray = field(repr=False)
+    test_labels: np.ndarray = field(repr=False)
+    source: str
+    fallback: bool = False
+
+    def check(self, images: ImageFormat, *, name: str) -> None:
+        """Refuse what is not in the format that a data set declares; `name` opens the sentence.
+
+        Raises
+        ------
+        UserError
+            If a shape, a type or a label is another.
+        """
+        classes = len(images.classes)
+        for part in ("train", "test"):
+            found, labels = getattr(self, f"{part}_images"), getattr(self, f"{part}_labels")
+            with_channels = found[..., None] if found.ndim == 3 else found
+            if found.dtype != np.uint8 or with_channels.shape[1:] != images.shape:
+                raise UserError(
+                    f"{name}: {part}_images have shape {found.shape} and type {found.dtype}, where uint8 of shape "
+                    f"(n, {images.height}, {images.width}, {images.channels}) is declared"
+                )
+            if labels.shape != found.shape[:1] or labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
+                raise UserError(
+                    f"{name}: {part}_labels have shape {labels.shape} and go up to {labels.max(initial=0)}, where "
+                    f"{len(found)} numbers from 0 to {classes - 1} are expected, one for each image"
+                )
+
+
+class ImageData(Protocol):
+    """**Protocol:** a data set of labelled images, as the hook `equilib_datasets` publishes it.
+
+    1. Be a frozen dataclass; its fields are its options.
+    2. `images` is known before anything is loaded: `equilib predict` needs no data.
+    """
+
+    @property
+    def images(self) -> ImageFormat:
+        """The format of the images."""
+
+    def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
+        """Return the images; the same ones whenever they are loaded.
+
+        Parameters
+        ----------
+        data_dir : Path or None
+            The folder that --data-dir names; None where it is left out, and EQUILIB_DATA_DIR may name one.
+        report : callable
+            Takes lines for the log, as about a download.
+
+        Raises
+        ------
+        UserError
+            If they cannot be had.
+        """
