@@ -38,7 +38,8 @@ metrics.METRICS += (
 
 import equilib.cli.compare  # after the row: what reads the table does so when it is imported
 
-sys.modules["equilib.cli.compare"].PROGRAM = (sys.executable, "-c", "import row, sys; from equilib.cli import main; sys.exit(main())")
+program = "import row, sys; from equilib.cli import main; sys.exit(main())"
+sys.modules["equilib.cli.compare"].PROGRAM = (sys.executable, "-c", program)
 """
 OPTIONS = ("--limit", "40", "--epochs", "2", "--pretrain-epochs", "0", "--device", "cpu", "--sort", "worst")
 
