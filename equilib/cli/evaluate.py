@@ -45,7 +45,7 @@ def _text(found: Evaluation) -> str:
     from equilib.training.metric import EVALUATE
     from equilib.training.metrics import METRICS
 
-    numbers = [(row, found.test[row.name]) for row in METRICS if EVALUATE in row.places]
+    numbers = [(row, found.statistics[row.name]) for row in METRICS if EVALUATE in row.places]
     rows = [
         (found.score_name.replace("_", " "), found.shown),
         ("samples", f"{found.samples:,}"),
@@ -60,6 +60,6 @@ def _text(found: Evaluation) -> str:
 def _recorded(found: Evaluation) -> str:
     if found.recorded is None:
         return "the run has no result"
-    if not found.same_data:
+    if not found.is_repetition:
         return f"{found.recorded:.6g}, on the run's own test data"
     return f"{found.recorded:.6g}, " + ("the same" if found.recorded == found.score else f"here {found.score:.6g}")

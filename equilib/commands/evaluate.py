@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from equilib.arrays import Array
 from equilib.errors import UserError
-from equilib.experiments.training import trained
+from equilib.experiments.training import Training, trained
 from equilib.machine.process import prepare_process
+from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry
 from equilib.runs.digest import data_digest
 from equilib.runs.record import RecordedRun
 from equilib.training.reporter import Reporter
+from equilib.training.statistics import PassStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What a model does on test data.
+    """What the model of a run does on test data.
 
     Attributes
     ----------
@@ -28,17 +32,19 @@ class Evaluation:
         The mean score.
     shown : str
         The score as people read it.
-    samples : int
-    test : dict
-        As in `metrics.jsonl`: evaluations, residual, statuses.
-    concluded : dict
-        What else the experiment measures at the end of a run.
+    samples, available : int
+        How many were taken, of how many.
+    kind : str
+        What the samples are, in the plural.
+    statistics : PassStatistics
     data : str or None
         Where the data is from.
     same_data : bool
-        Whether it is that of the run, all of it.
+        Whether it is, byte by byte, that of the run.
     recorded : float or None
         The score at the end of the run; None where the run did not get so far.
+    concluded : dict
+        What else the experiment measures at the end of a run.
     """
 
     run: str
@@ -46,15 +52,33 @@ class Evaluation:
     score: float
     shown: str
     samples: int
-    test: dict[str, Any]
-    concluded: dict[str, float]
+    available: int
+    kind: str
+    statistics: PassStatistics
     data: str | None
     same_data: bool
-    recorded: float | None
+    recorded: float | None = None
+    concluded: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_repetition(self) -> bool:
+        """Whether it is of all data that the run was tested on, and of no other."""
+        return self.same_data and self.samples == self.available
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
+        """Return it as plain values; "test" is as in `metrics.jsonl`."""
+        return {
+            "run": self.run,
+            "score_name": self.score_name,
+            "score": self.score,
+            "shown": self.shown,
+            "samples": self.samples,
+            "test": self.statistics.describe(),
+            "concluded": self.concluded,
+            "data": self.data,
+            "same_data": self.is_repetition,
+            "recorded": self.recorded,
+        }
 
 
 def evaluate(
@@ -75,24 +99,44 @@ def evaluate(
     run = RecordedRun.read(path)
     prepare_process()
     training = trained(run, registry, reporter=reporter, **changes)
-    trainer, score_name = training.trainer, training.trainer.objective.score_name
-    same = data_digest(trainer.data) == run.facts.get("data_digest")
-    available = trainer.data.test_inputs.shape[0]
+    return replace(evaluate_model(run, training, limit=limit), concluded=training.conclude())
+
+
+def evaluate_model(
+    run: RecordedRun,
+    training: Training,
+    *,
+    limit: int | None = None,
+    each: Callable[[Array, Record], None] = lambda prediction, record: None,
+) -> Evaluation:
+    """Pass test data through a model that was made again; `each` gets what it returns for each batch.
+
+    With a `limit` the data of the training is cut to the first samples of the test.
+
+    Raises
+    ------
+    UserError
+        If there is no test data.
+    """
+    trainer, data = training.trainer, training.trainer.data
+    same = data_digest(data) == run.facts.get("data_digest")
+    available = int(data.test_inputs.shape[0])
     if not available:
         raise UserError("there is no test data; give a folder that has some with --data-dir")
     if limit is not None and limit < available:
-        inputs, targets = trainer.data.test_inputs[:limit, ...], trainer.data.test_targets[:limit, ...]
-        trainer.data, same = replace(trainer.data, test_inputs=inputs, test_targets=targets), False
-    found = trainer.evaluate()
+        inputs, targets = data.test_inputs[:limit, ...], data.test_targets[:limit, ...]
+        trainer.data = replace(data, test_inputs=inputs, test_targets=targets)
+    found, score_name = trainer.evaluate(title=f"Testing {run.path.name}", each=each), trainer.objective.score_name
     return Evaluation(
-        run=str(path),
+        run=str(run.path),
         score_name=score_name,
         score=found.score,
         shown=trainer.objective.show(found.score),
         samples=int(trainer.data.test_inputs.shape[0]),
-        test=found.describe(),
-        concluded=training.conclude(),
-        data=trainer.data.source,
+        available=available,
+        kind=training.recipe.samples,
+        statistics=found,
+        data=data.source,
         same_data=same,
         recorded=run.results.get(f"test_{score_name}"),
     )

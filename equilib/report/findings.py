@@ -1,4 +1,4 @@
-"""The model of a run, passed over its test data."""
+"""Findings about the model of a run: what it makes of test samples."""
 
 from __future__ import annotations
 
@@ -7,37 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import to_host
+from equilib.arrays import Array, to_host
+from equilib.commands.evaluate import Evaluation, evaluate_model
 from equilib.errors import RunError, UserError
 from equilib.experiments.training import Training, trained
 from equilib.fixed_points.solution import ConvergenceError, Solution
-from equilib.models.equilibrium import Equilibrium
+from equilib.models.equilibrium import Equilibrium, Record
 from equilib.ode.solution import IntegrationError
 from equilib.plugin.registry import Registry
-from equilib.runs.digest import data_digest
 from equilib.runs.folder import MODEL
 from equilib.runs.record import RecordedRun
-from equilib.training.metric import Batch
 from equilib.training.reporter import Reporter
-from equilib.training.statistics import PassStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
-class Findings:
+class Findings(Evaluation):
     """What the model of a run says of the first test samples.
 
     Attributes
     ----------
-    samples, available : int
-        How many were taken, of how many.
-    kind : str
-        What they are, in the plural.
-    same_data : bool
-        Whether the data is, byte by byte, that of the run.
-    data : str or None
-        Where it is from.
-    score_name : str
-    statistics : PassStatistics
     inputs, targets, predictions : ndarray
     classes : tuple of str or None
         The names of the classes; None unless the model is a classifier.
@@ -45,13 +33,6 @@ class Findings:
         The solve of the first batch; None unless an equilibrium was solved for.
     """
 
-    samples: int
-    available: int
-    kind: str
-    same_data: bool
-    data: str | None
-    score_name: str
-    statistics: PassStatistics
     inputs: np.ndarray = field(repr=False)
     targets: np.ndarray = field(repr=False)
     predictions: np.ndarray = field(repr=False)
@@ -113,36 +94,23 @@ def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: 
         If the run has no model, or cannot be made again here.
     """
     training = trained(run, registry, reporter=reporter, **changes)
-    trainer = training.trainer
-    available = int(trainer.data.test_inputs.shape[0])
-    count, size = min(limit, available), trainer.plan.test_batch_size
-    if not count:
-        raise UserError("there is no test data")
-    statistics, predictions, first = PassStatistics(), [], None
-    for start in range(0, count, size):
-        rows = slice(start, min(start + size, count))
-        with np.errstate(all="ignore"):  # the statuses say what is not finite
-            prediction, record = trainer.model(trainer.params, trainer.data.test_inputs[rows, ...])
-        scores = trainer.objective.score(prediction, trainer.data.test_targets[rows, ...])
-        statistics.add(Batch(record=record, scores=scores))
+    predictions: list[np.ndarray] = []
+    solves: list[Solution | None] = []
+
+    def keep(prediction: Array, record: Record) -> None:
         predictions.append(to_host(prediction))
-        if start == 0 and isinstance(record, Equilibrium):
-            first = record.solution
-        reporter.test_batch(f"Testing {run.path.name}", start // size + 1, -(-count // size))
-    targets, predicted = to_host(trainer.data.test_targets[:count, ...]), np.concatenate(predictions)
+        if not solves:
+            solves.append(record.solution if isinstance(record, Equilibrium) else None)
+
+    found = evaluate_model(run, training, limit=limit, each=keep)
+    data, predicted = training.trainer.data, np.concatenate(predictions)
     return Findings(
-        samples=count,
-        available=available,
-        kind=training.recipe.samples,
-        same_data=data_digest(trainer.data) == run.facts.get("data_digest"),
-        data=trainer.data.source,
-        score_name=trainer.objective.score_name,
-        statistics=statistics,
-        inputs=to_host(trainer.data.test_inputs[:count, ...]),
-        targets=targets,
+        **vars(found),
+        inputs=to_host(data.test_inputs),
+        targets=to_host(data.test_targets),
         predictions=predicted,
         classes=_classes(training, predicted.shape[-1]),
-        first_solve=first,
+        first_solve=solves[0],
     )
 
 

@@ -35,19 +35,17 @@ class Sample:
 
 def score(tested: Findings) -> Markup:
     """Return the score."""
-    return numbers.number(tested.statistics.score, SCORE.called(tested.score_name).show)
+    return numbers.number(tested.score, SCORE.called(tested.score_name).show)
 
 
-def summary(run: ReportedRun, tested: Findings) -> str:
+def summary(tested: Findings) -> str:
     """Return what the score is of, whether it is as recorded, and how the solves ended."""
-    name, found, whole = tested.score_name, tested.statistics.score, tested.samples == tested.available
-    shown = numbers.some(tested.samples, f"test {tested.kind}")
-    text = f"{name.replace('_', ' ')} on " + (f"all {shown}" if whole else f"the first {shown} of {tested.available:,}")
-    row = SCORE.called(name)
-    recorded = row.value(run.record.results, test=True)
-    if whole and tested.same_data and isinstance(recorded, int | float):
-        text += ", as recorded" if recorded == found else f"; recorded: {numbers.typeset(row.show(recorded))}"
-    status = tested.statistics.describe()["status"].items()
+    shown, whole = numbers.some(tested.samples, f"test {tested.kind}"), tested.samples == tested.available
+    row, recorded = SCORE.called(tested.score_name), tested.recorded
+    text = f"{row.short} on " + (f"all {shown}" if whole else f"the first {shown} of {tested.available:,}")
+    if tested.is_repetition and recorded is not None:
+        text += ", as recorded" if recorded == tested.score else f"; recorded: {numbers.typeset(row.show(recorded))}"
+    status = tested.statistics["status"].items()
     return f"{text}. Solves: " + ", ".join(f"{count:,} {ending.replace('_', ' ')}" for ending, count in status) + "."
 
 

@@ -237,8 +237,14 @@ class Trainer:
         statistics.add(Batch(record=record, scores=scores, loss=loss, gradient_norm=norm))
         return loss
 
-    def evaluate(self, model: Model | None = None, *, title: str = "Test") -> PassStatistics:
-        """Pass the test data through the model."""
+    def evaluate(
+        self,
+        model: Model | None = None,
+        *,
+        title: str = "Test",
+        each: Callable[[Array, Record], None] = lambda prediction, record: None,
+    ) -> PassStatistics:
+        """Pass the test data through the model; `each` gets what the model returns for each batch."""
         model = model or self.model
         statistics = PassStatistics()
         inputs, targets = self.data.test_inputs, self.data.test_targets
@@ -250,6 +256,7 @@ class Trainer:
             with np.errstate(all="ignore"):  # the statuses say what is not finite
                 prediction, record = model(self.params, x)
             statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
+            each(prediction, record)
             self.reporter.test_batch(title, index + 1, batches)
         return statistics
 
