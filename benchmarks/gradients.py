@@ -20,8 +20,7 @@ from benchmarks.cells import CellCase, conv_cell, dense_cell
 from benchmarks.peers.exchange import Arrays, Finished
 from benchmarks.race import Contestant, conditions, race
 from benchmarks.request import Request
-from equilib import FixedPointProblem, SolveOptions, solve
-from equilib_newton_gmres.adjoint import GMRESAdjoint
+from equilib import FixedPointProblem, ImplicitAdjoint, SolveOptions, solve
 from equilib_newton_gmres.solver import NewtonGMRES
 
 TOLERANCE, MAX_STEPS, BATCH, ROUNDS, REPEATS = 1e-3, 100, 32, 5, 5
@@ -92,7 +91,7 @@ def reference(cell: CellCase, cotangent: np.ndarray) -> np.ndarray:
     problem = FixedPointProblem(cell.step, weights, cell.injection.astype(np.float64))
     options = SolveOptions(rtol=1e-11, atol=0.0, max_steps=100)
     solution = solve(problem, NewtonGMRES(), cell.zeros("float64"), options)
-    pulled = GMRESAdjoint().pullback(problem, solution, cotangent.astype(np.float64))
+    pulled = ImplicitAdjoint().pullback(problem, solution, cotangent.astype(np.float64))
     return np.concatenate([each.ravel() for each in pulled.inputs[0]])
 
 

@@ -15,6 +15,8 @@ from equilib import FixedPointProblem, SolveOptions, ops, solve
 from equilib.layers import Chain, Conv, TruncatedNormal
 from equilib.machine.process import prepare_process
 from equilib.models import InjectedCell
+from equilib.numerics.gmres import GMRES
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 
 SHAPE = (32, 13, 13, 64)
@@ -39,7 +41,7 @@ def main(rounds: int = 7) -> None:
 def _row(std: float, rtol: float, rounds: int) -> None:
     problem, start, cotangent = _problem(std)
     options = SolveOptions(rtol=rtol, atol=0.0, max_steps=30, on_failure="record")
-    solvers = {name: NewtonGMRES(linear_solver=name, restart=10) for name in ("batched", "library")}
+    solvers = {"batched": NewtonGMRES(GMRES(10)), "library": NewtonGMRES(LibraryGMRES(10))}
     forward = {name: solve(problem, solver, start, options) for name, solver in solvers.items()}
     backward = {
         name: solver.adjoint().pullback(problem, forward[name], cotangent).adjoint for name, solver in solvers.items()

@@ -38,7 +38,7 @@ def _compare(name: str, what: str, few: int, many: int) -> None:
 
 def measure(name: str, number: int) -> float:
     """Take three gradients, or one through a loop, and return this process's peak resident memory in MB."""
-    from equilib import Picard, SolveOptions, Unrolled, ops
+    from equilib import GMRES, Picard, SolveOptions, Unrolled, ops
     from equilib.autodiff import value_and_grad
     from equilib.layers import Chain, Conv, TruncatedNormal
     from equilib.models import DeepEquilibrium, InjectedCell
@@ -50,7 +50,7 @@ def measure(name: str, number: int) -> float:
     kept = None if name.endswith("no checkpoints") else CHECKPOINTS
     loop = name.startswith(("fixed depth", "unrolled"))
     # One product per Newton step and an unreachable tolerance: as many steps as allowed.
-    solver = NewtonGMRES(restart=1) if name == "newton-gmres" else Picard()
+    solver = NewtonGMRES(GMRES(1)) if name == "newton-gmres" else Picard()
     steps = 1 if loop else number
     options = SolveOptions(rtol=0.0, atol=1e-30, max_steps=steps, divergence=1e30, on_failure="record")
     deq = DeepEquilibrium(InjectedCell(layer(), layer(), layer()), solver, options=options)

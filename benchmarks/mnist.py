@@ -24,12 +24,17 @@ from benchmarks.request import Request
 from benchmarks.tutorial import equilibrium_residuals, initial_params, tutorial_arrays
 
 TOLERANCE = 1e-3
+NEWTON_GMRES = "newton-gmres:linear_solver.restart=10"
 # Solver, and the adjoint where it is not the solver's own.
 OURS: dict[str, dict[str, str | None]] = {
-    "equilib newton-gmres": {"solver": "newton-gmres:restart=10", "adjoint": None, "warm_start": "none"},
+    "equilib newton-gmres": {"solver": NEWTON_GMRES, "adjoint": None, "warm_start": "none"},
     "equilib anderson": {"solver": "anderson", "adjoint": None, "warm_start": "none"},
     "equilib lbroyden": {"solver": "lbroyden", "adjoint": None, "warm_start": "none"},
-    "equilib newton-gmres, warm": {"solver": "newton-gmres:restart=10", "adjoint": None, "warm_start": "equilibria"},
+    "equilib newton-gmres, warm": {
+        "solver": NEWTON_GMRES,
+        "adjoint": None,
+        "warm_start": "equilibria",
+    },
     "equilib anderson, warm": {"solver": "anderson", "adjoint": None, "warm_start": "equilibria"},
 }
 # Forward and backward solver. Its Anderson mixing has an absolute ridge, in which small cotangents drown.

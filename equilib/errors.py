@@ -29,3 +29,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     if not close and len(wanted) >= 3:  # "gmres" is short beside "newton-gmres", yet meant
         close = [candidate for candidate in known if wanted in candidate]
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def a(noun: str) -> str:
+    """Return a noun with its indefinite article."""
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Picard, Solution, Solver, solve
+from equilib.numerics.gmres import GMRES
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift
 from tests.problems import KnownMap
@@ -20,8 +22,8 @@ NORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "max": lambda r: np.max(np.abs(r), axis=1),
     "two": lambda r: np.sqrt(np.sum(r**2, axis=1)),
 }
-SOLVERS = (Picard(), Picard(damping=0.3), NewtonGMRES(), NewtonGMRES("library"))
-PER_SAMPLE = (Picard(), NewtonGMRES(), NewtonGMRES(restart=2))
+SOLVERS = (Picard(), Picard(damping=0.3), NewtonGMRES(), NewtonGMRES(LibraryGMRES()))
+PER_SAMPLE = (Picard(), NewtonGMRES(), NewtonGMRES(GMRES(2)))
 
 every_norm = pytest.mark.parametrize("norm", NORMS)
 every_solver = pytest.mark.parametrize("solver", SOLVERS, ids=str)

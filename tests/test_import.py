@@ -54,10 +54,11 @@ def test_the_library_linear_solver_loads_scipy_when_it_is_used():
         import sys
         import numpy as np
         from equilib import solve
+        from equilib_linear_solvers.library import LibraryGMRES
         from equilib_newton_gmres.solver import NewtonGMRES
         from equilib import FixedPointProblem
 
-        solver = NewtonGMRES("library")
+        solver = NewtonGMRES(LibraryGMRES())
         assert "scipy" not in sys.modules
         solve(FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v), solver, np.zeros((2, 1)))
     """

@@ -18,31 +18,41 @@ from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
-from equilib.fixed_points.solver import Solver
+from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.affine import Affine
-from equilib.options import check_options, option
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
+from equilib.options import OptionError, check_options, option, part
 
 
 @dataclass(frozen=True)
 class ImplicitAdjoint:
     """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
 
-    Any solver serves: `Affine` with a linear solver, or a fixed-point iteration. It starts at g, or at `guess`, an
-    array like z such as the w of an earlier pass, in the samples where that is finite and g is not zero.
+    A linear solver does it, GMRES unless another is given; or any solver, such as Picard iteration.
+    It starts at g, or at `guess`, an array like z such as the w of an earlier pass, in the samples where that is finite
+    and g is not zero.
 
     Raises
     ------
     ValueError
-        If an option is out of its range.
+        If an option is out of its range, or both a solver and a linear solver are given.
     """
 
-    solver: Solver = field(default_factory=Affine)
+    solver: Solver | WholeSolver | None = part(
+        None, kind="solver", help="iterates on w = Jᵀw + g in place of the linear solver; same: the forward solver"
+    )
+    linear_solver: LinearSolver | None = part(
+        "gmres", lambda: None, kind="linear solver", help="solver of (I − Jᵀ) w = g, unless there is a solver"
+    )
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
     guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_options(self)
+        if self.solver is not None and self.linear_solver is not None:
+            raise OptionError("the equation is solved by a solver or by a linear_solver; leave out one of them")
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved.
@@ -64,7 +74,8 @@ class ImplicitAdjoint:
             on_failure="record",
         )
         equation = adjoint_problem(linear, cotangent)
-        adjoint = solve(equation, self.solver, start, options, batched=solution.batched)
+        solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
+        adjoint = solve(equation, solver, start, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
 
 

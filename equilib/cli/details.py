@@ -8,7 +8,7 @@ from typing import Any
 
 from equilib.cli.table import paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
-from equilib.options import Option, describe
+from equilib.options import Option, PartOption, describe, unfold
 from equilib.plugin import (
     Capabilities,
     Entry,
@@ -19,22 +19,25 @@ from equilib.plugin import (
     SolverEntry,
 )
 from equilib.plugin.entries import FIXED_POINT, ODE
-from equilib.plugin.registry import Provided
+from equilib.plugin.registry import Provided, Registry
+
+FEW = 6
+"""The most names of parts that are listed where an option is described; of more there is a list of their own."""
 
 
 def entry_record(provided: Provided[Any]) -> dict[str, object]:
     """Return everything about an entry but its options, without importing its factory."""
     entry, owner = provided.entry, provided.owner
     record = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "factory"}
-    if isinstance(entry, SolverEntry):
+    if isinstance(entry, SolverEntry | IntegratorEntry):
         record["capabilities"] = dataclasses.asdict(entry.capabilities)
     return record | dataclasses.asdict(owner)
 
 
-def full_record(provided: Provided[Any]) -> dict[str, object]:
+def full_record(provided: Provided[Any], registry: Registry) -> dict[str, object]:
     """Return everything about an entry, its options too, for which the factory is imported."""
     entry = provided.entry
-    options = () if entry.unavailable else describe(entry.load())
+    options = () if entry.unavailable else tuple(unfold(entry.blueprint(), registry))
     record = entry_record(provided) | {"options": [_option_record(option) for option in options]}
     if isinstance(entry, SolverEntry):
         record["solve_options"] = [_option_record(option) for option in describe(SolveOptions)]
@@ -45,6 +48,7 @@ def _option_record(option: Option) -> dict[str, object]:
     return {
         "name": option.name,
         "type": option.type.__name__,
+        "part": option.kind if isinstance(option, PartOption) else None,
         "optional": option.optional,
         "required": option.required,
         "default": None if option.required else _finite(option.default),
@@ -58,17 +62,24 @@ def _finite(value: object) -> object:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def describe_entry(provided: Provided[Any]) -> str:
+def describe_entry(provided: Provided[Any], registry: Registry) -> str:
     """Return the text of `show`: facts, advice, options."""
     entry = provided.entry
-    facts = [("from", f"plugin {provided.owner}"), *_facts(entry)]
+    facts = [("from", f"plugin {provided.owner}"), *_spelling(entry, registry), *_facts(entry)]
     width = max(len(label) for label, _ in facts) + 2
     parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{fact}" for label, fact in facts)]
     if entry.advice:
         parts.append(paragraph(entry.advice))
     if not entry.unavailable:
-        parts.append(_options(entry))
+        parts.append(_options(entry, registry))
     return "\n\n".join(parts)
+
+
+def _spelling(entry: Entry, registry: Registry) -> list[tuple[str, str]]:
+    if not entry.preset:
+        return []
+    values = ",".join(f"{name}={value}" for name, value in entry.preset.items())
+    return [("stands for", f"{registry.name_of(entry.noun, entry.factory)}:{values}")]
 
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:
@@ -106,9 +117,11 @@ def _batch_facts(entry: Capabilities | LinearSolverEntry) -> list[tuple[str, str
     ]
 
 
-def _options(entry: Entry) -> str:
-    options = describe(entry.load())
-    rows = [(option.name, option.expects, default_text(option), option.help) for option in options]
+def _options(entry: Entry, registry: Registry) -> str:
+    rows = [
+        (option.name, _expects(option, registry), default_text(option), option.help)
+        for option in unfold(entry.blueprint(), registry)
+    ]
     header = ("OPTION", "VALUE", "DEFAULT", "MEANING")
     parts = [table(header, rows, width=terminal_width()) if rows else "It has no options of its own."]
     if isinstance(entry, SolverEntry):
@@ -117,6 +130,11 @@ def _options(entry: Entry) -> str:
         parts.append("Of every solver:\n\n" + table(("OPTION", "VALUE", "MEANING"), every, width=terminal_width()))
     parts.append(_usage(entry))
     return "\n\n".join(parts)
+
+
+def _expects(option: Option, registry: Registry) -> str:
+    names = registry.names(option.kind) if isinstance(option, PartOption) and not option.choices else ()
+    return dataclasses.replace(option, choices=names).expects if 0 < len(names) <= FEW else option.expects
 
 
 def default_text(option: Option) -> str:

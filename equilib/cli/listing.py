@@ -71,11 +71,12 @@ def _listing(kind: type[Entry]) -> click.Group:
     @as_json
     @click.pass_context
     def show(context: click.Context, name: str, *, as_json: bool) -> None:
-        provided = context.obj.registry().find(kind, name)
+        registry = context.obj.registry()
+        provided = registry.find(kind, name)
         if as_json or (context.parent is not None and context.parent.params["as_json"]):
-            _print_json(full_record(provided))
+            _print_json(full_record(provided, registry))
         else:
-            click.echo(describe_entry(provided))
+            click.echo(describe_entry(provided, registry))
 
     return group
 

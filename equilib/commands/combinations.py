@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 from equilib.errors import UserError
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.plugin.choice import IncompatibleError, choose_method
+from equilib.plugin.choosing import IncompatibleError, choose_integrator, choose_solver
 from equilib.plugin.entries import FIXED_POINT, ODE
-from equilib.plugin.integration_choice import choose_integration
 from equilib.plugin.registry import Registry
 
 ALL = "all"
@@ -95,14 +93,11 @@ def combine(
     backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
     if not chosen:
         raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
-    settings: dict[str, Any] = {"options": options, "defaults": {}, "fallback": fallback}
+    choose: Callable[..., object] = choose_integrator if integrates else choose_solver
     pairs = []
     for solver, adjoint in product(chosen, backward):
         try:
-            if integrates:
-                choose_integration(registry, integrator=solver, adjoint=adjoint, **settings)
-            else:
-                choose_method(registry, solver=solver, adjoint=adjoint, **settings)
+            choose(registry, solver, adjoint=adjoint, options=options, fallback=fallback)
         except (IncompatibleError, UnseenStepsError) as error:
             if ALL not in (*solvers, *adjoints):
                 raise

@@ -12,7 +12,7 @@ import numpy as np
 from equilib.experiments.recipe import Recipe
 from equilib.options import option
 from equilib.plugin import DatasetEntry
-from equilib.plugin.choice import build_named
+from equilib.plugin.choosing import build_named
 from equilib.runs.context import RunContext
 from equilib.runs.flags import IMAGES
 from equilib.training.data import Dataset, ImageData, LabelledImages
@@ -57,7 +57,7 @@ def image_data(recipe: ImageRecipe, context: RunContext) -> ImageData:
         If there is no data set of that name, or an option is wrong.
     """
     chosen = context.request.data or recipe.data
-    return build_named(context.registry, DatasetEntry, chosen)[1] if isinstance(chosen, str) else chosen
+    return build_named(context.registry, DatasetEntry, chosen).part if isinstance(chosen, str) else chosen
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from equilib.arrays.trees import tree_leaves
 from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
+from equilib.options import plain_options
 from equilib.plugin import OptimizerEntry
-from equilib.plugin.choice import Method, build_named, choose_method, plain
+from equilib.plugin.choice import IntegrationChoice, SolveChoice
+from equilib.plugin.choosing import build_named, choose_integrator, choose_solver
 from equilib.plugin.entries import ODE
-from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
@@ -31,7 +32,7 @@ class Setup:
     experiment : Experiment
     recipe : Recipe
         With the plan that was asked for.
-    method : Method or IntegrationMethod
+    method : SolveChoice or IntegrationChoice
     network : Model
     images : ImageFormat or None
         What the network reads; None unless those are images.
@@ -39,7 +40,7 @@ class Setup:
 
     experiment: Experiment
     recipe: Recipe
-    method: Method | IntegrationMethod
+    method: SolveChoice | IntegrationChoice
     network: Any
     images: ImageFormat | None
 
@@ -60,15 +61,13 @@ def set_up(context: RunContext) -> Setup:
     return Setup(experiment=experiment, recipe=recipe, method=method, network=network, images=images)
 
 
-def _method(recipe: Recipe, context: RunContext) -> Method | IntegrationMethod:
+def _method(recipe: Recipe, context: RunContext) -> SolveChoice | IntegrationChoice:
     request = context.request
     chosen: dict[str, Any] = {"options": request.options, "adjoint": request.adjoint, "defaults": recipe.options}
     solver = recipe.solver if request.solver is None else request.solver
     if recipe.solves == ODE:
-        return choose_integration(context.registry, integrator=solver, **chosen)
-    return choose_method(
-        context.registry, solver=solver, defaults_for=recipe.solver, fallback=request.fallback, **chosen
-    )
+        return choose_integrator(context.registry, solver, **chosen)
+    return choose_solver(context.registry, solver, defaults_for=recipe.solver, fallback=request.fallback, **chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +110,7 @@ def assemble(context: RunContext) -> Training:
     """
     setup, device = set_up(context), context.device
     recipe, plan = setup.recipe, setup.recipe.plan
-    optimizer_name, optimizer = build_named(
-        context.registry, OptimizerEntry, context.request.optimizer or recipe.optimizer
-    )
+    optimizer = build_named(context.registry, OptimizerEntry, context.request.optimizer or recipe.optimizer)
     data = setup.experiment.load_data(context)
     rng = context.rng()
     params = device.put(setup.network.init(rng))
@@ -122,7 +119,7 @@ def assemble(context: RunContext) -> Training:
         params=params,
         data=replace(data, **{name: device.put(array) for name, array in data.arrays().items()}),
         objective=recipe.objective,
-        optimizer=optimizer,
+        optimizer=optimizer.part,
         schedule=recipe.schedule(plan.steps(data.train_inputs.shape[0])),
         plan=plan,
         rng=rng,
@@ -136,9 +133,9 @@ def assemble(context: RunContext) -> Training:
         setup=setup,
         trainer=trainer,
         facts={
-            "options": {**plain(setup.experiment), **_resolved(trainer, recipe.samples)},
+            "options": {**plain_options(setup.experiment, context.registry), **_resolved(trainer, recipe.samples)},
             "method": setup.method.describe(),
-            "optimizer": {"name": optimizer_name, "options": plain(optimizer)},
+            "optimizer": optimizer.describe(),
             **({} if data.source is None else {"data": data.source, "data_fallback": data.fallback}),
         },
         introduction=(

@@ -16,7 +16,7 @@ from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
-from equilib.options import check_options, option
+from equilib.options import check_options, option, part
 
 SMALLEST_STEP = 1e-6
 """Steps of z' = f(z) − z below this size go nowhere: its −z sets a time scale of 1."""
@@ -51,7 +51,7 @@ class SteadyState:
         If an option is out of its range.
     """
 
-    integrator: AnyIntegrator
+    integrator: AnyIntegrator = part("tsit5", kind="integrator", help="method of the time steps")
     step_rtol: float = option(0.03, help="error of a time step relative to the residual", exclusive_minimum=0.0)
     step_atol: float = option(0.0, help="error of a time step that is acceptable whatever the residual", minimum=0.0)
     first_step: float = option(1.0, help="size of the first time step", exclusive_minimum=0.0)

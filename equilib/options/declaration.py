@@ -1,4 +1,4 @@
-"""Declaration of options: fields of a dataclass with a type, bounds or choices, and a help text."""
+"""Declaration of options: fields of a dataclass with a type, bounds or choices, and a help text; or parts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
-from equilib.errors import UserError, did_you_mean
+from equilib.errors import UserError, a, did_you_mean
 from equilib.options.values import CONVERT, Bounds, Simple
 
 T = TypeVar("T")
@@ -73,6 +73,67 @@ class Option:
         return converted
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartOption(Option):
+    """An option whose value is a part: an object with options of its own, chosen by name among those of one kind.
+
+    Attributes
+    ----------
+    kind : str
+        As in "linear solver".
+    default : str or None
+        The name of the default.
+    instance : object
+        The default in Python; None where the class makes it, `dataclasses.MISSING` where it must be given.
+    """
+
+    kind: str
+    type: Simple = str
+    instance: object = MISSING
+
+    @property
+    def expects(self) -> str:
+        """What a value must be, as in "a linear solver or none"."""
+        if self.choices:
+            return super().expects
+        return f"{a(self.kind)} or none" if self.optional else a(self.kind)
+
+    def parse(self, value: object) -> object:
+        """Return the name of a part, None, or `value` itself where it is an object.
+
+        Raises
+        ------
+        OptionError
+            If it is a number, a truth value, or none of the choices.
+        """
+        if value is not None and not isinstance(value, str | int | float):
+            return value
+        return super().parse(value)
+
+
+def part(default: str | None, make: Callable[[], Any] | None = None, *, kind: str, help: str) -> Any:  # noqa: A002
+    """Declare a dataclass field as an option whose value is a part.
+
+    In text a name, with the part's own options by dots: `linear_solver=gmres,linear_solver.restart=9`; in Python the
+    object itself: `NewtonGMRES(linear_solver=GMRES(9))`.
+
+    Parameters
+    ----------
+    default : str or None
+        The name of the default.
+    make : callable, optional
+        Makes the default; by default None where that is the default, and in Python the field must be given elsewhere.
+    kind : str
+        What a plugin provides it as: "solver", "integrator", "linear solver".
+    """
+    metadata = {_METADATA: {"help": help, "kind": kind, "default": default}}
+    if make is not None:
+        return dataclasses.field(default_factory=make, metadata=metadata)
+    if default is None:
+        return dataclasses.field(default=None, metadata=metadata)
+    return dataclasses.field(metadata=metadata)
+
+
 def option(
     default: T,
     *,
@@ -106,7 +167,7 @@ def option(
 
 
 def describe(cls: type) -> tuple[Option, ...]:
-    """Return the options of a dataclass: its init fields of type int, float, bool, str, or one of these or None.
+    """Return the options of a dataclass: parts, and its fields of type int, float, bool, str, or one of these or None.
 
     Raises
     ------
@@ -132,13 +193,15 @@ def _describe(cls: type, field: dataclasses.Field[Any], annotation: object) -> O
     members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     kinds = [member for member in members if member is not types.NoneType]
     marked = field.metadata.get(_METADATA)
+    default = field.default
+    if field.default_factory is not MISSING:
+        default = field.default_factory()
+    if marked is not None and "kind" in marked:
+        return PartOption(name=field.name, optional=len(kinds) < len(members), instance=default, **marked)
     if len(kinds) != 1 or kinds[0] not in CONVERT:
         if marked is not None:
             raise TypeError(f"{cls.__name__}.{field.name} is an option of type {annotation}, which cannot be parsed")
         return None
-    default = field.default
-    if field.default_factory is not MISSING:
-        default = field.default_factory()
     return Option(name=field.name, type=kinds[0], optional=len(members) > 1, default=default, **(marked or {}))
 
 

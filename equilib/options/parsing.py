@@ -3,81 +3,136 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from dataclasses import MISSING, dataclass
+from typing import Any, TypeVar
 
-from equilib.errors import did_you_mean
-from equilib.options.declaration import OptionError, describe
-from equilib.options.spelling import _field_name
+from equilib.errors import UserError, did_you_mean
+from equilib.options.declaration import Option, OptionError, PartOption, describe
+from equilib.options.parts import Blueprint, NoParts, Parts, default_values, suited, unfold
+from equilib.options.spelling import by_part, field_name, parse_spec
 
 T = TypeVar("T")
 
 
-def parse_values(cls: type, values: Mapping[str, object], *, owner: str) -> dict[str, object]:
-    """Return `values`, Python values or texts, by field name and as the types of the fields of `cls`.
+def build(cls: type[T] | Blueprint, values: Mapping[str, object], *, owner: str, parts: Parts | None = None) -> Any:
+    """Return an object with the options in `values`, Python values or texts, and the defaults of the rest.
+
+    Parameters
+    ----------
+    cls : type or Blueprint
+        A dataclass with options.
+    values : mapping
+        Those of a part have a dotted name, as in {"linear_solver": "gmres", "linear_solver.restart": "9"}.
+    owner : str
+        What opens the sentence of an error, as in "solver 'broyden'".
+    parts : Parts, optional
+        What names of parts stand for; by default parts are given as objects.
 
     Raises
     ------
     OptionError
-        If a name is unknown or a value is refused; `owner`, as in "solver 'broyden'", opens the sentence.
+        If a name is unknown, a value is refused, a required option is missing, or the class itself refuses the values.
     """
-    options = {each.name: each for each in describe(cls)}
-    parsed: dict[str, object] = {}
-    for name, value in _by_field_name(values, owner=owner).items():
-        if name not in options:
-            raise _unknown(name, options, owner=owner)
+    blueprint = cls if isinstance(cls, Blueprint) else Blueprint(factory=cls)
+    return _Builder(owner, NoParts() if parts is None else parts).make(blueprint, _by_field_name(values, owner=owner))
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Makes an object and its parts; `owner` opens the sentences of errors, `path` is the part's dotted name."""
+
+    owner: str
+    parts: Parts
+    path: str = ""
+
+    def make(self, blueprint: Blueprint, values: Mapping[str, object]) -> Any:
+        blueprint = suited(blueprint, self.parts, values)
+        options = blueprint.options()
+        own, nested = by_part({**blueprint.preset, **values})
+        arguments: dict[str, object] = {}
+        for name in dict.fromkeys((*own, *nested)):
+            each = options.get(name)
+            if each is None or (name in nested and not isinstance(each, PartOption)):
+                wrong = name if each is None and name in own else f"{name}.{next(iter(nested[name]))}"
+                raise self._unknown(wrong, blueprint, values)
+            arguments[name] = self._value(each, own.get(name, MISSING), nested.get(name, {}))
+        for each in options.values():
+            if each.name not in arguments and isinstance(each, PartOption) and each.instance is MISSING:
+                arguments[each.name] = self._value(each, MISSING, {})
+            if each.name not in arguments and each.required:
+                raise OptionError(f"{self.owner} needs a value for option {self.path + each.name!r}")
         try:
-            parsed[name] = options[name].parse(value)
+            return blueprint.factory(**arguments)
+        except ValueError as error:
+            raise OptionError(f"{self._within()}: {error}") from error
+
+    def _value(self, each: Option, value: object, nested: Mapping[str, object]) -> object:
+        name = self.path + each.name
+        chosen = each.default if value is MISSING else value
+        try:
+            parsed = each.parse(chosen)
         except OptionError as error:
-            raise OptionError(f"{owner}: option {name!r} {error}") from None
-    return parsed
+            raise OptionError(f"{self.owner}: option {name!r} {error}") from None
+        if not isinstance(each, PartOption) or not (isinstance(parsed, str) or nested):
+            return parsed
+        if not isinstance(parsed, str):
+            named = "none" if parsed is None else type(parsed).__name__
+            raise OptionError(f"{self.owner}: option {name!r} is {named}, so there is no '{name}.{next(iter(nested))}'")
+        try:
+            blueprint = self.parts.blueprint(each.kind, parsed)
+        except UserError as error:
+            raise OptionError(f"{self.owner}: option {name!r}: {error}{_dotted(name, parsed)}") from error
+        started = default_values(each, self.parts) if parsed == each.default else {}
+        return _Builder(self.owner, self.parts, f"{name}.").make(blueprint, {**started, **nested})
+
+    def _within(self) -> str:
+        return f"{self.owner}: option {self.path.removesuffix('.')!r}" if self.path else self.owner
+
+    def _unknown(self, name: str, blueprint: Blueprint, values: Mapping[str, object]) -> OptionError:
+        known = (self.path + each.name for each in unfold(blueprint, self.parts, values))
+        return unknown_option(self.path + name, known, owner=self.owner)
 
 
-def build(cls: type[T], values: Mapping[str, object], *, owner: str) -> T:
-    """Return `cls` with the options in `values`, Python values or texts, and the defaults of the rest.
+def _dotted(name: str, text: str) -> str:
+    """Return how "anderson:memory=3" is spelled as the value of the option `name`; "" where it has no options."""
+    if "=" not in text:
+        return ""
+    part, values = parse_spec(text.replace(";", ","))
+    return " Write " + ",".join((f"{name}={part}", *(f"{name}.{key}={value}" for key, value in values.items())))
+
+
+def split(
+    values: Mapping[str, object], *blueprints: Blueprint, owner: str, parts: Parts
+) -> tuple[dict[str, object], ...]:
+    """Share out `values` among dataclasses: for each those that are its options, or options of its parts.
+
+    An option that several have goes to the first of them.
 
     Raises
     ------
     OptionError
-        As `parse_values`; and if a required option is missing, or `cls` itself refuses the values.
+        If none has an option of that name.
     """
-    parsed = parse_values(cls, values, owner=owner)
-    missing = [each.name for each in describe(cls) if each.required and each.name not in parsed]
-    if missing:
-        raise OptionError(f"{owner} needs a value for option {missing[0]!r}")
-    try:
-        return cls(**parsed)
-    except ValueError as error:
-        raise OptionError(f"{owner}: {error}") from error
-
-
-def split(values: Mapping[str, object], *classes: type, owner: str) -> tuple[dict[str, object], ...]:
-    """Share out `values` among dataclasses: for each class those that are its options.
-
-    An option that several classes have goes to the first of them.
-
-    Raises
-    ------
-    OptionError
-        If no class has an option of that name.
-    """
-    names = [{each.name for each in describe(cls)} for cls in classes]
-    shares: tuple[dict[str, object], ...] = tuple({} for _ in classes)
-    for name, value in _by_field_name(values, owner=owner).items():
-        place = next((index for index, known in enumerate(names) if name in known), None)
+    shares: tuple[dict[str, object], ...] = tuple({} for _ in blueprints)
+    named = _by_field_name(values, owner=owner)
+    for name, value in named.items():
+        place = next((i for i, each in enumerate(blueprints) if name.partition(".")[0] in each.options()), None)
         if place is None:
-            raise _unknown(name, [known for each in classes for known in (o.name for o in describe(each))], owner=owner)
+            known = (option.name for each in blueprints for option in unfold(each, parts, named))
+            raise unknown_option(name, known, owner=owner)
         shares[place][name] = value
     return shares
 
 
 def _by_field_name(values: Mapping[str, object], *, owner: str) -> dict[str, object]:
-    renamed = {_field_name(name): value for name, value in values.items()}
+    renamed = {field_name(name): value for name, value in values.items()}
     if len(renamed) != len(values):
         raise OptionError(f"{owner}: an option is given twice, with '-' and with '_'")
     return renamed
 
 
-def _unknown(name: str, known: Iterable[str], *, owner: str) -> OptionError:
+def unknown_option(name: str, known: Iterable[str], *, owner: str) -> OptionError:
+    """Return the error about an option that `owner` has not, with the known name that was probably meant."""
     known = list(known)
     listed = f" It has: {', '.join(known)}." if known else " It has none."
     return OptionError(f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}")
@@ -94,5 +149,13 @@ def check_options(instance: object) -> None:
         If there is one; it is a ValueError.
     """
     cls = type(instance)
-    values = {each.name: getattr(instance, each.name) for each in describe(cls)}
-    parse_values(cls, values, owner=cls.__name__)
+    for each in describe(cls):
+        value = getattr(instance, each.name)
+        try:
+            each.parse(value)
+        except OptionError as error:
+            raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
+        if isinstance(each, PartOption) and isinstance(value, str):
+            raise OptionError(
+                f"{cls.__name__}: option {each.name!r} expects {each.expects} as an object, got {value!r}"
+            )

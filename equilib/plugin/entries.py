@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pkgutil
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from equilib.errors import UserError
-from equilib.options import describe
+from equilib.errors import UserError, a
+from equilib.options import Blueprint, describe
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
 
@@ -40,6 +41,18 @@ class Capabilities:
     least_steps: int = 0
 
 
+TIME_STEPS = 100
+"""A time step is at most a few of the flow's time units, of which a solve takes seven or more."""
+
+STEADY_STATE = (
+    "As a solver it follows the flow z' = f(z) − z to where it stands still, so it converges wherever the eigenvalues "
+    "λ of the Jacobian have Re λ < 1: also where f is expansive and Picard iteration diverges. Where f contracts, it "
+    "needs several times the evaluations of Picard or Anderson iteration. Allow it max_steps of 50 or more. If it "
+    "wanders or the residual hovers, lower step_rtol."
+)
+"""Advice on every integrator as a solver."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """What every entry holds.
@@ -56,6 +69,8 @@ class Entry:
         One paragraph: when to choose it, when not, which option to turn first.
     unavailable : str
         Why it cannot be used here, as in "install equilib[sundials]"; empty where it can.
+    preset : mapping
+        Values of options that the name stands for, by dotted names, where they are not the factory's defaults.
     """
 
     noun: ClassVar[str] = "entry"
@@ -67,6 +82,7 @@ class Entry:
     summary: str
     advice: str = ""
     unavailable: str = ""
+    preset: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -93,6 +109,10 @@ class Entry:
         if not factory.__dataclass_params__.frozen:
             raise EntryError(f"{self.noun} {self.name!r}: {factory.__name__} must be a frozen dataclass")
         return factory
+
+    def blueprint(self) -> Blueprint:
+        """Return the factory and the preset values; raise as `load` does."""
+        return Blueprint(factory=self.load(), preset=self.preset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +143,10 @@ class IntegratorEntry(Entry):
         Order of accuracy.
     adjoint : str
         The adjoint that is used with it unless the user names another.
+    steady : mapping
+        Options of `equilib.ode.steady_state.SteadyState` that suit it, where they are not the defaults there.
+    capabilities : Capabilities
+        Those of that solver.
     """
 
     noun: ClassVar[str] = "integrator"
@@ -130,6 +154,24 @@ class IntegratorEntry(Entry):
 
     order: int = 0
     adjoint: str = "interpolating"
+    steady: Mapping[str, object] = field(default_factory=dict, hash=False)
+    capabilities: Capabilities = Capabilities(least_steps=TIME_STEPS)
+
+    def blueprint(self) -> Blueprint:
+        """Return the factory, the preset values, and what suits a steady state; raise as `load` does."""
+        return replace(super().blueprint(), around=self.steady)
+
+    def solver(self) -> SolverEntry:
+        """Return the solver of the same name: the steady state of z' = f(z) − z by this integrator."""
+        return SolverEntry(
+            name=self.name,
+            factory="equilib.ode.steady_state:SteadyState",
+            summary=f"Steady state of z' = f(z) − z by {self.summary}",
+            advice=f"{self.advice} {STEADY_STATE}".strip(),
+            unavailable=self.unavailable,
+            preset={"integrator": self.name},
+            capabilities=self.capabilities,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,8 +246,3 @@ class ExperimentEntry(Entry):
 
     noun: ClassVar[str] = "experiment"
     plural: ClassVar[str] = "experiments"
-
-
-def a(noun: str) -> str:
-    """Return a noun with its indefinite article."""
-    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import textwrap
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pluggy
 
 from equilib.errors import UserError, did_you_mean
-from equilib.plugin import HOOKS, Entry, hooks
+from equilib.options import Blueprint
+from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
 
 GROUP = "equilib"
 """The entry-point group that plugins are published in."""
@@ -115,7 +116,7 @@ class Registry:
         package = (point.dist.name, point.dist.version) if point.dist else ("", "")
         owner = Owner(point.name, *package)
         try:
-            self._plugins[owner] = tuple(_entries(point.load(), owner))
+            self._plugins[owner] = _entries(point.load(), owner)
         except (Exception, SystemExit) as error:  # SystemExit: a module that calls sys.exit when imported
             if strict:
                 error.add_note(f"This happened in plugin {owner}, loaded from {point.value!r}.")
@@ -137,7 +138,7 @@ class Registry:
         owner = Owner(name, distribution, version)
         if owner in self._plugins:
             raise ValueError(f"plugin {owner} is already registered")
-        self._plugins[owner] = tuple(_entries(plugin, owner))
+        self._plugins[owner] = _entries(plugin, owner)
 
     def get(self, kind: type[E], name: str) -> E:
         """Return the entry of type `kind` called `name`.
@@ -169,6 +170,20 @@ class Registry:
         failed = f" Plugins that failed to load: {broken}" if broken else ""
         raise UnknownName(f"no {kind.noun} {name!r}.{did_you_mean(name, names)}{available}{failed}")
 
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the names of the usable entries of a kind, such as "linear solver"."""
+        return tuple(each.entry.name for each in self.provided(KINDS[kind]))
+
+    def blueprint(self, kind: str, name: str) -> Blueprint:
+        """Return what a name of a kind stands for; raise as `get` and `Entry.load` do."""
+        return self.get(KINDS[kind], name).blueprint()
+
+    def name_of(self, kind: str, factory: type[Any] | str) -> str:
+        """Return the name under which a factory is provided without presets; else "module:Class"."""
+        place = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
+        entries = (each.entry for each in self.provided(KINDS[kind]) if not each.entry.preset)
+        return next((each.name for each in entries if each.factory in (factory, place)), place)
+
     def conflicts(self) -> tuple[Conflict, ...]:
         """Return the names that several plugins provide."""
         groups = (group for kind in HOOKS.values() for group in self._by_name(kind).values())
@@ -196,7 +211,7 @@ class Registry:
         return found
 
 
-def _entries(plugin: object, owner: Owner) -> Iterator[Entry]:
+def _entries(plugin: object, owner: Owner) -> tuple[Entry, ...]:
     # A manager for each plugin: what it refuses is then wrong with this plugin and leaves nothing behind.
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hooks)
@@ -204,16 +219,19 @@ def _entries(plugin: object, owner: Owner) -> Iterator[Entry]:
     manager.check_pending()
     if not manager.get_hookcallers(plugin):
         raise TypeError("it implements no hook; mark its functions with equilib.plugin.hookimpl")
+    found: dict[type[Entry], dict[str, Entry]] = {kind: {} for kind in HOOKS.values()}
     for hook, kind in HOOKS.items():
-        names: set[str] = set()
         for yielded in getattr(manager.hook, hook)():
             for entry in yielded:  # a hook written as a generator runs here
                 if not isinstance(entry, kind):
                     raise TypeError(f"{hook} must yield {kind.__name__}, not {type(entry).__name__}")
-                if entry.name in names:
+                if entry.name in found[kind]:
                     raise ValueError(f"{hook} yields {entry.name!r} twice")
-                names.add(entry.name)
-                yield entry
+                found[kind][entry.name] = entry
+    for name, integrator in found[IntegratorEntry].items():
+        if isinstance(integrator, IntegratorEntry):
+            found[SolverEntry].setdefault(name, integrator.solver())
+    return tuple(entry for entries in found.values() for entry in entries.values())
 
 
 def _conflict(provided: list[Provided[E]]) -> Conflict:

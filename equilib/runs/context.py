@@ -17,6 +17,7 @@ from equilib.machine.environment import describe_environment
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import RunDirectory, locked
 from equilib.runs.request import RunRequest
+from equilib.runs.spellings import FORMAT
 from equilib.training.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class RunContext:
         """
         content = {
             "id": uuid4().hex,
+            "format": FORMAT,
             "experiment": self.request.experiment,
             "argv": list(self.request.argv),
             "request": self.request.describe(),

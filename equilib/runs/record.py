@@ -14,6 +14,7 @@ from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
 from equilib.runs.folder import MODEL, RUN
 from equilib.runs.metrics import METRICS, read_metrics
 from equilib.runs.request import RunRequest
+from equilib.runs.spellings import modern, spec_of
 from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
 from equilib.training.metrics import score_name
 
@@ -35,7 +36,7 @@ class RecordedRun:
     ----------
     path : Path
     facts : dict
-        The content of `run.json`.
+        The content of `run.json`, with solvers and adjoints as they are spelled today.
     """
 
     path: Path
@@ -60,7 +61,13 @@ class RecordedRun:
         wrong = _flaw(facts)
         if wrong is not None:
             raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
-        return cls(path, facts)
+        try:
+            return cls(path, modern(facts))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{path / RUN} is not the record of a run ('method' cannot be read: {error}); give the folder of an "
+                "earlier run"
+            ) from error
 
     def request(self, **changes: Any) -> RunRequest:
         """Return what the run was asked for, with `changes` that are not None.
@@ -137,11 +144,11 @@ class RecordedRun:
 
     def fallback_specs(self) -> tuple[str, ...]:
         """Return the fallbacks with their options, as --fallback takes them."""
-        return tuple(_spec_of(each) for each in (self.facts.get("method") or {}).get("fallback") or ())
+        return tuple(spec_of(each) for each in (self.facts.get("method") or {}).get("fallback") or ())
 
     def _spec(self, part: str) -> str | None:
         chosen = (self.facts.get("method") or {}).get(part)
-        return _spec_of(chosen) if chosen else None
+        return spec_of(chosen) if chosen else None
 
 
 def _flaw(facts: Any) -> str | None:
@@ -155,8 +162,3 @@ def _flaw(facts: Any) -> str | None:
         if value is not None and not isinstance(value, kind):
             return f"{path!r} is {value!r:.40}"
     return None
-
-
-def _spec_of(chosen: dict[str, Any]) -> str:
-    given = ",".join(f"{name}={value}" for name, value in chosen["options"].items() if value is not None)
-    return f"{chosen['name']}:{given}" if given else str(chosen["name"])

@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.arrays import is_array
 from equilib.fixed_points.solver import SolverState
-from equilib.options import build, describe
+from equilib.options import PartOption, build, describe
 from equilib.testing.check import require
 from equilib.testing.maps import DENSE, IMAGES, LINEAR, NO_FIXED_POINT, KnownMap
 from equilib.testing.subject import SolverSubject, difference, host, namespaces, same_bits
@@ -35,11 +35,15 @@ def options_are_declared(instance: Any) -> None:
     silent = [option.name for option in options if not option.help]
     require(not silent, f"no help for {', '.join(silent)}; declare it with equilib.options.option(..., help=...)")
     required = [option.name for option in options if option.required]
-    required += [f.name for f in dataclasses.fields(cls) if f.init and f.name not in required and _has_no_default(f)]
+    parts = {option.name: getattr(instance, option.name) for option in options if isinstance(option, PartOption)}
+    known = {*required, *parts}
+    required += [f.name for f in dataclasses.fields(cls) if f.init and f.name not in known and _has_no_default(f)]
     require(not required, f"no default for {', '.join(required)}, so that its name alone does not choose it")
-    default = build(cls, {}, owner=cls.__name__)
+    default = build(cls, parts, owner=cls.__name__)
     given = {option.name: str(getattr(default, option.name)) for option in options}
-    require(build(cls, given, owner=cls.__name__) == default, "its defaults, typed as text, give another solver")
+    require(
+        build(cls, given | parts, owner=cls.__name__) == default, "its defaults, typed as text, give another solver"
+    )
 
 
 def _has_no_default(field: dataclasses.Field[Any]) -> bool:

@@ -32,7 +32,7 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
         If there are no checks for records of this kind.
     """
     entry = registry.find(kind, name).entry
-    built: Any = build(entry.load(), values, owner=f"{kind.noun} {name!r}")
+    built: Any = build(entry.blueprint(), values, owner=f"{kind.noun} {name!r}", parts=registry)
     if isinstance(entry, SolverEntry):
         return _checks_of_a_solver(registry, entry, built)
     if isinstance(entry, SensitivityEntry) and entry.solves == FIXED_POINT:
@@ -49,7 +49,7 @@ def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver |
     adjoint = registry.get(SensitivityEntry, entry.adjoint)
     own: Sensitivity | None = None
     if not hasattr(solver, "adjoint"):
-        own = build(adjoint.load(), {}, owner=f"adjoint {entry.adjoint!r}")
+        own = build(adjoint.blueprint(), {}, owner=f"adjoint {entry.adjoint!r}", parts=registry)
     needs = [product for product, needed in (("jvp", declared.needs_jvp), ("vjp", declared.needs_vjp)) if needed]
     return solver_checks(
         solver,
@@ -70,5 +70,5 @@ def solver_beside(registry: Registry, sensitivity: str) -> Solver | WholeSolver 
     if not beside:
         return None
     entry = min(beside, key=lambda entry: (entry.adjoint != sensitivity, entry.name))
-    solver: Solver | WholeSolver = build(entry.load(), {}, owner=f"solver {entry.name!r}")
+    solver: Solver | WholeSolver = build(entry.blueprint(), {}, owner=f"solver {entry.name!r}", parts=registry)
     return solver

@@ -13,8 +13,9 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
 from equilib.numerics.secants import Secants
-from equilib.options import check_options, option
+from equilib.options import check_options, option, part
 from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
 
 
@@ -70,8 +71,8 @@ class Auto:
     probe: int = option(5, help="steps between two measurements of the contraction", minimum=1)
     patience: int = option(20, help="steps that mixing may still need", minimum=1)
     dense: int = option(64, help="elements of a state up to which Newton steps are by LU", minimum=0)
-    restart: int = option(20, help="products J·v in one GMRES at most", minimum=1)
-    forcing: float = option(0.01, help="residual reduction asked of GMRES", minimum=1e-12, maximum=0.9)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
+    forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
     backtracks: int = option(8, help="times a Newton step is shortened", minimum=0)
     plain_steps: int = option(50, help="Newton steps without a line search", minimum=0)
 
@@ -138,7 +139,7 @@ class Auto:
         if linear is None or not state.linearized[wanting].all():
             linear = f.linearize(state.z)
         if self._by_gmres(state.z):
-            direction = GMRES(self.restart).solve(
+            direction = self.linear_solver.solve(
                 lambda v: v - linear.jvp(v), state.residual, rtol=forcing, active=wanting
             )
         else:

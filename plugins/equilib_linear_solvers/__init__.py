@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import LinearSolverEntry, hookimpl
+from equilib.plugin import LinearSolverEntry, SensitivityEntry, hookimpl
 
 
 @hookimpl
@@ -27,7 +27,7 @@ def equilib_linear_solvers() -> Iterable[LinearSolverEntry]:
     )
     yield LinearSolverEntry(
         name="library",
-        factory="equilib_newton_gmres.library:LibraryGMRES",
+        factory="equilib_linear_solvers.library:LibraryGMRES",
         summary="The GMRES of SciPy or CuPy on the batch as one system",
         advice=(
             "To compare with `gmres`. The samples of a batch share one Krylov space, so an answer depends, within its "
@@ -35,4 +35,15 @@ def equilib_linear_solvers() -> Iterable[LinearSolverEntry]:
         ),
         couples_samples=True,
         backends=("numpy", "cupy"),
+    )
+
+
+@hookimpl
+def equilib_sensitivities() -> Iterable[SensitivityEntry]:
+    """Yield `gmres`."""
+    yield SensitivityEntry(
+        name="gmres",
+        factory="equilib.adjoints.implicit:ImplicitAdjoint",
+        summary="Solve w = Jᵀw + g at the fixed point by GMRES: implicit:linear_solver=gmres",
+        preset={"linear_solver": "gmres"},
     )

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.affine import SHARE
+from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point, line_search
-from equilib.options import check_options, option
-from equilib_newton_gmres.adjoint import GMRESAdjoint
+from equilib.numerics.linear_solver import LinearSolver
+from equilib.options import check_options, option, part
 from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
-from equilib_newton_gmres.linear_solvers import LINEAR_SOLVERS, make_linear_solver
 from equilib_newton_gmres.trust_region import trust_region
 
 
@@ -49,12 +50,7 @@ class NewtonGMRES:
         If an option is unknown to it or out of its range.
     """
 
-    linear_solver: str = option(
-        "batched",
-        help="GMRES (batched) or BiCGStab for each sample, or SciPy's / CuPy's GMRES for the batch (library)",
-        choices=LINEAR_SOLVERS,
-    )
-    restart: int = option(20, help="products J·v in one step at most", minimum=1)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
     forcing: float = option(0.1, help="residual reduction asked of the first GMRES", minimum=1e-12, maximum=0.9)
     globalization: str = option(
         "line-search",
@@ -77,7 +73,7 @@ class NewtonGMRES:
         # More than what is missing would be wasted in the last step (Kelley 1995, eq. 6.20, who takes a half of it).
         target = f.missing(f.size(state.residual))
         forcing = np.maximum(state.forcing, np.minimum(SHARE * target, LARGEST))
-        direction = make_linear_solver(self.linear_solver, self.restart).solve(
+        direction = self.linear_solver.solve(
             lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=f.active
         )
         point = Point(state.z, state.residual, state.norm, state.linear)
@@ -93,9 +89,9 @@ class NewtonGMRES:
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
         return _state(new, following, radius, rejected)
 
-    def adjoint(self) -> GMRESAdjoint:
+    def adjoint(self) -> ImplicitAdjoint:
         """Return the adjoint that uses the same linear solver."""
-        return GMRESAdjoint(self.linear_solver, self.restart)
+        return ImplicitAdjoint(linear_solver=self.linear_solver)
 
 
 def _state(point: Point, forcing: np.ndarray, radius: np.ndarray, failed: np.ndarray) -> NewtonState:

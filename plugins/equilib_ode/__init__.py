@@ -1,54 +1,38 @@
-"""ODE integrators as an equilib plugin: for initial value problems, and as fixed-point solvers."""
+"""ODE integrators as an equilib plugin: for initial value problems and, by their steady states, fixed points."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from equilib.plugin import Capabilities, IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
-
-ADVICE = (
-    "It follows the flow z' = f(z) − z to where it stands still, so it converges wherever the eigenvalues λ of the "
-    "Jacobian have Re λ < 1: also where f is expansive and Picard iteration diverges. Where f contracts, it needs "
-    "several times the evaluations of Picard or Anderson iteration. Allow it max_steps of 50 or more. If it wanders, "
-    "lower step_rtol."
-)
-
-LEAST_STEPS = 100
-"""A time step is at most a few of the flow's time units, of which a solve takes seven or more."""
+from equilib.plugin.entries import STEADY_STATE, TIME_STEPS
 
 
 @hookimpl
 def equilib_solvers() -> Iterable[SolverEntry]:
-    """Yield one solver per integrator: the steady state of z' = f(z) − z."""
-    for name, factory, summary in (
-        ("tsit5", "SteadyTsit5", "Steady state of z' = f(z) − z by Tsitouras' Runge-Kutta method of order 5"),
-        ("dopri5", "SteadyDopri5", "Steady state of z' = f(z) − z by Dormand & Prince's method of order 5"),
-        ("bs3", "SteadyBS3", "Steady state of z' = f(z) − z by Bogacki & Shampine's method of order 3"),
-        ("vcab3", "SteadyVCAB3", "Steady state of z' = f(z) − z by variable-step Adams-Bashforth of order 3"),
-        ("vcabm", "SteadyVCABM", "Steady state of z' = f(z) − z by Adams-Bashforth-Moulton of variable order"),
-    ):
-        yield SolverEntry(
-            name=name,
-            factory=f"equilib_ode.solvers:{factory}",
-            summary=summary,
-            advice=ADVICE,
-            capabilities=Capabilities(least_steps=LEAST_STEPS),
-            adjoint="implicit",
-        )
+    """Yield `steady`, the solver that any integrator makes."""
+    yield SolverEntry(
+        name="steady",
+        factory="equilib.ode.steady_state:SteadyState",
+        summary="Steady state of z' = f(z) − z by any integrator, as in steady:integrator=vcabm",
+        advice=f"{STEADY_STATE} Every integrator is a solver of its own name, too, with the options that suit it.",
+        capabilities=Capabilities(least_steps=TIME_STEPS),
+    )
 
 
 @hookimpl
 def equilib_sensitivities() -> Iterable[SensitivityEntry]:
-    """Yield the adjoint `ode-adjoint`."""
+    """Yield `ode-adjoint`."""
     yield SensitivityEntry(
         name="ode-adjoint",
-        factory="equilib_ode.adjoint:OdeAdjoint",
-        summary="Integrate λ' = Jᵀλ − λ + g to its steady state",
+        factory="equilib.adjoints.implicit:ImplicitAdjoint",
+        summary="Integrate λ' = Jᵀλ − λ + g to its steady state: implicit:solver=tsit5,max_steps=500",
         advice=(
-            "The adjoint in the manner of the ODE solvers: it converges wherever they do. The default, implicit, "
-            "solves the same equation by GMRES in far fewer products; choose this one to compare."
+            "The adjoint in the manner of the ODE solvers: it converges wherever they do. `implicit` with its linear "
+            "solver solves the same equation in far fewer products; choose this one to compare. For another integrator "
+            "write `implicit:solver=vcabm,max_steps=500`."
         ),
-        exact=True,
+        preset={"solver": "tsit5", "max_steps": 500},
     )
 
 
@@ -85,6 +69,8 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
             "stability bounds them by 6/11 of the fastest time constant."
         ),
         order=3,
+        # Its controller keeps the errors at a small part of this.
+        steady={"step_rtol": 0.1},
     )
     yield IntegratorEntry(
         name="vcabm",

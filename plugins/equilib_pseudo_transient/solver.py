@@ -11,7 +11,8 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point
-from equilib.options import check_options, option
+from equilib.numerics.linear_solver import LinearSolver
+from equilib.options import check_options, option, part
 
 # Taken back is a step after which the residual is this many times its least so far; the next one is as much shorter.
 GROWTH = 10.0
@@ -52,8 +53,8 @@ class PseudoTransient:
     """
 
     time_step: float = option(10.0, help="first time step τ; 1 is about the time scale of −z", exclusive_minimum=0.0)
-    restart: int = option(20, help="products J·v in one step at most", minimum=1)
-    forcing: float = option(0.01, help="residual reduction asked of GMRES", minimum=1e-12, maximum=0.9)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
+    forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class PseudoTransient:
         """Make one time step, or take it back."""
         target = f.missing(f.size(state.residual))
         shift = rows_like(coefficients(1 + 1 / state.time_step, state.z), state.z)
-        direction = GMRES(self.restart).solve(
+        direction = self.linear_solver.solve(
             lambda v: shift * v - state.linear.jvp(v),
             state.residual,
             rtol=np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)),

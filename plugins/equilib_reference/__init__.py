@@ -29,14 +29,13 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     """Yield the core's sensitivities."""
     yield SensitivityEntry(
         name="implicit",
-        factory="equilib_reference.adjoint:NamedImplicitAdjoint",
-        summary="Solve w = Jᵀw + g at the fixed point, by GMRES or by any solver",
+        factory="equilib.adjoints.implicit:ImplicitAdjoint",
+        summary="Solve w = Jᵀw + g at the fixed point, by a linear solver or by any solver",
         advice=(
             "The gradient of the fixed point, for any forward solver. GMRES keeps an array for each product Jᵀ·w of a "
-            "cycle; `solver=bicgstab` needs a handful, but converges less smoothly. `solver=NAME` iterates on the "
-            "equation with any fixed-point solver, as in `implicit:solver=anderson,max_steps=50`; it converges where "
-            "that solver would on f near the fixed point. Options of the solver follow its name and are separated by "
-            "semicolons, as in `'implicit:solver=anderson:memory=3;mixing=0.5,rtol=1e-6'`."
+            "cycle; `linear_solver=bicgstab` needs a handful, but converges less smoothly. `solver=NAME` iterates on "
+            "the equation with any solver instead, as in `implicit:solver=anderson,solver.memory=3`; it converges "
+            "where that solver would on f near the fixed point."
         ),
         exact=True,
     )

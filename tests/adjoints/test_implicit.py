@@ -24,7 +24,8 @@ from equilib import (
     solve,
 )
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib_newton_gmres.adjoint import GMRESAdjoint
+from equilib.numerics.bicgstab import BiCGStab
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import NAMESPACES, lift, lower
 from tests.problems import BADLY_SCALED, EXPANSIVE, LINEAR, ROTATION, SIZE, STEEP, TANH, KnownMap
@@ -34,9 +35,11 @@ EXACT = (
     ImplicitAdjoint(),
     ImplicitAdjoint(Affine(GMRES(3)), max_steps=100),
     ImplicitAdjoint(NewtonGMRES(forcing=1e-10)),
-    GMRESAdjoint(),
+    ImplicitAdjoint(linear_solver=BiCGStab(), max_steps=100),
 )
-ANYWHERE = [(each, name) for each in EXACT for name in NAMESPACES] + [(GMRESAdjoint("library"), "numpy")]
+ANYWHERE = [(each, name) for each in EXACT for name in NAMESPACES] + [
+    (ImplicitAdjoint(linear_solver=LibraryGMRES()), "numpy")
+]
 
 
 def equilibrium(known: KnownMap, xp: ModuleType = np) -> tuple[FixedPointProblem, Solution]:
@@ -76,7 +79,9 @@ def test_implicit_adjoints_solve_the_transposed_system(
     np.testing.assert_allclose(lower(pulled.inputs[0]) / scale, lower(through_bias) / scale, atol=1e-9)
 
 
-@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(rtol=1e-3), GMRESAdjoint(rtol=1e-3)], ids=str)
+@pytest.mark.parametrize(
+    "sensitivity", [ImplicitAdjoint(rtol=1e-3), ImplicitAdjoint(linear_solver=GMRES(19), rtol=1e-3)], ids=str
+)
 def test_an_adjoint_costs_the_products_of_its_krylov_space(sensitivity: Sensitivity, rng: np.random.Generator):
     """From w = g it takes Jᵀg, and as many products more as the residual has to shrink: none confirms what is known."""
     problem, solution = equilibrium(TANH)
@@ -130,8 +135,8 @@ def test_the_adjoint_reports_like_a_solve(rng: np.random.Generator):
     ("sensitivity", "known", "status"),
     [
         (ImplicitAdjoint(Affine(GMRES(1)), max_steps=1), TANH, Status.MAX_STEPS),
-        (GMRESAdjoint(restart=1, max_steps=1), TANH, Status.MAX_STEPS),
-        (GMRESAdjoint("library", restart=1, max_steps=1), TANH, Status.MAX_STEPS),
+        (ImplicitAdjoint(linear_solver=GMRES(1), max_steps=1), TANH, Status.MAX_STEPS),
+        (ImplicitAdjoint(linear_solver=LibraryGMRES(1), max_steps=1), TANH, Status.MAX_STEPS),
         (ImplicitAdjoint(Picard(), max_steps=3), ROTATION, Status.MAX_STEPS),
         (ImplicitAdjoint(Picard(), max_steps=100), EXPANSIVE, Status.DIVERGED),
     ],
@@ -166,7 +171,7 @@ def test_the_adjoint_has_its_own_tolerance_or_the_forward_one():
         assert np.all(adjoint.steps >= 1)
 
 
-@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), GMRESAdjoint()], ids=str)
+@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), ImplicitAdjoint(linear_solver=BiCGStab())], ids=str)
 def test_samples_without_gradient_and_samples_with_nan_stay_apart(sensitivity: Sensitivity, rng: np.random.Generator):
     """A zero cotangent gives w = 0 at once; a nan one ends as NONFINITE; the others are bit for bit as without."""
     problem, solution = equilibrium(TANH)
@@ -339,10 +344,16 @@ def test_options_out_of_range_are_refused():
         (lambda: Unrolled(0), "depth"),
         (lambda: ImplicitAdjoint(rtol=-1.0), "rtol"),
         (lambda: ImplicitAdjoint(max_steps=0), "max_steps"),
-        (lambda: GMRESAdjoint(restart=0), "restart"),
+        (lambda: ImplicitAdjoint(linear_solver="gmres"), "linear_solver"),
     ):
         with pytest.raises(ValueError, match=f"option '{name}' expects"):
             make()
+
+
+def test_an_adjoint_has_a_solver_or_a_linear_solver():
+    """Given both, it refuses to choose."""
+    with pytest.raises(ValueError, match="leave out one of them"):
+        ImplicitAdjoint(Picard(), GMRES())
 
 
 # --- without autograd

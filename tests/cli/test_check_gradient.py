@@ -114,7 +114,7 @@ def test_flags_overrule_the_run(check: Checker, trained: Path) -> None:
     tight = ("-o", "rtol=1e-11", "-o", "atol=0", "-o", "max_steps=40")
     found = check.json("--from", str(trained), "--solver", "newton-gmres", *tight)
     assert found["solver"].startswith("NewtonGMRES(")
-    assert found["adjoint"].startswith("GMRESAdjoint(")
+    assert found["adjoint"].startswith("ImplicitAdjoint(")
     assert found["verdict"].startswith("Right")
 
 

@@ -140,7 +140,7 @@ def test_every_flag_arrives_in_the_request(front: Front, tmp_path: Path) -> None
     """Own options arrive parsed by field name, common ones in their places, the solver's options as text."""
     argv = (
         *("study", "--width", "8", "--model", "regdeq", "--full", "--no-shuffle", "--limit", "none"),
-        *("--solver", "newton-gmres:restart=10", "-o", "max-steps=20", "--option", "rtol=1e-3"),
+        *("--solver", "newton-gmres:linear_solver.restart=10", "-o", "max-steps=20", "--option", "rtol=1e-3"),
         *("--adjoint", "implicit:rtol=1e-6", "--device", "cpu", "--seed", "3"),
         *("--data-dir", str(tmp_path), "--out", str(tmp_path / "new"), "--overwrite"),
     )
@@ -148,7 +148,7 @@ def test_every_flag_arrives_in_the_request(front: Front, tmp_path: Path) -> None
     assert front.request == RunRequest(
         experiment="study",
         values={"width": 8, "model": "regdeq", "full": True, "shuffle": False, "limit": None},
-        solver="newton-gmres:restart=10",
+        solver="newton-gmres:linear_solver.restart=10",
         options={"max_steps": "20", "rtol": "1e-3"},
         adjoint="implicit:rtol=1e-6",
         device="cpu",

@@ -123,7 +123,8 @@ def test_plugins_lists_what_works_and_what_does_not(run: Any) -> None:
     assert jaxy.split()[:2] == ["jaxy", "broken"]
     assert "No module named 'a_library_that_is_not_there'" in jaxy
     assert words(study) == (
-        "study study-dist 1.2 ok integrator heun; solver kinsol, lost, newton; adjoint neumann; experiment polynomial"
+        "study study-dist 1.2 ok solver heun, kinsol, lost, newton; integrator heun; adjoint neumann; "
+        "experiment polynomial"
     )
     assert (output.status, output.err) == (0, "")
 
@@ -139,7 +140,7 @@ def test_plugins_as_json(run: Any) -> None:
         "status": "ok",
         "cause": "",
         "provides": {
-            "solvers": ["kinsol", "lost", "newton"],
+            "solvers": ["heun", "kinsol", "lost", "newton"],
             "integrators": ["heun"],
             "linear-solvers": [],
             "adjoints": ["neumann"],
@@ -167,8 +168,9 @@ def test_a_conflict_is_shown_and_warned_about(run: Any) -> None:
 def test_solvers_lists_names_and_summaries(run: Any) -> None:
     """Solvers come by name, one that cannot be used here with the reason; broken plugins are warned about once."""
     output = run("solvers")
-    header, kinsol, lost, newton = output.out.splitlines()
+    header, heun, kinsol, lost, newton = output.out.splitlines()
     assert header.split() == ["NAME", "PLUGIN", "SUMMARY"]
+    assert words(heun) == "heun study Steady state of z' = f(z) − z by Heun's method"
     assert words(kinsol) == "kinsol study KINSOL (not here: install equilib[sundials])"
     assert words(lost) == "lost study A factory that is not there"
     assert words(newton) == "newton study Newton's method"
@@ -178,7 +180,7 @@ def test_solvers_lists_names_and_summaries(run: Any) -> None:
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("solvers", ["kinsol", "lost", "newton"]),
+        ("solvers", ["heun", "kinsol", "lost", "newton"]),
         ("integrators", ["heun"]),
         ("adjoints", ["neumann"]),
         ("experiments", ["polynomial"]),
@@ -267,7 +269,10 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (("solvers", "show", "newtn"), "no solver 'newtn'. Did you mean 'newton'? Available: kinsol, lost, newton."),
+        (
+            ("solvers", "show", "newtn"),
+            "no solver 'newtn'. Did you mean 'newton'? Available: heun, kinsol, lost, newton.",
+        ),
         (("solvers", "show", "lost"), "solver 'lost' could not be loaded from 'nowhere_at_all:Lost'"),
         (("adjoints", "show", "neuman"), "no adjoint 'neuman'. Did you mean 'neumann'?"),
         (("solver",), "no command 'solver'. Did you mean 'solvers'?"),

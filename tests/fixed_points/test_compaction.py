@@ -12,13 +12,11 @@ from equilib.diagnostics.history import residual_history
 from equilib.fixed_points.compaction import restricted_state
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.solver import WholeSolver
-from equilib.plugin import SolverEntry
-from equilib.plugin.registry import Registry
 from equilib_anderson.solver import Anderson
 from equilib_broyden.limited import LimitedMemoryBroyden
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower
+from tests.installed import iterative_solvers
 
 BATCH, SIZE = 8, 4
 RTOL = 1e-8
@@ -33,13 +31,6 @@ GAIN[HARDEST] = 1.0
 # One has converged before the first step.
 EASIEST = int(np.argmin(GAIN))
 GAIN[EASIEST] = BIAS[EASIEST] = 0.0
-
-
-def iterative_solvers() -> list[Any]:
-    """Return every installed solver without a loop of its own, with its defaults."""
-    entries: list[SolverEntry] = [each.entry for each in Registry.discover().provided(SolverEntry)]
-    solvers = [(each.name, each.load()()) for each in entries if not each.unavailable]
-    return [pytest.param(each, id=name) for name, each in solvers if not isinstance(each, WholeSolver)]
 
 
 every_solver = pytest.mark.parametrize("solver", iterative_solvers())

@@ -10,20 +10,11 @@ import pytest
 
 from equilib import FixedPointProblem, Picard, SolveOptions, State, solve
 from equilib.fixed_points.evaluator import Counts, Evaluator, counted
-from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.plugin import SolverEntry
-from equilib.plugin.registry import Registry
+from equilib.fixed_points.solver import Solver
 from tests.arrays_under_test import lift, lower
+from tests.installed import iterative_solvers
 from tests.problems import LINEAR, TANH
 from tests.solving import NORMS
-
-
-def installed_solvers() -> list[Any]:
-    """Return every installed solver without a loop of its own, with its defaults."""
-    entries = [each.entry for each in Registry.discover().provided(SolverEntry)]
-    solvers = [(each.name, each.load()()) for each in entries if not each.unavailable]
-    return [pytest.param(each, id=name) for name, each in solvers if not isinstance(each, WholeSolver)]
-
 
 # --- made by hand
 
@@ -43,7 +34,7 @@ def test_one_line_makes_it_complete(norm: str, xp: ModuleType):
     assert not f.affine
 
 
-@pytest.mark.parametrize("solver", installed_solvers())
+@pytest.mark.parametrize("solver", iterative_solvers())
 def test_every_solver_can_be_stepped_by_hand(solver: Solver):
     """A loop of three lines gets what `solve` gets, whatever the solver asks its evaluator for."""
     z0 = LINEAR.z0

@@ -14,6 +14,7 @@ from equilib import (
     Status,
     solve,
 )
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.problems import (
     CONTRACTIONS,
@@ -128,7 +129,7 @@ def test_the_solve_ends_with_its_last_sample():
         (ROTATION, Picard(), Status.MAX_STEPS),
         (NO_FIXED_POINT, Picard(), Status.MAX_STEPS),
         (NO_FIXED_POINT, NewtonGMRES(), Status.STALLED),
-        (NO_FIXED_POINT, NewtonGMRES("library"), Status.STALLED),
+        (NO_FIXED_POINT, NewtonGMRES(LibraryGMRES()), Status.STALLED),
         (TANH.poisoned(0).rows([0]), Picard(), Status.NONFINITE),
         (TANH.poisoned(0).rows([0]), NewtonGMRES(), Status.NONFINITE),
     ],

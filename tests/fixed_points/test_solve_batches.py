@@ -17,6 +17,7 @@ from equilib import (
     ops,
     solve,
 )
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import NAMESPACES, lift, lower
 from tests.problems import (
@@ -37,7 +38,7 @@ from tests.solving import (
 
 # SciPy's GMRES takes NumPy arrays.
 ANYWHERE = [
-    (each, name) for each in SOLVERS for name in NAMESPACES if name == "numpy" or each != NewtonGMRES("library")
+    (each, name) for each in SOLVERS for name in NAMESPACES if name == "numpy" or each != NewtonGMRES(LibraryGMRES())
 ]
 
 
@@ -106,9 +107,9 @@ def test_samples_solved_one_by_one_give_the_same(known: KnownMap, solver: Solver
 def test_a_solver_that_couples_samples_agrees_within_the_tolerance(known: KnownMap):
     """With the library's GMRES, statuses do not depend on the other samples, nor do iterates beyond 10·rtol."""
     rtol = 1e-6
-    together = solve_map(known, NewtonGMRES("library"), rtol=rtol)
+    together = solve_map(known, NewtonGMRES(LibraryGMRES()), rtol=rtol)
     for i in range(len(known.bias)):
-        alone = solve_map(known.rows([i]), NewtonGMRES("library"), rtol=rtol)
+        alone = solve_map(known.rows([i]), NewtonGMRES(LibraryGMRES()), rtol=rtol)
         assert alone.status[0] is together.status[i]
         np.testing.assert_allclose(alone.z[0], together.z[i], atol=10 * rtol)
 

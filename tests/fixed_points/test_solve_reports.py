@@ -24,6 +24,7 @@ from equilib import (
     solve,
 )
 from equilib.autodiff import value_and_grad
+from equilib.numerics.gmres import GMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.problems import (
     NO_FIXED_POINT,
@@ -79,7 +80,7 @@ def test_the_trace_is_the_history_of_residuals():
 
 def test_the_solution_keeps_what_it_came_from():
     """A solution holds its initial guess, its options and the name of its solver with its options."""
-    solution = solve_map(TANH, NewtonGMRES(restart=3), rtol=1e-5)
+    solution = solve_map(TANH, NewtonGMRES(GMRES(3)), rtol=1e-5)
     assert solution.z0 is not None
     np.testing.assert_array_equal(solution.z0, TANH.z0)
     assert solution.options.rtol == 1e-5

@@ -15,7 +15,7 @@ from equilib.autodiff import linearize, static_value, value_and_grad
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, DEQChain, Equilibrium, InjectedCell, LayerGuess, OneStepGuess
-from equilib_newton_gmres.adjoint import GMRESAdjoint
+from equilib.numerics.gmres import GMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower
 from tests.models.networks import (
@@ -87,7 +87,7 @@ def test_every_array_library_gives_the_same_gradient(xp: ModuleType):
 
 def test_the_solve_of_a_model_is_a_solve(rng: np.random.Generator):
     """z* is bit for bit what `solve` finds for f(z) = step(z, inject(x)) with the same solver and options."""
-    deq = DeepEquilibrium(CELL, NewtonGMRES(restart=3))
+    deq = DeepEquilibrium(CELL, NewtonGMRES(GMRES(3)))
     params, x = drawn(deq), batch(rng)
     u = CELL.inject(params["cell"], x)
     solution = solve(lambda z: CELL.step(params["cell"], z, u), deq.solver, np.zeros((3, 5)), deq.options)
@@ -118,7 +118,7 @@ def test_a_chain_is_its_parts(rng: np.random.Generator):
 @pytest.mark.parametrize(
     ("solver", "sensitivity", "expected"),
     [
-        (NewtonGMRES(restart=7), None, GMRESAdjoint(restart=7)),
+        (NewtonGMRES(GMRES(7)), None, ImplicitAdjoint(linear_solver=GMRES(7))),
         (Picard(), None, ImplicitAdjoint()),
         (NewtonGMRES(), JacobianFree(), JacobianFree()),
     ],

@@ -24,14 +24,13 @@ from equilib.autodiff import IndependentError, value_and_grad
 from equilib.layers import Dense
 from equilib.models import DeepEquilibrium, LayerGuess, OneStepGuess
 from equilib.numerics.bicgstab import BiCGStab
+from equilib.ode.steady_state import SteadyState
 from equilib_anderson.solver import Anderson
 from equilib_broyden.full import Broyden
 from equilib_broyden.shine import Shine
 from equilib_neumann.series import Neumann
-from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
-from equilib_ode.adjoint import OdeAdjoint
-from equilib_reference.adjoint import NamedImplicitAdjoint
+from equilib_ode.tsit5 import Tsit5
 from tests.models.networks import DENSE, exactly, gradient_by_formula, largest_difference, loss_of
 from tests.models.small import CELL, batch, drawn
 
@@ -42,9 +41,9 @@ WARM: tuple[Sensitivity, ...] = (
     ImplicitAdjoint(Picard(), max_steps=300),
     ImplicitAdjoint(Anderson(), max_steps=100),
     ImplicitAdjoint(NewtonGMRES()),
-    NamedImplicitAdjoint("broyden", max_steps=100),
-    GMRESAdjoint(),
-    OdeAdjoint(max_steps=2000),
+    ImplicitAdjoint(Broyden(), max_steps=100),
+    ImplicitAdjoint(linear_solver=GMRES(7), max_steps=100),
+    ImplicitAdjoint(SteadyState(Tsit5()), max_steps=2000),
 )
 OPTIONS = SolveOptions(rtol=1e-10, max_steps=60)
 

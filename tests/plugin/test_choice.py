@@ -9,19 +9,20 @@ from dataclasses import dataclass
 
 import pytest
 
+from equilib import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.adjoints.unrolled import Unrolled
 from equilib.errors import UserError
 from equilib.fixed_points.picard import Picard
+from equilib.numerics.gmres import GMRES
 from equilib.options import OptionError, describe, option
 from equilib.plugin import SolverEntry, hookimpl
-from equilib.plugin.choice import Method, choose_method
+from equilib.plugin.choice import SolveChoice
+from equilib.plugin.choosing import choose_solver
 from equilib.plugin.registry import Registry, UnknownName
-from equilib_newton_gmres.adjoint import GMRESAdjoint
 from equilib_newton_gmres.solver import NewtonGMRES
-from equilib_reference.adjoint import NamedImplicitAdjoint
 
-DEFAULTS = {"rtol": 1e-2, "max_steps": 10, "restart": 7}
+DEFAULTS = {"rtol": 1e-2, "max_steps": 10, "linear_solver.restart": 7}
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +38,10 @@ def choose(
     adjoint: str | None = None,
     defaults: Mapping[str, object] | None = None,
     **options: str,
-) -> Method:
+) -> SolveChoice:
     """Choose with the defaults of an experiment."""
-    return choose_method(
-        registry, solver=solver, options=options, adjoint=adjoint, defaults=DEFAULTS if defaults is None else defaults
+    return choose_solver(
+        registry, solver, options=options, adjoint=adjoint, defaults=DEFAULTS if defaults is None else defaults
     )
 
 
@@ -48,15 +49,17 @@ def test_the_experiments_preferences_fill_what_is_open(registry: Registry) -> No
     """They reach the solver and its driver; unconverged samples are recorded."""
     method = choose(registry, "newton-gmres")
     assert isinstance(method.solver, NewtonGMRES)
-    assert method.solver.restart == 7
+    assert method.solver.linear_solver == GMRES(7)
     assert (method.options.rtol, method.options.max_steps, method.options.on_failure) == (1e-2, 10, "record")
 
 
 def test_what_is_typed_wins(registry: Registry) -> None:
     """Options in the solver's text and options apart both override the preferences."""
-    method = choose(registry, "newton-gmres:restart=3,max-steps=4", rtol="1e-5", forcing="0.5", on_failure="raise")
+    method = choose(
+        registry, "newton-gmres:linear-solver.restart=3,max-steps=4", rtol="1e-5", forcing="0.5", on_failure="raise"
+    )
     assert isinstance(method.solver, NewtonGMRES)
-    assert (method.solver.restart, method.solver.forcing) == (3, 0.5)
+    assert (method.solver.linear_solver, method.solver.forcing) == (GMRES(3), 0.5)
     assert (method.options.rtol, method.options.max_steps, method.options.on_failure) == (1e-5, 4, "raise")
 
 
@@ -70,8 +73,8 @@ def test_preferences_that_a_solver_does_not_have_are_passed_over(registry: Regis
 @pytest.mark.parametrize(
     ("spec", "kind", "name", "exact"),
     [
-        (None, GMRESAdjoint, "gmres", True),
-        ("implicit:rtol=1e-7", NamedImplicitAdjoint, "implicit", True),
+        (None, ImplicitAdjoint, "implicit", True),
+        ("implicit:rtol=1e-7", ImplicitAdjoint, "implicit", True),
         ("jacobian-free", JacobianFree, "jacobian-free", False),
         ("unrolled:depth=9", Unrolled, "unrolled", False),
     ],
@@ -82,11 +85,10 @@ def test_an_adjoint_is_the_solvers_own_or_the_one_named(
     """Without a name the solver brings its adjoint, set up like itself; with one, that is used with its options."""
     method = choose(registry, "newton-gmres", adjoint=spec)
     assert isinstance(method.sensitivity, kind)
-    assert (method.adjoint_name, method.exact) == (name, exact)
-    if isinstance(method.sensitivity, GMRESAdjoint):
-        assert method.sensitivity.restart == 7
-    if isinstance(method.sensitivity, NamedImplicitAdjoint):
-        assert method.sensitivity.rtol == 1e-7
+    assert (method.backward.name, method.exact) == (name, exact)
+    if isinstance(method.sensitivity, ImplicitAdjoint):
+        own = ImplicitAdjoint(linear_solver=GMRES(7))
+        assert method.sensitivity == (own if spec is None else ImplicitAdjoint(rtol=1e-7))
     if isinstance(method.sensitivity, Unrolled):
         assert method.sensitivity.depth == 9
 
@@ -95,12 +97,11 @@ def test_a_method_records_every_option(registry: Registry) -> None:
     """The record has the solver's and the adjoint's options, set or not, and the driver's."""
     method = choose(registry, "newton-gmres:backtracks=2", adjoint="implicit")
     described = method.describe()
-    assert described["solver"] == {
-        "name": "newton-gmres",
-        "options": {each.name: getattr(method.solver, each.name) for each in describe(NewtonGMRES)},
-    }
-    assert {"restart": 7, "backtracks": 2}.items() <= described["solver"]["options"].items()
-    options = {"solver": "gmres", "rtol": None, "max_steps": None}
+    linear = {"linear_solver": "gmres", "linear_solver.restart": 7}
+    own = {each.name: getattr(method.solver, each.name) for each in describe(NewtonGMRES)}
+    assert described["solver"] == {"name": "newton-gmres", "options": own | linear}
+    assert {"backtracks": 2, **linear}.items() <= described["solver"]["options"].items()
+    options = {"solver": None, "linear_solver": None, "rtol": None, "max_steps": None}
     assert described["adjoint"] == {"name": "implicit", "options": options, "exact": True}
     assert described["solve"] == dataclasses.asdict(method.options)
 
@@ -108,8 +109,10 @@ def test_a_method_records_every_option(registry: Registry) -> None:
 def test_a_method_introduces_itself(registry: Registry) -> None:
     """The lines for people have the options that are set, and whether the gradient is exact."""
     solver, adjoint = choose(registry, "newton-gmres:backtracks=2", adjoint="implicit").introduce()
-    assert re.fullmatch(r"Solver: newton-gmres \(.*restart=7, .*backtracks=2\) with rtol=0\.01, max_steps=10", solver)
-    assert adjoint == "Adjoint: implicit (solver=gmres)"
+    assert re.fullmatch(
+        r"Solver: newton-gmres \(.*linear_solver.restart=7, .*backtracks=2\) with rtol=0\.01, max_steps=10", solver
+    )
+    assert adjoint == "Adjoint: implicit"
     assert choose(registry, "picard", adjoint="jacobian-free").introduce() == (
         "Solver: picard (damping=0.0) with rtol=0.01, max_steps=10",
         "Adjoint: jacobian-free: an approximate gradient",

@@ -17,8 +17,10 @@ from equilib.commands.compare import run_arguments
 from equilib.errors import UserError
 from equilib.experiments.probe import request_like
 from equilib.experiments.training import set_up
+from equilib.numerics.gmres import GMRES
 from equilib.options import OptionError
-from equilib.plugin.choice import Method, choose_method
+from equilib.plugin.choice import SolveChoice
+from equilib.plugin.choosing import choose_solver
 from equilib.plugin.registry import Registry, UnknownName
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
@@ -28,7 +30,7 @@ from equilib_anderson.solver import Anderson
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.digits import write_digits
 
-SPECS = ("newton-gmres:restart=7", "anderson")
+SPECS = ("newton-gmres:linear_solver.restart=7", "anderson")
 
 
 @pytest.fixture(scope="module")
@@ -37,26 +39,24 @@ def registry() -> Registry:
     return Registry.discover()
 
 
-def choose(registry: Registry, *fallback: str) -> Method:
+def choose(registry: Registry, *fallback: str) -> SolveChoice:
     """Choose Picard iteration with fallbacks."""
-    return choose_method(
-        registry, solver="picard", options={}, adjoint="implicit", defaults={"max_steps": 9}, fallback=fallback
-    )
+    return choose_solver(registry, "picard", adjoint="implicit", defaults={"max_steps": 9}, fallback=fallback)
 
 
 def test_fallbacks_are_chosen_by_name_with_options(registry: Registry) -> None:
     """They are built in their order, introduced in one line with the solver, and recorded with every option."""
     method = choose(registry, *SPECS)
     assert method.solver == Picard()
-    assert method.fallback == (NewtonGMRES(restart=7), Anderson())
-    assert method.fallback_names == ("newton-gmres", "anderson")
+    assert method.fallback == (NewtonGMRES(GMRES(7)), Anderson())
+    assert [each.name for each in method.fallbacks] == ["newton-gmres", "anderson"]
     line, _ = method.introduce()
     assert line.startswith("Solver: picard (damping=0.0), then newton-gmres (")
     assert ", then anderson (" in line
     assert line.endswith("with rtol=0.001, max_steps=9")
     recorded = method.describe()["fallback"]
     assert [each["name"] for each in recorded] == ["newton-gmres", "anderson"]
-    assert recorded[0]["options"]["restart"] == 7
+    assert recorded[0]["options"]["linear_solver.restart"] == 7
     assert choose(registry).describe()["fallback"] == []
 
 
@@ -89,7 +89,7 @@ def test_what_was_recorded_can_be_asked_for_again(registry: Registry) -> None:
     run = RecordedRun(Path("run"), json.loads(json.dumps(facts)))
     again = request_like(RunRequest(experiment="mnist"), run)
     assert [spec.partition(":")[0] for spec in again.fallback] == ["newton-gmres", "anderson"]
-    assert choose(registry, *again.fallback).fallback == (NewtonGMRES(restart=7), Anderson())
+    assert choose(registry, *again.fallback).fallback == (NewtonGMRES(GMRES(7)), Anderson())
     assert request_like(RunRequest(experiment="mnist", solver="anderson"), run).fallback == ()
     assert request_like(RunRequest(experiment="mnist", fallback=("picard",)), run).fallback == ("picard",)
 

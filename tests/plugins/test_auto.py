@@ -226,7 +226,15 @@ def test_a_step_is_one_evaluation():
 
 
 @pytest.mark.parametrize(
-    "options", [{"memory": 0}, {"probe": 0}, {"patience": 0}, {"dense": -1}, {"restart": 0}, {"plain_steps": -1}]
+    "options",
+    [
+        {"memory": 0},
+        {"probe": 0},
+        {"patience": 0},
+        {"dense": -1},
+        {"linear_solver": None},
+        {"plain_steps": -1},
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any]):
     """An option that makes no sense is named."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from equilib import Solution, Status
-from equilib.options import build
 from equilib.plugin import SolverEntry
+from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
 from tests.arrays_under_test import NAMESPACES, lower
 from tests.plugins.solver_laws import solve_map
@@ -47,8 +47,7 @@ every_solver = pytest.mark.parametrize("name", [_case(name) for name in ENTRIES]
 
 def solved(name: str, known: KnownMap, **options: Any) -> Solution:
     """Solve with the default options of the solver."""
-    entry = ENTRIES[name]
-    solver = build(entry.load(), {}, owner=f"solver {name!r}")
+    solver = build_named(REGISTRY, SolverEntry, name).part
     return solve_map(known, solver, **{"rtol": 1e-8, "max_steps": 600, **options})
 
 

@@ -17,7 +17,7 @@ import equilib_experiments.data.mnist as mnist_data
 from equilib import ImplicitAdjoint, Picard, SolveOptions
 from equilib.arrays.trees import named_leaves
 from equilib.cli import main
-from equilib.plugin.choice import Method
+from equilib.plugin.choice import Named, SolveChoice
 from equilib.training.optimizers import Adam
 from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
@@ -30,13 +30,10 @@ from tests.digits import write_digits
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
 TRAIN_IMAGES, TEST_IMAGES = 120, 30
-METHOD = Method(
-    solver_name="picard",
-    adjoint_name="implicit",
-    solver=Picard(),
-    sensitivity=ImplicitAdjoint(),
+METHOD = SolveChoice(
+    forward=Named(name="picard", part=Picard(), options={}),
+    backward=Named(name="implicit", part=ImplicitAdjoint(), options={}),
     options=SolveOptions(on_failure="record"),
-    exact=True,
 )
 QUICK = ("--epochs", "1", "--pretrain-epochs", "1", "--limit", "20", "--batch-size", "8")
 
@@ -95,7 +92,7 @@ def test_the_tutorial_recipe_is_the_sources() -> None:
     assert recipe.schedule(315) == Constant(5e-4)
     assert recipe.optimizer == "adam"
     assert Adam() == Adam(beta1=0.9, beta2=0.999, weight_decay=0.0)
-    assert (recipe.options["restart"], recipe.options["max_steps"]) == (10, 10)
+    assert (recipe.options["linear_solver.restart"], recipe.options["max_steps"]) == (10, 10)
 
 
 def test_the_tutorial_network_is_the_sources() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from equilib import solve
 from equilib.testing import Check, solver_checks
-from equilib_newton_gmres.linear_solvers import make_linear_solver
+from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift
 from tests.problems import LINEAR
@@ -28,7 +28,7 @@ def library(A: np.ndarray, b: Any, rtol: float = 1e-10, restart: int = 40, activ
         calls += 1
         return np.einsum("bij,bj...->bi...", A, v).astype(v.dtype)
 
-    solver = make_linear_solver("library", restart)
+    solver = LibraryGMRES(restart)
     mask = np.broadcast_to(active, (len(b),))
     return solver.solve(matvec, b, rtol=np.full(len(b), rtol), active=mask), calls
 
@@ -86,13 +86,13 @@ def test_the_library_knows_its_own_arrays_only():
     """Arrays that neither SciPy nor CuPy takes are refused, with what to use instead."""
     import array_api_strict as xp
 
-    with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=batched"):
-        solve(LINEAR.problem(xp), NewtonGMRES("library"), lift(xp, LINEAR.z0))
+    with pytest.raises(TypeError, match="not on array_api_strict's; use linear_solver=gmres"):
+        solve(LINEAR.problem(xp), NewtonGMRES(LibraryGMRES()), lift(xp, LINEAR.z0))
 
 
 @pytest.mark.parametrize(
     "check",
-    solver_checks(NewtonGMRES("library"), couples_samples=True, needs=("jvp",), backends=("numpy", "cupy")),
+    solver_checks(NewtonGMRES(LibraryGMRES()), couples_samples=True, needs=("jvp",), backends=("numpy", "cupy")),
     ids=str,
 )
 def test_as_a_solver_that_couples_samples_it_keeps_its_contract(check: Check):

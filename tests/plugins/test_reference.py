@@ -5,11 +5,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from equilib import FixedPointProblem, JacobianFree, Picard, Status, Unrolled, solve
+from equilib import FixedPointProblem, ImplicitAdjoint, JacobianFree, Picard, Status, Unrolled, solve
 from equilib.options import describe
 from equilib.plugin import SensitivityEntry, SolverEntry
 from equilib.plugin.registry import Registry
-from equilib_reference.adjoint import NamedImplicitAdjoint
 from tests.arrays_under_test import lift, lower
 from tests.problems import EXPANSIVE, LINEAR, TANH
 
@@ -25,7 +24,7 @@ def test_the_core_publishes_its_own_methods(registry: Registry):
     assert registry.get(SolverEntry, "picard").load() is Picard
     named = {name: registry.get(SensitivityEntry, name) for name in ("implicit", "jacobian-free", "unrolled")}
     assert {name: entry.load() for name, entry in named.items()} == {
-        "implicit": NamedImplicitAdjoint,
+        "implicit": ImplicitAdjoint,
         "jacobian-free": JacobianFree,
         "unrolled": Unrolled,
     }

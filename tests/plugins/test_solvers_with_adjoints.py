@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from equilib import Solution, solve
-from equilib.options import build
 from equilib.plugin import Entry, SensitivityEntry, SolverEntry
+from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
 from tests.adjoint_formulas import approximation
 from tests.small_equilibria import CELLS, SmallEquilibrium, as_vector, times
@@ -40,7 +40,7 @@ def pairs() -> Iterator[tuple[SolverEntry, SensitivityEntry]]:
 
 def built(entry: Entry) -> Any:
     """Return what a record stands for, with its default options."""
-    return build(entry.load(), {}, owner=f"{entry.noun} {entry.name!r}")
+    return build_named(REGISTRY, type(entry), entry.name).part
 
 
 @cache

@@ -8,6 +8,7 @@ import pytest
 
 from equilib import FixedPointProblem, Status, solve
 from equilib.fixed_points.evaluator import Evaluator
+from equilib.numerics.bicgstab import BiCGStab
 from equilib.numerics.line_search import Point
 from equilib.options import OptionError
 from equilib_newton_gmres.forcing import tightened
@@ -36,7 +37,7 @@ class TestNoGlobalization(SolverLaws):
 class TestBiCGStab(SolverLaws):
     """The laws of every solver, with BiCGStab as the linear solver."""
 
-    solver = NewtonGMRES(linear_solver="bicgstab")
+    solver = NewtonGMRES(BiCGStab())
     derivatives = ("jvp",)
     without_fixed_point = (Status.STALLED,)
 

@@ -24,7 +24,6 @@ from equilib.training.snapshot import Snapshot
 from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import BOTH, EQUILIBRIA, WarmStarts
 from equilib_anderson.solver import Anderson
-from equilib_ode.adjoint import OdeAdjoint
 from tests.training.small import FEATURES, STATE, TRAIN, network, trainer
 
 PLAN = Plan(pretrain_epochs=0, pretrain_depth=4, epochs=2, batch_size=8)
@@ -182,7 +181,11 @@ def test_what_cannot_start_warm_says_so(model: Any, transform: Any, sentence: st
 
 def test_an_adjoint_without_a_guess_still_has_equilibria() -> None:
     """Any adjoint goes with the equilibria alone, and those that take a guess with both."""
-    for sensitivity, kept in ((JacobianFree(), EQUILIBRIA), (OdeAdjoint(), BOTH), (ImplicitAdjoint(), BOTH)):
+    for sensitivity, kept in (
+        (JacobianFree(), EQUILIBRIA),
+        (ImplicitAdjoint(Anderson()), BOTH),
+        (ImplicitAdjoint(), BOTH),
+    ):
         WarmStarts(kept, TRAIN).check(network(sensitivity=sensitivity), None)
 
 

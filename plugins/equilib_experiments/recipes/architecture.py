@@ -12,7 +12,7 @@ from equilib.experiments.recipe import equilibrium
 from equilib.layers import Activation, Dense
 from equilib.layers.protocol import Layer
 from equilib.models import Cell, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
-from equilib.plugin.choice import Method
+from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat
 
 GUESSES = ("deq", "regdeq", "skipdeq")
@@ -34,7 +34,7 @@ class Architecture:
     def network(self, model: str) -> Callable[..., DEQChain]:
         """Return what makes the network `model`, one of `GUESSES`, given the method and what it reads."""
 
-        def make(method: Method, images: ImageFormat | None = None) -> DEQChain:
+        def make(method: SolveChoice, images: ImageFormat | None = None) -> DEQChain:
             layer = equilibrium(self.cell(), initial_guess(model, self.guess), method)
             return DEQChain(self.before(images), layer, self.after(images))
 

@@ -10,8 +10,8 @@ from equilib.arrays import Array
 from equilib.experiments.images import ImageRecipe
 from equilib.layers import Chain, Dense, Flatten, TruncatedNormal
 from equilib.models import Autonomous, InjectedCell, NeuralODE, ODEChain, Regularization
+from equilib.plugin.choice import IntegrationChoice
 from equilib.plugin.entries import ODE
-from equilib.plugin.integration_choice import IntegrationMethod
 from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
@@ -27,7 +27,7 @@ def _features(images: ImageFormat, sizes: tuple[int, ...], activation: Callable[
     return Chain(Flatten(), *dense((images.height * images.width * images.channels, *sizes), activation))
 
 
-def neural_ode(method: IntegrationMethod, images: ImageFormat) -> ODEChain:
+def neural_ode(method: IntegrationChoice, images: ImageFormat) -> ODEChain:
     """Return the network of Lux's tutorial "MNIST Classification using Neural ODEs"."""
     return ODEChain(
         before=_features(images, (20,), ops.tanh),
@@ -106,7 +106,7 @@ REDUCED_SOURCE = ImageRecipe(
         after=lambda images: Chain(*dense((128, 128), ops.gelu), Dense(128, len(images.classes))),
     ).network("skipdeq"),
     schedule=lambda steps: Constant(5e-4),
-    options={"rtol": 1e-3, "atol": 1e-3, "max_steps": 10, "restart": 10},
+    options={"rtol": 1e-3, "atol": 1e-3, "max_steps": 10, "linear_solver.restart": 10},
     plan=Plan(pretrain_epochs=2),
 )
 REDUCED = replace(REDUCED_SOURCE, schedule=lambda steps: OneCycle(3e-3, steps), plan=Plan(pretrain_epochs=2, epochs=8))

@@ -72,7 +72,7 @@ def tutorial(model: str) -> ImageRecipe:
         data="mnist",
         network=TUTORIAL.network(model),
         schedule=lambda steps: Constant(5e-4),
-        options={"rtol": 1e-3, "atol": 1e-3, "max_steps": 10, "restart": 10},
+        options={"rtol": 1e-3, "atol": 1e-3, "max_steps": 10, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2),
     )
 
@@ -87,7 +87,7 @@ def default(model: str) -> ImageRecipe:
         data="mnist",
         network=DEFAULT.network(model),
         schedule=lambda steps: OneCycle(6e-3, steps),
-        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 10, "restart": 10},
+        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 10, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2),
         with_all={"schedule": lambda steps: OneCycle(2e-3, steps), "transform": Shift(2)},
     )

@@ -34,7 +34,7 @@ from equilib.models import (
     ResidualCell,
     ZeroGuess,
 )
-from equilib.plugin.choice import Method
+from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
@@ -45,10 +45,10 @@ WIDTH, EXPANSION, DROPPED = 24, 5, 0.2
 SMALL = TruncatedNormal(0.01)
 
 
-def fastdeq_network(model: str) -> Callable[[Method, ImageFormat], DEQChain]:
+def fastdeq_network(model: str) -> Callable[[SolveChoice, ImageFormat], DEQChain]:
     """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
 
-    def make(method: Method, images: ImageFormat) -> DEQChain:
+    def make(method: SolveChoice, images: ImageFormat) -> DEQChain:
         guess = Fork(_to_scale(stride=1), _to_scale(stride=2))
         start = ZeroGuess() if model == "mdeq" else LayerGuess(guess)
         shape = even(images.height, images.width)

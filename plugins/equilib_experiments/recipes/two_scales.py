@@ -23,7 +23,7 @@ from equilib.layers import (
 )
 from equilib.layers.protocol import Layer
 from equilib.models import DEQChain, InitialGuess, InjectedCell, LayerGuess, MultiScaleCell, ZeroGuess
-from equilib.plugin.choice import Method
+from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat
 from equilib.training.plan import Plan
 from equilib.training.schedules import OneCycle
@@ -57,11 +57,11 @@ class TwoScales:
     regions: int
     together: int = 1
 
-    def network(self, model: str) -> Callable[[Method, ImageFormat], DEQChain]:
+    def network(self, model: str) -> Callable[[SolveChoice, ImageFormat], DEQChain]:
         """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
         start: Callable[[], InitialGuess] = ZeroGuess if model == "mdeq" else lambda: LayerGuess(self.guess())
 
-        def make(method: Method, images: ImageFormat) -> DEQChain:
+        def make(method: SolveChoice, images: ImageFormat) -> DEQChain:
             shrunk = 2 * self.padding + 1 - self.kernel
             shape = even((images.height + shrunk) // 2, (images.width + shrunk) // 2)
             layer = equilibrium(self.cell(*shape), start(), method)
@@ -147,7 +147,7 @@ def digits(model: str) -> ImageRecipe:
         data="mnist",
         network=DIGITS.network(model),
         schedule=lambda steps: OneCycle(4e-3, steps),
-        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
+        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2),
         with_all={"schedule": lambda steps: OneCycle(2e-3, steps), "transform": Shift(2)},
     )
@@ -162,7 +162,7 @@ def photographs(model: str) -> ImageRecipe:
         data="cifar10",
         network=PHOTOGRAPHS.network(model),
         schedule=lambda steps: OneCycle(6e-4, steps),
-        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "restart": 10},
+        options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2, epochs=6),
         limit=4000,
         transform=Shift(2, mirror=True),

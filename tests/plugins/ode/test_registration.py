@@ -10,9 +10,8 @@ import equilib_reference
 from equilib import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.steady_state import SteadyState
-from equilib.options import build
 from equilib.plugin import IntegratorEntry, SolverEntry
-from equilib.plugin.choice import choose_method
+from equilib.plugin.choosing import build_named, choose_solver
 from equilib.plugin.registry import Registry
 
 NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
@@ -27,20 +26,30 @@ def registry() -> Registry:
 
 
 def test_every_integrator_is_a_solver_too(registry: Registry) -> None:
-    """The same names are registered as integrators and as solvers."""
-    assert [each.entry.name for each in registry.provided(SolverEntry)] == NAMES
+    """The same names are registered as integrators and as solvers, beside the solver of them all."""
+    assert [each.entry.name for each in registry.provided(SolverEntry)] == sorted(["steady", *NAMES])
     assert [each.entry.name for each in registry.provided(IntegratorEntry)] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_solvers_take_their_options_from_text(registry: Registry, name: str) -> None:
     """A solver built from text solves, and is the steady state of the integrator of its name."""
-    solver = build(registry.get(SolverEntry, name).load(), {"step_rtol": "0.02", "first_step": "0.4"}, owner=name)
+    solver = build_named(registry, SolverEntry, f"{name}:step_rtol=0.02,first_step=0.4").part
     assert isinstance(solver, SteadyState)
     assert solver.step_rtol == 0.02
     assert isinstance(solver.integrator, registry.get(IntegratorEntry, name).load())
     found = solve(lambda z: 0.5 * np.cos(z), solver, np.zeros((2, 3)), max_steps=100)
     np.testing.assert_allclose(found.z, 0.4501836112948736, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_and_the_general_form_are_one_solver(registry: Registry, name: str) -> None:
+    """`tsit5` is `steady:integrator=tsit5`, with the preferences that suit the integrator."""
+    one, other = (
+        build_named(registry, SolverEntry, spec).part for spec in (name, f"steady:integrator={name},first_step=1")
+    )
+    assert one == other
+    assert one.step_rtol == (0.1 if name == "vcab3" else 0.03)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +61,7 @@ def test_integrators_integrate(registry: Registry, name: str) -> None:
 
 def test_the_order_bound_reaches_the_integrator(registry: Registry) -> None:
     """An option of the integrator is an option of the solver."""
-    solver = build(registry.get(SolverEntry, "vcabm").load(), {"max_order": "3"}, owner="vcabm")
+    solver = build_named(registry, SolverEntry, "vcabm:integrator.max_order=3").part
     assert solver.integrator.max_order == 3
     assert "max_order=3" in str(solver)
 
@@ -63,11 +72,10 @@ def test_a_preference_for_few_steps_is_not_for_time_steps(registry: Registry, na
     registry.register(equilib_reference, name="reference")
 
     def limit(options: dict[str, str], meant_for: str = "picard") -> int:
-        method = choose_method(
+        method = choose_solver(
             registry,
-            solver=name,
+            name,
             options=options,
-            adjoint=None,
             defaults={"max_steps": 10},
             defaults_for=meant_for,
         )

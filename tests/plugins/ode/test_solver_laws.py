@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from equilib import solve
-from equilib_ode.solvers import SteadyVCAB3, SteadyVCABM
+from equilib.ode.steady_state import SteadyState
+from equilib_ode.vcab3 import VCAB3
+from equilib_ode.vcabm import VCABM
 from tests.plugins.solver_laws import SolverLaws
 
 
@@ -22,10 +24,10 @@ class FlowLaws(SolverLaws):
 class TestVCAB3(FlowLaws):
     """By Adams-Bashforth of order 3."""
 
-    solver = SteadyVCAB3()
+    solver = SteadyState(VCAB3(), step_rtol=0.1)
 
 
 class TestVCABM(FlowLaws):
     """By Adams-Bashforth-Moulton."""
 
-    solver = SteadyVCABM()
+    solver = SteadyState(VCABM())

@@ -12,7 +12,8 @@ from equilib.errors import UserError
 from equilib.ode.adjoints import Backsolve, Discrete, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.options import OptionError
-from equilib.plugin.integration_choice import IntegrationMethod, choose_integration
+from equilib.plugin.choice import IntegrationChoice
+from equilib.plugin.choosing import choose_integrator
 from equilib.plugin.registry import Registry, UnknownName
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM
@@ -31,10 +32,10 @@ def choose(
     adjoint: str | None = None,
     defaults: Mapping[str, object] | None = None,
     **options: str,
-) -> IntegrationMethod:
+) -> IntegrationChoice:
     """Choose with the defaults of an experiment."""
-    return choose_integration(
-        registry, integrator=integrator, options=options, adjoint=adjoint, defaults=defaults or {"rtol": 1e-3}
+    return choose_integrator(
+        registry, integrator, options=options, adjoint=adjoint, defaults=defaults or {"rtol": 1e-3}
     )
 
 
@@ -55,7 +56,7 @@ def test_an_adjoint_is_the_interpolating_one_or_the_one_named(registry: Registry
     """The record names it."""
     method = choose(registry, "tsit5", adjoint=spec)
     assert isinstance(method.sensitivity, kind)
-    assert method.adjoint_name == (spec or "interpolating")
+    assert method.backward.name == (spec or "interpolating")
 
 
 def test_a_method_describes_and_introduces_itself(registry: Registry) -> None:

@@ -77,7 +77,7 @@ def _linalg(array: Array) -> Any:
     modules = {"numpy": "scipy.sparse.linalg", "cupy": "cupyx.scipy.sparse.linalg"}
     if library not in modules:
         raise TypeError(
-            f"linear_solver=library works on NumPy and CuPy arrays, not on {library}'s; use linear_solver=batched"
+            f"linear_solver=library works on NumPy and CuPy arrays, not on {library}'s; use linear_solver=gmres"
         )
     return importlib.import_module(modules[library])
 

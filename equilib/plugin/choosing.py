@@ -1,0 +1,207 @@
+"""Construction of what the user typed: from names and options to a solver or an integrator, and an adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from equilib.errors import UserError
+from equilib.fixed_points.options import SolveOptions
+from equilib.ode.adjoints.discrete import Discrete, own_steps
+from equilib.ode.solution import OdeOptions
+from equilib.options import Blueprint, OptionError, Parts, build, parse_spec, plain_options, split, unfold
+from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin.choice import IntegrationChoice, Named, SolveChoice
+from equilib.plugin.entries import FIXED_POINT, ODE
+from equilib.plugin.registry import Registry, UnknownName
+
+SAME = "same"
+"""What an adjoint calls the solver of the forward pass, as in `implicit:solver=same`."""
+
+
+class IncompatibleError(UserError):
+    """An adjoint reuses what certain solvers leave behind, and was asked for with another one."""
+
+
+def choose_solver(
+    registry: Registry,
+    spec: str,
+    *,
+    adjoint: str | None = None,
+    options: Mapping[str, str] | None = None,
+    defaults: Mapping[str, object] | None = None,
+    defaults_for: str | None = None,
+    fallback: Sequence[str] = (),
+) -> SolveChoice:
+    """Look up a solver and an adjoint by name and build them.
+
+    Parameters
+    ----------
+    spec, adjoint : str
+        Names with options, as in "newton-gmres:linear_solver.restart=10,max_steps=20"; without an adjoint it is the one
+        that suits the solver.
+    options : mapping
+        Further options of the solver or of its driver, as text.
+    defaults : mapping
+        The experiment's own preferences; they hold where the solver or the driver has an option of that name and the
+        user did not set it.
+    defaults_for : str, optional
+        The solver that the preferences are meant for; another one is given the steps without which it is of no use.
+    fallback : sequence of str
+        Names of solvers with options of their own; tolerances and limits are those of `spec`.
+
+    Raises
+    ------
+    UnknownName
+        If a solver or adjoint is unknown.
+    OptionError
+        If an option is unknown, given twice, of the wrong type or out of range.
+    IncompatibleError
+        If the adjoint cannot be used with the solver.
+    """
+    entry = registry.get(SolverEntry, parse_spec(spec)[0])
+    preferred: dict[str, Any] = dict(defaults or {})
+    if entry.name != defaults_for and "max_steps" in preferred:
+        preferred["max_steps"] = max(preferred["max_steps"], entry.capabilities.least_steps)
+    forward, driver = _build_driven(registry, entry, spec, SolveOptions, options or {}, preferred)
+    named = entry.adjoint if adjoint is None else adjoint
+    chosen = _adjoint_entry(registry, named, FIXED_POINT)
+    if chosen.solvers and entry.name not in chosen.solvers:
+        raise IncompatibleError(
+            f"adjoint {chosen.name!r} reuses what {' or '.join(chosen.solvers)} learned, and cannot be used with "
+            f"solver {entry.name!r}; take one of those, or another adjoint, such as {entry.adjoint}"
+        )
+    if adjoint is None and hasattr(forward.part, "adjoint"):
+        backward = _named(registry, chosen, forward.part.adjoint())
+    else:
+        beside = _Beside(registry, entry, forward)
+        backward = build_named(registry, SensitivityEntry, named, parts=beside)
+    return SolveChoice(
+        forward=forward,
+        backward=backward,
+        options=driver,
+        exact=chosen.exact,
+        fallbacks=tuple(build_named(registry, SolverEntry, each, role="fallback") for each in fallback),
+    )
+
+
+def choose_integrator(
+    registry: Registry,
+    spec: str,
+    *,
+    adjoint: str | None = None,
+    options: Mapping[str, str] | None = None,
+    defaults: Mapping[str, object] | None = None,
+    fallback: Sequence[str] = (),
+) -> IntegrationChoice:
+    """Look up an integrator and an ODE adjoint by name and build them; the parameters are those of `choose_solver`.
+
+    Raises
+    ------
+    UserError
+        If there is a fallback.
+    UnseenStepsError
+        If the discrete adjoint is named with a library's integrator.
+    UnknownName
+        If the integrator or the adjoint is unknown.
+    OptionError
+        If an option is unknown, given twice, of the wrong type or out of range.
+    """
+    if fallback:
+        raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
+    entry = registry.get(IntegratorEntry, parse_spec(spec)[0])
+    forward, driver = _build_driven(registry, entry, spec, OdeOptions, options or {}, defaults or {})
+    named = entry.adjoint if adjoint is None else adjoint
+    _adjoint_entry(registry, named, ODE)
+    backward = build_named(registry, SensitivityEntry, named)
+    if isinstance(backward.part, Discrete):
+        own_steps(forward.part)
+    return IntegrationChoice(forward=forward, backward=backward, options=driver)
+
+
+def build_named(
+    registry: Registry, kind: type[Entry], spec: str, *, role: str | None = None, parts: Parts | None = None
+) -> Named[Any]:
+    """Return the part that "NAME:option=value,..." stands for; errors call it by its `role`, or else its kind.
+
+    Its own parts are looked up in `parts`, by default in the registry.
+
+    Raises
+    ------
+    UnknownName
+        If there is no such entry.
+    OptionError
+        If an option is unknown, given twice, of the wrong type or out of range.
+    """
+    name, given = parse_spec(spec)
+    entry = registry.get(kind, name)
+    owner = f"{role or kind.noun} {name!r}"
+    return _named(registry, entry, build(entry.blueprint(), given, owner=owner, parts=parts or registry))
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """The parts of a registry, and the solver that is chosen already under the name `same`."""
+
+    registry: Registry
+    entry: SolverEntry
+    chosen: Named[Any]
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Return the names of the parts of a kind."""
+        return self.registry.names(kind)
+
+    def blueprint(self, kind: str, name: str) -> Blueprint:
+        """Return what a name stands for, as the registry does."""
+        if (kind, name) != (SolverEntry.noun, SAME):
+            return self.registry.blueprint(kind, name)
+        made = self.entry.blueprint()
+        return replace(made, preset={**made.preset, **self.chosen.options})
+
+    def name_of(self, kind: str, factory: type[Any]) -> str:
+        """Return the name of a class of parts."""
+        return self.registry.name_of(kind, factory)
+
+
+def _named(registry: Registry, entry: Entry, part: Any) -> Named[Any]:
+    options = plain_options(part, registry)
+    # The parts that the name stands for are told by the name.
+    told = [name for name, value in entry.preset.items() if isinstance(value, str) and options.get(name) == value]
+    return Named(name=entry.name, part=part, options={k: v for k, v in options.items() if k not in told})
+
+
+def _adjoint_entry(registry: Registry, spec: str, solves: str) -> SensitivityEntry:
+    name, _ = parse_spec(spec)
+    entry = registry.get(SensitivityEntry, name)
+    if entry.solves != solves:
+        of = {FIXED_POINT: "a fixed point", ODE: "the solution of an ODE"}
+        names = [each.entry.name for each in registry.provided(SensitivityEntry) if each.entry.solves == solves]
+        raise UnknownName(
+            f"adjoint {name!r} differentiates {of[entry.solves]}, where {of[solves]} is asked for. "
+            f"Available: {', '.join(names)}."
+        )
+    return entry
+
+
+def _build_driven(
+    registry: Registry,
+    entry: Entry,
+    spec: str,
+    driver: type[Any],
+    options: Mapping[str, str],
+    defaults: Mapping[str, object],
+) -> tuple[Named[Any], Any]:
+    """Build a solver and the options of what drives it, from what stands in --solver, in -o, and what is preferred."""
+    owner = f"{entry.noun} {entry.name!r}"
+    _, given = parse_spec(spec)
+    twice = given.keys() & options.keys()
+    if twice:
+        raise OptionError(f"option {min(twice)!r} of {owner} is given both in --solver and with -o")
+    typed = {**given, **options}
+    blueprints = entry.blueprint(), Blueprint(factory=driver)
+    known = {each.name for made in blueprints for each in unfold(made, registry, {**defaults, **typed})}
+    wanted = {name: value for name, value in defaults.items() if name in known}
+    own, drive = split({**wanted, **typed}, *blueprints, owner=owner, parts=registry)
+    part = build(blueprints[0], own, owner=owner, parts=registry)
+    return _named(registry, entry, part), build(driver, {"on_failure": "record", **drive}, owner="the solve")
