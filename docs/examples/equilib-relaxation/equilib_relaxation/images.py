@@ -4,19 +4,19 @@ from dataclasses import dataclass
 
 from equilib import ops
 from equilib.experiments import ImageClassification, ImageRecipe, equilibrium
-from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, TruncatedNormal
+from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, GroupNorm, TruncatedNormal
 from equilib.models import DEQChain, InjectedCell, ZeroGuess
 from equilib.training.plan import Plan
-from equilib.training.schedules import Constant
+from equilib.training.schedules import Cosine
 
 
 def network(method, images):
     """Return a small convolutional network for images of any format."""
-    recur = Conv(8, 8, padding="same", initial_weight=TruncatedNormal(0.02))
+    recur = Conv(16, 16, padding="same", initial_weight=TruncatedNormal(0.01))
     return DEQChain(
-        before=Chain(Conv(images.channels, 8, stride=2), ops.relu),
+        before=Chain(Conv(images.channels, 16, stride=2), ops.relu, GroupNorm(16, 16)),
         deq=equilibrium(InjectedCell(Chain(), recur, Chain(ops.tanh)), ZeroGuess(), method),
-        after=Chain(GlobalMeanPool(), Dense(8, len(images.classes))),
+        after=Chain(GroupNorm(16, 16), ops.relu, GlobalMeanPool(), Dense(16, len(images.classes))),
     )
 
 
@@ -29,8 +29,8 @@ class StripesExperiment(ImageClassification):
         return ImageRecipe(
             data="stripes",
             network=network,
-            schedule=lambda steps: Constant(0.01),
+            schedule=lambda steps: Cosine(0.003, steps),
             options={"rtol": 1e-3, "max_steps": 20},
-            plan=Plan(epochs=2),
+            plan=Plan(epochs=4),
             limit=None,
         )
