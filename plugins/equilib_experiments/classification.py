@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from equilib.errors import UserError
-from equilib.experiments.images import ImageClassification, ImageRecipe
+from equilib.experiments import ImageClassification, ImageRecipe
 from equilib.options import option
 from equilib_experiments.recipes import cifar10, mnist
 from equilib_experiments.recipes.dense import NEURAL_ODE, STEADY_STATE

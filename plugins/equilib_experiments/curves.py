@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from equilib.experiments.curves import sampled
-from equilib.experiments.recipe import Recipe
+from equilib.experiments import Recipe, sampled
 from equilib.options import option
 from equilib.runs.context import RunContext
 from equilib.training.data import Dataset

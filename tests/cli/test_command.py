@@ -16,7 +16,7 @@ import pytest
 from equilib import Picard, solve
 from equilib.cli import main
 from equilib.errors import RunError, UserError
-from equilib.experiments.recipe import Recipe
+from equilib.experiments import Recipe
 from equilib.options import option
 from equilib.plugin import ExperimentEntry, hookimpl
 from equilib.plugin.registry import Registry

@@ -17,7 +17,7 @@ from equilib import Picard, SolveOptions, solve
 from equilib.arrays import Array
 from equilib.commands.run import launch
 from equilib.errors import RunError, UserError
-from equilib.experiments.recipe import Recipe, equilibrium
+from equilib.experiments import Recipe, equilibrium
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning
 from equilib.layers import Chain, Dense, TruncatedNormal
 from equilib.models import DEQChain, InjectedCell, ZeroGuess

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from equilib.arrays import Array
-from equilib.experiments.recipe import equilibrium
+from equilib.experiments import equilibrium
 from equilib.layers import Activation, Dense
 from equilib.layers.protocol import Layer
 from equilib.models import Cell, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess

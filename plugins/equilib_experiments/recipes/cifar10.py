@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equilib.experiments.images import ImageRecipe
+from equilib.experiments import ImageRecipe
 from equilib_experiments.recipes import fastdeq, two_scales
 from equilib_experiments.recipes.two_scales import MODELS
 

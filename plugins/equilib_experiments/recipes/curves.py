@@ -7,7 +7,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import from_host, to_host
 from equilib.arrays.trees import tree_leaves
-from equilib.experiments.recipe import Recipe
+from equilib.experiments import Recipe
 from equilib.layers import Chain, Dense, TruncatedNormal
 from equilib.models import InjectedCell, Regularization
 from equilib.training.objectives import Regression

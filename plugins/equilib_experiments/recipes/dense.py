@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from equilib import ops
 from equilib.arrays import Array
-from equilib.experiments.images import ImageRecipe
+from equilib.experiments import ImageRecipe
 from equilib.layers import Chain, Dense, Flatten, TruncatedNormal
 from equilib.models import Autonomous, InjectedCell, NeuralODE, ODEChain, Regularization
 from equilib.plugin.choice import IntegrationChoice

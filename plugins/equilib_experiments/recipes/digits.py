@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from equilib import ops
 from equilib.errors import UserError
-from equilib.experiments.images import ImageRecipe
+from equilib.experiments import ImageRecipe
 from equilib.layers import Chain, Conv, Dense, Flatten, GlobalMeanPool, GroupNorm, MaxPool, TruncatedNormal
 from equilib.layers.protocol import Layer
 from equilib.models import InjectedCell

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from equilib import ops
-from equilib.experiments.images import ImageRecipe
-from equilib.experiments.recipe import equilibrium
+from equilib.experiments import ImageRecipe, equilibrium
 from equilib.layers import (
     Chain,
     Conv,

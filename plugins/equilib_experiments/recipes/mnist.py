@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from equilib.experiments.images import ImageRecipe
+from equilib.experiments import ImageRecipe
 from equilib_experiments.recipes import dense, digits, two_scales
 
 RECIPES: dict[str, dict[str, ImageRecipe]] = {

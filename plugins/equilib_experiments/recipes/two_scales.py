@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from equilib import ops
 from equilib.errors import UserError
-from equilib.experiments.images import ImageRecipe
-from equilib.experiments.recipe import equilibrium
+from equilib.experiments import ImageRecipe, equilibrium
 from equilib.layers import (
     Chain,
     Conv,
