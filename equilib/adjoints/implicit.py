@@ -1,4 +1,4 @@
-"""From the cotangent of a fixed point to the cotangents of its inputs.
+"""Implicit adjoint: cotangents of the inputs from the cotangent of a fixed point.
 
 At z = f(z, θ) the implicit function theorem gives dz = (I − J)⁻¹ (∂f/∂θ) dθ with J = ∂f/∂z, hence for a cotangent g
 

@@ -25,7 +25,7 @@ class Iterates:
     def __getitem__(self, k: int) -> Array:
         """Return z_k, for k ≥ 0, and keep iterates on the way to it."""
         if self._at_hand[0] != k:
-            self._at_hand = self._kept[0]  # lest the last one asked for stay in memory meanwhile
+            self._at_hand = self._kept[0]  # the last one asked for must not stay in memory meanwhile
             self._at_hand = (k, self._reach(k))
         return self._at_hand[1]
 

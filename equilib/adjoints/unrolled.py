@@ -113,5 +113,5 @@ def carry_back(steps: Iterable[Linearization], cotangent: Array) -> tuple[tuple[
         found = linear.inputs_vjp(cotangent)
         inputs = found if inputs is None else tree_map(lambda total, new: total + new, inputs, found)
         cotangent = linear.vjp(cotangent)
-        del linear  # before the next is made, lest there be two in memory
+        del linear  # two at a time would take twice the memory
     return inputs, cotangent, last

@@ -1,4 +1,4 @@
-"""How an operation is made differentiable: one linear map, and its transpose, per argument.
+"""Rules of differentiable operations: one linear map, and its transpose, per argument.
 
 The derivative of an operation at a point is a linear map. A rule computes what the map needs once (it is
 *staged*) and returns both directions: `push` carries a tangent forward (J·v), `pull` carries a cotangent back

@@ -26,7 +26,11 @@ HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
 
 @click.command()
 @click.argument("name", metavar="NAME[:OPTION=VALUE,...]")
-@click.option("--kind", type=click.Choice([kind.noun for kind in CHECKED]), help="Which one, where several share it.")
+@click.option(
+    "--kind",
+    type=click.Choice([kind.noun for kind in CHECKED]),
+    help="Check the entry of this kind, where several share the name; by default all of them.",
+)
 @as_json
 @click.pass_context
 def check(context: click.Context, name: str, *, kind: str | None, as_json: bool) -> None:

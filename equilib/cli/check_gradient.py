@@ -1,4 +1,4 @@
-"""`equilib check-gradient EXPERIMENT`: is the gradient right, and if not, why."""
+"""`equilib check-gradient EXPERIMENT`: comparison of a gradient with finite differences, and its verdict."""
 
 from __future__ import annotations
 
@@ -62,10 +62,19 @@ def _own_options() -> list[click.Option]:
     present = click.Path(path_type=Path, file_okay=False, exists=True)
     positive = click.IntRange(min=1)
     return [
-        click.Option(["--from", "trained"], type=present, metavar="DIR", help="A run whose model and method to take."),
-        click.Option(["--samples"], type=positive, default=4, show_default=True, help="Test images to look at."),
         click.Option(
-            ["--directions"], type=positive, default=4, show_default=True, help="Directions of finite differences."
+            ["--from", "trained"],
+            type=present,
+            metavar="DIR",
+            help="Take model and method of the run in this folder; by default initial parameters.",
+        ),
+        click.Option(["--samples"], type=positive, default=4, show_default=True, help="Take so many test samples."),
+        click.Option(
+            ["--directions"],
+            type=positive,
+            default=4,
+            show_default=True,
+            help="Take finite differences along so many random directions.",
         ),
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
     ]

@@ -49,7 +49,7 @@ def _command(entry: ExperimentEntry, session: Session) -> click.Command:
             session.registry(), solvers, adjoints, request.options, request.fallback, integrates=of_ode
         )
         check_out(out, overwrite=request.overwrite)
-        report = _Report(session, request, out, combinations, skipped)
+        report = _Output(session, request, out, combinations, skipped)
         try:
             report.run()
             if not of_ode:  # there are no residuals to follow
@@ -73,15 +73,20 @@ compare = ExperimentGroup(
 def _method_options() -> list[click.Option]:
     spec = "NAME[:OPTION=VALUE,...]"
     return [
-        click.Option(["--solvers"], metavar="NAME,...|all", default="", help="Solvers to compare, by name."),
-        click.Option(["--solver"], metavar=spec, multiple=True, help="A solver with options; may be repeated."),
+        click.Option(["--solvers"], metavar="NAME,...|all", default="", help="Compare these solvers, by name."),
+        click.Option(["--solver"], metavar=spec, multiple=True, help="Compare a solver with options; may be repeated."),
         click.Option(
             ["--adjoints"],
             metavar="NAME,...|all",
             default="",
-            help="Adjoints to combine with each solver; by default the one that suits it.",
+            help="Combine these adjoints with each solver; by default the one that suits it.",
         ),
-        click.Option(["--adjoint"], metavar=spec, multiple=True, help="An adjoint with options; may be repeated."),
+        click.Option(
+            ["--adjoint"],
+            metavar=spec,
+            multiple=True,
+            help="Combine an adjoint with options with each solver; may be repeated.",
+        ),
     ]
 
 
@@ -96,7 +101,7 @@ def _own_options() -> list[click.Option]:
     ]
 
 
-class _Report:
+class _Output:
     """What is known so far: on disk after each run, on standard output at the end."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`equilib doctor`: is everything here that a run needs, and is it as fast as it could be."""
+"""`equilib doctor`: the installation, the kernels of BLAS, the plugins, and what to do about them."""
 
 from __future__ import annotations
 

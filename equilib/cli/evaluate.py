@@ -20,9 +20,17 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 @click.command()
 @click.argument("run", metavar="RUN", type=_FOLDER)
-@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Where the data lies; by default that of the run.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="INT", help="Test samples to take, from the first on.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.option(
+    "--data-dir", type=_FOLDER, metavar="DIR", help="Look for data in this folder; by default where the run found it."
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), metavar="INT", help="Test on the first so many samples; by default on all."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Compute on the CPU or on a GPU; by default on what the run used.",
+)
 @as_json
 @click.pass_context
 def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: Any) -> None:

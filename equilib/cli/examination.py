@@ -1,4 +1,4 @@
-"""What `equilib doctor` looks at, and what it makes of it."""
+"""Examination of the installation by `equilib doctor`."""
 
 from __future__ import annotations
 

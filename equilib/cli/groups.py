@@ -1,4 +1,4 @@
-"""A command group that suggests the command which was meant."""
+"""Command groups that suggest the command which was meant."""
 
 from __future__ import annotations
 

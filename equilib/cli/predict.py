@@ -1,4 +1,4 @@
-"""`equilib predict RUN IMAGE...`: what the model of a run says of images."""
+"""`equilib predict RUN IMAGE...`: classes of images by the model of a run."""
 
 from __future__ import annotations
 
@@ -21,8 +21,16 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 @click.command()
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.argument("files", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--invert", is_flag=True, help="Turn dark into light: for ink on paper, where the model knows chalk.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.option(
+    "--invert",
+    is_flag=True,
+    help="Invert the brightness of the images, as a model trained on light digits needs for dark ink.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Compute on the CPU or on a GPU; by default on what the run used.",
+)
 @as_json
 @click.pass_context
 def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:

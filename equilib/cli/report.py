@@ -18,18 +18,24 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where the report goes; by default RUN/report, for several runs report.",
+    help="Write to this folder; by default to RUN/report, for several runs to report.",
 )
-@click.option("--data-dir", type=_FOLDER, metavar="DIR", help="Where the data lies; by default that of the run.")
+@click.option(
+    "--data-dir", type=_FOLDER, metavar="DIR", help="Look for data in this folder; by default where the run found it."
+)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
     metavar="INT",
-    help="Test samples to look at, from the first on; 0: none, from the records alone.",
+    help="Test the model on the first so many samples; 0: on none, from the records alone.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Compute on the CPU or on a GPU; by default on what the run used.",
+)
 @click.pass_context
 def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> None:
     """Write a page about the runs in the folders RUN, one file that needs no network, and PNG files.

@@ -1,4 +1,4 @@
-"""Starting the program again with the kernels that OpenBLAS should have chosen.
+"""Restart of the program with the kernels that OpenBLAS should have chosen.
 
 OPENBLAS_CORETYPE is read when OpenBLAS is loaded, which `import equilib` does, and what OpenBLAS chooses by itself is
 known after that only. So the program looks, and where it finds better kernels it replaces itself (execve: the same

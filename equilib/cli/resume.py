@@ -1,4 +1,4 @@
-"""`equilib resume RUN`: go on with a run that ended early."""
+"""`equilib resume RUN`: the rest of a run that ended early."""
 
 from __future__ import annotations
 
@@ -20,13 +20,22 @@ _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
     "checkpoint",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Go on from another checkpoint than the last.",
+    help="Go on from this checkpoint; by default from the last.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(min=0), metavar="INT", help="Epochs after pretraining, those done included."
+    "--epochs",
+    type=click.IntRange(min=0),
+    metavar="INT",
+    help="Train for so many epochs after pretraining, those done included; by default as planned.",
 )
-@click.option("--data-dir", type=_RUN, metavar="DIR", help="Where the data lies now.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; by default as before.")
+@click.option(
+    "--data-dir", type=_RUN, metavar="DIR", help="Look for data in this folder; by default where the run found it."
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Compute on the CPU or on a GPU; by default on what the run used.",
+)
 @click.pass_context
 def resume(context: click.Context, /, run: Path, **given: Any) -> None:
     """Go on with the run in the folder RUN, from its last checkpoint."""

@@ -1,4 +1,4 @@
-"""What the commands share: the arguments, the registry, and the way to start a run."""
+"""Session of one command line: its arguments, the registry, and the start of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which solvers and adjoints are to be compared."""
+"""Combinations of solvers and adjoints that are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparison of methods: runs of one experiment, each in a process of its own, and their outcomes."""
+"""The command compare: runs of one experiment, each in a process of its own, and their results."""
 
 from __future__ import annotations
 

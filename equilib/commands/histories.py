@@ -1,4 +1,4 @@
-"""Residual against evaluations for several solvers on one batch of one model."""
+"""Residual histories of several solvers on one batch of one model."""
 
 from __future__ import annotations
 

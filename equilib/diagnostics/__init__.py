@@ -1,4 +1,4 @@
-"""What an equilibrium is like, and how far it and its gradient can be trusted."""
+"""Diagnostics of an equilibrium: its properties, and how far it and its gradient can be trusted."""
 
 from equilib.diagnostics.agreement import Agreement
 from equilib.diagnostics.certificate import Certificate, Trust, certify, jacobian_norm

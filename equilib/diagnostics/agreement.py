@@ -1,4 +1,4 @@
-"""How well two gradients agree, and directional derivatives to compare them with."""
+"""Agreement of two gradients, and directional derivatives to compare them with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far an iterate is from the fixed point: a bound, or the reason why there is none."""
+"""Certificate of a fixed point: a bound on the distance of an iterate, or the reason why there is none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the check of a gradient found, and what to do about it."""
+"""Report about the check of a gradient: the findings, and what to do about them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a solver reaches for what it spends: the residual after each evaluation of f."""
+"""Residual history of a solve: the residual after each evaluation of f."""
 
 from __future__ import annotations
 

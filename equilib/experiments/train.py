@@ -1,4 +1,4 @@
-"""A run from its assembled training to its record."""
+"""Training run of an assembled training, with its record."""
 
 from __future__ import annotations
 

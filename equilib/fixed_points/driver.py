@@ -70,7 +70,7 @@ class _OneStep:
 
 
 @dataclass(frozen=True)
-class _Aside:
+class _SetAside:
     """What was put aside when samples were removed: best iterates and residuals, the state, and which ones went on."""
 
     z: Array
@@ -85,7 +85,7 @@ class _Run:
     def __init__(self, f: Evaluator, solver: Solver, z0: Array, monitor: Monitor) -> None:
         self.f, self.solver, self.monitor = f, solver, monitor
         self.rows = np.arange(z0.shape[0])
-        self.aside: list[_Aside] = []
+        self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)
         removable = f.problem.batched_inputs is not None and self.restrict is not None
         self.share = f.options.compact if removable else 0.0
@@ -119,7 +119,7 @@ class _Run:
         except SharedStateError:
             self.share = 0.0  # nobody has said what of the state belongs to whom: all samples stay
             return
-        self.aside.append(_Aside(self.z, self.residual, self.state, kept))
+        self.aside.append(_SetAside(self.z, self.residual, self.state, kept))
         self.f, self.rows, self.state = part, self.rows[kept], state
         self.z, self.residual = take_rows(self.z, kept), take_rows(self.residual, kept)
 

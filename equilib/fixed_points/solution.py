@@ -1,4 +1,4 @@
-"""What a solve returns: values, one status per sample, and what it cost."""
+"""Solution of a solve: values, one status per sample, and what it cost."""
 
 from __future__ import annotations
 

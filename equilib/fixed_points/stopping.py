@@ -1,4 +1,4 @@
-"""When a sample is finished, and how: the bookkeeping of one solve, on the host, sample by sample."""
+"""Stopping tests of a solve: the bookkeeping of each sample, on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is constant while a layer is evaluated many times: computed, or drawn, once for a pass."""
+"""Prepared constants of a layer: computed, or drawn, once for the many evaluations of a pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a library's loop sees of one sample: a residual, a Jacobian, and whether it may stop."""
+"""Single samples for a library's loop: a residual, a Jacobian, and whether it may stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where arrays live: the host with NumPy, or a CUDA device with CuPy."""
+"""Devices that hold arrays: the host with NumPy, or a CUDA device with CuPy."""
 
 from __future__ import annotations
 

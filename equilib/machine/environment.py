@@ -1,4 +1,4 @@
-"""What a run record says about where it ran."""
+"""Environment of a run: versions, platform, BLAS and commit, as its record has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where an equilibrium solve starts."""
+"""Initial guesses of an equilibrium solve."""
 
 from __future__ import annotations
 

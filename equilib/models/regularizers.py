@@ -1,4 +1,4 @@
-"""What a loss may add about an equilibrium."""
+"""Regularizers of an equilibrium: terms that a loss may add."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far to go along a Newton step: the backtracking line search that Newton's methods share.
+"""Backtracking line search along a Newton step, which Newton's methods share.
 
 In the core because several plugins need it and none may import another.
 """

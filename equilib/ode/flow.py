@@ -1,4 +1,4 @@
-"""What an integrator sees of y' = f(t, y): evaluations, linear combinations, the error norm, a choice by lane.
+"""Flow of y' = f(t, y) as an integrator sees it: evaluations, linear combinations, the error norm, a choice by lane.
 
 A *lane* is what has a time and a step size of its own: one sample, or the whole batch. What belongs to a lane is kept
 on the host, in arrays of shape (lanes,).

@@ -1,4 +1,4 @@
-"""What an integration returns: values at the times asked for, one status per sample, and what it cost."""
+"""Solution of an integration: values at the times asked for, one status per sample, and what it cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the size of a time step is chosen: the first one, and each from the error of the last."""
+"""Step size control: the size of the first time step, and of each from the error of the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The facts of runs, side by side."""
+"""Facts of runs, side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded run as a report sees it."""
+"""Recorded run as a report sees it: its record, its label and its place."""
 
 from __future__ import annotations
 

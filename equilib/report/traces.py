@@ -1,4 +1,4 @@
-"""How the residual of a test batch falls, step by step."""
+"""Solver trace of a test batch: its residuals, step by step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the folders of runs to a report."""
+"""Report files, written from the folders of runs."""
 
 from __future__ import annotations
 

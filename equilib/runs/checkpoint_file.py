@@ -1,4 +1,4 @@
-"""The file of a checkpoint: an npz archive without pickle, whole or refused.
+"""File of a checkpoint: an npz archive without pickle, whole or refused.
 
 Its members are `header`, UTF-8 of a JSON object; one array for each parameter and each part of the optimizer's state,
 named as in "params/deq/cell/recur/0/weight"; `order`, the samples of the epoch at work; with warm starts

@@ -1,4 +1,4 @@
-"""When a run writes a checkpoint, and which it keeps."""
+"""Checkpoints of a run: the times at which they are written, and the two that are kept."""
 
 from __future__ import annotations
 

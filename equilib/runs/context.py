@@ -1,4 +1,4 @@
-"""The context of a run: its request, the plugins, the device, and the folder in which it is recorded."""
+"""Context of a run: its request, the plugins, the device, and the folder in which it is recorded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The continuation of a run: its record and the checkpoint that it goes on from."""
+"""Continuation of a run: its record and the checkpoint that it goes on from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and its lock."""
+"""Folder of one run: `run.json`, `metrics.jsonl`, `metrics.csv`, `model.npz`, and its lock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from equilib.runs.metrics import METRICS, TABLE, MetricsFiles
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
 _FILES = (RUN, METRICS, TABLE, MODEL)
-_OF_THE_END = ("error", "ended", "peak_memory", "results", "best")
+_FINAL_FACTS = ("error", "ended", "peak_memory", "results", "best")
 
 
 class RunDirectory:
@@ -64,7 +64,7 @@ class RunDirectory:
             If the folder cannot be written.
         """
         self = cls.__new__(cls)
-        self._begin(path, {name: value for name, value in facts.items() if name not in _OF_THE_END})
+        self._begin(path, {name: value for name, value in facts.items() if name not in _FINAL_FACTS})
         with _folder_errors(str(path)):
             for name in _FILES:
                 part_of(path / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The metrics of each epoch as lines of JSON and as a table."""
+"""Metrics of each epoch in files: lines of JSON, and a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written while a trainer trains."""
+"""Recorder of a trainer at work: metrics of each epoch, checkpoints, and the model."""
 
 from __future__ import annotations
 

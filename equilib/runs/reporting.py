@@ -1,4 +1,4 @@
-"""What a person sees of a run: a live bar on a terminal, timestamped lines elsewhere."""
+"""Reporters of a run: a live bar on a terminal, timestamped lines elsewhere, JSON, or the last line only."""
 
 from __future__ import annotations
 

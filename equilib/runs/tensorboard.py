@@ -1,4 +1,4 @@
-"""Metrics as event files, which TensorBoard shows."""
+"""TensorBoard event files of the metrics."""
 
 from __future__ import annotations
 

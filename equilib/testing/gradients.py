@@ -1,4 +1,4 @@
-"""What a gradient is compared with: finite differences of a fixed point found by patient iteration."""
+"""Reference gradients: finite differences of a fixed point found by patient iteration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked, what was declared about it, and the solves that the checks make."""
+"""Subject of a check: what was declared about it, and the solves that the checks make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Training: optimizers, schedules, the loop, and the record of a run.
-
-It is above the core: nothing in `equilib` but the command line imports it.
-"""
+"""Training: models, data, objectives, optimizers, metrics, and the trainer of a run."""

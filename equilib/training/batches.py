@@ -1,4 +1,4 @@
-"""Mini-batches."""
+"""Mini-batches of samples."""
 
 from __future__ import annotations
 

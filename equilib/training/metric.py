@@ -1,4 +1,4 @@
-"""One metric: how it is measured, what it amounts to over batches and in a run, and where it is shown."""
+"""Metric: one number of training, how batches and runs measure it, and where it is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be trained."""
+"""Protocols of models that can be trained."""
 
 from __future__ import annotations
 

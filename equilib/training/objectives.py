@@ -1,4 +1,4 @@
-"""What training minimizes, and how a prediction is scored."""
+"""Objectives: the loss that training minimizes, and the score of a prediction."""
 
 from __future__ import annotations
 

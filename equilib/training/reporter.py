@@ -1,4 +1,4 @@
-"""The protocol of a reporter: what a training run tells, as it goes."""
+"""Protocol of reporters of a training run."""
 
 from __future__ import annotations
 

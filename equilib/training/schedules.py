@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step, counted from 0."""
+"""Schedules of the learning rate, as functions of the step counted from 0."""
 
 from __future__ import annotations
 

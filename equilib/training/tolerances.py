@@ -1,4 +1,4 @@
-"""Loose tolerances early in training, those that were asked for late."""
+"""Tolerances of training: loose in early epochs, as asked for in late ones."""
 
 from __future__ import annotations
 

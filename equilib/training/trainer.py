@@ -1,4 +1,4 @@
-"""The trainer: pretraining at a fixed depth, then training through the equilibrium."""
+"""Trainer of a model: pretraining at a fixed depth, then training through the equilibrium."""
 
 from __future__ import annotations
 

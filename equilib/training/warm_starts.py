@@ -1,4 +1,4 @@
-"""What the last epoch found for each training sample: where this epoch's solves start."""
+"""Warm starts: the solves of an epoch begin where those of the last epoch ended for the same sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from equilib.fixed_points.solution import Solution, Status
 from equilib.models.equilibrium import Equilibrium
 from equilib.training.model import Unrollable
 
-NONE, EQUILIBRIA, BOTH = CHOICES = ("none", "equilibria", "both")
+NONE, EQUILIBRIA, BOTH = "none", "equilibria", "both"
+CHOICES = (NONE, EQUILIBRIA, BOTH)
 """What `--warm-start` says: which of z* and w, the solutions forward and backward, are kept."""
 
 _ARGUMENTS = {NONE: (), EQUILIBRIA: ("start",), BOTH: ("start", "adjoint_guess")}

@@ -1,4 +1,4 @@
-"""Which method each sample is with, and when it goes over to the next: the decisions, on the host."""
+"""Progress of each sample through the methods: which it is with, and when it goes over to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far to trust a Newton step: dogleg steps within a radius, for each sample by itself."""
+"""Trust region of a Newton step: dogleg steps within a radius, for each sample by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the installed SciPy can do."""
+"""Versions of SciPy and what they can do."""
 
 from __future__ import annotations
 

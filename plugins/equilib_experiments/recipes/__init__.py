@@ -1,1 +1,1 @@
-"""How the experiments are done: architectures, schedules and solver settings."""
+"""Recipes of the experiments: architectures, schedules and solver settings."""
