@@ -22,11 +22,11 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
-from equilib.options import OptionError, check_options, option, part
+from equilib.options import Checked, OptionError, option, part
 
 
 @dataclass(frozen=True)
-class ImplicitAdjoint:
+class ImplicitAdjoint(Checked):
     """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
 
     A linear solver does it, GMRES unless another is given; or any solver, such as Picard iteration.
@@ -36,7 +36,7 @@ class ImplicitAdjoint:
     Raises
     ------
     ValueError
-        If an option is out of its range, or both a solver and a linear solver are given.
+        If both a solver and a linear solver are given.
     """
 
     solver: Solver | WholeSolver | None = part(
@@ -50,7 +50,7 @@ class ImplicitAdjoint:
     guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_options(self)
+        super().__post_init__()
         if self.solver is not None and self.linear_solver is not None:
             raise OptionError("the equation is solved by a solver or by a linear_solver; leave out one of them")
 

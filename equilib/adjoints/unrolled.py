@@ -16,11 +16,11 @@ from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.stopping import Monitor
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Unrolled:
+class Unrolled(Checked):
     """Differentiate Picard iteration from the initial guess, step by step.
 
     Exact for the iterate it ends at, which is the fixed point where Picard iteration converges; how far that is from
@@ -29,20 +29,12 @@ class Unrolled:
     Memory does not grow with the depth: `checkpoints` iterates are kept, the others evaluated again, and a step is
     linearized when the cotangent comes to it. With `checkpoints=None` each step is evaluated once and stays linearized
     until then; the gradient is the same, bit for bit.
-
-    Raises
-    ------
-    ValueError
-        If `depth` or `checkpoints` is not positive.
     """
 
     depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
     checkpoints: int | None = option(
         10, help="iterates kept in memory; none keeps every step, and evaluates none again", minimum=1
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:

@@ -8,21 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolveOptions:
+class SolveOptions(Checked):
     """When a solve ends. Sample i has converged when ‖f(z)ᵢ − zᵢ‖ ≤ atol + rtol·‖zᵢ‖.
 
     With `atol=0` the test is relative to the size of z only, with `rtol=0` absolute only.
-
-    Raises
-    ------
-    ValueError
-        If a value is of the wrong type or out of its range.
     """
 
     rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf)
@@ -46,9 +41,6 @@ class SolveOptions:
     on_failure: str = option(
         "raise", help="what to do about samples that did not converge", choices=("raise", "warn", "record")
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def tolerance_at(self, size: np.ndarray) -> np.ndarray:
         """Return the residual norm that counts as converged where ‖z‖ is `size`."""

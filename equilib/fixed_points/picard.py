@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
@@ -18,21 +18,13 @@ class State:
 
 
 @dataclass(frozen=True)
-class Picard:
+class Picard(Checked):
     """Damped Picard iteration, z ← z + (1 − damping)·(f(z) − z).
 
     Converges where the spectral radius of damping·I + (1 − damping)·J is below one.
-
-    Raises
-    ------
-    ValueError
-        If `damping` is out of its range; at 1 nothing would move.
     """
 
     damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, exclusive_maximum=1.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> State:
         """Evaluate the initial guess."""

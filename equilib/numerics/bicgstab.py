@@ -8,26 +8,18 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, host_norm, rows_like, samples_as_rows, two_norm, where_samples
 from equilib.numerics.linear_solver import MatVec
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class BiCGStab:
+class BiCGStab(Checked):
     """The stabilized bi-conjugate gradient method for each sample by itself (van der Vorst 1992).
 
     Two products with A an iteration, and a handful of arrays however many there are, where GMRES keeps one for each
     product. Its residual goes up and down, so the best iterate is what counts. It breaks down where A is skew.
-
-    Raises
-    ------
-    ValueError
-        If `products` is less than two.
     """
 
     products: int = option(40, help="products with A at most, two for each iteration", minimum=2)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     @np.errstate(all="ignore")  # a sample that overflows ends at its best iterate
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:

@@ -21,26 +21,18 @@ from equilib.machine.threads import by_shares, shared
 from equilib.numerics.combinations import combined
 from equilib.numerics.hessenberg import HessenbergLeastSquares
 from equilib.numerics.linear_solver import MatVec
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class GMRES:
+class GMRES(Checked):
     """One cycle of GMRES for each sample by itself (Saad & Schultz 1986, algorithm 3).
 
     The equations of a batch do not mix, so each sample gets its own Krylov space and stops at its own tolerance;
     a product with A is shared by all. Products are orthogonalized by modified Gram-Schmidt.
-
-    Raises
-    ------
-    ValueError
-        If `restart` is not positive.
     """
 
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `restart` products allow.

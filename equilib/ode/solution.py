@@ -11,7 +11,7 @@ from equilib.arrays import Array
 from equilib.fixed_points.solution import SampleStatus, failure_reasons
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 class OdeStatus(SampleStatus):
@@ -27,14 +27,8 @@ class OdeStatus(SampleStatus):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OdeOptions:
-    """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of its range.
-    """
+class OdeOptions(Checked):
+    """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1."""
 
     rtol: float = option(1e-3, help="error of a step relative to the size of y", minimum=0.0)
     atol: float = option(1e-6, help="error of a step that is acceptable whatever the size of y", exclusive_minimum=0.0)
@@ -44,9 +38,6 @@ class OdeOptions:
     on_failure: str = option(
         "raise", help="what to do about samples that do not reach the end", choices=("raise", "warn", "record")
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 State: TypeAlias = tuple[Array, Array, tuple[Array, ...]]

@@ -16,7 +16,7 @@ from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
-from equilib.options import check_options, option, part
+from equilib.options import Checked, option, part
 
 SMALLEST_STEP = 1e-6
 """Steps of z' = f(z) − z below this size go nowhere: its −z sets a time scale of 1."""
@@ -34,7 +34,7 @@ class SteadyStateState:
 
 
 @dataclass(frozen=True)
-class SteadyState:
+class SteadyState(Checked):
     """Integrate z' = f(z) − z until it stands still, each sample with its own step size.
 
     It converges to fixed points where all eigenvalues λ of the Jacobian of f have Re λ < 1: also where f is expansive.
@@ -44,11 +44,6 @@ class SteadyState:
     is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
 
     With a library's integrator it is a `WholeSolver`, whose steps are the library's accepted ones.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     integrator: AnyIntegrator = part("tsit5", kind="integrator", help="method of the time steps")
@@ -62,9 +57,6 @@ class SteadyState:
     def __new__(cls, integrator: Any = None, *args: object, **options: object) -> SteadyState:
         """Make the solver that suits the integrator."""
         return super().__new__(LibrarySteadyState if isinstance(integrator, LibraryIntegrator) else cls)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> SteadyStateState:
         """Evaluate the initial guess, which is the derivative at time 0."""

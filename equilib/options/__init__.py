@@ -4,7 +4,7 @@ A solver, an adjoint and an experiment are frozen dataclasses whose fields are t
 line lists, parses and refuses is read from the fields:
 
     @dataclass(frozen=True)
-    class Relaxation:
+    class Relaxation(Checked):
         step_size: float = option(1.0, help="share of the residual that is added", exclusive_minimum=0)
 
 The value of an option may itself have options, as a linear solver has: then it is a part, which `part` declares, and
@@ -12,7 +12,7 @@ text names it, as in `linear_solver=bicgstab,linear_solver.products=60`.
 """
 
 from equilib.options.declaration import Option, OptionError, PartOption, describe, option, part
-from equilib.options.parsing import build, check_options, split
+from equilib.options.parsing import Checked, build, split
 from equilib.options.parts import Blueprint, NoParts, Parts, plain_options, unfold
 from equilib.options.spelling import parse_assignments, parse_spec
 from equilib.options.values import Bounds
@@ -20,13 +20,13 @@ from equilib.options.values import Bounds
 __all__ = [
     "Blueprint",
     "Bounds",
+    "Checked",
     "NoParts",
     "Option",
     "OptionError",
     "PartOption",
     "Parts",
     "build",
-    "check_options",
     "describe",
     "option",
     "parse_assignments",

@@ -138,24 +138,26 @@ def unknown_option(name: str, known: Iterable[str], *, owner: str) -> OptionErro
     return OptionError(f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}")
 
 
-def check_options(instance: object) -> None:
-    """Refuse an option of the wrong type or out of range; to be called in `__post_init__`.
+class Checked:
+    """Base of dataclasses with options: refuses an option of the wrong type or out of range when an object is made.
 
-    The command line checks what it parses; this is for those who construct a solver in Python.
+    The command line checks what it parses; this is for those who construct a solver in Python. A class with a
+    `__post_init__` of its own calls that of this one first.
 
     Raises
     ------
     OptionError
         If there is one; it is a ValueError.
     """
-    cls = type(instance)
-    for each in describe(cls):
-        value = getattr(instance, each.name)
-        try:
-            each.parse(value)
-        except OptionError as error:
-            raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
-        if isinstance(each, PartOption) and isinstance(value, str):
-            raise OptionError(
-                f"{cls.__name__}: option {each.name!r} expects {each.expects} as an object, got {value!r}"
-            )
+
+    def __post_init__(self) -> None:
+        cls = type(self)
+        for each in describe(cls):
+            value = getattr(self, each.name)
+            try:
+                each.parse(value)
+            except OptionError as error:
+                raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
+            if isinstance(each, PartOption) and isinstance(value, str):
+                expected = f"{each.expects} as an object"
+                raise OptionError(f"{cls.__name__}: option {each.name!r} expects {expected}, got {value!r}")

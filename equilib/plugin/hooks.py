@@ -104,15 +104,12 @@ def equilib_linear_solvers() -> Iterable[LinearSolverEntry]:
         from dataclasses import dataclass
 
         from equilib.arrays import where_samples
-        from equilib.options import check_options, option
+        from equilib.options import Checked, option
         from equilib.plugin import LinearSolverEntry, hookimpl
 
         @dataclass(frozen=True)
-        class Series:
+        class Series(Checked):
             terms: int = option(20, help="products with I - A", minimum=0)
-
-            def __post_init__(self):
-                check_options(self)
 
             def solve(self, matvec, b, *, rtol, active):
                 x = b

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 class Optimizer(Protocol):
@@ -37,16 +37,11 @@ class AdamState:
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Checked):
     """Adam with decoupled weight decay (Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2).
 
     The weight decay is for matrices and kernels only, as biases and the scales of a normalization have no scale to
     regularize.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     beta1: float = option(0.9, help="decay of the mean of the gradients", minimum=0.0, exclusive_maximum=1.0)
@@ -55,9 +50,6 @@ class Adam:
     weight_decay: float = option(
         0.0, help="share of the weights that is taken off per unit of learning rate", minimum=0.0
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""

@@ -9,7 +9,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, host_norm, where_samples
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.secants import Secants
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
@@ -32,7 +32,7 @@ class AndersonState:
 
 
 @dataclass(frozen=True)
-class Anderson:
+class Anderson(Checked):
     """Type-II Anderson mixing (Anderson 1965; Walker & Ni 2011, SIAM J. Numer. Anal. 49(4)).
 
     With r = f(z) − z and the last changes Δz, Δr,
@@ -42,11 +42,6 @@ class Anderson:
     A step after which the residual exceeds `growth` times its least so far, or is not finite, is taken back. The
     first time its pair of changes is kept, since it is true all the same, and corrects the next step. From the second
     time in a row, the sample starts again without pairs, with half of β each time.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     memory: int = option(6, help="pairs of changes that are kept", minimum=1)
@@ -54,9 +49,6 @@ class Anderson:
     regularization: float = option(1e-10, help="ridge, relative to the size of the Gram matrix", minimum=0.0)
     growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> AndersonState:
         """Evaluate the initial guess."""

@@ -15,7 +15,7 @@ from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.numerics.secants import Secants
-from equilib.options import check_options, option, part
+from equilib.options import Checked, option, part
 from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
 
 
@@ -49,7 +49,7 @@ class AutoState:
 
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Checked):
     """Anderson mixing, then Newton's method with a line search, then Newton's method as it is.
 
     A sample begins with mixing. Every `probe` steps the contraction is measured; if at that rate it needs more than
@@ -60,11 +60,6 @@ class Auto:
 
     A step is one trial of every sample, so one evaluation of f; a further one where samples go over to Newton. Newton
     steps of states with up to `dense` elements are by LU, of larger ones by GMRES.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     memory: int = option(6, help="pairs of changes that mixing keeps", minimum=1)
@@ -75,9 +70,6 @@ class Auto:
     forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
     backtracks: int = option(8, help="times a Newton step is shortened", minimum=0)
     plain_steps: int = option(50, help="Newton steps without a line search", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""

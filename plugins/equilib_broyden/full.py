@@ -10,7 +10,7 @@ from equilib.arrays import Array, where_samples
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import State
 from equilib.numerics.dense import require_small
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_broyden.dense import JACOBIANS, DenseInverse
 from equilib_broyden.iteration import BroydenState, attempt, needs_restart, start, with_inverse
 
@@ -29,7 +29,7 @@ class FullState(BroydenState):
 
 
 @dataclass(frozen=True)
-class Broyden:
+class Broyden(Checked):
     """Good Broyden (1965) on r = f(z) − z with the full inverse of each sample, z ← z − H r.
 
     For small states: H is of the size of z squared. A step after which the residual exceeds `growth` times its least
@@ -37,11 +37,6 @@ class Broyden:
     the step is half as long each time. By default H begins at −I, and begins again at the true Jacobian; the first
     time, at the initial guess, unless the residual has fallen to a tenth since. Where f has no derivative it begins
     again at −I, where it is.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     jacobian: str = option(
@@ -53,9 +48,6 @@ class Broyden:
     growth: float = option(5.0, help="growth of the residual at which a step is taken back", minimum=1.0)
     rejections: int = option(12, help="steps taken back in a row before the sample is given up", minimum=1)
     largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> FullState:
         """Evaluate the initial guess.

@@ -14,7 +14,7 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
 
 GROWTH = 100.0
@@ -27,7 +27,7 @@ class NoInverseError(UserError):
 
 
 @dataclass(frozen=True)
-class Shine:
+class Shine(Checked):
     """Take w = −Hᵀ g with the H ≈ (J − I)⁻¹ of the forward solve (Ramzi et al. 2022, arXiv:2106.00553).
 
     Inexact: H is right along the steps that the forward solve took. With `refine`, that many Broyden steps on
@@ -36,17 +36,9 @@ class Shine:
 
     Samples that a fallback solved are not known to the forward solver's H: they have H = −I, that is w = g as
     `JacobianFree` takes it, before the refinement.
-
-    Raises
-    ------
-    ValueError
-        If `refine` is negative.
     """
 
     refine: int = option(0, help="Broyden steps that improve the result", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:

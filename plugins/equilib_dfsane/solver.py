@@ -17,7 +17,7 @@ from equilib.arrays import (
     where_samples,
 )
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
 SUFFICIENT = 1e-4
@@ -44,24 +44,16 @@ class DFSaneState:
 
 
 @dataclass(frozen=True)
-class DFSane:
+class DFSane(Checked):
     """Derivative-free spectral residual method (La Cruz, Martínez & Raydan 2006, Math. Comp. 75).
 
     With F = z − f(z) the step is d = −σ F, σ = ⟨s, s⟩ / ⟨s, y⟩ from the last changes s of z and y of F; the first is
     Picard's, σ = 1. It is tried forwards and backwards, shorter each time, until ‖F‖² is below its largest of the last
     `history` iterates, but for a slack that is summable. Each sample has its own lengths.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     history: int = option(10, help="iterates whose largest residual a step must stay below", minimum=1)
     backtracks: int = option(12, help="times a step is shortened before the sample is given up", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> DFSaneState:
         """Evaluate the initial guess."""

@@ -10,26 +10,18 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, host_norm, where_samples
 from equilib.numerics.linear_solver import MatVec
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class LibraryGMRES:
+class LibraryGMRES(Checked):
     """One cycle of the library's GMRES on the equations of the whole batch as a single system.
 
     Samples share one Krylov space and one stopping test, so they are coupled: the system is solved to the smallest
     tolerance asked for, and an answer depends, within its tolerance, on the other samples of the batch.
-
-    Raises
-    ------
-    ValueError
-        If `restart` is not positive.
     """
 
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.

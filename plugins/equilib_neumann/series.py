@@ -13,27 +13,19 @@ from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Neumann:
+class Neumann(Checked):
     """Take w = Σ_{k<K} (Jᵀ)ᵏ g, the first K terms of the series of (I − Jᵀ)⁻¹ g.
 
     Inexact: what is missing is (Jᵀ)ᴷ w*. K terms cost K products Jᵀ·w; the last of them tells how far w is from
     solving the adjoint equation, which is what `Pullback.adjoint` reports.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     terms: int = option(5, help="terms K of the series", minimum=1)
     damping: float = option(0.0, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     @np.errstate(all="ignore")  # where the series overflows, the status says so
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:

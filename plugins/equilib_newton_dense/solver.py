@@ -11,7 +11,7 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.numerics.line_search import Point, line_search
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,11 @@ class NewtonDenseState:
 
 
 @dataclass(frozen=True)
-class NewtonDense:
+class NewtonDense(Checked):
     """Newton's method with the dense Jacobian of each sample and a line search (Kelley 1995, §§5, 8).
 
     For small states: a step takes one product J·v for each element of a sample. Where I − J is singular, the step is
     the shortest one that solves the linearized equation in the least-squares sense.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     globalization: str = option(
@@ -46,9 +41,6 @@ class NewtonDense:
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
     largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
         """Linearize at the initial guess.

@@ -14,7 +14,7 @@ from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point, line_search
 from equilib.numerics.linear_solver import LinearSolver
-from equilib.options import check_options, option, part
+from equilib.options import Checked, option, part
 from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
 from equilib_newton_gmres.trust_region import trust_region
 
@@ -37,17 +37,12 @@ class NewtonState:
 
 
 @dataclass(frozen=True)
-class NewtonGMRES:
+class NewtonGMRES(Checked):
     """Newton's method with GMRES and a line search or a trust region (Kelley 1995, §§6, 8; Knoll & Keyes 2004).
 
     Each sample has its own forcing term, step length and Krylov space; an evaluation of f and a product J·v are
     shared by the batch. The linearization is made once per step and applied many times. Both globalizations
     measure residuals in the norm that GMRES reduces, the Euclidean one, whatever the norm of the convergence test.
-
-    Raises
-    ------
-    ValueError
-        If an option is unknown to it or out of its range.
     """
 
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
@@ -58,9 +53,6 @@ class NewtonGMRES:
         choices=("line-search", "trust-region", "none"),
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> NewtonState:
         """Linearize at the initial guess."""

@@ -19,7 +19,7 @@ from equilib.arrays import Array
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Attempt, Memory, Step
 from equilib.ode.step_control import Controller, ControlState
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
 TARGET = 0.4
@@ -67,19 +67,10 @@ class DoublingController:
 
 
 @dataclass(frozen=True)
-class VCABM:
-    """Variable-order Adams-Bashforth-Moulton: two evaluations per accepted step, one per rejected one.
-
-    Raises
-    ------
-    ValueError
-        If `max_order` is out of its range.
-    """
+class VCABM(Checked):
+    """Variable-order Adams-Bashforth-Moulton: two evaluations per accepted step, one per rejected one."""
 
     max_order: int = option(12, help="order of the predictor at most", minimum=1, maximum=12)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     @property
     def order(self) -> int:

@@ -12,7 +12,7 @@ from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point
 from equilib.numerics.linear_solver import LinearSolver
-from equilib.options import check_options, option, part
+from equilib.options import Checked, option, part
 
 # Taken back is a step after which the residual is this many times its least so far; the next one is as much shorter.
 GROWTH = 10.0
@@ -37,7 +37,7 @@ class PseudoTransientState:
 
 
 @dataclass(frozen=True)
-class PseudoTransient:
+class PseudoTransient(Checked):
     """Linearly implicit Euler steps on z' = −F(z), F = z − f(z) (Kelley & Keyes 1998, SIAM J. Numer. Anal. 35(2)).
 
     The time step of each sample follows switched evolution relaxation, τ ← τ ‖F_old‖ / ‖F_new‖, so that the method
@@ -45,20 +45,12 @@ class PseudoTransient:
     far, or not finite, is taken back and τ divided by ten.
 
     F has the sign for which the flow runs into a stable fixed point; for f(z) − z the term I/τ would destabilize it.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     time_step: float = option(10.0, help="first time step τ; 1 is about the time scale of −z", exclusive_minimum=0.0)
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
     forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, f: Evaluator, z0: Array) -> PseudoTransientState:
         """Linearize at the initial guess."""

@@ -7,27 +7,18 @@ from dataclasses import dataclass
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class DFSane:
-    """DF-SANE: steps along the residual, of Barzilai-Borwein length; a step is an evaluation of f.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
-    """
+class DFSane(Checked):
+    """DF-SANE: steps along the residual, of Barzilai-Borwein length; a step is an evaluation of f."""
 
     line_search: str = option("cruz", help="nonmonotone line search", choices=("cruz", "cheng"))
     memory: int = option(10, help="residuals that the line search compares with, SciPy's M", minimum=1)
     longest_step: float = option(
         10.0, help="bound of the step length, and its inverse the lower one: 1/sigma_eps of SciPy", minimum=1.0
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equilib.ode.library import Start, System
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_scipy.call import LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares
@@ -68,21 +68,12 @@ class DOP853(_Stepping):
 
 
 @dataclass(frozen=True)
-class _Implicit(_Stepping):
-    """A stepper that solves with dense Jacobians, made of difference quotients.
-
-    Raises
-    ------
-    ValueError
-        If `largest` is out of its range.
-    """
+class _Implicit(_Stepping, Checked):
+    """A stepper that solves with dense Jacobians, made of difference quotients."""
 
     largest: int = option(
         LARGEST, help="elements of a system, a sample or else the batch, beyond which it refuses to work", minimum=1
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def stepper(self, system: System, start: Start) -> ScipyStepper:
         """Begin an integration.

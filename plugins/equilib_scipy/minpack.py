@@ -10,12 +10,12 @@ from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, run_samples
 from equilib.numerics.dense import JACOBIANS
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_scipy.call import LARGEST, call_root, check_size
 
 
 @dataclass(frozen=True)
-class _MINPACK:
+class _MINPACK(Checked):
     """A method of MINPACK; a step is an evaluation of f that does not belong to a Jacobian.
 
     Its own tolerances are zero: it ends when the driver's is met, or when it cannot get on.
@@ -23,7 +23,7 @@ class _MINPACK:
     Raises
     ------
     ValueError
-        If an option is out of its range, or, when it runs, if a sample is larger than `largest`.
+        When it runs, if a sample is larger than `largest`.
     """
 
     method: ClassVar[str]
@@ -38,9 +38,6 @@ class _MINPACK:
         100.0, help="bound of the first step, relative to the size of z0", minimum=0.1, maximum=100.0
     )
     largest: int = option(LARGEST, help="elements of a sample beyond which it refuses to work", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""

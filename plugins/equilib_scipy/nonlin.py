@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_scipy.call import call_root
 
 OUT_OF_STEPS = 2
@@ -22,15 +22,10 @@ ALPHA = "the first Jacobian of f(z) − z is −1/alpha; none is SciPy's guess"
 
 
 @dataclass(frozen=True)
-class _Nonlin:
+class _Nonlin(Checked):
     """A method of SciPy's `nonlin_solve`; a step is one of its iterations.
 
     Its own tolerance is zero: it ends when the driver's is met.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     method: ClassVar[str]
@@ -40,9 +35,6 @@ class _Nonlin:
         help="backtracking (armijo), wolfe, whose difference quotients need float64, or none",
         choices=("armijo", "wolfe"),
     )
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""

@@ -13,24 +13,19 @@ from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 from equilib_scipy.call import LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares
 
 
 @dataclass(frozen=True)
-class _Steady:
+class _Steady(Checked):
     """A stepper of `scipy.integrate`, each sample with its own time; a step is an accepted time step.
 
     It converges to fixed points where all eigenvalues λ of the Jacobian of f have Re λ < 1: also where f is expansive.
     The tolerance of a step is relative to the residual, apart from the tolerance of the solve; the time scale is 1, and
     a bound on the step keeps a map without a fixed point from running off to where any residual is relatively small.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
     """
 
     stepper: ClassVar[str]
@@ -38,9 +33,6 @@ class _Steady:
     step_rtol: float = option(0.01, help="error of a time step relative to the residual", exclusive_minimum=0.0)
     first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
     longest_step: float = option(10.0, help="bound of the size of a time step", exclusive_minimum=0.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""

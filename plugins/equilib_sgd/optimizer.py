@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from equilib.arrays import array_namespace
 from equilib.arrays.trees import Tree, tree_map
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,24 +17,16 @@ class SGDState:
 
 
 @dataclass(frozen=True)
-class SGD:
+class SGD(Checked):
     """θ ← θ − rate · v with v ← momentum · v + g, or θ ← θ − rate · (g + momentum · v) with Nesterov's look ahead.
 
     Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 1
     to 4, with the rate outside of v, so that a schedule acts at once.
-
-    Raises
-    ------
-    OptionError
-        If an option is out of its range.
     """
 
     momentum: float = option(0.9, help="keep so much of the last step's direction", minimum=0.0, exclusive_maximum=1.0)
     nesterov: bool = option(False, help="take the gradient where the momentum leads")
     scale: float = option(1.0, help="multiply the learning rate of the recipe", exclusive_minimum=0.0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def init(self, params: Tree) -> SGDState:
         """Return a velocity of zero."""

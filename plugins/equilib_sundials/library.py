@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.ode.library import Interpolant, Start
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 METHODS = {"bdf": "BDF", "adams": "Adams"}
 LINEAR_SOLVERS = ("gmres", "bicgstab", "tfqmr", "dense")
@@ -37,7 +37,7 @@ def check_size(size: int, linear_solver: str, largest: int) -> None:
 
 
 @dataclass(frozen=True)
-class CVODEMethod:
+class CVODEMethod(Checked):
     """How CVODE makes a step: what all that is done with it has to choose."""
 
     method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
@@ -47,9 +47,6 @@ class CVODEMethod:
         choices=LINEAR_SOLVERS,
     )
     krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def begin(
         self,

@@ -11,11 +11,11 @@ import pytest
 from equilib.errors import UserError
 from equilib.options import (
     Blueprint,
+    Checked,
     NoParts,
     OptionError,
     PartOption,
     build,
-    check_options,
     describe,
     option,
     part,
@@ -26,13 +26,10 @@ from equilib.options import (
 
 
 @dataclass(frozen=True)
-class Cycle:
+class Cycle(Checked):
     """A linear solver."""
 
     restart: int = option(20, help="vectors kept", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,11 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Newton:
+class Newton(Checked):
     """A solver with a linear solver."""
 
     linear: Any = part("cycle", lambda: Cycle(10), kind="linear solver", help="of a step")
     forcing: float = option(0.1, help="reduction", exclusive_minimum=0)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
 
 @dataclass(frozen=True)

@@ -15,29 +15,21 @@ from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Gauss:
+class Gauss(Checked):
     """Integrate λ' = −(∂f/∂y)ᵀ λ backward; then θ̄ = ∫ (∂f/∂θ)ᵀ λ dt by Gauss's quadrature on each of its steps.
 
     The cotangents of the parameters are computed at `nodes` points of a step instead of at each stage, and are no
     part of the state: cheaper than `Interpolating` where there are many parameters.
-
-    Raises
-    ------
-    ValueError
-        If `nodes` is not positive.
     """
 
     needs_trajectory: ClassVar[bool] = True
     needs_states: ClassVar[bool] = False
 
     nodes: int = option(3, help="points of a step at which the integrand is evaluated", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
         """Return the cotangents of y(t₀) and of the inputs."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.options import option
+from equilib.options import Checked, option
 from equilib.training.data import ImageFormat, LabelledImages
 
 
 @dataclass(frozen=True)
-class Stripes:
+class Stripes(Checked):
     """Stripes of random width and brightness, in noise."""
 
     images = ImageFormat(height=28, width=28, channels=1, classes=("upright", "lying"))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import array_namespace, to_host, two_norm, where_samples
-from equilib.options import option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Richardson:
+class Richardson(Checked):
     """Add `step_size` times the residual to x."""
 
     products: int = option(100, help="products with A, at most", minimum=1)

@@ -5,7 +5,7 @@ from typing import Any
 
 from equilib.arrays import array_namespace
 from equilib.arrays.trees import tree_map
-from equilib.options import option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class SignMomentum:
+class SignMomentum(Checked):
     """θ ← θ − rate · sign(m), m ← momentum · m + (1 − momentum) · g."""
 
     momentum: float = option(0.9, help="keep so much of the mean of the gradients", minimum=0, exclusive_maximum=1)

@@ -8,14 +8,14 @@ from equilib import ops
 from equilib.experiments import Recipe, equilibrium, sampled
 from equilib.layers import Chain, Dense, TruncatedNormal
 from equilib.models import DEQChain, InjectedCell, ZeroGuess
-from equilib.options import option
+from equilib.options import Checked, option
 from equilib.training.objectives import Regression
 from equilib.training.plan import Plan
 from equilib.training.schedules import Cosine
 
 
 @dataclass(frozen=True)
-class Sine:
+class Sine(Checked):
     """A sine on [−3, 3], fitted by an equilibrium of dense layers."""
 
     points: int = option(400, help="draw so many points to train on", minimum=1)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from equilib import State
-from equilib.options import option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Relaxation:
+class Relaxation(Checked):
     """Add `step_size` times the residual to the iterate."""
 
     step_size: float = option(0.5, help="share of the residual that is added", exclusive_minimum=0)
