@@ -12,7 +12,7 @@ from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.adjoints.unrolled import Unrolled
-from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.evaluator import Counts, Evaluator
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import Picard, State
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
@@ -34,6 +34,7 @@ __all__ = [
     "Affine",
     "ConvergenceError",
     "ConvergenceWarning",
+    "Counts",
     "Evaluator",
     "FixedPointProblem",
     "ImplicitAdjoint",

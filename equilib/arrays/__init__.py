@@ -24,18 +24,22 @@ from equilib.arrays.samples import (
     weighted_sum,
     where_samples,
 )
+from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_map, tree_unflatten
 
 __all__ = [
     "Array",
     "Namespace",
     "Norm",
+    "Tree",
     "array_namespace",
     "check_like",
     "coefficients",
     "from_host",
     "host_norm",
     "is_array",
+    "leaves_like",
     "max_norm",
+    "named_leaves",
     "put_rows",
     "rms_norm",
     "rows_like",
@@ -43,6 +47,9 @@ __all__ = [
     "take_rows",
     "to_host",
     "to_host_together",
+    "tree_leaves",
+    "tree_map",
+    "tree_unflatten",
     "two_norm",
     "weighted_sum",
     "where_samples",

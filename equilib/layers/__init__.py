@@ -7,6 +7,7 @@ from equilib.layers.dropout import Dropout
 from equilib.layers.group_norm import GroupNorm
 from equilib.layers.initializers import KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
 from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool
+from equilib.layers.protocol import Layer
 from equilib.layers.upsample import Upsample
 from equilib.layers.weight_norm import WeightNorm
 
@@ -22,6 +23,7 @@ __all__ = [
     "GlobalMeanPool",
     "GroupNorm",
     "KaimingUniform",
+    "Layer",
     "MaxPool",
     "Merge",
     "Parallel",

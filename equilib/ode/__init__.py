@@ -3,22 +3,41 @@
 The methods themselves are plugins. Nothing here knows autograd; `equilib.models.neural_ode` makes it differentiable.
 """
 
+from equilib.ode.flow import Flow, Point
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import Integrator
-from equilib.ode.library import LibraryIntegrator
+from equilib.ode.integrator import Attempt, Integrator, Linearize, Memory, StagedIntegrator, Step, StepBars, hermite
+from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.steady_state import SteadyState
+from equilib.ode.step_control import Controller, ControlState, IController, PIController
 
 __all__ = [
+    "Attempt",
+    "ControlState",
+    "Controller",
+    "Flow",
+    "IController",
     "IntegrationError",
     "IntegrationWarning",
     "Integrator",
+    "Interpolant",
     "LibraryIntegrator",
+    "Linearize",
+    "Memory",
     "OdeOptions",
     "OdeProblem",
     "OdeSolution",
     "OdeStatus",
+    "PIController",
+    "Point",
+    "StagedIntegrator",
+    "Start",
     "SteadyState",
+    "Step",
+    "StepBars",
+    "System",
+    "TimeStepper",
+    "hermite",
     "odeint",
 ]

@@ -7,6 +7,10 @@ A plugin is a module with functions marked by `hookimpl`, named in its package's
 """
 
 from equilib.plugin.entries import (
+    FIXED_POINT,
+    ODE,
+    STEADY_STATE,
+    TIME_STEPS,
     Capabilities,
     DatasetEntry,
     Entry,
@@ -21,8 +25,12 @@ from equilib.plugin.entries import (
 from equilib.plugin.hooks import HOOKS, KINDS, hookimpl, hookspec
 
 __all__ = [
+    "FIXED_POINT",
     "HOOKS",
     "KINDS",
+    "ODE",
+    "STEADY_STATE",
+    "TIME_STEPS",
     "Capabilities",
     "DatasetEntry",
     "Entry",

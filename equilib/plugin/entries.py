@@ -193,7 +193,11 @@ class LinearSolverEntry(Entry):
     backends: tuple[str, ...] = ("any",)
 
 
-FIXED_POINT, ODE = "fixed point", "ode"
+FIXED_POINT = "fixed point"
+"""What an adjoint, or the model of an experiment, solves: z = f(z)."""
+
+ODE = "ode"
+"""What it solves instead: y' = f(t, y)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equilib import Evaluator
 from equilib.arrays import Array, array_namespace, host_norm, where_samples
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.secants import Secants
 from equilib.options import Checked, option
 

@@ -7,10 +7,9 @@ from math import prod
 
 import numpy as np
 
+from equilib import Evaluator, Linearization
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
 from equilib.fixed_points.compaction import restricted_state
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver

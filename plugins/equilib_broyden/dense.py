@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from equilib import Evaluator, FixedPointProblem
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense
 from equilib_broyden.low_rank import correction
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from equilib import Evaluator, State
 from equilib.arrays import Array, where_samples
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.picard import State
 from equilib.numerics.dense import require_small
 from equilib.options import Checked, option
 from equilib_broyden.dense import JACOBIANS, DenseInverse

@@ -7,9 +7,8 @@ from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
+from equilib import Evaluator, FixedPointProblem
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import FixedPointProblem
 
 RESTART = 2
 """Steps taken back in a row after which the inverse Jacobian starts again."""

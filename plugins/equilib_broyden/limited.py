@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import Checked, option
 from equilib_broyden.iteration import BroydenState, advance, start
 from equilib_broyden.low_rank import LowRankInverse

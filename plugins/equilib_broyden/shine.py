@@ -6,14 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from equilib import Evaluator, FixedPointProblem, Pullback, Solution, solve
 from equilib.adjoints.implicit import adjoint_problem
-from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
 from equilib.errors import UserError
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import Solution
-from equilib.fixed_points.solve import solve
 from equilib.options import Checked, option
 from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from equilib import Evaluator
 from equilib.arrays import (
     Array,
     array_namespace,
@@ -16,7 +17,6 @@ from equilib.arrays import (
     to_host,
     where_samples,
 )
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.options import Checked, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.

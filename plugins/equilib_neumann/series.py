@@ -6,13 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from equilib import FixedPointProblem, Picard, Pullback, Solution, solve
 from equilib.adjoints.implicit import adjoint_problem
-from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array
-from equilib.fixed_points.picard import Picard
-from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import Solution
-from equilib.fixed_points.solve import solve
 from equilib.options import Checked, option
 
 

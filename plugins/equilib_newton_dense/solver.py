@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from equilib import Evaluator, Linearization
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.numerics.line_search import Point, line_search
 from equilib.options import Checked, option

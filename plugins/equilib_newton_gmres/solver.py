@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib import Evaluator, ImplicitAdjoint, Linearization
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point, line_search

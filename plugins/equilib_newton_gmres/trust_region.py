@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from equilib import Evaluator
 from equilib.arrays import (
     Array,
     array_namespace,
@@ -16,7 +17,6 @@ from equilib.arrays import (
     to_host,
     where_samples,
 )
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.line_search import Point
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those

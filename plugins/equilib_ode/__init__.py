@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import Capabilities, IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
-from equilib.plugin.entries import STEADY_STATE, TIME_STEPS
+from equilib.plugin import (
+    STEADY_STATE,
+    TIME_STEPS,
+    Capabilities,
+    IntegratorEntry,
+    SensitivityEntry,
+    SolverEntry,
+    hookimpl,
+)
 
 
 @hookimpl

@@ -11,9 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode.flow import Flow, Point
-from equilib.ode.integrator import Attempt, Linearize, Memory, Step, StepBars
-from equilib.ode.step_control import Controller, PIController
+from equilib.ode import Attempt, Controller, Flow, Linearize, Memory, PIController, Point, Step, StepBars
 from equilib_ode.tableau import ButcherTableau
 
 

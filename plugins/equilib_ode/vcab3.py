@@ -19,9 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode.flow import Flow, Point
-from equilib.ode.integrator import Attempt, Memory, Step, hermite
-from equilib.ode.step_control import Controller, PIController
+from equilib.ode import Attempt, Controller, Flow, Memory, PIController, Point, Step, hermite
 from equilib_ode.bs3 import BS3
 from equilib_ode.runge_kutta import error_norm, inner_stages
 

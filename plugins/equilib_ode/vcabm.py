@@ -16,9 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode.flow import Flow, Point
-from equilib.ode.integrator import Attempt, Memory, Step
-from equilib.ode.step_control import Controller, ControlState
+from equilib.ode import Attempt, Controller, ControlState, Flow, Memory, Point, Step
 from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 

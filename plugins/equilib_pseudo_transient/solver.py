@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from equilib import Evaluator, Linearization
 from equilib.arrays import Array, coefficients, rows_like, where_samples
-from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point
 from equilib.numerics.linear_solver import LinearSolver

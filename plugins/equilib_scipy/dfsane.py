@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.options import Checked, option
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib.ode.library import Start, System
+from equilib.ode import Start, System
 from equilib.options import Checked, option
 from equilib_scipy.call import LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper

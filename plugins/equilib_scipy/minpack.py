@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.options import Checked, option

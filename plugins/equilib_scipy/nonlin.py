@@ -10,8 +10,8 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.options import Checked, option
 from equilib_scipy.call import call_root

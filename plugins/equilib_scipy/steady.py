@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.options import Checked, option

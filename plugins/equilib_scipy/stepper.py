@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.ode.library import Interpolant
+from equilib.ode import Interpolant
 
 STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
 """SciPy's least relative tolerance."""

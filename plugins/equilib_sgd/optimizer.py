@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.arrays import array_namespace
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Tree, array_namespace, tree_map
 from equilib.options import Checked, option
 
 

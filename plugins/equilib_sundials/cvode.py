@@ -8,11 +8,11 @@ from math import prod
 
 import numpy as np
 
+from equilib import Evaluator
 from equilib.arrays import Array
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
-from equilib.ode.library import Start
+from equilib.ode import Start
 from equilib.options import option
 from equilib_sundials.library import CVODEMethod, CVODEStepper, check_size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from equilib.ode.library import Start, System
+from equilib.ode import Start, System
 from equilib.options import option
 from equilib_sundials.library import CVODEMethod, CVODEStepper, check_size
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.ode.library import Interpolant, Start
+from equilib.ode import Interpolant, Start
 from equilib.options import Checked, option
 
 METHODS = {"bdf": "BDF", "adams": "Adams"}

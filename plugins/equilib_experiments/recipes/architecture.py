@@ -9,8 +9,7 @@ from typing import Any
 
 from equilib.arrays import Array
 from equilib.experiments import equilibrium
-from equilib.layers import Activation, Dense
-from equilib.layers.protocol import Layer
+from equilib.layers import Activation, Dense, Layer
 from equilib.models import Cell, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import from_host, to_host
-from equilib.arrays.trees import tree_leaves
+from equilib.arrays import from_host, to_host, tree_leaves
 from equilib.experiments import Recipe
 from equilib.layers import Chain, Dense, TruncatedNormal
 from equilib.models import InjectedCell, Regularization

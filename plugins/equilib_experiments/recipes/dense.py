@@ -10,8 +10,8 @@ from equilib.arrays import Array
 from equilib.experiments import ImageRecipe
 from equilib.layers import Chain, Dense, Flatten, TruncatedNormal
 from equilib.models import Autonomous, InjectedCell, NeuralODE, ODEChain, Regularization
+from equilib.plugin import ODE
 from equilib.plugin.choice import IntegrationChoice
-from equilib.plugin.entries import ODE
 from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan

@@ -5,8 +5,7 @@ from __future__ import annotations
 from equilib import ops
 from equilib.errors import UserError
 from equilib.experiments import ImageRecipe
-from equilib.layers import Chain, Conv, Dense, Flatten, GlobalMeanPool, GroupNorm, MaxPool, TruncatedNormal
-from equilib.layers.protocol import Layer
+from equilib.layers import Chain, Conv, Dense, Flatten, GlobalMeanPool, GroupNorm, Layer, MaxPool, TruncatedNormal
 from equilib.models import InjectedCell
 from equilib.training.data import ImageFormat
 from equilib.training.plan import Plan

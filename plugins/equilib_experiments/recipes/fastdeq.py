@@ -17,13 +17,13 @@ from equilib.layers import (
     Fork,
     GlobalMeanPool,
     GroupNorm,
+    Layer,
     Merge,
     Parallel,
     TruncatedNormal,
     Upsample,
     WeightNorm,
 )
-from equilib.layers.protocol import Layer
 from equilib.models import (
     DEQChain,
     InjectedCell,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.autodiff import static_value
 from equilib.models import InjectedCell
 

@@ -15,12 +15,12 @@ from equilib.layers import (
     Flatten,
     Fork,
     GroupNorm,
+    Layer,
     MaxPool,
     Merge,
     TruncatedNormal,
     Upsample,
 )
-from equilib.layers.protocol import Layer
 from equilib.models import DEQChain, InitialGuess, InjectedCell, LayerGuess, MultiScaleCell, ZeroGuess
 from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat

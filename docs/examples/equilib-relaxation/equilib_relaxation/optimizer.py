@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from equilib.arrays import array_namespace
-from equilib.arrays.trees import tree_map
+from equilib.arrays import array_namespace, tree_map
 from equilib.options import Checked, option
 
 

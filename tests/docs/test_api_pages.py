@@ -1,0 +1,95 @@
+"""The API that authors use is the API that is documented."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_docs import PAGES, blocks
+from tests.docs.test_website import DOCS, MODULES, REPOSITORY
+
+PROGRAMS = {
+    str(file.relative_to(REPOSITORY)): [file.read_text(encoding="utf-8")]
+    for folder in (REPOSITORY / "plugins", DOCS / "examples")
+    for file in sorted(folder.rglob("*.py"))
+} | {str(page.relative_to(REPOSITORY)): blocks(page, "python") for page in PAGES if DOCS in page.parents}
+
+
+def imported(program: str) -> Iterator[tuple[str, str]]:
+    """Yield the module and the name of everything that a program imports from equilib."""
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names if alias.name.partition(".")[0] == "equilib")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "equilib":
+            assert node.module is not None
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def is_documented(module: str, name: str) -> bool:
+    """Tell whether a page of the API names the module that something is imported from, and it has a docstring."""
+    if f"{module}.{name}".strip(".") in MODULES:
+        return True
+    if module not in MODULES or name.startswith("_"):
+        return False
+    public = getattr(importlib.import_module(module), "__all__", None)
+    return (name in public if public is not None else defines(module, name)) and has_docstring(module, name)
+
+
+def defines(module: str, name: str) -> bool:
+    """Tell whether the name is made in the module, not imported there."""
+    return any(name in targets for targets, _ in made(module))
+
+
+def has_docstring(module: str, name: str) -> bool:
+    """Tell whether a class, a function or a constant has a docstring, where it is made."""
+    for node in ast.walk(syntax(module)):
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            assert node.module is not None
+            return has_docstring(node.module, name)
+    return any(name in targets and described for targets, described in made(module))
+
+
+def made(module: str) -> Iterator[tuple[set[str], bool]]:
+    """Yield the names that each statement of a module makes, and whether a docstring belongs to them."""
+    body = syntax(module).body
+    for node, after in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            yield {node.name}, ast.get_docstring(node) is not None
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield (
+                {each.id for each in targets if isinstance(each, ast.Name)},
+                isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant),
+            )
+
+
+def syntax(module: str) -> ast.Module:
+    """Return the syntax tree of a module."""
+    spec = find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+
+
+def test_there_is_something_to_look_at() -> None:
+    """The law below is about many names, and finds what is on no page."""
+    assert sum(len(list(imported(each))) for each in PROGRAMS["plugins/equilib_auto/solver.py"]) > 5
+    assert is_documented("equilib", "solve")
+    assert is_documented("equilib", "ops")
+    assert is_documented("equilib.plugin", "TIME_STEPS")
+    assert not is_documented("equilib.machine.blas", "kernel")
+    assert not is_documented("equilib.numerics.gmres", "np")
+    assert not is_documented("equilib.numerics.gmres", "by_shares")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_authors_import_is_documented(program: str) -> None:
+    """Every name that a plugin of ours, the example package or a page imports from equilib is on an API page, there."""
+    names = {each for text in PROGRAMS[program] for each in imported(text)}
+    missing = sorted(f"{module}: {name}" for module, name in names if not is_documented(module, name))
+    assert missing == []
