@@ -16,7 +16,7 @@ from equilib.training.optimizers import Adam
 from equilib.training.warm_starts import WarmStarts
 
 Model = Callable[..., tuple[Any, Any]]
-"""Parameters and images to logits and the record of the solve; with warm starts a `StartsWarm`."""
+"""Parameters and images to logits and the record of the solve; with warm starts an `EquilibriumModel`."""
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,10 @@ def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.predict import predict as classify
     from equilib.runs.files import json_values
-    from equilib.runs.reporting import open_error_reporter
+    from equilib.runs.reporting import open_reporter
 
     session: Session = context.obj
-    with open_error_reporter() as reporter:
+    with open_reporter(stream=sys.stderr) as reporter:
         found = list(classify(run, files, session.registry(), reporter=reporter, **given))
     if as_json:
         click.echo(json.dumps(json_values([each.describe() for each in found]), indent=2, allow_nan=False))

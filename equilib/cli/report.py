@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,10 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
     require_libraries()
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.report.write import write_report
-    from equilib.runs.reporting import open_error_reporter
+    from equilib.runs.reporting import open_reporter
 
     session: Session = context.obj
-    with open_error_reporter() as reporter:
+    with open_reporter(stream=sys.stderr) as reporter:
         written = write_report(runs, session.registry(), reporter=reporter, **given)
     for sentence in written.missing:
         click.echo(f"Missing: {sentence}")

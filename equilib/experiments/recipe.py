@@ -15,7 +15,6 @@ from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.request import RunRequest
 from equilib.training.objectives import Classification, Objective
 from equilib.training.plan import Plan
-from equilib.training.schedules import Schedule
 from equilib.training.trainer import Trainer
 
 
@@ -51,7 +50,7 @@ class Recipe:
     """
 
     network: Callable[..., Any]
-    schedule: Callable[[int], Schedule]
+    schedule: Callable[[int], Callable[[int], float]]
     solves: str = FIXED_POINT
     solver: str = "newton-gmres"
     options: Mapping[str, object] = field(default_factory=dict)

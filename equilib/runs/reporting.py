@@ -14,7 +14,6 @@ from equilib.runs.files import json_values
 from equilib.training.reporter import Reporter
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.progress import Progress, Task
 
 LINE_EVERY = 10
@@ -24,8 +23,8 @@ ENDS = ("finished", "interrupted", "failed")
 """The events that end a run; each has "path", and "result" or "error" where there is one."""
 
 
-class LineReporter:
-    """Timestamped lines, one for every tenth batch."""
+class LineReporter(Reporter):
+    """Timestamped lines, one for every tenth batch; none for tests, whose epoch has its line."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -34,30 +33,20 @@ class LineReporter:
         """Print a line."""
         print(f"[{datetime.now().isoformat(timespec='milliseconds')}] {text}", file=self._stream, flush=True)
 
-    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
-        """Print a line."""
-        self.line(text)
-
     def batch(self, title: str, index: int, count: int, loss: float) -> None:
         """Print a line for the batches 1, 11, 21, ..."""
         if index % LINE_EVERY == 1:
             self.line(f"{title} Batch: [{index:4d}/{count:4d}] Loss: {loss:.5f}")
 
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Do nothing: a test is short, and the line of its epoch follows."""
 
-    def close(self) -> None:
-        """Do nothing: every line is finished when it is printed."""
-
-
-class BarReporter:
+class BarReporter(Reporter):
     """A progress bar for the epoch at work, with its loss and the remaining time; above it the lines that stay."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, stream: TextIO, **settings: Any) -> None:
         # Deferred: rich is loaded only where somebody looks at it.
         from rich.console import Console
 
-        self._console = console or Console()
+        self._console = Console(file=stream, **settings)
         self._bar: Progress | None = None
         self._title = ""
 
@@ -69,10 +58,6 @@ class BarReporter:
             else:
                 self._bar.refresh()
         self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
-
-    def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
-        """Print a line above the bar."""
-        self.line(text)
 
     def batch(self, title: str, index: int, count: int, loss: float) -> None:
         """Move the bar; a new title begins a new one."""
@@ -121,28 +106,16 @@ class BarReporter:
         return bar
 
 
-class QuietReporter:
+class QuietReporter(Reporter):
     """How the run ended, and nothing else."""
-
-    def line(self, text: str) -> None:
-        """Do nothing."""
 
     def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
         """Print the last line of a run, with its result."""
         if kind in ENDS:
             print(". ".join(filter(None, (fields.get("result"), text))), flush=True)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Do nothing."""
 
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Do nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class JsonReporter:
+class JsonReporter(Reporter):
     """One JSON object per line: "event", "time", and the event's own fields; nan and the infinities are null."""
 
     def line(self, text: str) -> None:
@@ -161,48 +134,27 @@ class JsonReporter:
         """Print the event "test_batch"."""
         self._print("test_batch", {"title": title, "index": index, "count": count})
 
-    def close(self) -> None:
-        """Do nothing."""
-
     def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")
         print(json.dumps(json_values({"event": kind, "time": stamp, **fields}), allow_nan=False), flush=True)
 
 
 @contextmanager
-def open_reporter(log: str = "auto") -> Iterator[Reporter]:
+def open_reporter(log: str = "auto", stream: TextIO | None = None) -> Iterator[Reporter]:
     """Yield the reporter that was asked for, and close it however the run ends.
 
     Parameters
     ----------
     log : str
-        "quiet", "json", or "auto": what suits standard output.
+        "quiet", "json", or "auto": what suits the stream.
+    stream : TextIO, optional
+        Where "auto" writes, by default standard output; commands whose output is a table give standard error.
     """
+    stream = stream or sys.stdout
     # A dumb terminal, as in an editor, cannot redraw a line.
-    redraws = sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
-    reporter: Reporter
-    if log == "quiet":
-        reporter = QuietReporter()
-    elif log == "json":
-        reporter = JsonReporter()
-    else:
-        reporter = BarReporter() if redraws else LineReporter()
-    try:
-        yield reporter
-    finally:
-        reporter.close()
-
-
-@contextmanager
-def open_error_reporter() -> Iterator[Reporter]:
-    """Yield a reporter on standard error, for commands whose output is a table, and close it in the end."""
-    reporter: Reporter
-    if sys.stderr.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
-        from rich.console import Console
-
-        reporter = BarReporter(Console(stderr=True))
-    else:
-        reporter = LineReporter(sys.stderr)
+    redraws = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    fixed: dict[str, type[Reporter]] = {"quiet": QuietReporter, "json": JsonReporter}
+    reporter = fixed[log]() if log in fixed else BarReporter(stream) if redraws else LineReporter(stream)
     try:
         yield reporter
     finally:

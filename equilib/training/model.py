@@ -17,8 +17,17 @@ class Model(Protocol):
 
 
 @runtime_checkable
-class Unrollable(Model, Protocol):
-    """**Protocol:** a model that can be pretrained at a fixed depth."""
+class EquilibriumModel(Model, Protocol):
+    """**Protocol:** a model that solves for an equilibrium, as `DEQChain`.
+
+    Its call takes `start`, and `adjoint_guess` where the adjoint does.
+    """
 
     def unrolled(self, depth: int) -> Model:
-        """Return the same network with a fixed depth."""
+        """Return the same network with a fixed depth, for pretraining."""
+
+    def loosened(self, factor: float) -> Model:
+        """Return the same network with tolerances `factor` times as large."""
+
+    def warm_starts(self) -> tuple[str, ...]:
+        """Return which of `start` and `adjoint_guess` a call can be given; at a fixed depth, neither."""

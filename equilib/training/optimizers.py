@@ -53,7 +53,8 @@ class Adam(Checked):
 
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""
-        return AdamState(mean=tree_map(_zeros_like, params), square=tree_map(_zeros_like, params), count=0)
+        zeros = tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), params)
+        return AdamState(mean=zeros, square=zeros, count=0)
 
     def update(self, params: Tree, gradient: Tree, state: AdamState, rate: float) -> tuple[Tree, AdamState]:
         """Return the parameters and the state after one step of size `rate`.
@@ -82,10 +83,6 @@ class Adam(Checked):
         if self.weight_decay and p.ndim > 1:
             step = step + self.weight_decay * p
         return p - rate * step, mean, square
-
-
-def _zeros_like(leaf: Array) -> Array:
-    return array_namespace(leaf).zeros_like(leaf)
 
 
 def global_norm(tree: Tree) -> float:

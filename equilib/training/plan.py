@@ -1,44 +1,37 @@
-"""The plan of a training: epochs, batch sizes, depths."""
+"""The plan of a training: epochs, batches, depths."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.training.batches import batch_count
+from equilib.options import check_options, option
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """How long to train.
 
-    Attributes
-    ----------
-    pretrain_epochs, pretrain_depth : int
-        Epochs at a fixed depth before the equilibrium is solved for.
-    epochs : int
-    batch_size, test_batch_size : int
-
     Raises
     ------
     ValueError
-        If a number is negative, or a size or the depth of a pretraining is not positive.
+        If a number is out of its range.
     """
 
-    pretrain_epochs: int = 0
-    pretrain_depth: int = 5
-    epochs: int = 3
-    batch_size: int = 32
-    test_batch_size: int = 100
+    pretrain_epochs: int = option(0, help="epochs at a fixed depth before the equilibrium is solved for", minimum=0)
+    # The unrolled model of depth 0 would be the equilibrium.
+    pretrain_depth: int = option(5, help="that depth", minimum=1)
+    epochs: int = option(3, help="epochs through the equilibrium", minimum=0)
+    batch_size: int = option(32, help="samples in a batch of training", minimum=1)
+    test_batch_size: int = option(100, help="samples in a batch of a test", minimum=1)
 
     def __post_init__(self) -> None:
-        for name in ("pretrain_epochs", "epochs"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        # The unrolled model of depth 0 would be the equilibrium.
-        for name in ("pretrain_depth", "batch_size", "test_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_options(self)
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""
-        return (self.pretrain_epochs + self.epochs) * batch_count(samples, self.batch_size)
+        return (self.pretrain_epochs + self.epochs) * len(batches(samples, self.batch_size))
+
+
+def batches(samples: int, size: int) -> list[slice]:
+    """Return the batches of an epoch as places in its order; the last one may be smaller."""
+    return [slice(start, start + size) for start in range(0, samples, size)]

@@ -1,22 +1,20 @@
-"""Protocol of reporters of a training run."""
+"""Reporters of a training run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
-class Reporter(Protocol):
-    """**Protocol:** where the progress of a run goes."""
+class Reporter:
+    """Where the progress of a run goes; this one keeps it to itself, and those who extend it write what they show."""
 
     def line(self, text: str) -> None:
         """Say something that stays."""
 
     def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
         """Say `text`, which stays, to people; tell machines what happened, such as "epoch", and its plain values."""
+        self.line(text)
 
     def batch(self, title: str, index: int, count: int, loss: float) -> None:
         """Report batch `index` of `count`, counted from 1."""

@@ -1,17 +1,9 @@
-"""Schedules of the learning rate, as functions of the step counted from 0."""
+"""Schedules of the learning rate: each maps a step, counted from 0, to its rate."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, pi
-from typing import Protocol
-
-
-class Schedule(Protocol):
-    """**Protocol:** the learning rate of each step."""
-
-    def __call__(self, step: int) -> float:
-        """Return the rate of step `step`."""
 
 
 @dataclass(frozen=True)

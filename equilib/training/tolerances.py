@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from equilib.errors import UserError
-
-
-@runtime_checkable
-class Loosens(Protocol):
-    """**Protocol:** a model whose tolerances can be changed, as `DEQChain`."""
-
-    def loosened(self, factor: float) -> Any:
-        """Return the same model with tolerances `factor` times as large."""
+from equilib.training.model import EquilibriumModel
 
 
 def introduce(factor: float) -> list[str]:
@@ -28,7 +21,7 @@ def check_loosening(factor: float, model: Any) -> None:
     UserError
         If the model does not solve for an equilibrium.
     """
-    if factor != 1 and not isinstance(model, Loosens):
+    if factor != 1 and not isinstance(model, EquilibriumModel):
         raise UserError("the model solves for no equilibrium whose tolerance could begin loose; leave out --loosen")
 
 

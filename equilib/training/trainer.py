@@ -15,19 +15,16 @@ from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.errors import RunError, UserError
 from equilib.machine.devices import CPU, Device
 from equilib.models.equilibrium import Record
-from equilib.training.batches import batch_count, batch_of, shuffled
 from equilib.training.data import Dataset
 from equilib.training.metric import Batch
-from equilib.training.model import Model, Unrollable
+from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
 from equilib.training.optimizers import Optimizer, global_norm
-from equilib.training.plan import Plan
+from equilib.training.plan import Plan, batches
 from equilib.training.reductions import describe_statuses
 from equilib.training.reporter import Reporter
-from equilib.training.schedules import Schedule
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
-from equilib.training.statistics import PassStatistics, epoch_record
-from equilib.training.summary import epoch_summary
+from equilib.training.statistics import PassStatistics, epoch_record, epoch_summary
 from equilib.training.tolerances import loosened
 from equilib.training.warm_starts import WarmStarts
 
@@ -71,7 +68,7 @@ class Trainer:
     data: Dataset
     objective: Objective
     optimizer: Optimizer
-    schedule: Schedule
+    schedule: Callable[[int], float]
     plan: Plan
     rng: np.random.Generator
     reporter: Reporter
@@ -162,7 +159,7 @@ class Trainer:
         )
 
     def _unrolled(self) -> Model:
-        if not isinstance(self.model, Unrollable):
+        if not isinstance(self.model, EquilibriumModel):
             raise UserError("the model has no fixed depth to be pretrained at; leave the pretraining out")
         return self.model.unrolled(self.plan.pretrain_depth)
 
@@ -194,17 +191,17 @@ class Trainer:
         return score > best if self.objective.higher_is_better else score < best
 
     def _train_pass(self, model: Model, title: str) -> _Pass:
-        count, size = self.data.train_inputs.shape[0], self.plan.batch_size
+        places = batches(self.data.train_inputs.shape[0], self.plan.batch_size)
         gradient_of = self._gradient(model)
-        work = self._pass = self._pass or _Pass(order=shuffled(count, self.rng))
-        start, batches = perf_counter() - work.seconds, batch_count(count, size)
-        while work.batches < batches:
-            place = f"{title} Batch: [{work.batches + 1}/{batches}]"
-            loss = self._train_batch(gradient_of, batch_of(work.order, size, work.batches), place, work.statistics)
+        work = self._pass = self._pass or _Pass(order=self.rng.permutation(self.data.train_inputs.shape[0]))
+        start, count = perf_counter() - work.seconds, len(places)
+        for place in places[work.batches :]:
+            title_of_batch = f"{title} Batch: [{work.batches + 1}/{count}]"
+            loss = self._train_batch(gradient_of, work.order[place], title_of_batch, work.statistics)
             work.batches += 1
             work.seconds = perf_counter() - start
             self._last = self._snapshot()
-            self.reporter.batch(title, work.batches, batches, loss)
+            self.reporter.batch(title, work.batches, count, loss)
             if self.after_batch is not None:
                 self.after_batch()
         self.device.synchronize()
@@ -248,16 +245,14 @@ class Trainer:
         model = model or self.model
         statistics = PassStatistics()
         inputs, targets = self.data.test_inputs, self.data.test_targets
-        size = self.plan.test_batch_size
-        batches = batch_count(inputs.shape[0], size)
-        for index in range(batches):
-            rows = slice(index * size, (index + 1) * size)
+        places = batches(inputs.shape[0], self.plan.test_batch_size)
+        for index, rows in enumerate(places, start=1):
             x, y = inputs[rows, ...], targets[rows]
             with np.errstate(all="ignore"):  # the statuses say what is not finite
                 prediction, record = model(self.params, x)
             statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
             each(prediction, record)
-            self.reporter.test_batch(title, index + 1, batches)
+            self.reporter.test_batch(title, index, len(places))
         return statistics
 
 

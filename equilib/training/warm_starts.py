@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from equilib.arrays.trees import Tree
 from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution, Status
 from equilib.models.equilibrium import Equilibrium
-from equilib.training.model import Unrollable
+from equilib.training.model import EquilibriumModel
 
 NONE, EQUILIBRIA, BOTH = "none", "equilibria", "both"
 CHOICES = (NONE, EQUILIBRIA, BOTH)
@@ -21,14 +21,6 @@ CHOICES = (NONE, EQUILIBRIA, BOTH)
 _ARGUMENTS = {NONE: (), EQUILIBRIA: ("start",), BOTH: ("start", "adjoint_guess")}
 # The best iterate of a solve that stalled may lie in a valley of the residual without a fixed point.
 _NEAR = (Status.CONVERGED, Status.MAX_STEPS)
-
-
-@runtime_checkable
-class StartsWarm(Unrollable, Protocol):
-    """**Protocol:** a model of an equilibrium whose call takes `start` and `adjoint_guess`, as `DEQChain`."""
-
-    def warm_starts(self) -> tuple[str, ...]:
-        """Return which of the two a call can be given; at a fixed depth, neither."""
 
 
 class WarmStarts:
@@ -58,7 +50,7 @@ class WarmStarts:
         """
         if self.kept == NONE:
             return
-        possible = model.warm_starts() if isinstance(model, StartsWarm) else ()
+        possible = model.warm_starts() if isinstance(model, EquilibriumModel) else ()
         if "start" not in possible:
             raise UserError("the model solves for no equilibrium that could start warm; leave out --warm-start")
         if not set(self._rows) <= set(possible):

@@ -9,7 +9,6 @@ import time
 from datetime import datetime
 
 import pytest
-from rich.console import Console
 
 from equilib.runs.reporting import BarReporter, JsonReporter, LineReporter, QuietReporter, open_reporter
 from equilib.training.reporter import Reporter
@@ -29,8 +28,7 @@ class Terminal(io.StringIO):
 
 def bar(stream: io.StringIO) -> BarReporter:
     """Return a bar on a terminal of 100 columns."""
-    console = Console(file=stream, force_terminal=True, width=100, _environ={"TERM": "xterm-256color"})
-    return BarReporter(console)
+    return BarReporter(stream, force_terminal=True, width=100, _environ={"TERM": "xterm-256color"})
 
 
 def epochs(reporter: Reporter, *, batches: int = 25) -> None:

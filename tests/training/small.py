@@ -18,7 +18,7 @@ from equilib.training.data import Dataset
 from equilib.training.objectives import Classification, Objective
 from equilib.training.optimizers import Adam
 from equilib.training.plan import Plan
-from equilib.training.schedules import Constant, Schedule
+from equilib.training.schedules import Constant
 from equilib.training.trainer import Trainer
 from equilib_newton_gmres.solver import NewtonGMRES
 
@@ -100,7 +100,7 @@ def trainer(
     data: Dataset | None = None,
     plan: Plan | None = None,
     objective: Objective | None = None,
-    schedule: Schedule | None = None,
+    schedule: Callable[[int], float] | None = None,
     reporter: Heard | None = None,
     seed: int = 0,
     **settings: Any,

@@ -40,6 +40,14 @@ class Noisy:
         """Return it with a fixed depth."""
         return replace(self, inner=self.inner.unrolled(depth))
 
+    def loosened(self, factor: float) -> Noisy:
+        """Return it with other tolerances."""
+        return replace(self, inner=self.inner.loosened(factor))
+
+    def warm_starts(self) -> tuple[str, ...]:
+        """Return nothing: noise makes every call another."""
+        return ()
+
     def __call__(self, params: Any, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Equilibrium]:
         """Return the prediction, with noise where there are random numbers."""
         prediction, record = self.inner(params, x)

@@ -151,11 +151,11 @@ def test_the_seed_decides_everything() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": -1}, "epochs must not be negative, got -1"),
-        ({"pretrain_epochs": -1}, "pretrain_epochs must not be negative"),
-        ({"batch_size": 0}, "batch_size must be positive, got 0"),
-        ({"test_batch_size": 0}, "test_batch_size must be positive"),
-        ({"pretrain_depth": 0}, "pretrain_depth must be positive"),
+        ({"epochs": -1}, "option 'epochs' expects an int >= 0, got -1"),
+        ({"pretrain_epochs": -1}, "'pretrain_epochs' expects an int >= 0"),
+        ({"batch_size": 0}, "option 'batch_size' expects an int >= 1, got 0"),
+        ({"test_batch_size": 0}, "'test_batch_size' expects an int >= 1"),
+        ({"pretrain_depth": 0}, "'pretrain_depth' expects an int >= 1"),
     ],
 )
 def test_a_plan_that_cannot_be_followed_is_refused(change: dict[str, int], message: str) -> None:
