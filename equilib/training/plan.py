@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.options import check_options, option
+from equilib.options import Checked, option
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """How long to train.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
-    """
+class Plan(Checked):
+    """How long to train."""
 
     pretrain_epochs: int = option(0, help="epochs at a fixed depth before the equilibrium is solved for", minimum=0)
     # The unrolled model of depth 0 would be the equilibrium.
@@ -23,9 +17,6 @@ class Plan:
     epochs: int = option(3, help="epochs through the equilibrium", minimum=0)
     batch_size: int = option(32, help="samples in a batch of training", minimum=1)
     test_batch_size: int = option(100, help="samples in a batch of a test", minimum=1)
-
-    def __post_init__(self) -> None:
-        check_options(self)
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""
