@@ -31,8 +31,9 @@ def with_pullback(value: Array, pullback: Pull, *sources: Array) -> Array:
     return value
 
 
+@joint_rule(with_pullback)
 class _GivenMap:
-    def __init__(self, argnums: tuple[int, ...], args: Sequence[Any]) -> None:
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._pullback: Pull = args[1]
         self._places = [argnum - 2 for argnum in argnums]
         self._traced_again = any(isbox(source) for source in args[2:])
@@ -51,8 +52,3 @@ class _GivenMap:
             )
         cotangents = self._pullback(cotangent)
         return [cotangents[self._places[position]] for position in positions]
-
-
-@joint_rule(with_pullback)
-def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _GivenMap:
-    return _GivenMap(argnums, args)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from autograd.core import (
     defjvp_argnums,
@@ -48,6 +48,7 @@ class JointMap(Protocol):
 
 Rule = Callable[..., LinearMap]
 JointRule = Callable[[tuple[int, ...], Any, tuple[Any, ...], dict[str, Any]], JointMap]
+R = TypeVar("R", bound=JointRule)
 
 _argument_rules: dict[Any, dict[int, Rule]] = {}
 _joint_rules: dict[Any, JointRule] = {}
@@ -66,10 +67,33 @@ def linear_rule(operation: Any, argnum: int = 0) -> Callable[[Rule], Rule]:
     return register
 
 
-def joint_rule(operation: Any) -> Callable[[JointRule], JointRule]:
+def define_rules(operation: Any, *rules: Rule | None) -> None:
+    """Register a rule, as `linear_rule` takes it, for each argument in turn; None where an argument is a constant."""
+    for argnum, rule in enumerate(rules):
+        if rule is not None:
+            linear_rule(operation, argnum)(rule)
+
+
+def define_transposes(operation: Any, *transposes: Callable[..., Array] | None) -> None:
+    """Register the derivatives of an operation that is linear in each argument: J·v is the operation of v.
+
+    `transposes` holds for each argument in turn the function (w, *args, **kwargs) to Jᵀ·w; None for a constant.
+    """
+
+    def linear_in(argnum: int, transpose: Callable[..., Array]) -> Rule:
+        def rule(ans: Array, *args: Any, **kwargs: Any) -> LinearMap:
+            before, after = args[:argnum], args[argnum + 1 :]
+            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), lambda w: transpose(w, *args, **kwargs))
+
+        return rule
+
+    define_rules(operation, *[None if each is None else linear_in(k, each) for k, each in enumerate(transposes)])
+
+
+def joint_rule(operation: Any) -> Callable[[R], R]:
     """Register `rule(argnums, ans, args, kwargs) -> JointMap`, for maps that share work between arguments."""
 
-    def register(rule: JointRule) -> JointRule:
+    def register(rule: R) -> R:
         _joint_rules[operation] = rule
         # The same rule for autograd's own grad, jacobian, make_jvp ...
         defvjp_argnums(operation, lambda argnums, *call: _autograd_vjp(rule(argnums, *call), len(argnums)))

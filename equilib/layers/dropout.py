@@ -10,11 +10,12 @@ from equilib import ops
 from equilib.arrays import Array, coefficients
 from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
+from equilib.layers.protocol import WithoutParameters
 from equilib.ops.shapes import shape_of
 
 
 @dataclass(frozen=True)
-class Dropout:
+class Dropout(WithoutParameters):
     """Set features to zero with probability `rate`, and divide the others by 1 − rate so that the mean is kept.
 
     A model that is called with `rng` draws the mask once for that pass, so that f stays one map during its solve
@@ -39,10 +40,6 @@ class Dropout:
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
             raise ValueError(f"the rate of dropout must be in [0, 1), got {self.rate}")
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
 
     def draw(self, x: Array, rng: np.random.Generator) -> dict[str, Array]:
         """Draw the mask: 0 or 1/(1 − rate), shape (batch, *shape), in the dtype and on the device of x."""

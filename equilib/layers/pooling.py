@@ -4,54 +4,41 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equilib import ops
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
+from equilib.layers.protocol import WithoutParameters
 
 
 @dataclass(frozen=True)
-class AveragePool:
+class _Pool(WithoutParameters):
+    window: int
+    stride: int | None = None
+
+    def _sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        stride = self.stride or self.window
+        return (self.window, self.window), (stride, stride)
+
+
+class AveragePool(_Pool):
     """The mean of each window; `stride` is the window unless given. Pixels that fill no window are left out."""
 
-    window: int
-    stride: int | None = None
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
-
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""
-        stride = self.stride or self.window
-        return ops.average_pool(x, (self.window, self.window), (stride, stride))
+        return ops.average_pool(x, *self._sizes())
 
 
-@dataclass(frozen=True)
-class MaxPool:
+class MaxPool(_Pool):
     """The largest value of each window; `stride` is the window unless given."""
 
-    window: int
-    stride: int | None = None
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
-
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""
-        stride = self.stride or self.window
-        return ops.max_pool(x, (self.window, self.window), (stride, stride))
+        return ops.max_pool(x, *self._sizes())
 
 
 @dataclass(frozen=True)
-class GlobalMeanPool:
+class GlobalMeanPool(WithoutParameters):
     """The mean over all pixels: (batch, H, W, C) to (batch, C)."""
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-
-if TYPE_CHECKING:
-    pass
 
 
 @runtime_checkable
@@ -28,3 +25,11 @@ class Layer(Protocol):
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""
+
+
+class WithoutParameters:
+    """Base of what has no parameters."""
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Return no parameters."""
+        return {}

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equilib import ops
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
+from equilib.layers.protocol import WithoutParameters
 from equilib.ops.shapes import shape_of
 
 
 @dataclass(frozen=True)
-class Upsample:
+class Upsample(WithoutParameters):
     """Repeat each pixel `factor` times in both directions: (batch, H, W, C) to (batch, factor·H, factor·W, C).
 
     Raises
@@ -27,10 +26,6 @@ class Upsample:
     def __post_init__(self) -> None:
         if self.factor < 1:
             raise ValueError(f"the factor must be positive, got {self.factor}")
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace
-from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.autodiff.rules import define_transposes, primitive
 from equilib.machine.threads import by_shares
 from equilib.ops.host.convolution import WIDE, conv2d_by_lines, weight_transpose_by_lines
 from equilib.ops.shapes import pad, shape_of
@@ -166,67 +166,24 @@ def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Ar
     return xp.reshape(windows, (n * rows * cols, kernel[0] * kernel[1] * channels)), (n, rows, cols)
 
 
-@linear_rule(conv2d, 0)
-def _(ans: Array, x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> LinearMap:
-    shape = shape_of(x)
-    return LinearMap(
-        lambda v: conv2d(v, weight, stride, padding),
-        lambda g: conv2d_input_transpose(g, weight, shape, stride, padding),
-    )
-
-
-@linear_rule(conv2d, 1)
-def _(ans: Array, x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> LinearMap:
-    kernel = _kernel(weight)
-    return LinearMap(
-        lambda v: conv2d(x, v, stride, padding),
-        lambda g: conv2d_weight_transpose(x, g, kernel, stride, padding),
-    )
-
-
-@linear_rule(conv2d_input_transpose, 0)
-def _(
-    ans: Array,
-    g: Array,
-    weight: Array,
-    shape: tuple[int, ...],
-    stride: Pair = UNIT,
-    padding: Padding = NO_PADDING,
-) -> LinearMap:
-    return LinearMap(
-        lambda v: conv2d_input_transpose(v, weight, shape, stride, padding),
-        lambda x: conv2d(x, weight, stride, padding),
-    )
-
-
-@linear_rule(conv2d_input_transpose, 1)
-def _(
-    ans: Array,
-    g: Array,
-    weight: Array,
-    shape: tuple[int, ...],
-    stride: Pair = UNIT,
-    padding: Padding = NO_PADDING,
-) -> LinearMap:
-    kernel = _kernel(weight)
-    return LinearMap(
-        lambda v: conv2d_input_transpose(g, v, shape, stride, padding),
-        lambda x: conv2d_weight_transpose(x, g, kernel, stride, padding),
-    )
-
-
-@linear_rule(conv2d_weight_transpose, 0)
-def _(ans: Array, x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> LinearMap:
-    shape = shape_of(x)
-    return LinearMap(
-        lambda v: conv2d_weight_transpose(v, g, kernel, stride, padding),
-        lambda weight: conv2d_input_transpose(g, weight, shape, stride, padding),
-    )
-
-
-@linear_rule(conv2d_weight_transpose, 1)
-def _(ans: Array, x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> LinearMap:
-    return LinearMap(
-        lambda v: conv2d_weight_transpose(x, v, kernel, stride, padding),
-        lambda weight: conv2d(x, weight, stride, padding),
-    )
+define_transposes(
+    conv2d,
+    lambda w, x, weight, stride=UNIT, padding=NO_PADDING: conv2d_input_transpose(
+        w, weight, shape_of(x), stride, padding
+    ),
+    lambda w, x, weight, stride=UNIT, padding=NO_PADDING: conv2d_weight_transpose(
+        x, w, _kernel(weight), stride, padding
+    ),
+)
+define_transposes(
+    conv2d_input_transpose,
+    lambda w, g, weight, shape, stride=UNIT, padding=NO_PADDING: conv2d(w, weight, stride, padding),
+    lambda w, g, weight, shape, stride=UNIT, padding=NO_PADDING: conv2d_weight_transpose(
+        w, g, _kernel(weight), stride, padding
+    ),
+)
+define_transposes(
+    conv2d_weight_transpose,
+    lambda w, x, g, kernel, stride=UNIT, padding=NO_PADDING: conv2d_input_transpose(g, w, shape_of(x), stride, padding),
+    lambda w, x, g, kernel, stride=UNIT, padding=NO_PADDING: conv2d(x, w, stride, padding),
+)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.autodiff.rules import LinearMap, define_rules, define_transposes, linear_rule, primitive
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
 
 
@@ -36,14 +36,7 @@ def add(x: Array, y: Array) -> Array:
     return x + y
 
 
-@linear_rule(add, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(x, ans)
-
-
-@linear_rule(add, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(y, ans)
+define_rules(add, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans))
 
 
 @primitive
@@ -52,14 +45,7 @@ def subtract(x: Array, y: Array) -> Array:
     return x - y
 
 
-@linear_rule(subtract, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(x, ans)
-
-
-@linear_rule(subtract, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(y, ans, negative)
+define_rules(subtract, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans, negative))
 
 
 @primitive
@@ -68,14 +54,7 @@ def multiply(x: Array, y: Array) -> Array:
     return x * y
 
 
-@linear_rule(multiply, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(x, ans, y)
-
-
-@linear_rule(multiply, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(y, ans, x)
+define_rules(multiply, lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _scaled(y, ans, x))
 
 
 @primitive
@@ -84,14 +63,11 @@ def divide(x: Array, y: Array) -> Array:
     return x / y
 
 
-@linear_rule(divide, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(x, ans, divide(1.0, y))
-
-
-@linear_rule(divide, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(y, ans, negative(divide(ans, y)))
+define_rules(
+    divide,
+    lambda ans, x, y: _scaled(x, ans, divide(1.0, y)),
+    lambda ans, x, y: _scaled(y, ans, negative(divide(ans, y))),
+)
 
 
 @primitive
@@ -100,9 +76,7 @@ def negative(x: Array) -> Array:
     return -x
 
 
-@linear_rule(negative)
-def _(ans: Array, x: Array) -> LinearMap:
-    return LinearMap(negative, negative)
+define_transposes(negative, lambda w, x: negative(w))
 
 
 @primitive
@@ -123,9 +97,7 @@ def exp(x: Array) -> Array:
     return array_namespace(x).exp(x)
 
 
-@linear_rule(exp)
-def _(ans: Array, x: Array) -> LinearMap:
-    return diagonal(ans)
+define_rules(exp, lambda ans, x: diagonal(ans))
 
 
 @primitive
@@ -134,9 +106,7 @@ def log(x: Array) -> Array:
     return array_namespace(x).log(x)
 
 
-@linear_rule(log)
-def _(ans: Array, x: Array) -> LinearMap:
-    return diagonal(divide(1.0, x))
+define_rules(log, lambda ans, x: diagonal(divide(1.0, x)))
 
 
 @primitive
@@ -145,9 +115,7 @@ def sqrt(x: Array) -> Array:
     return array_namespace(x).sqrt(x)
 
 
-@linear_rule(sqrt)
-def _(ans: Array, x: Array) -> LinearMap:
-    return diagonal(divide(0.5, ans))
+define_rules(sqrt, lambda ans, x: diagonal(divide(0.5, ans)))
 
 
 @primitive
@@ -156,9 +124,7 @@ def sin(x: Array) -> Array:
     return array_namespace(x).sin(x)
 
 
-@linear_rule(sin)
-def _(ans: Array, x: Array) -> LinearMap:
-    return diagonal(cos(x))
+define_rules(sin, lambda ans, x: diagonal(cos(x)))
 
 
 @primitive
@@ -167,9 +133,7 @@ def cos(x: Array) -> Array:
     return array_namespace(x).cos(x)
 
 
-@linear_rule(cos)
-def _(ans: Array, x: Array) -> LinearMap:
-    return diagonal(negative(sin(x)))
+define_rules(cos, lambda ans, x: diagonal(negative(sin(x))))
 
 
 @primitive
@@ -195,14 +159,11 @@ def maximum(x: Array, y: Array) -> Array:
     return xp.maximum(x, y)
 
 
-@linear_rule(maximum, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(x, ans, _share(x, y, ans))
-
-
-@linear_rule(maximum, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    return _scaled(y, ans, _share(y, x, ans))
+define_rules(
+    maximum,
+    lambda ans, x, y: _scaled(x, ans, _share(x, y, ans)),
+    lambda ans, x, y: _scaled(y, ans, _share(y, x, ans)),
+)
 
 
 def _share(winner: Array, loser: Array, ans: Array) -> Array:
@@ -217,11 +178,9 @@ def where(condition: Array, x: Array, y: Array) -> Array:
     return array_namespace(condition, x, y).where(condition, x, y)
 
 
-@linear_rule(where, 1)
-def _(ans: Array, condition: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(x, ans, lambda v: where(condition, v, 0.0))
-
-
-@linear_rule(where, 2)
-def _(ans: Array, condition: Array, x: Array, y: Array) -> LinearMap:
-    return _broadcast(y, ans, lambda v: where(condition, 0.0, v))
+define_rules(
+    where,
+    None,
+    lambda ans, condition, x, y: _broadcast(x, ans, lambda v: where(condition, v, 0.0)),
+    lambda ans, condition, x, y: _broadcast(y, ans, lambda v: where(condition, 0.0, v)),
+)

@@ -75,10 +75,11 @@ def _group_mean(x: Array) -> Array:
     return mean(x, _SPACE_AND_CHANNELS, keepdims=True)
 
 
+@joint_rule(_group_norm)
 class _GroupNormMap:
     """The derivative with respect to x, scale and shift: arguments 0, 1 and 2."""
 
-    def __init__(self, argnums: tuple[int, ...], args: tuple[Any, ...]) -> None:
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.argnums = argnums
         self.x, self.scale, _, self.groups, self.epsilon, self.kept = args
 
@@ -135,8 +136,3 @@ class _GroupNormMap:
         along = multiply(normal, _group_mean(multiply(normal, v)))
         flat = subtract(subtract(v, _group_mean(v)), along)
         return reshape(multiply(flat, inverse), shape_of(self.x))
-
-
-@joint_rule(_group_norm)
-def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _GroupNormMap:
-    return _GroupNormMap(argnums, args)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.autodiff.rules import define_transposes, joint_rule, primitive
 from equilib.machine.threads import by_shares, shared
 from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
@@ -42,16 +42,11 @@ def _product(x: Array, y: Array) -> Array:
     return out
 
 
-@linear_rule(matmul, 0)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    shape = shape_of(x)
-    return LinearMap(lambda v: matmul(v, y), lambda g: sum_to(matmul(g, matrix_transpose(y)), shape))
-
-
-@linear_rule(matmul, 1)
-def _(ans: Array, x: Array, y: Array) -> LinearMap:
-    shape = shape_of(y)
-    return LinearMap(lambda v: matmul(x, v), lambda g: sum_to(matmul(matrix_transpose(x), g), shape))
+define_transposes(
+    matmul,
+    lambda w, x, y: sum_to(matmul(w, matrix_transpose(y)), shape_of(x)),
+    lambda w, x, y: sum_to(matmul(matrix_transpose(x), w), shape_of(y)),
+)
 
 
 def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -71,12 +66,13 @@ def _dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
     return product if x.ndim == 2 else array_namespace(product).reshape(product, (*x.shape[:-1], weight.shape[1]))
 
 
+@joint_rule(_dense)
 class _DenseMap:
     """The derivative of `dense`: dx W + x dW + db, and its transposes g Wᵀ, xᵀ g and the sum of g."""
 
     __slots__ = ("argnums", "args")
 
-    def __init__(self, argnums: tuple[int, ...], args: tuple[Any, ...]) -> None:
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.argnums, self.args = argnums, args
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
@@ -97,11 +93,6 @@ class _DenseMap:
         if argnum == 1:
             return matmul(_as_rows(x).T, _as_rows(cotangent))
         return sum_to(cotangent, shape_of(self.args[2]))
-
-
-@joint_rule(_dense)
-def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _DenseMap:
-    return _DenseMap(argnums, args)
 
 
 def _as_rows(x: Array) -> Array:

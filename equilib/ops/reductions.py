@@ -9,7 +9,7 @@ from typing import Any
 from equilib import arrays as plain
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.autodiff.rules import LinearMap, define_transposes, joint_rule, linear_rule, primitive
 from equilib.ops.elementwise import divide, exp, multiply, subtract
 from equilib.ops.host.sums import Axes, sum_axes
 from equilib.ops.shapes import broadcast_to, reshape, shape_of
@@ -33,10 +33,7 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: 
     return sum_axes(x, axis, keepdims=keepdims)
 
 
-@linear_rule(sum)
-def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> LinearMap:  # noqa: FBT001, FBT002
-    shape = shape_of(x)
-    return LinearMap(lambda v: sum(v, axis, keepdims), lambda g: _spread(g, shape, axis))
+define_transposes(sum, lambda w, x, axis=None, keepdims=False: _spread(w, shape_of(x), axis))
 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API
@@ -92,13 +89,14 @@ def _weighted_sum(weights: tuple[float | Array, ...], base: Array | None, *array
     return plain.weighted_sum(base, weights, arrays)
 
 
+@joint_rule(_weighted_sum)
 class _WeightedSumMap:
     """The derivative of `weighted_sum`, which is linear."""
 
     __slots__ = ("weights",)
 
-    def __init__(self, argnums: tuple[int, ...], weights: tuple[float | Array, ...]) -> None:
-        self.weights = [None if argnum == 1 else weights[argnum - 2] for argnum in argnums]
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.weights = [None if argnum == 1 else args[0][argnum - 2] for argnum in argnums]
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         weights = [self.weights[position] for position in positions]
@@ -107,8 +105,3 @@ class _WeightedSumMap:
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
         weights = [self.weights[position] for position in positions]
         return [cotangent if weight is None else multiply(cotangent, weight) for weight in weights]
-
-
-@joint_rule(_weighted_sum)
-def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _WeightedSumMap:
-    return _WeightedSumMap(argnums, args[0])

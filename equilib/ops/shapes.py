@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive
+from equilib.autodiff.rules import define_transposes, joint_rule, primitive
 from equilib.ops.host.sums import sum_axes
 
 Index = Any
@@ -28,10 +28,7 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).reshape(x, shape)
 
 
-@linear_rule(reshape)
-def _(ans: Array, x: Array, shape: tuple[int, ...]) -> LinearMap:
-    before, after = shape_of(x), shape_of(ans)
-    return LinearMap(lambda v: reshape(v, after), lambda g: reshape(g, before))
+define_transposes(reshape, lambda w, x, shape: reshape(w, shape_of(x)))
 
 
 @primitive
@@ -40,10 +37,11 @@ def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
     return array_namespace(x).permute_dims(x, axes)
 
 
-@linear_rule(permute_dims)
-def _(ans: Array, x: Array, axes: tuple[int, ...]) -> LinearMap:
-    inverse = tuple(sorted(range(len(axes)), key=lambda position: axes[position] % len(axes)))
-    return LinearMap(lambda v: permute_dims(v, axes), lambda g: permute_dims(g, inverse))
+define_transposes(permute_dims, lambda w, x, axes: permute_dims(w, _inverse(axes)))
+
+
+def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(axes)), key=lambda position: axes[position] % len(axes)))
 
 
 def matrix_transpose(x: Array) -> Array:
@@ -77,12 +75,6 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).broadcast_to(x, shape)
 
 
-@linear_rule(broadcast_to)
-def _(ans: Array, x: Array, shape: tuple[int, ...]) -> LinearMap:
-    before = shape_of(x)
-    return LinearMap(lambda v: broadcast_to(v, shape), lambda g: sum_to(g, before))
-
-
 @primitive
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     """Sum x over the axes along which `shape` was stretched to its own: the transpose of broadcasting."""
@@ -94,10 +86,8 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).reshape(sum_axes(x, axes), shape)
 
 
-@linear_rule(sum_to)
-def _(ans: Array, x: Array, shape: tuple[int, ...]) -> LinearMap:
-    before = shape_of(x)
-    return LinearMap(lambda v: sum_to(v, shape), lambda g: broadcast_to(g, before))
+define_transposes(broadcast_to, lambda w, x, shape: sum_to(w, shape_of(x)))
+define_transposes(sum_to, lambda w, x, shape: broadcast_to(w, shape_of(x)))
 
 
 @primitive
@@ -118,12 +108,6 @@ def getitem(x: Array, index: Index) -> Array:
     return x[index]
 
 
-@linear_rule(getitem)
-def _(ans: Array, x: Array, index: Index) -> LinearMap:
-    before = shape_of(x)
-    return LinearMap(lambda v: getitem(v, index), lambda g: scatter(g, index, before))
-
-
 @primitive
 def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Return zeros of `shape` with x at `index`: the transpose of `getitem`."""
@@ -137,9 +121,8 @@ def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     return out
 
 
-@linear_rule(scatter)
-def _(ans: Array, x: Array, index: Index, shape: tuple[int, ...]) -> LinearMap:
-    return LinearMap(lambda v: scatter(v, index, shape), lambda g: getitem(g, index))
+define_transposes(getitem, lambda w, x, index: scatter(w, index, shape_of(x)))
+define_transposes(scatter, lambda w, x, index, shape: getitem(w, index))
 
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
@@ -156,9 +139,7 @@ def flip(x: Array, axis: tuple[int, ...]) -> Array:
     return array_namespace(x).flip(x, axis=axis)
 
 
-@linear_rule(flip)
-def _(ans: Array, x: Array, axis: tuple[int, ...]) -> LinearMap:
-    return LinearMap(lambda v: flip(v, axis), lambda g: flip(g, axis))
+define_transposes(flip, lambda w, x, axis: flip(w, axis))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:
@@ -176,10 +157,11 @@ def _concat(axis: int, *arrays: Array) -> Array:
     return array_namespace(*arrays).concat(arrays, axis=axis)
 
 
+@joint_rule(_concat)
 class _ConcatMap:
     """The derivative of concat: pieces go to, and come from, their own stretch of the axis."""
 
-    def __init__(self, argnums: tuple[int, ...], args: tuple[Any, ...]) -> None:
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.axis, self.arrays = args[0], args[1:]
         self.places = [argnum - 1 for argnum in argnums]  # argument 0 is the axis
 
@@ -205,8 +187,3 @@ class _ConcatMap:
 def _zeros_like(array: Array) -> Array:
     value = static_value(array)
     return array_namespace(value).zeros_like(value)
-
-
-@joint_rule(_concat)
-def _(argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _ConcatMap:
-    return _ConcatMap(argnums, args)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equilib.arrays import Array, array_namespace
-from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.autodiff.rules import define_transposes, primitive
 from equilib.ops.reductions import max as max_over
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import shape_of
@@ -52,12 +52,6 @@ def patches(x: Array, window: Pair, stride: Pair) -> Array:
     return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
 
 
-@linear_rule(patches)
-def _(ans: Array, x: Array, window: Pair, stride: Pair) -> LinearMap:
-    shape = shape_of(x)
-    return LinearMap(lambda v: patches(v, window, stride), lambda g: fold(g, shape, window, stride))
-
-
 @primitive
 def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
     """Add windows into zeros of `shape` at the places they come from: the transpose of `patches`."""
@@ -67,9 +61,8 @@ def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
     return out
 
 
-@linear_rule(fold)
-def _(ans: Array, x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> LinearMap:
-    return LinearMap(lambda v: fold(v, shape, window, stride), lambda g: patches(g, window, stride))
+define_transposes(patches, lambda w, x, window, stride: fold(w, shape_of(x), window, stride))
+define_transposes(fold, lambda w, x, shape, window, stride: patches(w, window, stride))
 
 
 def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:

@@ -277,9 +277,9 @@ def test_a_merge_takes_what_a_fork_gives(rng: np.random.Generator):
     fork, merge = Fork(Dense(4, 3), Dense(4, 2)), Merge(Dense(3, 5), Dense(2, 5))
     apart, together, x = drawn(fork), drawn(merge), rng.standard_normal((6, 4))
     parts = fork(apart, x)
-    for branch, own, part in zip(fork.branches, apart, parts, strict=True):
+    for branch, own, part in zip(fork.layers, apart, parts, strict=True):
         np.testing.assert_array_equal(part, branch(own, x))
-    expected = merge.branches[0](together[0], parts[0]) + merge.branches[1](together[1], parts[1])
+    expected = merge.layers[0](together[0], parts[0]) + merge.layers[1](together[1], parts[1])
     np.testing.assert_array_equal(merge(together, parts), expected)
     for wrong, found in ((parts[:1], "a tuple of 1"), (x, "one array")):
         with pytest.raises(ValueError, match=f"2 branches take a tuple of as many arrays, they were given {found}"):

@@ -241,7 +241,7 @@ def test_named_constructors_are_compositions():
     assert MultiScaleDEQ(VECTORS, Picard(), jacobian_loss=True) == DeepEquilibrium(
         VECTORS, Picard(), jacobian_loss=True, options=MultiScaleDEQ(VECTORS, Picard()).options
     )
-    for guess, layers in (("regdeq", None), ("skipdeq", network.guess.branches)):
+    for guess, layers in (("regdeq", None), ("skipdeq", network.guess.layers)):
         deq = MultiScaleSkipDEQ(VECTORS, NewtonGMRES(), layers, options=network.model().deq.options)
         params = network.params(guess)
         found = deq(params["deq"], np.tanh(network.x))
