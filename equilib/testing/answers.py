@@ -141,17 +141,3 @@ def _without_batch(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _statuses(solution: Solution) -> str:
     return ", ".join(sorted({status.name for status in solution.status}))
-
-
-ANSWERS = (
-    finds_dense_fixed_points,
-    finds_fixed_points_of_images,
-    finds_a_fixed_point_without_a_batch,
-    honours_the_tolerance,
-    does_not_depend_on_units,
-    is_honest_where_f_expands,
-    is_honest_without_a_fixed_point,
-    survives_a_map_that_returns_nan,
-    differentiates_through_its_default_adjoint,
-)
-"""The laws of this module, in the order in which they are reported."""

@@ -12,7 +12,7 @@ import numpy as np
 from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.check import require
 from equilib.testing.maps import DENSE, EXPANSIVE, LINEAR
-from equilib.testing.subject import SolverSubject, difference, same_bits
+from equilib.testing.subject import SolverSubject, difference, same_bits, skip
 
 RTOL = 1e-6
 """The tolerance of these solves."""
@@ -76,6 +76,8 @@ def takes_one_sample_or_none(subject: SolverSubject) -> None:
 
 def keeps_answers_without_finished_samples(subject: SolverSubject) -> None:
     """Finished samples are removed from the batch, and from the solver's state: the others must not notice."""
+    if subject.whole or getattr(subject.solver, "restrict", True) is None:
+        skip("it keeps all samples")
     answer = np.array(DENSE.solution)
     # So near that they end one after another: the first before any step.
     share_of_the_way = np.array([0.0, 1e-4, 1.0, 1e-2, 1e-3])[:, None]
@@ -113,16 +115,3 @@ def _agree(subject: SolverSubject, one: Solution, other: Solution, samples: list
         require(one.steps[i] == other.steps[i], f"{when}, sample {i} took {one.steps[i]} steps, not {other.steps[i]}")
         gap = difference(one.z[i], other.z[i])
         require(same_bits(one.z[i], other.z[i]), f"{when}, sample {i} differs by {gap:.1e}, not bit for bit the same")
-
-
-BATCHES = (
-    a_nan_stays_in_its_sample,
-    a_finished_sample_harms_nobody,
-    a_hopeless_sample_harms_nobody,
-    treats_samples_separately,
-    takes_one_sample_or_none,
-)
-"""The laws of this module, in the order in which they are reported."""
-
-REDUCED_BATCHES = (keeps_answers_without_finished_samples,)
-"""Those of a solver from whose state samples can be removed."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from inspect import cleandoc
-from typing import TypeVar
+from functools import partial
+from inspect import getdoc, isfunction, signature
+from types import ModuleType
+from typing import Any
 from unittest import SkipTest
-
-S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,22 @@ class Outcome:
     evidence: str = ""
 
 
-def checks_of(laws: Iterable[Callable[[S], None]], subject: S) -> list[Check]:
-    """Return a check for each law, a function of the subject: its name, and the first line of its docstring."""
-    return [Check(law.__name__, _first_line(law), _bind(law, subject)) for law in laws]
+def checks_of(subject: object, *modules: ModuleType) -> list[Check]:
+    """Return a check for each law in the modules, in their order: the public functions whose one argument is `subject`.
+
+    A check has the name of its law, and the first line of its docstring as the reason.
+    """
+    functions = [each for module in modules for each in vars(module).values() if _is_law(each, module)]
+    return [Check(law.__name__, (getdoc(law) or "").partition("\n")[0], partial(law, subject)) for law in functions]
+
+
+def _is_law(value: Any, module: ModuleType) -> bool:
+    return (
+        isfunction(value)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+        and list(signature(value).parameters) == ["subject"]
+    )
 
 
 def run_checks(checks: Iterable[Check]) -> Iterator[Outcome]:
@@ -78,11 +91,3 @@ def require(condition: object, evidence: str) -> None:
     """Raise AssertionError with the evidence unless the condition holds; `python -O` does not remove it."""
     if not condition:
         raise AssertionError(evidence)
-
-
-def _bind(law: Callable[[S], None], subject: S) -> Callable[[], None]:
-    return lambda: law(subject)
-
-
-def _first_line(law: Callable[..., None]) -> str:
-    return cleandoc(law.__doc__ or "").partition("\n")[0]

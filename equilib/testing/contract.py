@@ -194,20 +194,3 @@ def needs_no_step_from_the_answer(subject: SolverSubject) -> None:
 def allows_no_step_at_all(subject: SolverSubject) -> None:
     """`max_steps=0` asks how good a guess is: one evaluation, the guess as it was."""
     _evaluated_once(subject, DENSE, DENSE.z0, max_steps=0)
-
-
-CONTRACT = (
-    declares_its_options,
-    returns_the_residual_of_its_iterate,
-    takes_one_step_at_a_time,
-    keeps_nothing_on_itself,
-    changes_no_array_in_place,
-    keeps_shapes,
-    keeps_dtypes,
-    counts_every_evaluation,
-    uses_only_what_it_declares,
-    runs_on_other_arrays,
-    needs_no_step_from_the_answer,
-    allows_no_step_at_all,
-)
-"""The laws of this module, in the order in which they are reported."""

@@ -232,22 +232,3 @@ def finds_steady_states(subject: IntegratorSubject) -> None:
     require(solution.success, solution.failure_report())
     error = difference(solution.z, DENSE.solution)
     require(error < 1e-4, f"the error is {error:.1e} at a tolerance of 1e-6")
-
-
-INTEGRATIONS = (
-    declares_its_options,
-    has_the_order_it_declares,
-    follows_the_tolerance,
-    answers_between_its_steps,
-    integrates_backwards,
-    recovers_from_a_step_too_long,
-    is_honest_where_the_solution_blows_up,
-    a_nan_stays_in_its_sample,
-    treats_samples_separately,
-    counts_every_evaluation,
-    keeps_dtypes,
-    keeps_nothing_on_itself,
-    runs_on_other_arrays,
-    finds_steady_states,
-)
-"""The laws of this module, in the order in which they are reported."""

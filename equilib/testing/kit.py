@@ -8,12 +8,9 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.ode.library import AnyIntegrator
-from equilib.testing.answers import ANSWERS
-from equilib.testing.batches import BATCHES, REDUCED_BATCHES
+from equilib.testing import answers, batches, contract, integrations, pullbacks
 from equilib.testing.check import Check, checks_of
-from equilib.testing.contract import CONTRACT
-from equilib.testing.integrations import INTEGRATIONS, IntegratorSubject
-from equilib.testing.pullbacks import PULLBACKS
+from equilib.testing.integrations import IntegratorSubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
 
 PRODUCTS = ("jvp", "vjp")
@@ -64,9 +61,7 @@ def solver_checks(
         sensitivity=sensitivity,
         exact=exact,
     )
-    whole = isinstance(solver, WholeSolver) or getattr(solver, "restrict", True) is None
-    reduced = () if whole else REDUCED_BATCHES
-    return checks_of((*CONTRACT, *ANSWERS, *BATCHES, *reduced), subject)
+    return checks_of(subject, contract, answers, batches)
 
 
 def sensitivity_checks(
@@ -84,9 +79,9 @@ def sensitivity_checks(
         Who makes the solutions; by default `Picard()`. One that reuses a solver's state needs that solver.
     """
     subject = SensitivitySubject(sensitivity=sensitivity, exact=exact, solver=solver or Picard())
-    return checks_of(PULLBACKS, subject)
+    return checks_of(subject, pullbacks)
 
 
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
-    return checks_of(INTEGRATIONS, IntegratorSubject(integrator))
+    return checks_of(IntegratorSubject(integrator), integrations)

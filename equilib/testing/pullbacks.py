@@ -169,20 +169,3 @@ def _bias(pulled: Pullback) -> np.ndarray:
 
 def _relative(found: np.ndarray, expected: Any) -> float:
     return difference(found, expected) / float(np.max(np.abs(expected)))
-
-
-PULLBACKS = (
-    declares_its_options,
-    agrees_with_the_dense_inverse,
-    is_right_where_the_jacobian_vanishes,
-    is_linear_in_the_cotangent,
-    sends_zero_to_zero,
-    returns_trees_like_the_inputs,
-    reports_its_solve,
-    does_not_raise_where_it_fails,
-    a_nan_stays_in_its_sample,
-    treats_samples_separately,
-    changes_no_array_in_place,
-    runs_on_other_arrays,
-)
-"""The laws of this module, in the order in which they are reported."""
