@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from equilib.libraries.lockstep import BridgeState, Ending, run_samples
 from equilib.libraries.sample import Sample
-from equilib.libraries.steady import Stepper, integrate_to_rest
 
-__all__ = ["BridgeState", "Ending", "Sample", "Stepper", "integrate_to_rest", "run_samples"]
+__all__ = ["BridgeState", "Ending", "Sample", "run_samples"]

@@ -1,22 +1,24 @@
-"""A function that can be stopped inside any call it makes, by way of a thread that never runs beside its owner."""
+"""Coroutines: functions that can be stopped inside any call they make, one by itself or several in lockstep."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+K = TypeVar("K")
 R = TypeVar("R")
 
 
 class Coroutine(Generic[R]):
     """Run a function until it asks for something; answer, and it runs on.
 
-    Python's generators cannot be suspended from below a library's loop. Either the function or its owner runs, never
-    both, so that nothing depends on how threads are scheduled.
+    Python's generators cannot be suspended from below a library's loop, a thread can. Either the function or its owner
+    runs, never both, so that nothing depends on how threads are scheduled.
 
     Parameters
     ----------
@@ -73,3 +75,36 @@ class Coroutine(Generic[R]):
         finally:
             self.running = False
             self._questions.put(None)
+
+
+def run_in_lockstep(calls: Mapping[K, Coroutine[R]], answers: Callable[[dict[K, Any]], Mapping[K, Any]]) -> None:
+    """Run coroutines to their ends, so that one piece of work can answer the questions of many.
+
+    Where something raises, those that still wait are given None for an answer until they return.
+
+    Parameters
+    ----------
+    calls : mapping
+        Coroutines that have not been started.
+    answers : callable
+        Maps the questions of all that wait to the answers for some of them, at least one.
+
+    Raises
+    ------
+    Exception
+        What a coroutine or `answers` raises.
+    """
+    waiting: dict[K, Any] = {}
+    begun: list[Coroutine[R]] = []
+    try:
+        for key, call in calls.items():
+            begun.append(call)
+            waiting[key] = call.start()
+        while waiting := {key: question for key, question in waiting.items() if calls[key].running}:
+            for key, answer in answers(waiting).items():
+                waiting[key] = calls[key].resume(answer)
+    finally:
+        for call in begun:
+            while call.running:
+                with suppress(Exception):  # of a function that is no longer wanted
+                    call.resume(None)

@@ -8,16 +8,15 @@ is suspended when it asks for a residual, and when all of them have asked, one e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from equilib.arrays import Array, from_host, samples_as_rows, to_host
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.libraries.coroutine import Coroutine
+from equilib.libraries.coroutine import Coroutine, run_in_lockstep
 from equilib.libraries.sample import Question, Sample
-from equilib.numerics.dense import dense_jacobians
+from equilib.numerics.dense import dense_jacobian
 
 ROUNDING = 4
 """A residual of so many units of rounding of z is noise."""
@@ -49,9 +48,7 @@ Method = Callable[[Sample], Ending]
 """Calls the library for one sample."""
 
 
-def run_samples(
-    f: Evaluator, z0: Array, method: Method, *, jacobian: str = "exact", together: bool = True
-) -> BridgeState:
+def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = True) -> BridgeState:
     """Call `method` for each active sample and return where each of them came to.
 
     A sample is finished at the first point whose residual meets the driver's tolerance, whichever part of the method
@@ -66,8 +63,6 @@ def run_samples(
         The initial guess, on any library and device; `method` works on copies on the host, in float64.
     method : callable
         Takes a `Sample`, returns an `Ending`. It must come to an end when the residual is zero.
-    jacobian : {"exact", "difference"}
-        How `Sample.jacobian` is computed.
     together : bool
         False for a library that cannot be called again before it returns: its samples are solved one after the other,
         and each evaluation of f is for one of them.
@@ -77,7 +72,7 @@ def run_samples(
     Exception
         What f or `method` raise, unchanged.
     """
-    run = _Lockstep(f, z0, jacobian)
+    run = _Lockstep(f, z0)
     active = [int(index) for index in np.flatnonzero(run.active)]
     for group in [active] if together else [[index] for index in active]:
         run.drive(group, method)
@@ -85,8 +80,8 @@ def run_samples(
 
 
 class _Lockstep:
-    def __init__(self, f: Evaluator, z0: Array, jacobian: str) -> None:
-        self.f, self.z0, self.jacobian = f, z0, jacobian
+    def __init__(self, f: Evaluator, z0: Array) -> None:
+        self.f, self.z0 = f, z0
         self.active = f.active
         self.points = np.array(to_host(samples_as_rows(z0)))
         batch = self.points.shape[0]
@@ -96,48 +91,31 @@ class _Lockstep:
         self.evaluations = np.zeros(batch, dtype=int)
         self.improved, self.converged, self.rounding, self.failed = (np.zeros(batch, dtype=bool) for _ in range(4))
         self.messages = [""] * batch
+        self.samples: dict[int, Sample] = {}
 
     def drive(self, group: Iterable[int], method: Method) -> None:
-        samples: dict[int, Sample] = {}
-        calls: dict[int, Coroutine[Ending]] = {}
-        waiting: dict[int, Question] = {}
-        try:
-            for index in group:
-                samples[index], calls[index] = self._prepare(index, method)
-                self._note(waiting, index, calls[index], calls[index].start())
-            while waiting:
-                for index, answer in self._answers(waiting).items():
-                    if self.converged[index] or self.rounding[index]:
-                        samples[index].finished = True
-                    self._note(waiting, index, calls[index], calls[index].resume(answer))
-        finally:
-            _call_off(calls.values())
+        calls = {index: self._prepare(index, method) for index in group}
+        run_in_lockstep(calls, self._answers)
         for index, call in calls.items():
             assert call.result is not None  # it has returned, and did not raise
-            self._conclude(index, samples[index], call.result)
+            self._conclude(index, call.result)
 
-    def _conclude(self, index: int, sample: Sample, ending: Ending) -> None:
+    def _conclude(self, index: int, ending: Ending) -> None:
         if self.converged[index]:
             gave_up, message = False, ending.message
         elif self.rounding[index]:
             gave_up, message = True, "the residual is as small as rounding allows"
-        elif sample.lost:
+        elif self.samples[index].lost:
             gave_up, message = True, "the method asked for a point that is not finite"
         else:
             gave_up, message = ending.gave_up, ending.message
         self.failed[index], self.messages[index] = gave_up, message
 
-    def _prepare(self, index: int, method: Method) -> tuple[Sample, Coroutine[Ending]]:
-        call: Coroutine[Ending] = Coroutine(lambda: method(sample))
+    def _prepare(self, index: int, method: Method) -> Coroutine[Ending]:
+        call: Coroutine[Ending] = Coroutine(lambda: method(self.samples[index]))
         row = self.points[index]
-        sample = Sample(row.astype(np.float64), call.ask, resolution=float(np.finfo(row.dtype).eps))
-        return sample, call
-
-    @staticmethod
-    def _note(waiting: dict[int, Question], index: int, call: Coroutine[Ending], question: Question) -> None:
-        waiting.pop(index, None)
-        if call.running:
-            waiting[index] = question
+        self.samples[index] = Sample(row.astype(np.float64), call.ask, resolution=float(np.finfo(row.dtype).eps))
+        return call
 
     def _answers(self, waiting: dict[int, Question]) -> dict[int, np.ndarray]:
         # Jacobians wait until every sample wants one: they cost a product per column, for the batch.
@@ -145,8 +123,8 @@ class _Lockstep:
         if residuals:
             return self._evaluate(residuals)
         points = {index: question.point for index, question in waiting.items()}
-        jacobians = dense_jacobians(self.f, self._place(points), self.jacobian)
-        return {index: jacobians[index] for index in points}
+        jacobians = to_host(dense_jacobian(self.f.linearize(self._place(points)))).astype(np.float64)
+        return {index: jacobians[index] - np.eye(len(point)) for index, point in points.items()}
 
     def _place(self, points: dict[int, np.ndarray]) -> Array:
         for index, point in points.items():
@@ -162,6 +140,7 @@ class _Lockstep:
         rows = to_host(samples_as_rows(residual))
         for index in points:
             self.converged[index], self.rounding[index] = converged[index], rounding[index]
+            self.samples[index].finished |= bool(converged[index] or rounding[index])
             self._record(index, norm[index], rows[index])
         return {index: rows[index].astype(np.float64) for index in points}
 
@@ -185,11 +164,3 @@ class _Lockstep:
             self.failed,
             tuple(self.messages),
         )
-
-
-def _call_off(calls: Iterable[Coroutine[Ending]]) -> None:
-    """End the calls that still wait for an answer, as happens when f raises."""
-    for call in calls:
-        while call.running:
-            with suppress(Exception):  # of a method that is no longer wanted
-                call.resume(None)

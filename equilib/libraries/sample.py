@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from equilib.numerics.dense import difference_jacobian
+
 
 class Question(NamedTuple):
     """What a sample asks for at a point, shape (size,): `kind` is "residual" or "jacobian"."""
@@ -56,10 +58,13 @@ class Sample:
             self._evaluate(z)
         return np.zeros(self.size) if self.finished or self.last is None else self.last.copy()
 
-    def jacobian(self, z: np.ndarray) -> np.ndarray:
-        """Return J(z) − I, shape (size, size), float64."""
-        found = self._question("jacobian", z)
-        return -np.eye(self.size) if found is None else found
+    def jacobian(self, z: np.ndarray, kind: str = "exact") -> np.ndarray:
+        """Return J(z) − I, shape (size, size), float64; `kind` is one of `equilib.numerics.dense.JACOBIANS`."""
+        if kind == "exact":
+            found = self._question("jacobian", z)
+        else:
+            found = difference_jacobian(self.residual, z, self.resolution)
+        return -np.eye(self.size) if found is None or self.finished else found
 
     def _evaluate(self, z: np.ndarray) -> None:
         found = self._question("residual", z)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
-    from_host,
     host_norm,
     samples_as_rows,
     to_host,
@@ -16,7 +17,6 @@ from equilib.arrays import (
     where_samples,
 )
 from equilib.errors import UserError
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 
 
@@ -111,29 +111,29 @@ def _factorized(matrix: Array, rhs: Array) -> Array:
 
 
 JACOBIANS = ("exact", "difference")
-"""By products J·v, or by difference quotients; either costs one product, or evaluation, per column for the batch."""
+"""By products J·v, or by difference quotients; either costs one product, or evaluation, per column."""
 
 
-def dense_jacobians(f: Evaluator, z: Array, kind: str) -> np.ndarray:
-    """Return J − I for each sample, float64, shape (batch, size, size); `kind` is one of `JACOBIANS`."""
-    jacobians = to_host(dense_jacobian(f.linearize(z))) if kind == "exact" else _quotients(f, z)
-    return np.asarray(jacobians.astype(np.float64) - np.eye(jacobians.shape[1]))
+def difference_jacobian(f: Callable[[np.ndarray], np.ndarray], z: np.ndarray, resolution: float) -> np.ndarray:
+    """Return ∂f/∂z of one system by difference quotients: size + 1 evaluations.
 
+    Parameters
+    ----------
+    f : callable
+        Maps arrays of float64, shape (size,), to such.
+    z : ndarray of float64, shape (size,)
+    resolution : float
+        The relative spacing of the numbers that f is computed in.
 
-def _quotients(f: Evaluator, z: Array) -> np.ndarray:
-    value = _host_rows(f(z))
-    host = to_host(samples_as_rows(z))
-    width = np.sqrt(np.finfo(host.dtype).eps)
-    jacobians = np.empty((*host.shape, host.shape[1]))
-    for index in range(host.shape[1]):
-        moved = host.copy()
-        moved[:, index] += width * np.maximum(np.abs(host[:, index]), 1)
+    Returns
+    -------
+    ndarray of float64, shape (size, size)
+    """
+    value = f(z)
+    columns = []
+    for index, width in enumerate(np.sqrt(resolution) * np.maximum(np.abs(z), 1)):
+        moved = np.array(z)
+        moved[index] += width
         # What the number format made of the width, not what was wanted (Dennis & Schnabel 1996, §5.4).
-        step = (moved[:, index] - host[:, index]).astype(np.float64)
-        shifted = from_host(moved.reshape(tuple(z.shape)), z)
-        jacobians[:, :, index] = (_host_rows(f(shifted)) - value) / step[:, None]
-    return jacobians
-
-
-def _host_rows(array: Array) -> np.ndarray:
-    return np.asarray(to_host(samples_as_rows(array)), dtype=np.float64)
+        columns.append((f(moved) - value) / (moved[index] - z[index]))
+    return np.stack(columns, axis=1)

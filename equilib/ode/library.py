@@ -21,19 +21,28 @@ class System:
     ----------
     f : callable
         f(t, y), or None once the work is called off; then the slope is zero, which ends every library's loop.
+    jacobian : callable
+        As the attribute.
     size : int
         Elements of y.
-    resolution : float
-        The relative spacing of the numbers that f is computed in, for difference quotients.
 
     Attributes
     ----------
+    jacobian : callable
+        Maps t, y and one of the kinds `equilib.numerics.dense.JACOBIANS` to ∂f/∂y, shape (size, size), float64:
+        "exact", by `size` products J·v, where these can be had, in `SteadyState` but not in `odeint`; or "difference",
+        by size + 1 evaluations.
     finite : bool
         Whether the slope evaluated last is.
     """
 
-    def __init__(self, f: Callable[[float, np.ndarray], np.ndarray | None], size: int, resolution: float) -> None:
-        self.size, self.resolution, self.finite = size, resolution, True
+    def __init__(
+        self,
+        f: Callable[[float, np.ndarray], np.ndarray | None],
+        jacobian: Callable[[float, np.ndarray, str], np.ndarray],
+        size: int,
+    ) -> None:
+        self.jacobian, self.size, self.finite = jacobian, size, True
         self._f = f
 
     def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
@@ -43,16 +52,6 @@ class System:
             return np.zeros(self.size)
         self.finite = bool(np.isfinite(slope).all())
         return slope
-
-    def jacobian(self, t: float, y: np.ndarray) -> np.ndarray:
-        """Return ∂f/∂y, shape (size, size), by difference quotients: size + 1 evaluations."""
-        value = self(t, y)
-        columns = []
-        for index, width in enumerate(np.sqrt(self.resolution) * np.maximum(np.abs(y), 1)):
-            moved = np.array(y)
-            moved[index] += width
-            columns.append((self(t, moved) - value) / (moved[index] - y[index]))
-        return np.stack(columns, axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple
@@ -11,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, to_host
-from equilib.libraries.coroutine import Coroutine
+from equilib.libraries.coroutine import Coroutine, run_in_lockstep
+from equilib.numerics.dense import difference_jacobian
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.problem import OdeProblem
@@ -76,7 +75,7 @@ class LibraryRun:
         self.integrator, self.options, self.dense = integrator, options, dense
         self.lanes = y0.shape[0] if options.per_sample else 1
         host = to_host(y0)
-        self.dtype = host.dtype
+        self.resolution = float(np.finfo(host.dtype).eps)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
         self.t = np.full(self.lanes, times[0])
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
@@ -86,35 +85,14 @@ class LibraryRun:
 
     def run(self) -> OdeSolution:
         """Integrate every lane, together where the library can."""
-        slopes = self._evaluate({})
+        slopes = self._slopes()
         finite = np.isfinite(self.y).all(axis=1) & np.isfinite(slopes).all(axis=1)
         for result in (result for result, fine in zip(self.results, finite, strict=True) if not fine):
             result.status = OdeStatus.NONFINITE
         lanes = [int(lane) for lane in np.flatnonzero(finite)]
         for group in [lanes] if self.integrator.together else [[lane] for lane in lanes]:
-            self._drive(group, slopes)
+            run_in_lockstep({lane: self._call(lane, slopes[lane]) for lane in group}, self._answers)
         return self._solution()
-
-    def _drive(self, group: Iterable[int], slopes: np.ndarray) -> None:
-        calls = {lane: self._call(lane, slopes[lane]) for lane in group}
-        waiting: dict[int, Point] = {}
-        try:
-            for lane, call in calls.items():
-                question = call.start()
-                if call.running:
-                    waiting[lane] = question
-            while waiting:
-                answers = self._evaluate(waiting)
-                for lane in list(waiting):
-                    question = calls[lane].resume(answers[lane])
-                    del waiting[lane]
-                    if calls[lane].running:
-                        waiting[lane] = question
-        finally:
-            for call in calls.values():
-                while call.running:  # where f raised
-                    with suppress(Exception):  # of a method that is no longer wanted
-                        call.resume(None)
 
     def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
         call: Coroutine[None] = Coroutine(lambda: self._integrate(self.results[lane], system, start))
@@ -128,7 +106,10 @@ class LibraryRun:
                 known[0] = (point, value)
             return None if value is None else value.copy()
 
-        system = System(f, self.y.shape[1], float(np.finfo(self.dtype).eps))
+        def jacobian(t: float, y: np.ndarray, kind: str) -> np.ndarray:
+            return difference_jacobian(lambda moved: system(t, moved), y, self.resolution)
+
+        system = System(f, jacobian, self.y.shape[1])
         start = Start(
             t=float(self.times[0]),
             end=float(self.times[-1]),
@@ -139,9 +120,13 @@ class LibraryRun:
         )
         return call
 
-    def _evaluate(self, points: dict[int, Point]) -> np.ndarray:
-        for lane, point in points.items():
+    def _answers(self, waiting: dict[int, Point]) -> dict[int, np.ndarray]:
+        for lane, point in waiting.items():
             self.t[lane], self.y[lane] = point
+        slopes = self._slopes()
+        return {lane: slopes[lane] for lane in waiting}
+
+    def _slopes(self) -> np.ndarray:
         value = self.problem.at(self.t.copy(), _like(self.y, self.y0))
         slopes = np.asarray(to_host(value), dtype=np.float64)
         finite = np.asarray(np.isfinite(slopes.reshape(len(self.suspect), -1)).all(axis=1))

@@ -10,8 +10,7 @@ import numpy as np
 from equilib.arrays import Array, to_host, two_norm
 from equilib.fixed_points.compaction import take_samples
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
-from equilib.libraries.steady import RENEWAL
+from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, Point
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
@@ -43,7 +42,8 @@ class SteadyState(Checked):
     tolerance shrinks with it, where a fixed one would leave the residual hovering at the size of that tolerance; it
     is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
 
-    With a library's integrator it is a `WholeSolver`, whose steps are the library's accepted ones.
+    With a library's integrator it is a `WholeSolver`, whose steps are the library's accepted ones. Their tolerance
+    follows the residual once that has fallen by `RENEWAL`: give them a `step_rtol` of 0.01, as their names do.
     """
 
     integrator: AnyIntegrator = part("tsit5", kind="integrator", help="method of the time steps")
@@ -91,44 +91,58 @@ class SteadyState(Checked):
         return Flow(lambda t, z: f.residual(z), like, like.shape[0], error_norm)
 
 
-STEP_RTOL = 100 * float(np.finfo(np.float64).eps)
+RENEWAL = 0.1
+"""The residual may fall by this factor before the tolerance of a library's steps follows it."""
+
+STEP_RTOL = 1e-14
 """The relative tolerance that a library is given; the absolute one, which follows the residual, is what counts."""
 
 
 class LibrarySteadyState(SteadyState):
-    """`SteadyState` by a library's integrator."""
+    """`SteadyState` by a library's integrator.
+
+    A library takes its tolerance when an integration begins: that is `step_rtol` of the residual then, and a new one is
+    begun each time the residual has fallen by `RENEWAL`. The error norm is the library's.
+    """
+
+    integrator: LibraryIntegrator
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Integrate every sample by itself."""
-        method = self.integrator
-        assert isinstance(method, LibraryIntegrator)
-        return run_samples(
-            f,
-            z0,
-            lambda sample: integrate_to_rest(
-                sample,
-                lambda z, atol, first_step: self._stepper(method, sample, z, atol + self._rms_atol(z), first_step),
-                # Of the residual when a stepper is made, which lives until it has fallen by RENEWAL.
-                step_rtol=self.step_rtol * RENEWAL,
-                first_step=min(self.first_step, self.largest_step),
-                max_steps=max_steps,
-            ),
-            together=method.together,
-        )
+        together = self.integrator.together
+        return run_samples(f, z0, lambda sample: self._follow(sample, max_steps), together=together)
 
-    def _rms_atol(self, z: np.ndarray) -> float:
-        return self.step_atol / float(np.sqrt(z.size))
+    def _follow(self, sample: Sample, max_steps: int) -> Ending:
+        size = _rms(sample.residual(sample.z0))
+        stepper = self._stepper(sample, sample.z0, size, min(self.first_step, self.largest_step))
+        for _ in range(max_steps):
+            if sample.finished:
+                break
+            try:
+                refusal = stepper.step()
+            except (ValueError, ArithmeticError) as error:  # how libraries break down; LinAlgError is the former
+                refusal = str(error)
+            if refusal is not None:
+                return Ending(gave_up=True, message=refusal)
+            now = size if sample.last is None else _rms(sample.last)
+            if 0 < now <= RENEWAL * size:
+                size = now
+                stepper = self._stepper(sample, stepper.y, size, stepper.step_size)
+        return Ending(gave_up=False)
 
-    def _stepper(
-        self, method: LibraryIntegrator, sample: Sample, z: np.ndarray, atol: float, first_step: float
-    ) -> TimeStepper:
+    def _stepper(self, sample: Sample, z: np.ndarray, residual: float, first_step: float) -> TimeStepper:
+        system = System(lambda t, y: sample.residual(y), lambda t, y, kind: sample.jacobian(y, kind), sample.size)
         start = Start(
             t=0.0,
             end=np.inf,
             y=z,
             rtol=STEP_RTOL,
-            atol=atol,
+            atol=self.step_rtol * residual + self.step_atol / z.size**0.5,
             first_step=first_step,
             longest_step=self.largest_step,
         )
-        return method.stepper(System(lambda t, y: sample.residual(y), sample.size, sample.resolution), start)
+        return self.integrator.stepper(system, start)
+
+
+def _rms(residual: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(residual**2)))

@@ -84,6 +84,16 @@ def _of_gmres(name: str) -> Respell:
     return respell
 
 
+def _of_library(name: str) -> Respell:
+    """Return the respelling of a library's integrator as a solver: what was not of the steady state was of that."""
+    ours = {"step_rtol": "step_rtol", "first_step": "first_step", "longest_step": "largest_step"}
+
+    def respell(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
+        return name, {ours.get(old, f"integrator.{old}"): value for old, value in options.items()}
+
+    return respell
+
+
 def _of_implicit(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
     """Respell `solver=bicgstab` and `solver=anderson:memory=3;mixing=0.5`."""
     name, given = parse_spec(options.pop("solver", "gmres").replace(";", ","))
@@ -103,11 +113,14 @@ def _of_ode_adjoint(options: Options, forward: Mapping[str, Any]) -> tuple[str, 
     return "implicit", {"solver": "steady", "solver.integrator": integrator, **order, **steps, **options}
 
 
+_LIBRARIES = ("scipy:rk45", "scipy:dop853", "scipy:lsoda", "scipy:bdf", "scipy:radau", "sundials:cvode")
+
 SOLVERS: dict[str, Respell] = {
     "newton-gmres": _of_gmres("newton-gmres"),
     "auto": _renamed("auto", restart="linear_solver__restart"),
     "pseudo-transient": _renamed("pseudo-transient", restart="linear_solver__restart"),
     "vcabm": _renamed("vcabm", max_order="integrator__max_order"),
+    **{name: _of_library(name) for name in _LIBRARIES},
 }
 """Solvers of old records by name."""
 

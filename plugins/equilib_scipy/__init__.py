@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from equilib.plugin import Capabilities, IntegratorEntry, SolverEntry, hookimpl
+from equilib.plugin import TIME_STEPS, Capabilities, IntegratorEntry, SolverEntry, hookimpl
 
 
 class _Row(NamedTuple):
@@ -17,8 +17,8 @@ class _Row(NamedTuple):
 
     @property
     def least_steps(self) -> int:
-        """A time step is at most a few time units, of which a solve takes seven or more; `df-sane` needs hundreds."""
-        return 100 if self.factory.startswith(("steady:", "dfsane:")) else 0
+        """`df-sane` needs hundreds."""
+        return 100 if self.name == "df-sane" else 0
 
 
 EVERY = (
@@ -107,83 +107,59 @@ ROOTS = (
     ),
 )
 
-FLOW = (
-    " It follows z' = f(z) − z to where it stands still, so it converges where the eigenvalues λ of the Jacobian have "
-    "Re λ < 1: also where f is expansive. If the residual hovers, lower `step_rtol`."
-)
-
-STEPPERS = (
-    _Row(
-        "rk45",
-        "steady:RK45",
-        "Steady state of z' = f(z) − z by SciPy's RK45",
-        "To compare with `dopri5`, which is the same method with less overhead: six evaluations a step." + FLOW,
-    ),
-    _Row(
-        "dop853",
-        "steady:DOP853",
-        "Steady state of z' = f(z) − z by SciPy's DOP853",
-        "Its order of 8 does not pay on the way to a steady state, but it is stable at long steps, of twelve "
-        "evaluations each." + FLOW,
-    ),
-    _Row(
-        "lsoda",
-        "steady:LSODA",
-        "Steady state of z' = f(z) − z by SciPy's LSODA",
-        "Cheap steps of one or two evaluations, and a change to an implicit method, with dense Jacobians, where the "
-        "flow is stiff. Before SciPy 1.17 its samples are solved one after the other." + FLOW,
-        needs_jvp=True,
-    ),
-    _Row(
-        "bdf",
-        "steady:BDF",
-        "Steady state of z' = f(z) − z by SciPy's BDF",
-        "For small states with some eigenvalues far to the left, where explicit steppers crawl: implicit, with dense "
-        "Jacobians." + FLOW,
-        needs_jvp=True,
-    ),
-    _Row(
-        "radau",
-        "steady:Radau",
-        "Steady state of z' = f(z) − z by SciPy's Radau",
-        "For small states: implicit like `scipy:bdf`, with fewer, dearer steps, and dependable on fast rotations."
-        + FLOW,
-        needs_jvp=True,
-    ),
-)
-
 
 @hookimpl
 def equilib_solvers() -> Iterable[SolverEntry]:
-    """Yield `scipy:METHOD` for the methods of `scipy.optimize.root` and the steppers of `scipy.integrate`."""
-    for row in (*ROOTS, *STEPPERS):
+    """Yield `scipy:METHOD` for the methods of `scipy.optimize.root`."""
+    for row in ROOTS:
         yield SolverEntry(
             name=f"scipy:{row.name}",
             factory=f"equilib_scipy.{row.factory}",
             summary=row.summary,
             advice=row.advice + EVERY,
             capabilities=Capabilities(needs_jvp=row.needs_jvp, least_steps=row.least_steps),
-            adjoint="implicit",
         )
 
 
+STEADY = {"step_rtol": 0.01, "first_step": 0.5}
+"""What suits them as solvers: as the tolerance of SciPy's steps does not follow the residual at once, a smaller one."""
+
+IMPLICIT = ("LSODA", "BDF", "Radau")
+
 INTEGRATORS = (
-    ("rk45", "RK45", 5, "SciPy's RK45: Dormand & Prince's method of order 5", "To compare with `dopri5`."),
-    ("dop853", "DOP853", 8, "SciPy's DOP853: Dormand & Prince's method of order 8", "For high accuracy."),
     (
-        "lsoda",
+        "RK45",
+        5,
+        "SciPy's RK45: Dormand & Prince's method of order 5",
+        "To compare with `dopri5`, which is the same method with less overhead: six evaluations a step.",
+    ),
+    (
+        "DOP853",
+        8,
+        "SciPy's DOP853: Dormand & Prince's method of order 8",
+        "For high accuracy: twelve evaluations a step. Its order does not pay on the way to a steady state, but it is "
+        "stable at long steps.",
+    ),
+    (
         "LSODA",
         12,
         "SciPy's LSODA: Adams methods, and BDF where the equation is stiff",
-        "Where it is not known whether the equation is stiff.",
+        "Where it is not known whether the equation is stiff: cheap steps of one or two evaluations, and a change to "
+        "an implicit method, with dense Jacobians, where it is. Before SciPy 1.17 its samples are integrated one after "
+        "the other.",
     ),
-    ("bdf", "BDF", 5, "SciPy's BDF: backward differentiation formulas of order 1 to 5", "For small stiff equations."),
     (
-        "radau",
+        "BDF",
+        5,
+        "SciPy's BDF: backward differentiation formulas of order 1 to 5",
+        "For small stiff equations, and small states with some eigenvalues far to the left, where explicit steppers "
+        "crawl: implicit, with dense Jacobians.",
+    ),
+    (
         "Radau",
         5,
         "SciPy's Radau: the implicit Runge-Kutta method Radau IIA of order 5",
-        "For small stiff equations at higher accuracy than `scipy:bdf`, and with fast rotations.",
+        "For small stiff equations at higher accuracy than `scipy:bdf`, and with fast rotations: fewer, dearer steps.",
     ),
 )
 
@@ -196,11 +172,13 @@ EVERY_INTEGRATION = (
 @hookimpl
 def equilib_integrators() -> Iterable[IntegratorEntry]:
     """Yield `scipy:METHOD` for the steppers of `scipy.integrate`."""
-    for name, factory, order, summary, advice in INTEGRATORS:
+    for method, order, summary, advice in INTEGRATORS:
         yield IntegratorEntry(
-            name=f"scipy:{name}",
-            factory=f"equilib_scipy.integrators:{factory}",
+            name=f"scipy:{method.lower()}",
+            factory=f"equilib_scipy.integrators:{method}",
             summary=summary,
             advice=advice + EVERY_INTEGRATION,
             order=order,
+            steady=STEADY,
+            capabilities=Capabilities(needs_jvp=method in IMPLICIT, least_steps=TIME_STEPS),
         )

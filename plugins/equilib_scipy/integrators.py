@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
+from equilib.numerics.dense import JACOBIANS
 from equilib.ode import Start, System
 from equilib.options import Checked, option
-from equilib_scipy.call import LARGEST, check_size
+from equilib_scipy.call import JACOBIAN, LARGEST, check_size
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares
 
@@ -69,8 +71,9 @@ class DOP853(_Stepping):
 
 @dataclass(frozen=True)
 class _Implicit(_Stepping, Checked):
-    """A stepper that solves with dense Jacobians, made of difference quotients."""
+    """A stepper that solves with dense Jacobians."""
 
+    jacobian: str = option("exact", help=f"{JACOBIAN}; odeint has the latter", choices=JACOBIANS)
     largest: int = option(
         LARGEST, help="elements of a system, a sample or else the batch, beyond which it refuses to work", minimum=1
     )
@@ -87,7 +90,7 @@ class _Implicit(_Stepping, Checked):
         return super().stepper(system, start)
 
     def _derivative(self, system: System) -> dict[str, Any]:
-        return {"jac": system.jacobian}
+        return {"jac": partial(system.jacobian, kind=self.jacobian)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from equilib.arrays import Array
 from equilib.libraries import BridgeState, run_samples
 from equilib.numerics.dense import JACOBIANS
 from equilib.options import Checked, option
-from equilib_scipy.call import LARGEST, call_root, check_size
+from equilib_scipy.call import JACOBIAN, LARGEST, call_root, check_size
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,7 @@ class _MINPACK(Checked):
     limit: ClassVar[str]
     tolerances: ClassVar[tuple[str, ...]]
 
-    jacobian: str = option(
-        "exact", help="products J·v (exact) or difference quotients, one per element of z", choices=JACOBIANS
-    )
+    jacobian: str = option("exact", help=JACOBIAN, choices=JACOBIANS)
     factor: float = option(
         100.0, help="bound of the first step, relative to the size of z0", minimum=0.1, maximum=100.0
     )
@@ -47,8 +45,9 @@ class _MINPACK(Checked):
         return run_samples(
             f,
             z0,
-            lambda sample: call_root(sample, self.method, options, jacobian=True, out_of_steps=self.out_of_steps),
-            jacobian=self.jacobian,
+            lambda sample: call_root(
+                sample, self.method, options, jacobian=self.jacobian, out_of_steps=self.out_of_steps
+            ),
         )
 
 

@@ -46,7 +46,7 @@ class _Nonlin(Checked):
                 "line_search": self.line_search,
                 "jac_options": self._jacobian(sample),
             }
-            return call_root(sample, self.method, options, jacobian=False, out_of_steps=OUT_OF_STEPS)
+            return call_root(sample, self.method, options, jacobian=None, out_of_steps=OUT_OF_STEPS)
 
         from scipy.linalg import LinAlgWarning
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from equilib.plugin import Capabilities, IntegratorEntry, SolverEntry, hookimpl
+from equilib.plugin import IntegratorEntry, SolverEntry, hookimpl
 
 MISSING = "scikit-sundae is not installed; pip install 'equilib[sundials]'"
 
@@ -16,33 +16,13 @@ NO_KINSOL = (
 
 @hookimpl
 def equilib_solvers() -> Iterable[SolverEntry]:
-    """Yield `sundials:cvode`, and `sundials:kinsol` as what cannot be had yet."""
-    missing = "" if find_spec("sksundae") else MISSING
-    # A time step is at most a few time units, of which a solve takes seven or more.
-    capabilities = Capabilities(least_steps=100)
-    yield SolverEntry(
-        name="sundials:cvode",
-        factory="equilib_sundials.cvode:CVODE",
-        summary="Steady state of z' = f(z) − z by CVODE: BDF or Adams methods of variable order",
-        advice=(
-            "For flows with eigenvalues far to the left of the imaginary axis, where explicit steppers crawl, and, "
-            "with an iterative `linear_solver`, also for large states, whose products J·v are then difference "
-            "quotients of f. It converges where the eigenvalues λ of the Jacobian have Re λ < 1: also where f is "
-            "expansive. If the residual hovers, lower `step_rtol`. The states travel to the host and back with every "
-            "evaluation, and CVODE computes in float64."
-        ),
-        capabilities=capabilities,
-        adjoint="implicit",
-        unavailable=missing,
-    )
+    """Yield `sundials:kinsol` as what cannot be had yet."""
     yield SolverEntry(
         name="sundials:kinsol",
         factory="equilib_sundials.kinsol:KINSOL",
         summary="KINSOL: Newton-Krylov, Picard and Anderson iteration of SUNDIALS",
         advice="Its methods can be had as `scipy:krylov` or `newton-gmres`, `picard`, and `anderson`.",
-        capabilities=capabilities,
-        adjoint="implicit",
-        unavailable=missing or NO_KINSOL,
+        unavailable=NO_KINSOL if find_spec("sksundae") else MISSING,
     )
 
 
@@ -51,13 +31,16 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
     """Yield `sundials:cvode`."""
     yield IntegratorEntry(
         name="sundials:cvode",
-        factory="equilib_sundials.integrator:CVODEIntegrator",
+        factory="equilib_sundials.cvode:CVODE",
         summary="CVODE: BDF or Adams methods of variable order",
         advice=(
             "For stiff equations, also large ones: its linear solver is iterative, with products by difference "
-            "quotients. `method=adams` is for equations that are not stiff. It runs on the host in float64 with the "
-            "error norm of SUNDIALS; there is no discrete adjoint. Its errors are somewhat larger than the tolerance."
+            "quotients. `method=adams` is for equations that are not stiff. The states travel to the host and back "
+            "with every evaluation, and CVODE computes in float64, with the error norm of SUNDIALS; there is no "
+            "discrete adjoint. Its errors are somewhat larger than the tolerance."
         ),
         order=5,
+        # As the tolerance of its steps does not follow the residual at once, a smaller one.
+        steady={"step_rtol": 0.01, "first_step": 0.5},
         unavailable="" if find_spec("sksundae") else MISSING,
     )

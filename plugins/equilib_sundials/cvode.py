@@ -1,77 +1,79 @@
-"""CVODE as a solver: the steady state of z' = f(z) − z."""
+"""CVODE as an integrator of y' = f(t, y)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib import Evaluator
-from equilib.arrays import Array
-from equilib.libraries import BridgeState, Sample, integrate_to_rest, run_samples
 from equilib.numerics.dense import JACOBIANS
-from equilib.ode import Start
-from equilib.options import option
-from equilib_sundials.library import CVODEMethod, CVODEStepper, check_size
+from equilib.ode import Start, System
+from equilib.options import Checked, option
+from equilib_sundials.stepper import CVODEStepper
 
-STEP_RTOL = 1e-14
-"""The least relative tolerance that makes sense in float64; the absolute one, which follows the residual, counts."""
+METHODS = {"bdf": "BDF", "adams": "Adams"}
+LINEAR_SOLVERS = ("gmres", "bicgstab", "tfqmr", "dense")
 
 
 @dataclass(frozen=True)
-class CVODE(CVODEMethod):
-    """CVODE of SUNDIALS, each sample with its own time and order; a step is an accepted time step.
+class CVODE(Checked):
+    """CVODE of SUNDIALS, with its error norm, order and step size control."""
 
-    Raises
-    ------
-    ValueError
-        If an option is out of its range, or, when it runs with a dense linear solver, if a sample is larger than
-        `largest`.
-    """
+    together: ClassVar[bool] = True
 
+    method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
+    linear_solver: str = option(
+        "gmres",
+        help="for Newton's method in a step: by difference quotients of f, or with dense Jacobians",
+        choices=LINEAR_SOLVERS,
+    )
+    krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
     jacobian: str = option(
         "exact",
-        help="of a dense linear solver: products J·v (exact) or difference quotients, one per element of z",
+        help="how a dense Jacobian is made: exact, by products J·v, or by difference quotients, one per element; "
+        "odeint has the latter",
         choices=JACOBIANS,
     )
-    largest: int = option(2000, help="elements of a sample beyond which it refuses a dense linear solver", minimum=1)
-    step_rtol: float = option(0.01, help="error of a time step relative to the residual", exclusive_minimum=0.0)
-    first_step: float = option(0.5, help="size of the first time step", exclusive_minimum=0.0)
-    longest_step: float = option(10.0, help="bound of the size of a time step", exclusive_minimum=0.0)
+    largest: int = option(
+        2000,
+        help="elements of a system, a sample or else the batch, beyond which it refuses dense Jacobians",
+        minimum=1,
+    )
 
-    def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
-        """Integrate every sample by itself."""
-        check_size(prod(z0.shape[1:]), self.linear_solver, self.largest)
-        return run_samples(
-            f,
-            z0,
-            lambda sample: integrate_to_rest(
-                sample,
-                self._beginner(sample),
-                step_rtol=self.step_rtol,
-                first_step=min(self.first_step, self.longest_step),
-                max_steps=max_steps,
-            ),
-            jacobian=self.jacobian,
-        )
+    @property
+    def order(self) -> int:
+        """The highest order of the method."""
+        return {"bdf": 5, "adams": 12}[self.method]
 
-    def _beginner(self, sample: Sample) -> Callable[[np.ndarray, float, float], CVODEStepper]:
-        def begin(z: np.ndarray, atol: float, first_step: float) -> CVODEStepper:
-            start = Start(
-                t=0.0,
-                end=np.inf,
-                y=z,
-                rtol=STEP_RTOL,
-                atol=atol,
-                first_step=first_step,
-                longest_step=self.longest_step,
+    def stepper(self, system: System, start: Start) -> CVODEStepper:
+        """Begin an integration.
+
+        Raises
+        ------
+        ValueError
+            With the way out, if Jacobians are dense and the system is larger than `largest`.
+        """
+        if self.linear_solver == "dense" and system.size > self.largest:
+            raise ValueError(
+                f"linear_solver=dense makes a Jacobian of {system.size}×{system.size} numbers per sample, beyond the "
+                f"option largest={self.largest}: raise it, or use linear_solver=gmres"
             )
-            return self.begin(
-                lambda t, y: sample.residual(y),
-                lambda t, y: sample.jacobian(y),
-                start,
-            )
+        # Deferred: an optional extra.
+        from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is that of the integrator here
 
-        return begin
+        def rhsfn(t: float, y: np.ndarray, yp: np.ndarray) -> None:
+            yp[:] = system(t, y)
+
+        def jacfn(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
+            JJ[:] = system.jacobian(t, y, self.jacobian)
+
+        options: dict[str, Any] = {"linsolver": self.linear_solver, "krylov_dim": self.krylov_size}
+        if self.linear_solver == "dense":
+            options = {"linsolver": "dense", "jacfn": jacfn}
+        if np.isfinite(start.longest_step):
+            options["max_step"] = start.longest_step
+        if start.first_step is not None:
+            options["first_step"] = np.copysign(min(start.first_step, abs(start.end - start.t)), start.end - start.t)
+        solver = Library(rhsfn, method=METHODS[self.method], rtol=start.rtol, atol=start.atol, **options)
+        return CVODEStepper(solver, start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,15 +12,19 @@ import pytest
 from equilib import FixedPointProblem, ImplicitAdjoint, Solution, Status, solve
 from equilib.arrays import rms_norm
 from equilib.fixed_points.solver import WholeSolver
+from equilib.plugin import SolverEntry
+from equilib.plugin.choosing import build_named
+from equilib.plugin.registry import Registry
 from tests.plugins.solver_laws import OPTIONS, counting, solve_map
 from tests.problems import EXPANSIVE, LINEAR, NO_FIXED_POINT, TANH, KnownMap
 
 OTHERS = np.arange(5) != 3
 
 
-def loaded(entries: Callable[[], Any]) -> dict[str, WholeSolver]:
-    """Return the solvers that the entries stand for, with their default options, where they can be used."""
-    return {entry.name: entry.load()() for entry in entries() if not entry.unavailable}
+def loaded(registry: Registry) -> dict[str, WholeSolver]:
+    """Return the solvers of a registry by their names, with default options, where they can be used."""
+    entries = (each.entry for each in registry.provided(SolverEntry))
+    return {each.name: build_named(registry, SolverEntry, each.name).part for each in entries if not each.unavailable}
 
 
 def solve_traced(known: KnownMap, **options: Any) -> Solution:
@@ -129,7 +132,7 @@ class BridgeLaws:
 
     def test_a_batch_costs_as_much_as_its_slowest_sample(self, solver: WholeSolver):
         """Evaluations are shared: solving five samples costs no more than half of what five solves cost."""
-        if hasattr(solver, "together") and not solver.together():
+        if hasattr(solver, "integrator") and not solver.integrator.together:
             pytest.skip("this release of the library cannot be called again before it returns")
         together = solve_map(EXPANSIVE, solver, rtol=1e-6)
         alone = [solve_map(EXPANSIVE.rows([i]), solver, rtol=1e-6).nfe for i in range(5)]

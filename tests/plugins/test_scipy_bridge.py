@@ -1,22 +1,29 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.optimize
 
+import equilib_scipy
 from equilib import FixedPointProblem, Status, solve
 from equilib.fixed_points.solver import WholeSolver
+from equilib.ode import SteadyState
 from equilib.options import OptionError
-from equilib_scipy import equilib_solvers
+from equilib.plugin import SolverEntry
+from equilib.plugin.registry import Registry
 from equilib_scipy.dfsane import DFSane
+from equilib_scipy.integrators import BDF, LSODA, RK45, Radau
 from equilib_scipy.minpack import Hybr, LevenbergMarquardt
 from equilib_scipy.nonlin import Anderson, Broyden1, Krylov
-from equilib_scipy.steady import BDF, LSODA, RK45, Radau
 from tests.plugins.bridge_laws import BridgeLaws, loaded
 from tests.plugins.solver_laws import SolverLaws, solve_map
 from tests.problems import EXPANSIVE, NO_FIXED_POINT, ROTATION, SINGULAR, STEEP, TANH, KnownMap
 
-SOLVERS = loaded(equilib_solvers)
+REGISTRY = Registry()
+REGISTRY.register(equilib_scipy, name="scipy")
+SOLVERS = loaded(REGISTRY)
 
 
 @pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
@@ -48,18 +55,26 @@ def test_every_method_of_scipy_is_there():
     assert set(SOLVERS) == {f"scipy:{name}" for name in roots | steppers}
 
 
-@pytest.mark.parametrize("entry", list(equilib_solvers()), ids=lambda entry: entry.name)
-def test_capabilities_are_what_is_used(entry):
+@pytest.mark.parametrize("name", SOLVERS)
+def test_capabilities_are_what_is_used(name):
     """Products J·v are used by those only that say so, all have a loop of their own and take any array library."""
-    solution = solve_map(TANH, SOLVERS[entry.name], rtol=1e-6)
+    entry, solution = REGISTRY.get(SolverEntry, name), solve_map(TANH, SOLVERS[name], rtol=1e-6)
     assert entry.capabilities.needs_jvp or solution.njvp == 0
-    assert isinstance(SOLVERS[entry.name], WholeSolver)
+    assert isinstance(SOLVERS[name], WholeSolver)
     assert entry.capabilities.backends == ("any",)
     assert entry.advice.endswith(".")
 
 
 @pytest.mark.parametrize(
-    "solver", [Hybr(), Broyden1(), Krylov(), Krylov(linear_solver="gmres"), Radau(), BDF()], ids=str
+    "solver",
+    [
+        Hybr(),
+        Broyden1(),
+        Krylov(),
+        Krylov(linear_solver="gmres"),
+        *(SteadyState(each, step_rtol=0.01) for each in (Radau(), BDF())),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("known", [STEEP, ROTATION], ids=str)
 def test_harder_maps(solver: WholeSolver, known: KnownMap):
@@ -68,9 +83,13 @@ def test_harder_maps(solver: WholeSolver, known: KnownMap):
     assert solution.success, solution
 
 
-@pytest.mark.parametrize("cls", [Hybr, LevenbergMarquardt, BDF, Radau])
+@pytest.mark.parametrize(
+    "cls",
+    [Hybr, LevenbergMarquardt, lambda **options: SteadyState(BDF(**options)), lambda **o: SteadyState(Radau(**o))],
+    ids=["hybr", "lm", "bdf", "radau"],
+)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_difference_quotients_replace_products(cls: type, dtype: str):
+def test_difference_quotients_replace_products(cls: Callable[..., WholeSolver], dtype: str):
     """Without derivatives the same fixed points are found, in either precision, with no product."""
     rtol = {"float64": 1e-8, "float32": 1e-4}[dtype]
     by_products, by_quotients = (
@@ -85,7 +104,7 @@ def test_difference_quotients_replace_products(cls: type, dtype: str):
 
 def test_a_dense_jacobian_is_refused_for_large_samples():
     """The error says how large, which option would allow it, and what to use instead."""
-    for solver in (Hybr(largest=10), BDF(largest=10)):
+    for solver in (Hybr(largest=10), SteadyState(BDF(largest=10))):
         with pytest.raises(ValueError, match=r"11×11.*largest=10.*scipy:krylov"):
             solve(np.cos, solver, np.zeros((2, 11)))
 
@@ -117,7 +136,15 @@ def test_the_messages_are_scipys():
 
 def test_running_out_of_steps_is_not_giving_up():
     """Where max_steps ends the method, the status says so, and the best iterate is better than the guess."""
-    for solver in (Hybr(), LevenbergMarquardt(), Broyden1(), Anderson(), Krylov(inner_steps=1), DFSane(), RK45()):
+    for solver in (
+        Hybr(),
+        LevenbergMarquardt(),
+        Broyden1(),
+        Anderson(),
+        Krylov(inner_steps=1),
+        DFSane(),
+        SteadyState(RK45()),
+    ):
         solution = solve_map(STEEP, solver, rtol=1e-12, max_steps=2)
         assert set(solution.status) == {Status.MAX_STEPS}, solution
         assert np.all(solution.residual_norm <= solution.trace[0])
@@ -142,7 +169,7 @@ def test_lsoda_turns_stiff_where_it_pays():
     rates = np.array([1.0, 2000.0])
     f = lambda z: z - rates * (z - 0.5)  # noqa: E731
     problem = FixedPointProblem(f, jvp=lambda z, v: v - rates * v)
-    solution = solve(problem, LSODA(), np.zeros((3, 2)), rtol=1e-6, max_steps=400)
+    solution = solve(problem, SteadyState(LSODA(), step_rtol=0.01), np.zeros((3, 2)), rtol=1e-6, max_steps=400)
     np.testing.assert_allclose(solution.z, 0.5, rtol=1e-5)
     assert solution.njvp > 0
 
@@ -156,7 +183,7 @@ def test_lsoda_turns_stiff_where_it_pays():
         (Broyden1, {"line_search": "armij"}),
         (Krylov, {"inner_steps": 0}),
         (DFSane, {"longest_step": 0.5}),
-        (RK45, {"step_rtol": 0.0}),
+        (BDF, {"largest": 0}),
     ],
 )
 def test_options_out_of_range_are_refused(cls, options):
@@ -174,6 +201,6 @@ def test_every_option_reaches_scipy():
         *(Krylov(linear_solver=name, inner_steps=8) for name in ("gmres", "bicgstab", "cgs", "tfqmr")),
         Krylov(outer_k=2, width=1e-7),
         DFSane(line_search="cheng", memory=3, longest_step=5.0),
-        RK45(step_rtol=0.05, first_step=0.1, longest_step=1.0),
+        SteadyState(RK45(), step_rtol=0.05, first_step=0.1, largest_step=1.0),
     ):
         assert solve_map(TANH, solver, rtol=1e-6).success, solver

@@ -22,6 +22,7 @@ from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM
 from equilib_pseudo_transient.solver import PseudoTransient
+from equilib_scipy.integrators import BDF, RK45
 
 REGISTRY = Registry.discover()
 NEWTON = {"restart": 20, "forcing": 0.1, "globalization": "line-search", "backtracks": 8}
@@ -55,6 +56,14 @@ PICARD, IMPLICIT = part("picard", damping=0.0), part("implicit", solver="gmres",
         (part("pseudo-transient", restart=9), PseudoTransient(linear_solver=GMRES(9))),
         (part("vcabm", step_rtol=0.2, max_order=3), SteadyState(VCABM(3), step_rtol=0.2)),
         (part("tsit5", step_rtol=0.2), SteadyState(Tsit5(), step_rtol=0.2)),
+        (
+            part("scipy:rk45", step_rtol=0.01, first_step=0.5, longest_step=3.0),
+            SteadyState(RK45(), step_rtol=0.01, first_step=0.5, largest_step=3.0),
+        ),
+        (
+            part("scipy:bdf", step_rtol=0.1, first_step=0.2, longest_step=10.0, jacobian="difference", largest=9),
+            SteadyState(BDF(jacobian="difference", largest=9), step_rtol=0.1, first_step=0.2),
+        ),
         (part("anderson", memory=3), Anderson(memory=3)),
     ],
 )
