@@ -12,6 +12,7 @@ from equilib.arrays.namespaces import (
     is_array,
     to_host,
     to_host_together,
+    zeros_like,
 )
 from equilib.arrays.norms import Norm, host_norm, max_norm, rms_norm, two_norm
 from equilib.arrays.samples import (
@@ -53,4 +54,5 @@ __all__ = [
     "two_norm",
     "weighted_sum",
     "where_samples",
+    "zeros_like",
 ]

@@ -43,6 +43,11 @@ def array_namespace(*arrays: Array) -> Namespace:
     return array_api_compat.array_namespace(*[a for a in arrays if not isinstance(a, _SCALARS)])
 
 
+def zeros_like(array: Array) -> Array:
+    """Return zeros of the shape, dtype, library and device of `array`."""
+    return array_namespace(array).zeros_like(array)
+
+
 def is_array(value: object) -> bool:
     """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
     if isinstance(value, _NUMPY):

@@ -11,7 +11,7 @@ from typing import Any
 from autograd.core import VSpace
 from autograd.tracer import Box
 
-from equilib.arrays import Array, Namespace, array_namespace, is_array
+from equilib.arrays import Array, Namespace, array_namespace, is_array, zeros_like
 from equilib.autodiff.primitives import BOXES
 
 
@@ -75,7 +75,7 @@ class ArraySpace(VSpace):  # type: ignore[misc]  # autograd has no annotations
 
     def zeros(self) -> Array:
         """Return the zero vector."""
-        return array_namespace(self.example).zeros_like(self.example)
+        return zeros_like(self.example)
 
     def ones(self) -> Array:
         """Return the vector of ones."""

@@ -15,7 +15,7 @@ import numpy as np
 from autograd.core import JVPNode, add_outgrads
 from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace, trace_stack
 
-from equilib.arrays import Array, array_namespace, is_array
+from equilib.arrays import Array, array_namespace, is_array, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.rules import JointMap, joint_map
@@ -237,4 +237,4 @@ def _unbox(leaf: Any, level: int) -> tuple[Any, TapeNode | None]:
 
 def _zeros_like(leaf: Any) -> Any:
     value = static_value(leaf)
-    return array_namespace(value).zeros_like(value) if is_array(value) else 0.0
+    return zeros_like(value) if is_array(value) else 0.0

@@ -16,6 +16,7 @@ from equilib.arrays import (
     to_host,
     two_norm,
     where_samples,
+    zeros_like,
 )
 from equilib.numerics.linear_solver import MatVec
 
@@ -65,9 +66,12 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
     matrices = np.zeros((batch, dimension + 1, dimension))
     columns, rest = np.zeros(batch, dtype=int), np.zeros(batch)
     running, finite = np.ones(batch, dtype=bool), np.ones(batch, dtype=bool)
-    basis = [_normalized(start, host_norm(start), running)]
+    basis = [normalized(start, host_norm(start), running)]
     for j in range(dimension):
-        column, vector = _orthogonalized(basis, matvec(basis[-1]))
+        first, vector = orthogonalized(basis, matvec(basis[-1]))
+        second, vector = orthogonalized(basis, vector)
+        column = to_host(second).astype(np.float64)
+        column[:, :-1] += to_host(first).astype(np.float64)[:, :-1]
         finite &= np.isfinite(column).all(axis=1)
         running &= finite
         matrices[running, : j + 2, j] = column[running]
@@ -76,29 +80,33 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
         rest = np.where(running, column[:, -1], 0.0)
         if not running.any():
             break
-        basis.append(_normalized(vector, column[:, -1], running))
+        basis.append(normalized(vector, column[:, -1], running))
     return tuple(
         Compression(matrix=each[:k, :k], rest=float(outside), finite=bool(fine))
         for each, k, outside, fine in zip(matrices, columns, rest, finite, strict=True)
     )
 
 
-def _orthogonalized(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
-    """Return the components of a product along the basis, the norm of the rest behind them, and the rest."""
+def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
+    """Take a product's components along the basis away, one after the other (modified Gram-Schmidt).
+
+    Returns
+    -------
+    column : array, shape (batch, len(basis) + 1)
+        The components, and the norm of the rest behind them.
+    rest : array, shape (batch, ...)
+    """
     xp = array_namespace(product)
-    components = []
-    for _ in range(2):
-        for vector in basis:
-            overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
-            product = product - rows_like(overlap, product) * vector
-            components.append(overlap)
-    host = to_host(xp.stack([*components, two_norm(product)], axis=1)).astype(np.float64)
-    count = len(basis)
-    column = np.concatenate([host[:, :count] + host[:, count : 2 * count], host[:, -1:]], axis=1)
-    return column, product
+    column = []
+    for vector in basis:
+        overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
+        product = product - rows_like(overlap, product) * vector
+        column.append(overlap)
+    column.append(two_norm(product))
+    return xp.stack(column, axis=1), product
 
 
-def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
+def normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
     """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
     factor = coefficients(1 / np.where(mask & (norm > 0), norm, 1.0), vector)
-    return where_samples(mask, rows_like(factor, vector) * vector, array_namespace(vector).zeros_like(vector))
+    return where_samples(mask, rows_like(factor, vector) * vector, zeros_like(vector))

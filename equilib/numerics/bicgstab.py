@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, host_norm, rows_like, samples_as_rows, two_norm, where_samples
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    host_norm,
+    rows_like,
+    samples_as_rows,
+    two_norm,
+    where_samples,
+    zeros_like,
+)
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import Checked, option
 
@@ -27,7 +36,7 @@ class BiCGStab(Checked):
 
         Arguments and result as in `LinearSolver.solve`.
         """
-        zeros = array_namespace(b).zeros_like(b)
+        zeros = zeros_like(b)
         norm = host_norm(b)
         running = active & np.isfinite(norm) & (norm > 0)
         x = best = zeros

@@ -11,13 +11,12 @@ from equilib.arrays import (
     array_namespace,
     coefficients,
     host_norm,
-    rows_like,
-    samples_as_rows,
     to_host,
-    two_norm,
     where_samples,
+    zeros_like,
 )
 from equilib.machine.threads import by_shares, shared
+from equilib.numerics.arnoldi import normalized, orthogonalized
 from equilib.numerics.combinations import combined
 from equilib.numerics.hessenberg import HessenbergLeastSquares
 from equilib.numerics.linear_solver import MatVec
@@ -60,7 +59,7 @@ class GMRES(Checked):
     def _cycle(self, matvec: MatVec, b: Array, rtol: np.ndarray, active: np.ndarray) -> _Cycle:
         norm = host_norm(b)
         running = active & np.isfinite(norm) & (norm > 0)
-        basis, columns = [_normalized(b, norm, running)], []
+        basis, columns = [normalized(b, norm, running)], []
         # What is left of a vector is rounding when it is this much smaller than the vector.
         precision = 10 * float(array_namespace(b).finfo(b.dtype).eps)
         solved = np.where(running, norm, 0.0)
@@ -73,7 +72,7 @@ class GMRES(Checked):
             residual = small.append(column, running)
             # The vector is part of the residual of a sample that ends here.
             running = running & (column[:, -1] > precision * size)
-            basis.append(_normalized(new, column[:, -1], running))
+            basis.append(normalized(new, column[:, -1], running))
             running = running & (residual > np.maximum(rtol, precision) * norm)
         return _Cycle(basis, columns, small.solve(), solved)
 
@@ -96,33 +95,15 @@ def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
     """Orthogonalize a product against the basis; return the column of the Hessenberg matrix and the rest."""
     if type(product) is np.ndarray and shared(2 * len(basis) * product.size):
         parts = by_shares(
-            lambda first, last: _orthogonalized([vector[first:last] for vector in basis], product[first:last]),
+            lambda first, last: orthogonalized([vector[first:last] for vector in basis], product[first:last]),
             len(product),
             numbers=2 * len(basis) * product.size,
         )
         columns, rests = zip(*parts, strict=True)
         return np.concatenate(columns).astype(np.float64), np.concatenate(rests)
-    column, rest = _orthogonalized(basis, product)
+    column, rest = orthogonalized(basis, product)
     return to_host(column).astype(np.float64), rest
 
 
-def _orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
-    xp = array_namespace(product)
-    column = []
-    for vector in basis:
-        overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
-        product = product - rows_like(overlap, product) * vector
-        column.append(overlap)
-    column.append(two_norm(product))
-    return xp.stack(column, axis=1), product
-
-
-def _normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
-    """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
-    factor = 1 / np.where(mask, norm, 1.0)
-    scaled = rows_like(coefficients(factor, vector), vector) * vector
-    return where_samples(mask, scaled, array_namespace(vector).zeros_like(vector))
-
-
 def _combine(weights: np.ndarray, basis: list[Array], like: Array) -> Array:
-    return combined(array_namespace(like).zeros_like(like), coefficients(weights, like), basis[: weights.shape[1]])
+    return combined(zeros_like(like), coefficients(weights, like), basis[: weights.shape[1]])

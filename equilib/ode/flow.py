@@ -22,6 +22,7 @@ from equilib.arrays import (
     to_host,
     weighted_sum,
     where_samples,
+    zeros_like,
 )
 
 ErrorNorm: TypeAlias = Callable[[Array, "Point", Array], np.ndarray]
@@ -130,7 +131,7 @@ class Flow:
 
     def zeros(self) -> Array:
         """Return zeros of the shape of y."""
-        return array_namespace(self._like).zeros_like(self._like)
+        return zeros_like(self._like)
 
 
 def time_like(t: np.ndarray, y: Array) -> Array:

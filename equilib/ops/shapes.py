@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, zeros_like
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import define_transposes, joint_rule, primitive
 from equilib.ops.host.sums import sum_axes
@@ -169,7 +169,7 @@ class _ConcatMap:
         given = {self.places[p]: tangent for p, tangent in zip(positions, tangents, strict=True)}
         return _concat(
             self.axis,
-            *[given[k] if k in given else _zeros_like(array) for k, array in enumerate(self.arrays)],
+            *[given[k] if k in given else zeros_like(static_value(array)) for k, array in enumerate(self.arrays)],
         )
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
@@ -182,8 +182,3 @@ class _ConcatMap:
             whole[self.axis] = slice(start, start + lengths[place])
             pieces.append(getitem(cotangent, tuple(whole)))
         return pieces
-
-
-def _zeros_like(array: Array) -> Array:
-    value = static_value(array)
-    return array_namespace(value).zeros_like(value)

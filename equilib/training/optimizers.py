@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, to_host
+from equilib.arrays import Array, array_namespace, to_host, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
 from equilib.options import Checked, option
 
@@ -53,7 +53,7 @@ class Adam(Checked):
 
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""
-        zeros = tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), params)
+        zeros = tree_map(zeros_like, params)
         return AdamState(mean=zeros, square=zeros, count=0)
 
     def update(self, params: Tree, gradient: Tree, state: AdamState, rate: float) -> tuple[Tree, AdamState]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import Capabilities, SolverEntry, hookimpl
+from equilib.plugin import SolverEntry, hookimpl
 
 
 @hookimpl
@@ -20,6 +20,4 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "`newton-gmres` is safer. If the residual jumps up and down, lower `mixing` or `memory`; if it stalls "
             "near rounding, raise `regularization`."
         ),
-        capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
     )

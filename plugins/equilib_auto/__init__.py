@@ -20,6 +20,5 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "one from the initial guess. The state tells which method finished each sample. Once all of them end with "
             "the same one, choose that. Give it steps: each method that fails has used some."
         ),
-        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
+        capabilities=Capabilities(needs_jvp=True),
     )

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from equilib import Evaluator, Linearization
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples, zeros_like
 from equilib.fixed_points.compaction import restricted_state
 from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
@@ -79,7 +79,7 @@ class Auto(Checked):
             residual=residual,
             progress=Progress.at(norm),
             secants=Secants.none(len(norm)),
-            direction=array_namespace(z0).zeros_like(z0),
+            direction=zeros_like(z0),
             linear=None,
             linearized=np.zeros(len(norm), dtype=bool),
             guess=(z0, residual, norm),

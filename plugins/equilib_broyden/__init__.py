@@ -22,8 +22,7 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "With `jacobian=products` it starts from the true Jacobian, which pays on strongly nonlinear maps. For "
             "large states take `lbroyden` or `anderson`."
         ),
-        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
+        capabilities=Capabilities(needs_jvp=True),
     )
     yield SolverEntry(
         name="lbroyden",
@@ -35,8 +34,6 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "derivative, and the adjoint `shine` can reuse what it learned. Where f is strongly nonlinear take "
             "`newton-gmres`."
         ),
-        capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
     )
 
 

@@ -59,18 +59,8 @@ class Broyden(Checked):
         require_small(z0, self.largest, solver="broyden", instead="lbroyden")
         inverse = DenseInverse.beginning(z0, self.jacobian)
         began = start(f, z0, inverse)
-        return FullState(
-            z=z0,
-            residual=began.residual,
-            inverse=inverse,
-            image=began.image,
-            best=began.best,
-            rejections=began.rejections,
-            failed=began.failed,
-            guess=State(z0, began.residual),
-            first=began.best,
-            restarted=np.zeros_like(began.failed),
-        )
+        guess = State(z0, began.residual)
+        return FullState(**vars(began), guess=guess, first=began.best, restarted=np.zeros_like(began.failed))
 
     def step(self, f: Evaluator, state: FullState) -> FullState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib import Evaluator, FixedPointProblem
-from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples
+from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples, zeros_like
 from equilib.numerics.combinations import combined, overlaps
 
 
@@ -35,7 +35,7 @@ class LowRankInverse:
         """Return to −I for the given samples, bool (batch,)."""
         if not samples.any():
             return self
-        cleared = tuple(where_samples(samples, array_namespace(u).zeros_like(u), u) for u in self.left)
+        cleared = tuple(where_samples(samples, zeros_like(u), u) for u in self.left)
         return LowRankInverse(self.memory, cleared, self.right)
 
     def with_room(self) -> LowRankInverse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import Capabilities, SolverEntry, hookimpl
+from equilib.plugin import SolverEntry, hookimpl
 
 
 @hookimpl
@@ -20,6 +20,4 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "little help where J rotates. On maps that contract `anderson` needs fewer evaluations. If the line "
             "search gives up, raise `history`, or take `newton-gmres`."
         ),
-        capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
     )

@@ -20,6 +20,5 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "states beyond `largest`: for those take `newton-gmres`. If it stalls, the residual has a minimum that is "
             "no fixed point: try another initial guess, or `globalization=none`, which may jump out of it."
         ),
-        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
+        capabilities=Capabilities(needs_jvp=True),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from equilib import Evaluator, Linearization
+from equilib import Evaluator
 from equilib.arrays import Array
 from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
 from equilib.numerics.line_search import Point, line_search
@@ -14,16 +14,9 @@ from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class NewtonDenseState:
-    """An iterate, its residual with its Euclidean norm, and f's linearization there.
+class NewtonDenseState(Point):
+    """An iterate that f is linearized at; `failed` marks samples whose line search found no decrease."""
 
-    `failed` marks samples whose line search found no decrease.
-    """
-
-    z: Array
-    residual: Array
-    norm: np.ndarray
-    linear: Linearization = field(repr=False)
     failed: np.ndarray
 
 
@@ -58,10 +51,9 @@ class NewtonDense(Checked):
         direction = solve_dense(identity_like(J) - J, state.residual, f.active)
         if self.globalization == "none":
             return _state(Point.at(f, state.z + direction), np.zeros_like(state.failed))
-        point = Point(state.z, state.residual, state.norm, state.linear)
         exact = np.zeros(state.norm.shape)
-        return _state(*line_search(f, point, direction, forcing=exact, backtracks=self.backtracks))
+        return _state(*line_search(f, state, direction, forcing=exact, backtracks=self.backtracks))
 
 
 def _state(point: Point, failed: np.ndarray) -> NewtonDenseState:
-    return NewtonDenseState(point.z, point.residual, point.norm, point.linear, failed)
+    return NewtonDenseState(**vars(point), failed=failed)

@@ -21,6 +21,5 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "`globalization=trust-region`, another initial guess, or regularise the Jacobian. If GMRES ends at "
             "`linear_solver.restart` products without effect, raise it."
         ),
-        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
+        capabilities=Capabilities(needs_jvp=True),
     )

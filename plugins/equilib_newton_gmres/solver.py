@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from equilib import Evaluator, ImplicitAdjoint, Linearization
+from equilib import Evaluator, ImplicitAdjoint
 from equilib.arrays import Array
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
@@ -18,17 +18,12 @@ from equilib_newton_gmres.trust_region import trust_region
 
 
 @dataclass(frozen=True)
-class NewtonState:
-    """An iterate, its residual, f's linearization there, and what the next forcing term depends on.
+class NewtonState(Point):
+    """An iterate that f is linearized at, and what the next forcing term depends on.
 
-    `norm`, the Euclidean norm of the residual, `forcing` and the trust-region `radius` have shape (batch,); `failed`
-    marks samples for which no descent was found.
+    `forcing` and the trust-region `radius` have shape (batch,); `failed` marks samples for which no descent was found.
     """
 
-    z: Array
-    residual: Array
-    linear: Linearization = field(repr=False)
-    norm: np.ndarray
     forcing: np.ndarray
     radius: np.ndarray
     failed: np.ndarray
@@ -66,15 +61,14 @@ class NewtonGMRES(Checked):
         direction = self.linear_solver.solve(
             lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=f.active
         )
-        point = Point(state.z, state.residual, state.norm, state.linear)
         radius = state.radius
         if self.globalization == "none":
             new, rejected = Point.at(f, state.z + direction), np.zeros_like(state.failed)
         elif self.globalization == "line-search":
-            new, rejected = line_search(f, point, direction, forcing=forcing, backtracks=self.backtracks)
+            new, rejected = line_search(f, state, direction, forcing=forcing, backtracks=self.backtracks)
         else:
             new, rejected, radius = trust_region(
-                f, point, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
+                f, state, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
         return _state(new, following, radius, rejected)
@@ -85,4 +79,4 @@ class NewtonGMRES(Checked):
 
 
 def _state(point: Point, forcing: np.ndarray, radius: np.ndarray, failed: np.ndarray) -> NewtonState:
-    return NewtonState(point.z, point.residual, point.linear, point.norm, forcing, radius, failed)
+    return NewtonState(**vars(point), forcing=forcing, radius=radius, failed=failed)

@@ -20,6 +20,5 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "where it dawdles. Fixed points that the flow leaves (an eigenvalue of J beyond 1) are not for it: take "
             "`newton-gmres`."
         ),
-        capabilities=Capabilities(needs_jvp=True, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
+        capabilities=Capabilities(needs_jvp=True),
     )

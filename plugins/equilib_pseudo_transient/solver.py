@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from equilib import Evaluator, Linearization
+from equilib import Evaluator
 from equilib.arrays import Array, coefficients, rows_like, where_samples
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.line_search import Point
@@ -18,17 +18,13 @@ GROWTH = 10.0
 
 
 @dataclass(frozen=True)
-class PseudoTransientState:
-    """An iterate, its residual with its Euclidean norm, f's linearization there, and the next time step τ.
+class PseudoTransientState(Point):
+    """An iterate that f is linearized at, and the next time step τ.
 
     `best` is the least norm so far; `rejections` counts the steps that each sample took back in a row; `failed` marks
     samples that took back too many. Shapes are (batch,).
     """
 
-    z: Array
-    residual: Array
-    norm: np.ndarray
-    linear: Linearization = field(repr=False)
     time_step: np.ndarray
     best: np.ndarray
     rejections: np.ndarray
@@ -80,10 +76,7 @@ class PseudoTransient(Checked):
         self, point: Point, time_step: np.ndarray, best: np.ndarray, rejections: np.ndarray
     ) -> PseudoTransientState:
         return PseudoTransientState(
-            z=point.z,
-            residual=point.residual,
-            norm=point.norm,
-            linear=point.linear,
+            **vars(point),
             time_step=time_step,
             best=best,
             rejections=rejections,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from equilib.plugin import Capabilities, OptimizerEntry, SensitivityEntry, SolverEntry, hookimpl
+from equilib.plugin import OptimizerEntry, SensitivityEntry, SolverEntry, hookimpl
 
 
 @hookimpl
@@ -19,8 +19,6 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "spectral radius of its Jacobian, and diverges where that exceeds one. Use it as the baseline; where it "
             "needs more than some 15 steps, a method with memory needs fewer."
         ),
-        capabilities=Capabilities(needs_jvp=False, needs_vjp=False, couples_samples=False, backends=("any",)),
-        adjoint="implicit",
     )
 
 
@@ -37,7 +35,6 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
             "the equation with any solver instead, as in `implicit:solver=anderson,solver.memory=3`; it converges "
             "where that solver would on f near the fixed point."
         ),
-        exact=True,
     )
     yield SensitivityEntry(
         name="jacobian-free",

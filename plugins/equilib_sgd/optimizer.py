@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib.arrays import Tree, array_namespace, tree_map
+from equilib.arrays import Tree, tree_map, zeros_like
 from equilib.options import Checked, option
 
 
@@ -29,7 +29,7 @@ class SGD(Checked):
 
     def init(self, params: Tree) -> SGDState:
         """Return a velocity of zero."""
-        return SGDState(velocity=tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), params))
+        return SGDState(velocity=tree_map(zeros_like, params))
 
     def update(self, params: Tree, gradient: Tree, state: SGDState, rate: float) -> tuple[Tree, SGDState]:
         """Return the parameters and the state after one step of size `rate`.
