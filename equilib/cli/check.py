@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterator
 
 import click
 
-from equilib.cli.listing import as_json
+from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
-from equilib.cli.table import table, terminal_width
 from equilib.errors import did_you_mean
 from equilib.options import parse_spec
 from equilib.plugin import Entry
@@ -45,15 +42,17 @@ def check(context: click.Context, name: str, *, kind: str | None, as_json: bool)
         if not as_json:
             _print(f"{each.noun.capitalize()} {name}", outcomes)
     if as_json:
-        click.echo(json.dumps(records, indent=2, allow_nan=False))
+        print_json(records)
     if any(record["status"] == "failed" for record in records):
         context.exit(FAILED)
 
 
 def _print(title: str, outcomes: list[Outcome]) -> None:
-    rows = [(str(outcome.check), outcome.status, _text(outcome)) for outcome in outcomes]
-    click.echo(table(HEADER, rows, width=terminal_width()))
-    click.echo(f"\n{title}: {_summary(outcomes)}.")
+    print_table(HEADER, [(str(outcome.check), outcome.status, _text(outcome)) for outcome in outcomes])
+    counts = Counter(outcome.status for outcome in outcomes)
+    words = {"ok": "passed", "failed": "failed", "skipped": "skipped"}
+    shown = [f"{counts[each]} {word}" for each, word in words.items() if counts[each] or each == "failed"]
+    click.echo(f"\n{title}: {', '.join(shown)}.")
 
 
 def _kinds(registry: Registry, name: str, noun: str | None) -> list[type[Entry]]:
@@ -84,14 +83,3 @@ def _record(kind: type[Entry], outcome: Outcome) -> dict[str, str]:
 
 def _text(outcome: Outcome) -> str:
     return f"{outcome.check.reason} Here {outcome.evidence}." if outcome.evidence else outcome.check.reason
-
-
-def _summary(outcomes: list[Outcome]) -> str:
-    counts = Counter(outcome.status for outcome in outcomes)
-    return ", ".join(_counted(counts))
-
-
-def _counted(counts: Counter[str]) -> Iterator[str]:
-    for status, word in (("ok", "passed"), ("failed", "failed"), ("skipped", "skipped")):
-        if counts[status] or status == "failed":
-            yield f"{counts[status]} {word}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from equilib.cli.experiment_command import ExperimentGroup, experiment_command
-from equilib.cli.flags import run_flags
+from equilib.cli.flags import FOLDER, run_flags
+from equilib.cli.output import paragraph, print_json, table
 from equilib.cli.session import Session
-from equilib.cli.table import paragraph, table
 from equilib.plugin import ExperimentEntry
 from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
@@ -31,7 +29,6 @@ def _command(entry: ExperimentEntry, session: Session) -> click.Command:
 
         # Deferred: the model loads autograd and SciPy, which lists and help do without.
         from equilib.experiments.probe import load_probe, request_like
-        from equilib.runs.files import json_values
         from equilib.runs.record import RecordedRun
 
         run = None if trained is None else RecordedRun.read(trained)
@@ -40,7 +37,7 @@ def _command(entry: ExperimentEntry, session: Session) -> click.Command:
         probe = load_probe(request, session.registry(), samples=samples, trained=run)
         found = probe.deq.check_gradient(probe.params, probe.inputs, directions=directions)
         if as_json:
-            click.echo(json.dumps(json_values(found.describe()), indent=2, allow_nan=False))
+            print_json(found.describe())
         else:
             where = "the initial parameters" if trained is None else f"the parameters in {trained}"
             click.echo(_text(found, f"{probe.inputs.shape[0]} samples, at {where}, in float64"))
@@ -59,12 +56,11 @@ check_gradient = ExperimentGroup(
 
 
 def _own_options() -> list[click.Option]:
-    present = click.Path(path_type=Path, file_okay=False, exists=True)
     positive = click.IntRange(min=1)
     return [
         click.Option(
             ["--from", "trained"],
-            type=present,
+            type=FOLDER,
             metavar="DIR",
             help="Take model and method of the run in this folder; by default initial parameters.",
         ),

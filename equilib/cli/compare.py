@@ -12,8 +12,8 @@ import click
 
 from equilib.cli.experiment_command import ExperimentGroup, experiment_command
 from equilib.cli.flags import run_flags
+from equilib.cli.output import table, terminal_width
 from equilib.cli.session import Session
-from equilib.cli.table import table, terminal_width
 from equilib.errors import UserError
 from equilib.plugin import ExperimentEntry
 from equilib.plugin.entries import ODE

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from equilib.cli.table import paragraph, table, terminal_width
+from equilib.cli.output import paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
 from equilib.plugin import (

@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
+import importlib
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
 
 import click
 
-from equilib.cli.listing import as_json
+from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
-from equilib.cli.table import table, terminal_width
+from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas, version_numbers
+from equilib.machine.cores import available_cores
+from equilib.machine.devices import DeviceError, IdleGPUError, find_device
+from equilib.machine.process import keep_big_blocks
+from equilib.plugin import HOOKS
+from equilib.plugin.registry import PluginRow, Registry
+from equilib.runs.request import DATA_VARIABLE
+
+OK, ABSENT, SLOW, BROKEN = "ok", "absent", "slow", "broken"
+"""States: all is well; an optional part is not there; it works, but costs time; it does not work."""
 
 FAILED = 1
 """The exit status where something is broken."""
+
+REINSTALL = "pip install --force-reinstall equilib"
+# In the order in which OpenBLAS asks for them.
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what it is about, its state, what was found, what to do, and plain values."""
+
+    about: str
+    state: str
+    found: str
+    next_step: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What was found and what to do, in one line."""
+        return f"{self.found}; {self.next_step}" if self.next_step else self.found
 
 
 @click.command()
@@ -20,18 +57,125 @@ FAILED = 1
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """Look over the installation: libraries, BLAS kernels, threads, memory, GPU, data, plugins."""
-    # Deferred: it loads whatever it looks at, which lists and help do without.
-    from equilib.cli.examination import BROKEN, examine
-
     session: Session = context.obj
     findings = list(examine(session.plugins()))
     broken = sum(finding.state == BROKEN for finding in findings)
     if as_json:
         record = {"status": BROKEN if broken else "ok", "findings": [asdict(finding) for finding in findings]}
-        click.echo(json.dumps(record, indent=2, allow_nan=False))
+        print_json(record)
     else:
         rows = [(finding.about, finding.state, finding.text) for finding in findings]
-        click.echo(table(("ABOUT", "STATE", "FOUND, AND WHAT TO DO"), rows, width=terminal_width()))
+        print_table(("ABOUT", "STATE", "FOUND, AND WHAT TO DO"), rows)
         click.echo(f"\n{f'{broken} broken' if broken else 'Nothing is broken'}.")
     if broken:
         context.exit(FAILED)
+
+
+def examine(registry: Registry) -> Iterator[Finding]:
+    """Look at everything, each thing once, in the order of the report."""
+    yield Finding("Python", OK, f"{sys.version.split()[0]} at {sys.executable}")
+    for module in ("numpy", "scipy", "autograd"):
+        yield package(module)
+    yield gpu()
+    cores = available_cores()
+    yield Finding("cores", OK, f"{cores} of {os.cpu_count()} may be used", facts={"cores": cores})
+    for owner, find in (("NumPy", numpy_blas), ("SciPy", scipy_blas)):
+        yield from _library(f"{owner}'s BLAS", find, cores)
+    yield thread_variables(os.environ)
+    yield allocator()
+    yield data_folder(os.environ.get(DATA_VARIABLE, ""))
+    for row in registry.plugins():
+        yield plugin(row, registry)
+
+
+def package(module: str) -> Finding:
+    """Import a package that equilib requires, and compare its version with what is required."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # an extension module that does not fit fails in many ways
+        cause = f"cannot be imported: {type(error).__name__}: {error}"
+        return Finding(module, BROKEN, " ".join(cause.split()), REINSTALL)
+    here, least = version(module), _required(module)
+    if version_numbers(here) < version_numbers(least):
+        return Finding(module, BROKEN, f"{here}, but at least {least} is required", f'pip install "{module}>={least}"')
+    return Finding(module, OK, here)
+
+
+def gpu() -> Finding:
+    """Try what `--device cuda` would use."""
+    try:
+        device = find_device("cuda")
+    except DeviceError as error:
+        unusable = isinstance(error, IdleGPUError) or (
+            isinstance(error.__cause__, ImportError) and importlib.util.find_spec("cupy") is not None
+        )
+        return Finding("CuPy", BROKEN if unusable else ABSENT, str(error))
+    return Finding("CuPy", OK, device.description)
+
+
+def _library(about: str, find: Callable[[], Blas], cores: int) -> Iterator[Finding]:
+    try:
+        blas = find()
+    except ImportError:  # the package has its own line
+        return
+    yield kernels(about, blas, advised_kernel(blas), forced=os.environ.get(CORETYPE))
+    if blas.threads is not None and blas.threads > cores:
+        yield Finding(
+            f"{about}: threads", SLOW, f"{blas.threads} threads on {cores} cores", f"set {THREADS[0]}={cores}"
+        )
+
+
+def kernels(about: str, blas: Blas, better: str | None, *, forced: str | None) -> Finding:
+    """Judge the kernels of a BLAS library, given those that would be better and the user's OPENBLAS_CORETYPE."""
+    if better is None:
+        unknown = "" if blas.kernel else "; its kernels are unknown"
+        return Finding(about, OK, f"{blas}{unknown}", facts=blas.describe())
+    remedy = f"unset {CORETYPE}" if forced else f"set {CORETYPE}={better}"
+    return Finding(about, SLOW, f"{blas}, although the CPU has {better}'s instructions", remedy, blas.describe())
+
+
+def thread_variables(environment: Mapping[str, str]) -> Finding:
+    """Tell which environment variables set the number of threads, and whether they contradict each other."""
+    given = {name: environment[name] for name in THREADS if environment.get(name)}
+    text = " and ".join(f"{name}={value}" for name, value in given.items()) or "no variable sets them"
+    if len(set(given.values())) > 1:
+        return Finding("threads", SLOW, f"{text} contradict each other", f"OpenBLAS follows {THREADS[0]}; unset one")
+    return Finding("threads", OK, text)
+
+
+def allocator() -> Finding:
+    """Tell malloc what a run tells it."""
+    if keep_big_blocks():
+        return Finding("allocator", OK, "malloc keeps big blocks in every run")
+    return Finding("allocator", OK, "malloc is left as it is: only glibc's can be told to keep big blocks")
+
+
+def data_folder(name: str) -> Finding:
+    """Look into the folder that EQUILIB_DATA_DIR names."""
+    if not name:
+        return Finding("data", ABSENT, f"{DATA_VARIABLE} is not set: without --data-dir data is cached or downloaded")
+    try:
+        count = len(os.listdir(Path(name).expanduser()))
+    except OSError as error:
+        reason = f"{DATA_VARIABLE}={name} cannot be listed: {error.strerror}"
+        return Finding("data", BROKEN, reason, "correct or unset it")
+    return Finding("data", OK, f"{DATA_VARIABLE}={name} holds {count} {'entry' if count == 1 else 'entries'}")
+
+
+def plugin(row: PluginRow, registry: Registry) -> Finding:
+    """Report a plugin with its cause where it is broken, and with what of it cannot be used here."""
+    about, package = f"plugin {row.owner.plugin}", f"{row.owner.distribution} {row.owner.version}".strip()
+    if row.status != "ok":
+        remedy = f"repair or uninstall {row.owner.distribution or row.owner.plugin}" if row.status == "broken" else ""
+        return Finding(about, BROKEN, row.cause, remedy)
+    entries = [each.entry for kind in HOOKS.values() for each in registry.provided(kind) if each.owner == row.owner]
+    away = [f"{entry.name} is not here: {entry.unavailable}" for entry in entries if entry.unavailable]
+    return Finding(about, ABSENT if away else OK, "; ".join(filter(None, (package, *away))))
+
+
+def _required(module: str) -> str:
+    try:
+        texts = requires("equilib") or []
+    except PackageNotFoundError:  # imported from a checkout that is not installed
+        texts = []
+    return next((found[1] for text in texts if (found := re.match(rf"{module}>=([\d.]+)$", text))), "0")

@@ -9,10 +9,23 @@ from typing import Any
 import click
 
 from equilib.cli.details import default_text
+from equilib.machine.devices import DEVICES
 from equilib.options import Option, OptionError, parse_assignments
 from equilib.plugin import ExperimentEntry
 from equilib.plugin.registry import Registry
 from equilib.runs.flags import Flag
+
+FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+run_argument = click.argument("run", metavar="RUN", type=FOLDER)
+data_dir = click.option(
+    "--data-dir", type=FOLDER, metavar="DIR", help="Look for data in this folder; by default where the run found it."
+)
+device = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    help="Compute on the CPU or on a GPU; by default on what the run used.",
+)
 
 Choose = Callable[[Flag], bool]
 """Tells whether a command offers a flag of `equilib run`."""

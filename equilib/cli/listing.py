@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from equilib.cli.details import describe_entry, entry_record, full_record
 from equilib.cli.groups import SuggestingGroup
+from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
-from equilib.cli.table import table, terminal_width
 from equilib.plugin import HOOKS, DatasetEntry, Entry, IntegratorEntry, SensitivityEntry
 from equilib.plugin.registry import PluginRow, Provided
 
@@ -20,8 +19,6 @@ _ABOUT: dict[type[Entry], str] = {
     DatasetEntry: "data sets",
 }
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
 
 @click.command()
 @as_json
@@ -30,10 +27,10 @@ def plugins(session: Session, *, as_json: bool) -> None:
     """List the installed plugins, broken ones included."""
     rows = session.plugins().plugins()
     if as_json:
-        _print_json([_plugin_record(row) for row in rows])
+        print_json([_plugin_record(row) for row in rows])
     elif rows:
         header = ("PLUGIN", "PACKAGE", "STATUS", "PROVIDES")
-        click.echo(table(header, [_plugin_cells(row) for row in rows], width=terminal_width()))
+        print_table(header, [_plugin_cells(row) for row in rows])
     else:
         click.echo("No plugin is installed.")
 
@@ -74,7 +71,7 @@ def _listing(kind: type[Entry]) -> click.Group:
         registry = context.obj.registry()
         provided = registry.find(kind, name)
         if as_json or (context.parent is not None and context.parent.params["as_json"]):
-            _print_json(full_record(provided, registry))
+            print_json(full_record(provided, registry))
         else:
             click.echo(describe_entry(provided, registry))
 
@@ -84,10 +81,10 @@ def _listing(kind: type[Entry]) -> click.Group:
 def _print_list(session: Session, kind: type[Entry], *, as_json: bool) -> None:
     provided = session.registry().provided(kind)
     if as_json:
-        _print_json([entry_record(each) for each in provided])
+        print_json([entry_record(each) for each in provided])
     elif provided:
         rows = [(each.entry.name, each.owner.plugin, _summary(each)) for each in provided]
-        click.echo(table(("NAME", "PLUGIN", "SUMMARY"), rows, width=terminal_width()))
+        print_table(("NAME", "PLUGIN", "SUMMARY"), rows)
     else:
         click.echo(f"No {kind.noun} is installed.")
 
@@ -95,10 +92,6 @@ def _print_list(session: Session, kind: type[Entry], *, as_json: bool) -> None:
 def _summary(provided: Provided[Any]) -> str:
     entry = provided.entry
     return f"{entry.summary} (not here: {entry.unavailable})" if entry.unavailable else entry.summary
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 LISTINGS = tuple(_listing(kind) for kind in HOOKS.values())

@@ -8,22 +8,19 @@ from typing import Any
 
 import click
 
+from equilib.cli.flags import FOLDER, data_dir, device
 from equilib.cli.session import Session
-
-_FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command()
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=_FOLDER)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=FOLDER)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="Write to this folder; by default to RUN/report, for several runs to report.",
 )
-@click.option(
-    "--data-dir", type=_FOLDER, metavar="DIR", help="Look for data in this folder; by default where the run found it."
-)
+@data_dir
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -32,11 +29,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
     metavar="INT",
     help="Test the model on the first so many samples; 0: on none, from the records alone.",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="Compute on the CPU or on a GPU; by default on what the run used.",
-)
+@device
 @click.pass_context
 def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> None:
     """Write a page about the runs in the folders RUN, one file that needs no network, and PNG files.

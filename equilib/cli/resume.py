@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import log_flags, log_of
+from equilib.cli.flags import data_dir, device, log_flags, log_of, run_argument
 from equilib.cli.session import Session
-
-_RUN = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=_RUN)
+@run_argument
 @click.option(
     "--from",
     "checkpoint",
@@ -28,14 +26,8 @@ _RUN = click.Path(path_type=Path, file_okay=False, exists=True)
     metavar="INT",
     help="Train for so many epochs after pretraining, those done included; by default as planned.",
 )
-@click.option(
-    "--data-dir", type=_RUN, metavar="DIR", help="Look for data in this folder; by default where the run found it."
-)
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    help="Compute on the CPU or on a GPU; by default on what the run used.",
-)
+@data_dir
+@device
 @click.pass_context
 def resume(context: click.Context, /, run: Path, **given: Any) -> None:
     """Go on with the run in the folder RUN, from its last checkpoint."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,6 @@ class Prediction:
     residual: float | None
     nfe: int
     notes: tuple[str, ...]
-
-    def describe(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 def predict(

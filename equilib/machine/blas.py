@@ -122,7 +122,7 @@ def better_kernel(flags: Collection[str], *, chosen: str | None, version: str, k
     # The best that the CPU has, or nothing: on AMD's servers OpenBLAS sets block sizes by the CPU, and the buffers of
     # kernels that are older than the CPU can overflow (OpenBLAS pull request 6027).
     best = next((name for name, needed in _NEEDS.items() if needed <= set(flags)), None)
-    if best is None or best not in kernels or chosen not in _SLOWER[best] or _numbers(version) < _OLDEST:
+    if best is None or best not in kernels or chosen not in _SLOWER[best] or version_numbers(version) < _OLDEST:
         return None
     return best
 
@@ -156,7 +156,8 @@ def thread_control() -> ThreadControl | None:
     return ThreadControl(get, change)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Return "1.26.4rc1" as (1, 26, 4), to be compared."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 

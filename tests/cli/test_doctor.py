@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from equilib.cli import main
-from equilib.cli.examination import BROKEN, OK, SLOW, kernels, package, thread_variables
+from equilib.cli.doctor import BROKEN, OK, SLOW, kernels, package, thread_variables
 from equilib.cli.restart import restart_with
 from equilib.machine.blas import CHOSEN, CORETYPE, Blas, cpu_flags, numpy_blas
 from equilib.plugin.registry import Registry

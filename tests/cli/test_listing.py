@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from equilib.cli import main
-from equilib.cli.table import table
+from equilib.cli.output import table
 from equilib.options import option
 from equilib.plugin import Capabilities, ExperimentEntry, IntegratorEntry, SensitivityEntry, SolverEntry, hookimpl
 from equilib.plugin.registry import Registry

@@ -1,14 +1,31 @@
-"""Aligned text for people."""
+"""Output of commands: aligned text for people, JSON for machines."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 
+import click
+
+from equilib.runs.files import json_values
+
 _PROSE = 88  # a line of prose longer than this is hard to read
 _NARROW = 20  # a last column narrower than this is harder to read than a line that overflows
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def print_json(value: object) -> None:
+    """Print plain values; nan and the infinities are null."""
+    click.echo(json.dumps(json_values(value), indent=2, allow_nan=False))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print aligned rows, wrapped on a terminal."""
+    click.echo(table(header, rows, width=terminal_width()))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
