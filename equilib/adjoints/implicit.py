@@ -55,7 +55,7 @@ class ImplicitAdjoint(Checked):
             raise OptionError("the equation is solved by a solver or by a linear_solver; leave out one of them")
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Return the cotangents of the inputs, and how well the adjoint equation was solved.
+        """Return the inputs' cotangents for that of z, shape (batch, ...), and how the adjoint equation was solved.
 
         Raises
         ------
@@ -90,7 +90,7 @@ def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:
 
 
 def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
-    """Return the problem w = Jᵀ w + g: its J is Jᵀ, its Jᵀ is J, and an evaluation is one vjp."""
+    """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp."""
 
     def transposed(f: object, w: Array) -> Linearization:
         return Linearization(

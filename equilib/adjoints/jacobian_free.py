@@ -18,5 +18,5 @@ class JacobianFree:
     """
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Return the cotangents of the inputs through one evaluation of f."""
+        """Return the cotangents of the inputs for that of z, shape (batch, ...), through one evaluation of f."""
         return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))

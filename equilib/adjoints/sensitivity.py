@@ -45,4 +45,4 @@ class Sensitivity(Protocol):
     """
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Return the cotangents of `problem.inputs` for `cotangent` of `solution.z`."""
+        """Return the cotangents of `problem.inputs` for `cotangent`, shape (batch, ...), of `solution.z`."""

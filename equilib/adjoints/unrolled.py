@@ -38,7 +38,7 @@ class Unrolled(Checked):
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Repeat the iteration, then carry the cotangent back through each step."""
+        """Repeat the iteration, then carry the cotangent of z, shape (batch, ...), back through each step."""
         counts = Counts()
         problem = counted(problem, counts)
         backwards: Iterable[Linearization]

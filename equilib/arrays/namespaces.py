@@ -60,7 +60,7 @@ def is_array(value: object) -> bool:
 
 
 def to_host(array: Array) -> np.ndarray:
-    """Copy `array` to a NumPy array; a NumPy array is returned as it is."""
+    """Copy `array` to a NumPy array of its shape and dtype; a NumPy array is returned as it is."""
     if isinstance(array, np.ndarray):
         return array
     if hasattr(array, "get"):  # cupy.ndarray refuses implicit conversion
@@ -76,7 +76,7 @@ def to_host_together(*vectors: Array) -> list[np.ndarray]:
 
 
 def from_host(host: np.ndarray, like: Array) -> Array:
-    """Copy a NumPy array to the library and the device of `like`, with the dtype it has."""
+    """Copy a NumPy array to the library and the device of `like`, with the shape and dtype it has."""
     if isinstance(like, _NUMPY):
         return host
     import array_api_compat

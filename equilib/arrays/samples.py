@@ -39,12 +39,12 @@ def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
 
 
 def take_rows(array: Array, rows: np.ndarray) -> Array:
-    """Return the samples `rows`, an ndarray of int on the host, in that order."""
+    """Return the samples `rows`, an ndarray of int on the host, of an array (batch, ...), in that order."""
     return array_namespace(array).take(array, from_host(rows, array), axis=0)
 
 
 def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
-    """Return `whole` with the samples of `part` in the places `rows`, all different: the inverse of `take_rows`."""
+    """Return `whole`, shape (batch, ...), with `part` in the places `rows`, all different: `take_rows` reversed."""
     xp = array_namespace(whole, part)
     order = np.arange(whole.shape[0])
     order[rows] = whole.shape[0] + np.arange(len(rows))
@@ -68,7 +68,7 @@ def weighted_sum(base: Array | None, weights: Sequence[float | Array], arrays: S
 
 
 def coefficients(host: np.ndarray, like: Array) -> Array:
-    """Copy real numbers from the host to the library, device and dtype of `like`."""
+    """Copy real numbers of any shape from the host to the library, device and dtype of `like`."""
     if isinstance(like, _NUMPY):
         return host.astype(like.dtype)
     xp = array_namespace(like)

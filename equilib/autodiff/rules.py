@@ -40,10 +40,10 @@ class JointMap(Protocol):
     """
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
-        """Return the sum over `positions` of J·v."""
+        """Return the sum over `positions` of J·v, of the shape of the result."""
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
-        """Return Jᵀ·w for each of `positions`."""
+        """Return Jᵀ·w for each of `positions`, of the shapes of these arguments."""
 
 
 Rule = Callable[..., LinearMap]

@@ -33,7 +33,7 @@ def restricted_state(f: Evaluator, state: S, rows: np.ndarray) -> S:
         That of these samples.
     state : SolverState
         Dataclasses, tuples, lists and dicts of arrays whose axis 0 is the batch, and of what belongs to no sample.
-    rows : ndarray of int
+    rows : ndarray of int, shape (samples,)
 
     Raises
     ------
@@ -47,7 +47,7 @@ def restricted_state(f: Evaluator, state: S, rows: np.ndarray) -> S:
 
 
 def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[], Linearization] | None = None) -> S:
-    """Return what `restricted_state` does, of anything; `linearize` replaces a linearization.
+    """Return what `restricted_state` does, of any arrays (batch, ...); `linearize` replaces a linearization.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[
 
 
 def put_samples(whole: Any, part: Any, rows: np.ndarray, *, batch: int) -> Any:
-    """Return the state `whole`, of `batch` samples, with the samples `rows` as they are in the state `part`.
+    """Return the state `whole`, arrays (batch, ...), with the samples `rows` as they are in the state `part`.
 
     Histories that have grown in `part` since are filled up with zeros in `whole`. What belongs to no sample is that of
     `part`.

@@ -32,7 +32,7 @@ class Counts:
     sample_nfe: int = 0
 
     def evaluation(self, z: Array) -> None:
-        """Count an evaluation at z."""
+        """Count an evaluation at z, shape (batch, ...)."""
         self.nfe += 1
         self.sample_nfe += z.shape[0] if z.ndim else 1
 
@@ -134,7 +134,7 @@ class Evaluator:
         return self(z) - z
 
     def linearize(self, z: Array) -> Linearization:
-        """Evaluate f(z) once and keep what J·v and Jᵀ·w need; raises what `FixedPointProblem.linearize` does."""
+        """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""
         self.counts.evaluation(z)
         try:
             linear = self.problem.linearize(z)
@@ -165,7 +165,7 @@ class Evaluator:
         return np.minimum(self.tolerance / np.where(size > 0, size, 1.0), 1.0)
 
     def restricted(self, rows: np.ndarray) -> Evaluator:
-        """Return the evaluator of some samples, ndarray of int; what it uses is counted here.
+        """Return the evaluator of the samples `rows`, ndarray of int, shape (samples,); what it uses is counted here.
 
         Raises
         ------

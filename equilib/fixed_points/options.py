@@ -43,5 +43,5 @@ class SolveOptions(Checked):
     )
 
     def tolerance_at(self, size: np.ndarray) -> np.ndarray:
-        """Return the residual norm that counts as converged where ‖z‖ is `size`."""
+        """Return the residual norm that counts as converged where ‖z‖ is `size`, both of shape (batch,)."""
         return self.atol + self.rtol * size

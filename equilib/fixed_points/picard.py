@@ -27,7 +27,7 @@ class Picard(Checked):
     damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, exclusive_maximum=1.0)
 
     def init(self, f: Evaluator, z0: Array) -> State:
-        """Evaluate the initial guess."""
+        """Evaluate the initial guess, shape (batch, ...)."""
         return State(z0, f.residual(z0))
 
     def step(self, f: Evaluator, state: State) -> State:

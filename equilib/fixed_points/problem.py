@@ -98,7 +98,7 @@ class FixedPointProblem:
         return FixedPointProblem(f, *inputs, linearize=derivatives, batched_inputs=batched, affine=affine)
 
     def restricted(self, rows: np.ndarray) -> FixedPointProblem:
-        """Return the problem of some samples, ndarray of int.
+        """Return the problem of the samples `rows`, ndarray of int, shape (samples,).
 
         Raises
         ------
@@ -144,11 +144,11 @@ class FixedPointProblem:
         return _checked(self.f(z, *self.inputs), z)
 
     def residual(self, z: Array) -> Array:
-        """Evaluate f(z) − z."""
+        """Evaluate f(z) − z, shape (batch, ...)."""
         return self(z) - z
 
     def linearize(self, z: Array) -> Linearization:
-        """Evaluate f(z) once and keep what J·v and Jᵀ·w need.
+        """Evaluate f(z), shape (batch, ...), once and keep what J·v and Jᵀ·w need.
 
         Raises
         ------

@@ -17,11 +17,11 @@ class SolverState(Protocol):
 
     @property
     def z(self) -> Array:
-        """The iterate."""
+        """The iterate, shape (batch, ...)."""
 
     @property
     def residual(self) -> Array:
-        """f(z) − z."""
+        """f(z) − z, shape (batch, ...)."""
 
 
 class Solver(Protocol):
@@ -47,7 +47,7 @@ class Solver(Protocol):
     """
 
     def init(self, f: Evaluator, z0: Array) -> SolverState:
-        """Evaluate the initial guess."""
+        """Evaluate the initial guess, shape (batch, ...)."""
 
     def step(self, f: Evaluator, state: Any) -> SolverState:
         """Return the next state."""

@@ -23,7 +23,7 @@ class Activation(WithoutParameters):
     function: Callable[[Array], Array]
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the function."""
+        """Apply the function to an array of any shape."""
         return self.function(x)
 
 
@@ -32,7 +32,7 @@ class Flatten(WithoutParameters):
     """Make each sample a vector: (batch, ...) to (batch, size of one sample)."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Return the vectors, shape (batch, size)."""
         return ops.reshape(x, (x.shape[0], -1))
 
 
@@ -61,7 +61,7 @@ class Chain(_Container):
     """
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layers in turn."""
+        """Apply the layers in turn; each takes the shape that the last returns."""
         for layer, own in zip(self.layers, params, strict=True):
             x = layer(own, x)
         return x
@@ -71,7 +71,7 @@ class Fork(_Container):
     """The same input through several branches: the tuple of their results."""
 
     def __call__(self, params: Tree, x: Any) -> Any:
-        """Apply the branches."""
+        """Apply the branches to x, shape (batch, ...)."""
         return tuple(branch(own, x) for branch, own in zip(self.layers, params, strict=True))
 
 
@@ -89,7 +89,7 @@ class Parallel(_Joined):
     """The same input through several branches, whose results `combine` joins; by default they are added."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the branches and combine their results from left to right."""
+        """Apply the branches and combine their results, all of one shape, from left to right."""
         return reduce(self.combine, [branch(own, x) for branch, own in zip(self.layers, params, strict=True)])
 
 
@@ -100,7 +100,7 @@ class Merge(_Joined):
     """
 
     def __call__(self, params: Tree, x: Any) -> Array:
-        """Apply the branches and combine their results from left to right.
+        """Apply the branches and combine their results, all of one shape, from left to right.
 
         Raises
         ------

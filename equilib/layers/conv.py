@@ -52,7 +52,7 @@ class Conv:
         return {**params, "bias": zeros(rng, (self.outputs,))} if self.bias else params
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Convolve images, shape (batch, height, width, channels)."""
         y = ops.conv2d(x, params["weight"], (self.stride, self.stride), self._padding())
         return ops.add(y, params["bias"]) if self.bias else y
 

@@ -27,5 +27,5 @@ class Dense:
         return {**params, "bias": zeros(rng, (self.outputs,))} if self.bias else params
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Map vectors, shape (..., inputs), to (..., outputs)."""
         return ops.dense(x, params["weight"], params["bias"] if self.bias else None)

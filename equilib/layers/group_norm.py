@@ -37,5 +37,5 @@ class GroupNorm:
         return {"scale": ones(rng, (self.channels,)), "shift": zeros(rng, (self.channels,))}
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Normalize x, shape (batch, ..., channels)."""
         return ops.group_norm(x, self.groups, self.epsilon, params["scale"], params["shift"])

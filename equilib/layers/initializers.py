@@ -17,12 +17,12 @@ Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.nda
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return zeros."""
+    """Return zeros of the given shape, float32."""
     return np.zeros(shape, dtype=np.float32)
 
 
 def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return ones."""
+    """Return ones of the given shape, float32."""
     return np.ones(shape, dtype=np.float32)
 
 
@@ -38,7 +38,7 @@ class TruncatedNormal:
     bound: float = 2.0
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw an array."""
+        """Draw an array of the given shape, float32."""
         values = rng.standard_normal(shape)
         beyond = np.abs(values) > self.bound
         while beyond.any():
@@ -54,7 +54,7 @@ def _truncated_deviation(bound: float) -> float:
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Draw from ±√(6 / (fan-in + fan-out)) (Glorot & Bengio 2010, eq. 16)."""
+    """Draw from ±√(6 / (fan-in + fan-out)), float32, of the given shape (Glorot & Bengio 2010, eq. 16)."""
     window = prod(shape[:-2])
     limit = sqrt(6 / (window * (shape[-2] + shape[-1])))
     return rng.uniform(-limit, limit, shape).astype(np.float32)
@@ -67,6 +67,6 @@ class KaimingUniform:
     gain: float = sqrt(2)
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """Draw an array."""
+        """Draw an array of the given shape, float32."""
         limit = self.gain * sqrt(3 / prod(shape[:-1]))
         return rng.uniform(-limit, limit, shape).astype(np.float32)

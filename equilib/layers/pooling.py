@@ -24,7 +24,7 @@ class AveragePool(_Pool):
     """The mean of each window; `stride` is the window unless given. Pixels that fill no window are left out."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Average images, shape (batch, height, width, channels)."""
         return ops.average_pool(x, *self._sizes())
 
 
@@ -32,7 +32,7 @@ class MaxPool(_Pool):
     """The largest value of each window; `stride` is the window unless given."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Pool images, shape (batch, height, width, channels)."""
         return ops.max_pool(x, *self._sizes())
 
 
@@ -41,5 +41,5 @@ class GlobalMeanPool(WithoutParameters):
     """The mean over all pixels: (batch, H, W, C) to (batch, C)."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Return the means, shape (batch, channels)."""
         return ops.mean(x, (1, 2))

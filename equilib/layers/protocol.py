@@ -24,7 +24,7 @@ class Layer(Protocol):
         """Draw the parameters."""
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Apply the layer to x, shape (batch, ...), in its dtype."""
 
 
 class WithoutParameters:

@@ -28,7 +28,7 @@ class Upsample(WithoutParameters):
             raise ValueError(f"the factor must be positive, got {self.factor}")
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Enlarge images, shape (batch, height, width, channels)."""
         n, h, w, c = shape_of(x)
         k = self.factor
         repeated = ops.broadcast_to(ops.reshape(x, (n, h, 1, w, 1, c)), (n, h, k, w, k, c))

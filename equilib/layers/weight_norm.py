@@ -50,7 +50,7 @@ class WeightNorm:
         return {"weight": ops.multiply(v, ops.divide(g, length)), **rest}
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the layer."""
+        """Apply the layer to x, shape (batch, ...)."""
         return self.layer(params if "weight" in params else self.prepare(params), x)
 
 

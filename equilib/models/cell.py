@@ -29,13 +29,13 @@ class Cell(Protocol):
         """Draw the parameters."""
 
     def inject(self, params: Tree, x: Array) -> Tree:
-        """Return the injection u: an array, or a tree of arrays."""
+        """Return the injection u for x: an array, shape (batch, ...), or a tree of such arrays."""
 
     def step(self, params: Tree, z: Array, u: Tree) -> Array:
         """Return f(z, x), of the shape and dtype of z."""
 
     def zeros(self, params: Tree, u: Tree) -> Array:
-        """Return the state z = 0 that goes with u."""
+        """Return the state z = 0 that goes with u, shape (batch, ...)."""
 
 
 @runtime_checkable
@@ -63,10 +63,10 @@ class Joins(Protocol):
     """**Protocol:** a cell whose state joins several arrays, such as those of several scales."""
 
     def split(self, z: Array) -> tuple[Array, ...]:
-        """Take a state apart."""
+        """Take a state, shape (batch, ...), apart."""
 
     def join(self, parts: tuple[Array, ...]) -> Array:
-        """Put a state together."""
+        """Put a state, shape (batch, ...), together."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,15 @@ class InjectedCell:
         return {name: function(layer, params[name]) for name, layer in layers.items()}
 
     def inject(self, params: Tree, x: Array) -> Array:
-        """Return inject(x)."""
+        """Return inject(x), shape (batch, ...)."""
         return self.injection(params["inject"], x)
 
     def step(self, params: Tree, z: Array, u: Array) -> Array:
-        """Return after(recur(z) + u)."""
+        """Return after(recur(z) + u), of the shape of z."""
         return self.after(params["after"], ops.add(self.recur(params["recur"], z), u))
 
     def from_zero(self, params: Tree, u: Array) -> Array:
-        """Return after(recur(0) + u); recur(0) is the same for every sample, so it is evaluated for one."""
+        """Return after(recur(0) + u), of the shape of u; recur(0), the same in all samples, is evaluated for one."""
         one = self.zeros(params, u)[:1, ...]
         return self.after(params["after"], ops.add(self.recur(params["recur"], one), u))
 
@@ -132,17 +132,17 @@ class ResidualCell:
         return {"cell": function(self.cell, params["cell"]), "after": function(self.after, params["after"])}
 
     def inject(self, params: Tree, x: Array) -> Tree:
-        """Return the cell's injection."""
+        """Return the cell's injection for x, shape (batch, ...)."""
         return self.cell.inject(params["cell"], x)
 
     def step(self, params: Tree, z: Array, u: Tree) -> Array:
-        """Return after(z + g(z, x))."""
+        """Return after(z + g(z, x)), of the shape of z."""
         return self.after(params["after"], ops.add(z, self.cell.step(params["cell"], z, u)))
 
     def from_zero(self, params: Tree, u: Tree) -> Array:
-        """Return after(g(0, x))."""
+        """Return after(g(0, x)), of the shape of z."""
         return self.after(params["after"], step_from_zero(self.cell, params["cell"], u))
 
     def zeros(self, params: Tree, u: Tree) -> Array:
-        """Return the cell's zeros."""
+        """Return the cell's zeros, shape (batch, ...)."""
         return self.cell.zeros(params["cell"], u)

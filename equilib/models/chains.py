@@ -59,13 +59,13 @@ class DEQChain:
         start: Array | None = None,
         adjoint_guess: Array | None = None,
     ) -> tuple[Array, Equilibrium]:
-        """Return the prediction and the record; further arguments and errors are those of `DeepEquilibrium`."""
+        """Return the prediction for x, shape (batch, ...), and the record; more in `DeepEquilibrium`."""
         features = self.before(with_draws(self.before, params["before"], x, rng), x)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
         return self.after(with_draws(self.after, params["after"], x, rng), equilibrium.output), equilibrium
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
-        """Return the prediction from the initial guess alone, without a solve; raises what `Explicit` does."""
+        """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
         equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], x))
         return self.after(params["after"], equilibrium.output), equilibrium
 
@@ -88,7 +88,7 @@ class ODEChain:
         return {"before": self.before.init(rng), "ode": self.ode.init(rng), "after": self.after.init(rng)}
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
-        """Return the prediction and the record; `rng` is for dropout, in training."""
+        """Return the prediction for x, shape (batch, ...), and the record; `rng` is for dropout, in training."""
         features = self.before(with_draws(self.before, params["before"], x, rng), x)
         evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
         return self.after(with_draws(self.after, params["after"], x, rng), evolution.output), evolution
@@ -118,7 +118,7 @@ class Explicit:
         return self.deq.init(rng)
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Equilibrium:
-        """Return the initial guess for each sample of x."""
+        """Return the initial guess for each sample of x, shape (batch, ...)."""
         guess = self.deq.initial_guess
         cell, own = for_pass(self.deq.cell, params["cell"], x, rng)
         z0 = guess(with_draws(guess, params["initial_guess"], x, rng), cell, own, x, cell.inject(own, x))

@@ -151,7 +151,7 @@ class DeepEquilibrium:
     def check_gradient(
         self, params: Tree, x: Array, *, directions: int = 4, rng: np.random.Generator | None = None
     ) -> GradientCheck:
-        """Compare the gradient with finite differences and with the converged implicit one.
+        """Compare the gradient at x, shape (batch, ...), with finite differences and with the converged implicit one.
 
         It is `equilib.diagnostics.check_gradient`, which also says what it raises.
         """

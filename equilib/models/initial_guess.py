@@ -26,7 +26,7 @@ class InitialGuess(Protocol):
         """Draw the parameters."""
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return z0."""
+        """Return z0, shape (batch, ...)."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ZeroGuess:
         return {}
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return zeros."""
+        """Return zeros of the shape of z."""
         return cell.zeros(cell_params, u)
 
 
@@ -58,7 +58,7 @@ class OneStepGuess:
         return {}
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return f(0, x)."""
+        """Return f(0, x), of the shape of z."""
         return step_from_zero(cell, cell_params, u)
 
 
@@ -81,7 +81,7 @@ class LayerGuess:
         return function(self.layer, params)
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return layer(x).
+        """Return layer(x), of the shape of z.
 
         Raises
         ------

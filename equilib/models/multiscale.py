@@ -108,7 +108,7 @@ class MultiScaleCell:
         }
 
     def inject(self, params: Tree, x: Array) -> Tree:
-        """Return the injection of the first branch."""
+        """Return the first branch's injection for x, shape (batch, ...)."""
         return self.first.inject(params["first"], x)
 
     def zeros(self, params: Tree, u: Tree) -> Array:
@@ -152,7 +152,7 @@ class MultiScaleCell:
         return self._combined(params, self.first.step(params["first"], z0, u), others)
 
     def from_zero(self, params: Tree, u: Tree) -> Array:
-        """Return f(0, x); what does not see x is the same for every sample, so it is evaluated for one.
+        """Return f(0, x), of the shape of z; what does not see x, the same in all samples, is evaluated for one.
 
         Raises
         ------

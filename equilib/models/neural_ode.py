@@ -52,7 +52,7 @@ class Autonomous:
         return function(self.layer, params)
 
     def __call__(self, params: Tree, t: Array, y: Array) -> Array:
-        """Return layer(y)."""
+        """Return layer(y), of the shape of y."""
         return self.layer(params, y)
 
 
@@ -120,7 +120,7 @@ def evolve(
     sensitivity: OdeSensitivity | None = None,
     options: OdeOptions | None = None,
 ) -> Evolution:
-    """Integrate y' = f(t, y, *inputs) like `odeint`, as a differentiable function of y0 and the inputs.
+    """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), and the inputs.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class NeuralODE:
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
-        """Return y at the times t, with the record of the integration; raises as a call does."""
+        """Return y, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
         return evolve(
@@ -240,7 +240,7 @@ class CellODE:
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Array:
-        """Return z(t₁), for a cell of several scales the tuple of them.
+        """Return z(t₁), shape (batch, ...), for a cell of several scales the tuple of them.
 
         Raises
         ------
@@ -252,7 +252,7 @@ class CellODE:
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
-        """Return z at the times t, with the record of the integration; raises as a call does."""
+        """Return z, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)

@@ -11,12 +11,12 @@ from equilib.models.equilibrium import Equilibrium
 
 
 def guess_distance(equilibrium: Equilibrium) -> Array:
-    """Return the mean of |u0 − z*|, which draws the guess and the fixed point together (Pal et al. 2022, §3)."""
+    """Return the mean of |u0 − z*|, shape (): it draws guess and fixed point together (Pal et al. 2022, §3)."""
     return ops.mean(ops.abs(ops.subtract(equilibrium.u0, equilibrium.z_star)))
 
 
 def residual_size(equilibrium: Equilibrium) -> Array:
-    """Return ‖f(z*) − z*‖² / size of one sample, averaged over the batch.
+    """Return ‖f(z*) − z*‖² / size of one sample, averaged over the batch, shape ().
 
     Raises
     ------
@@ -29,7 +29,7 @@ def residual_size(equilibrium: Equilibrium) -> Array:
 
 
 def jacobian_size(equilibrium: Equilibrium) -> Array:
-    """Return the estimate of ‖J‖²_F / size of one sample (Bai et al. 2021, arXiv:2106.14342).
+    """Return the estimate of ‖J‖²_F / size of one sample, shape () (Bai et al. 2021, arXiv:2106.14342).
 
     Raises
     ------
@@ -70,7 +70,7 @@ class Regularization:
                 raise ValueError(f"the weight {each.name} must not be negative, got {getattr(self, each.name)}")
 
     def __call__(self, loss: Array, equilibrium: Equilibrium) -> Array:
-        """Return the loss plus the weighted terms; raises what a term does."""
+        """Return the loss, shape (), plus the weighted terms; raises what a term does."""
         for name, term in _TERMS.items():
             weight = getattr(self, name)
             if weight:

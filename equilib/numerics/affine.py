@@ -43,7 +43,7 @@ class Affine:
     linear_solver: LinearSolver = field(default_factory=GMRES)
 
     def init(self, f: Evaluator, z0: Array) -> AffineState:
-        """Linearize f, once and for all."""
+        """Linearize f at z0, shape (batch, ...), once and for all."""
         linear = f.linearize(z0)
         return AffineState(z0, linear.value - z0, linear)
 

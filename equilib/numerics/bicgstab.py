@@ -32,7 +32,7 @@ class BiCGStab(Checked):
 
     @np.errstate(all="ignore")  # a sample that overflows ends at its best iterate
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
-        """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `products` products allow.
+        """Return x, shape (batch, ...), with ‖b − A x‖ ≤ rtol[i]·‖b‖, as far as `products` products allow.
 
         Arguments and result as in `LinearSolver.solve`.
         """

@@ -25,7 +25,7 @@ class StateTooLargeError(UserError):
 
 
 def require_small(z: Array, largest: int, *, solver: str, instead: str) -> None:
-    """Refuse states of more than `largest` elements a sample, before their matrices fill the memory.
+    """Refuse states, shape (batch, ...), of more than `largest` elements a sample, before matrices fill the memory.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def solve_dense(matrix: Array, b: Array, active: np.ndarray) -> Array:
 
 
 def invert_dense(matrix: Array, active: np.ndarray) -> Array:
-    """Return A⁻¹ for each active sample, the pseudo-inverse where A is singular; zeros where A is not finite."""
+    """Return A⁻¹, shape (batch, size, size), the pseudo-inverse where A is singular; zeros where A is not finite."""
     return _solve(matrix, identity_like(matrix), active)
 
 

@@ -34,7 +34,7 @@ class GMRES(Checked):
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
-        """Reduce the residual of sample i to rtol[i]·‖b‖, as far as `restart` products allow.
+        """Return x, shape (batch, ...), with ‖b − A x‖ ≤ rtol[i]·‖b‖, as far as `restart` products allow.
 
         Arguments and result as in `LinearSolver.solve`.
         """
@@ -44,7 +44,7 @@ class GMRES(Checked):
     def solve_with_residual(
         self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray
     ) -> tuple[Array, Array]:
-        """Return what `solve` does, and b − A x without a further product.
+        """Return x as `solve` does, and b − A x, shape (batch, ...), without a further product.
 
         With the basis V and the Hessenberg matrix H, A V = V H holds to rounding even where V has lost its
         orthogonality (Saad 2003, §6.5), so that b − A V y = V (β e₁ − H y).

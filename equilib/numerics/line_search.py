@@ -29,7 +29,7 @@ class Point:
 
     @classmethod
     def at(cls, f: Evaluator, z: Array) -> Point:
-        """Evaluate and linearize f at z."""
+        """Evaluate and linearize f at z, shape (batch, ...)."""
         linear = f.linearize(z)
         residual = linear.value - z
         return cls(z, residual, host_norm(residual), linear)
@@ -69,7 +69,7 @@ def line_search(
 
 
 def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
-    """Tell which samples satisfy ‖r(z + λd)‖ ≤ (1 − 10⁻⁴ λ (1 − η)) ‖r(z)‖ (Eisenstat & Walker 1994, eq. 2.1).
+    """Tell, shape (batch,), where ‖r(z + λd)‖ ≤ (1 − 10⁻⁴ λ (1 − η)) ‖r(z)‖ (Eisenstat & Walker 1994, eq. 2.1).
 
     Not-a-number is not a decrease.
     """
@@ -78,7 +78,7 @@ def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray
 
 
 def shorter(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
-    """Return the next λ: the minimum of the parabola through ‖r‖² at 0 and λ with slope −2(1 − η)‖r(0)‖² at 0.
+    """Return the next λ, shape (batch,): the minimum of the parabola through ‖r‖² with slope −2(1 − η)‖r(0)‖² at 0.
 
     Kept between a tenth and a half of λ (Kelley 1995, §8.3.1); a tenth where ‖r‖ is not finite.
     """

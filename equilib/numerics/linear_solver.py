@@ -40,7 +40,7 @@ class MatVec(Protocol):
     """**Protocol:** a linear map that takes and returns arrays of one shape, sample by sample."""
 
     def __call__(self, v: Array, /) -> Array:
-        """Return A v."""
+        """Return A v, of the shape and dtype of v."""
 
 
 @runtime_checkable
@@ -50,4 +50,4 @@ class GivesResidual(Protocol):
     def solve_with_residual(
         self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray
     ) -> tuple[Array, Array]:
-        """Return x as `LinearSolver.solve` does, and b − A x; b where x is zero, whatever b holds there."""
+        """Return x of `LinearSolver.solve`, and b − A x, shape (batch, ...); b where x is zero, whatever b holds."""

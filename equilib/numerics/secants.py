@@ -67,7 +67,7 @@ class Secants:
         return weights
 
     def mixed(self, z: Array, residual: Array, mixing: np.ndarray, weights: np.ndarray) -> Array:
-        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ) (Walker & Ni 2011), with one β per sample."""
+        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ), shape (batch, ...), with one β per sample (Walker & Ni 2011)."""
         undamped = np.count_nonzero(mixing == 1.0) == len(mixing)
         kept = None if undamped else rows_like(coefficients(1 - mixing, z), z)
         new = z + (residual if kept is None else (1 - kept) * residual)

@@ -91,7 +91,7 @@ class Flow:
         return self._combination(y, factors, used) if used else y
 
     def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:
-        """Return Σ h wᵢ vᵢ, as `combine` does."""
+        """Return Σ h wᵢ vᵢ, of the shape of y, as `combine` does."""
         used, factors = self._terms(h, weights, vectors)
         return self._combination(None, factors, used) if used else self.zeros()
 

@@ -87,10 +87,10 @@ class Integrator(Protocol):
     def advance(
         self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
     ) -> tuple[Point, Memory]:
-        """Return point and memory after the attempt; `t` are the times that the lanes have then."""
+        """Return point and memory after the attempt; `t`, shape (lanes,), are the times that the lanes have then."""
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return Q₁, Q₂, ... of y(t + θh) = y + θ Q₁ + θ² Q₂ + ..., for the lanes that accepted the step."""
+        """Return Q₁, Q₂, ..., of the shape of y, of y(t + θh) = y + θ Q₁ + θ² Q₂ + ... where the step was accepted."""
 
 
 Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Array], Array]]]
@@ -125,11 +125,11 @@ class StagedIntegrator(Integrator, Protocol):
     def pull_step(
         self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
     ) -> tuple[Array, Array]:
-        """Return the cotangents of y(t) and y'(t)."""
+        """Return the cotangents of y(t) and y'(t), of the shape of y."""
 
 
 def hermite(flow: Flow, step: Step) -> list[Array]:
-    """Return the cubic through both ends with their derivatives, as `Integrator.interpolant` does."""
+    """Return the cubic through both ends with their derivatives, in the shapes of `Integrator.interpolant`."""
     h = flow.coefficient(step.h)
     rise = step.end.y - step.start.y
     first, last = step.start.dy * h, step.end.dy * h

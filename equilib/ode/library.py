@@ -46,7 +46,7 @@ class System:
         self._f = f
 
     def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
-        """Return f(t, y), a new array."""
+        """Return f(t, y), a new array of shape (size,)."""
         slope = self._f(t, y)
         if slope is None:
             return np.zeros(self.size)

@@ -76,7 +76,7 @@ class OdeProblem:
         return self(time_like(t, y), y)
 
     def linearize(self, t: Array, y: Array) -> OdeLinearization:
-        """Evaluate f(t, y) once and keep what its pullbacks need; raises what `__call__` does."""
+        """Evaluate f(t, y), of the shape of y, once and keep what its pullbacks need; raises what `__call__` does."""
         self.nfe += 1
         linear = self._linearize(self.f, t, y, *self.inputs)
         _checked(linear.value, y)

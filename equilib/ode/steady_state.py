@@ -59,7 +59,7 @@ class SteadyState(Checked):
         return super().__new__(LibrarySteadyState if isinstance(integrator, LibraryIntegrator) else cls)
 
     def init(self, f: Evaluator, z0: Array) -> SteadyStateState:
-        """Evaluate the initial guess, which is the derivative at time 0."""
+        """Evaluate the initial guess, shape (batch, ...), which is the derivative at time 0."""
         lanes = z0.shape[0]
         residual = f.residual(z0)
         start = Point(np.zeros(lanes), z0, residual)
@@ -74,7 +74,7 @@ class SteadyState(Checked):
         return SteadyStateState(progress.point.y, progress.point.dy, failed, progress, self)
 
     def restrict(self, f: Evaluator, state: SteadyStateState, rows: np.ndarray) -> SteadyStateState:
-        """Return the state of the samples `rows` only."""
+        """Return the state of the samples `rows`, ndarray of int, shape (samples,)."""
         progress = take_samples(state.progress, rows, batch=state.z.shape[0])
         return SteadyStateState(progress.point.y, progress.point.dy, state.failed[rows], progress, self)
 

@@ -39,7 +39,7 @@ class ControlState:
         return cls(np.full(lanes, SMALLEST_ERROR), np.ones(lanes, dtype=bool))
 
     def after(self, error: np.ndarray, accepted: np.ndarray) -> ControlState:
-        """Return the state after a step with these errors; lanes that rejected it remember nothing of it."""
+        """Return the state after a step with these errors, shape (lanes,); lanes that rejected it keep theirs."""
         kept = np.where(accepted, np.maximum(error, SMALLEST_ERROR), self.error)
         return ControlState(kept, self.first & ~accepted)
 
@@ -54,7 +54,7 @@ class Controller(Protocol):
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
     ) -> np.ndarray:
-        """Return new step size / old step size; at a rejection it is below 1."""
+        """Return new step size / old step size, shape (lanes,); at a rejection it is below 1."""
 
 
 @dataclass(frozen=True)

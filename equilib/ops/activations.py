@@ -19,7 +19,7 @@ _GELU_CUBIC = 0.044715
 
 @primitive
 def tanh(x: Array) -> Array:
-    """Return tanh x."""
+    """Return tanh x, of the shape of x."""
     return array_namespace(x).tanh(x)
 
 
@@ -37,7 +37,7 @@ def _tanh_slope(out: np.ndarray, y: np.ndarray) -> None:
 
 @primitive
 def sigmoid(x: Array) -> Array:
-    """Return 1 / (1 + e^−x), as ½ (1 + tanh(x/2)), which cannot overflow."""
+    """Return 1 / (1 + e^−x), of the shape of x, as ½ (1 + tanh(x/2)), which cannot overflow."""
     if on_host(x):
         return elementwise(_sigmoid, x, operations=4)
     return 0.5 * (1.0 + array_namespace(x).tanh(0.5 * x))
@@ -64,7 +64,7 @@ def _sigmoid_slope(out: np.ndarray, y: np.ndarray) -> None:
 
 @primitive
 def relu(x: Array) -> Array:
-    """Return the larger of x and 0; the derivative at 0 is 0."""
+    """Return the larger of x and 0, of the shape of x; the derivative at 0 is 0."""
     xp = array_namespace(x)
     return xp.maximum(x, xp.zeros((), dtype=x.dtype, device=getattr(x, "device", None)))
 
@@ -77,7 +77,7 @@ def _(ans: Array, x: Array) -> LinearMap:
 
 @primitive
 def gelu(x: Array) -> Array:
-    """Return ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))) (arXiv:1606.08415, §2)."""
+    """Return ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), of the shape of x (arXiv:1606.08415, §2)."""
     if on_host(x):
         return elementwise(_gelu, x, operations=8)
     inner = _GELU_SCALE * (x + _GELU_CUBIC * (x * x * x))

@@ -32,7 +32,7 @@ def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
 
 @primitive
 def add(x: Array, y: Array) -> Array:
-    """Return x + y."""
+    """Return x + y; shapes broadcast."""
     return x + y
 
 
@@ -41,7 +41,7 @@ define_rules(add, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broad
 
 @primitive
 def subtract(x: Array, y: Array) -> Array:
-    """Return x − y."""
+    """Return x − y; shapes broadcast."""
     return x - y
 
 
@@ -50,7 +50,7 @@ define_rules(subtract, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _
 
 @primitive
 def multiply(x: Array, y: Array) -> Array:
-    """Return x · y, element by element."""
+    """Return x · y, element by element; shapes broadcast."""
     return x * y
 
 
@@ -59,7 +59,7 @@ define_rules(multiply, lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _
 
 @primitive
 def divide(x: Array, y: Array) -> Array:
-    """Return x / y, element by element."""
+    """Return x / y, element by element; shapes broadcast."""
     return x / y
 
 
@@ -72,7 +72,7 @@ define_rules(
 
 @primitive
 def negative(x: Array) -> Array:
-    """Return −x."""
+    """Return −x, of the shape of x."""
     return -x
 
 
@@ -81,7 +81,7 @@ define_transposes(negative, lambda w, x: negative(w))
 
 @primitive
 def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the array API standard
-    """Return x ** exponent for a constant real exponent."""
+    """Return x ** exponent, of the shape of x, for a constant real exponent."""
     return x**exponent
 
 
@@ -93,7 +93,7 @@ def _(ans: Array, x: Array, exponent: float) -> LinearMap:
 
 @primitive
 def exp(x: Array) -> Array:
-    """Return e^x."""
+    """Return e^x, of the shape of x."""
     return array_namespace(x).exp(x)
 
 
@@ -102,7 +102,7 @@ define_rules(exp, lambda ans, x: diagonal(ans))
 
 @primitive
 def log(x: Array) -> Array:
-    """Return the natural logarithm of x."""
+    """Return the natural logarithm of x, of the shape of x."""
     return array_namespace(x).log(x)
 
 
@@ -111,7 +111,7 @@ define_rules(log, lambda ans, x: diagonal(divide(1.0, x)))
 
 @primitive
 def sqrt(x: Array) -> Array:
-    """Return √x."""
+    """Return √x, of the shape of x."""
     return array_namespace(x).sqrt(x)
 
 
@@ -120,7 +120,7 @@ define_rules(sqrt, lambda ans, x: diagonal(divide(0.5, ans)))
 
 @primitive
 def sin(x: Array) -> Array:
-    """Return sin x."""
+    """Return sin x, of the shape of x."""
     return array_namespace(x).sin(x)
 
 
@@ -129,7 +129,7 @@ define_rules(sin, lambda ans, x: diagonal(cos(x)))
 
 @primitive
 def cos(x: Array) -> Array:
-    """Return cos x."""
+    """Return cos x, of the shape of x."""
     return array_namespace(x).cos(x)
 
 
@@ -138,7 +138,7 @@ define_rules(cos, lambda ans, x: diagonal(negative(sin(x))))
 
 @primitive
 def abs(x: Array) -> Array:  # noqa: A001  the name in the array API standard
-    """Return |x|; its derivative at 0 is 0."""
+    """Return |x|, of the shape of x; its derivative at 0 is 0."""
     return array_namespace(x).abs(x)
 
 
@@ -150,7 +150,7 @@ def _(ans: Array, x: Array) -> LinearMap:
 
 @primitive
 def maximum(x: Array, y: Array) -> Array:
-    """Return the larger of x and y, element by element; where they tie, each gets half the derivative."""
+    """Return the larger of x and y, shapes broadcast; where they tie, each gets half the derivative."""
     xp = array_namespace(x, y)
     if not hasattr(x, "dtype"):  # not every library takes a Python scalar here
         x = xp.asarray(x, dtype=getattr(y, "dtype", None))
@@ -174,7 +174,7 @@ def _share(winner: Array, loser: Array, ans: Array) -> Array:
 
 @primitive
 def where(condition: Array, x: Array, y: Array) -> Array:
-    """Take x where the boolean `condition` is true, else y. The condition is a constant."""
+    """Take x where the boolean `condition`, a constant, is true, else y; the three shapes broadcast."""
     return array_namespace(condition, x, y).where(condition, x, y)
 
 

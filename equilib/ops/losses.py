@@ -14,7 +14,7 @@ from equilib.ops.shapes import expand_dims, shape_of
 
 
 def log_softmax(logits: Array) -> Array:
-    """Return logits − log Σ exp(logits) over the last axis."""
+    """Return logits − log Σ exp(logits) over the last axis, of the shape of the logits."""
     return subtract(logits, expand_dims(logsumexp(logits, -1), -1))
 
 
@@ -44,7 +44,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
 
 def mse(x: Array, y: Array) -> Array:
-    """Return the mean of (x − y)²."""
+    """Return the mean of (x − y)², shape (); the shapes of x and y broadcast."""
     return _mean_square(subtract(x, y))
 
 

@@ -17,7 +17,7 @@ from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of
 
 @primitive
 def matmul(x: Array, y: Array) -> Array:
-    """Return the matrix product x @ y over the last two axes; the leading axes broadcast.
+    """Return x @ y, shapes (..., n, k) and (..., k, m) to (..., n, m); the leading axes broadcast.
 
     Raises
     ------

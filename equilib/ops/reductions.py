@@ -29,7 +29,7 @@ def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
 
 @primitive
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
-    """Return the sum of x over `axis`."""
+    """Return the sum of x over `axis`, of the shape of x without it; of shape () over all axes, None."""
     return sum_axes(x, axis, keepdims=keepdims)
 
 
@@ -37,7 +37,7 @@ define_transposes(sum, lambda w, x, axis=None, keepdims=False: _spread(w, shape_
 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API
-    """Return the mean of x over `axis`."""
+    """Return the mean of x over `axis`, in the shape of `sum`."""
     shape = shape_of(x)
     count = prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if n != kept)
     return divide(sum(x, axis, keepdims), float(count))
@@ -45,7 +45,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa:
 
 @primitive
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
-    """Return the largest element of x over `axis`; the derivative is shared equally where several tie."""
+    """Return the largest element of x over `axis`, in the shape of `sum`; several that tie share the derivative."""
     return array_namespace(x).max(x, axis=axis, keepdims=keepdims)
 
 
@@ -62,7 +62,7 @@ def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Linear
 
 @primitive
 def logsumexp(x: Array, axis: int = -1) -> Array:
-    """Return log Σ exp(x) over one axis, without overflow."""
+    """Return log Σ exp(x) over one axis, which the result's shape lacks, without overflow."""
     xp = array_namespace(x)
     top = xp.max(x, axis=axis, keepdims=True)
     return xp.squeeze(top, axis=axis) + xp.log(xp.sum(xp.exp(x - top), axis=axis))

@@ -33,7 +33,7 @@ define_transposes(reshape, lambda w, x, shape: reshape(w, shape_of(x)))
 
 @primitive
 def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
-    """Return x with its axes in another order."""
+    """Return x with its axes, and so its shape, in another order."""
     return array_namespace(x).permute_dims(x, axes)
 
 
@@ -45,7 +45,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def matrix_transpose(x: Array) -> Array:
-    """Return x with its last two axes exchanged."""
+    """Return x with its last two axes exchanged, shape (..., n, m) to (..., m, n)."""
     if type(x) is np.ndarray:
         return x.swapaxes(-1, -2)
     ndim = len(shape_of(x))
@@ -53,7 +53,7 @@ def matrix_transpose(x: Array) -> Array:
 
 
 def expand_dims(x: Array, axis: int) -> Array:
-    """Return x with a new axis of length one at position `axis`.
+    """Return x with a new axis of length one at position `axis` of its shape.
 
     Raises
     ------
@@ -92,7 +92,7 @@ define_transposes(sum_to, lambda w, x, shape: broadcast_to(w, shape_of(x)))
 
 @primitive
 def getitem(x: Array, index: Index) -> Array:
-    """Return x[index] for integers, slices, None and Ellipsis.
+    """Return x[index], of NumPy's shape, for integers, slices, None and Ellipsis.
 
     Raises
     ------
@@ -126,7 +126,7 @@ define_transposes(scatter, lambda w, x, index, shape: getitem(w, index))
 
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
-    """Return x surrounded by zeros; `widths` holds (before, after) for each axis."""
+    """Return x surrounded by zeros; `widths` holds (before, after) for each axis of its shape."""
     shape = shape_of(x)
     inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
     outer = tuple(before + n + after for (before, after), n in zip(widths, shape, strict=True))
@@ -135,7 +135,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
 
 @primitive
 def flip(x: Array, axis: tuple[int, ...]) -> Array:
-    """Return x with the order of its elements reversed along `axis`."""
+    """Return x, in its shape, with the order of its elements reversed along `axis`."""
     return array_namespace(x).flip(x, axis=axis)
 
 
@@ -143,7 +143,7 @@ define_transposes(flip, lambda w, x, axis: flip(w, axis))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:
-    """Join arrays along an existing axis."""
+    """Join arrays of one shape, but for `axis`, along that axis."""
     return _concat(axis, *arrays)
 
 

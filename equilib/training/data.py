@@ -37,7 +37,7 @@ class Dataset:
     introduction: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
-        """Return the four arrays by name."""
+        """Return the four arrays, shape (samples, ...), by name."""
         return {
             "train_inputs": self.train_inputs,
             "train_targets": self.train_targets,

@@ -30,7 +30,7 @@ class Objective(Protocol):
         """Whether the greater of two scores is the better one."""
 
     def loss(self, prediction: Array, record: Any, target: Array) -> Array:
-        """Return the mean loss of the batch, a scalar; `record` is what the model returned with its prediction."""
+        """Return the mean loss of the batch, shape (); `record` is what the model returned with its prediction."""
 
     def score(self, prediction: Array, target: Array) -> Array:
         """Return one score per sample, of untraced arrays, shape (batch,)."""
@@ -49,7 +49,7 @@ class GuessPull:
     weight: float = 0.01
 
     def __call__(self, loss: Array, record: Equilibrium) -> Array:
-        """Return the loss plus the term."""
+        """Return the loss plus the term, shape ()."""
         return ops.add(loss, ops.multiply(ops.mse(record.z_star, record.u0), self.weight))
 
 
@@ -66,7 +66,7 @@ class Classification:
         return self.regularize(ops.cross_entropy(prediction, target), record)
 
     def score(self, prediction: Array, target: Array) -> Array:
-        """Return which samples' largest logit is that of their class; with a logit that is not finite, none is."""
+        """Return which samples' largest logit is that of their class, shape (batch,); none if a logit is not finite."""
         xp = array_namespace(prediction)
         # argmax takes nan for the largest, which would be right wherever its place is.
         finite = xp.all(xp.isfinite(prediction), axis=-1)
@@ -90,7 +90,7 @@ class Regression:
         return self.regularize(ops.mse(prediction, target), record)
 
     def score(self, prediction: Array, target: Array) -> Array:
-        """Return the mean squared error of each sample."""
+        """Return the mean squared error of each sample, shape (batch,)."""
         error = prediction - target
         return array_namespace(error).mean(error * error, axis=-1)
 

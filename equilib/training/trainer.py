@@ -241,7 +241,7 @@ class Trainer:
         title: str = "Test",
         each: Callable[[Array, Record], None] = lambda prediction, record: None,
     ) -> PassStatistics:
-        """Pass the test data through the model; `each` gets what the model returns for each batch."""
+        """Pass the test data, shape (samples, ...), through the model; `each` gets what it returns for each batch."""
         model = model or self.model
         statistics = PassStatistics()
         inputs, targets = self.data.test_inputs, self.data.test_targets

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,10 +49,7 @@ def defines(module: str, name: str) -> bool:
 
 def has_docstring(module: str, name: str) -> bool:
     """Tell whether a class, a function or a constant has a docstring, where it is made."""
-    for node in ast.walk(syntax(module)):
-        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
-            assert node.module is not None
-            return has_docstring(node.module, name)
+    module, name = origin(module, name)
     return any(name in targets and described for targets, described in made(module))
 
 
@@ -68,6 +67,40 @@ def made(module: str) -> Iterator[tuple[set[str], bool]]:
             )
 
 
+def entries() -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+    """Yield what stands on the pages, each once: the module that makes it, and its syntax."""
+    seen = set()
+    for page in MODULES:
+        try:
+            public = getattr(importlib.import_module(page), "__all__", None)
+        except ModuleNotFoundError:  # it is a function
+            seen.add(tuple(page.rsplit(".", 1)))
+            continue
+        names = public or [name for some, _ in made(page) for name in some if not name.startswith("_")]
+        seen |= {origin(page, each) for each in names}
+    for module, name in sorted(seen):
+        for node in syntax(module).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+                yield module, node
+
+
+def origin(module: str, name: str) -> tuple[str, str]:
+    """Return the module that makes a name of a module, and the name."""
+    for node in ast.walk(syntax(module)):
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            assert node.module is not None
+            return origin(node.module, name)
+    return module, name
+
+
+def deals_with_arrays(function: ast.FunctionDef) -> bool:
+    """Tell whether a function takes or returns arrays."""
+    every = (*function.args.args, *function.args.kwonlyargs)
+    annotations = [*(each.annotation for each in every), function.returns]
+    return any(re.search(r"\b(Array|ndarray)\b", ast.unparse(each)) for each in annotations if each)
+
+
+@cache
 def syntax(module: str) -> ast.Module:
     """Return the syntax tree of a module."""
     spec = find_spec(module)
@@ -93,3 +126,17 @@ def test_what_authors_import_is_documented(program: str) -> None:
     names = {each for text in PROGRAMS[program] for each in imported(text)}
     missing = sorted(f"{module}: {name}" for module, name in names if not is_documented(module, name))
     assert missing == []
+
+
+def test_what_deals_with_arrays_names_shapes() -> None:
+    """The docstring of every function and method on the pages that takes or returns arrays says of which shape."""
+    silent = []
+    for module, entry in entries():
+        methods = entry.body if isinstance(entry, ast.ClassDef) else [entry]
+        for each in methods:
+            if not isinstance(each, ast.FunctionDef):
+                continue
+            public = each.name == "__call__" or not each.name.startswith("_")
+            if public and deals_with_arrays(each) and not re.search(r"shape|\(batch", ast.get_docstring(each) or ""):
+                silent.append(f"{module}: {entry.name}.{each.name}")
+    assert silent == []
