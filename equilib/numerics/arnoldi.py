@@ -107,6 +107,6 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
 
 
 def normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
-    """Divide each sample by its norm; samples outside `mask` become zero even where they are not finite."""
+    """Divide samples, shape (batch, ...), by their norms; those outside `mask` become zero even where not finite."""
     factor = coefficients(1 / np.where(mask & (norm > 0), norm, 1.0), vector)
     return where_samples(mask, rows_like(factor, vector) * vector, zeros_like(vector))
