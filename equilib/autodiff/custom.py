@@ -12,7 +12,7 @@ from equilib.autodiff.primitives import primitive
 from equilib.autodiff.rules import joint_rule
 from equilib.errors import NoDerivativeError
 
-Pull = Callable[[Array], Sequence[Array]]
+Pull = Callable[[Array], Sequence[Array | None]]
 
 
 @primitive
@@ -24,7 +24,7 @@ def with_pullback(value: Array, pullback: Pull, *sources: Array) -> Array:
     value : array
         An untraced array.
     pullback : callable
-        Maps a cotangent of `value` to the cotangents of all `sources`.
+        Maps a cotangent of `value` to the cotangents of all `sources`, None for one without influence.
     *sources : arrays
         What `value` depends on, traced.
     """
@@ -44,7 +44,7 @@ class _GivenMap:
             "checkpoints"
         )
 
-    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array | None]:
         if self._traced_again or isbox(cotangent):
             raise NoDerivativeError(
                 "second derivatives through an equilibrium are not available; use a fixed depth without checkpoints "

@@ -42,8 +42,8 @@ class JointMap(Protocol):
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         """Return the sum over `positions` of J·v, of the shape of the result."""
 
-    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
-        """Return Jᵀ·w for each of `positions`, of the shapes of these arguments."""
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array | None]:
+        """Return Jᵀ·w for each of `positions`, of their shapes; None where there is no dependence."""
 
 
 Rule = Callable[..., LinearMap]
@@ -96,7 +96,7 @@ def joint_rule(operation: Any) -> Callable[[R], R]:
     def register(rule: R) -> R:
         _joint_rules[operation] = rule
         # The same rule for autograd's own grad, jacobian, make_jvp ...
-        defvjp_argnums(operation, lambda argnums, *call: _autograd_vjp(rule(argnums, *call), len(argnums)))
+        defvjp_argnums(operation, lambda argnums, *call: _autograd_vjp(rule(argnums, *call), argnums, call[1]))
         defjvp_argnums(
             operation,
             lambda argnums, tangents, *call: rule(argnums, *call).push(range(len(argnums)), tangents),
@@ -122,8 +122,12 @@ def joint_map(operation: Any, argnums: tuple[int, ...], ans: Any, args: Any, kwa
     return _FromAutograd(operation, argnums, ans, args, kwargs)
 
 
-def _autograd_vjp(joint: JointMap, count: int) -> Callable[[Array], Sequence[Array]]:
-    return lambda cotangent: joint.pull(range(count), cotangent)
+def _autograd_vjp(joint: JointMap, argnums: tuple[int, ...], args: Any) -> Callable[[Array], Sequence[Array]]:
+    def vjp(cotangent: Array) -> Sequence[Array]:
+        found = joint.pull(range(len(argnums)), cotangent)
+        return [0 * args[argnum] if each is None else each for argnum, each in zip(argnums, found, strict=True)]
+
+    return vjp
 
 
 class _PerArgument:
@@ -159,7 +163,7 @@ class _PerArgument:
 
 
 class _FromAutograd:
-    """The derivative of an operation of autograd.numpy, by autograd's rules."""
+    """The derivative of an operation of autograd.numpy, by autograd's rules, which know float64 only."""
 
     __slots__ = ("argnums", "call", "operation")
 
@@ -170,8 +174,17 @@ class _FromAutograd:
         if self.operation not in primitive_jvps:
             raise NoDerivativeError(f"autograd has no jvp for {self.operation.__name__}")
         argnums = tuple(self.argnums[p] for p in positions)
-        return primitive_jvps[self.operation](argnums, tangents, *self.call)
+        return _with_dtype(primitive_jvps[self.operation](argnums, tangents, *self.call), self.call[0])
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
         argnums = tuple(self.argnums[p] for p in positions)
-        return tuple(primitive_vjps[self.operation](argnums, *self.call)(cotangent))
+        found = primitive_vjps[self.operation](argnums, *self.call)(cotangent)
+        return [_with_dtype(each, self.call[1][argnum]) for each, argnum in zip(found, argnums, strict=True)]
+
+
+def _with_dtype(derivative: Any, like: Any) -> Any:
+    """Return a derivative in the dtype of what it is one of; sparse ones and those of Python's numbers have none."""
+    dtype = getattr(like, "dtype", None)
+    if dtype is None or getattr(derivative, "dtype", dtype) == dtype:
+        return derivative
+    return derivative.astype(dtype)

@@ -6,7 +6,7 @@ autograd's tracer finds the operations; our node keeps for each of them the line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,11 +19,11 @@ from equilib.arrays import Array, array_namespace, is_array, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.rules import JointMap, joint_map
-from equilib.errors import NoDerivativeError
+from equilib.errors import NoDerivativeError, UserError
 
 
-class IndependentError(NoDerivativeError, ValueError):
-    """The output does not depend on an input it is differentiated with respect to."""
+class IndependentError(UserError, ValueError):
+    """The output does not depend on an input it is differentiated with respect to, a parameter left unused."""
 
 
 class TapeNode(Node):  # type: ignore[misc]  # autograd has no annotations
@@ -124,35 +124,20 @@ class Recording:
             for node in nodes:
                 node.tape = None  # breaks the cycle node ↔ tape: arrays are freed without the collector
         leaves = [_unbox(leaf, level) for leaf in tree_leaves(out)]
+        if any(getattr(getattr(value, "dtype", None), "kind", "") == "O" for value, _ in leaves):
+            raise NoDerivativeError(
+                "f joined traced arrays by a function of NumPy's own, which makes objects of them; take np.stack, "
+                "np.concatenate, np.where and the like from autograd.numpy or equilib.ops"
+            )
         self._outputs = [node for _, node in leaves]
         self.value: Tree = tree_unflatten(out, [value for value, _ in leaves])
         self._nodes = nodes
         self._programs: dict[tuple[int, ...], _Program] = {}
 
-    def require_dependence(self, argnums: tuple[int, ...]) -> None:
-        """Raise `IndependentError` naming the leaves of `argnums` on which no output depends.
-
-        Likewise if there is no leaf to depend on: none of floating dtype.
-        """
-        roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
-        if not roots:
-            raise IndependentError(
-                "there is nothing to differentiate with respect to: "
-                f"no array of floating dtype in argument {', '.join(map(str, argnums))}"
-            )
+    def used(self, argnums: tuple[int, ...]) -> list[bool]:
+        """Tell for each leaf of `argnums` whether an output depends on it; those that are constants count as used."""
         used = self._program(argnums).used
-        if used.issuperset(roots):
-            return
-        unused = [
-            f"argument {argnum}" + (f" at '{path}'" if path else "")
-            for argnum in argnums
-            for (path, _), root in zip(named_leaves(self._args[argnum]), self._roots[argnum], strict=True)
-            if root is not None and root not in used
-        ]
-        raise IndependentError(
-            f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero; "
-            "was an array converted outside the traced operations, or a parameter left unused?"
-        )
+        return [root is None or root in used for argnum in argnums for root in self._roots[argnum]]
 
     def push(self, tangents: Sequence[Tree], argnums: tuple[int, ...]) -> Tree:
         """Return the tangent of the output for `tangents` of the arguments `argnums`."""
@@ -171,18 +156,49 @@ class Recording:
         ]
         return tree_unflatten(self.value, outputs)
 
-    def pull(self, cotangent: Tree, argnums: tuple[int, ...]) -> tuple[Tree, ...]:
-        """Return the cotangents of the arguments `argnums` for `cotangent` of the output."""
+    def pull(self, cotangent: Tree, argnums: tuple[int, ...], *, strict: bool = False) -> tuple[Tree, ...]:
+        """Return the cotangents of the arguments `argnums` for `cotangent` of the output.
+
+        Raises
+        ------
+        IndependentError
+            If it is `strict` and none arrives at a leaf of floating dtype, or there is no such leaf.
+        """
         carried: dict[TapeNode, Any] = {}
         for node, leaf in zip(self._outputs, leaves_like(self.value, cotangent), strict=True):
             if node is not None:
                 carried[node] = _sum(carried.get(node), leaf)
         for node, parents, positions, derivative in reversed(self._program(argnums).steps):
-            grad_of_node, _ = carried.pop(node)
+            grad_of_node, _ = carried.pop(node, (None, False))
+            if grad_of_node is None:
+                continue
             for parent, grad in zip(parents, derivative.pull(positions, grad_of_node), strict=True):
+                if grad is None:  # a given pullback says that there is no dependence
+                    continue
                 before = carried.get(parent)
                 carried[parent] = (grad, False) if before is None and type(grad) is np.ndarray else _sum(before, grad)
+        if strict:
+            self._require(argnums, carried)
         return tuple(self._collect(argnum, carried) for argnum in argnums)
+
+    def _require(self, argnums: tuple[int, ...], carried: Container[TapeNode]) -> None:
+        floating = [
+            (f"argument {argnum}" + (f" at '{path}'" if path else ""), root)
+            for argnum in argnums
+            for (path, _), root in zip(named_leaves(self._args[argnum]), self._roots[argnum], strict=True)
+            if root is not None
+        ]
+        if not floating:
+            raise IndependentError(
+                "there is nothing to differentiate with respect to: "
+                f"no array of floating dtype in argument {', '.join(map(str, argnums))}"
+            )
+        unused = [name for name, root in floating if root not in carried]
+        if unused:
+            raise IndependentError(
+                f"the output does not depend on {', '.join(unused)}: a gradient there would be silently zero; "
+                "use it, leave it out, or say allow_unused=True"
+            )
 
     def _collect(self, argnum: int, carried: dict[TapeNode, Any]) -> Tree:
         arg = self._args[argnum]

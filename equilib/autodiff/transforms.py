@@ -31,49 +31,37 @@ class Linearized:
         """Return Jᵀ·w with respect to each of `argnums`."""
         return self._recording.pull(cotangent, argnums)
 
+    def used(self, argnums: tuple[int, ...]) -> list[bool]:
+        """Tell for each leaf of `argnums`, in their order, whether the value depends on it."""
+        return self._recording.used(argnums)
+
 
 def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
-    """Evaluate f(*args) once and keep its derivative at that point.
+    """Evaluate f(*args) once and keep its derivative at that point: zero where an argument has no influence.
 
     Raises
     ------
-    IndependentError
-        If some floating leaf of the first argument has no influence on the output.
+    NoDerivativeError
+        If f returns objects, as NumPy's own functions make them of traced arrays.
     """
-    recording = Recording(f, *args)
-    recording.require_dependence((0,))
-    return Linearized(recording)
+    return Linearized(Recording(f, *args))
 
 
 def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
-    """Return f(*args) and the pullback w ↦ (Jᵀ·w for each argument).
-
-    Raises
-    ------
-    IndependentError
-        If some floating leaf of `args` has no influence on the output.
-    """
+    """Return f(*args) and the pullback w ↦ (Jᵀ·w for each argument); raises what `linearize` does."""
     recording = Recording(f, *args)
-    argnums = tuple(range(len(args)))
-    recording.require_dependence(argnums)
-    return recording.value, lambda cotangent: recording.pull(cotangent, argnums)
+    return recording.value, lambda cotangent: recording.pull(cotangent, tuple(range(len(args))))
 
 
 def jvp(f: Callable[..., Tree], args: tuple[Tree, ...], tangents: tuple[Tree, ...]) -> tuple[Tree, Tree]:
-    """Return f(*args) and J·v for `tangents` of the same structure as `args`.
-
-    Raises
-    ------
-    IndependentError
-        If some floating leaf of `args` has no influence on the output.
-    """
+    """Return f(*args) and J·v for `tangents` of the same structure as `args`; raises what `linearize` does."""
     recording = Recording(f, *args)
-    argnums = tuple(range(len(args)))
-    recording.require_dependence(argnums)
-    return recording.value, recording.push(tangents, argnums)
+    return recording.value, recording.push(tangents, tuple(range(len(args))))
 
 
-def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[..., tuple[Any, Tree]]:
+def value_and_grad(
+    f: Callable[..., Any], *, has_aux: bool = False, allow_unused: bool = False
+) -> Callable[..., tuple[Any, Tree]]:
     """Make a function that returns f's value and its gradient with respect to the first argument.
 
     Parameters
@@ -82,11 +70,13 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         Maps (tree, ...) to a scalar array, or with `has_aux` to (scalar array, anything).
     has_aux : bool
         Whether f returns auxiliary results; they come back as `(value, aux)`, untraced.
+    allow_unused : bool
+        Whether a leaf without influence on f has the gradient zero, rather than being taken for a mistake.
 
     Raises
     ------
     IndependentError
-        If f does not depend on some floating leaf of its first argument.
+        If f does not depend on some floating leaf of its first argument, unless that is allowed.
     ValueError
         If f's value is not a scalar.
     """
@@ -107,9 +97,8 @@ def value_and_grad(f: Callable[..., Any], *, has_aux: bool = False) -> Callable[
         if not isinstance(inner, float) and getattr(inner, "shape", None) != ():
             what = f"an array of shape {inner.shape}" if hasattr(inner, "shape") else type(inner).__name__
             raise ValueError(f"value_and_grad needs a function that returns a scalar array, it returned {what}")
-        recording.require_dependence((0,))
         seed = array_namespace(inner).ones_like(inner)
-        (gradient,) = recording.pull(seed, (0,))
+        (gradient,) = recording.pull(seed, (0,), strict=not allow_unused)
         return ((value, stop_gradient(kept[0])) if has_aux else value), gradient
 
     return with_gradient

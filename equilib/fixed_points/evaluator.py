@@ -131,7 +131,8 @@ class Evaluator:
 
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...)."""
-        return self(z) - z
+        self.counts.evaluation(z)
+        return self.problem.residual(z)
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""

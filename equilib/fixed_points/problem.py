@@ -11,6 +11,7 @@ import numpy as np
 from equilib.arrays import Array, take_rows
 from equilib.arrays.trees import Tree, named_leaves, tree_map
 from equilib.errors import NoDerivativeError
+from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
 
 Map = Callable[..., Array]
 
@@ -20,13 +21,15 @@ class Linearization:
     """f near one point z: its value there, and products with its derivatives.
 
     `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
-    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times.
+    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. `used()` tells for each leaf of the inputs whether f
+    depends on it, where that is known.
     """
 
     value: Array
     jvp: Callable[[Array], Array]
     vjp: Callable[[Array], Array]
     inputs_vjp: Callable[[Array], tuple[Tree, ...]]
+    used: Callable[[], Sequence[bool]] | None = None
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -90,7 +93,9 @@ class FixedPointProblem:
         if linearize is None:
             linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
         batched = None if batched_inputs is None else tuple(batched_inputs)
-        self.__dict__.update(f=f, inputs=inputs, derivatives=linearize, batched_inputs=batched, affine=affine)
+        self.__dict__.update(
+            f=f, inputs=read_only(inputs), derivatives=linearize, batched_inputs=batched, affine=affine
+        )
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> FixedPointProblem:
         """Return the problem of another map, or of other inputs, with what is declared about this one."""
@@ -132,53 +137,30 @@ class FixedPointProblem:
                     )
 
     def __call__(self, z: Array) -> Array:
-        """Evaluate f(z).
-
-        Raises
-        ------
-        TypeError
-            If f does not return an array of the type of z.
-        ValueError
-            If f does not keep the shape and the dtype of z.
-        """
-        return _checked(self.f(z, *self.inputs), z)
+        """Evaluate f(z), in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
+        return copied(evaluate(self.f, z, *self.inputs))
 
     def residual(self, z: Array) -> Array:
-        """Evaluate f(z) − z, shape (batch, ...)."""
-        return self(z) - z
+        """Evaluate f(z) − z, shape (batch, ...); raises what `__call__` does."""
+        return evaluate(self.f, z, *self.inputs) - z
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), once and keep what J·v and Jᵀ·w need.
 
         Raises
         ------
-        TypeError, ValueError
+        Exception
             As `__call__` does.
         NoDerivativeError
             If f cannot be traced; or when a product is asked for, if the problem was not given it.
         """
         try:
-            linear = self.derivatives(self.f, z, *self.inputs)
+            linear = self.derivatives(self.f, read_only(z), *self.inputs)
         except NoDerivativeError:
             self(z)  # where f itself is wrong, this says so
             raise
-        _checked(linear.value, z)
+        checked(linear.value, z)
         return linear
-
-
-def _checked(value: Array, z: Array) -> Array:
-    # NumPy returns its scalars where z has no axes; a subclass may come back as its base class.
-    if not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):
-        raise TypeError(
-            f"f must return what it is given, {type(z).__name__}, it returned {type(value).__name__}; solve cannot be "
-            "traced: to differentiate a fixed point use a sensitivity or equilib.models.DeepEquilibrium"
-        )
-    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
-    if value.shape != z.shape:
-        raise ValueError(f"f must keep the shape of z: {tuple(z.shape)} became {tuple(value.shape)}")
-    if value.dtype != z.dtype:
-        raise ValueError(f"f must keep the dtype of z: {z.dtype} became {value.dtype}; give its inputs the dtype of z")
-    return value
 
 
 def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
@@ -186,29 +168,26 @@ def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
     import equilib.ops  # noqa: F401  operators of traced arrays
     from equilib.autodiff import linearize
 
-    try:
-        linear = linearize(f, z, *inputs)
-    except NoDerivativeError:
-        raise
-    except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
-        raise NoDerivativeError(
-            f"f cannot be traced ({type(error).__name__}: {error}); write it with equilib.ops, or give "
-            "FixedPointProblem(..., jvp=..., vjp=...)"
-        ) from error
+    linear = traced(linearize, f, z, *inputs, instead="FixedPointProblem(..., jvp=..., vjp=...)")
+    others = tuple(range(1, 1 + len(inputs)))
     return Linearization(
         value=linear.value,
         jvp=lambda v: linear.jvp(v, argnum=0),
         vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
-        inputs_vjp=lambda w: linear.vjp(w, argnums=tuple(range(1, 1 + len(inputs)))),
+        inputs_vjp=lambda w: linear.vjp(w, argnums=others),
+        used=lambda: linear.used(others),
     )
 
 
 def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearization]:
     def linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+        def product(given: Map | None, name: str) -> Callable[[Array], Array]:
+            return _needs(name) if given is None else lambda v: evaluate_product(given, name, z, v, *inputs)
+
         return Linearization(
-            value=f(z, *inputs),
-            jvp=_needs("jvp") if jvp is None else lambda v: jvp(z, v, *inputs),
-            vjp=_needs("vjp") if vjp is None else lambda w: vjp(z, w, *inputs),
+            value=copied(evaluate(f, z, *inputs)),
+            jvp=product(jvp, "jvp"),
+            vjp=product(vjp, "vjp"),
             inputs_vjp=_needs("linearize") if inputs else lambda _: (),
         )
 

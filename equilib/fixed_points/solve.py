@@ -9,6 +9,8 @@ from typing import Any
 
 from equilib.arrays import Array
 from equilib.errors import did_you_mean
+from equilib.fixed_points.arguments import check_kind, check_state, check_type
+from equilib.fixed_points.boundary import evaluate
 from equilib.fixed_points.fallback import solve_in_turn
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
@@ -59,13 +61,20 @@ def solve(
         If an option is out of its range, f does not return an array of the shape and dtype of `z0`, or an input that
         the problem declares to have the batch axis does not have it.
     TypeError
-        If an override is not a field of `SolveOptions`, `fallback` is no tuple or list of solvers, or f does not return
-        an array of the type of `z0`.
+        If an argument is not what it must be, an override is not a field of `SolveOptions`, or f does not return an
+        array of the type of `z0`.
+    Exception
+        What f raises, unchanged, with a note on what it was given.
     """
-    options = _override(options or SolveOptions(), overrides)
-    problem = problem if isinstance(problem, FixedPointProblem) else FixedPointProblem(problem)
+    if not isinstance(problem, FixedPointProblem):
+        check_kind(problem, "problem", "function")
+        problem = FixedPointProblem(problem)
     if not isinstance(fallback, tuple | list):
         raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
+    for name, each in (("solver", solver), *(("fallback", each) for each in fallback)):
+        check_kind(each, name, "solver")
+    check_state(z0, "z0")
+    options = _override(SolveOptions() if options is None else options, overrides)
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:
@@ -81,6 +90,7 @@ def solve(
 
 
 def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
+    check_type(options, "options", SolveOptions, "; or write them by name, as in rtol=1e-6")
     if not overrides:
         return options
     known = [each.name for each in fields(options)]
@@ -102,7 +112,7 @@ def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:
         )
 
     return FixedPointProblem(
-        lambda z, *inputs: problem.f(z[0, ...], *inputs)[None, ...],
+        lambda z, *inputs: evaluate(problem.f, z[0, ...], *inputs)[None, ...],
         *problem.inputs,
         linearize=linearize,
         affine=problem.affine,

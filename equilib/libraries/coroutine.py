@@ -13,6 +13,9 @@ import numpy as np
 K = TypeVar("K")
 R = TypeVar("R")
 
+BREAKDOWNS = (ValueError, ArithmeticError)
+"""What libraries raise where they cannot go on, LinAlgError among them: it ends the sample, not the batch."""
+
 
 class Coroutine(Generic[R]):
     """Run a function until it asks for something; answer, and it runs on.

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, from_host, samples_as_rows, to_host
+from equilib.errors import UserError
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.libraries.coroutine import Coroutine, run_in_lockstep
+from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.libraries.sample import Question, Sample
 from equilib.numerics.dense import dense_jacobian
 
@@ -34,14 +35,15 @@ class Ending:
 class BridgeState:
     """The state that a bridge's `run` returns.
 
-    `failed`, ndarray of bool, shape (batch,), marks samples that the library gave up; `messages` has for each sample
-    what the library said at the end.
+    `failed`, ndarray of bool, shape (batch,), marks samples that the library gave up, `lost` those among them where
+    something was not finite since the best point; `messages` has for each sample what the library said at the end.
     """
 
     z: Array
     residual: Array
     failed: np.ndarray
     messages: tuple[str, ...] = field(repr=False)
+    lost: np.ndarray
 
 
 Method = Callable[[Sample], Ending]
@@ -62,7 +64,8 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
     z0 : array, shape (batch, ...)
         The initial guess, on any library and device; `method` works on copies on the host, in float64.
     method : callable
-        Takes a `Sample`, returns an `Ending`. It must come to an end when the residual is zero.
+        Takes a `Sample`, returns an `Ending`. It must come to an end when the residual is zero. One of `BREAKDOWNS` is
+        an end, too, unless it is a `UserError`.
     together : bool
         False for a library that cannot be called again before it returns: its samples are solved one after the other,
         and each evaluation of f is for one of them.
@@ -70,7 +73,7 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
     Raises
     ------
     Exception
-        What f or `method` raise, unchanged.
+        What f raises, unchanged, and other exceptions of `method`.
     """
     run = _Lockstep(f, z0)
     active = [int(index) for index in np.flatnonzero(run.active)]
@@ -89,7 +92,7 @@ class _Lockstep:
         self.best_points, self.best_residuals = self.points.copy(), np.zeros_like(self.points)
         self.best = np.full(batch, np.inf)
         self.evaluations = np.zeros(batch, dtype=int)
-        self.improved, self.converged, self.rounding, self.failed = (np.zeros(batch, dtype=bool) for _ in range(4))
+        self.improved, self.converged, self.rounding, self.failed, self.lost = np.zeros((5, batch), dtype=bool)
         self.messages = [""] * batch
         self.samples: dict[int, Sample] = {}
 
@@ -106,13 +109,23 @@ class _Lockstep:
         elif self.rounding[index]:
             gave_up, message = True, "the residual is as small as rounding allows"
         elif self.samples[index].lost:
+            self.lost[index] = True
             gave_up, message = True, "the method asked for a point that is not finite"
         else:
             gave_up, message = ending.gave_up, ending.message
         self.failed[index], self.messages[index] = gave_up, message
+        self.lost[index] &= gave_up
 
     def _prepare(self, index: int, method: Method) -> Coroutine[Ending]:
-        call: Coroutine[Ending] = Coroutine(lambda: method(self.samples[index]))
+        def attempt() -> Ending:
+            try:
+                return method(self.samples[index])
+            except UserError:
+                raise
+            except BREAKDOWNS as error:
+                return Ending(gave_up=True, message=str(error))
+
+        call: Coroutine[Ending] = Coroutine(attempt)
         row = self.points[index]
         self.samples[index] = Sample(row.astype(np.float64), call.ask, resolution=float(np.finfo(row.dtype).eps))
         return call
@@ -124,6 +137,8 @@ class _Lockstep:
             return self._evaluate(residuals)
         points = {index: question.point for index, question in waiting.items()}
         jacobians = to_host(dense_jacobian(self.f.linearize(self._place(points)))).astype(np.float64)
+        for index in points:
+            self.lost[index] |= not np.isfinite(jacobians[index]).all()
         return {index: jacobians[index] - np.eye(len(point)) for index, point in points.items()}
 
     def _place(self, points: dict[int, np.ndarray]) -> Array:
@@ -141,12 +156,14 @@ class _Lockstep:
         for index in points:
             self.converged[index], self.rounding[index] = converged[index], rounding[index]
             self.samples[index].finished |= bool(converged[index] or rounding[index])
+            self.lost[index] |= not np.isfinite(rows[index]).all()
             self._record(index, norm[index], rows[index])
         return {index: rows[index].astype(np.float64) for index in points}
 
     def _record(self, index: int, norm: float, residual: np.ndarray) -> None:
         point = self.points[index]
         if norm < self.best[index] or self.converged[index]:
+            self.lost[index] = False
             self.best[index], self.improved[index] = norm, self.evaluations[index] > 0
             self.best_points[index], self.best_residuals[index] = point, residual
         if np.isfinite(self.last_residuals[index]).all() or not np.isfinite(norm):
@@ -163,4 +180,5 @@ class _Lockstep:
             from_host(residual.reshape(shape), self.z0),
             self.failed,
             tuple(self.messages),
+            self.lost,
         )

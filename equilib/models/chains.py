@@ -10,6 +10,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
+from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status
 from equilib.layers.prepare import with_draws
 from equilib.layers.protocol import Layer
@@ -120,6 +121,7 @@ class Explicit:
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Equilibrium:
         """Return the initial guess for each sample of x, shape (batch, ...)."""
         guess = self.deq.initial_guess
+        x = read_only(x)
         cell, own = for_pass(self.deq.cell, params["cell"], x, rng)
         z0 = guess(with_draws(guess, params["initial_guess"], x, rng), cell, own, x, cell.inject(own, x))
         value, several = static_value(z0), joins(cell)

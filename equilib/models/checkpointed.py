@@ -38,9 +38,9 @@ def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *input
     iterates = Iterates(problem, static_value(z0), kept)
     previous = iterates[depth - 1]
 
-    def pullback(cotangent: Array) -> Sequence[Array]:
+    def pullback(cotangent: Array) -> Sequence[Array | None]:
         found, guess, _ = carry_back(linearizations(problem, iterates, depth), cotangent)
-        return [guess, *tree_leaves(found)]
+        return [guess, *leaves_of_used(problem, found)]
 
     return previous, with_pullback(problem(previous), pullback, z0, *tree_leaves(inputs))
 
@@ -49,6 +49,20 @@ class _Point(NamedTuple):
     z: Array
     inputs: tuple[Tree, ...]
     linear: Linearization
+
+
+def leaves_of_used(problem: FixedPointProblem, cotangents: tuple[Tree, ...]) -> Sequence[Array | None]:
+    """Return the leaves of the cotangents of a problem's inputs, None for those on which f does not depend.
+
+    Training takes a parameter that none arrives at for a mistake. What f depends on is read off the last linearization;
+    a cotangent that an earlier one made is kept.
+    """
+    leaves, known = tree_leaves(cotangents), problem.derivatives
+    used: Sequence[bool] | None = known.used() if isinstance(known, LastLinearization) else None  # type: ignore[no-untyped-call]
+    if used is None:
+        return leaves
+    kept = lambda leaf: bool(array_namespace(leaf).any(leaf != 0))  # noqa: E731
+    return [leaf if depends or kept(leaf) else None for leaf, depends in zip(leaves, used, strict=True)]
 
 
 class LastLinearization:
@@ -60,6 +74,11 @@ class LastLinearization:
 
     def __init__(self) -> None:
         self._last: _Point | None = None
+
+    def used(self) -> Sequence[bool] | None:
+        """Tell for each leaf of the inputs whether f depended on it; None where that is not known."""
+        linear = None if self._last is None else self._last.linear
+        return None if linear is None or linear.used is None else linear.used()
 
     def __call__(self, f: Callable[..., Array], z: Array, *inputs: Tree) -> Linearization:
         """Return f's linearization at z."""

@@ -15,6 +15,8 @@ from equilib.arrays import Array, array_namespace, check_like, from_host, rows_l
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.autodiff.custom import with_pullback
+from equilib.fixed_points.arguments import check_kind, check_type
+from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
@@ -24,7 +26,7 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.fixed_points.stopping import Monitor
 from equilib.layers.prepare import with_draws
 from equilib.models.cell import Cell
-from equilib.models.checkpointed import LastLinearization, iterate
+from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
 from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
@@ -62,6 +64,8 @@ class DeepEquilibrium:
     ------
     ValueError
         If `fixed_depth` is negative or `checkpoints` is not positive.
+    TypeError
+        If a part is not what it must be, such as a class or a name in place of an object.
     """
 
     cell: Cell
@@ -76,6 +80,12 @@ class DeepEquilibrium:
     fallback: tuple[Solver | WholeSolver, ...] = ()
 
     def __post_init__(self) -> None:
+        check_kind(self.cell, "cell", "cell")
+        for each in (self.solver, *self.fallback):
+            check_kind(each, "solver", "solver")
+        if self.sensitivity is not None:
+            check_kind(self.sensitivity, "sensitivity", "sensitivity")
+        check_type(self.options, "options", SolveOptions)
         if self.fixed_depth < 0:
             raise ValueError(f"fixed_depth must not be negative, got {self.fixed_depth}")
         if self.checkpoints is not None and self.checkpoints < 1:
@@ -124,6 +134,10 @@ class DeepEquilibrium:
             If a guess or the start is not an array like the fixed point, if there is an adjoint guess where the adjoint
             cannot start from one, or a start of a fixed depth, whose result depends on it.
         """
+        check_type(params, "params", dict, "; give what init returns")
+        if rng is not None:
+            check_kind(rng, "rng", "random generator")
+        x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         if cell is not self.cell:
             drawn = replace(self, cell=cell)
@@ -165,7 +179,8 @@ class DeepEquilibrium:
         previous = z = z0
         if self.checkpoints is None:
             for _ in range(self.fixed_depth):
-                previous, z = z, self.cell.step(params, z, u)
+                previous, z = z, copied(self.cell.step(params, read_only(z), u))
+                checked(static_value(z), static_value(previous))
         else:
             previous, z = iterate(self._problem(params, u), z0, self.fixed_depth, self.checkpoints, params, u)
         last = static_value(z)
@@ -195,12 +210,12 @@ class DeepEquilibrium:
         solution = solve(problem, self.solver, static_value(z0), self.options, fallback=self.fallback)
         adjoints: list[Solution] = []
 
-        def pullback(cotangent: Array) -> Sequence[Array]:
+        def pullback(cotangent: Array) -> Sequence[Array | None]:
             pulled = sensitivity.pullback(problem, solution, cotangent)
             if pulled.adjoint is not None:
                 adjoints.append(pulled.adjoint)
             guess = array_namespace(cotangent).zeros_like(cotangent) if pulled.guess is None else pulled.guess
-            return [guess, *tree_leaves(pulled.inputs)]
+            return [guess, *leaves_of_used(problem, pulled.inputs)]
 
         return Equilibrium(
             z_star=with_pullback(solution.z, pullback, z0, *tree_leaves((params, u))),

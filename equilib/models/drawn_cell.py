@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_leaves
+from equilib.fixed_points.boundary import read_only
 from equilib.layers.prepare import draw, merge, prepare
 from equilib.models.cell import Cell, Joins
 
@@ -38,7 +39,7 @@ class DrawnCell:
 
 def for_pass(cell: Cell, params: Tree, x: Array, rng: np.random.Generator | None) -> tuple[Cell, Tree]:
     """Return the cell and the parameters of one pass over the batch x; the cell itself where nothing is drawn."""
-    prepared = prepare(cell, params)
+    prepared = read_only(prepare(cell, params))
     drawn = draw(cell, prepared, x, rng)
     return (DrawnCell(cell, drawn) if tree_leaves(drawn) else cell), prepared
 

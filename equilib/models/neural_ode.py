@@ -14,6 +14,8 @@ from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import with_pullback
+from equilib.fixed_points.arguments import check_kind, check_type
+from equilib.fixed_points.boundary import read_only
 from equilib.layers.prepare import OfChild, prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
@@ -139,10 +141,12 @@ def evolve(
         As `odeint` does.
     """
     way = Interpolating() if sensitivity is None else sensitivity
+    check_kind(way, "sensitivity", "sensitivity")
+    settings = OdeOptions() if options is None else options
+    check_type(settings, "options", OdeOptions)
     problem = OdeProblem(f, *stop_gradient(inputs))
-    settings = asdict(options or OdeOptions())
     dense, states = way.needs_trajectory, way.needs_states
-    solution = odeint(problem, static_value(y0), t, integrator, dense=dense, states=states, **settings)
+    solution = odeint(problem, static_value(y0), t, integrator, dense=dense, states=states, **asdict(settings))
     backward: list[OdePullback] = []
 
     def pullback(cotangent: Array) -> Sequence[Array]:
@@ -253,6 +257,7 @@ class CellODE:
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
         """Return z, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
+        x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)

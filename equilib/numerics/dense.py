@@ -20,19 +20,18 @@ from equilib.errors import UserError
 from equilib.fixed_points.problem import Linearization
 
 
-class StateTooLargeError(UserError):
+class StateTooLargeError(UserError, ValueError):
     """A method that keeps a matrix for each sample was given states that are too large for it."""
 
 
-def require_small(z: Array, largest: int, *, solver: str, instead: str) -> None:
-    """Refuse states, shape (batch, ...), of more than `largest` elements a sample, before matrices fill the memory.
+def require_small(size: int, largest: int, *, solver: str, instead: str) -> None:
+    """Refuse samples of more than `largest` elements, before their matrices fill the memory.
 
     Raises
     ------
     StateTooLargeError
         If they are; it names the `solver` and what to take `instead`.
     """
-    size = samples_as_rows(z).shape[1]
     if size > largest:
         raise StateTooLargeError(
             f"{solver} keeps a {size}×{size} matrix for each sample, more than its option largest={largest} allows; "

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
+from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.ode.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -72,6 +73,8 @@ def odeint(
     ------
     IntegrationError
         With `on_failure="raise"`, if some sample did not reach the end; its `solution` holds what was reached.
+    TypeError
+        If an argument is not what it must be.
     ValueError
         If t is not strictly monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
         keep shape and dtype.
@@ -80,8 +83,12 @@ def odeint(
         rtol=rtol, atol=atol, per_sample=per_sample, max_steps=max_steps, first_step=first_step, on_failure=on_failure
     )
     times = _checked_times(t)
+    check_state(y0, "y0")
+    check_kind(integrator, "integrator", "integrator")
     if y0.ndim < 1:
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
+    if not isinstance(f, OdeProblem):
+        check_kind(f, "f", "function")
     problem = f.fresh() if isinstance(f, OdeProblem) else OdeProblem(f)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
@@ -97,7 +104,10 @@ def odeint(
 
 
 def _checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
-    times = np.asarray(t, dtype=np.float64)
+    try:
+        times = np.asarray(t, dtype=np.float64)
+    except (TypeError, ValueError):  # no numbers
+        times = np.zeros(0)
     steps = np.diff(times) if times.ndim == 1 else np.zeros(0)
     monotonic = steps.size > 0 and bool(np.all(steps > 0) or np.all(steps < 0))
     if not (monotonic and np.isfinite(times).all()):

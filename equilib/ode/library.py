@@ -106,8 +106,8 @@ class LibraryIntegrator(Protocol):
 
     1. Be a frozen dataclass; its fields are its options.
     2. Evaluate f only through the system.
-    3. A `ValueError` or an `ArithmeticError` that `TimeStepper.step` raises is taken for a reason why there can be no
-       step; what `stepper` raises reaches the user.
+    3. A `ValueError` or an `ArithmeticError`, but a `UserError`, is taken for a reason why there can be no step; other
+       exceptions reach the user.
     """
 
     @property

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, to_host
-from equilib.libraries.coroutine import Coroutine, run_in_lockstep
+from equilib.errors import UserError
+from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.numerics.dense import difference_jacobian
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
@@ -135,8 +136,8 @@ class LibraryRun:
         return slopes.reshape(self.y.shape)
 
     def _integrate(self, result: _Lane, system: System, start: Start) -> None:
-        stepper = self.integrator.stepper(system, start)
         try:
+            stepper = self.integrator.stepper(system, start)
             for _ in range(self.options.max_steps):
                 result.message = stepper.step() or ""
                 if result.message or not np.isfinite(stepper.y).all():
@@ -151,7 +152,9 @@ class LibraryRun:
             else:
                 result.status = OdeStatus.MAX_STEPS
                 return
-        except (ValueError, ArithmeticError) as error:  # how libraries break down; LinAlgError is the former
+        except UserError:
+            raise
+        except BREAKDOWNS as error:
             result.message = str(error)
         result.status = OdeStatus.GAVE_UP if system.finite else OdeStatus.NONFINITE
 

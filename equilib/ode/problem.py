@@ -10,6 +10,8 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.boundary import checked, copied, evaluate, read_only, traced
 from equilib.ode.flow import time_like
 
 
@@ -52,7 +54,7 @@ class OdeProblem:
         linearize: Callable[..., OdeLinearization] | None = None,
     ) -> None:
         self.f = f
-        self.inputs = inputs
+        self.inputs = read_only(inputs)
         self._linearize = linearize or _autodiff_linearize
         self.nfe = self.nvjp = 0
 
@@ -61,15 +63,9 @@ class OdeProblem:
         return OdeProblem(self.f, *self.inputs, linearize=self._linearize)
 
     def __call__(self, t: Array, y: Array) -> Array:
-        """Evaluate f(t, y).
-
-        Raises
-        ------
-        ValueError
-            If f does not keep the shape and the dtype of y.
-        """
+        """Evaluate f(t, y), in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
         self.nfe += 1
-        return _checked(self.f(t, y, *self.inputs), y)
+        return copied(evaluate(self.f, y, *self.inputs, name="y", before=(t,)))
 
     def at(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
@@ -78,8 +74,12 @@ class OdeProblem:
     def linearize(self, t: Array, y: Array) -> OdeLinearization:
         """Evaluate f(t, y), of the shape of y, once and keep what its pullbacks need; raises what `__call__` does."""
         self.nfe += 1
-        linear = self._linearize(self.f, t, y, *self.inputs)
-        _checked(linear.value, y)
+        try:
+            linear = self._linearize(self.f, t, read_only(y), *self.inputs)
+        except NoDerivativeError:
+            evaluate(self.f, y, *self.inputs, name="y", before=(t,))  # where f itself is wrong, this says so
+            raise
+        checked(linear.value, y, name="y")
 
         def vjp(w: Array) -> Array:
             self.nvjp += 1
@@ -92,21 +92,14 @@ class OdeProblem:
         return OdeLinearization(value=linear.value, vjp=vjp, pull=pull)
 
 
-def _checked(value: Array, y: Array) -> Array:
-    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the integration.
-    if value.shape != y.shape:
-        raise ValueError(f"f must keep the shape of y: {tuple(y.shape)} became {tuple(value.shape)}")
-    if value.dtype != y.dtype:
-        raise ValueError(f"f must keep the dtype of y: {y.dtype} became {value.dtype}; give its inputs the dtype of y")
-    return value
-
-
 def _autodiff_linearize(f: Callable[..., Array], t: Array, y: Array, *inputs: Tree) -> OdeLinearization:
     # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
     import equilib.ops  # noqa: F401  operators of traced arrays
     from equilib.autodiff import linearize
 
-    linear = linearize(lambda state, *rest: f(t, state, *rest), y, *inputs)
+    linear = traced(
+        linearize, lambda state, *rest: f(t, state, *rest), y, *inputs, instead="OdeProblem(..., linearize=...)"
+    )
     everything = tuple(range(1 + len(inputs)))
 
     def pull(w: Array) -> tuple[Any, tuple[Tree, ...]]:

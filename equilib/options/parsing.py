@@ -158,6 +158,6 @@ class Checked:
                 each.parse(value)
             except OptionError as error:
                 raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
-            if isinstance(each, PartOption) and isinstance(value, str):
+            if isinstance(each, PartOption) and isinstance(value, str | type):
                 expected = f"{each.expects} as an object"
                 raise OptionError(f"{cls.__name__}: option {each.name!r} expects {expected}, got {value!r}")

@@ -17,6 +17,7 @@ class Plan(Checked):
     epochs: int = option(3, help="epochs through the equilibrium", minimum=0)
     batch_size: int = option(32, help="samples in a batch of training", minimum=1)
     test_batch_size: int = option(100, help="samples in a batch of a test", minimum=1)
+    allow_unused: bool = option(False, help="whether parameters without influence are left as they are, not an error")
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""

@@ -94,6 +94,8 @@ class Trainer:
         ------
         RunError
             If the loss or its gradient is not finite; the parameters are then those before.
+        IndependentError
+            If the loss does not depend on some parameter, unless the plan allows that.
         """
         plan = self.plan
         while self.epochs_done < plan.pretrain_epochs + plan.epochs:
@@ -215,7 +217,7 @@ class Trainer:
             prediction, record = model(params, x, **extra, **self.warm_starts.guesses(model, rows))
             return self.objective.loss(prediction, record, y), (stop_gradient(prediction), record)
 
-        return value_and_grad(loss, has_aux=True)
+        return value_and_grad(loss, has_aux=True, allow_unused=self.plan.allow_unused)
 
     def _train_batch(
         self, gradient_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics

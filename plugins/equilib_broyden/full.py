@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Broyden(Checked):
         StateTooLargeError
             If a sample has more than `largest` elements.
         """
-        require_small(z0, self.largest, solver="broyden", instead="lbroyden")
+        require_small(prod(z0.shape[1:]), self.largest, solver="broyden", instead="lbroyden")
         inverse = DenseInverse.beginning(z0, self.jacobian)
         began = start(f, z0, inverse)
         guess = State(z0, began.residual)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class NewtonDense(Checked):
         StateTooLargeError
             If a sample has more than `largest` elements.
         """
-        require_small(z0, self.largest, solver="newton-dense", instead="newton-gmres")
+        require_small(prod(z0.shape[1:]), self.largest, solver="newton-dense", instead="newton-gmres")
         return _state(Point.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
 
     def step(self, f: Evaluator, state: NewtonDenseState) -> NewtonDenseState:

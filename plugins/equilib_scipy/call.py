@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from equilib.libraries import Ending, Sample
 
 JACOBIAN = "how a dense Jacobian is made: exact, by products J·v, or by difference quotients, one per element"
@@ -27,23 +25,5 @@ def call_root(
     from scipy.optimize import root
 
     derivative = {} if jacobian is None else {"jac": partial(sample.jacobian, kind=jacobian)}
-    try:
-        result = root(sample.residual, sample.z0, method=method, options=dict(options), **derivative)
-    except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:  # how the methods in Python break down
-        return Ending(gave_up=True, message=str(error))
+    result = root(sample.residual, sample.z0, method=method, options=dict(options), **derivative)
     return Ending(gave_up=result.status != out_of_steps, message=" ".join(str(result.message).split()))
-
-
-def check_size(size: int, largest: int, name: str) -> None:
-    """Refuse a sample for whose dense Jacobian there may be no memory.
-
-    Raises
-    ------
-    ValueError
-        With the way out, if a sample is larger than the option `largest` says.
-    """
-    if size > largest:
-        raise ValueError(
-            f"{name} makes a dense Jacobian of {size}×{size} numbers per sample, beyond its option largest={largest}: "
-            "raise it, or use a method without one, such as scipy:krylov"
-        )

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib.numerics.dense import JACOBIANS
+from equilib.numerics.dense import JACOBIANS, require_small
 from equilib.ode import Start, System
 from equilib.options import Checked, option
-from equilib_scipy.call import JACOBIAN, LARGEST, check_size
+from equilib_scipy.call import JACOBIAN, LARGEST
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
 from equilib_scipy.versions import lsoda_shares
 
@@ -83,10 +83,10 @@ class _Implicit(_Stepping, Checked):
 
         Raises
         ------
-        UserError
+        StateTooLargeError
             If the system is larger than the option `largest` says.
         """
-        check_size(system.size, self.largest, f"scipy:{self.method.lower()}")
+        require_small(system.size, self.largest, solver=f"scipy:{self.method.lower()}", instead="scipy:dop853")
         return super().stepper(system, start)
 
     def _derivative(self, system: System) -> dict[str, Any]:

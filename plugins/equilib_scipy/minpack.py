@@ -9,9 +9,9 @@ from typing import ClassVar
 from equilib import Evaluator
 from equilib.arrays import Array
 from equilib.libraries import BridgeState, run_samples
-from equilib.numerics.dense import JACOBIANS
+from equilib.numerics.dense import JACOBIANS, require_small
 from equilib.options import Checked, option
-from equilib_scipy.call import JACOBIAN, LARGEST, call_root, check_size
+from equilib_scipy.call import JACOBIAN, LARGEST, call_root
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _MINPACK(Checked):
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""
-        check_size(prod(z0.shape[1:]), self.largest, f"scipy:{self.method}")
+        require_small(prod(z0.shape[1:]), self.largest, solver=f"scipy:{self.method}", instead="scipy:krylov")
         # The evaluation of the guess is not a step.
         options = {self.limit: max_steps + 1, "factor": self.factor, **dict.fromkeys(self.tolerances, 0.0)}
         return run_samples(

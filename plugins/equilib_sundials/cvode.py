@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib.numerics.dense import JACOBIANS
+from equilib.numerics.dense import JACOBIANS, require_small
 from equilib.ode import Start, System
 from equilib.options import Checked, option
 from equilib_sundials.stepper import CVODEStepper
@@ -51,14 +51,11 @@ class CVODE(Checked):
 
         Raises
         ------
-        ValueError
-            With the way out, if Jacobians are dense and the system is larger than `largest`.
+        StateTooLargeError
+            If Jacobians are dense and the system is larger than `largest`.
         """
-        if self.linear_solver == "dense" and system.size > self.largest:
-            raise ValueError(
-                f"linear_solver=dense makes a Jacobian of {system.size}×{system.size} numbers per sample, beyond the "
-                f"option largest={self.largest}: raise it, or use linear_solver=gmres"
-            )
+        if self.linear_solver == "dense":
+            require_small(system.size, self.largest, solver="linear_solver=dense", instead="linear_solver=gmres")
         # Deferred: an optional extra.
         from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is that of the integrator here
 

@@ -111,6 +111,14 @@ def test_a_parameter_without_influence_is_an_error(loss: Any):
         value_and_grad(loss)({"used": np.ones(1), "left out": np.ones(1)})
 
 
+def test_a_parameter_without_influence_may_be_meant():
+    """Who says so gets the gradient zero, of a loss that is a constant as well."""
+    params = {"used": np.ones(1), "left out": np.ones(2)}
+    _, grad = value_and_grad(lambda p: ops.sum(p["used"]), allow_unused=True)(params)
+    assert {name: leaf.tolist() for name, leaf in grad.items()} == {"used": [1.0], "left out": [0.0, 0.0]}
+    assert value_and_grad(lambda x: 3.0, allow_unused=True)(np.ones(2))[1].tolist() == [0.0, 0.0]
+
+
 def test_a_constant_loss_is_an_error():
     """A loss that ignores its parameters altogether is independent, not of the wrong type."""
     with pytest.raises(IndependentError, match="argument 0"):

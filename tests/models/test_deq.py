@@ -8,10 +8,21 @@ import autograd
 import numpy as np
 import pytest
 
-from equilib import ConvergenceError, ImplicitAdjoint, JacobianFree, Picard, Solution, SolveOptions, Status, ops, solve
+from equilib import (
+    ConvergenceError,
+    ImplicitAdjoint,
+    JacobianFree,
+    Picard,
+    Solution,
+    SolveOptions,
+    Status,
+    Unrolled,
+    ops,
+    solve,
+)
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays.trees import tree_leaves
-from equilib.autodiff import linearize, static_value, value_and_grad
+from equilib.arrays.trees import named_leaves, tree_leaves
+from equilib.autodiff import IndependentError, linearize, static_value, value_and_grad
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, DEQChain, Equilibrium, InjectedCell, LayerGuess, OneStepGuess
@@ -27,6 +38,7 @@ from tests.models.networks import (
     loss_of,
 )
 from tests.models.small import CELL, batch, by_hand, drawn
+from tests.names import named
 
 # --- the record
 
@@ -200,12 +212,41 @@ def test_second_derivatives_are_refused_with_a_way_out(rng: np.random.Generator)
         linearize(loss, x).jvp(x)
 
 
-def test_a_cell_that_forgets_its_state_is_refused(rng: np.random.Generator):
-    """An f that does not depend on z has no equilibrium to differentiate: an error, not a zero."""
+def test_a_cell_that_forgets_its_state_is_an_explicit_layer(rng: np.random.Generator):
+    """Where f does not depend on z the fixed point is f(x), with its gradient."""
     deq = DeepEquilibrium(InjectedCell(Dense(4, 5), Chain(lambda z: np.zeros((3, 5))), Chain(ops.tanh)), Picard())
     params, x = drawn(deq), batch(rng)
-    with pytest.raises(ValueError, match="does not depend on"):
-        value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)
+    value, gradient = value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)
+    layer = lambda own: ops.sum(ops.tanh(Dense(4, 5)(own, x)))  # noqa: E731
+    expected, found = value_and_grad(layer)(params["cell"]["inject"])
+    assert value == pytest.approx(expected)
+    for name, leaf in found.items():
+        np.testing.assert_allclose(gradient["cell"]["inject"][name], leaf, rtol=1e-12)
+
+
+@dataclass(frozen=True)
+class Careless(InjectedCell):
+    """A cell with a parameter that it does not use."""
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Draw the parameters, and one more."""
+        return {**super().init(rng), "spare": np.ones(2)}
+
+
+@pytest.mark.parametrize("depth", [{}, {"fixed_depth": 3}, {"fixed_depth": 3, "checkpoints": 2}], ids=str)
+@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), JacobianFree(), Unrolled(3)], ids=named)
+def test_a_parameter_that_the_cell_leaves_unused_is_named(sensitivity: Any, depth: Any, rng: np.random.Generator):
+    """It is an error however the backward pass is done; who allows it gets the gradient zero, and the others theirs."""
+    cell = Careless(Dense(4, 5), Dense(5, 5), Chain(ops.tanh))
+    deq = DeepEquilibrium(cell, Picard(), sensitivity=sensitivity, **depth)
+    params, x = drawn(deq), batch(rng)
+    params["cell"]["recur"]["weight"] *= 0.3
+    loss = lambda p: ops.sum(deq(p, x).z_star)  # noqa: E731
+    with pytest.raises(IndependentError, match=r"does not depend on argument 0 at 'cell/spare': .*allow_unused=True"):
+        value_and_grad(loss)(params)
+    _, gradient = value_and_grad(loss, allow_unused=True)(params)
+    np.testing.assert_array_equal(gradient["cell"].pop("spare"), 0)
+    assert all(np.any(leaf) for _, leaf in named_leaves(gradient))
 
 
 def test_a_negative_depth_is_refused():

@@ -13,17 +13,19 @@ from equilib import ops
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.arrays import Array
 from equilib.arrays.trees import tree_leaves
+from equilib.autodiff import IndependentError
 from equilib.errors import RunError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import Solver
+from equilib.layers import Dense
 from equilib.models import ZeroGuess
 from equilib.models.equilibrium import Equilibrium
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
 from equilib_newton_gmres.solver import NewtonGMRES
-from tests.training.small import STATE, TEST, TRAIN, Heard, clusters, network, trainer
+from tests.training.small import FEATURES, STATE, TEST, TRAIN, Heard, clusters, network, trainer
 
 FIELDS = {
     *("phase", "epoch", "step", "loss", "train_accuracy", "test_accuracy", "seconds", "test_seconds"),
@@ -349,3 +351,22 @@ def true_convergence(subject: Any, equilibrium: Equilibrium, options: SolveOptio
     limit = 1.01 * (options.atol + options.rtol * np.sqrt((z**2).mean(axis=1)))
     assert z.shape == (TRAIN, STATE)
     return set(np.flatnonzero(residual <= limit))
+
+
+def test_a_parameter_that_nothing_uses_ends_the_training():
+    """The first batch names it; a plan that allows it leaves it as it was, and trains the others."""
+
+    @dataclass(frozen=True)
+    class Forgetful(Dense):
+        def init(self, rng: np.random.Generator) -> Any:
+            return {**super().init(rng), "spare": np.ones(3, np.float32)}
+
+    model = replace(network(), before=Forgetful(FEATURES, STATE))
+    plan = Plan(epochs=1, batch_size=8)
+    with pytest.raises(IndependentError, match=r"'before/spare': .*allow_unused=True"):
+        list(trainer(model, plan=plan).epochs())
+    allowing = trainer(model, plan=replace(plan, allow_unused=True))
+    before = allowing.params["before"]
+    list(allowing.epochs())
+    np.testing.assert_array_equal(allowing.params["before"]["spare"], before["spare"])
+    assert (allowing.params["before"]["weight"] != before["weight"]).all()

@@ -1,0 +1,145 @@
+"""The boundary between a user's f and what evaluates it: what f is given, and what it must return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, is_array
+from equilib.arrays.trees import Tree, tree_map
+from equilib.errors import NoDerivativeError
+
+T = TypeVar("T")
+
+COMPLEX = "stack the real and the imaginary part along a new axis and solve for both"
+"""What is to be done about complex numbers."""
+
+TRACED = {
+    "z": "solve cannot be traced: to differentiate a fixed point use a sensitivity or equilib.models.DeepEquilibrium",
+    "y": "odeint cannot be traced: to differentiate an integration use equilib.models.evolve",
+}
+"""What is to be done instead of differentiating the loop, by what the state is called."""
+
+_CALLS = {"z": "f(z)", "y": "f(t, y)"}
+
+
+def read_only(tree: Tree) -> Tree:
+    """Return the tree with NumPy's arrays as views that cannot be written to; other leaves are as they were."""
+    return tree_map(lambda leaf: _lent(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+
+
+def _lent(array: Array) -> Array:
+    """Return an array for somebody who must not change this one: a view, or a copy where no view is read-only."""
+    if not isinstance(array, np.ndarray):
+        return copied(array)
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def copied(array: Array) -> Array:
+    """Return a copy, which f cannot change in its next call; a traced array is returned as it is."""
+    if type(array) is np.ndarray:
+        return array.copy("K")
+    return array_namespace(array).asarray(array, copy=True) if is_array(array) and not is_traced(array) else array
+
+
+def is_traced(value: object) -> bool:
+    """Tell whether automatic differentiation follows the value, without loading it."""
+    return hasattr(value, "_trace") and hasattr(value, "_node")
+
+
+def evaluate(
+    f: Callable[..., Array], z: Array, *inputs: Tree, name: str = "z", before: tuple[Array, ...] = ()
+) -> Array:
+    """Return f(*before, z, *inputs), which may be z itself, or an array that f will change in its next call.
+
+    NumPy's z is handed out read-only; of other libraries, which have no such thing, it is a copy.
+
+    Raises
+    ------
+    Exception
+        What f raises, unchanged, with a note on what f was given.
+    TypeError, ValueError
+        As `checked` does.
+    """
+    try:
+        value = f(*before, _lent(z), *inputs)
+    except Exception as error:
+        error.add_note(
+            f"{_CALLS[name]} was given {name} of shape {tuple(z.shape)} and dtype {z.dtype}, which it must not change"
+        )
+        raise
+    return checked(value, z, name=name)
+
+
+def evaluate_product(product: Callable[..., Array], what: str, z: Array, v: Array, *inputs: Tree) -> Array:
+    """Return J·v or Jᵀ·v by a user's function, called `what`, in the dtype of z; raises what `checked` does."""
+    value = product(_lent(z), _lent(v), *inputs)
+    if is_array(value) and value.dtype != z.dtype:
+        value = array_namespace(value).astype(value, z.dtype)
+    return copied(checked(value, z, what))
+
+
+def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
+    """Return the result of a user's function, called `what`: an array like z, which is called `name`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array of the type of z.
+    ValueError
+        If it does not have the shape and the dtype of z.
+    """
+    # NumPy returns its scalars where z has no axes; a subclass may come back as its base class.
+    if not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):
+        kinds = f"{type(z).__name__}, it returned {type(value).__name__}"
+        raise TypeError(f"{what} must return what it is given, {kinds}; {_way_out(value, name)}")
+    # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
+    if value.shape != z.shape:
+        raise ValueError(
+            f"{what} must keep the shape of {name}: {tuple(z.shape)} became {tuple(value.shape)}; "
+            f"{_CALLS[name]} is an array like {name}"
+        )
+    if value.dtype != z.dtype:
+        raise ValueError(
+            f"{what} must keep the dtype of {name}: {z.dtype} became {value.dtype}; {_remedy(value, name)}"
+        )
+    return value
+
+
+def _way_out(value: object, name: str) -> str:
+    if is_traced(value):
+        return TRACED[name]
+    return "is its return statement missing?" if value is None else "make an array of it"
+
+
+def _remedy(value: Array, name: str) -> str:
+    xp = array_namespace(value)
+    if xp.isdtype(value.dtype, "complex floating"):
+        return COMPLEX
+    if not xp.isdtype(value.dtype, "real floating"):
+        return f"return an array of {name}.dtype"
+    return f"give its inputs the dtype of {name}, NumPy's scalars among them: np.sqrt(2) is a float64"
+
+
+def traced(linearize: Callable[..., T], f: Callable[..., Array], *args: Tree, instead: str) -> T:
+    """Return linearize(f, *args).
+
+    Raises
+    ------
+    NoDerivativeError
+        If f cannot be traced; `instead` is what may be given in place of its derivative.
+    """
+    try:
+        return linearize(f, *args)
+    except NoDerivativeError:
+        raise
+    except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
+        raise NoDerivativeError(
+            f"f cannot be traced ({type(error).__name__}: {error}); write it with equilib.ops, or give {instead}"
+        ) from error
