@@ -58,11 +58,13 @@ def leaves_of_used(problem: FixedPointProblem, cotangents: tuple[Tree, ...]) -> 
     a cotangent that an earlier one made is kept.
     """
     leaves, known = tree_leaves(cotangents), problem.derivatives
-    used: Sequence[bool] | None = known.used() if isinstance(known, LastLinearization) else None  # type: ignore[no-untyped-call]
+    used: Sequence[bool] | None = known.used() if isinstance(known, LastLinearization) else None
     if used is None:
         return leaves
-    kept = lambda leaf: bool(array_namespace(leaf).any(leaf != 0))  # noqa: E731
-    return [leaf if depends or kept(leaf) else None for leaf, depends in zip(leaves, used, strict=True)]
+    return [
+        leaf if depends or array_namespace(leaf).any(leaf != 0) else None
+        for leaf, depends in zip(leaves, used, strict=True)
+    ]
 
 
 class LastLinearization:
