@@ -37,7 +37,7 @@ def _lent(array: Array) -> Array:
     if not array.flags.writeable:
         return array
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 
@@ -74,7 +74,7 @@ def evaluate(
             f"{_CALLS[name]} was given {name} of shape {tuple(z.shape)} and dtype {z.dtype}, which it must not change"
         )
         raise
-    return checked(value, z, name=name)
+    return checked(value, z, "f", name)
 
 
 def evaluate_product(product: Callable[..., Array], what: str, z: Array, v: Array, *inputs: Tree) -> Array:
