@@ -15,7 +15,7 @@ from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Chain, Conv, Dense, GlobalMeanPool, GroupNorm, TruncatedNormal
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, OneStepGuess
-from equilib_experiments.data.mnist import load_mnist
+from equilib_experiments.data.mnist import Mnist
 
 BATCH, CHANNELS, CLASSES = 32, 64, 10
 CHECKED = 100
@@ -48,7 +48,7 @@ def tutorial_arrays(images: int, epochs: int, *, batch: int = BATCH, share: floa
 
     `order` has shape (epochs, batches, batch).
     """
-    mnist = load_mnist(report=lambda line: print(line, file=sys.stderr))
+    mnist = Mnist().load(None, lambda line: print(line, file=sys.stderr))
     pixels = (mnist.train_images[:images].astype(np.float32) / 255)[..., None]
     labels = mnist.train_labels[:images].astype(np.int64)
     cut = round(share * len(pixels))

@@ -1,9 +1,11 @@
-"""Errors that users read, and the did-you-mean of unknown names."""
+"""Errors that users read, the did-you-mean of unknown names, and packages that are not installed."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable
+from typing import Any
 
 
 class UserError(Exception):
@@ -34,3 +36,19 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def a(noun: str) -> str:
     """Return a noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+
+
+def require(module: str, *, purpose: str, extra: str = "experiments", otherwise: str = "") -> Any:
+    """Import and return a module of an optional package, which `purpose` needs and `extra` of equilib installs.
+
+    Raises
+    ------
+    UserError
+        If it cannot be imported; the message names the cause, the command that installs it, and what to do `otherwise`.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f'{purpose} needs an optional package ({error}); run: pip install "equilib[{extra}]"{otherwise}'
+        ) from error

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import click
 
 from equilib.cli.experiment_command import ExperimentGroup, experiment_command
 from equilib.cli.flags import run_flags
-from equilib.cli.output import table, terminal_width
+from equilib.cli.output import as_text, print_json, print_table
 from equilib.cli.session import Session
 from equilib.errors import UserError
 from equilib.plugin import ExperimentEntry
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from equilib.commands.compare import RunResult
     from equilib.training.metric import Metric
 
-PROGRAM = (sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())")
 RESULTS, PICTURE = "compare.json", "residual.png"
 FAILED = 1
 """The exit status where no run finished."""
@@ -101,33 +99,28 @@ def _own_options() -> list[click.Option]:
     ]
 
 
+@dataclass
 class _Output:
     """What is known so far: on disk after each run, on standard output at the end."""
 
-    def __init__(
-        self,
-        session: Session,
-        request: RunRequest,
-        out: Path,
-        combinations: list[Combination],
-        skipped: list[Skipped],
-    ) -> None:
-        self.session, self.request, self.out = session, request, out
-        self.combinations, self.skipped = combinations, skipped
-        self.results: list[RunResult] = []
-        self.curves: list[Any] = []
+    session: Session
+    request: RunRequest
+    out: Path
+    combinations: list[Combination]
+    skipped: list[Skipped]
+    results: list[RunResult] = field(default_factory=list)
+    curves: list[Any] = field(default_factory=list)
 
     def run(self) -> None:
         """Run all combinations."""
-        from equilib.commands.compare import Comparison
+        from equilib.commands.compare import run_all
 
         self.out.mkdir(parents=True, exist_ok=True)
         for name in (RESULTS, PICTURE):
             (self.out / name).unlink(missing_ok=True)
         count = len(self.combinations)
-        comparison = Comparison(program=PROGRAM, request=self.request, out=self.out)
         self._say(f"[1/{count}] {self.combinations[0].name}")
-        for result in comparison.run(self.combinations):
+        for result in run_all(self.request, self.combinations, self.out):
             self.results.append(result)
             self._save()
             done = len(self.results)
@@ -137,7 +130,7 @@ class _Output:
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
         from equilib.commands.histories import histories
-        from equilib.report.libraries import require_libraries
+        from equilib.report import require_libraries
         from equilib.runs.record import RecordedRun
 
         finished = [each for each in self.results if each.status == "finished"]
@@ -156,28 +149,24 @@ class _Output:
         except UserError as error:
             self._say(f"no {PICTURE}: {error}")
             return
-        from equilib.report.comparison import save_comparison
+        from equilib.report.curves import comparison_chart
+        from equilib.report.drawing import save_charts
 
-        save_comparison(self.curves, self.out / PICTURE)
+        save_charts([comparison_chart(self.curves, Path(PICTURE).stem)], self.out, single=False)
 
     def _say(self, line: str) -> None:
         click.echo(line, err=True)
 
     def _save(self) -> None:
-        (self.out / RESULTS).write_text(self._json() + "\n", encoding="utf-8")
-
-    def _json(self) -> str:
-        from equilib.runs.files import json_values
-
-        return json.dumps(json_values(self.describe()), indent=2, allow_nan=False)
+        (self.out / RESULTS).write_text(as_text(self.describe()) + "\n", encoding="utf-8")
 
     def show(self, *, as_json: bool, order: str | None) -> None:
         """Print what is known, the table in the order of a metric."""
         if as_json:
-            click.echo(self._json())
+            print_json(self.describe())
             return
         if self.results:
-            click.echo(_table(self.results, order))
+            _print(self.results, order)
         for skipped in self.skipped:
             click.echo(f"Left out: {skipped.name}: {skipped.reason}")
         for combination in self.combinations[len(self.results) :]:
@@ -197,7 +186,7 @@ class _Output:
         }
 
 
-def _table(results: Sequence[RunResult], order: str | None) -> str:
+def _print(results: Sequence[RunResult], order: str | None) -> None:
     from equilib.commands.compare import NUMBERS, ranked
     from equilib.training.metric import COMPARE
 
@@ -205,7 +194,7 @@ def _table(results: Sequence[RunResult], order: str | None) -> str:
     score = next((each.score_name for each in results if each.score_name), None)
     header = ("SOLVER", "ADJOINT", *(row.called(score).short.upper() for row in rows), "RESULT")
     ordered = results if order is None else ranked(results, order)
-    return table(header, [_cells(each, rows) for each in ordered], width=terminal_width())
+    print_table(header, [_cells(each, rows) for each in ordered])
 
 
 def _cells(result: RunResult, rows: Iterable[Metric]) -> tuple[str, ...]:

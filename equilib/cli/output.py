@@ -20,7 +20,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 def print_json(value: object) -> None:
     """Print plain values; nan and the infinities are null."""
-    click.echo(json.dumps(json_values(value), indent=2, allow_nan=False))
+    click.echo(as_text(value))
+
+
+def as_text(value: object) -> str:
+    """Return plain values as JSON."""
+    return json.dumps(json_values(value), indent=2, allow_nan=False)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

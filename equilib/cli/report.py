@@ -36,7 +36,7 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
 
     Several runs are laid over each other. What a run lacks is named on the page.
     """
-    from equilib.report.libraries import require_libraries
+    from equilib.report import require_libraries
 
     require_libraries()
     # Deferred: the model loads autograd and SciPy, which help does without.

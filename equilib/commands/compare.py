@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,48 +17,32 @@ from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
 from equilib.training.metrics import METRICS
 
+PROGRAM = (sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())")
+"""The command that is `equilib`."""
+
 NUMBERS = {row.name: row for row in METRICS if row.is_number}
 """What is known of each run, by its name."""
 
 _PATIENCE = 10.0  # seconds that an interrupted run has to note how it ended
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """How the runs are started and where they write.
+def run_all(request: RunRequest, combinations: Sequence[Combination], out: Path) -> Iterator[RunResult]:
+    """Run one combination after another, each in a folder of `out`, and yield how each ended.
 
-    Attributes
-    ----------
-    program : sequence of str
-        The command that is `equilib`.
-    request : RunRequest
-        What is the same in every run.
-    out : Path
-        The folder for theirs.
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was interrupted, once the one at work has been yielded.
     """
-
-    program: Sequence[str]
-    request: RunRequest
-    out: Path
-
-    def run(self, combinations: Sequence[Combination]) -> Iterator[RunResult]:
-        """Run one after another and yield how each ended; after Ctrl-C yield the one at work, and raise.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If it was interrupted.
-        """
-        for combination in combinations:
-            folder = self.out / combination.name
-            log = folder.with_name(f"{combination.name}.log")
-            # What an earlier run left must not be taken for this one's, should it end before it begins.
-            (folder / RUN).unlink(missing_ok=True)
-            arguments = run_arguments(self.request, combination, folder)
-            code, interrupted = _call([*self.program, *arguments], log)
-            yield read_result(combination, folder, log, code)
-            if interrupted:
-                raise KeyboardInterrupt
+    for combination in combinations:
+        folder = out / combination.name
+        log = folder.with_name(f"{combination.name}.log")
+        # What an earlier run left must not be taken for this one's, should it end before it begins.
+        (folder / RUN).unlink(missing_ok=True)
+        code, interrupted = _call([*PROGRAM, *run_arguments(request, combination, folder)], log)
+        yield read_result(combination, folder, log, code)
+        if interrupted:
+            raise KeyboardInterrupt
 
 
 def run_arguments(request: RunRequest, combination: Combination, out: Path) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.errors import UserError
+from equilib.errors import UserError, require
 from equilib.runs.files import DamagedArraysError, read_arrays
 from equilib.training.data import ImageFormat
 
@@ -52,7 +52,7 @@ def _doubts(pixels: np.ndarray, wanted: ImageFormat) -> Iterator[str]:
 
 
 def _picture(path: Path, wanted: ImageFormat) -> ReadImage:
-    image_module = _pillow()
+    image_module = require("PIL.Image", purpose="reading pictures", otherwise=", or give an npy or npz file")
     notes = []
     try:
         with warnings.catch_warnings():
@@ -130,14 +130,3 @@ def _as_batch(array: np.ndarray, wanted: ImageFormat) -> np.ndarray | None:
         return None
     rounded: np.ndarray = np.rint(255 * array).astype(np.uint8)
     return rounded
-
-
-def _pillow() -> Any:
-    try:
-        import PIL.Image
-    except ImportError as error:
-        raise UserError(
-            f'reading pictures needs an optional package ({error}); run: pip install "equilib[experiments]", '
-            "or give an npy or npz file"
-        ) from error
-    return PIL.Image

@@ -1,15 +1,17 @@
-"""Curves of what was recorded of each epoch of a run."""
+"""Curves of what was recorded of each epoch of a run, and of what a comparison measured."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from equilib.commands.histories import Curve
 from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, Series, is_wide
 from equilib.report.run import ReportedRun
 from equilib.training.metric import Metric, Panel
 from equilib.training.metrics import METRICS
 
 TRAINING, TEST = "training", "test"
+_LINEAR = 60  # evaluations that an axis without logarithm still shows one by one
 
 
 def training_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
@@ -79,3 +81,25 @@ def _series(run: ReportedRun, row: Metric, kind: str, style: str) -> Series:
     if row.hides_zero and not any(y for _, y in points):
         points = []
     return Series(run=run.index, label=run.label, kind=kind, style=style, points=points, hollow=hollow)
+
+
+def comparison_chart(curves: Sequence[Curve], name: str) -> Chart:
+    """Return what each solver's residual cost."""
+    return Chart(
+        name=name,
+        title="Residual of a test batch",
+        x_label="evaluations of f and products with its Jacobian",
+        y_label="median ‖f(z) − z‖ of the best iterate (rms)",
+        series=tuple(
+            Series(
+                run=place,
+                label=curve.solver,
+                style=(SOLID, DASHED, DOTTED)[place // 6 % 3],  # colours repeat after six
+                points=list(zip(curve.cost, curve.residual, strict=True)),
+            )
+            for place, curve in enumerate(curves)
+        ),
+        logarithmic=True,
+        logarithmic_x=any(curve.cost[-1] > _LINEAR for curve in curves if curve.cost),
+        stepped=True,
+    )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equilib.errors import UserError
+from equilib.errors import require
 from equilib.runs.metrics import flat
 
 _WHERE = ("phase", "epoch", "step")
@@ -30,12 +30,11 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path, *, after: int | None = None) -> None:
-        require_tensorboard()
+        writer = require_tensorboard()
         from tensorboard.compat.proto import event_pb2, summary_pb2
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._event, self._summary = event_pb2, summary_pb2
-        self._writer = EventFileWriter(str(folder))
+        self._writer = writer.EventFileWriter(str(folder))
         if after is not None:
             start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
             self._writer.add_event(event_pb2.Event(wall_time=time.time(), step=after + 1, session_log=start))
@@ -56,17 +55,12 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def require_tensorboard() -> None:
-    """Make sure that event files can be written.
+def require_tensorboard() -> Any:
+    """Return the module that writes event files.
 
     Raises
     ------
     UserError
         If TensorBoard is not installed.
     """
-    try:
-        import tensorboard.summary.writer.event_file_writer  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f'--tensorboard needs an optional package ({error}); run: pip install "equilib[tensorboard]"'
-        ) from error
+    return require("tensorboard.summary.writer.event_file_writer", purpose="--tensorboard", extra="tensorboard")

@@ -193,5 +193,5 @@ def test_no_data_is_needed(capsys: pytest.CaptureFixture[str], tmp_path: Path, m
     np.save(tmp_path / "a.npy", images[0])
     before = said(capsys, "predict", "run", str(tmp_path / "a.npy"))
     shutil.copytree("run", tmp_path / "copy")
-    monkeypatch.setattr("equilib_experiments.data.mnist.load_mnist", None)
+    monkeypatch.setattr("equilib_experiments.data.mnist.Mnist.load", None)
     assert said(capsys, "predict", str(tmp_path / "copy"), str(tmp_path / "a.npy")) == before

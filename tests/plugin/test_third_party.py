@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib_experiments.data.digits import load_small_digits
+from equilib_experiments.data.digits import SmallDigits
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLE = REPOSITORY / "docs" / "examples" / "equilib-relaxation"
@@ -59,7 +59,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write scikit-learn's digits as IDX files: the fresh environment has neither it nor the network."""
     folder = tmp_path_factory.mktemp("digits")
     names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    found = load_small_digits()
+    found = SmallDigits().load(None, print)
     arrays = (found.train_images, found.train_labels, found.test_images, found.test_labels)
     for name, array in zip(names, arrays, strict=True):
         header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)

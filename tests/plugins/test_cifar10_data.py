@@ -7,16 +7,24 @@ import hashlib
 import io
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from equilib_experiments.data.cifar10 import ARCHIVE, INSIDE, OFFICIAL, RECORD, TRAIN, load_cifar10, parse_batch
-from equilib_experiments.data.errors import DataError
+from equilib.errors import UserError
+from equilib.training.data import LabelledImages
+from equilib_experiments.data.cifar10 import ARCHIVE, INSIDE, OFFICIAL, RECORD, TRAIN, Cifar10, parse_batch
 from tests.photographs import batch, write_photographs
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
+
+
+def load_cifar10(*, data_dir: Path | None = None, report: Callable[[str], None], **settings: Any) -> LabelledImages:
+    """Load the images as a run does."""
+    return Cifar10(**settings).load(data_dir, report)
 
 
 def ignore(message: str) -> None:
@@ -56,17 +64,17 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, message: str)
     """The error names the file and what is wrong with it."""
     folder = write_photographs(tmp_path)
     (folder / TRAIN[0]).write_bytes(content)
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UserError) as caught:
         load_cifar10(data_dir=tmp_path, report=ignore)
     assert str(caught.value).startswith(f"{folder / TRAIN[0]} {message}")
 
 
 def test_a_folder_without_the_files_is_refused(tmp_path: Path) -> None:
     """Both files are needed, and the error names the first that is missing."""
-    with pytest.raises(DataError, match=r"holds neither data_batch_1.bin nor cifar10/data_batch_1.bin, but nothing"):
+    with pytest.raises(UserError, match=r"holds neither data_batch_1.bin nor cifar10/data_batch_1.bin, but nothing"):
         load_cifar10(data_dir=tmp_path, report=ignore)
     (write_photographs(tmp_path) / "test_batch.bin").unlink()
-    with pytest.raises(DataError, match=r"but neither test_batch\.bin"):
+    with pytest.raises(UserError, match=r"but neither test_batch\.bin"):
         load_cifar10(data_dir=tmp_path, report=ignore)
 
 
@@ -93,7 +101,7 @@ def test_the_published_archive_is_read_from_the_cache(tmp_path: Path, monkeypatc
             found = load_cifar10(report=ignore, distribution=known, cache=tmp_path)
             assert (len(found.train_images), len(found.test_images)) == (10, 2)
         else:
-            with pytest.raises(DataError, match=r"is damaged .*delete it to download it again"):
+            with pytest.raises(UserError, match=r"is damaged .*delete it to download it again"):
                 load_cifar10(report=ignore, distribution=known, cache=tmp_path)
 
 
@@ -101,7 +109,7 @@ def test_without_data_and_network_the_error_says_what_to_give(tmp_path: Path, mo
     """Nothing takes the place of the photographs."""
     monkeypatch.delenv("EQUILIB_DATA_DIR", raising=False)
     offline = dataclasses.replace(OFFICIAL, mirrors=("http://127.0.0.1:9/",))
-    with pytest.raises(DataError, match=r"could not be downloaded .*give a folder with data_batch_1\.bin"):
+    with pytest.raises(UserError, match=r"could not be downloaded .*give a folder with data_batch_1\.bin"):
         load_cifar10(report=ignore, distribution=offline, cache=tmp_path)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib_experiments.data.errors import DataError
+from equilib.errors import UserError
 from equilib_experiments.data.idx import read_idx
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
@@ -58,7 +58,7 @@ def test_every_truncation_is_refused(tmp_path: Path, digits: np.ndarray, pack) -
     path = tmp_path / "cut"
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        with pytest.raises(DataError, match=r"cut is (cut off|damaged|not an IDX file): .*; \w+"):
+        with pytest.raises(UserError, match=r"cut is (cut off|damaged|not an IDX file): .*; \w+"):
             read_idx(path)
 
 
@@ -74,7 +74,7 @@ def test_no_flipped_bit_of_a_gzip_goes_unnoticed(tmp_path: Path, digits: np.ndar
             path.write_bytes(damaged)
             try:
                 np.testing.assert_array_equal(read_idx(path), digits)
-            except DataError:
+            except UserError:
                 refused += 1
     assert refused > 8 * (len(whole) - 10)  # 10 bytes of gzip header, some of which (time, system) mean nothing
 
@@ -87,7 +87,7 @@ def test_bytes_after_the_array_are_refused(tmp_path: Path, digits: np.ndarray, e
     """A file longer than its header says is not trusted."""
     path = tmp_path / "long"
     path.write_bytes(pack(idx_bytes(digits) + extra))
-    with pytest.raises(DataError, match=r"announces 3 × 4 × 5 uint8 values, 60 bytes, but more follow"):
+    with pytest.raises(UserError, match=r"announces 3 × 4 × 5 uint8 values, 60 bytes, but more follow"):
         read_idx(path)
 
 
@@ -95,7 +95,7 @@ def test_bytes_after_the_gzip_stream_are_refused(tmp_path: Path, digits: np.ndar
     """What is appended to a gzip file is noticed too."""
     path = tmp_path / "long.gz"
     path.write_bytes(gzip.compress(idx_bytes(digits)) + b"appended")
-    with pytest.raises(DataError, match="not a valid gzip stream"):
+    with pytest.raises(UserError, match="not a valid gzip stream"):
         read_idx(path)
 
 
@@ -114,7 +114,7 @@ def test_wrong_headers_are_named(tmp_path: Path, content: bytes, message: str) -
     """A header that is not IDX is refused with the file and what was found in it."""
     path = tmp_path / "page.gz"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_idx(path)
     assert str(path) in str(caught.value)
 
@@ -126,7 +126,7 @@ def test_a_header_cannot_claim_memory(tmp_path: Path, pack) -> None:
     path.write_bytes(pack(struct.pack(">HBB3I", 0, 0x08, 3, *[2**32 - 1] * 3) + b"123"))
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="but only 3 follow"):
+        with pytest.raises(UserError, match="but only 3 follow"):
             read_idx(path)
         assert tracemalloc.get_traced_memory()[1] < 8e6
     finally:
@@ -135,7 +135,7 @@ def test_a_header_cannot_claim_memory(tmp_path: Path, pack) -> None:
 
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     """A missing file and a folder are refused with the system's reason."""
-    with pytest.raises(DataError, match="nowhere cannot be read: No such file"):
+    with pytest.raises(UserError, match="nowhere cannot be read: No such file"):
         read_idx(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"cannot be read: .+; give a readable IDX file"):
+    with pytest.raises(UserError, match=r"cannot be read: .+; give a readable IDX file"):
         read_idx(tmp_path)

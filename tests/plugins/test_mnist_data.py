@@ -14,22 +14,29 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.ndimage
 
-from equilib_experiments.data.digits import load_small_digits, resize_bilinear
-from equilib_experiments.data.download import Distribution, fetch
-from equilib_experiments.data.errors import DataError, DownloadError
-from equilib_experiments.data.mnist import OFFICIAL, TEST, TRAIN, load_mnist
+from equilib.errors import UserError
+from equilib.training.data import LabelledImages
+from equilib_experiments.data.digits import SmallDigits, resize_bilinear
+from equilib_experiments.data.download import Distribution, DownloadError, fetch
+from equilib_experiments.data.mnist import OFFICIAL, TEST, TRAIN, Mnist
 from equilib_experiments.data.probe import probe
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
 needs_real = pytest.mark.skipif(not REAL, reason="EQUILIB_DATA_DIR is not set: no real MNIST to read")
 CLOSED = "http://127.0.0.1:9/"
+
+
+def load_mnist(*, data_dir: Path | None = None, report: Callable[[str], None], **settings: Any) -> LabelledImages:
+    """Load the images as a run does."""
+    return Mnist(**settings).load(data_dir, report)
 
 
 def ignore(message: str) -> None:
@@ -173,7 +180,7 @@ def test_a_named_folder_without_mnist_is_an_error(
     folder = tmp_path / name
     if by == "EQUILIB_DATA_DIR=":
         monkeypatch.setenv("EQUILIB_DATA_DIR", str(folder))
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_mnist(data_dir=folder if by == "--data-dir " else None, report=pytest.fail)
     assert str(caught.value).startswith(f"{by}{folder}")
 
@@ -184,7 +191,7 @@ def test_one_missing_file_is_named(tmp_path: Path, missing: str) -> None:
     write_mnist(tmp_path / "mnist")
     (tmp_path / "mnist" / missing).unlink()
     message = rf"mnist holds \S+, but neither {missing} nor {missing.removesuffix('.gz')}; add that file"
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(UserError, match=message):
         load_mnist(data_dir=tmp_path, report=pytest.fail)
 
 
@@ -197,11 +204,11 @@ def test_swapped_files_are_recognized(tmp_path: Path, names: tuple[str, str]) ->
     arrays = write_mnist(tmp_path)
     images, labels = names
     write_idx(tmp_path / images, arrays[labels])
-    with pytest.raises(DataError, match=rf"{images} holds \d labels where images were expected: .* swapped"):
+    with pytest.raises(UserError, match=rf"{images} holds \d labels where images were expected: .* swapped"):
         load_mnist(data_dir=tmp_path, report=pytest.fail)
     write_idx(tmp_path / images, arrays[images])
     write_idx(tmp_path / labels, arrays[images])
-    with pytest.raises(DataError, match=rf"{labels} holds \d images where labels were expected: .* swapped"):
+    with pytest.raises(UserError, match=rf"{labels} holds \d images where labels were expected: .* swapped"):
         load_mnist(data_dir=tmp_path, report=pytest.fail)
 
 
@@ -221,7 +228,7 @@ def test_wrong_contents_are_refused(tmp_path: Path, name: str, array: np.ndarray
     """Counts that differ, labels past 9, other sizes, other types and empty sets each have their sentence."""
     write_mnist(tmp_path)
     write_idx(tmp_path / name, array, code=code)
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_mnist(data_dir=tmp_path, report=pytest.fail)
     assert str(tmp_path / name) in str(caught.value)
 
@@ -231,7 +238,7 @@ def test_a_damaged_file_of_a_named_folder_is_an_error(tmp_path: Path) -> None:
     write_mnist(tmp_path)
     path = tmp_path / TEST[0]
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=f"{TEST[0]} is cut off"):
+    with pytest.raises(UserError, match=f"{TEST[0]} is cut off"):
         load_mnist(data_dir=tmp_path, report=pytest.fail)
 
 
@@ -303,7 +310,7 @@ def test_the_next_mirror_is_asked_for_what_is_missing(
 def test_an_unusable_cache_is_named(tmp_path: Path, distribution: Distribution) -> None:
     """A cache that cannot be written is an error, not a reason to train on other data."""
     (tmp_path / "cache").touch()
-    with pytest.raises(DataError, match=r"the cache \S+/cache/mnist cannot be used: .*; make it writable") as caught:
+    with pytest.raises(UserError, match=r"the cache \S+/cache/mnist cannot be used: .*; make it writable") as caught:
         load_mnist(distribution=distribution, cache=tmp_path / "cache", report=ignore)
     assert not isinstance(caught.value, DownloadError)
 
@@ -373,7 +380,7 @@ def test_a_missing_package_is_named_with_its_remedy(
     """Without pooch or scikit-learn the error is one sentence with the command that installs them."""
     monkeypatch.setitem(sys.modules, module, None)
     offline = dataclasses.replace(OFFICIAL, mirrors=(CLOSED,))
-    with pytest.raises(DataError, match=rf'{module}.* run: pip install "equilib\[experiments\]"$'):
+    with pytest.raises(UserError, match=rf'{module}.* run: pip install "equilib\[experiments\]"$'):
         load_mnist(distribution=offline, cache=tmp_path, report=ignore)
 
 
@@ -381,8 +388,8 @@ def test_named_folders_need_no_optional_package(tmp_path: Path) -> None:
     """Reading one's own files loads neither pooch, requests nor scikit-learn."""
     write_mnist(tmp_path)
     code = (
-        "import sys; from pathlib import Path; from equilib_experiments.data.mnist import load_mnist; "
-        f"load_mnist(data_dir=Path({str(tmp_path)!r}), report=print); "
+        "import sys; from pathlib import Path; from equilib_experiments.data.mnist import Mnist; "
+        f"Mnist().load(Path({str(tmp_path)!r}), print); "
         "print(sorted({'pooch', 'requests', 'sklearn', 'autograd'} & set(sys.modules)))"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -395,7 +402,7 @@ def test_named_folders_need_no_optional_package(tmp_path: Path) -> None:
 
 def test_small_digits_are_digits_in_the_format_of_mnist() -> None:
     """They have MNIST's shapes, type, range and border, and nearest neighbours still read them."""
-    digits = load_small_digits()
+    digits = SmallDigits().load(None, ignore)
     train_images, train_labels = digits.train_images, digits.train_labels
     test_images, test_labels = digits.test_images, digits.test_labels
     assert train_images.shape == (1437, 28, 28)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import os
 import re
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import equilib_experiments.data.mnist as mnist_data
 from equilib import ImplicitAdjoint, Picard, SolveOptions
 from equilib.arrays.trees import named_leaves
 from equilib.cli import main
@@ -22,7 +20,7 @@ from equilib.training.optimizers import Adam
 from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
 from equilib_experiments.data.digits import DIGITS
-from equilib_experiments.data.mnist import OFFICIAL, load_mnist
+from equilib_experiments.data.mnist import OFFICIAL, Mnist
 from equilib_experiments.recipes import digits as recipes
 from equilib_experiments.recipes.architecture import GUESSES
 from equilib_experiments.recipes.mnist import RECIPES
@@ -241,8 +239,8 @@ def test_offline_the_run_says_which_digits_it_uses(
     """Without data and network it trains on scikit-learn's digits, announced first and recorded."""
     monkeypatch.delenv("EQUILIB_DATA_DIR", raising=False)
     offline = dataclasses.replace(OFFICIAL, mirrors=("http://127.0.0.1:9/",))
-    loader = functools.partial(load_mnist, distribution=offline, cache=tmp_path / "cache")
-    monkeypatch.setattr(mnist_data, "load_mnist", lambda *, data_dir, report: loader(data_dir=None, report=report))
+    elsewhere = Mnist(distribution=offline, cache=tmp_path / "cache").load
+    monkeypatch.setattr(Mnist, "load", lambda self, data_dir, report: elsewhere(None, report))
     ended = run(*QUICK, "--epochs", "0")
     assert ended.said[0].startswith("MNIST could not be downloaded")
     assert ended.said[1].startswith("Data: scikit-learn's handwritten digits")

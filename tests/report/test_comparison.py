@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from equilib.commands.histories import Curve
-from equilib.report.comparison import save_comparison
+from equilib.report.curves import comparison_chart
+from equilib.report.drawing import save_charts
 
 
 @pytest.mark.parametrize("count", [1, 25])
@@ -15,5 +16,5 @@ from equilib.report.comparison import save_comparison
 def test_a_comparison_is_a_picture(tmp_path: Path, count: int, last: int) -> None:
     """Any number of solvers makes a PNG file, and any cost."""
     curve = Curve(solver="picard", cost=[1, 2, last], residual=[1.0, 0.1, 0.01], converged=2, samples=2)
-    save_comparison([curve] * count, tmp_path / "residual.png")
+    save_charts([comparison_chart([curve] * count, "residual")], tmp_path, single=False)
     assert (tmp_path / "residual.png").read_bytes().startswith(b"\x89PNG")

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from equilib.errors import UserError
 from equilib.training.data import ImageFormat, LabelledImages
 from equilib_experiments.data.digits import counted
-from equilib_experiments.data.download import Distribution, fetch
-from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.download import Distribution, DownloadError, fetch
 from equilib_experiments.data.folders import GivenFolder, given_folder
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
@@ -40,40 +40,32 @@ KINDS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse"
 
 @dataclass(frozen=True)
 class Cifar10:
-    """CIFAR-10: small colour photographs."""
+    """CIFAR-10 from the first of: the user's folder, the cache, its author's site.
 
+    A folder must hold `test_batch.bin` and at least the first of the five `data_batch_*.bin`, itself or in `cifar10/`;
+    they may be subsets. `cache` is None for the user's.
+    """
+
+    distribution: Distribution = OFFICIAL
+    cache: Path | None = None
     images = ImageFormat(height=SIDE, width=SIDE, channels=CHANNELS, classes=KINDS)
 
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
-        """Return the photographs: red, green and blue; raises as `load_cifar10` does."""
-        return load_cifar10(data_dir=data_dir, report=report)
+        """Return the photographs: red, green and blue.
 
-
-def load_cifar10(
-    *,
-    data_dir: Path | None = None,
-    report: Callable[[str], None],
-    distribution: Distribution = OFFICIAL,
-    cache: Path | None = None,
-) -> LabelledImages:
-    """Load CIFAR-10 from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, its author's site.
-
-    A folder that the user named must hold `test_batch.bin` and at least the first of the five `data_batch_*.bin`,
-    itself or in `cifar10/`; they may be subsets. `report` is told of a download. `cache` defaults to the user's.
-
-    Raises
-    ------
-    DataError
-        When a named folder lacks a file, a file is not what its name says, or nothing can be downloaded.
-    """
-    folder = given_folder(data_dir)
-    if folder is not None:
-        return _from_folder(folder, distribution.folder)
-    try:
-        archive = fetch(distribution, cache=cache, report=report)[ARCHIVE]
-    except DownloadError as error:
-        raise DataError(f"{error}; give a folder with {TRAIN[0]} and {TEST} with --data-dir") from error
-    return _from_archive(archive)
+        Raises
+        ------
+        UserError
+            When a named folder lacks a file, a file is not what its name says, or nothing can be downloaded.
+        """
+        folder = given_folder(data_dir)
+        if folder is not None:
+            return _from_folder(folder, self.distribution.folder)
+        try:
+            archive = fetch(self.distribution, cache=self.cache, report=report)[ARCHIVE]
+        except DownloadError as error:
+            raise UserError(f"{error}; give a folder with {TRAIN[0]} and {TEST} with --data-dir") from error
+        return _from_archive(archive)
 
 
 def _from_folder(folder: GivenFolder, subfolder: str) -> LabelledImages:
@@ -87,7 +79,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; give a readable file") from error
+        raise UserError(f"{path} cannot be read: {error.strerror or error}; give a readable file") from error
 
 
 def _from_archive(archive: Path) -> LabelledImages:
@@ -98,7 +90,7 @@ def _from_archive(archive: Path) -> LabelledImages:
                 file = opened.extractfile(f"{INSIDE}/{name}")
                 batches[name] = parse_batch(b"" if file is None else file.read(), f"{name} in {archive}")
     except (tarfile.TarError, KeyError, EOFError, OSError) as error:
-        raise DataError(f"{archive} is damaged ({error}); delete it to download it again") from error
+        raise UserError(f"{archive} is damaged ({error}); delete it to download it again") from error
     return _join(batches, str(archive))
 
 
@@ -107,11 +99,11 @@ def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 
     Raises
     ------
-    DataError
+    UserError
         When it does not consist of whole images, has none, or holds a label above 9; `name` opens the sentence.
     """
     if not content or len(content) % RECORD:
-        raise DataError(
+        raise UserError(
             f"{name} is damaged: its {len(content):,} bytes are not a positive multiple of {RECORD:,}, a label and "
             f"{SIDE}×{SIDE} pixels of three bytes; {REPLACE}"
         )
@@ -119,7 +111,7 @@ def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     labels = records[:, 0].copy()
     if (labels >= CLASSES).any():
         position = int(np.argmax(labels >= CLASSES))
-        raise DataError(
+        raise UserError(
             f"{name} holds the label {labels[position]} at image {position}, where 0 to 9 were expected; give the "
             "binary version of CIFAR-10, not of CIFAR-100"
         )

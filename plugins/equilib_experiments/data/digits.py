@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from equilib.errors import require
 from equilib.training.data import ImageFormat, LabelledImages
-from equilib_experiments.data.packages import require
 
 TRAIN = 1437
 INK = 16  # load_digits counts ink from 0 to 16
@@ -29,29 +29,24 @@ class SmallDigits:
     images = DIGITS
 
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
-        """Return the digits, whatever `data_dir` holds; raises as `load_small_digits` does."""
-        return load_small_digits()
+        """Return 1,437 digits to train and the last 360 to test, whatever `data_dir` holds.
 
-
-def load_small_digits() -> LabelledImages:
-    """Return scikit-learn's digits as MNIST would show them: 1,437 to train and the last 360 to test.
-
-    Raises
-    ------
-    DataError
-        When scikit-learn is not installed.
-    """
-    digits = require("sklearn.datasets", purpose="using scikit-learn's digits").load_digits()
-    ink = resize_bilinear(digits.images, DIGIT) * (255 / INK)
-    images = np.pad(np.rint(ink).astype(np.uint8), ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
-    labels = digits.target.astype(np.uint8)
-    return LabelledImages(
-        train_images=images[:TRAIN],
-        train_labels=labels[:TRAIN],
-        test_images=images[TRAIN:],
-        test_labels=labels[TRAIN:],
-        source=f"{SMALL_DIGITS}: {counted(images[:TRAIN], images[TRAIN:])}",
-    )
+        Raises
+        ------
+        UserError
+            When scikit-learn is not installed.
+        """
+        digits = require("sklearn.datasets", purpose="using scikit-learn's digits").load_digits()
+        ink = resize_bilinear(digits.images, DIGIT) * (255 / INK)
+        images = np.pad(np.rint(ink).astype(np.uint8), ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
+        labels = digits.target.astype(np.uint8)
+        return LabelledImages(
+            train_images=images[:TRAIN],
+            train_labels=labels[:TRAIN],
+            test_images=images[TRAIN:],
+            test_labels=labels[TRAIN:],
+            source=f"{SMALL_DIGITS}: {counted(images[:TRAIN], images[TRAIN:])}",
+        )
 
 
 def counted(train: np.ndarray, test: np.ndarray) -> str:

@@ -12,14 +12,17 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from equilib_experiments.data.errors import DataError, DownloadError
-from equilib_experiments.data.packages import require
+from equilib.errors import UserError, require
 from equilib_experiments.data.probe import probe, reason
 
 PURPOSE = "using downloaded data"
 PROBE_SECONDS = 3.5
 TIMEOUTS = (5.0, 15.0)  # seconds: to connect, and between two pieces of a file
 CHUNK = 1 << 16
+
+
+class DownloadError(UserError):
+    """No mirror delivered the files: the message says for each what it did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ def fetch(distribution: Distribution, *, cache: Path | None = None, report: Call
     ------
     DownloadError
         When no mirror delivers.
-    DataError
+    UserError
         When pooch is not installed or the cache cannot be used.
     """
     pooch = require("pooch", purpose=PURPOSE)
@@ -126,7 +129,7 @@ def _cache_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
+        raise UserError(
             f"the cache {folder} cannot be used: {error.strerror or error}; make it writable, or give a "
             "folder that has the files with --data-dir"
         ) from error

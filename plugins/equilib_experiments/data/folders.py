@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from equilib.errors import UserError
 from equilib.runs.request import DATA_VARIABLE
-from equilib_experiments.data.errors import DataError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class GivenFolder:
 
         Raises
         ------
-        DataError
+        UserError
             When the folder cannot be listed, or one of the files is missing.
         """
         names = list(names)
@@ -34,11 +34,11 @@ class GivenFolder:
                 return paths
             if paths:
                 missing = next(name for name in names if name not in paths)
-                raise DataError(
+                raise UserError(
                     f"{self.given}: {folder} holds {next(iter(paths.values())).name}, but neither {missing} "
                     f"nor {missing.removesuffix('.gz')}; add that file"
                 )
-        raise DataError(
+        raise UserError(
             f"{self.given} holds neither {names[0]} nor {subfolder}/{names[0]}, but "
             f"{_some(self._list(self.path))}; give a folder with the {len(names)} files, or none to download"
         )
@@ -49,7 +49,7 @@ class GivenFolder:
         try:
             return set(os.listdir(folder))
         except OSError as error:
-            raise DataError(
+            raise UserError(
                 f"{self.given}: {folder} cannot be listed: {error.strerror}; give an existing folder"
             ) from error
 

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from equilib_experiments.data.errors import DataError
+from equilib.errors import UserError
 
 DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -40,7 +40,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises
     ------
-    DataError
+    UserError
         When the file cannot be read, is not IDX, is damaged, or is longer or shorter than its header says.
     """
     try:
@@ -50,11 +50,11 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
             with gzip.GzipFile(fileobj=file) as unpacked:
                 return _read(unpacked, path)
     except EOFError as error:
-        raise DataError(f"{path} is cut off: its gzip stream has no end; {REPLACE}") from error
+        raise UserError(f"{path} is cut off: its gzip stream has no end; {REPLACE}") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: it is not a valid gzip stream ({error}); {REPLACE}") from error
+        raise UserError(f"{path} is damaged: it is not a valid gzip stream ({error}); {REPLACE}") from error
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}; give a readable IDX file") from error
+        raise UserError(f"{path} cannot be read: {error.strerror or error}; give a readable IDX file") from error
 
 
 def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.ndarray:
@@ -64,7 +64,7 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.nd
     if len(data) != announced:
         found = f"only {len(data):,} follow" if len(data) < announced else "more follow"
         sizes = " × ".join(str(size) for size in shape)
-        raise DataError(
+        raise UserError(
             f"{path} is damaged: its header announces {sizes} {dtype.name} values, {announced:,} bytes, "
             f"but {found}; {REPLACE}"
         )
@@ -74,19 +74,19 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.nd
 def _read_header(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> tuple[np.dtype, tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES:
-        raise DataError(
+        raise UserError(
             f"{path} is not an IDX file: it begins with {magic!r}, where two zero bytes, a type code "
             "from 0x08 to 0x0e and a number of dimensions were expected; give the official file"
         )
     dimensions = magic[3]
     if not 1 <= dimensions <= MAX_DIMENSIONS:
-        raise DataError(
+        raise UserError(
             f"{path} is damaged: its header announces {dimensions} dimensions, 1 to {MAX_DIMENSIONS} were "
             f"expected; {REPLACE}"
         )
     sizes = file.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:
-        raise DataError(f"{path} is cut off: it ends within its header of {4 + 4 * dimensions} bytes; {REPLACE}")
+        raise UserError(f"{path} is cut off: it ends within its header of {4 + 4 * dimensions} bytes; {REPLACE}")
     return DTYPES[magic[2]], tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
 
 

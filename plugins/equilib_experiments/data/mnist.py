@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from equilib.errors import UserError
 from equilib.training.data import LabelledImages
-from equilib_experiments.data.digits import DIGITS, SMALL_DIGITS, counted, load_small_digits
-from equilib_experiments.data.download import Distribution, fetch
-from equilib_experiments.data.errors import DataError, DownloadError
+from equilib_experiments.data.digits import DIGITS, SMALL_DIGITS, SmallDigits, counted
+from equilib_experiments.data.download import Distribution, DownloadError, fetch
 from equilib_experiments.data.folders import given_folder
 from equilib_experiments.data.idx import read_idx
 
@@ -39,41 +39,33 @@ OFFICIAL = Distribution(
 
 @dataclass(frozen=True)
 class Mnist:
-    """MNIST; without a network scikit-learn's digits take its place."""
+    """MNIST from the first of: the user's folder, the cache, a mirror; else scikit-learn's digits take its place.
 
+    A folder must hold the four files (they may be subsets; no checksum is asked of them), itself or in `mnist/`.
+    `cache` is None for the user's.
+    """
+
+    distribution: Distribution = OFFICIAL
+    cache: Path | None = None
     images = DIGITS
 
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
-        """Return the digits, light on a dark background; raises as `load_mnist` does."""
-        return load_mnist(data_dir=data_dir, report=report)
+        """Return the digits, light on a dark background; `report` is told of downloads and of the fallback.
 
-
-def load_mnist(
-    *,
-    data_dir: Path | None = None,
-    report: Callable[[str], None],
-    distribution: Distribution = OFFICIAL,
-    cache: Path | None = None,
-) -> LabelledImages:
-    """Load MNIST from the first of: `data_dir`, EQUILIB_DATA_DIR, the cache, a mirror, scikit-learn's digits.
-
-    A folder that the user named must hold the four files (they may be subsets; no checksum is asked of them),
-    itself or in `mnist/`. `report` is told of downloads and of the fallback. `cache` defaults to the user's.
-
-    Raises
-    ------
-    DataError
-        When a named folder lacks a file, a file is not what its name says, or an optional package is missing.
-    """
-    folder = given_folder(data_dir)
-    if folder is not None:
-        return _read(folder.find(distribution.md5, subfolder=distribution.folder))
-    try:
-        return _read(fetch(distribution, cache=cache, report=report))
-    except DownloadError as error:
-        report(f"{error}; {SMALL_DIGITS} take its place. For MNIST itself, give its files with --data-dir.")
-    digits = load_small_digits()
-    return replace(digits, source=f"{digits.source.replace(':', ', not MNIST:', 1)}", fallback=True)
+        Raises
+        ------
+        UserError
+            When a named folder lacks a file, a file is not what its name says, or an optional package is missing.
+        """
+        folder = given_folder(data_dir)
+        if folder is not None:
+            return _read(folder.find(self.distribution.md5, subfolder=self.distribution.folder))
+        try:
+            return _read(fetch(self.distribution, cache=self.cache, report=report))
+        except DownloadError as error:
+            report(f"{error}; {SMALL_DIGITS} take its place. For MNIST itself, give its files with --data-dir.")
+        digits = SmallDigits().load(None, report)
+        return replace(digits, source=f"{digits.source.replace(':', ', not MNIST:', 1)}", fallback=True)
 
 
 def _read(paths: dict[str, Path]) -> LabelledImages:
@@ -93,7 +85,7 @@ def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nd
     _check_images(images, images_path)
     _check_labels(labels, labels_path)
     if len(images) != len(labels):
-        raise DataError(
+        raise UserError(
             f"{images_path} holds {len(images):,} images and {labels_path} {len(labels):,} labels; "
             "give two files of the same set"
         )
@@ -102,33 +94,33 @@ def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nd
 
 def _check_images(images: np.ndarray, path: Path) -> None:
     if images.ndim == 1:
-        raise DataError(
+        raise UserError(
             f"{path} holds {len(images):,} labels where images were expected: the image and label files are "
             "swapped; exchange their names"
         )
     if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
-        raise DataError(
+        raise UserError(
             f"{path} holds an array of shape {images.shape} and type {images.dtype}, where uint8 images of "
             "28×28 were expected; give the official file"
         )
     if not len(images):
-        raise DataError(f"{path} holds no images; give the official file")
+        raise UserError(f"{path} holds no images; give the official file")
 
 
 def _check_labels(labels: np.ndarray, path: Path) -> None:
     if labels.ndim == 3:
-        raise DataError(
+        raise UserError(
             f"{path} holds {len(labels):,} images where labels were expected: the image and label files are "
             "swapped; exchange their names"
         )
     if labels.dtype != np.uint8 or labels.ndim != 1:
-        raise DataError(
+        raise UserError(
             f"{path} holds an array of shape {labels.shape} and type {labels.dtype}, where one uint8 label "
             "per image was expected; give the official file"
         )
     if (labels >= CLASSES).any():
         position = int(np.argmax(labels >= CLASSES))
-        raise DataError(
+        raise UserError(
             f"{path} holds the label {labels[position]} at position {position}, where 0 to 9 were expected; "
             "give the official file"
         )

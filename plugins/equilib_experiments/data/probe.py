@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 
-from equilib_experiments.data.packages import require
+from equilib.errors import require
 
 PURPOSE = "downloading data"
 
@@ -19,7 +19,7 @@ def probe(urls: Sequence[str], *, seconds: float) -> dict[str, str | None]:
 
     Raises
     ------
-    DataError
+    UserError
         When requests is not installed.
     """
     # The library, hence the proxies and the certificates, that the download itself will use.
