@@ -130,7 +130,7 @@ def _facts(out: Path) -> dict[str, Any]:
         "versions": facts.get("versions") or {},
         "commit": git.get("commit"),
         "dirty": git.get("dirty"),
-        "history": history(record.metrics()),
+        "history": history(record.epochs),
     }
 
 

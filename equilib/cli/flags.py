@@ -49,27 +49,19 @@ def request_flag(flag: Flag) -> click.Option:
     """Return a flag whose value is that of a field of `RunRequest`."""
     settings: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
     names = [*flag.spelled, flag.name]
-    if flag.kind is bool:
+    if flag.type is bool:
         return click.Option(names, is_flag=True, help=flag.help)
-    if flag.kind is Path:
+    if flag.type is Path:
         return click.Option(
             names, type=click.Path(path_type=Path, file_okay=False, exists=flag.exists), help=flag.help, **settings
         )
-    if flag.kind is tuple:
+    if flag.type is tuple:
         return click.Option(names, multiple=True, help=flag.help, **settings)
-    if flag.kind is Mapping:
+    if flag.type is Mapping:
         return click.Option(
             names, multiple=True, callback=lambda _, __, texts: parse_assignments(texts), help=flag.help, **settings
         )
-    option = Option(
-        name=flag.name,
-        type=flag.kind,
-        optional=flag.optional,
-        default=flag.default,
-        bounds=flag.bounds,
-        choices=flag.choices,
-    )
-    return _valued(names, option, default=flag.default, **settings, help=_with_notes(flag.help, option))
+    return _valued(names, flag, default=flag.default, **settings, help=_with_notes(flag.help, flag))
 
 
 def option_flag(option: Option) -> click.Option:

@@ -13,7 +13,6 @@ from equilib.experiments.training import Training, trained
 from equilib.machine.process import prepare_process
 from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry
-from equilib.runs.digest import data_digest
 from equilib.runs.record import RecordedRun
 from equilib.training.reporter import Reporter
 from equilib.training.statistics import PassStatistics
@@ -119,7 +118,7 @@ def evaluate_model(
         If there is no test data.
     """
     trainer, data = training.trainer, training.trainer.data
-    same = data_digest(data) == run.facts.get("data_digest")
+    same = data.digest() == run.facts.get("data_digest")
     available = int(data.test_inputs.shape[0])
     if not available:
         raise UserError("there is no test data; give a folder that has some with --data-dir")

@@ -70,7 +70,7 @@ def predict(
         If the run has no model, its experiment does not classify images, or a file cannot be read.
     """
     run = RecordedRun.read(path)
-    context = RunContext.of(run.request(**changes), registry, reporter=reporter)
+    context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     setup = set_up(context)
     if setup.images is None:
         raise UserError(f"experiment {context.request.experiment!r} does not classify images")

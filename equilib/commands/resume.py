@@ -59,7 +59,7 @@ def resume(
         return
     prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        context = RunContext.of(request, registry, reporter=reporter, out=path)
+        context = RunContext(request=request, registry=registry, reporter=reporter, out=path)
         context.continuation = Continuation(run=run, checkpoint=found)
         train(assemble(context), context)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any
 
 from equilib.experiments.experiment import make_experiment
 from equilib.experiments.train import train
@@ -35,7 +35,7 @@ def launch(request: RunRequest, registry: Registry) -> None:
     check_out(out, overwrite=request.overwrite)
     prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        context = RunContext.of(request, registry, reporter=reporter, out=out)
+        context = RunContext(request=request, registry=registry, reporter=reporter, out=out)
         train(assemble(context), context)
 
 
@@ -46,18 +46,11 @@ def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
         warnings.simplefilter("always", ConvergenceWarning)
         show = warnings.showwarning
 
-        def report(
-            message: Warning | str,
-            category: type[Warning],
-            filename: str,
-            lineno: int,
-            file: TextIO | None = None,
-            line: str | None = None,
-        ) -> None:
+        def report(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, ConvergenceWarning):
                 reporter.line(f"Warning: {message}")
             else:
-                show(message, category, filename, lineno, file, line)
+                show(message, category, *place, **more)
 
         warnings.showwarning = report
         yield

@@ -42,7 +42,7 @@ def load_probe(
     UserError
         If the request cannot be carried out as it is, or the network holds no equilibrium.
     """
-    context = RunContext.of(request, registry, reporter=LineReporter(sys.stderr))
+    context = RunContext(request=request, registry=registry, reporter=LineReporter(sys.stderr))
     setup = set_up(context)
     network = setup.network
     if not isinstance(network, DEQChain):
@@ -69,7 +69,7 @@ def request_like(request: RunRequest, run: RecordedRun) -> RunRequest:
     """
     if run.facts.get("experiment") != request.experiment:
         raise UserError(f"{run.path} is a run of {run.facts.get('experiment')!r}, not of {request.experiment!r}")
-    recorded = run.request()
+    recorded, method = run.request(), run.method()
     given = {each.name for each in request.set_flags()}
     filled: dict[str, Any] = {
         each.name: getattr(recorded, each.name)
@@ -80,8 +80,8 @@ def request_like(request: RunRequest, run: RecordedRun) -> RunRequest:
         request,
         **filled,
         values={**recorded.values, **request.values},
-        solver=request.solver or run.solver_spec(),
-        adjoint=request.adjoint or (None if request.solver else run.adjoint_spec()),
-        fallback=request.fallback or (() if request.solver else run.fallback_specs()),
-        options={**run.solve_options(), **request.options},
+        solver=request.solver or method["solver"],
+        adjoint=request.adjoint or (None if request.solver else method["adjoint"]),
+        fallback=request.fallback or (() if request.solver else method["fallback"]),
+        options={**method["options"], **request.options},
     )

@@ -7,12 +7,9 @@ from typing import Any
 
 from equilib.experiments.training import Training
 from equilib.machine.environment import arithmetic
-from equilib.runs.checkpoints import Checkpoints
 from equilib.runs.context import RunContext
-from equilib.runs.digest import data_digest
-from equilib.runs.folder import EVENTS, RunDirectory
 from equilib.runs.recorder import Recorder
-from equilib.runs.tensorboard import TensorBoardLog, require_tensorboard
+from equilib.runs.tensorboard import require_tensorboard
 from equilib.training.tolerances import check_loosening, introduce
 from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import WarmStarts
@@ -32,7 +29,7 @@ def train(training: Training, context: RunContext) -> Mapping[str, Any]:
     """
     trainer, request, before = training.trainer, context.request, context.continuation
     savings = _save_work(trainer, context)
-    digest = data_digest(trainer.data)
+    digest = trainer.data.digest()
     if before is not None:
         before.restore(trainer, digest)
     if request.tensorboard:
@@ -42,7 +39,7 @@ def train(training: Training, context: RunContext) -> Mapping[str, Any]:
             context.reporter.line(line)
         for line in before.introduce(context.device.description) if before else ():
             context.reporter.line(line)
-        metrics = Recorder(trainer, directory, _checkpoints(directory, context), _events(directory, context)).run()
+        metrics = Recorder(trainer, directory, context).run()
         concluded = training.conclude()
         directory.finish("finished", metrics | concluded, best=trainer.best)
         result = _result(training, metrics)
@@ -64,26 +61,6 @@ def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
     trainer.warm_starts, trainer.loosen = warm_starts, request.loosen
     described = warm_starts.describe(trainer.model, trainer.params, trainer.data.train_inputs)
     return [*described, *introduce(request.loosen)]
-
-
-def _checkpoints(directory: RunDirectory, context: RunContext) -> Checkpoints:
-    request, before = context.request, context.continuation
-    names = ("request", "options", "method", "data_digest", "versions")
-    return Checkpoints(
-        directory.path,
-        {"run": directory.facts["id"], **{name: directory.facts[name] for name in names}},
-        every=request.checkpoint_every,
-        minutes=request.checkpoint_minutes,
-        after=None if before is None else before.checkpoint.path,
-    )
-
-
-def _events(directory: RunDirectory, context: RunContext) -> TensorBoardLog | None:
-    if not context.request.tensorboard:
-        return None
-    before = context.continuation
-    after = None if before is None else before.checkpoint.header["progress"]["step"]
-    return TensorBoardLog(directory.path / EVENTS, after=after)
 
 
 def _result(training: Training, metrics: Mapping[str, Any]) -> str:

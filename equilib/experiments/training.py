@@ -176,7 +176,7 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
     UserError
         If the run has no model, or its request cannot be carried out here.
     """
-    context = RunContext.of(run.request(**changes), registry, reporter=reporter)
+    context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     training = assemble(context)
     training.trainer.params = context.device.put(run.params(training.trainer.params))
     return training

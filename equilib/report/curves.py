@@ -20,7 +20,7 @@ def training_charts(runs: Sequence[ReportedRun]) -> list[Chart]:
     charts: list[Chart] = []
     for experiment in experiments:
         members = [run for run in runs if run.experiment == experiment]
-        scores = dict.fromkeys(run.record.score_name for run in members if run.record.score_name)
+        scores = dict.fromkeys(run.score_name for run in members if run.score_name)
         rows = [named for row in METRICS for named in ([row.called(s) for s in scores] if row.is_score else [row])]
         ending, of = ("", "") if len(experiments) == 1 else (f"-{experiment}", f" of {experiment}")
         charts += _charts(members, rows, comparable=False, ending=ending, of=of)

@@ -53,7 +53,7 @@ def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "status", lambda run: run.status
     yield "error", _fact("error")
     yield "epochs recorded", lambda run: run.progress()
-    scores = dict.fromkeys(run.record.score_name for run in runs if run.record.score_name)
+    scores = dict.fromkeys(run.score_name for run in runs if run.score_name)
     for row in METRICS:
         for named in [row.called(score) for score in scores] if row.is_score else [row]:
             yield named.title, _metric(named)
@@ -68,9 +68,8 @@ def _outcome(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
 
 def _concluded(run: ReportedRun) -> list[str]:
     """Return the names of what an experiment measured at the end."""
-    record = run.record
-    known = run.epochs[-1].keys() if run.epochs else {"test", f"test_{record.score_name}"}
-    return [name for name in record.facts.get("results") or {} if name not in known]
+    known = run.epochs[-1].keys() if run.epochs else {"test", f"test_{run.score_name}"}
+    return [name for name in run.facts.get("results") or {} if name not in known]
 
 
 def _metric(row: Metric) -> Cell:
@@ -78,7 +77,7 @@ def _metric(row: Metric) -> Cell:
     place = {PROCESS: row.name, ALL_EPOCHS: None}.get(row.of, ".".join(("results", *row.path(test=row.of == TEST))))
 
     def cell(run: ReportedRun) -> Markup | str | None:
-        value = run.record.value(row)
+        value = run.value(row)
         if row.is_number:
             return numbers.number(value, row.show, place) if isinstance(value, int | float) else None
         return row.show(value) if value else None
@@ -89,7 +88,7 @@ def _metric(row: Metric) -> Cell:
 def _method(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     for part in ("solver", "integrator", "adjoint"):
         yield part, _fact("method", part, show=_chosen)
-    yield "fallback", lambda run: ", then ".join(run.record.fallback_specs()) or None
+    yield "fallback", lambda run: ", then ".join(run.method()["fallback"]) or None
     yield "solve", _fact("method", "solve", show=_options)
     yield "optimizer", _fact("optimizer", show=_chosen)
     resolved = {name for run in runs for name in run.facts.get("options") or {}} | {"optimizer"}
@@ -139,7 +138,7 @@ def _place(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
         yield package, _fact("versions", package)
     yield "BLAS", _fact("blas", show=_blas)
     yield "commit", _fact("git", show=_commit)
-    yield "folder", lambda run: _CODE.format(run.record.path)
+    yield "folder", lambda run: _CODE.format(run.path)
     yield "id", _fact("id", show=_CODE.format)
 
 
@@ -158,7 +157,7 @@ def _fact(*path: str, show: Callable[[Any], Markup | str | None] = str) -> Cell:
     """Return what stands there in `run.json`; for "results", what is known of a run that did not end."""
 
     def cell(run: ReportedRun) -> Markup | str | None:
-        value: Any = run.facts | {"results": run.record.results}
+        value: Any = run.facts | {"results": run.results}
         for name in path:
             value = value.get(name) if isinstance(value, dict) else None
         return None if value is None else show(value)

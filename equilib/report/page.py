@@ -73,14 +73,14 @@ def _notices(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, str]]:
 
 def _headline(run: ReportedRun) -> Iterator[tuple[Metric, Any]]:
     """Yield what a run reached first of all."""
-    for row in metrics_of(run.record.score_name):
+    for row in metrics_of(run.score_name):
         if CARD in row.places:
-            yield row, run.record.value(row)
+            yield row, run.value(row)
 
 
 def _columns(run: ReportedRun) -> Iterator[tuple[str, Metric, bool]]:
     """Yield the metrics of each epoch: title, metric, and whether the value is that of the test."""
-    for row in metrics_of(run.record.score_name):
+    for row in metrics_of(run.score_name):
         if EPOCHS not in row.places:
             continue
         if row.is_score:

@@ -1,4 +1,4 @@
-"""Recorded run as a report sees it: its record, its label and its place."""
+"""Recorded run as a report sees it: with its label and its place."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from equilib.runs.record import RecordedRun
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReportedRun:
-    """A run, its epochs, what it is called, and its place among the runs, which decides colour and marker."""
+@dataclass(frozen=True)
+class ReportedRun(RecordedRun):
+    """A run, what it is called, and its place among the runs, which decides colour and marker."""
 
     index: int
     label: str
-    record: RecordedRun
-    epochs: list[dict[str, Any]]
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The content of `run.json`."""
-        return self.record.facts
 
     @property
     def experiment(self) -> str:
@@ -73,7 +65,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """
     records = [RecordedRun.read(path) for path in paths]
     return [
-        ReportedRun(index=index, label=label, record=record, epochs=record.metrics())
+        ReportedRun(record.path, record.facts, index, label)
         for index, (label, record) in enumerate(zip(_labels(paths), records, strict=True))
     ]
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equilib.errors import UserError
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.report import page
@@ -17,6 +16,7 @@ from equilib.report.findings import Findings, try_measure
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
 from equilib.runs.files import whole_file
+from equilib.runs.folder import folder_errors
 from equilib.training.reporter import Reporter
 
 PAGE = "report.html"
@@ -58,16 +58,12 @@ def write_report(
     """
     runs = read_runs(paths)
     folder = out or default_folder(paths)
-    try:
+    with folder_errors(f"--out {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}") from error
     prepare_process()
-    tested = [try_measure(run.record, registry, reporter=reporter, limit=limit, **changes) for run in runs]
-    try:
+    tested = [try_measure(run, registry, reporter=reporter, limit=limit, **changes) for run in runs]
+    with folder_errors(f"--out {folder}"):
         return _write(runs, tested, folder)
-    except OSError as error:
-        raise UserError(f"--out {folder} cannot be written: {error.strerror or error}") from error
 
 
 def _missing(run: ReportedRun, tested: Findings | None, reason: str | None) -> Iterator[str]:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 
-from equilib.errors import RunError, UserError
+from equilib.errors import RunError
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
 from equilib.plugin.registry import Registry
-from equilib.runs.folder import RunDirectory, locked
+from equilib.runs.folder import RunDirectory, folder_errors, locked
 from equilib.runs.request import RunRequest
 from equilib.runs.spellings import FORMAT
 from equilib.training.reporter import Reporter
@@ -32,32 +32,29 @@ class RunContext:
     ----------
     request : RunRequest
     registry : Registry
-    device : Device
     reporter : Reporter
     out : Path
         Where the run is recorded; nothing is written there before `record`.
     continuation : Continuation or None
         What the run goes on from.
+    device : Device
+        What the request asks for.
+
+    Raises
+    ------
+    UserError
+        If there is no such device here.
     """
 
     request: RunRequest
     registry: Registry
-    device: Device
     reporter: Reporter
-    out: Path
+    out: Path = Path()
     continuation: Continuation | None = None
+    device: Device = field(init=False)
 
-    @classmethod
-    def of(cls, request: RunRequest, registry: Registry, *, reporter: Reporter, out: Path | None = None) -> RunContext:
-        """Return the context of a request, on the device that it asks for.
-
-        Raises
-        ------
-        UserError
-            If there is no such device here.
-        """
-        device = find_device(request.device)
-        return cls(request=request, registry=registry, device=device, reporter=reporter, out=out or Path())
+    def __post_init__(self) -> None:
+        self.device = find_device(self.request.device)
 
     @property
     def data_dir(self) -> Path | None:
@@ -90,22 +87,15 @@ class RunContext:
             "device": self.device.description,
             **describe_environment(),
         }
-        with self._hold():
+        with folder_errors(f"--out {self.out}"):
+            self.out.mkdir(parents=True, exist_ok=True)
+        with locked(self.out):
             if self.continuation is None:
                 directory = RunDirectory(self.out, content)
             else:
                 content = self.continuation.facts(content)
                 directory = RunDirectory.reopen(self.out, content, epochs=self.continuation.epochs_done)
             yield from self._watch(directory)
-
-    @contextmanager
-    def _hold(self) -> Iterator[None]:
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"--out {self.out} cannot be written: {error.strerror or error}") from error
-        with locked(self.out):
-            yield
 
     def _watch(self, directory: RunDirectory) -> Iterator[RunDirectory]:
         try:

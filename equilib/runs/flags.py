@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equilib.options import Bounds
+from equilib.options import Bounds, Option
 from equilib.plugin.entries import FIXED_POINT
 
 _METADATA = "equilib.flag"
@@ -26,20 +26,13 @@ and where, which alone is not recorded."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flag:
-    """One flag as its field declares it.
+class Flag(Option):
+    """One flag as its field declares it: an option, whose `name` is that of the field.
 
     Attributes
     ----------
-    name : str
-        The field, and the word on the command line unless `spellings` has others.
-    kind : type
+    type : type
         Of the value: int, float, str, bool, Path, tuple (texts, one for each time that it is given), or Mapping.
-    optional : bool
-        Whether the value may be None.
-    default : object
-    help : str
-        What it does, one sentence.
     group : str
         What it is about, such as TRAINING.
     needs : str
@@ -47,24 +40,17 @@ class Flag:
     metavar : str
         How the help shows its value.
     spellings : tuple of str
+        Words on the command line, where those are others than the name.
     exists : bool
         Whether the value is a folder that must be there.
-    bounds : Bounds
-    choices : tuple
     """
 
-    name: str
-    kind: type
-    optional: bool
-    default: object
-    help: str
+    type: Any
     group: str
     needs: str = ""
     metavar: str = ""
     spellings: tuple[str, ...] = ()
     exists: bool = False
-    bounds: Bounds = dataclasses.field(default_factory=Bounds)
-    choices: tuple[object, ...] = ()
 
     @property
     def spelled(self) -> tuple[str, ...]:
@@ -83,26 +69,26 @@ class Flag:
 
     def plain(self, value: Any) -> Any:
         """Return a value as JSON holds it."""
-        return value if value is None or self.kind is float else _IN_JSON[self.kind](value)
+        return value if value is None or self.type is float else _IN_JSON[self.type](value)
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value that was read from JSON is of the right kind."""
-        return self.optional if value is None else isinstance(value, _IN_JSON[self.kind])
+        return self.optional if value is None else isinstance(value, _IN_JSON[self.type])
 
     def restored(self, value: Any) -> Any:
         """Return the value that `plain` was given."""
-        return self.kind(value) if self.kind in (Path, tuple) and value is not None else value
+        return self.type(value) if self.type in (Path, tuple) and value is not None else value
 
     def arguments(self, value: Any) -> list[str]:
         """Return how `value` is typed."""
         word = self.spelled[-1]
         if value == self.default:
             return []
-        if self.kind is bool:
+        if self.type is bool:
             return [word]
-        if self.kind is Mapping:
+        if self.type is Mapping:
             return [text for name, each in value.items() for text in (word, f"{name}={each}")]
-        return [text for each in (value if self.kind is tuple else [value]) for text in (word, str(each))]
+        return [text for each in (value if self.type is tuple else [value]) for text in (word, str(each))]
 
 
 def flag(
@@ -139,4 +125,4 @@ def _flag_of(field: dataclasses.Field[Any], annotation: Any) -> Flag:
     (inner,) = [each for each in typing.get_args(annotation) if each is not types.NoneType] if union else (annotation,)
     kind = typing.get_origin(inner) or inner
     default = {} if field.default is dataclasses.MISSING else field.default
-    return Flag(name=field.name, kind=kind, optional=union, default=default, **field.metadata[_METADATA])
+    return Flag(name=field.name, type=kind, optional=union, default=default, **field.metadata[_METADATA])

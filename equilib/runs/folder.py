@@ -49,7 +49,7 @@ class RunDirectory:
             If the folder cannot be written.
         """
         self._begin(path, {**facts, "started": _now()})
-        with _folder_errors(f"--out {path}"):
+        with folder_errors(f"--out {path}"):
             path.mkdir(parents=True, exist_ok=True)
             _remove_run(path)
             self._write_facts()
@@ -65,7 +65,7 @@ class RunDirectory:
         """
         self = cls.__new__(cls)
         self._begin(path, {name: value for name, value in facts.items() if name not in _FINAL_FACTS})
-        with _folder_errors(str(path)):
+        with folder_errors(str(path)):
             for name in _FILES:
                 part_of(path / name).unlink(missing_ok=True)
             remove_scraps(path)
@@ -157,7 +157,13 @@ def _remove_run(path: Path) -> None:
 
 
 @contextmanager
-def _folder_errors(named: str) -> Iterator[None]:
+def folder_errors(named: str) -> Iterator[None]:
+    """Make an error of the file system one of the user, who `named` a folder.
+
+    Raises
+    ------
+    UserError
+    """
     try:
         yield
     except OSError as error:

@@ -80,14 +80,10 @@ class RecordedRun:
         given = {name: value for name, value in changes.items() if value is not None}
         return RunRequest.from_record(self.facts.get("request") or {}, **given)
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """Return what was recorded of each epoch; a last line that was cut short is left out."""
-        return read_metrics(self.path / METRICS)
-
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
-        """What `metrics` returned at the first time."""
-        return self.metrics()
+        """What was recorded of each epoch when it was first asked for; a last line that was cut short is left out."""
+        return read_metrics(self.path / METRICS)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -129,26 +125,13 @@ class RecordedRun:
                 f"{path} cannot be read, as it {error}; put a copy in its place, or resume the run with more --epochs"
             ) from error
 
-    def solver_spec(self) -> str | None:
-        """Return the solver with its options, as --solver takes it; None where none is recorded."""
-        return self._spec("solver")
-
-    def adjoint_spec(self) -> str | None:
-        """Return the adjoint with its options, as --adjoint takes it; None where none is recorded."""
-        return self._spec("adjoint")
-
-    def solve_options(self) -> dict[str, str]:
-        """Return the tolerances and limits of the forward solve, as -o takes them."""
+    def method(self) -> dict[str, Any]:
+        """Return how it was solved as a `RunRequest` takes it; solver and adjoint are None where not recorded."""
         method = self.facts.get("method") or {}
-        return {name: str(value) for name, value in method.get("solve", {}).items()}
-
-    def fallback_specs(self) -> tuple[str, ...]:
-        """Return the fallbacks with their options, as --fallback takes them."""
-        return tuple(spec_of(each) for each in (self.facts.get("method") or {}).get("fallback") or ())
-
-    def _spec(self, part: str) -> str | None:
-        chosen = (self.facts.get("method") or {}).get(part)
-        return spec_of(chosen) if chosen else None
+        chosen = {part: spec_of(method[part]) if method.get(part) else None for part in ("solver", "adjoint")}
+        fallback = tuple(spec_of(each) for each in method.get("fallback") or ())
+        options = {name: str(value) for name, value in method.get("solve", {}).items()}
+        return {**chosen, "fallback": fallback, "options": options}
 
 
 def _flaw(facts: Any) -> str | None:

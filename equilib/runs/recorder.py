@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from equilib.runs.checkpoints import FOLDER, Checkpoints
-from equilib.runs.folder import RunDirectory, run_errors
+from equilib.runs.context import RunContext
+from equilib.runs.folder import EVENTS, RunDirectory, run_errors
+from equilib.runs.tensorboard import TensorBoardLog
 from equilib.training.trainer import Trainer
-
-
-class EventLog(Protocol):
-    """**Protocol:** where metrics go besides the files that every run has."""
-
-    def add(self, metrics: Mapping[str, Any]) -> None:
-        """Add an epoch."""
-
-    def close(self) -> None:
-        """Write what is left."""
 
 
 class Recorder:
     """Records each epoch, and writes checkpoints when they are due and at the end."""
 
-    def __init__(
-        self, trainer: Trainer, directory: RunDirectory, checkpoints: Checkpoints, events: EventLog | None = None
-    ) -> None:
+    def __init__(self, trainer: Trainer, directory: RunDirectory, context: RunContext) -> None:
         self._trainer, self._directory = trainer, directory
-        self._checkpoints, self._events = checkpoints, events
+        request, before = context.request, context.continuation
+        names = ("request", "options", "method", "data_digest", "versions")
+        self._checkpoints = Checkpoints(
+            directory.path,
+            {"run": directory.facts["id"], **{name: directory.facts[name] for name in names}},
+            every=request.checkpoint_every,
+            minutes=request.checkpoint_minutes,
+            after=None if before is None else before.checkpoint.path,
+        )
+        self._events = None
+        if request.tensorboard:
+            after = None if before is None else before.checkpoint.header["progress"]["step"]
+            self._events = TensorBoardLog(directory.path / EVENTS, after=after)
 
     def run(self) -> dict[str, Any]:
         """Train to the end of the plan, and return the metrics of the last epoch, or those of a test without any.
@@ -67,13 +67,9 @@ class Recorder:
 
     def _save(self) -> None:
         snapshot = self._trainer.state()
-        with run_errors(self._folder):
+        with run_errors(self._directory.path / FOLDER):
             self._checkpoints.write(snapshot)
         self._directory.save_model(snapshot.params)
-
-    @property
-    def _folder(self) -> Path:
-        return self._directory.path / FOLDER
 
 
 def _untrained(trainer: Trainer) -> dict[str, Any]:

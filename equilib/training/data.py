@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, to_host
 from equilib.errors import UserError
 
 
@@ -44,6 +45,15 @@ class Dataset:
             "test_inputs": self.test_inputs,
             "test_targets": self.test_targets,
         }
+
+    def digest(self) -> str:
+        """Return a digest of all inputs and targets, their types and their order."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, values in self.arrays().items():
+            array = np.ascontiguousarray(to_host(values))
+            digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+            digest.update(array.data)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,4 +113,4 @@ def test_an_integration_has_no_fallback() -> None:
     """An experiment that integrates refuses the flag instead of ignoring it, whoever made the request."""
     request = RunRequest(experiment="mnist-neural-ode", fallback=("picard",), device="cpu")
     with pytest.raises(UserError, match="leave out --fallback"):
-        set_up(RunContext.of(request, Registry.discover(), reporter=LineReporter(io.StringIO())))
+        set_up(RunContext(request=request, registry=Registry.discover(), reporter=LineReporter(io.StringIO())))

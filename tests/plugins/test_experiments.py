@@ -188,7 +188,7 @@ def test_the_line_is_followed_by_the_sources_solver(run: Runner) -> None:
 def points_of(experiment: str, seed: int) -> Dataset:
     """Return the data of an experiment."""
     request, registry = RunRequest(experiment=experiment, seed=seed, device="cpu"), Registry.discover()
-    context = RunContext.of(request, registry, reporter=QuietReporter())
+    context = RunContext(request=request, registry=registry, reporter=QuietReporter())
     return make_experiment(request, registry).load_data(context)
 
 

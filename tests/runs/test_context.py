@@ -19,7 +19,7 @@ from equilib.runs.request import RunRequest
 def context_in(out: Path, **request: Any) -> RunContext:
     """Return the context of a run that is recorded in `out`."""
     asked = RunRequest(experiment="study", device="cpu", **request)
-    return RunContext.of(asked, Registry(), reporter=LineReporter(io.StringIO()), out=out)
+    return RunContext(request=asked, registry=Registry(), reporter=LineReporter(io.StringIO()), out=out)
 
 
 def record(out: Path) -> dict[str, Any]:
