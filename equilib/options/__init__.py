@@ -13,7 +13,7 @@ text names it, as in `linear_solver=bicgstab,linear_solver.products=60`.
 
 from equilib.options.declaration import Option, OptionError, PartOption, describe, option, part
 from equilib.options.parsing import Checked, build, split
-from equilib.options.parts import Blueprint, NoParts, Parts, plain_options, unfold
+from equilib.options.parts import Blueprint, Parts, plain_options, unfold
 from equilib.options.spelling import parse_assignments, parse_spec
 from equilib.options.values import Bounds
 
@@ -21,7 +21,6 @@ __all__ = [
     "Blueprint",
     "Bounds",
     "Checked",
-    "NoParts",
     "Option",
     "OptionError",
     "PartOption",

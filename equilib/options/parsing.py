@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from equilib.errors import UserError, did_you_mean
 from equilib.options.declaration import Option, OptionError, PartOption, describe
-from equilib.options.parts import Blueprint, NoParts, Parts, default_values, suited, unfold
+from equilib.options.parts import Blueprint, Parts, default_values, suited, unfold
 from equilib.options.spelling import by_part, field_name, parse_spec
 
 T = TypeVar("T")
@@ -34,7 +34,7 @@ def build(cls: type[T] | Blueprint, values: Mapping[str, object], *, owner: str,
         If a name is unknown, a value is refused, a required option is missing, or the class itself refuses the values.
     """
     blueprint = cls if isinstance(cls, Blueprint) else Blueprint(factory=cls)
-    return _Builder(owner, NoParts() if parts is None else parts).make(blueprint, _by_field_name(values, owner=owner))
+    return _Builder(owner, parts or Parts()).make(blueprint, _by_field_name(values, owner=owner))
 
 
 @dataclass(frozen=True)

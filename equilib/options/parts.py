@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, is_dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from equilib.errors import UserError
 from equilib.options.declaration import Option, PartOption, describe
@@ -42,38 +42,25 @@ class Blueprint:
         return replace(each, default=value)
 
 
-class Parts(Protocol):
-    """**Protocol:** the parts that names stand for; the registry of plugins is one."""
+class Parts:
+    """The parts that names stand for: the registry of plugins, for one. Here no name is known."""
 
     def names(self, kind: str) -> Sequence[str]:
         """Return the names of the parts of a kind, such as "linear solver"."""
-
-    def blueprint(self, kind: str, name: str) -> Blueprint:
-        """Return what a name stands for; raise a UserError where it cannot be used."""
-
-    def name_of(self, kind: str, factory: type[Any]) -> str:
-        """Return the name of a class of parts."""
-
-
-class NoParts:
-    """Where no name of a part is known."""
-
-    def names(self, kind: str) -> Sequence[str]:
-        """Return nothing."""
         return ()
 
     def blueprint(self, kind: str, name: str) -> Blueprint:
-        """Refuse the name.
+        """Return what a name stands for.
 
         Raises
         ------
         UserError
-            Always.
+            If it stands for nothing that can be used.
         """
         raise UserError(f"no {kind} is known by its name here; give an object")
 
     def name_of(self, kind: str, factory: type[Any]) -> str:
-        """Return the name of the class."""
+        """Return the name of a class of parts."""
         return factory.__name__
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
 from equilib.ode.adjoints.discrete import Discrete, own_steps
 from equilib.ode.solution import OdeOptions
-from equilib.options import Blueprint, OptionError, Parts, build, parse_spec, plain_options, split, unfold
+from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choice import IntegrationChoice, Named, SolveChoice
 from equilib.plugin.entries import FIXED_POINT, ODE
@@ -75,8 +74,7 @@ def choose_solver(
     if adjoint is None and hasattr(forward.part, "adjoint"):
         backward = _named(registry, chosen, forward.part.adjoint())
     else:
-        beside = _Beside(registry, entry, forward)
-        backward = build_named(registry, SensitivityEntry, named, parts=beside)
+        backward = build_named(registry, SensitivityEntry, named, same=forward)
     return SolveChoice(
         forward=forward,
         backward=backward,
@@ -121,11 +119,11 @@ def choose_integrator(
 
 
 def build_named(
-    registry: Registry, kind: type[Entry], spec: str, *, role: str | None = None, parts: Parts | None = None
+    registry: Registry, kind: type[Entry], spec: str, *, role: str | None = None, same: Named[Any] | None = None
 ) -> Named[Any]:
     """Return the part that "NAME:option=value,..." stands for; errors call it by its `role`, or else its kind.
 
-    Its own parts are looked up in `parts`, by default in the registry.
+    A solver in it that is called `same` is `same`, where there is one.
 
     Raises
     ------
@@ -137,31 +135,18 @@ def build_named(
     name, given = parse_spec(spec)
     entry = registry.get(kind, name)
     owner = f"{role or kind.noun} {name!r}"
-    return _named(registry, entry, build(entry.blueprint(), given, owner=owner, parts=parts or registry))
+    blueprint = entry.blueprint()
+    values = given if same is None else _spelled_out(given, blueprint, same)
+    return _named(registry, entry, build(blueprint, values, owner=owner, parts=registry))
 
 
-@dataclass(frozen=True)
-class _Beside:
-    """The parts of a registry, and the solver that is chosen already under the name `same`."""
-
-    registry: Registry
-    entry: SolverEntry
-    chosen: Named[Any]
-
-    def names(self, kind: str) -> tuple[str, ...]:
-        """Return the names of the parts of a kind."""
-        return self.registry.names(kind)
-
-    def blueprint(self, kind: str, name: str) -> Blueprint:
-        """Return what a name stands for, as the registry does."""
-        if (kind, name) != (SolverEntry.noun, SAME):
-            return self.registry.blueprint(kind, name)
-        made = self.entry.blueprint()
-        return replace(made, preset={**made.preset, **self.chosen.options})
-
-    def name_of(self, kind: str, factory: type[Any]) -> str:
-        """Return the name of a class of parts."""
-        return self.registry.name_of(kind, factory)
+def _spelled_out(given: Mapping[str, object], blueprint: Blueprint, chosen: Named[Any]) -> Mapping[str, object]:
+    """Return options of an adjoint with the chosen solver, its options included, in place of the name `same`."""
+    for each in blueprint.options().values():
+        if isinstance(each, PartOption) and each.kind == SolverEntry.noun and given.get(each.name) == SAME:
+            own = {f"{each.name}.{option}": value for option, value in chosen.options.items()}
+            given = {**own, **given, each.name: chosen.name}
+    return given
 
 
 def _named(registry: Registry, entry: Entry, part: Any) -> Named[Any]:

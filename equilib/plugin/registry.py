@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from equilib.errors import UserError, did_you_mean
-from equilib.options import Blueprint
+from equilib.options import Blueprint, Parts
 from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
 
 GROUP = "equilib"
@@ -82,7 +82,7 @@ class PluginRow:
     provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-class Registry:
+class Registry(Parts):
     """The entries of all plugins that work.
 
     An empty one takes plugins by `register`; `Registry.discover()` takes those that are installed.

@@ -12,8 +12,8 @@ import pytest
 from equilib.errors import UserError
 from equilib.options import (
     Blueprint,
-    NoParts,
     OptionError,
+    Parts,
     build,
     describe,
     option,
@@ -315,13 +315,11 @@ def test_an_option_given_twice_is_refused() -> None:
 
 def test_split_gives_each_class_its_options() -> None:
     """Every value goes to the class that has it, and to the first one if several have it."""
-    shares = split(
-        {"restart": "2", "max-steps": "9", "eta": "0"}, *BLUEPRINTS, owner="solver 'krylov'", parts=NoParts()
-    )
+    shares = split({"restart": "2", "max-steps": "9", "eta": "0"}, *BLUEPRINTS, owner="solver 'krylov'", parts=Parts())
     assert shares == ({"restart": "2", "eta": "0"}, {"max_steps": "9"})
 
 
 def test_split_suggests_over_all_classes() -> None:
     """An unknown option is compared with the options of every class."""
     with pytest.raises(OptionError, match=r"solver 'krylov' has no option 'max_step'\. Did you mean 'max_steps'\?"):
-        split({"max_step": "9"}, *BLUEPRINTS, owner="solver 'krylov'", parts=NoParts())
+        split({"max_step": "9"}, *BLUEPRINTS, owner="solver 'krylov'", parts=Parts())

@@ -12,9 +12,9 @@ from equilib.errors import UserError
 from equilib.options import (
     Blueprint,
     Checked,
-    NoParts,
     OptionError,
     PartOption,
+    Parts,
     build,
     describe,
     option,
@@ -71,7 +71,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Shelf(Parts):
     """Parts by kind and name."""
 
     blueprints: Mapping[str, Mapping[str, Blueprint]] = field(default_factory=dict)
@@ -275,4 +275,4 @@ def test_options_of_parts_are_shared_out_with_their_part() -> None:
     assert shares == ({"linear.restart": 3}, {"solver": "newton", "solver.forcing": 0.5, "rtol": 1})
     with pytest.raises(OptionError, match=r"no option 'restart'\. Did you mean 'linear\.restart'"):
         split({"restart": 3}, newton, adjoint, owner="it", parts=SHELF)
-    assert NoParts().names("solver") == ()
+    assert Parts().names("solver") == ()
