@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+import equilib
 
 REPOSITORY = Path(__file__).parents[1]
 CORE, PLUGINS = REPOSITORY / "equilib", REPOSITORY / "plugins"
@@ -207,6 +212,15 @@ def test_plugins_do_not_import_each_other():
         if each.belongs_to(*(other for other in plugin_names() if other != name), "equilib.cli", "plugins")
     ]
     assert not offenders, report(offenders)
+
+
+def test_no_package_hides_a_module_of_its_own():
+    """`import equilib.cli.run as module` gives the module: nothing else of its name stands in the package."""
+    names = [each.name for each in pkgutil.walk_packages(equilib.__path__, "equilib.")]
+    modules = {name: importlib.import_module(name) for name in names}
+    for name, module in modules.items():
+        package, _, own = name.rpartition(".")
+        assert getattr(sys.modules[package], own) is module, name
 
 
 def test_files_are_small():

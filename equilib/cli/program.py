@@ -1,0 +1,111 @@
+"""The command `equilib`: its subcommands, and how they end."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from equilib.cli.check import check
+from equilib.cli.check_gradient import check_gradient
+from equilib.cli.compare import compare
+from equilib.cli.doctor import doctor
+from equilib.cli.evaluate import evaluate
+from equilib.cli.groups import SuggestingGroup
+from equilib.cli.listing import LISTINGS, plugins
+from equilib.cli.predict import predict
+from equilib.cli.report import report
+from equilib.cli.restart import use_best_kernels
+from equilib.cli.resume import resume
+from equilib.cli.run import run
+from equilib.cli.session import Session, Start
+from equilib.errors import RunError, UserError, did_you_mean
+from equilib.fixed_points.solution import ConvergenceError
+from equilib.ode import IntegrationError
+from equilib.plugin.registry import Registry
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+@click.group(cls=SuggestingGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="equilib", prog_name="equilib", message="%(prog)s %(version)s")
+@click.pass_context
+def equilib(context: click.Context) -> None:
+    """Train deep equilibrium models with any solver and any adjoint."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (
+    run,
+    resume,
+    evaluate,
+    predict,
+    report,
+    compare,
+    check,
+    check_gradient,
+    *LISTINGS,
+    plugins,
+    doctor,
+):
+    equilib.add_command(command)
+
+
+def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None, start: Start | None = None) -> int:
+    """Run the command line and return its exit status: 0, 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
+
+    `argv` defaults to the program's arguments, `registry` to the installed plugins, and `start`, which carries
+    out what `equilib run` was asked to do, to the training loop.
+    """
+    if argv is None:
+        use_best_kernels()
+    arguments = tuple(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
+    session = Session(argv=arguments, given=registry, start=start)
+    try:
+        return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except click.ClickException as error:
+        return _fail(_describe(error), status=error.exit_code)
+    except UserError as error:
+        return _fail(str(error), status=2)
+    except OSError as error:
+        return _fail(_reason(error), status=1)
+    except (RunError, ConvergenceError, IntegrationError) as error:
+        return _fail(str(error), status=1)
+
+
+def _open_closed_streams() -> None:
+    """Let what is printed to a stream that was closed before the program began, as by `>&-`, go nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, it stays open
+
+
+def _reason(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _fail(message: str, *, status: int) -> int:
+    click.echo(f"error: {message}", err=True)
+    return status
+
+
+def _describe(error: click.ClickException) -> str:
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'.{did_you_mean(error.option_name, error.possibilities or ())}"
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message}{end} See '{context.command_path} --help'."
