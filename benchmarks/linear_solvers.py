@@ -44,7 +44,7 @@ def _row(std: float, rtol: float, rounds: int) -> None:
     solvers = {"batched": NewtonGMRES(GMRES(10)), "library": NewtonGMRES(LibraryGMRES(10))}
     forward = {name: solve(problem, solver, start, options) for name, solver in solvers.items()}
     backward = {
-        name: solver.adjoint().pullback(problem, forward[name], cotangent).adjoint for name, solver in solvers.items()
+        name: solver.adjoint().pullback(problem, forward[name], cotangent).solves[0] for name, solver in solvers.items()
     }
     times = alternate(
         {

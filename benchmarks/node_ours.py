@@ -15,13 +15,13 @@ from equilib import ops
 from equilib.arrays.trees import Tree
 from equilib.models import Autonomous, NeuralODE
 from equilib.models.neural_ode import Evolution
-from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating, OdeSensitivity
+from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.solution import OdeOptions
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5
 
 INTEGRATORS = {"tsit5": Tsit5, "dopri5": Dopri5}
-ADJOINTS: dict[str, type[OdeSensitivity]] = {
+ADJOINTS: dict[str, type[Any]] = {
     "interpolating": Interpolating,
     "gauss": Gauss,
     "backsolve": Backsolve,
@@ -50,7 +50,7 @@ def main() -> None:
         settings["rate"],
         lambda epoch: ("train", model),
         lambda prediction, evolution, y: ops.cross_entropy(prediction, y),
-        lambda done: (done.solution.nfe, 0, sum(each.nvjp for each in done.backward)),
+        lambda done: (done.solution.nfe, 0, done.adjoint_nvjp),
     )
     epochs = run.epochs()
     versions = {"equilib": equilib.__version__, "numpy": np.__version__}

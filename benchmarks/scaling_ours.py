@@ -38,7 +38,7 @@ def main() -> None:
     u = cell.inject(own, model.before(params["before"], arrays["images"]))
     f = seconds(lambda: cell.step(own, u, u), 5 * settings["repeats"])
     # An evaluation of w ↦ Jᵀw + g is one vjp; one more ends in the parameters.
-    counts = {"nfe": done.nfe, "vjp": 1 + sum(each.nfe + each.njvp for each in done.adjoints)}
+    counts = {"nfe": done.nfe, "vjp": 1 + done.adjoint_nvjp}
     versions = {name: version(name) for name in ("equilib", "numpy")}
     hand_back(folder, {}, {"step": step, "f": f, **counts, "rss_before_mb": before, "versions": versions})
 

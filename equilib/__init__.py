@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
-from equilib.adjoints.sensitivity import Pullback, Sensitivity
+from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.adjoints.unrolled import Unrolled
 from equilib.fixed_points.evaluator import Counts, Evaluator
 from equilib.fixed_points.options import SolveOptions
@@ -42,6 +42,7 @@ __all__ = [
     "Layer",
     "LinearSolver",
     "Linearization",
+    "Needs",
     "Picard",
     "Pullback",
     "Sensitivity",

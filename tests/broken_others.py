@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from inspect import getclosurevars
+from typing import Any, ClassVar
 
 import numpy as np
 
-from equilib import FixedPointProblem, ImplicitAdjoint, JacobianFree, Pullback, Solution, solve
+from equilib import ImplicitAdjoint, JacobianFree, Needs, Pullback, Solution, solve
 from equilib.adjoints.implicit import adjoint_problem
 from equilib.arrays import array_namespace, samples_as_rows
 from equilib.numerics.affine import Affine
@@ -22,12 +23,14 @@ Array = Any
 class Sound:
     """The implicit adjoint, to be broken."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    needs: ClassVar[Needs] = Needs()
+
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Return the cotangents of the inputs."""
         return ImplicitAdjoint().pullback(problem, solution, cotangent)
 
 
-def scaled(pulled: Pullback, factor: Any) -> Pullback:
+def scaled(pulled: Pullback[Solution], factor: Any) -> Pullback[Solution]:
     """Return the cotangents times a factor."""
     tree = {name: leaf * factor for name, leaf in pulled.inputs[0].items()}
     return replace(pulled, inputs=(tree,))
@@ -37,6 +40,14 @@ def scaled(pulled: Pullback, factor: Any) -> Pullback:
 class NotFrozen:
     """A dataclass, but not a frozen one."""
 
+    needs: ClassVar[Needs] = Needs()
+    pullback = Sound.pullback
+
+
+@dataclass(frozen=True)
+class Needless:
+    """Needs that are not declared."""
+
     pullback = Sound.pullback
 
 
@@ -44,7 +55,7 @@ class NotFrozen:
 class Doubled(Sound):
     """A factor that was forgotten."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Return twice the cotangents."""
         return scaled(super().pullback(problem, solution, cotangent), 2)
 
@@ -53,7 +64,7 @@ class Doubled(Sound):
 class Clipped(Sound):
     """Large cotangents that are clipped."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Clip at 10, which a standard normal variable does not reach."""
         return super().pullback(problem, solution, array_namespace(cotangent).clip(cotangent, -10.0, 10.0))
 
@@ -62,7 +73,7 @@ class Clipped(Sound):
 class Normalizing(Sound):
     """A cotangent that is divided by its size, sample by sample."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Scale there and back."""
         xp = array_namespace(cotangent)
         size = xp.max(xp.abs(cotangent), axis=tuple(range(1, cotangent.ndim)), keepdims=True)
@@ -73,7 +84,7 @@ class Normalizing(Sound):
 class Widening(Sound):
     """Cotangents in float64."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Convert them."""
         pulled = super().pullback(problem, solution, cotangent)
         xp = array_namespace(cotangent)
@@ -84,27 +95,27 @@ class Widening(Sound):
 class Silent(Sound):
     """A solve that is not reported."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Drop the report."""
-        return replace(super().pullback(problem, solution, cotangent), adjoint=None)
+        return replace(super().pullback(problem, solution, cotangent), solves=())
 
 
 @dataclass(frozen=True)
 class Raising(Sound):
     """The forward policy, kept for the adjoint."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Solve, and raise where that fails."""
         linear = problem.linearize(solution.z)
         adjoint = solve(adjoint_problem(linear, cotangent), Affine(), cotangent, solution.options)
-        return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
 
 
 @dataclass(frozen=True)
 class Masking(Sound):
     """Samples that are picked by multiplying with zeros and ones."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Pick all of them."""
         xp, rows = array_namespace(cotangent), samples_as_rows(cotangent)
         picked = xp.sum(xp.eye(rows.shape[0], dtype=rows.dtype)[:, :, None] * rows[None, :, :], axis=1)
@@ -115,7 +126,7 @@ class Masking(Sound):
 class Averaging(Sound):
     """A mean over the batch, which is the loss's business."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Divide by the size of the batch."""
         return scaled(super().pullback(problem, solution, cotangent), 5 / cotangent.shape[0])
 
@@ -124,7 +135,7 @@ class Averaging(Sound):
 class InPlace(Sound):
     """A cotangent that is overwritten."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Overwrite it at the end."""
         pulled = super().pullback(problem, solution, cotangent)
         cotangent *= 0.5
@@ -135,13 +146,14 @@ class InPlace(Sound):
 class NumPyOnly(Sound):
     """NumPy's functions on whatever comes."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
         """Call one of them."""
         return super().pullback(problem, solution, np.multiply(cotangent, 1.0))
 
 
 SENSITIVITIES: tuple[tuple[Any, set[str]], ...] = (
     (NotFrozen(), {"declares_its_options"}),
+    (Needless(), {"declares_its_options"}),
     (JacobianFree(), {"agrees_with_the_dense_inverse", "reports_its_solve"}),
     (Doubled(), {"agrees_with_the_dense_inverse", "is_right_where_the_jacobian_vanishes"}),
     (Clipped(), {"is_linear_in_the_cotangent"}),
@@ -250,7 +262,7 @@ class PastTheCounter(Heun):
         """Call f itself."""
         problem = getattr(flow._f, "__self__", None)
         if problem is not None:
-            problem.f(np.zeros((1,) * start.y.ndim), start.y)
+            getclosurevars(problem.f).nonlocals["problem"].f(np.zeros((1,) * start.y.ndim), start.y)
         return Memory()
 
 

@@ -9,11 +9,12 @@ the backward pass is another fixed point, solved by the same driver and the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -30,14 +31,16 @@ class ImplicitAdjoint(Checked):
     """Solve w = Jᵀ w + g at the fixed point: exact up to the tolerance.
 
     A linear solver does it, GMRES unless another is given; or any solver, such as Picard iteration.
-    It starts at g, or at `guess`, an array like z such as the w of an earlier pass, in the samples where that is finite
-    and g is not zero.
+    It starts at g, or at the guess, an array like z such as the w of an earlier pass, in the samples where that is
+    finite and g is not zero.
 
     Raises
     ------
     ValueError
         If both a solver and a linear solver are given.
     """
+
+    needs: ClassVar[Needs] = Needs(guess=True)
 
     solver: Solver | WholeSolver | None = part(
         None, kind="solver", help="iterates on w = Jᵀw + g in place of the linear solver; same: the forward solver"
@@ -47,14 +50,15 @@ class ImplicitAdjoint(Checked):
     )
     rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
-    guess: Array | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.solver is not None and self.linear_solver is not None:
             raise OptionError("the equation is solved by a solver or by a linear_solver; leave out one of them")
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         """Return the inputs' cotangents for that of z, shape (batch, ...), and how the adjoint equation was solved.
 
         Raises
@@ -62,7 +66,7 @@ class ImplicitAdjoint(Checked):
         ValueError
             If `guess` is not an array like the fixed point.
         """
-        start = cotangent if self.guess is None else _warm_start(self.guess, cotangent, batched=solution.batched)
+        start = cotangent if guess is None else _warm_start(guess, cotangent, batched=solution.batched)
         linear = problem.linearize(solution.z)
         forward = solution.options
         options = replace(
@@ -76,7 +80,7 @@ class ImplicitAdjoint(Checked):
         equation = adjoint_problem(linear, cotangent)
         solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
         adjoint = solve(equation, solver, start, options, batched=solution.batched)
-        return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=adjoint)
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
 
 
 def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:

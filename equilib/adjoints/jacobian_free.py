@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -17,6 +18,10 @@ class JacobianFree:
     Inexact: the error is Jᵀw, so it vanishes with the Jacobian only; cheap: no equation is solved.
     """
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    needs: ClassVar[Needs] = Needs()
+
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         """Return the cotangents of the inputs for that of z, shape (batch, ...), through one evaluation of f."""
         return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))

@@ -1,48 +1,75 @@
-"""The protocol of a sensitivity: from the cotangent of a fixed point to those of what it depends on."""
+"""The protocol of a sensitivity: from the cotangent of a solution to those of what it depends on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
+from equilib.fixed_points.solution import BatchSolution
 
-if TYPE_CHECKING:
-    from equilib.fixed_points.problem import FixedPointProblem
-    from equilib.fixed_points.solution import Solution
+S = TypeVar("S", bound=BatchSolution)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pullback:
+class Pullback(Generic[S]):
     """What a sensitivity returns.
 
     Attributes
     ----------
     inputs : tuple of trees
         The cotangents of `problem.inputs`.
-    guess : array or None
-        The cotangent of the initial guess; None where the result does not depend on it.
-    adjoint : Solution or None
-        The solve of the adjoint equation, with its own statuses and counts; None where nothing is solved.
+    start : array or None
+        The cotangent of the initial guess or value; None where the solution does not depend on it.
+    solves : tuple of Solution or OdeSolution
+        The solves of the adjoint equation, with their own statuses and counts; empty where nothing is solved.
     """
 
     inputs: tuple[Tree, ...]
-    guess: Array | None = None
-    adjoint: Solution | None = None
+    start: Array | None = None
+    solves: tuple[S, ...] = ()
 
 
-class Sensitivity(Protocol):
-    """**Protocol:** turn the cotangent of a fixed point into cotangents of what it depends on.
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a sensitivity asks of who calls it.
+
+    Attributes
+    ----------
+    trajectory : bool
+        Whether an integration must be dense, so that there is `solution.trajectory`.
+    states : bool
+        Whether it goes back through an integrator's own steps, and should find the state before each of them in
+        `solution.record`.
+    guess : bool
+        Whether the solve of the adjoint equation can start from a `guess`.
+    """
+
+    trajectory: bool = False
+    states: bool = False
+    guess: bool = False
+
+
+class Sensitivity(Protocol[S]):
+    """**Protocol:** turn the cotangent of a solution into cotangents of what it depends on.
+
+    A `Sensitivity[Solution]` differentiates fixed points, a `Sensitivity[OdeSolution]` initial value problems.
 
     1. Be a frozen dataclass; its fields are its options.
     2. Use f and its derivatives only through `problem`.
     3. `solution` is the forward solve: its `state` may be reused, its `options` are the default tolerances.
-    4. Report a solve of your own in `Pullback.adjoint`; never raise because it did not converge.
-
-    A sensitivity that solves w = Jᵀ w + g may have a field `guess: Array | None = None`, excluded from comparison and
-    `repr`: where to start. A model puts there the `adjoint_guess` of its call.
+    4. Report a solve of your own in `Pullback.solves`; never raise because it did not converge. An integration that did
+       not reach its end has no derivative: return nan.
     """
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
-        """Return the cotangents of `problem.inputs` for `cotangent`, shape (batch, ...), of `solution.z`."""
+    @property
+    def needs(self) -> Needs:
+        """What it needs; a class attribute, as `needs = Needs()`."""
+
+    def pullback(self, problem: Any, solution: S, cotangent: Array, *, guess: Array | None = None) -> Pullback[S]:
+        """Return the inputs' cotangents for that of `solution.z`, (batch, ...), or `solution.y`, (times, batch, ...).
+
+        `problem` is the `FixedPointProblem` or the `OdeProblem`; `guess`, an array like the fixed point, is where to
+        start, for those who need one.
+        """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from equilib.adjoints.revolve import Iterates
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_map
 from equilib.fixed_points.evaluator import Counts, counted
@@ -24,12 +25,14 @@ class Unrolled(Checked):
     """Differentiate Picard iteration from the initial guess, step by step.
 
     Exact for the iterate it ends at, which is the fixed point where Picard iteration converges; how far that is from
-    converged is what `Pullback.adjoint` reports.
+    converged is what `Pullback.solves` reports.
 
     Memory does not grow with the depth: `checkpoints` iterates are kept, the others evaluated again, and a step is
     linearized when the cotangent comes to it. With `checkpoints=None` each step is evaluated once and stays linearized
     until then; the gradient is the same, bit for bit.
     """
+
+    needs: ClassVar[Needs] = Needs()
 
     depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
     checkpoints: int | None = option(
@@ -37,7 +40,9 @@ class Unrolled(Checked):
     )
 
     @np.errstate(all="ignore")  # what is not finite gets a status
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         """Repeat the iteration, then carry the cotangent of z, shape (batch, ...), back through each step."""
         counts = Counts()
         problem = counted(problem, counts)
@@ -52,9 +57,9 @@ class Unrolled(Checked):
             iterates = Iterates(problem, solution.z0, self.checkpoints)
             previous = iterates[self.depth - 1]
             backwards = linearizations(problem, iterates, self.depth)
-        inputs, guess, last = carry_back(backwards, cotangent)
+        inputs, start, last = carry_back(backwards, cotangent)
         report = self._report(previous, last, solution, counts.nfe)
-        return Pullback(inputs=inputs, guess=guess, adjoint=report)
+        return Pullback(inputs=inputs, start=start, solves=(report,))
 
     def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:
         residual = z - previous
@@ -93,7 +98,7 @@ def carry_back(steps: Iterable[Linearization], cotangent: Array) -> tuple[tuple[
     -------
     inputs : tuple of trees
         The cotangents of the problem's inputs.
-    guess : array
+    start : array
         The cotangent of the iterate before all steps.
     last : array
         The iterate after them.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from equilib import ops
-from equilib.adjoints.sensitivity import Pullback, Sensitivity
+from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.arrays import Array, array_namespace, coefficients, rms_norm, to_host
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import value_and_grad
@@ -31,7 +31,7 @@ class EquilibriumModel(Protocol):
     def fixed_depth(self) -> int:
         """The number of iterations that replace the solve; 0 where there is one."""
 
-    def adjoint(self) -> Sensitivity:
+    def adjoint(self) -> Sensitivity[Solution]:
         """Return how the backward pass is done."""
 
     def __call__(self, params: Tree, x: Array) -> Any:
@@ -117,13 +117,17 @@ class _Check:
         )
 
     def equilibrium(
-        self, solver: Solver, options: SolveOptions, point: tuple[Tree, Array], sensitivity: Sensitivity | None = None
+        self,
+        solver: Solver,
+        options: SolveOptions,
+        point: tuple[Tree, Array],
+        sensitivity: Sensitivity[Solution] | None = None,
     ) -> Any:
         """Return the record of the equilibrium that a solver finds."""
         model = replace(self.deq, solver=solver, options=options, sensitivity=sensitivity, jacobian_loss=False)
         return model(*point)
 
-    def gradient(self, solver: Solver, sensitivity: Sensitivity, options: SolveOptions) -> tuple[Tree, Any]:
+    def gradient(self, solver: Solver, sensitivity: Sensitivity[Solution], options: SolveOptions) -> tuple[Tree, Any]:
         """Return the gradient of ⟨c, z*⟩, and the record of the equilibrium."""
 
         def product(point: tuple[Tree, Array]) -> tuple[Array, None]:
@@ -156,12 +160,19 @@ class _Tightened:
     sensitivity: Any
     rtol: float
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    @property
+    def needs(self) -> Needs:
+        needs: Needs = self.sensitivity.needs
+        return needs
+
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         limits: dict[str, Any] = {"rtol": self.rtol, "max_steps": _MANY_STEPS}
         own = {each.name for each in fields(self.sensitivity)} & set(limits)
-        sensitivity: Sensitivity = replace(self.sensitivity, **{name: limits[name] for name in own})
+        sensitivity: Sensitivity[Solution] = replace(self.sensitivity, **{name: limits[name] for name in own})
         tight = replace(solution, options=replace(solution.options, **limits))
-        return sensitivity.pullback(problem, tight, cotangent)
+        return sensitivity.pullback(problem, tight, cotangent, guess=guess)
 
 
 def _slopes(gradient: Tree, steps: list[Tree]) -> np.ndarray:

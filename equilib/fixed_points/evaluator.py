@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from equilib.arrays import Array, host_norm
 from equilib.arrays.trees import Tree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.options import NORMS, SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
+
+P = TypeVar("P", bound=Problem)
 
 
 @dataclass
@@ -47,19 +50,24 @@ class Counts:
             self.nvjp += 1
             return linear.vjp(w)
 
-        return Linearization(value=linear.value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+        def both_vjps(w: Array) -> tuple[Array, tuple[Tree, ...]]:
+            self.nvjp += 1
+            return linear.pull(w)
+
+        return Linearization(value=linear.value, jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp, both_vjps=both_vjps)
 
 
-def counted(problem: FixedPointProblem, counts: Counts) -> FixedPointProblem:
+def counted(problem: P, counts: Counts) -> P:
     """Return the same problem, every use of which is counted in `counts`."""
+    state = -1 - len(problem.inputs)
 
-    def f(z: Array, *inputs: Tree) -> Array:
-        counts.evaluation(z)
-        return problem.f(z, *inputs)
+    def f(*arguments: Any) -> Array:
+        counts.evaluation(arguments[state])
+        return problem.f(*arguments)
 
-    def linearize(_: object, z: Array, *inputs: Tree) -> Linearization:
-        counts.evaluation(z)
-        return counts.products(problem.derivatives(problem.f, z, *inputs))
+    def linearize(_: object, *arguments: Any) -> Linearization:
+        counts.evaluation(arguments[state])
+        return counts.products(problem.derivatives(problem.f, *arguments))
 
     return problem.of(f, linearize, *problem.inputs)
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.errors import did_you_mean
+from equilib.fixed_points.arguments import check_type
 from equilib.options import Checked, option
+
+T = TypeVar("T")
 
 NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
 
@@ -45,3 +50,22 @@ class SolveOptions(Checked):
     def tolerance_at(self, size: np.ndarray) -> np.ndarray:
         """Return the residual norm that counts as converged where ‖z‖ is `size`, both of shape (batch,)."""
         return self.atol + self.rtol * size
+
+
+def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: str) -> T:
+    """Return the options, by default those of the dataclass `kind`, with the fields that a function's caller named.
+
+    Raises
+    ------
+    TypeError
+        If they are of another kind, or there is no such field.
+    """
+    given: Any = kind() if options is None else options
+    check_type(given, "options", kind, "; or write them by name, as in rtol=1e-6")
+    known = [each.name for each in fields(given)]
+    for name in overrides:
+        if name not in known:
+            hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
+            raise TypeError(f"{function} has no option {name!r}.{hint}")
+    changed: T = replace(given, **overrides) if overrides else given
+    return changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,19 +21,76 @@ class Linearization:
     """f near one point z: its value there, and products with its derivatives.
 
     `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
-    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. `used()` tells for each leaf of the inputs whether f
-    depends on it, where that is known.
+    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. `both_vjps(w)` is the pair of the last two in a pass,
+    and `used()` tells for each leaf of the inputs whether f depends on it, both where that is known.
     """
 
     value: Array
     jvp: Callable[[Array], Array]
     vjp: Callable[[Array], Array]
     inputs_vjp: Callable[[Array], tuple[Tree, ...]]
+    both_vjps: Callable[[Array], tuple[Array, tuple[Tree, ...]]] | None = None
     used: Callable[[], Sequence[bool]] | None = None
+
+    def pull(self, w: Array) -> tuple[Array, tuple[Tree, ...]]:
+        """Return Jᵀ·w, shape (batch, ...), and (∂f/∂inputs)ᵀ·w."""
+        return (self.vjp(w), self.inputs_vjp(w)) if self.both_vjps is None else self.both_vjps(w)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
-class FixedPointProblem:
+class Problem:
+    """A map of a state with its inputs and derivatives: what is asked, which no solve changes.
+
+    Attributes
+    ----------
+    f : callable
+        The map, whose arguments are where it is evaluated, the state last, and then the inputs.
+    inputs : tuple of trees of arrays
+    derivatives : callable
+        Maps f and its arguments to a `Linearization`.
+    """
+
+    state: ClassVar[str] = "z"
+
+    f: Map
+    inputs: tuple[Tree, ...]
+    derivatives: Callable[..., Linearization]
+
+    def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization]) -> None:
+        self.__dict__.update(f=f, inputs=read_only(inputs), derivatives=linearize)
+
+    def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
+        """Return the problem of another map, or of other inputs, with what is declared about this one."""
+        return type(self)(f, *inputs, linearize=derivatives)
+
+    def __call__(self, *at: Array) -> Array:
+        """Evaluate f at a state, in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
+        return copied(self._evaluated(*at))
+
+    def _evaluated(self, *at: Array) -> Array:
+        return evaluate(self.f, at[-1], *self.inputs, name=self.state, before=at[:-1])
+
+    def linearize(self, *at: Array) -> Linearization:
+        """Evaluate f, shape (batch, ...), once and keep what J·v and Jᵀ·w need.
+
+        Raises
+        ------
+        Exception
+            As `__call__` does.
+        NoDerivativeError
+            If f cannot be traced; or when a product is asked for, if the problem was not given it.
+        """
+        try:
+            linear = self.derivatives(self.f, *at[:-1], read_only(at[-1]), *self.inputs)
+        except NoDerivativeError:
+            self._evaluated(*at)  # where f itself is wrong, this says so
+            raise
+        checked(linear.value, at[-1], name=self.state)
+        return linear
+
+
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class FixedPointProblem(Problem):
     """Find z = f(z, *inputs): what is asked, which no solve changes.
 
     Evaluated directly, as in `problem.residual(z)`, it counts nothing; a solve evaluates it through an
@@ -69,9 +126,6 @@ class FixedPointProblem:
         If `batched_inputs` does not name as many inputs as there are.
     """
 
-    f: Map
-    inputs: tuple[Tree, ...]
-    derivatives: Callable[..., Linearization]
     batched_inputs: tuple[bool, ...] | None
     affine: bool
 
@@ -91,16 +145,15 @@ class FixedPointProblem:
                 f"it has {len(batched_inputs)} entries"
             )
         if linearize is None:
-            linearize = _autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
+            linearize = autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
         batched = None if batched_inputs is None else tuple(batched_inputs)
-        self.__dict__.update(
-            f=f, inputs=read_only(inputs), derivatives=linearize, batched_inputs=batched, affine=affine
-        )
+        super().__init__(f, *inputs, linearize=linearize)
+        self.__dict__.update(batched_inputs=batched, affine=affine)
 
-    def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> FixedPointProblem:
+    def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
         """Return the problem of another map, or of other inputs, with what is declared about this one."""
         batched, affine = self.batched_inputs, self.affine
-        return FixedPointProblem(f, *inputs, linearize=derivatives, batched_inputs=batched, affine=affine)
+        return type(self)(f, *inputs, linearize=derivatives, batched_inputs=batched, affine=affine)
 
     def restricted(self, rows: np.ndarray) -> FixedPointProblem:
         """Return the problem of the samples `rows`, ndarray of int, shape (samples,).
@@ -136,46 +189,39 @@ class FixedPointProblem:
                         "batched_inputs"
                     )
 
-    def __call__(self, z: Array) -> Array:
-        """Evaluate f(z), in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
-        return copied(evaluate(self.f, z, *self.inputs))
-
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...); raises what `__call__` does."""
-        return evaluate(self.f, z, *self.inputs) - z
-
-    def linearize(self, z: Array) -> Linearization:
-        """Evaluate f(z), shape (batch, ...), once and keep what J·v and Jᵀ·w need.
-
-        Raises
-        ------
-        Exception
-            As `__call__` does.
-        NoDerivativeError
-            If f cannot be traced; or when a product is asked for, if the problem was not given it.
-        """
-        try:
-            linear = self.derivatives(self.f, read_only(z), *self.inputs)
-        except NoDerivativeError:
-            self(z)  # where f itself is wrong, this says so
-            raise
-        checked(linear.value, z)
-        return linear
+        return self._evaluated(z) - z
 
 
-def _autodiff_linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
+def autodiff_linearize(
+    f: Map, z: Array, *inputs: Tree, instead: str = "FixedPointProblem(..., jvp=..., vjp=...)"
+) -> Linearization:
+    """Return the linearization of f at z, shape (batch, ...), by automatic differentiation.
+
+    Raises
+    ------
+    NoDerivativeError
+        If f cannot be traced; `instead` is what may be given in place of its derivative.
+    """
     # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
     import equilib.ops  # noqa: F401  operators of traced arrays
     from equilib.autodiff import linearize
 
-    linear = traced(linearize, f, z, *inputs, instead="FixedPointProblem(..., jvp=..., vjp=...)")
-    others = tuple(range(1, 1 + len(inputs)))
+    linear = traced(linearize, f, z, *inputs, instead=instead)
+    everything = tuple(range(1 + len(inputs)))
+
+    def both_vjps(w: Array) -> tuple[Array, tuple[Tree, ...]]:
+        first, *rest = linear.vjp(w, argnums=everything)
+        return first, tuple(rest)
+
     return Linearization(
         value=linear.value,
         jvp=lambda v: linear.jvp(v, argnum=0),
         vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
-        inputs_vjp=lambda w: linear.vjp(w, argnums=others),
-        used=lambda: linear.used(others),
+        inputs_vjp=lambda w: linear.vjp(w, argnums=everything[1:]),
+        both_vjps=both_vjps,
+        used=lambda: linear.used(everything[1:]),
     )
 
 

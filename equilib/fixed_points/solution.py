@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +29,7 @@ class SampleStatus(Enum):
         """The name in records and messages, such as "max_steps"."""
         return self.name.lower()
 
-    @property
+    @cached_property
     def success(self) -> bool:
         """Whether the sample has what was asked for."""
         return self.label in SUCCESSES
@@ -35,6 +37,63 @@ class SampleStatus(Enum):
 
 SUCCESSES = ("converged", "finished")
 """The labels of the statuses of samples that have what was asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchSolution:
+    """What the results of a solve and of an integration have in common.
+
+    Attributes
+    ----------
+    status : tuple of SampleStatus, length batch
+    nfe, njvp, nvjp : int
+        Evaluations of f, of J·v and of Jᵀ·w; one evaluation is one call on the batch, or on what is left of it.
+    residual_norm : ndarray, shape (batch,), or None
+        The residual of each sample, where there is such a thing.
+    """
+
+    status: tuple[SampleStatus, ...]
+    nfe: int = 0
+    njvp: int = 0
+    nvjp: int = 0
+    residual_norm: np.ndarray | None = None
+
+    @property
+    def failed(self) -> np.ndarray:
+        """Which samples do not have what was asked for: bool, shape (batch,)."""
+        return np.asarray([not status.success for status in self.status], dtype=bool)
+
+    @property
+    def success(self) -> bool:
+        """Whether every sample has what was asked for."""
+        return all(status.success for status in self.status)
+
+    def failure_report(self) -> str:
+        """Describe in one sentence each way in which samples failed, with the evidence."""
+        raise NotImplementedError
+
+
+class UnsolvedError(RuntimeError):
+    """A solve or an integration that was told to raise failed for some sample; `solution` holds what it reached."""
+
+    def __init__(self, solution: BatchSolution) -> None:
+        super().__init__(solution.failure_report())
+        self.solution = solution
+
+
+class UnsolvedWarning(RuntimeWarning):
+    """A solve or an integration that was told to warn failed for some sample."""
+
+
+def check_success(
+    solution: BatchSolution, on_failure: str, error: type[UnsolvedError], warning: type[UnsolvedWarning]
+) -> None:
+    """Raise or warn, as `on_failure` says, where a sample failed; the warning names the caller's caller."""
+    if solution.success or on_failure == "record":
+        return
+    if on_failure == "raise":
+        raise error(solution)
+    warnings.warn(solution.failure_report(), warning, stacklevel=3)
 
 
 class Status(SampleStatus):
@@ -49,7 +108,7 @@ class Status(SampleStatus):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solution:
+class Solution(BatchSolution):
     """The result of one solve.
 
     Attributes
@@ -94,9 +153,6 @@ class Solution:
     status: tuple[Status, ...]
     residual_norm: np.ndarray
     steps: np.ndarray
-    nfe: int
-    njvp: int
-    nvjp: int
     sample_nfe: int
     trace: np.ndarray = field(repr=False)
     solver: str
@@ -115,12 +171,7 @@ class Solution:
     @property
     def converged(self) -> np.ndarray:
         """Which samples converged: bool, shape (batch,)."""
-        return np.asarray([status is Status.CONVERGED for status in self.status], dtype=bool)
-
-    @property
-    def success(self) -> bool:
-        """Whether every sample converged."""
-        return bool(self.converged.all())
+        return ~self.failed
 
     def __str__(self) -> str:
         worst = float(np.max(self.residual_norm, initial=0.0))
@@ -135,7 +186,7 @@ class Solution:
 
     def failure_report(self) -> str:
         """Describe in one sentence each way in which samples failed, with the evidence."""
-        failed = ~self.converged
+        failed = self.failed
         return (
             f"{self._solvers} left {failed.sum()} of {failed.size} samples unconverged: {failure_reasons(self.status)} "
             f"(residual up to {np.max(self.residual_norm[failed], initial=0.0):.2e} after "
@@ -149,13 +200,9 @@ def failure_reasons(statuses: Iterable[SampleStatus]) -> str:
     return "; ".join(f"{count} × {status.value}" for status, count in counts.most_common())
 
 
-class ConvergenceError(RuntimeError):
+class ConvergenceError(UnsolvedError):
     """A solve that was told to raise did not converge for every sample; `solution` holds what it reached."""
 
-    def __init__(self, solution: Solution) -> None:
-        super().__init__(solution.failure_report())
-        self.solution = solution
 
-
-class ConvergenceWarning(RuntimeWarning):
+class ConvergenceWarning(UnsolvedWarning):
     """A solve that was told to warn did not converge for every sample."""

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from equilib.arrays import Array
-from equilib.errors import did_you_mean
-from equilib.fixed_points.arguments import check_kind, check_state, check_type
+from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.fixed_points.boundary import evaluate
 from equilib.fixed_points.fallback import solve_in_turn
-from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
-from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution
+from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
 
 
@@ -74,7 +72,7 @@ def solve(
     for name, each in (("solver", solver), *(("fallback", each) for each in fallback)):
         check_kind(each, name, "solver")
     check_state(z0, "z0")
-    options = _override(SolveOptions() if options is None else options, overrides)
+    options = overridden(SolveOptions, options, overrides, "solve")
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:
@@ -82,23 +80,8 @@ def solve(
     else:
         inner = solve_in_turn(_as_batch_of_one(problem), (solver, *fallback), z0[None, ...], options)
         solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
-    if not solution.success and options.on_failure == "raise":
-        raise ConvergenceError(solution)
-    if not solution.success and options.on_failure == "warn":
-        warnings.warn(solution.failure_report(), ConvergenceWarning, stacklevel=2)
+    check_success(solution, options.on_failure, ConvergenceError, ConvergenceWarning)
     return solution
-
-
-def _override(options: SolveOptions, overrides: dict[str, Any]) -> SolveOptions:
-    check_type(options, "options", SolveOptions, "; or write them by name, as in rtol=1e-6")
-    if not overrides:
-        return options
-    known = [each.name for each in fields(options)]
-    for name in overrides:
-        if name not in known:
-            hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
-            raise TypeError(f"solve has no option {name!r}.{hint}")
-    return replace(options, **overrides)
 
 
 def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equilib import ops
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, array_namespace, check_like, from_host, rows_like, to_host, two_norm
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays import Array, check_like, from_host, rows_like, to_host, two_norm
+from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value, stop_gradient, vjp
-from equilib.autodiff.custom import with_pullback
 from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
@@ -27,6 +25,7 @@ from equilib.fixed_points.stopping import Monitor
 from equilib.layers.prepare import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
+from equilib.models.differentiable import differentiable
 from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
@@ -71,7 +70,7 @@ class DeepEquilibrium:
     cell: Cell
     solver: Solver
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
-    sensitivity: Sensitivity | None = None
+    sensitivity: Sensitivity[Solution] | None = None
     options: SolveOptions = field(default_factory=lambda: SolveOptions(on_failure="record"))
     fixed_depth: int = 0
     checkpoints: int | None = None
@@ -148,9 +147,9 @@ class DeepEquilibrium:
             u0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe
         else:
             u0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
-        sensitivity = self._warm_adjoint(adjoint_guess, u0)
+        known = None if adjoint_guess is None else self._known_adjoint(adjoint_guess, u0)
         z0 = u0 if start is None else self._warm_start(start, u0)
-        found = self._iterate(own, z0, u) if self.fixed_depth else self._solve(own, z0, u, sensitivity)
+        found = self._iterate(own, z0, u) if self.fixed_depth else self._solve(own, z0, u, known)
         several = joins(cell)
         z = found.z_star
         return replace(
@@ -205,20 +204,18 @@ class DeepEquilibrium:
             batched_inputs=(False, True),
         )
 
-    def _solve(self, params: Tree, z0: Array, u: Tree, sensitivity: Sensitivity) -> Equilibrium:
-        problem = self._problem(params, u)
+    def _solve(self, params: Tree, z0: Array, u: Tree, guess: Array | None) -> Equilibrium:
+        problem, sensitivity = self._problem(params, u), self.adjoint()
         solution = solve(problem, self.solver, static_value(z0), self.options, fallback=self.fallback)
-        adjoints: list[Solution] = []
-
-        def pullback(cotangent: Array) -> Sequence[Array | None]:
-            pulled = sensitivity.pullback(problem, solution, cotangent)
-            if pulled.adjoint is not None:
-                adjoints.append(pulled.adjoint)
-            guess = array_namespace(cotangent).zeros_like(cotangent) if pulled.guess is None else pulled.guess
-            return [guess, *leaves_of_used(problem, pulled.inputs)]
-
+        z, adjoints = differentiable(
+            solution.z,
+            z0,
+            (params, u),
+            lambda g: sensitivity.pullback(problem, solution, g, guess=guess),
+            lambda inputs: leaves_of_used(problem, inputs),
+        )
         return Equilibrium(
-            z_star=with_pullback(solution.z, pullback, z0, *tree_leaves((params, u))),
+            z_star=z,
             u0=z0,
             residual=solution.residual,
             residual_norm=solution.residual_norm,
@@ -237,9 +234,9 @@ class DeepEquilibrium:
         """Return which of `start` and `adjoint_guess` a call can be given."""
         if self.fixed_depth:
             return ()
-        return ("start", "adjoint_guess") if _takes_guess(self.adjoint()) else ("start",)
+        return ("start", "adjoint_guess") if self.adjoint().needs.guess else ("start",)
 
-    def adjoint(self) -> Sensitivity:
+    def adjoint(self) -> Sensitivity[Solution]:
         """Return how the backward pass is done."""
         if self.sensitivity is not None:
             return self.sensitivity
@@ -255,19 +252,12 @@ class DeepEquilibrium:
         # Not left out where all are finite: a guess of the model that the loss does not use has the gradient zero.
         return ops.where(rows_like(from_host(finite, known), known), known, u0)
 
-    def _warm_adjoint(self, guess: Array | None, z0: Array) -> Sensitivity:
-        sensitivity = self.adjoint()
-        if guess is None:
-            return sensitivity
+    def _known_adjoint(self, guess: Array, z0: Array) -> Array:
         if self.fixed_depth:
             raise ValueError("a model with a fixed depth solves no adjoint equation; leave out adjoint_guess")
-        if not _takes_guess(sensitivity):
-            raise ValueError(f"the adjoint {sensitivity} cannot start from a guess; leave out adjoint_guess")
-        known: Any = sensitivity  # a dataclass, which a protocol cannot say
-        warm: Sensitivity = replace(
-            known, guess=check_like(static_value(z0), stop_gradient(guess), "the adjoint guess")
-        )
-        return warm
+        if not self.adjoint().needs.guess:
+            raise ValueError(f"the adjoint {self.adjoint()} cannot start from a guess; leave out adjoint_guess")
+        return check_like(static_value(z0), stop_gradient(guess), "the adjoint guess")
 
     def _residual_loss(self, params: Tree, z: Array, u: Tree) -> Array:
         residual = ops.subtract(self.cell.step(params, z, u), z)
@@ -281,7 +271,3 @@ class DeepEquilibrium:
         _, pull = vjp(lambda state: self.cell.step(params, state, u), z)
         (product,) = pull(v)
         return ops.mean(ops.multiply(product, product))
-
-
-def _takes_guess(sensitivity: Any) -> bool:
-    return "guess" in {each.name for each in fields(sensitivity)}

@@ -9,26 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.solution import SampleStatus, Solution, Status
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackwardWork:
-    """What one backward pass did.
-
-    Attributes
-    ----------
-    status : tuple of SampleStatus
-        How the equations that it solved ended; empty where it solves none.
-    nvjp : int
-        Products Jᵀ·w.
-    residual : float
-        The largest residual of an adjoint equation; 0 where there is no such thing.
-    """
-
-    status: tuple[SampleStatus, ...]
-    nvjp: int
-    residual: float = 0.0
+from equilib.fixed_points.solution import BatchSolution, SampleStatus, Solution, Status
 
 
 class Record(Protocol):
@@ -54,8 +35,13 @@ class Record(Protocol):
     def residual_norm(self) -> np.ndarray | None:
         """The residual of each sample."""
 
-    def backward_work(self) -> Sequence[BackwardWork]:
-        """Return what each backward pass so far did."""
+    @property
+    def adjoints(self) -> Sequence[BatchSolution]:
+        """The solves of backward passes so far."""
+
+    @property
+    def adjoint_nvjp(self) -> int:
+        """Products Jᵀ·w of backward passes so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,14 +94,8 @@ class Equilibrium:
         """Products J·v of the solve."""
         return self.solution.njvp if self.solution else 0
 
-    def backward_work(self) -> list[BackwardWork]:
-        """Return what each solve of the adjoint equation did."""
+    @property
+    def adjoint_nvjp(self) -> int:
+        """Products Jᵀ·w of the adjoint solves."""
         # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
-        return [
-            BackwardWork(
-                status=each.status,
-                nvjp=each.nfe + each.njvp,
-                residual=float(np.max(each.residual_norm, initial=0.0)),
-            )
-            for each in self.adjoints
-        ]
+        return sum(each.nfe + each.njvp for each in self.adjoints)

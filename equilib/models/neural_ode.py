@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from equilib import ops
+from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value, stop_gradient
-from equilib.autodiff.custom import with_pullback
-from equilib.fixed_points.arguments import check_kind, check_type
+from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only
+from equilib.fixed_points.evaluator import Counts, counted
 from equilib.layers.prepare import OfChild, prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
+from equilib.models.differentiable import differentiable
 from equilib.models.drawn_cell import for_pass, joins
-from equilib.models.equilibrium import BackwardWork
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
-from equilib.ode.adjoints import Interpolating, OdePullback, OdeSensitivity
+from equilib.ode.adjoints import Interpolating
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
@@ -68,15 +68,18 @@ class Evolution:
         The solution at the times asked for, differentiable by the sensitivity.
     solution : OdeSolution
         The forward integration.
-    backward : list of OdePullback
-        Filled during the backward pass.
+    adjoints : list of OdeSolution
+        Filled during the backward pass: the integrations backward in time, where there are some.
+    backward : Counts
+        The uses of f in backward passes so far.
     split : callable or None
         Takes a state apart into the tuple of arrays that it joins; None where it is a single array.
     """
 
     y: Array = field(repr=False)
     solution: OdeSolution
-    backward: list[OdePullback] = field(default_factory=list, repr=False)
+    adjoints: list[OdeSolution] = field(default_factory=list, repr=False)
+    backward: Counts = field(default_factory=Counts, repr=False)
     split: Callable[[Array], tuple[Array, ...]] | None = field(default=None, repr=False)
 
     @property
@@ -97,20 +100,18 @@ class Evolution:
 
     @property
     def njvp(self) -> int:
-        """No products J·v: the methods are explicit."""
-        return 0
+        """Products J·v: none, the methods are explicit."""
+        return self.solution.njvp
 
     @property
     def residual_norm(self) -> None:
         """No residual: nothing is solved for."""
         return
 
-    def backward_work(self) -> list[BackwardWork]:
-        """Return what each backward pass did."""
-        return [
-            BackwardWork(status=tuple(chain.from_iterable(each.status for each in done.reverse)), nvjp=done.nvjp)
-            for done in self.backward
-        ]
+    @property
+    def adjoint_nvjp(self) -> int:
+        """Products Jᵀ·w of backward passes so far."""
+        return self.backward.nvjp
 
 
 def evolve(
@@ -119,7 +120,7 @@ def evolve(
     t: Sequence[float] | np.ndarray,
     integrator: AnyIntegrator,
     *inputs: Tree,
-    sensitivity: OdeSensitivity | None = None,
+    sensitivity: Sensitivity[OdeSolution] | None = None,
     options: OdeOptions | None = None,
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), and the inputs.
@@ -130,7 +131,7 @@ def evolve(
         As in `odeint`; the times are constants.
     *inputs : trees of arrays
         What f depends on; nothing else is differentiated.
-    sensitivity : OdeSensitivity, optional
+    sensitivity : Sensitivity, optional
         How the backward pass is done; by default `Interpolating()`.
     options : OdeOptions, optional
         Tolerances and limits.
@@ -142,20 +143,14 @@ def evolve(
     """
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
-    settings = OdeOptions() if options is None else options
-    check_type(settings, "options", OdeOptions)
     problem = OdeProblem(f, *stop_gradient(inputs))
-    dense, states = way.needs_trajectory, way.needs_states
-    solution = odeint(problem, static_value(y0), t, integrator, dense=dense, states=states, **asdict(settings))
-    backward: list[OdePullback] = []
-
-    def pullback(cotangent: Array) -> Sequence[Array]:
-        pulled = way.pullback(problem, solution, cotangent)
-        backward.append(pulled)
-        return [pulled.y0, *tree_leaves(pulled.inputs)]
-
-    y = with_pullback(solution.y, pullback, y0, *tree_leaves(inputs))
-    return Evolution(y=y, solution=solution, backward=backward)
+    dense, states = way.needs.trajectory, way.needs.states
+    solution = odeint(problem, static_value(y0), t, integrator, options, dense=dense, states=states)
+    counts = Counts()
+    y, adjoints = differentiable(
+        solution.y, y0, inputs, lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent)
+    )
+    return Evolution(y=y, solution=solution, adjoints=adjoints, backward=counts)
 
 
 @dataclass(frozen=True)
@@ -167,7 +162,7 @@ class NeuralODE:
     vector_field : VectorField
         f; `Autonomous(layer)` makes one of a layer.
     integrator : Integrator
-    sensitivity : OdeSensitivity
+    sensitivity : Sensitivity
         How the backward pass is done.
     options : OdeOptions
         Tolerances and limits.
@@ -177,7 +172,7 @@ class NeuralODE:
 
     vector_field: VectorField
     integrator: AnyIntegrator
-    sensitivity: OdeSensitivity = field(default_factory=Interpolating)
+    sensitivity: Sensitivity[OdeSolution] = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
 
@@ -224,7 +219,7 @@ class CellODE:
     cell : Cell
     integrator : Integrator
     initial_guess : InitialGuess
-    sensitivity : OdeSensitivity
+    sensitivity : Sensitivity
         How the backward pass is done.
     options : OdeOptions
         Tolerances and limits.
@@ -235,7 +230,7 @@ class CellODE:
     cell: Cell
     integrator: AnyIntegrator
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
-    sensitivity: OdeSensitivity = field(default_factory=Interpolating)
+    sensitivity: Sensitivity[OdeSolution] = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
 

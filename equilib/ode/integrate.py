@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
 from equilib.fixed_points.arguments import check_kind, check_state
+from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.options import overridden
+from equilib.fixed_points.solution import check_success
 from equilib.ode.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -26,16 +29,12 @@ def odeint(
     y0: Array,
     t: Sequence[float] | np.ndarray,
     integrator: AnyIntegrator,
+    options: OdeOptions | None = None,
     *,
-    rtol: float = 1e-3,
-    atol: float = 1e-6,
-    per_sample: bool = False,
     dense: bool = False,
     states: bool = False,
-    max_steps: int = 10_000,
-    first_step: float | None = None,
-    on_failure: str = "raise",
     error_norm: ErrorNorm | None = None,
+    **overrides: Any,
 ) -> OdeSolution:
     """Integrate y' = f(t, y) from y(t[0]) = y0, and return y at the times t.
 
@@ -50,24 +49,18 @@ def odeint(
         Two or more times, increasing or decreasing. The steps do not depend on those between the first and the last.
     integrator : Integrator or LibraryIntegrator
         The method. A library's runs on the host, in float64, with steps of its own; f keeps its dtype and device.
-    rtol, atol : float
-        A step is accepted when the root mean square of error / (atol + rtol · max(|y₀|, |y₁|)) is at most 1.
-    per_sample : bool
-        Whether each sample has its own step size and error norm. By default the batch steps as one system; then a
+    options : OdeOptions, optional
+        Tolerances, limits, and whether samples step by themselves. By default the batch steps as one system; then a
         sample's answer depends, within the tolerance, on the others.
     dense : bool
         Whether to keep the solution as a function of time, `OdeSolution.trajectory`.
     states : bool
         Whether to keep the state before each step in `OdeSolution.record`: the discrete adjoint then need not
         integrate again.
-    max_steps : int
-        Limit of attempted steps.
-    first_step : float, optional
-        Size of the first step; by default estimated, which costs one evaluation.
-    on_failure : {"raise", "warn", "record"}
-        What to do if a sample does not reach the end.
     error_norm : callable, optional
         Replaces the norm of the acceptance test; see `equilib.ode.flow.ErrorNorm`. A library has its own.
+    **overrides
+        Fields of `OdeOptions`, as in `odeint(f, y0, t, integrator, rtol=1e-6)`.
 
     Raises
     ------
@@ -78,10 +71,10 @@ def odeint(
     ValueError
         If t is not strictly monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
         keep shape and dtype.
+    TypeError
+        If an override is not a field of `OdeOptions`.
     """
-    options = OdeOptions(
-        rtol=rtol, atol=atol, per_sample=per_sample, max_steps=max_steps, first_step=first_step, on_failure=on_failure
-    )
+    options = overridden(OdeOptions, options, overrides, "odeint")
     times = _checked_times(t)
     check_state(y0, "y0")
     check_kind(integrator, "integrator", "integrator")
@@ -89,17 +82,17 @@ def odeint(
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
     if not isinstance(f, OdeProblem):
         check_kind(f, "f", "function")
-    problem = f.fresh() if isinstance(f, OdeProblem) else OdeProblem(f)
+        f = OdeProblem(f)
+    counts = Counts()
+    problem = counted(f, counts)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
         if isinstance(integrator, LibraryIntegrator):
             solution = LibraryRun(problem, y0, times, integrator, options, dense=dense).run()
         else:
             solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense, states=states)
-    if not solution.success and on_failure == "raise":
-        raise IntegrationError(solution)
-    if not solution.success and on_failure == "warn":
-        warnings.warn(solution.failure_report(), IntegrationWarning, stacklevel=2)
+    solution = replace(solution, nfe=counts.nfe)
+    check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 
 
@@ -197,7 +190,6 @@ class _Integration:
             reached=np.broadcast_to(state.point.t, (batch,)),
             accepted=np.broadcast_to(self.accepted, (batch,)),
             rejected=np.broadcast_to(self.rejected, (batch,)),
-            nfe=self.problem.nfe,
             trajectory=trajectory,
             integrator=self.integrator,
             options=self.options,

@@ -185,7 +185,6 @@ class LibraryRun:
             reached=np.broadcast_to([lane.reached for lane in self.results], (batch,)),
             accepted=np.broadcast_to(steps, (batch,)),
             rejected=np.zeros(batch, dtype=int),
-            nfe=self.problem.nfe,
             trajectory=self._trajectory() if self.dense else None,
             integrator=self.integrator,
             options=self.options,

@@ -1,34 +1,22 @@
-"""The initial value problem y' = f(t, y): f, its linearization, and the count of every use."""
+"""The initial value problem y' = f(t, y): f, its inputs and its derivatives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-from equilib.errors import NoDerivativeError
-from equilib.fixed_points.boundary import checked, copied, evaluate, read_only, traced
+from equilib.fixed_points.problem import Linearization, Map, Problem, autodiff_linearize
 from equilib.ode.flow import time_like
 
 
-@dataclass(frozen=True, kw_only=True)
-class OdeLinearization:
-    """f near one point (t, y).
-
-    `vjp(w)` is (∂f/∂y)ᵀ w; `pull(w)` is the pair of it and (∂f/∂inputs)ᵀ w, a tuple of trees, for one pass.
-    """
-
-    value: Array
-    vjp: Callable[[Array], Array]
-    pull: Callable[[Array], tuple[Array, tuple[Tree, ...]]]
-
-
-class OdeProblem:
-    """The equation y' = f(t, y, *inputs).
+@dataclass(frozen=True, init=False, repr=False, eq=False)
+class OdeProblem(Problem):
+    """The equation y' = f(t, y, *inputs): what is asked, which no integration changes.
 
     Parameters
     ----------
@@ -39,71 +27,21 @@ class OdeProblem:
     inputs : trees of arrays
         What f depends on besides t and y (parameters); a sensitivity returns their cotangents.
     linearize : callable, optional
-        `linearize(f, t, y, *inputs)` to an `OdeLinearization`; by default automatic differentiation.
-
-    Attributes
-    ----------
-    nfe, nvjp : int
-        Evaluations of f and of its pullbacks so far: calls on the whole batch.
+        `linearize(f, t, y, *inputs)` to the `Linearization` of f in y and the inputs; by default automatic
+        differentiation.
     """
 
-    def __init__(
-        self,
-        f: Callable[..., Array],
-        *inputs: Tree,
-        linearize: Callable[..., OdeLinearization] | None = None,
-    ) -> None:
-        self.f = f
-        self.inputs = read_only(inputs)
-        self._linearize = linearize or _autodiff_linearize
-        self.nfe = self.nvjp = 0
+    state: ClassVar[str] = "y"
 
-    def fresh(self) -> OdeProblem:
-        """Return the same problem with its counters at zero."""
-        return OdeProblem(self.f, *self.inputs, linearize=self._linearize)
-
-    def __call__(self, t: Array, y: Array) -> Array:
-        """Evaluate f(t, y), in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
-        self.nfe += 1
-        return copied(evaluate(self.f, y, *self.inputs, name="y", before=(t,)))
+    def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization] | None = None) -> None:
+        super().__init__(f, *inputs, linearize=linearize or _autodiff_linearize)
 
     def at(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
         return self(time_like(t, y), y)
 
-    def linearize(self, t: Array, y: Array) -> OdeLinearization:
-        """Evaluate f(t, y), of the shape of y, once and keep what its pullbacks need; raises what `__call__` does."""
-        self.nfe += 1
-        try:
-            linear = self._linearize(self.f, t, read_only(y), *self.inputs)
-        except NoDerivativeError:
-            evaluate(self.f, y, *self.inputs, name="y", before=(t,))  # where f itself is wrong, this says so
-            raise
-        checked(linear.value, y, name="y")
 
-        def vjp(w: Array) -> Array:
-            self.nvjp += 1
-            return linear.vjp(w)
-
-        def pull(w: Array) -> tuple[Array, tuple[Tree, ...]]:
-            self.nvjp += 1
-            return linear.pull(w)
-
-        return OdeLinearization(value=linear.value, vjp=vjp, pull=pull)
-
-
-def _autodiff_linearize(f: Callable[..., Array], t: Array, y: Array, *inputs: Tree) -> OdeLinearization:
-    # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
-    import equilib.ops  # noqa: F401  operators of traced arrays
-    from equilib.autodiff import linearize
-
-    linear = traced(
-        linearize, lambda state, *rest: f(t, state, *rest), y, *inputs, instead="OdeProblem(..., linearize=...)"
+def _autodiff_linearize(f: Map, t: Array, y: Array, *inputs: Tree) -> Linearization:
+    return autodiff_linearize(
+        lambda state, *rest: f(t, state, *rest), y, *inputs, instead="OdeProblem(..., linearize=...)"
     )
-    everything = tuple(range(1 + len(inputs)))
-
-    def pull(w: Array) -> tuple[Any, tuple[Tree, ...]]:
-        first, *rest = linear.vjp(w, argnums=everything)
-        return first, tuple(rest)
-
-    return OdeLinearization(value=linear.value, vjp=lambda w: linear.vjp(w, argnums=(0,))[0], pull=pull)

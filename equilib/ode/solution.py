@@ -8,7 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.solution import SampleStatus, failure_reasons
+from equilib.fixed_points.solution import (
+    BatchSolution,
+    SampleStatus,
+    UnsolvedError,
+    UnsolvedWarning,
+    failure_reasons,
+)
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked, option
@@ -69,7 +75,7 @@ class StepRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OdeSolution:
+class OdeSolution(BatchSolution):
     """The result of one integration.
 
     Attributes
@@ -101,29 +107,22 @@ class OdeSolution:
     reached: np.ndarray
     accepted: np.ndarray
     rejected: np.ndarray
-    nfe: int
     trajectory: Trajectory | None = field(default=None, repr=False)
     integrator: AnyIntegrator
     options: OdeOptions = field(repr=False)
     record: tuple[StepRecord, ...] = field(repr=False)
     messages: tuple[str, ...] = field(default=(), repr=False)
 
-    @property
-    def success(self) -> bool:
-        """Whether every sample reached the end."""
-        return self.status.count(OdeStatus.FINISHED) == len(self.status)
-
     def __str__(self) -> str:
-        finished = sum(status is OdeStatus.FINISHED for status in self.status)
         return (
-            f"OdeSolution({self.integrator}: {finished} of {len(self.status)} finished, "
+            f"OdeSolution({self.integrator}: {np.sum(~self.failed)} of {len(self.status)} finished, "
             f"{int(np.max(self.accepted, initial=0))} steps, {int(np.max(self.rejected, initial=0))} rejected, "
             f"{self.nfe} evaluations)"
         )
 
     def failure_report(self) -> str:
         """Describe in one sentence each way in which samples failed, with the evidence."""
-        failed = np.asarray([status is not OdeStatus.FINISHED for status in self.status])
+        failed = self.failed
         if not failed.any():
             return f"{self.integrator} finished all {failed.size} samples ({self.nfe} evaluations)"
         where = self.reached[failed]
@@ -137,13 +136,9 @@ class OdeSolution:
         )
 
 
-class IntegrationError(RuntimeError):
+class IntegrationError(UnsolvedError):
     """An integration that was told to raise did not reach the end; `solution` holds what it reached."""
 
-    def __init__(self, solution: OdeSolution) -> None:
-        super().__init__(solution.failure_report())
-        self.solution = solution
 
-
-class IntegrationWarning(RuntimeWarning):
+class IntegrationWarning(UnsolvedWarning):
     """An integration that was told to warn did not reach the end for every sample."""

@@ -7,10 +7,10 @@ from typing import Any, Generic, TypeVar
 
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.ode.adjoints import OdeSensitivity
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.solution import OdeOptions
+from equilib.ode.solution import OdeOptions, OdeSolution
 
 P = TypeVar("P")
 
@@ -57,7 +57,7 @@ class SolveChoice:
     """
 
     forward: Named[Any]
-    backward: Named[Sensitivity]
+    backward: Named[Sensitivity[Solution]]
     options: SolveOptions
     exact: bool = True
     fallbacks: tuple[Named[Any], ...] = ()
@@ -69,7 +69,7 @@ class SolveChoice:
         return solver
 
     @property
-    def sensitivity(self) -> Sensitivity:
+    def sensitivity(self) -> Sensitivity[Solution]:
         """The adjoint."""
         return self.backward.part
 
@@ -108,7 +108,7 @@ class IntegrationChoice:
     """
 
     forward: Named[AnyIntegrator]
-    backward: Named[OdeSensitivity]
+    backward: Named[Sensitivity[OdeSolution]]
     options: OdeOptions
 
     @property
@@ -117,7 +117,7 @@ class IntegrationChoice:
         return self.forward.part
 
     @property
-    def sensitivity(self) -> OdeSensitivity:
+    def sensitivity(self) -> Sensitivity[OdeSolution]:
         """The adjoint."""
         return self.backward.part
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
-from equilib.ode.adjoints.discrete import Discrete, own_steps
+from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
@@ -113,7 +113,7 @@ def choose_integrator(
     named = entry.adjoint if adjoint is None else adjoint
     _adjoint_entry(registry, named, ODE)
     backward = build_named(registry, SensitivityEntry, named)
-    if isinstance(backward.part, Discrete):
+    if backward.part.needs.states:
         own_steps(forward.part)
     return IntegrationChoice(forward=forward, backward=backward, options=driver)
 

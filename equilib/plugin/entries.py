@@ -207,8 +207,8 @@ class SensitivityEntry(Entry):
     Attributes
     ----------
     solves : str
-        What it differentiates: "fixed point", and `factory` meets `equilib.adjoints.sensitivity.Sensitivity`; or "ode",
-        the solution of an initial value problem, and it meets `equilib.ode.adjoints.OdeSensitivity`.
+        What it differentiates: "fixed point", and `factory` meets `equilib.Sensitivity` for a `Solution`; or "ode", the
+        solution of an initial value problem, and it meets that for an `OdeSolution`.
     exact : bool
         Whether its gradient is that of the solution, up to the tolerance of its own solve.
     solvers : tuple of str

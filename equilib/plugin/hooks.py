@@ -132,12 +132,14 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
 
         from dataclasses import dataclass
 
-        from equilib import Pullback
+        from equilib import Needs, Pullback
         from equilib.plugin import SensitivityEntry, hookimpl
 
         @dataclass(frozen=True)
         class OneStep:
-            def pullback(self, problem, solution, cotangent):
+            needs = Needs()
+
+            def pullback(self, problem, solution, cotangent, *, guess=None):
                 return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))
 
         @hookimpl

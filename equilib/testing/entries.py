@@ -7,6 +7,7 @@ from typing import Any
 
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.errors import UserError
+from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import build
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
@@ -47,7 +48,7 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
 def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver | WholeSolver) -> list[Check]:
     declared = entry.capabilities
     adjoint = registry.get(SensitivityEntry, entry.adjoint)
-    own: Sensitivity | None = None
+    own: Sensitivity[Solution] | None = None
     if not hasattr(solver, "adjoint"):
         own = build(adjoint.blueprint(), {}, owner=f"adjoint {entry.adjoint!r}", parts=registry)
     needs = [product for product, needed in (("jvp", declared.needs_jvp), ("vjp", declared.needs_vjp)) if needed]

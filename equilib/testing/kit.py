@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.picard import Picard
+from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.ode.library import AnyIntegrator
 from equilib.testing import answers, batches, contract, integrations, pullbacks
@@ -22,7 +23,7 @@ def solver_checks(
     couples_samples: bool = False,
     needs: Iterable[str] = (),
     backends: Iterable[str] = ("any",),
-    sensitivity: Sensitivity | None = None,
+    sensitivity: Sensitivity[Solution] | None = None,
     exact: bool = True,
 ) -> list[Check]:
     """Return the laws of a solver as checks.
@@ -39,7 +40,7 @@ def solver_checks(
     backends : iterable of str
         The array libraries it runs on besides NumPy, as in `equilib.plugin.Capabilities`. For "any" array-api-strict
         stands, which refuses all that is not in the standard.
-    sensitivity : Sensitivity, optional
+    sensitivity : Sensitivity[Solution], optional
         Its default adjoint; by default `solver.adjoint()` if there is one, else `ImplicitAdjoint()`.
     exact : bool
         Whether that adjoint gives the gradient of the fixed point.
@@ -65,13 +66,13 @@ def solver_checks(
 
 
 def sensitivity_checks(
-    sensitivity: Sensitivity, *, exact: bool = True, solver: Solver | WholeSolver | None = None
+    sensitivity: Sensitivity[Solution], *, exact: bool = True, solver: Solver | WholeSolver | None = None
 ) -> list[Check]:
     """Return the laws of a sensitivity as checks.
 
     Parameters
     ----------
-    sensitivity : Sensitivity
+    sensitivity : Sensitivity[Solution]
         With the options to check it with; it is copied for each use.
     exact : bool
         Whether its gradient is that of the fixed point, up to the tolerance of its own solve.

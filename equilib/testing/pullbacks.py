@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, options_are_declared
@@ -23,8 +23,10 @@ CLOSE = 1e-7
 
 
 def declares_its_options(subject: SensitivitySubject) -> None:
-    """The command line lists, parses and records the fields of a frozen dataclass."""
+    """The command line lists, parses and records the fields of a frozen dataclass; a model asks what it needs."""
     options_are_declared(subject.sensitivity)
+    needs = getattr(subject.sensitivity, "needs", None)
+    require(isinstance(needs, Needs), f"needs is {needs!r}; declare it in the class, as in `needs = Needs()`")
 
 
 def agrees_with_the_dense_inverse(subject: SensitivitySubject) -> None:
@@ -87,15 +89,14 @@ def returns_trees_like_the_inputs(subject: SensitivitySubject) -> None:
 
 def reports_its_solve(subject: SensitivitySubject) -> None:
     """Whether the adjoint equation was solved is evidence, sample by sample, like that of a forward solve."""
-    adjoint = subject.pull(DENSE, cotangent_for(DENSE)).adjoint
-    if adjoint is None:
-        require(not subject.exact, "it is declared exact and reports no solve in Pullback.adjoint")
-        return
-    require(isinstance(adjoint, Solution), f"Pullback.adjoint is a {type(adjoint).__name__}, not a Solution")
-    require(len(adjoint.status) == len(DENSE.z0), f"{len(adjoint.status)} statuses for {len(DENSE.z0)} samples")
-    require(Status.RUNNING not in adjoint.status, "a status is still RUNNING")
-    require(adjoint.residual_norm.shape == (len(DENSE.z0),), f"residual_norm is of shape {adjoint.residual_norm.shape}")
-    require(adjoint.success or not subject.exact, f"it is declared exact: {adjoint.failure_report()}")
+    solves = subject.pull(DENSE, cotangent_for(DENSE)).solves
+    require(bool(solves) or not subject.exact, "it is declared exact and reports no solve in Pullback.solves")
+    for each in solves:
+        require(isinstance(each, Solution), f"Pullback.solves has a {type(each).__name__}, not a Solution")
+        require(len(each.status) == len(DENSE.z0), f"{len(each.status)} statuses for {len(DENSE.z0)} samples")
+        require(Status.RUNNING not in each.status, "a status is still RUNNING")
+        require(each.residual_norm.shape == (len(DENSE.z0),), f"residual_norm is of shape {each.residual_norm.shape}")
+        require(each.success or not subject.exact, f"it is declared exact: {each.failure_report()}")
 
 
 def does_not_raise_where_it_fails(subject: SensitivitySubject) -> None:
@@ -103,8 +104,8 @@ def does_not_raise_where_it_fails(subject: SensitivitySubject) -> None:
     for known in (DENSE, SHIFT):
         solution = subject.solution(known, max_steps=2)
         strict = replace(solution.options, on_failure="raise", max_steps=1, rtol=1e-14)
-        adjoint = _pull(subject, known, replace(solution, options=strict)).adjoint
-    singular = adjoint is not None and subject.exact and adjoint.success
+        solves = _pull(subject, known, replace(solution, options=strict)).solves
+    singular = bool(solves) and subject.exact and all(each.success for each in solves)
     require(not singular, "it reports success where I − J = 0 and the adjoint equation has no solution")
 
 
@@ -159,11 +160,11 @@ def runs_on_other_arrays(subject: SensitivitySubject) -> None:
             require(error < close, f"on {name} the gradients in {dtype} differ by {error:.1e}")
 
 
-def _pull(subject: SensitivitySubject, known: KnownMap, solution: Solution) -> Pullback:
+def _pull(subject: SensitivitySubject, known: KnownMap, solution: Solution) -> Pullback[Solution]:
     return copy.deepcopy(subject.sensitivity).pullback(known.problem(), solution, cotangent_for(known))
 
 
-def _bias(pulled: Pullback) -> np.ndarray:
+def _bias(pulled: Pullback[Solution]) -> np.ndarray:
     return host(pulled.inputs[0]["bias"])
 
 

@@ -36,7 +36,7 @@ class SolverSubject:
     couples_samples: bool = False
     needs: tuple[str, ...] = ()
     backends: tuple[str, ...] = ("any",)
-    sensitivity: Sensitivity | None = None
+    sensitivity: Sensitivity[Solution] | None = None
     exact: bool = True
 
     @property
@@ -80,12 +80,12 @@ class SolverSubject:
         solve(self.problem(known, dtype=dtype), watched, known.start(dtype=dtype), **options)
         return states
 
-    def adjoint(self) -> Sensitivity:
+    def adjoint(self) -> Sensitivity[Solution]:
         """Return the sensitivity that is used with the solver by default."""
         if self.sensitivity is not None:
             return self.sensitivity
         solver = self.fresh()
-        own: Sensitivity = solver.adjoint() if hasattr(solver, "adjoint") else ImplicitAdjoint()
+        own: Sensitivity[Solution] = solver.adjoint() if hasattr(solver, "adjoint") else ImplicitAdjoint()
         return own
 
 
@@ -114,7 +114,7 @@ class _WatchedWhole:
 class SensitivitySubject:
     """A sensitivity under test, the solver whose solutions it gets, and whether it is declared exact."""
 
-    sensitivity: Sensitivity
+    sensitivity: Sensitivity[Solution]
     exact: bool = True
     solver: Solver | WholeSolver = field(default_factory=Picard)
 
@@ -133,7 +133,7 @@ class SensitivitySubject:
         *,
         calls: Counter[str] | None = None,
         **options: Any,
-    ) -> Pullback:
+    ) -> Pullback[Solution]:
         """Return the pullback of a cotangent at the solution."""
         solution = self.solution(known, xp, dtype, **options)
         problem = known.problem(xp, dtype, calls=calls)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from equilib.arrays import Array
-from equilib.models.equilibrium import BackwardWork, Record
+from equilib.models.equilibrium import Record
 from equilib.training import number_formats
 from equilib.training.reductions import MEAN_OF_BATCHES, STATUSES, Reduction
 
@@ -41,11 +40,6 @@ class Batch:
     def samples(self) -> int:
         """The number of samples."""
         return len(self.record.status)
-
-    @cached_property
-    def backward(self) -> tuple[BackwardWork, ...]:
-        """What each backward pass did."""
-        return tuple(self.record.backward_work())
 
 
 @dataclass(frozen=True)

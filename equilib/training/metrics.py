@@ -39,11 +39,12 @@ def _statuses(batch: Batch) -> Counter[SampleStatus]:
 
 
 def _adjoint_statuses(batch: Batch) -> Counter[SampleStatus]:
-    return Counter(status for work in batch.backward for status in work.status)
+    return Counter(status for each in batch.record.adjoints for status in each.status)
 
 
 def _adjoint_residual(batch: Batch) -> float:
-    return float(np.max([work.residual for work in batch.backward], initial=0.0))
+    norms = [each.residual_norm for each in batch.record.adjoints if each.residual_norm is not None]
+    return float(np.max([np.max(each, initial=0.0) for each in norms], initial=0.0))
 
 
 _NFE = Panel("nfe", "Evaluations of f", "evaluations per batch")
@@ -131,7 +132,7 @@ METRICS: tuple[Metric, ...] = (
         title="products Jᵀ·w, per batch of training",
         short="vjp",
         show=show.count,
-        measure=lambda batch: sum(work.nvjp for work in batch.backward),
+        measure=lambda batch: batch.record.adjoint_nvjp,
         is_tested=True,
         needs_solves=True,
         hides_zero=True,

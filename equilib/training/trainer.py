@@ -272,7 +272,7 @@ def finite_norm(loss: float, gradient: Tree, record: Record, place: str) -> floa
         raise RunError(f"the loss became {loss} at {place} (samples: {solves}); {remedy}")
     norm = global_norm(gradient)
     if not np.isfinite(norm):
-        solves = describe_statuses(status for work in record.backward_work() for status in work.status)
+        solves = describe_statuses(status for each in record.adjoints for status in each.status)
         evidence = f"adjoint: {solves}" if solves else "no adjoint equation was solved"
         raise RunError(f"the gradient's norm became {norm} at {place} ({evidence}); {remedy}")
     return norm

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
-from equilib import Evaluator, FixedPointProblem, Pullback, Solution, solve
+from equilib import Evaluator, FixedPointProblem, Needs, Pullback, Solution, solve
 from equilib.adjoints.implicit import adjoint_problem
 from equilib.arrays import Array
 from equilib.errors import UserError
@@ -28,16 +29,20 @@ class Shine(Checked):
 
     Inexact: H is right along the steps that the forward solve took. With `refine`, that many Broyden steps on
     w = Jᵀw + g follow, starting from that w and from Hᵀ as their inverse, and the best w counts; each takes a product
-    Jᵀ·w. One more product measures the residual that `Pullback.adjoint` reports.
+    Jᵀ·w. One more product measures the residual that `Pullback.solves` reports.
 
     Samples that a fallback solved are not known to the forward solver's H: they have H = −I, that is w = g as
     `JacobianFree` takes it, before the refinement.
     """
 
+    needs: ClassVar[Needs] = Needs()
+
     refine: int = option(0, help="Broyden steps that improve the result", minimum=0)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         """Return the cotangents of the inputs, and how well the adjoint equation was solved.
 
         Raises
@@ -63,7 +68,7 @@ class Shine(Checked):
             options,
             batched=solution.batched,
         )
-        return Pullback(inputs=linear.inputs_vjp(adjoint.z), adjoint=replace(adjoint, solver=str(self)))
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(replace(adjoint, solver=str(self)),))
 
 
 @dataclass(frozen=True)

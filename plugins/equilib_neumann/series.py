@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
-from equilib import FixedPointProblem, Picard, Pullback, Solution, solve
+from equilib import FixedPointProblem, Needs, Picard, Pullback, Solution, solve
 from equilib.adjoints.implicit import adjoint_problem
 from equilib.arrays import Array
 from equilib.options import Checked, option
@@ -17,14 +18,18 @@ class Neumann(Checked):
     """Take w = Σ_{k<K} (Jᵀ)ᵏ g, the first K terms of the series of (I − Jᵀ)⁻¹ g.
 
     Inexact: what is missing is (Jᵀ)ᴷ w*. K terms cost K products Jᵀ·w; the last of them tells how far w is from
-    solving the adjoint equation, which is what `Pullback.adjoint` reports.
+    solving the adjoint equation, which is what `Pullback.solves` reports.
     """
+
+    needs: ClassVar[Needs] = Needs()
 
     terms: int = option(5, help="terms K of the series", minimum=1)
     damping: float = option(0.0, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
 
     @np.errstate(all="ignore")  # where the series overflows, the status says so
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback:
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
         """Sum the series and return the cotangents of the inputs."""
         linear = problem.linearize(solution.z)
         share = 1 - self.damping
@@ -41,7 +46,7 @@ class Neumann(Checked):
             steps=report.steps + self.terms - 1,
             solver=str(self),
         )
-        return Pullback(inputs=linear.inputs_vjp(w), adjoint=adjoint)
+        return Pullback(inputs=linear.inputs_vjp(w), solves=(adjoint,))
 
 
 @dataclass(frozen=True)

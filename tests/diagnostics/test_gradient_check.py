@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from equilib import (
-    FixedPointProblem,
     ImplicitAdjoint,
     JacobianFree,
+    Needs,
     Picard,
     Pullback,
     Sensitivity,
@@ -112,7 +112,9 @@ def test_a_loose_adjoint_solve_is_found_out() -> None:
 class Follower:
     """An implicit adjoint without options: it goes by the forward solve's tolerance."""
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Any) -> Pullback:
+    needs: ClassVar[Needs] = Needs()
+
+    def pullback(self, problem: Any, solution: Any, cotangent: Any, *, guess: Any = None) -> Pullback[Solution]:
         """Return the cotangents of the inputs."""
         return ImplicitAdjoint(NewtonGMRES()).pullback(problem, solution, cotangent)
 

@@ -90,7 +90,7 @@ def test_shine_reuses_what_all_samples_learned(solver: Solver, refine: int, rng:
     for share in (0.0, 0.5, 1.0):
         solution = solve(problem, solver, np.zeros_like(gains), rtol=1e-9, compact=share)
         assert (solution.sample_nfe < 12 * solution.nfe) == (share > 0)
-        adjoint = Shine(refine).pullback(problem, solution, cotangent).adjoint
+        adjoint = Shine(refine).pullback(problem, solution, cotangent).solves[0]
         assert adjoint is not None
         found.append(adjoint.z)
     for other in found[1:]:

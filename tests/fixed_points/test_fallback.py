@@ -193,13 +193,13 @@ def test_shine_takes_the_cotangent_where_a_fallback_solved():
     assert found.success
     assert alone.status[1] is not C
     assert found.attempt.tolist() == [0, 1, 0]
-    w, before = (Shine().pullback(problem, each, g).adjoint for each in (found, alone))
+    w, before = (Shine().pullback(problem, each, g).solves[0] for each in (found, alone))
     assert w is not None
     assert before is not None
     assert not np.allclose(before.z[1], g[1])
     np.testing.assert_array_equal(w.z[1], g[1])
     np.testing.assert_array_equal(w.z[[0, 2]], before.z[[0, 2]])
-    refined = Shine(refine=20).pullback(problem, found, g).adjoint
+    refined = Shine(refine=20).pullback(problem, found, g).solves[0]
     assert refined is not None
     np.testing.assert_allclose(refined.z, g / (1 - slopes), rtol=1e-6)
 

@@ -64,7 +64,7 @@ def test_counters_are_the_real_numbers_of_calls(known: KnownMap, solver: Solver)
     assert (solution.nfe, solution.njvp, solution.nvjp) == (calls["f"], calls["jvp"], calls["vjp"])
     assert solution.nfe > 1
     before = calls.copy()
-    adjoint = ImplicitAdjoint().pullback(problem, solution, np.ones_like(known.z0)).adjoint
+    adjoint = ImplicitAdjoint().pullback(problem, solution, np.ones_like(known.z0)).solves[0]
     assert adjoint is not None
     assert adjoint.nfe + adjoint.njvp == calls["vjp"] - before["vjp"]
     assert adjoint.nvjp == calls["jvp"] - before["jvp"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import autograd
 import numpy as np
@@ -20,10 +20,9 @@ from equilib import (
     ops,
     solve,
 )
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays.trees import named_leaves, tree_leaves
 from equilib.autodiff import IndependentError, linearize, static_value, value_and_grad
-from equilib.fixed_points.problem import FixedPointProblem
 from equilib.layers import Chain, Dense
 from equilib.models import DeepEquilibrium, DEQChain, Equilibrium, InjectedCell, LayerGuess, OneStepGuess
 from equilib.numerics.gmres import GMRES
@@ -151,12 +150,14 @@ def test_the_backward_pass_is_the_models_the_solvers_or_the_default(solver: Any,
 class Recording:
     """A sensitivity that keeps what it is given."""
 
+    needs: ClassVar[Needs] = Needs()
+
     seen: list[tuple[Any, ...]]
 
-    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Any) -> Pullback:
+    def pullback(self, problem: Any, solution: Any, cotangent: Any, *, guess: Any = None) -> Pullback[Solution]:
         """Note the arguments; take w = g, and a cotangent of the guess."""
         self.seen.append((problem, solution, cotangent))
-        return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent), guess=7.0 * cotangent)
+        return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent), start=7.0 * cotangent)
 
 
 def test_a_sensitivity_sees_the_forward_solve(rng: np.random.Generator):

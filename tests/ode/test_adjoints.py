@@ -11,13 +11,15 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
+from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.problem import Linearization
 from equilib.models.neural_ode import evolve
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.packing import Packing
 from equilib.ode.flow import Point, tolerance_norm
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import StagedIntegrator
-from equilib.ode.problem import OdeLinearization, OdeProblem
+from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5
@@ -173,18 +175,20 @@ def test_any_array_library_with_its_own_derivative(xp: ModuleType, way: Any) -> 
     for dtype, precision in (("float64", 1e-4), ("float32", 1e-3)):
         theta, y0 = lift(xp, np.array([0.7]), dtype), lift(xp, np.array([[1.0, 2.0], [0.5, -1.0]]), dtype)
 
-        def linearize(f: Any, t: Any, y: Any, theta: Any) -> OdeLinearization:
-            def pull(w: Any) -> Any:
-                return -theta * w, (xp.reshape(-xp.sum(y * w), (1,)),)
-
-            return OdeLinearization(value=f(t, y, theta), vjp=lambda w: -theta * w, pull=pull)
+        def linearize(f: Any, t: Any, y: Any, theta: Any) -> Linearization:
+            return Linearization(
+                value=f(t, y, theta),
+                jvp=lambda v: -theta * v,
+                vjp=lambda w: -theta * w,
+                inputs_vjp=lambda w: (xp.reshape(-xp.sum(y * w), (1,)),),
+            )
 
         problem = OdeProblem(lambda t, y, theta: -theta * y, theta, linearize=linearize)
-        found = odeint(problem, y0, [0, 0.5, 2], Tsit5(), rtol=1e-5, atol=1e-5, dense=way.needs_trajectory)
+        found = odeint(problem, y0, [0, 0.5, 2], Tsit5(), rtol=1e-5, atol=1e-5, dense=way.needs.trajectory)
         pulled = way.pullback(problem, found, xp.ones_like(found.y))
-        assert pulled.y0.dtype == pulled.inputs[0].dtype == y0.dtype
+        assert pulled.start.dtype == pulled.inputs[0].dtype == y0.dtype
         decay = np.exp(-0.7 * np.array([0, 0.5, 2]))
-        np.testing.assert_allclose(lower(pulled.y0), np.full((2, 2), decay.sum()), rtol=precision)
+        np.testing.assert_allclose(lower(pulled.start), np.full((2, 2), decay.sum()), rtol=precision)
         expected = -(np.array([0, 0.5, 2]) * decay).sum() * lower(y0).sum()
         np.testing.assert_allclose(lower(pulled.inputs[0]), [expected], rtol=precision)
 
@@ -205,24 +209,24 @@ def test_a_failed_integration_has_no_derivative(way: Any) -> None:
     problem = OdeProblem(lambda t, y, theta: ops.multiply(ops.multiply(y, y), theta), np.ones((1, 1)))
     found = odeint(problem, np.ones((1, 1)), [0, 2], Tsit5(), on_failure="record", dense=True)
     pulled = way.pullback(problem, found, np.ones_like(found.y))
-    assert np.isnan(pulled.y0).all()
+    assert np.isnan(pulled.start).all()
     assert np.isnan(pulled.inputs[0]).all()
 
 
 def test_backward_counts_and_integrations_are_reported(arguments: tuple[Any, ...]) -> None:
-    """A pullback tells its evaluations and how its integrations went; quadrature spends fewer parameter products."""
+    """A backward pass is counted, and a pullback tells how its integrations went."""
     y0, params, weights = arguments
     problem = OdeProblem(field, params)
     found = odeint(problem, y0, TIMES, Tsit5(), dense=True)
-    reports = {type(way): way.pullback(problem, found, weights) for way in WAYS}
+    counts = {type(way): Counts() for way in WAYS}
+    solves = {type(way): way.pullback(counted(problem, counts[type(way)]), found, weights).solves for way in WAYS}
     for way in (Interpolating, Gauss, Backsolve):
-        assert len(reports[way].reverse) == 3
-        assert all(each.success for each in reports[way].reverse)
-        assert reports[way].nvjp >= sum(each.nfe for each in reports[way].reverse)
-    assert reports[Discrete].reverse == ()
+        assert len(solves[way]) == 3
+        assert all(each.success for each in solves[way])
+        assert counts[way].nvjp >= sum(each.nfe for each in solves[way])
+    assert solves[Discrete] == ()
     # Of the seven derivatives of a step the first is the last of the step before; the very last is used by nothing.
-    assert reports[Discrete].nvjp == 6 * int(found.accepted[0])
-    assert problem.nfe == 0
+    assert counts[Discrete].nvjp == 6 * int(found.accepted[0])
 
 
 def test_integer_inputs_have_no_cotangent() -> None:

@@ -45,7 +45,7 @@ def test_every_kind_of_solver_finds_the_adjoint(spec: str, xp: ModuleType, rng: 
     tight = SolveOptions(rtol=1e-10, atol=1e-13, max_steps=500)
     solution = solve(problem, NewtonGMRES(), lift(xp, TANH.z0), tight)
     g = rng.standard_normal(TANH.z0.shape)
-    adjoint = named(f"implicit:{spec}").pullback(problem, solution, lift(xp, g)).adjoint
+    adjoint = named(f"implicit:{spec}").pullback(problem, solution, lift(xp, g)).solves[0]
     assert adjoint is not None
     assert adjoint.success
     J = TANH.jacobians()
@@ -67,7 +67,7 @@ def test_a_solver_that_fails_is_reported():
     """Picard iteration on an expansive map diverges backwards as it does forwards."""
     problem = EXPANSIVE.problem(by_hand=False)
     solution = solve(problem, NewtonGMRES(), EXPANSIVE.z0, rtol=1e-10)
-    adjoint = named("implicit:solver=picard").pullback(problem, solution, np.ones_like(EXPANSIVE.z0)).adjoint
+    adjoint = named("implicit:solver=picard").pullback(problem, solution, np.ones_like(EXPANSIVE.z0)).solves[0]
     assert adjoint is not None
     assert set(adjoint.status) == {Status.DIVERGED}
 

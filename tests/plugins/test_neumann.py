@@ -40,8 +40,8 @@ def test_it_is_the_truncated_series(known: KnownMap, series: Any, rng: np.random
     g = rng.standard_normal(known.z0.shape)
     pulled = series.pullback(problem, solution, lift(xp, g))
     expected = partial_sums(known, g, series.terms, series.damping)
-    np.testing.assert_allclose(lower(pulled.adjoint.z), expected, rtol=1e-6, atol=1e-9)
-    (through_bias,) = problem.linearize(solution.z).inputs_vjp(pulled.adjoint.z)
+    np.testing.assert_allclose(lower(pulled.solves[0].z), expected, rtol=1e-6, atol=1e-9)
+    (through_bias,) = problem.linearize(solution.z).inputs_vjp(pulled.solves[0].z)
     np.testing.assert_array_equal(lower(pulled.inputs[0]), lower(through_bias))
 
 
@@ -51,7 +51,7 @@ def test_the_residual_is_reported(rng: np.random.Generator):
     g = rng.standard_normal(TANH.z0.shape)
     for terms in (2, 60):
         counts = Counts()
-        adjoint = Neumann(terms).pullback(counted(problem, counts), solution, g).adjoint
+        adjoint = Neumann(terms).pullback(counted(problem, counts), solution, g).solves[0]
         assert adjoint is not None
         np.testing.assert_allclose(adjoint.residual, TANH.vjp(solution.z, adjoint.z, TANH.bias) + g - adjoint.z)
         assert counts.nvjp == adjoint.nfe == terms
@@ -62,7 +62,7 @@ def test_the_residual_is_reported(rng: np.random.Generator):
 def test_a_series_that_grows_is_reported():
     """On an expansive map nothing is raised, and no sample passes for converged."""
     problem, solution = equilibrium(EXPANSIVE)
-    adjoint = Neumann(600).pullback(problem, solution, np.ones_like(EXPANSIVE.z0)).adjoint
+    adjoint = Neumann(600).pullback(problem, solution, np.ones_like(EXPANSIVE.z0)).solves[0]
     assert adjoint is not None
     assert set(adjoint.status) == {Status.NONFINITE}
 
@@ -80,7 +80,7 @@ def test_the_damped_series_converges_where_the_other_does_not(rng: np.random.Gen
     problem, solution = equilibrium(EXPANSIVE)
     g = rng.standard_normal(EXPANSIVE.z0.shape)
     exact = g / (1 - np.diagonal(EXPANSIVE.jacobians(), axis1=1, axis2=2))
-    damped = Phantom(80, damping=0.75).pullback(problem, solution, g).adjoint
+    damped = Phantom(80, damping=0.75).pullback(problem, solution, g).solves[0]
     assert damped is not None
     np.testing.assert_allclose(damped.z, exact, rtol=1e-6)
 
@@ -97,7 +97,7 @@ def test_without_a_batch_axis(rng: np.random.Generator):
     W = 0.3 * rng.standard_normal((4, 4))
     problem = FixedPointProblem(lambda z: np.tanh(W @ z), vjp=lambda z, w: W.T @ ((1 - np.tanh(W @ z) ** 2) * w))
     solution = solve(problem, Picard(), np.ones(4), batched=False)
-    adjoint = Neumann().pullback(problem, solution, np.ones(4)).adjoint
+    adjoint = Neumann().pullback(problem, solution, np.ones(4)).solves[0]
     assert adjoint is not None
     assert adjoint.z.shape == (4,)
     assert len(adjoint.status) == 1

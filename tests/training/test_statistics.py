@@ -133,7 +133,7 @@ def test_an_integration_is_described_like_a_solve_without_a_residual() -> None:
     assert described["status"] == {"finished": 3}
     assert (described["residual"], described["unconverged"]) == (None, 0.0)
     assert described["forward_nfe"] == evolution.solution.nfe > 5
-    assert described["adjoint_nfe"] == evolution.backward[0].nvjp > 5
+    assert described["adjoint_nfe"] == evolution.adjoint_nvjp > 5
     assert described["adjoint_status"] == {"finished": 1}
 
 

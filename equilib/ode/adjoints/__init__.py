@@ -8,6 +8,5 @@ from equilib.ode.adjoints.backsolve import Backsolve
 from equilib.ode.adjoints.discrete import Discrete
 from equilib.ode.adjoints.gauss import Gauss
 from equilib.ode.adjoints.interpolating import Interpolating
-from equilib.ode.adjoints.protocol import OdePullback, OdeSensitivity
 
-__all__ = ["Backsolve", "Discrete", "Gauss", "Interpolating", "OdePullback", "OdeSensitivity"]
+__all__ = ["Backsolve", "Discrete", "Gauss", "Interpolating"]

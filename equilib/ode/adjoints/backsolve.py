@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.ode.adjoints.packing import Packing
-from equilib.ode.adjoints.protocol import OdePullback, no_derivative
 from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import ErrorNorm, Point, time_like, tolerance_norm
 from equilib.ode.problem import OdeProblem
@@ -24,18 +24,15 @@ class Backsolve:
     equilibrium model does, its reverse expands, and the backward y drifts away: prefer `Interpolating` there.
     """
 
-    needs_trajectory: ClassVar[bool] = False
-    needs_states: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs()
 
-    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+    def pullback(
+        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs."""
-        problem = problem.fresh()
-        if not solution.success:
-            return no_derivative(problem, solution)
         packing = Packing(solution.y[0, ...], 2, problem.inputs)
-        reverse = Reverse(solution, cotangent)
+        reverse = Reverse(problem, solution, cotangent)
         forward_norm = tolerance_norm(solution.options.rtol, solution.options.atol, 1)
-        norm = _either(forward_norm, reverse.norm, packing.state_size // 2)
 
         def slope(t: float, state: Array) -> Array:
             y, adjoint = packing.states(state)
@@ -43,16 +40,11 @@ class Backsolve:
             y_bar, inputs_bar = linear.pull(adjoint)
             return -packing.pack((-linear.value, y_bar), inputs_bar)
 
-        adjoint, inputs = cotangent[-1, ...], packing.zeros()
-        for index in range(len(solution.t) - 1, 0, -1):
-            start = packing.pack((solution.y[index, ...], adjoint), inputs)
-            found = reverse(slope, start, index, norm)
-            if not found.success:
-                return no_derivative(problem, solution, tuple(reverse.solutions))
-            (_, adjoint), inputs = packing.states(found.y[-1, ...]), packing.cotangents(found.y[-1, ...])
-            adjoint = adjoint + cotangent[index - 1, ...]
-        return OdePullback(
-            y0=adjoint, inputs=inputs, nfe=problem.nfe, nvjp=problem.nvjp, reverse=tuple(reverse.solutions)
+        return reverse.pullback(
+            slope,
+            lambda index, adjoint, inputs: packing.pack((solution.y[index, ...], adjoint), inputs),
+            lambda found, _: packing.unpack(found.y[-1, ...]),
+            _either(forward_norm, reverse.norm, packing.state_size // 2),
         )
 
 

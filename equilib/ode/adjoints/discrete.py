@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.errors import UserError
-from equilib.ode.adjoints.protocol import OdePullback, no_derivative
+from equilib.ode.adjoints.reverse import no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
@@ -48,10 +49,11 @@ class Discrete:
     step, not the stages, and evaluates f once more at each stage.
     """
 
-    needs_trajectory: ClassVar[bool] = False
-    needs_states: ClassVar[bool] = True
+    needs: ClassVar[Needs] = Needs(states=True)
 
-    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+    def pullback(
+        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs.
 
         Raises
@@ -60,7 +62,6 @@ class Discrete:
             If the integrator is a library's, whose steps cannot be differentiated.
         """
         integrator = own_steps(solution.integrator)
-        problem = problem.fresh()
         if not solution.success:
             return no_derivative(problem, solution)
         lanes = solution.y.shape[1] if solution.options.per_sample else 1
@@ -73,7 +74,7 @@ class Discrete:
         else:
             steps = TracedSteps(integrator, solution, flow, slopes, states)
         y_bar = steps.pull(cotangent)
-        return OdePullback(y0=y_bar + cotangent[0, ...], inputs=slopes.inputs_bar(), nfe=problem.nfe, nvjp=problem.nvjp)
+        return Pullback(inputs=slopes.inputs_bar(), start=y_bar + cotangent[0, ...])
 
 
 def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[State]:

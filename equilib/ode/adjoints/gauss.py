@@ -7,14 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_map
-from equilib.ode.adjoints.packing import Packing, is_floating
-from equilib.ode.adjoints.protocol import OdePullback, no_derivative
+from equilib.ode.adjoints.packing import is_floating
 from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
+from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked, option
 
 
@@ -26,46 +27,40 @@ class Gauss(Checked):
     part of the state: cheaper than `Interpolating` where there are many parameters.
     """
 
-    needs_trajectory: ClassVar[bool] = True
-    needs_states: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs(trajectory=True)
 
     nodes: int = option(3, help="points of a step at which the integrand is evaluated", minimum=1)
 
-    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+    def pullback(
+        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs."""
-        problem = problem.fresh()
-        trajectory = solution.trajectory
-        if trajectory is None or not solution.success:
-            return no_derivative(problem, solution)
-        reverse = Reverse(solution, cotangent)
+        reverse = Reverse(problem, solution, cotangent)
+        trajectory = reverse.trajectory
 
         def slope(t: float, adjoint: Array) -> Array:
             y = trajectory(t)
             return -problem.linearize(time_like(np.asarray([t]), y), y).vjp(adjoint)
 
-        adjoint, inputs = cotangent[-1, ...], Packing(solution.y[0, ...], 1, problem.inputs).zeros()
-        for index in range(len(solution.t) - 1, 0, -1):
-            found = reverse(slope, adjoint, index, reverse.norm, dense=True)
-            if not found.success:
-                return no_derivative(problem, solution, tuple(reverse.solutions))
-            inputs = self._integrate(problem, solution, found, inputs)
-            adjoint = found.y[-1, ...] + cotangent[index - 1, ...]
-        return OdePullback(
-            y0=adjoint, inputs=inputs, nfe=problem.nfe, nvjp=problem.nvjp, reverse=tuple(reverse.solutions)
+        return reverse.pullback(
+            slope,
+            lambda _, adjoint, inputs: adjoint,
+            lambda found, inputs: (found.y[-1, ...], self._integrate(problem, trajectory, found.trajectory, inputs)),
+            reverse.norm,
+            dense=True,
         )
 
     def _integrate(
-        self, problem: OdeProblem, solution: OdeSolution, reverse: OdeSolution, total: tuple[Tree, ...]
+        self, problem: OdeProblem, forward: Trajectory, reverse: Trajectory | None, total: tuple[Tree, ...]
     ) -> tuple[Tree, ...]:
         """Add the integral over the steps of one backward integration to `total`."""
-        assert solution.trajectory is not None  # checked by the caller
-        assert reverse.trajectory is not None  # asked for
+        assert reverse is not None  # asked for
         nodes, weights = np.polynomial.legendre.leggauss(self.nodes)
-        for segment in reverse.trajectory.segments:
+        for segment in reverse.segments:
             later, earlier = float(segment.t0[0]), float(segment.t1[0])
             for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
                 t = 0.5 * (later + earlier) + 0.5 * node * (later - earlier)
-                y, adjoint = solution.trajectory(t), segment(reverse.trajectory.flow, np.asarray([t]))
+                y, adjoint = forward(t), segment(reverse.flow, np.asarray([t]))
                 _, here = problem.linearize(time_like(np.asarray([t]), y), y).pull(adjoint)
                 share = 0.5 * weight * (later - earlier)
                 total = tree_map(lambda whole, part, share=share: _plus(whole, share, part), total, here)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.ode.adjoints.packing import Packing
-from equilib.ode.adjoints.protocol import OdePullback, no_derivative
 from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
@@ -24,18 +24,15 @@ class Interpolating:
     tolerance and of the interpolant.
     """
 
-    needs_trajectory: ClassVar[bool] = True
-    needs_states: ClassVar[bool] = False
+    needs: ClassVar[Needs] = Needs(trajectory=True)
 
-    def pullback(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> OdePullback:
+    def pullback(
+        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs."""
-        problem = problem.fresh()
-        trajectory = solution.trajectory
-        if trajectory is None or not solution.success:
-            return no_derivative(problem, solution)
-        like = solution.y[0, ...]
-        packing = Packing(like, 1, problem.inputs)
-        reverse = Reverse(solution, cotangent)
+        packing = Packing(solution.y[0, ...], 1, problem.inputs)
+        reverse = Reverse(problem, solution, cotangent)
+        trajectory = reverse.trajectory
 
         def slope(t: float, state: Array) -> Array:
             (adjoint,) = packing.states(state)
@@ -43,13 +40,9 @@ class Interpolating:
             y_bar, inputs_bar = problem.linearize(time_like(np.asarray([t]), y), y).pull(adjoint)
             return -packing.pack((y_bar,), inputs_bar)
 
-        adjoint, inputs = cotangent[-1, ...], packing.zeros()
-        for index in range(len(solution.t) - 1, 0, -1):
-            found = reverse(slope, packing.pack((adjoint,), inputs), index, packing.seminorm(reverse.norm))
-            if not found.success:
-                return no_derivative(problem, solution, tuple(reverse.solutions))
-            (adjoint,), inputs = packing.states(found.y[-1, ...]), packing.cotangents(found.y[-1, ...])
-            adjoint = adjoint + cotangent[index - 1, ...]
-        return OdePullback(
-            y0=adjoint, inputs=inputs, nfe=problem.nfe, nvjp=problem.nvjp, reverse=tuple(reverse.solutions)
+        return reverse.pullback(
+            slope,
+            lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
+            lambda found, _: packing.unpack(found.y[-1, ...]),
+            packing.seminorm(reverse.norm),
         )

@@ -39,18 +39,16 @@ class Packing:
         ]
         return xp.concat([xp.reshape(array, (-1,)) for array in (*states, *leaves)])[None, :]
 
-    def zeros(self) -> tuple[Tree, ...]:
-        """Return zero cotangents of the inputs."""
-        leaves = [array_namespace(leaf).zeros_like(leaf) for leaf in tree_leaves(self._inputs)]
-        zeros: tuple[Tree, ...] = tree_unflatten(self._inputs, leaves)
-        return zeros
-
     def states(self, packed: Array) -> list[Array]:
         """Return the arrays like y."""
         xp, size = array_namespace(packed), prod(self._y.shape)
         return [
             xp.reshape(packed[0, index * size : (index + 1) * size], self._y.shape) for index in range(self._states)
         ]
+
+    def unpack(self, packed: Array) -> tuple[Array, tuple[Tree, ...]]:
+        """Return the last of the arrays like y, and the cotangents of the inputs."""
+        return self.states(packed)[-1], self.cotangents(packed)
 
     def cotangents(self, packed: Array) -> tuple[Tree, ...]:
         """Return the cotangents of the inputs."""
