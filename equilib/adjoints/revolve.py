@@ -1,4 +1,4 @@
-"""The iterates of a loop, from the last to the first, while few of them are kept."""
+"""Checkpointed reversal of a loop: its iterates from the last to the first, while few of them are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Details of one entry: as text for people, and as what JSON can hold."""
+"""Details of one entry of a plugin, as text and as JSON values."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
 from equilib.plugin import (
     Capabilities,
+    DatasetEntry,
     Entry,
     ExperimentEntry,
     IntegratorEntry,
     LinearSolverEntry,
+    OptimizerEntry,
     SensitivityEntry,
     SolverEntry,
 )
 from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Provided, Registry
+
+FLAGS = {
+    SolverEntry: "--solver",
+    SensitivityEntry: "--adjoint",
+    OptimizerEntry: "--optimizer",
+    DatasetEntry: "--data",
+}
+"""The flag of `equilib run` that chooses an entry of the kind."""
 
 FEW = 6
 """The most names of parts that are listed where an option is described; of more there is a list of their own."""
@@ -149,8 +159,7 @@ def default_text(option: Option) -> str:
 def _usage(entry: Entry) -> str:
     if isinstance(entry, ExperimentEntry):
         return f"Use: equilib run {entry.name} --help"
-    flag = {SolverEntry: "--solver", SensitivityEntry: "--adjoint"}.get(type(entry))
-    if flag is not None:
+    if flag := FLAGS.get(type(entry)):
         return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"
     factory = entry.load()
     return f"Use in Python: from {factory.__module__} import {factory.__qualname__}"

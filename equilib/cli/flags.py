@@ -86,7 +86,8 @@ def _valued(names: list[str], option: Option, *, default: object, **settings: An
 
 
 def _with_notes(text: str, option: Option) -> str:
-    """Return a help text with the default, unless that is none, and the bounds."""
+    """Return a help text, as a sentence, with the default, unless that is none, and the bounds."""
+    text = f"{text[:1].upper()}{text[1:].removesuffix('.')}."
     default = "required" if option.required else f"default: {default_text(option)}"
     notes = [*([] if option.default is None else [default]), *([str(option.bounds)] if str(option.bounds) else [])]
     return f"{text}  [{'; '.join(notes)}]" if notes else text

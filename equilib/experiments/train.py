@@ -1,4 +1,4 @@
-"""Training run of an assembled training, with its record."""
+"""Execution of a training: its epochs, its record, and its savings of work."""
 
 from __future__ import annotations
 

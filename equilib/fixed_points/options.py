@@ -44,7 +44,7 @@ class SolveOptions(Checked):
         maximum=1.0,
     )
     on_failure: str = option(
-        "raise", help="what to do about samples that did not converge", choices=("raise", "warn", "record")
+        "raise", help="error, warning or record of samples that did not converge", choices=("raise", "warn", "record")
     )
 
     def tolerance_at(self, size: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`solve`: a problem, a solver, and what to do about samples that do not converge."""
+"""`solve`: a problem, a solver, fallbacks, and the policy about samples that do not converge."""
 
 from __future__ import annotations
 

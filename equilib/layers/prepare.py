@@ -1,4 +1,4 @@
-"""Prepared constants of a layer: computed, or drawn, once for the many evaluations of a pass."""
+"""Constants of a layer: computed, or drawn, once for the many evaluations of a pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Enlarging images. They are channels last: (batch, height, width, channels)."""
+"""The upsampling layer. Images are channels last: (batch, height, width, channels)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cell for one pass: weights computed, masks drawn."""
+"""The cell of one pass, with the random arrays drawn for its samples."""
 
 from __future__ import annotations
 

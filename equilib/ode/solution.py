@@ -38,11 +38,13 @@ class OdeOptions(Checked):
 
     rtol: float = option(1e-3, help="error of a step relative to the size of y", minimum=0.0)
     atol: float = option(1e-6, help="error of a step that is acceptable whatever the size of y", exclusive_minimum=0.0)
-    per_sample: bool = option(False, help="whether each sample has its own step size and error norm")
+    per_sample: bool = option(False, help="a step size and an error norm for each sample, not for the batch")
     max_steps: int = option(10_000, help="attempted steps", minimum=1)
     first_step: float | None = option(None, help="size of the first step; none estimates it", exclusive_minimum=0.0)
     on_failure: str = option(
-        "raise", help="what to do about samples that do not reach the end", choices=("raise", "warn", "record")
+        "raise",
+        help="error, warning or record of samples that end early",
+        choices=("raise", "warn", "record"),
     )
 
 

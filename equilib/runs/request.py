@@ -99,7 +99,7 @@ class RunRequest:
     device: str = flag(
         "auto", help="Compute on the CPU or on a GPU; auto takes a GPU.", group=PLACE, choices=("auto", "cpu", "cuda")
     )
-    seed: int = flag(0, help="Draw other random numbers.", group=PLACE, minimum=0)
+    seed: int = flag(0, help="Draw the parameters, the batches and the dropout of this seed.", group=PLACE, minimum=0)
     data: str | None = flag(
         None,
         help="Choose the data set; by default the recipe's.",

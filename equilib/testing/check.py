@@ -1,4 +1,4 @@
-"""A named check, and what came of it."""
+"""Named checks and their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lists of checks."""
+"""Lists of checks: of a solver, an integrator, a sensitivity."""
 
 from __future__ import annotations
 

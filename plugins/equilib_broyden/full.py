@@ -41,7 +41,7 @@ class Broyden(Checked):
 
     jacobian: str = option(
         "as-needed",
-        help="where H begins: at −I, as Picard iteration does (identity); at the true Jacobian, by products J·v "
+        help="beginning of H: at −I, as Picard iteration does (identity); at the true Jacobian, by products J·v "
         "(products); or at −I, and again, after steps taken back, at the true Jacobian (as-needed)",
         choices=JACOBIANS,
     )

@@ -30,7 +30,7 @@ class NewtonDense(Checked):
     """
 
     globalization: str = option(
-        "line-search", help="what is done about steps that increase the residual", choices=("line-search", "none")
+        "line-search", help="remedy for steps that increase the residual", choices=("line-search", "none")
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
     largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)

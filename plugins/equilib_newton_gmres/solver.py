@@ -42,7 +42,7 @@ class NewtonGMRES(Checked):
     forcing: float = option(0.1, help="residual reduction asked of the first GMRES", minimum=1e-12, maximum=0.9)
     globalization: str = option(
         "line-search",
-        help="what is done about steps that do not descend; trust-region also takes products Jᵀ·w",
+        help="remedy for steps that do not descend; trust-region also takes products Jᵀ·w",
         choices=("line-search", "trust-region", "none"),
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)

@@ -66,7 +66,7 @@ class _Broyden(_Nonlin):
     max_rank: int | None = option(None, help="rank of the updates that are kept; none keeps all", minimum=1)
     reduction: str = option(
         "restart",
-        help="what is dropped at max_rank: all, the oldest (simple), or the smallest singular values",
+        help="updates that are dropped at max_rank: all, the oldest (simple), or the smallest singular values",
         choices=("restart", "simple", "svd"),
     )
 

@@ -31,7 +31,7 @@ class CVODE(Checked):
     krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
     jacobian: str = option(
         "exact",
-        help="how a dense Jacobian is made: exact, by products J·v, or by difference quotients, one per element; "
+        help="dense Jacobian: exact, by products J·v, or by difference quotients, one per element; "
         "odeint has the latter",
         choices=JACOBIANS,
     )

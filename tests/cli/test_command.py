@@ -254,11 +254,11 @@ def test_the_help_of_an_experiment_lists_its_options_first(front: Front) -> None
     own, common = front.out.split("Options of every run:")
     words = " ".join(own.split())
     for text in (
-        "--width INT units in a layer [default: 32; >= 1]",
+        "--width INT Units in a layer. [default: 32; >= 1]",
         "--full / --no-full use all data [default: false]",
-        "--shuffle / --no-shuffle mix the samples [default: true]",
+        "--shuffle / --no-shuffle Mix the samples. [default: true]",
         "--model [deq|regdeq] the model [default: deq]",
-        "--limit INT samples used [default: 100; >= 1]",
+        "--limit INT Samples used. [default: 100; >= 1]",
     ):
         assert text in words
     for flag in ("--solver", "--option", "--adjoint", "--device", "--seed", "--data-dir", "--out", "--overwrite"):

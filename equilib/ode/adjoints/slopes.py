@@ -1,4 +1,4 @@
-"""f in a backward pass: evaluated with its pullback, which adds up the cotangents of the inputs."""
+"""Slopes of a backward pass: f with its pullback, which adds up the cotangents of the inputs."""
 
 from __future__ import annotations
 

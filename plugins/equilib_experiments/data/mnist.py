@@ -1,4 +1,4 @@
-"""MNIST, from wherever it can be had."""
+"""MNIST: from the user's folders, from the network, or by other digits in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is there a network? Answered by a deadline, whatever hangs."""
+"""Probe of the network, which answers by a deadline, whatever hangs."""
 
 from __future__ import annotations
 
