@@ -8,19 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from equilib.commands.run import launch, warnings_as_lines
+from equilib.commands.run import carry_out, launch
 from equilib.errors import UserError
-from equilib.experiments.train import train
-from equilib.experiments.training import assemble
-from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.runs.checkpoints import FOLDER, checkpoint_paths
-from equilib.runs.context import RunContext
 from equilib.runs.continuation import Continuation
 from equilib.runs.folder import locked
 from equilib.runs.record import RecordedRun
-from equilib.runs.reporting import open_reporter
 
 
 def resume(
@@ -57,11 +52,7 @@ def resume(
     if found is None:
         launch(replace(request, argv=tuple(run.facts.get("argv", request.argv))), registry)
         return
-    prepare_process()
-    with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        context = RunContext(request=request, registry=registry, reporter=reporter, out=path)
-        context.continuation = Continuation(run=run, checkpoint=found)
-        train(assemble(context), context)
+    carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found))
 
 
 def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:

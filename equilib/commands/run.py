@@ -9,7 +9,6 @@ from typing import Any
 
 from equilib.experiments.experiment import make_experiment
 from equilib.experiments.train import train
-from equilib.experiments.training import assemble
 from equilib.fixed_points.solution import ConvergenceWarning
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
@@ -33,10 +32,14 @@ def launch(request: RunRequest, registry: Registry) -> None:
     make_experiment(request, registry)  # where there is none of that name, nothing else is of interest
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
+    carry_out(request, registry, out=out)
+
+
+def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:
+    """Train in this process; `where` is more of the `RunContext`."""
     prepare_process()
     with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
-        context = RunContext(request=request, registry=registry, reporter=reporter, out=out)
-        train(assemble(context), context)
+        train(RunContext(request=request, registry=registry, reporter=reporter, **where))
 
 
 @contextmanager

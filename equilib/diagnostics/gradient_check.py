@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -24,22 +24,8 @@ PARTS = ("parameters", "inputs")
 _MANY_STEPS = 1000
 
 
-class EquilibriumModel(Protocol):
-    """**Protocol:** a frozen dataclass such as `equilib.models.DeepEquilibrium`, with the same fields."""
-
-    @property
-    def fixed_depth(self) -> int:
-        """The number of iterations that replace the solve; 0 where there is one."""
-
-    def adjoint(self) -> Sensitivity[Solution]:
-        """Return how the backward pass is done."""
-
-    def __call__(self, params: Tree, x: Array) -> Any:
-        """Return the record of the equilibrium for each sample of x."""
-
-
 def check_gradient(
-    deq: EquilibriumModel, params: Tree, x: Array, *, directions: int = 4, rng: np.random.Generator | None = None
+    deq: Any, params: Tree, x: Array, *, directions: int = 4, rng: np.random.Generator | None = None
 ) -> GradientCheck:
     """Compare the gradient of ⟨c, z*⟩ with respect to params and x with better ones, and find what its error is.
 
@@ -50,6 +36,7 @@ def check_gradient(
     Parameters
     ----------
     deq : DeepEquilibrium
+        Or another frozen dataclass with its fields.
     params : tree of arrays
         Those of `deq.init`, in the dtype of x.
     x : array, shape (batch, ...)

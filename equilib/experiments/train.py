@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from equilib.experiments.training import Training
+from equilib.experiments.training import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder
@@ -15,19 +15,20 @@ from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import WarmStarts
 
 
-def train(training: Training, context: RunContext) -> Mapping[str, Any]:
-    """Train, record every epoch, write checkpoints and the model whatever way the run ends; return the final metrics.
+def train(context: RunContext) -> Mapping[str, Any]:
+    """Train what was asked for, recording epochs, checkpoints and, whatever way it ends, the model; return the metrics.
 
     A run that is continued goes on from its checkpoint.
 
     Raises
     ------
     UserError
-        If the checkpoint does not fit, or the model has no use for a saving that was asked for.
+        If the request cannot be carried out as it is, or the checkpoint does not fit.
     RunError
         If training failed on its way.
     """
-    trainer, request, before = training.trainer, context.request, context.continuation
+    training, request, before = assemble(context), context.request, context.continuation
+    trainer = training.trainer
     savings = _save_work(trainer, context)
     digest = trainer.data.digest()
     if before is not None:

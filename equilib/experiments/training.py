@@ -71,12 +71,11 @@ def _method(recipe: Recipe, context: RunContext) -> SolveChoice | IntegrationCho
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """A trainer, and what its run says and records about it.
+class Training(Setup):
+    """An experiment with its trainer, and what its run says and records about it.
 
     Attributes
     ----------
-    setup : Setup
     trainer : Trainer
     facts : mapping
         What `run.json` holds about it: "options", those of the experiment with what the plan and the data resolve,
@@ -85,15 +84,9 @@ class Training:
         Lines about data, model and method.
     """
 
-    setup: Setup
     trainer: Trainer
     facts: Mapping[str, Any]
     introduction: tuple[str, ...]
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe, with the plan that was asked for."""
-        return self.setup.recipe
 
     def conclude(self) -> dict[str, float]:
         """Return what the experiment measures at the end."""
@@ -130,7 +123,7 @@ def assemble(context: RunContext) -> Training:
     title = recipe.title or context.request.experiment
     size = sum(leaf.size for leaf in tree_leaves(params))
     return Training(
-        setup=setup,
+        **vars(setup),
         trainer=trainer,
         facts={
             "options": {**plain_options(setup.experiment, context.registry), **_resolved(trainer, recipe.samples)},

@@ -115,8 +115,8 @@ def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: 
 
 
 def _classes(training: Training, size: int) -> tuple[str, ...] | None:
-    if training.setup.images is not None:
-        return training.setup.images.classes
+    if training.images is not None:
+        return training.images.classes
     targets = training.trainer.data.test_targets
     if targets.ndim != 1 or to_host(targets).dtype.kind not in "iu":
         return None

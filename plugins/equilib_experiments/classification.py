@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from equilib.errors import UserError
 from equilib.experiments import ImageClassification, ImageRecipe
 from equilib.options import option
-from equilib_experiments.recipes import cifar10, mnist
-from equilib_experiments.recipes.dense import NEURAL_ODE, STEADY_STATE
+from equilib_experiments.recipes import dense, digits, two_scales
+from equilib_experiments.recipes.fastdeq import fastdeq
+
+Recipes: TypeAlias = dict[str, dict[str, ImageRecipe]]
+
+MNIST: Recipes = {
+    "default": {
+        **digits.RECIPES["default"],
+        **{model: two_scales.digits(model) for model in two_scales.MODELS},
+        "dense-deq": dense.FULLY_CONNECTED,
+        "reduced": dense.REDUCED,
+    },
+    "tutorial": {**digits.RECIPES["tutorial"], "reduced": dense.REDUCED_SOURCE},
+}
+CIFAR10: Recipes = {
+    "small": {model: two_scales.photographs(model) for model in two_scales.MODELS},
+    "source": {model: fastdeq(model) for model in two_scales.MODELS},
+}
+"""Recipes by name and by model."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +37,18 @@ class MnistExperiment(ImageClassification):
     its number of epochs, and is better and faster.
     """
 
-    recipe: str = option("default", help="choose architecture and schedule", choices=tuple(mnist.RECIPES))
+    recipe: str = option("default", help="choose architecture and schedule", choices=tuple(MNIST))
     model: str = option(
         "regdeq",
         help="choose the network: convolutions with the initial guess zeros (deq), f(0, x) (regdeq) or a layer's "
         "(skipdeq); two scales with the guess zeros (mdeq) or layers' (skip-mdeq); dense layers (dense-deq); a state "
         "of 128 numbers (reduced)",
-        choices=mnist.MODELS,
+        choices=tuple(dict.fromkeys(model for models in MNIST.values() for model in models)),
     )
 
     def image_recipe(self) -> ImageRecipe:
         """Return the recipe that the options choose."""
-        return _chosen(mnist.RECIPES, self.recipe, self.model)
+        return _chosen(MNIST, self.recipe, self.model)
 
 
 @dataclass(frozen=True)
@@ -41,14 +58,14 @@ class Cifar10Experiment(ImageClassification):
     The recipe `source` is FastDEQ's network with 170,000 parameters, for a GPU; `small` trains in minutes without one.
     """
 
-    recipe: str = option("small", help="choose architecture and schedule", choices=tuple(cifar10.RECIPES))
+    recipe: str = option("small", help="choose architecture and schedule", choices=tuple(CIFAR10))
     model: str = option(
-        "mdeq", help="choose the initial guess: zeros, or a layer for each scale", choices=cifar10.MODELS
+        "mdeq", help="choose the initial guess: zeros, or a layer for each scale", choices=two_scales.MODELS
     )
 
     def image_recipe(self) -> ImageRecipe:
         """Return the recipe that the options choose."""
-        return _chosen(cifar10.RECIPES, self.recipe, self.model)
+        return _chosen(CIFAR10, self.recipe, self.model)
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,7 @@ class NeuralOdeExperiment(ImageClassification):
 
     def image_recipe(self) -> ImageRecipe:
         """Return the tutorial's recipe."""
-        return NEURAL_ODE
+        return dense.NEURAL_ODE
 
 
 @dataclass(frozen=True)
@@ -72,10 +89,10 @@ class SteadyStateExperiment(ImageClassification):
 
     def image_recipe(self) -> ImageRecipe:
         """Return the post's recipe."""
-        return STEADY_STATE
+        return dense.STEADY_STATE
 
 
-def _chosen(recipes: Mapping[str, Mapping[str, ImageRecipe]], recipe: str, model: str) -> ImageRecipe:
+def _chosen(recipes: Recipes, recipe: str, model: str) -> ImageRecipe:
     """Return the recipe of that name for that model.
 
     Raises

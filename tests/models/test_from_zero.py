@@ -15,7 +15,7 @@ from equilib.autodiff import static_value, vjp
 from equilib.layers import Chain, Conv, Dense, GroupNorm
 from equilib.models import Cell, DeepEquilibrium, FromZero, InjectedCell, OneStepGuess, ResidualCell
 from equilib.models.drawn_cell import DrawnCell, for_pass
-from equilib_experiments.recipes.sized_cell import SizedCell
+from equilib_experiments.recipes.architecture import SizedCell
 from tests.arrays_under_test import lift, lower
 from tests.models.multiscale_networks import IMAGES, VECTORS
 from tests.models.small import CELL

@@ -19,10 +19,10 @@ from equilib.runs.context import RunContext
 from equilib.runs.reporting import QuietReporter
 from equilib.runs.request import RunRequest
 from equilib.training.data import Dataset
+from equilib_experiments.classification import CIFAR10
 from equilib_experiments.data.cifar10 import Cifar10
 from equilib_experiments.data.digits import DIGITS
 from equilib_experiments.recipes import dense
-from equilib_experiments.recipes.cifar10 import RECIPES as CIFAR10
 from equilib_experiments.recipes.curves import POLYNOMIAL
 from tests.digits import write_digits
 from tests.photographs import write_photographs

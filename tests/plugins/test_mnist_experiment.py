@@ -19,11 +19,11 @@ from equilib.plugin.choice import Named, SolveChoice
 from equilib.training.optimizers import Adam
 from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
+from equilib_experiments.classification import MNIST as RECIPES
 from equilib_experiments.data.digits import DIGITS
 from equilib_experiments.data.mnist import OFFICIAL, Mnist
 from equilib_experiments.recipes import digits as recipes
 from equilib_experiments.recipes.architecture import GUESSES
-from equilib_experiments.recipes.mnist import RECIPES
 from tests.digits import write_digits
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from equilib.arrays import Array
+from equilib.arrays import Array, Tree, array_namespace
+from equilib.autodiff import static_value
 from equilib.experiments import equilibrium
 from equilib.layers import Activation, Dense, Layer
-from equilib.models import Cell, DEQChain, InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
+from equilib.models import Cell, DEQChain, InitialGuess, InjectedCell, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.plugin.choice import SolveChoice
 from equilib.training.data import ImageFormat
 
@@ -20,31 +21,42 @@ GUESSES = ("deq", "regdeq", "skipdeq")
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The parts of a network: `guess` makes the layer of `skipdeq`, `before` and `after` are given what is read.
+    """The parts of a network, made for the images that are read, or for None where it is something else.
 
-    What is read are images; None where it is something else.
+    `guess` makes the layer of `skipdeq`.
     """
 
     before: Callable[[Any], Layer]
-    cell: Callable[[], Cell]
+    cell: Callable[[Any], Cell]
     guess: Callable[[], Layer]
     after: Callable[[Any], Layer]
 
     def network(self, model: str) -> Callable[..., DEQChain]:
-        """Return what makes the network `model`, one of `GUESSES`, given the method and what it reads."""
+        """Return what makes the network `model` given the method and what it reads; the name says the initial guess."""
 
         def make(method: SolveChoice, images: ImageFormat | None = None) -> DEQChain:
-            layer = equilibrium(self.cell(), initial_guess(model, self.guess), method)
+            layer = equilibrium(self.cell(images), self._initial_guess(model), method)
             return DEQChain(self.before(images), layer, self.after(images))
 
         return make
 
+    def _initial_guess(self, model: str) -> InitialGuess:
+        if model.startswith("skip"):
+            return LayerGuess(self.guess())
+        return OneStepGuess() if model == "regdeq" else ZeroGuess()
 
-def initial_guess(model: str, layer: Callable[[], Layer]) -> InitialGuess:
-    """Return the initial guess of `model`, one of `GUESSES`; `layer` makes that of `skipdeq`."""
-    if model == "skipdeq":
-        return LayerGuess(layer())
-    return OneStepGuess() if model == "regdeq" else ZeroGuess()
+
+@dataclass(frozen=True)
+class SizedCell(InjectedCell):
+    """after(recur(z) + inject(x)) with a state of `size` numbers, whatever the size of the injection."""
+
+    size: int = 1
+
+    def zeros(self, params: Tree, u: Array) -> Array:
+        """Return zeros, shape (batch, size)."""
+        value = static_value(u)
+        shape = (value.shape[0], self.size)
+        return array_namespace(value).zeros(shape, dtype=value.dtype, device=getattr(value, "device", None))
 
 
 def dense(sizes: tuple[int, ...], activation: Callable[[Array], Array]) -> list[Layer]:

@@ -13,8 +13,7 @@ from equilib.training.objectives import Regression
 from equilib.training.plan import Plan
 from equilib.training.schedules import Cosine
 from equilib.training.trainer import Trainer
-from equilib_experiments.recipes.architecture import GUESSES, Architecture, identity
-from equilib_experiments.recipes.sized_cell import SizedCell
+from equilib_experiments.recipes.architecture import GUESSES, Architecture, SizedCell, identity
 
 SMALL = TruncatedNormal(0.05)
 BEYOND = -5.0
@@ -33,7 +32,7 @@ def _predicted(trainer: Trainer, x: float) -> float:
 LINEAR = Recipe(
     network=Architecture(
         before=lambda _: Chain(identity),
-        cell=lambda: InjectedCell(
+        cell=lambda _: InjectedCell(
             Chain(identity),
             Chain(identity),
             Chain(Dense(1, 2, initial_weight=TruncatedNormal(0.5)), Dense(2, 1, initial_weight=TruncatedNormal(0.5))),
@@ -55,7 +54,7 @@ LINEAR = Recipe(
 # before the weights have grown, and the plain model stays the best straight line.
 POLYNOMIAL_NETWORK = Architecture(
     before=lambda _: Chain(Dense(1, 100), ops.relu),
-    cell=lambda: SizedCell(_small(100, 200), _small(100, 200), Chain(ops.relu, _small(200, 100)), size=100),
+    cell=lambda _: SizedCell(_small(100, 200), _small(100, 200), Chain(ops.relu, _small(200, 100)), size=100),
     guess=lambda: Chain(_small(100, 200), ops.relu, _small(200, 100)),
     after=lambda _: Dense(100, 1),
 )

@@ -16,8 +16,7 @@ from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
-from equilib_experiments.recipes.architecture import Architecture, dense, identity
-from equilib_experiments.recipes.sized_cell import SizedCell
+from equilib_experiments.recipes.architecture import Architecture, SizedCell, dense, identity
 
 SMALL = TruncatedNormal(0.01)
 UNREGULARIZED = Classification(Regularization())
@@ -58,7 +57,7 @@ STEADY_STATE = ImageRecipe(
     data="mnist",
     network=Architecture(
         before=lambda images: _features(images, (200, 20), ops.tanh),
-        cell=lambda: InjectedCell(Chain(identity), Chain(identity), Chain(*dense((20, 10, 10, 20), ops.tanh))),
+        cell=lambda _: InjectedCell(Chain(identity), Chain(identity), Chain(*dense((20, 10, 10, 20), ops.tanh))),
         guess=lambda: Chain(*dense((20, 20), ops.tanh)),
         after=lambda images: Chain(*dense((20, 15, len(images.classes)), ops.tanh)),
     ).network("regdeq"),
@@ -75,7 +74,7 @@ FULLY_CONNECTED = ImageRecipe(
     data="mnist",
     network=Architecture(
         before=lambda images: _features(images, (128,), ops.relu),
-        cell=lambda: InjectedCell(
+        cell=lambda _: InjectedCell(
             _without_bias(128, 128, ops.relu), _without_bias(128, 128, ops.relu), Chain(identity)
         ),
         guess=lambda: Chain(*dense((128, 128), ops.relu)),
@@ -96,7 +95,7 @@ REDUCED_SOURCE = ImageRecipe(
     data="mnist",
     network=Architecture(
         before=lambda images: _features(images, (512,), ops.gelu),
-        cell=lambda: SizedCell(
+        cell=lambda _: SizedCell(
             _without_bias(512, 64, ops.tanh),
             _without_bias(128, 64, ops.tanh),
             Chain(_without_bias(64, 64, ops.tanh), _without_bias(64, 128, identity)),

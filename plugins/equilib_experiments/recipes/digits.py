@@ -30,7 +30,7 @@ TUTORIAL = Architecture(
     before=lambda images: Chain(
         Conv(images.channels, 64, (3, 3)), ops.gelu, GroupNorm(64, 64), Conv(64, 64, (4, 4), stride=2, padding=1)
     ),
-    cell=lambda: _tanh_cell(64),
+    cell=lambda _: _tanh_cell(64),
     guess=lambda: Chain(Conv(64, 64, (3, 3), padding="same"), ops.gelu),
     after=lambda images: Chain(GroupNorm(64, 64), ops.relu, GlobalMeanPool(), Dense(64, len(images.classes))),
 )
@@ -59,7 +59,7 @@ DEFAULT = Architecture(
         Conv(32, 32, (3, 3), padding="same"),
         ops.gelu,
     ),
-    cell=lambda: _tanh_cell(32),
+    cell=lambda _: _tanh_cell(32),
     guess=lambda: Chain(Conv(32, 32, (3, 3), padding="same"), ops.gelu),
     after=_head,
 )

@@ -5,10 +5,8 @@ Group norm takes the place of batch norm, which would tie the samples of a batch
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from equilib import ops
-from equilib.experiments import ImageRecipe, equilibrium
+from equilib.experiments import ImageRecipe
 from equilib.layers import (
     Chain,
     Conv,
@@ -25,37 +23,19 @@ from equilib.layers import (
     WeightNorm,
 )
 from equilib.models import (
-    DEQChain,
     InjectedCell,
-    LayerGuess,
     MultiScaleCell,
     Regularization,
     ResidualCell,
-    ZeroGuess,
 )
-from equilib.plugin.choice import SolveChoice
-from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
 from equilib.training.schedules import Cosine
+from equilib_experiments.recipes.architecture import Architecture
 from equilib_experiments.recipes.two_scales import even
 
 WIDTH, EXPANSION, DROPPED = 24, 5, 0.2
 SMALL = TruncatedNormal(0.01)
-
-
-def fastdeq_network(model: str) -> Callable[[SolveChoice, ImageFormat], DEQChain]:
-    """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
-
-    def make(method: SolveChoice, images: ImageFormat) -> DEQChain:
-        guess = Fork(_to_scale(stride=1), _to_scale(stride=2))
-        start = ZeroGuess() if model == "mdeq" else LayerGuess(guess)
-        shape = even(images.height, images.width)
-        return DEQChain(
-            _stem(images.channels), equilibrium(_fastdeq_cell(*shape), start, method), _head(len(images.classes))
-        )
-
-    return make
 
 
 def _normed(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> Layer:
@@ -109,11 +89,19 @@ def _head(classes: int) -> Layer:
     return Chain(Merge(fine, _bottleneck(16)), final)
 
 
+NETWORK = Architecture(
+    before=lambda images: _stem(images.channels),
+    cell=lambda images: _fastdeq_cell(*even(images.height, images.width)),
+    guess=lambda: Fork(_to_scale(stride=1), _to_scale(stride=2)),
+    after=lambda images: _head(len(images.classes)),
+)
+
+
 def fastdeq(model: str) -> ImageRecipe:
     """Return FastDEQ's recipe for CIFAR-10: 20,000 steps of 128 images, the first 3,000 unrolled."""
     return ImageRecipe(
         data="cifar10",
-        network=fastdeq_network(model),
+        network=NETWORK.network(model),
         schedule=lambda steps: Cosine(1e-3, steps),
         solver="vcab3",
         options={"rtol": 5e-2, "atol": 1e-6, "max_steps": 18},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from equilib import ops
 from equilib.errors import UserError
-from equilib.experiments import ImageRecipe, equilibrium
+from equilib.experiments import ImageRecipe
 from equilib.layers import (
     Chain,
     Conv,
@@ -21,12 +21,12 @@ from equilib.layers import (
     TruncatedNormal,
     Upsample,
 )
-from equilib.models import DEQChain, InitialGuess, InjectedCell, LayerGuess, MultiScaleCell, ZeroGuess
-from equilib.plugin.choice import SolveChoice
+from equilib.models import DEQChain, InjectedCell, MultiScaleCell
 from equilib.training.data import ImageFormat
 from equilib.training.plan import Plan
 from equilib.training.schedules import OneCycle
 from equilib_experiments.augment import Shift
+from equilib_experiments.recipes.architecture import Architecture
 
 MODELS = ("mdeq", "skip-mdeq")
 SMALL = TruncatedNormal(0.01)
@@ -56,17 +56,18 @@ class TwoScales:
     regions: int
     together: int = 1
 
-    def network(self, model: str) -> Callable[[SolveChoice, ImageFormat], DEQChain]:
+    def network(self, model: str) -> Callable[..., DEQChain]:
         """Return what makes the network `model`, one of `MODELS`, given the method and what it reads."""
-        start: Callable[[], InitialGuess] = ZeroGuess if model == "mdeq" else lambda: LayerGuess(self.guess())
+        return Architecture(
+            before=lambda images: self.before(images.channels),
+            cell=lambda images: self.cell(*self._shape(images)),
+            guess=self.guess,
+            after=lambda images: self.after(*self._shape(images), len(images.classes)),
+        ).network(model)
 
-        def make(method: SolveChoice, images: ImageFormat) -> DEQChain:
-            shrunk = 2 * self.padding + 1 - self.kernel
-            shape = even((images.height + shrunk) // 2, (images.width + shrunk) // 2)
-            layer = equilibrium(self.cell(*shape), start(), method)
-            return DEQChain(self.before(images.channels), layer, self.after(*shape, len(images.classes)))
-
-        return make
+    def _shape(self, images: ImageFormat) -> tuple[int, int]:
+        shrunk = 2 * self.padding + 1 - self.kernel
+        return even((images.height + shrunk) // 2, (images.width + shrunk) // 2)
 
     def before(self, channels: int) -> Layer:
         """Return what makes x of an image."""
