@@ -97,7 +97,7 @@ def test_the_tutorial_network_is_the_sources() -> None:
     """Each layer has the source's shape; the cell's kernels have no bias and a deviation of 0.01."""
     recipe, rng = recipes.TUTORIAL, np.random.default_rng(0)
     before = recipe.before(DIGITS)
-    parts = {"before": before, "cell": recipe.cell(), "guess": recipe.guess(), "after": recipe.after(DIGITS)}
+    parts = {"before": before, "cell": recipe.cell(DIGITS), "guess": recipe.guess(), "after": recipe.after(DIGITS)}
     shapes = {
         f"{part}/{name}": leaf.shape for part, layer in parts.items() for name, leaf in named_leaves(layer.init(rng))
     }
@@ -118,7 +118,7 @@ def test_the_tutorial_network_is_the_sources() -> None:
         "after/3/weight": (64, 10),
         "after/3/bias": (10,),
     }
-    for name, kernel in named_leaves(recipe.cell().init(rng)):
+    for name, kernel in named_leaves(recipe.cell(DIGITS).init(rng)):
         assert kernel.std() == pytest.approx(0.01, rel=0.02), name
         assert abs(kernel).max() < 0.025
     images = before(before.init(rng), np.zeros((2, 28, 28, 1), np.float32))
