@@ -255,9 +255,9 @@ def test_the_help_of_an_experiment_lists_its_options_first(front: Front) -> None
     words = " ".join(own.split())
     for text in (
         "--width INT Units in a layer. [default: 32; >= 1]",
-        "--full / --no-full use all data [default: false]",
+        "--full / --no-full Use all data. [default: false]",
         "--shuffle / --no-shuffle Mix the samples. [default: true]",
-        "--model [deq|regdeq] the model [default: deq]",
+        "--model [deq|regdeq] The model. [default: deq]",
         "--limit INT Samples used. [default: 100; >= 1]",
     ):
         assert text in words
