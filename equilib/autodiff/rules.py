@@ -172,7 +172,10 @@ class _FromAutograd:
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         if self.operation not in primitive_jvps:
-            raise NoDerivativeError(f"autograd has no jvp for {self.operation.__name__}")
+            raise NoDerivativeError(
+                f"autograd has no jvp for {self.operation.__name__}; write it with equilib.ops, or take a solver "
+                "without products J·v, such as anderson"
+            )
         argnums = tuple(self.argnums[p] for p in positions)
         return _with_dtype(primitive_jvps[self.operation](argnums, tangents, *self.call), self.call[0])
 

@@ -13,6 +13,7 @@ from typing import Any
 import autograd.numpy  # noqa: F401  registers which operations need no trace
 import numpy as np
 from autograd.core import JVPNode, add_outgrads
+from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace, trace_stack
 
 from equilib.arrays import Array, array_namespace, is_array, zeros_like
@@ -50,6 +51,18 @@ class TapeNode(Node):  # type: ignore[misc]  # autograd has no annotations
 
 for _operation in notrace_primitives[JVPNode]:
     register_notrace(TapeNode, _operation)
+
+
+def _unless_read_only(self: ArrayBox, other: Any) -> Any:
+    """Refuse to work in place on what NumPy would not change; else a trace makes a new array."""
+    value = static_value(self)
+    if type(self._node) is TapeNode and isinstance(value, np.ndarray) and not value.flags.writeable:
+        raise ValueError("output array is read-only")
+    return NotImplemented
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    setattr(ArrayBox, f"__i{_name}__", _unless_read_only)
 
 
 _Step = tuple[TapeNode, Sequence[TapeNode], Sequence[int], JointMap]
