@@ -6,8 +6,8 @@ This package is the only place that imports autograd.
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.primitives import primitive
 from equilib.autodiff.rules import JointMap, LinearMap, joint_rule, linear_rule
-from equilib.autodiff.tape import IndependentError
-from equilib.autodiff.transforms import Linearized, jvp, linearize, stop_gradient, value_and_grad, vjp
+from equilib.autodiff.tape import IndependentError, Linearized
+from equilib.autodiff.transforms import jvp, linearize, stop_gradient, value_and_grad, vjp
 
 __all__ = [
     "IndependentError",

@@ -103,8 +103,10 @@ class _Program:
         return last[::-1]
 
 
-class Recording:
-    """One evaluation `f(*args)`, ready to carry tangents forward and cotangents back.
+class Linearized:
+    """A function near one point, evaluated once: its value, J·v and Jᵀ·w.
+
+    `jvp` and `vjp` may be called many times; only the path to the arguments asked for is computed.
 
     Parameters
     ----------
@@ -152,8 +154,12 @@ class Recording:
         used = self._program(argnums).used
         return [root is None or root in used for argnum in argnums for root in self._roots[argnum]]
 
+    def jvp(self, tangent: Tree, argnum: int = 0) -> Tree:
+        """Return J·v with respect to one argument."""
+        return self.push([tangent], (argnum,))
+
     def push(self, tangents: Sequence[Tree], argnums: tuple[int, ...]) -> Tree:
-        """Return the tangent of the output for `tangents` of the arguments `argnums`."""
+        """Return J·v for `tangents` of the arguments `argnums`."""
         carried: dict[TapeNode, Array] = {}
         for argnum, tangent in zip(argnums, tangents, strict=True):
             leaves = leaves_like(self._args[argnum], tangent)
@@ -169,8 +175,8 @@ class Recording:
         ]
         return tree_unflatten(self.value, outputs)
 
-    def pull(self, cotangent: Tree, argnums: tuple[int, ...], *, strict: bool = False) -> tuple[Tree, ...]:
-        """Return the cotangents of the arguments `argnums` for `cotangent` of the output.
+    def vjp(self, cotangent: Tree, argnums: tuple[int, ...] = (0,), *, strict: bool = False) -> tuple[Tree, ...]:
+        """Return Jᵀ·w with respect to each of `argnums`.
 
         Raises
         ------

@@ -10,30 +10,7 @@ from autograd.tracer import Box
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree, tree_map
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.tape import Recording
-
-
-class Linearized:
-    """A function near one point, evaluated once: its value, J·v and Jᵀ·w.
-
-    `jvp` and `vjp` may be called many times; only the path to the arguments asked for is computed.
-    """
-
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-        self.value: Tree = recording.value
-
-    def jvp(self, tangent: Tree, argnum: int = 0) -> Tree:
-        """Return J·v with respect to one argument."""
-        return self._recording.push([tangent], (argnum,))
-
-    def vjp(self, cotangent: Tree, argnums: tuple[int, ...] = (0,)) -> tuple[Tree, ...]:
-        """Return Jᵀ·w with respect to each of `argnums`."""
-        return self._recording.pull(cotangent, argnums)
-
-    def used(self, argnums: tuple[int, ...]) -> list[bool]:
-        """Tell for each leaf of `argnums`, in their order, whether the value depends on it."""
-        return self._recording.used(argnums)
+from equilib.autodiff.tape import Linearized
 
 
 def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
@@ -44,19 +21,19 @@ def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
     NoDerivativeError
         If f returns objects, as NumPy's own functions make them of traced arrays.
     """
-    return Linearized(Recording(f, *args))
+    return Linearized(f, *args)
 
 
 def vjp(f: Callable[..., Tree], *args: Tree) -> tuple[Tree, Callable[[Tree], tuple[Tree, ...]]]:
     """Return f(*args) and the pullback w ↦ (Jᵀ·w for each argument); raises what `linearize` does."""
-    recording = Recording(f, *args)
-    return recording.value, lambda cotangent: recording.pull(cotangent, tuple(range(len(args))))
+    linear = Linearized(f, *args)
+    return linear.value, lambda cotangent: linear.vjp(cotangent, tuple(range(len(args))))
 
 
 def jvp(f: Callable[..., Tree], args: tuple[Tree, ...], tangents: tuple[Tree, ...]) -> tuple[Tree, Tree]:
     """Return f(*args) and J·v for `tangents` of the same structure as `args`; raises what `linearize` does."""
-    recording = Recording(f, *args)
-    return recording.value, recording.push(tangents, tuple(range(len(args))))
+    linear = Linearized(f, *args)
+    return linear.value, linear.push(tangents, tuple(range(len(args))))
 
 
 def value_and_grad(
@@ -91,14 +68,14 @@ def value_and_grad(
             kept.append(aux)
             return value
 
-        recording = Recording(scalar, tree)
-        value = recording.value
+        linear = Linearized(scalar, tree)
+        value = linear.value
         inner = static_value(value)
         if not isinstance(inner, float) and getattr(inner, "shape", None) != ():
             what = f"an array of shape {inner.shape}" if hasattr(inner, "shape") else type(inner).__name__
             raise ValueError(f"value_and_grad needs a function that returns a scalar array, it returned {what}")
         seed = array_namespace(inner).ones_like(inner)
-        (gradient,) = recording.pull(seed, (0,), strict=not allow_unused)
+        (gradient,) = linear.vjp(seed, (0,), strict=not allow_unused)
         return ((value, stop_gradient(kept[0])) if has_aux else value), gradient
 
     return with_gradient
