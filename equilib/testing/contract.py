@@ -76,28 +76,12 @@ def takes_one_step_at_a_time(subject: SolverSubject) -> None:
 
 def keeps_nothing_on_itself(subject: SolverSubject) -> None:
     """A solver object serves many solves: the same problem gives the same bits, whatever was solved in between."""
-    solver = copy.deepcopy(subject.solver)
-    shared = dataclasses.replace(subject, solver=_Undivided(solver))
+    shared = dataclasses.replace(subject, solver=copy.deepcopy(subject.solver), copied=False)
     first = shared.solve(DENSE, rtol=1e-6)
     shared.solve(IMAGES, rtol=1e-6)
     second = shared.solve(DENSE, rtol=1e-6)
     require(first.nfe == second.nfe, f"the first solve took {first.nfe} evaluations, the same once more {second.nfe}")
     require(same_bits(first.z, second.z), f"the same solve differs by {difference(first.z, second.z):.1e}")
-
-
-class _Undivided:
-    """Stands for a solver, and is not copied with it."""
-
-    def __init__(self, solver: Any) -> None:
-        self._solver = solver
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_solver":
-            raise AttributeError(name)
-        return getattr(self._solver, name)
-
-    def __deepcopy__(self, memo: object) -> _Undivided:
-        return self
 
 
 def changes_no_array_in_place(subject: SolverSubject) -> None:

@@ -7,7 +7,7 @@ import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 from unittest import SkipTest
 
@@ -16,7 +16,6 @@ import numpy as np
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, to_host
-from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -38,6 +37,7 @@ class SolverSubject:
     backends: tuple[str, ...] = ("any",)
     sensitivity: Sensitivity[Solution] | None = None
     exact: bool = True
+    copied: bool = True
 
     @property
     def whole(self) -> bool:
@@ -46,7 +46,7 @@ class SolverSubject:
 
     def fresh(self) -> Solver | WholeSolver:
         """Return a copy of the solver: what it may keep on itself is found by one check, not by all."""
-        return copy.deepcopy(self.solver)
+        return copy.deepcopy(self.solver) if self.copied else self.solver
 
     def problem(
         self, known: KnownMap, xp: ModuleType = np, dtype: str = "float64", calls: Counter[str] | None = None
@@ -75,7 +75,8 @@ class SolverSubject:
                 see(state)
             return state
 
-        watched = _WatchedWhole(solver, note) if isinstance(solver, WholeSolver) else _Watched(solver, note)
+        methods = {name: getattr(solver, name) for name in ("init", "step", "run") if hasattr(solver, name)}
+        watched: Any = SimpleNamespace(**{name: _noted(method, note) for name, method in methods.items()})
         options = {"on_failure": "record", "max_steps": 8, **options}
         solve(self.problem(known, dtype=dtype), watched, known.start(dtype=dtype), **options)
         return states
@@ -89,25 +90,10 @@ class SolverSubject:
         return own
 
 
-@dataclass(frozen=True)
-class _Watched:
-    solver: Solver
-    note: Callable[[SolverState], SolverState] = field(repr=False)
-
-    def init(self, f: Evaluator, z0: Array) -> SolverState:
-        return self.note(self.solver.init(f, z0))
-
-    def step(self, f: Evaluator, state: Any) -> SolverState:
-        return self.note(self.solver.step(f, state))
-
-
-@dataclass(frozen=True)
-class _WatchedWhole:
-    solver: WholeSolver
-    note: Callable[[SolverState], SolverState] = field(repr=False)
-
-    def run(self, f: Evaluator, z0: Array, max_steps: int) -> SolverState:
-        return self.note(self.solver.run(f, z0, max_steps))
+def _noted(
+    method: Callable[..., SolverState], note: Callable[[SolverState], SolverState]
+) -> Callable[..., SolverState]:
+    return lambda *args: note(method(*args))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +116,11 @@ class SensitivitySubject:
         cotangent: np.ndarray,
         xp: ModuleType = np,
         dtype: str = "float64",
-        *,
-        calls: Counter[str] | None = None,
         **options: Any,
     ) -> Pullback[Solution]:
         """Return the pullback of a cotangent at the solution."""
         solution = self.solution(known, xp, dtype, **options)
-        problem = known.problem(xp, dtype, calls=calls)
+        problem = known.problem(xp, dtype)
         sensitivity = copy.deepcopy(self.sensitivity)
         return sensitivity.pullback(problem, solution, xp.asarray(cotangent.astype(dtype)))
 
