@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import textwrap
 import types
@@ -27,6 +26,8 @@ from equilib.plugin import (
     hooks,
 )
 from equilib.plugin.registry import DuplicateError, Registry, UnknownName
+
+API_PAGE = Path(__file__).parents[2] / "docs" / "plugin-api.md"
 
 
 @dataclass(frozen=True)
@@ -267,11 +268,12 @@ def test_discovery_is_the_same_in_any_order(publish: Callable[[str, str], EntryP
 @pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_shows_a_plugin_that_works(hook: str) -> None:
     """The example in a hook's documentation is a complete plugin: it runs, registers, and loads."""
-    text = inspect.getdoc(getattr(hooks, hook)) or ""
+    (section,) = [part for part in API_PAGE.read_text(encoding="utf-8").split("\n## ") if f"`def {hook}(" in part]
+    text = section.partition("A complete plugin:\n\n```python\n")[2].partition("```")[0]
     example = types.ModuleType("example")
     sys.modules["example"] = example  # dataclasses look their module up
     try:
-        exec(textwrap.dedent(text.partition("A complete plugin:")[2]), vars(example))
+        exec(text, vars(example))
     finally:
         del sys.modules["example"]
     registry = Registry()
