@@ -62,7 +62,7 @@ def image_data(recipe: ImageRecipe, context: RunContext) -> ImageData:
 
 @dataclass(frozen=True)
 class ImageClassification(ABC):
-    """An experiment that classifies images; those who extend it write `image_recipe`."""
+    """Classification of images; extend it by `image_recipe`. Raises ValueError for `full` with a `limit`."""
 
     limit: int | None = option(
         None, help="use so many images, from the start of the training set; none: the recipe's", minimum=10

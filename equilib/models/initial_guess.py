@@ -26,7 +26,7 @@ class InitialGuess(Protocol):
         """Draw the parameters."""
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
-        """Return z0, shape (batch, ...)."""
+        """Return z0, shape (batch, ...), from its parameters, the cell and its own, x, and the injection u."""
 
 
 @dataclass(frozen=True)

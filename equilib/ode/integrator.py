@@ -125,7 +125,7 @@ class StagedIntegrator(Integrator, Protocol):
     def pull_step(
         self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
     ) -> tuple[Array, Array]:
-        """Return the cotangents of y(t) and y'(t), of the shape of y."""
+        """Return the cotangents of y(t) and y'(t), of the shape of y; h has shape (lanes,)."""
 
 
 def hermite(flow: Flow, step: Step) -> list[Array]:

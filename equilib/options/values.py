@@ -16,7 +16,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The interval in which a number must lie; None is no bound."""
+    """The interval in which a number must lie; None is no bound. Raises ValueError for two bounds on one side."""
 
     minimum: float | None = None
     maximum: float | None = None

@@ -60,7 +60,7 @@ class Entry:
     Attributes
     ----------
     name : str
-        What users type: lower-case words and digits joined by one of "-_.:".
+        What users type: lower-case words and digits joined by one of "-_.:", or else ValueError.
     factory : type or str
         A frozen dataclass whose fields are the options; or "module:Class", imported when it is first used.
     summary : str
@@ -208,7 +208,7 @@ class SensitivityEntry(Entry):
     ----------
     solves : str
         What it differentiates: "fixed point", and `factory` meets `equilib.Sensitivity` for a `Solution`; or "ode", the
-        solution of an initial value problem, and it meets that for an `OdeSolution`.
+        solution of an initial value problem, and it meets that for an `OdeSolution`. Or else ValueError.
     exact : bool
         Whether its gradient is that of the solution, up to the tolerance of its own solve.
     solvers : tuple of str
