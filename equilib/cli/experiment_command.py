@@ -129,7 +129,8 @@ def experiment_command(
     @click.pass_context
     def callback(context: click.Context, /, **given: Any) -> None:
         own = {option.name: given.pop(option.name) for option in options}
-        values = {name: value for name, value in own.items() if is_given(context, name)}
+        is_given = {name: context.get_parameter_source(name) is not ParameterSource.DEFAULT for name in own}
+        values = {name: value for name, value in own.items() if is_given[name]}
         build(entry.load(), values, owner=f"experiment {entry.name!r}")
         act(context, values, given)
 
@@ -137,11 +138,6 @@ def experiment_command(
     return ExperimentCommand(
         name=entry.name, help=entry.summary, callback=callback, own=own, common=common, common_title=title
     )
-
-
-def is_given(context: click.Context, name: str) -> bool:
-    """Tell whether the user gave a value for a flag."""
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 def session_of(context: click.Context) -> Session:
@@ -152,7 +148,6 @@ def session_of(context: click.Context) -> Session:
     TypeError
         If the command runs without it.
     """
-    session = context.obj
-    if not isinstance(session, Session):
+    if not isinstance(context.obj, Session):
         raise TypeError("the commands run within `equilib.cli.main`, which sets up their session")
-    return session
+    return context.obj

@@ -88,7 +88,6 @@ class RunResult:
         "finished", "interrupted", "failed", or "refused" where the run never began.
     error : str or None
         The sentence it ended with.
-    score_name : str or None
     metrics : dict
         The value of every metric that is a number, the score as "score"; None where the run did not get to it.
     """

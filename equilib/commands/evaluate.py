@@ -26,7 +26,6 @@ class Evaluation:
     ----------
     run : str
         The folder of the run.
-    score_name : str
     score : float
         The mean score.
     shown : str
@@ -35,7 +34,6 @@ class Evaluation:
         How many were taken, of how many.
     kind : str
         What the samples are, in the plural.
-    statistics : PassStatistics
     data : str or None
         Where the data is from.
     same_data : bool

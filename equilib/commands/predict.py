@@ -31,12 +31,10 @@ class Prediction:
         The file, and the place in it where it holds several.
     label : str
         The most probable class; "" where a logit is not finite.
-    probability : float
     probabilities : dict
         Of every class.
     status : str
         How the solve ended.
-    residual : float or None
     nfe : int
         Evaluations of f.
     notes : tuple of str

@@ -25,8 +25,6 @@ def resume(
 
     Parameters
     ----------
-    path : Path
-    registry : Registry
     checkpoint : Path, optional
         Another one than the last: a file, or the name of one of the run's own.
     epochs : int, optional

@@ -26,7 +26,6 @@ class GradientCheck:
 
     Attributes
     ----------
-    solver, adjoint : str
     against_implicit : mapping of str to Agreement
         The chosen gradient beside the implicit one at the refined fixed point, with respect to the "parameters" and
         to the "inputs".

@@ -26,7 +26,6 @@ class History:
         Evaluations of f and products with J or Jᵀ so far, those of the whole batch counted as one.
     residual : ndarray, shape (evaluations, batch)
         The smallest ‖f(z) − z‖ of each sample so far, in the rms norm; inf before there is a finite one.
-    solution : Solution
     """
 
     cost: np.ndarray

@@ -65,7 +65,6 @@ def spectral_radius(
 
     Parameters
     ----------
-    problem : FixedPointProblem
     z : array, shape (batch, ...)
     dimension : int
         Of the Krylov space: the number of products, and of vectors like z that are kept.

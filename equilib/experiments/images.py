@@ -31,7 +31,6 @@ class ImageRecipe(Recipe):
     limit : int or None
         Images taken from the start of the training set, `train_share` of them to train, the others to test; None takes
         all, and the official test set.
-    train_share : float
     with_all : mapping
         What differs where all images are used.
     """

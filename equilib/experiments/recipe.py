@@ -34,7 +34,6 @@ class Recipe:
         The name of the solver, or of the integrator, unless the user names another.
     options : mapping
         Preferred options of the solver and its driver; they hold where another solver has them, too.
-    objective : Objective
     optimizer : str
         The optimizer unless the user names another: a name with options, as in "adam:weight_decay=0.01".
     plan : Plan

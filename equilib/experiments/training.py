@@ -29,11 +29,8 @@ class Setup:
 
     Attributes
     ----------
-    experiment : Experiment
     recipe : Recipe
         With the plan that was asked for.
-    method : SolveChoice or IntegrationChoice
-    network : Model
     images : ImageFormat or None
         What the network reads; None unless those are images.
     """
@@ -76,7 +73,6 @@ class Training(Setup):
 
     Attributes
     ----------
-    trainer : Trainer
     facts : mapping
         What `run.json` holds about it: "options", those of the experiment with what the plan and the data resolve,
         "method", "optimizer", and where the data is from.
@@ -158,9 +154,6 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
 
     Parameters
     ----------
-    run : RecordedRun
-    registry : Registry
-    reporter : Reporter
     **changes
         What the `RunRequest` should have instead of what is recorded: data, data_dir, device.
 

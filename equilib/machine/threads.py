@@ -86,7 +86,6 @@ def by_shares(work: Callable[[int, int], Result], samples: int, *, numbers: int)
     ----------
     work : callable
         Computes the samples first, ..., last − 1.
-    samples : int
     numbers : int
         How many numbers the whole work reads or writes: little work is not divided.
     """

@@ -26,7 +26,6 @@ class Findings(Evaluation):
 
     Attributes
     ----------
-    inputs, targets, predictions : ndarray
     classes : tuple of str or None
         The names of the classes; None unless the model is a classifier.
     first_solve : Solution or None
@@ -74,26 +73,18 @@ def confusion(tested: Findings) -> np.ndarray:
 def try_measure(
     run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: int, **changes: Any
 ) -> tuple[Findings | None, str | None]:
-    """Test the model of a run, or return a sentence that says why that cannot be done."""
+    """Pass the first `limit` test samples through the model of a run, or return a sentence that says why not."""
     if limit == 0:
         return None, "the model was not tested, as asked by --limit 0"
     if not (run.path / MODEL).exists():
         return None, "no model was saved"
     try:
-        return measure(run, registry, reporter=reporter, limit=limit, **changes), None
+        return _measure(run, trained(run, registry, reporter=reporter, **changes), limit), None
     except (UserError, RunError, ConvergenceError, IntegrationError) as error:
         return None, str(error)
 
 
-def measure(run: RecordedRun, registry: Registry, *, reporter: Reporter, limit: int, **changes: Any) -> Findings:
-    """Pass the first `limit` test samples through the model of a run, in batches like those of the run's own tests.
-
-    Raises
-    ------
-    UserError
-        If the run has no model, or cannot be made again here.
-    """
-    training = trained(run, registry, reporter=reporter, **changes)
+def _measure(run: RecordedRun, training: Training, limit: int) -> Findings:
     predictions: list[np.ndarray] = []
     solves: list[Solution | None] = []
 

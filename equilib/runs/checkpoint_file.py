@@ -39,11 +39,9 @@ class CheckpointFile:
 
     Attributes
     ----------
-    path : Path
     header : dict
         "run", the id of its run; "request", what the run was asked for; "options", "method", "data_digest" and
         "versions" as in `run.json`; "progress" of the `Snapshot`.
-    arrays : dict
     """
 
     path: Path
@@ -77,13 +75,7 @@ class CheckpointFile:
 
 
 def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -> None:
-    """Write a checkpoint; it is on the disk, and whole, when this returns.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
+    """Write a checkpoint; it is on the disk, and whole, when this returns."""
     header = {"format": FORMAT, "version": VERSION, **facts, "progress": snapshot.progress}
     arrays = {
         _HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8),

@@ -56,13 +56,7 @@ class Checkpoints:
         return by_epochs or (self._seconds is not None and monotonic() - self._time >= self._seconds)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Write one, unless it is what the last holds, and remove all but the last two.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
+        """Write one, unless it is what the last holds, and remove all but the last two."""
         if snapshot is self._written:
             return
         self._folder.mkdir(exist_ok=True)
@@ -82,25 +76,13 @@ def checkpoint_paths(run: Path) -> list[Path]:
 
 
 def remove_scraps(run: Path) -> None:
-    """Remove what is left of a checkpoint that was being written when its process was killed.
-
-    Raises
-    ------
-    OSError
-        If one cannot be removed.
-    """
+    """Remove what is left of a checkpoint that was being written when its process was killed."""
     for path in (run / FOLDER).glob(part_of(Path("checkpoint-*.npz")).name):
         path.unlink()
 
 
 def remove_checkpoints(run: Path) -> None:
-    """Remove the checkpoints of a run; other files stay.
-
-    Raises
-    ------
-    OSError
-        If one cannot be removed.
-    """
+    """Remove the checkpoints of a run; other files stay."""
     folder = run / FOLDER
     remove_scraps(run)
     for path in checkpoint_paths(run):

@@ -30,9 +30,6 @@ class RunContext:
 
     Attributes
     ----------
-    request : RunRequest
-    registry : Registry
-    reporter : Reporter
     out : Path
         Where the run is recorded; nothing is written there before `record`.
     continuation : Continuation or None

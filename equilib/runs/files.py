@@ -67,7 +67,6 @@ def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.nda
 
     Parameters
     ----------
-    path : Path
     what : str
         What the file should be, for people.
 

@@ -32,10 +32,6 @@ class RunDirectory:
 
     Files appear whole or not at all: they are written beside their place and then moved there. Metrics are appended
     a line at a time. Numbers that JSON cannot hold, nan and the infinities, become null.
-
-    Attributes
-    ----------
-    path : Path
     """
 
     def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:

@@ -27,13 +27,7 @@ class MetricsFiles:
         self._columns: list[str] = []
 
     def append(self, metrics: Mapping[str, Any]) -> None:
-        """Add an epoch; it is on the disk when this returns.
-
-        Raises
-        ------
-        OSError
-            If a file cannot be written.
-        """
+        """Add an epoch; it is on the disk when this returns."""
         _append(self._lines, json.dumps(json_values(metrics), allow_nan=False) + "\n")
         row = flat(json_values(metrics))
         if self._columns and set(row) <= set(self._columns):
@@ -42,13 +36,7 @@ class MetricsFiles:
             self._write_table()
 
     def keep(self, count: int) -> int:
-        """Drop what follows the first `count` epochs, and return how many there are.
-
-        Raises
-        ------
-        OSError
-            If a file cannot be written.
-        """
+        """Drop what follows the first `count` epochs, and return how many there are."""
         lines = [json.dumps(each, allow_nan=False) + "\n" for each in self._read()[:count]]
         with whole_file(self._lines) as file:
             file.write("".join(lines).encode())

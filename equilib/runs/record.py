@@ -34,7 +34,6 @@ class RecordedRun:
 
     Attributes
     ----------
-    path : Path
     facts : dict
         The content of `run.json`, with solvers and adjoints as they are spelled today.
     """

@@ -19,7 +19,6 @@ class TensorBoardLog:
 
     Parameters
     ----------
-    folder : Path
     after : int, optional
         The update that a run goes on from: TensorBoard forgets what earlier files say of later ones.
 

@@ -56,6 +56,13 @@ class Dataset:
         return digest.hexdigest()
 
 
+def sampled(curve: Callable[[np.ndarray], np.ndarray], train: np.ndarray, test: np.ndarray) -> Dataset:
+    """Return the values of a curve at points, shape (points,), as float32 of shape (points, 1)."""
+    x, y = (np.asarray(each, np.float32)[:, None] for each in (train, curve(train)))
+    test_x, test_y = (np.asarray(each, np.float32)[:, None] for each in (test, curve(test)))
+    return Dataset(train_inputs=x, train_targets=y, test_inputs=test_x, test_targets=test_y)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageFormat:
     """Format of images, and the classes that they are told apart by.

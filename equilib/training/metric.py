@@ -25,7 +25,6 @@ class Batch:
 
     Attributes
     ----------
-    record : Record
     scores : array, shape (batch,)
     loss, gradient_norm : float or None
         In training: the mean loss, and the Euclidean norm of its gradient.
@@ -50,10 +49,8 @@ class Panel:
     ----------
     name : str
         The stem of its file.
-    title, y_label : str
     logarithmic : bool or None
         None leaves it to the values.
-    percent, from_zero : bool
     comparable : bool
         Whether runs of different experiments belong into one chart.
     note : str

@@ -24,7 +24,6 @@ class Snapshot:
 
     Attributes
     ----------
-    params : tree of arrays
     optimizer : tree of arrays and numbers
         The fields of the optimizer's state.
     order : ndarray of int64

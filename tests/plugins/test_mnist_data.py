@@ -25,9 +25,8 @@ import scipy.ndimage
 from equilib.errors import UserError
 from equilib.training.data import LabelledImages
 from equilib_experiments.data.digits import SmallDigits, resize_bilinear
-from equilib_experiments.data.download import Distribution, DownloadError, fetch
+from equilib_experiments.data.download import Distribution, DownloadError, fetch, probe
 from equilib_experiments.data.mnist import OFFICIAL, TEST, TRAIN, Mnist
-from equilib_experiments.data.probe import probe
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
 needs_real = pytest.mark.skipif(not REAL, reason="EQUILIB_DATA_DIR is not set: no real MNIST to read")

@@ -82,8 +82,16 @@ def _read(paths: dict[str, Path]) -> LabelledImages:
 
 def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
     images, labels = read_idx(images_path), read_idx(labels_path)
-    _check_images(images, images_path)
-    _check_labels(labels, labels_path)
+    _check(images, images_path, "images", IMAGE_SHAPE, f"uint8 images of {IMAGE_SHAPE[0]}×{IMAGE_SHAPE[1]} were")
+    _check(labels, labels_path, "labels", (), "one uint8 label per image was")
+    if not len(images):
+        raise UserError(f"{images_path} holds no images; give the official file")
+    if (labels >= CLASSES).any():
+        position = int(np.argmax(labels >= CLASSES))
+        raise UserError(
+            f"{labels_path} holds the label {labels[position]} at position {position}, where 0 to 9 were expected; "
+            "give the official file"
+        )
     if len(images) != len(labels):
         raise UserError(
             f"{images_path} holds {len(images):,} images and {labels_path} {len(labels):,} labels; "
@@ -92,35 +100,15 @@ def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.nd
     return images, labels
 
 
-def _check_images(images: np.ndarray, path: Path) -> None:
-    if images.ndim == 1:
+def _check(array: np.ndarray, path: Path, kind: str, shape: tuple[int, ...], expected: str) -> None:
+    other = {1: "labels", 3: "images"}.get(array.ndim, kind)
+    if other != kind:
         raise UserError(
-            f"{path} holds {len(images):,} labels where images were expected: the image and label files are "
-            "swapped; exchange their names"
+            f"{path} holds {len(array):,} {other} where {kind} were expected: the image and label files are swapped; "
+            "exchange their names"
         )
-    if images.dtype != np.uint8 or images.shape[1:] != IMAGE_SHAPE:
+    if array.dtype != np.uint8 or array.shape[1:] != shape or not array.ndim:
         raise UserError(
-            f"{path} holds an array of shape {images.shape} and type {images.dtype}, where uint8 images of "
-            "28×28 were expected; give the official file"
-        )
-    if not len(images):
-        raise UserError(f"{path} holds no images; give the official file")
-
-
-def _check_labels(labels: np.ndarray, path: Path) -> None:
-    if labels.ndim == 3:
-        raise UserError(
-            f"{path} holds {len(labels):,} images where labels were expected: the image and label files are "
-            "swapped; exchange their names"
-        )
-    if labels.dtype != np.uint8 or labels.ndim != 1:
-        raise UserError(
-            f"{path} holds an array of shape {labels.shape} and type {labels.dtype}, where one uint8 label "
-            "per image was expected; give the official file"
-        )
-    if (labels >= CLASSES).any():
-        position = int(np.argmax(labels >= CLASSES))
-        raise UserError(
-            f"{path} holds the label {labels[position]} at position {position}, where 0 to 9 were expected; "
+            f"{path} holds an array of shape {array.shape} and type {array.dtype}, where {expected} expected; "
             "give the official file"
         )
