@@ -52,10 +52,7 @@ class ExperimentGroup(SuggestingGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the experiment's name: nothing but --help.
 
-        Raises
-        ------
-        click.UsageError
-            If another option stands there, or no experiment is named.
+        Raises click.UsageError if another option stands there, or no experiment is named.
         """
         if not args:
             names = ", ".join(self.list_commands(ctx)) or "none is installed"
@@ -88,10 +85,7 @@ class ExperimentCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the flags.
 
-        Raises
-        ------
-        click.UsageError
-            If one is unknown; the message says why this experiment lacks one that others have.
+        Raises click.UsageError if one is unknown; the message says why this experiment lacks one that others have.
         """
         try:
             return super().parse_args(ctx, args)
@@ -116,10 +110,7 @@ def experiment_command(
 ) -> click.Command:
     """Make the command of one experiment: its dataclass fields and the options in `common` as flags.
 
-    Raises
-    ------
-    EntryError
-        If the experiment cannot be loaded, or declares a field that every run has.
+    Raises EntryError if the experiment cannot be loaded, or declares a field that every run has.
     """
     options = describe(entry.load())
     taken = {"help", *(option.name for option in common)} & {option.name for option in options}
@@ -141,13 +132,7 @@ def experiment_command(
 
 
 def session_of(context: click.Context) -> Session:
-    """Return the session that `equilib.cli.main` set up.
-
-    Raises
-    ------
-    TypeError
-        If the command runs without it.
-    """
+    """Return the session that `equilib.cli.main` set up; raises TypeError if the command runs without it."""
     if not isinstance(context.obj, Session):
         raise TypeError("the commands run within `equilib.cli.main`, which sets up their session")
     return context.obj

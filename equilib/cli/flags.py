@@ -34,10 +34,7 @@ Choose = Callable[[Flag], bool]
 def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> list[click.Option]:
     """Return the flags of `equilib run` that a command offers and that an experiment can use.
 
-    Raises
-    ------
-    UserError
-        If the experiment cannot be loaded.
+    Raises UserError if the experiment cannot be loaded.
     """
     # Deferred: it loads autograd, which lists do without.
     from equilib.experiments.experiment import usable_flags
@@ -104,10 +101,7 @@ def log_flags() -> list[click.Option]:
 def log_of(given: dict[str, Any]) -> str:
     """Take those two flags out of `given`, and return what a `RunRequest` calls it.
 
-    Raises
-    ------
-    click.UsageError
-        If both are set.
+    Raises click.UsageError if both are set.
     """
     quiet, json_logs = given.pop("quiet"), given.pop("json_logs")
     if quiet and json_logs:

@@ -13,13 +13,7 @@ class SuggestingGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command named by the first of `args`.
-
-        Raises
-        ------
-        click.UsageError
-            If there is none.
-        """
+        """Find the command named by the first of `args`; raises click.UsageError if there is none."""
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             commands = self.list_commands(ctx)
             hint = did_you_mean(args[0], commands) or f" There are: {', '.join(commands)}."

@@ -41,10 +41,7 @@ class Skipped:
 def names_in(text: str, flag: str) -> list[str]:
     """Split a list of plain names, as in "picard,anderson".
 
-    Raises
-    ------
-    UserError
-        If it holds options, whose commas cannot be told from those of the list.
+    Raises UserError if it holds options, whose commas cannot be told from those of the list.
     """
     if "=" in text:
         raise UserError(f"--{flag}s takes names only; give one with options as --{flag} NAME:OPTION=VALUE,OPTION=VALUE")

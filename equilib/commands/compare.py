@@ -29,10 +29,7 @@ _PATIENCE = 10.0  # seconds that an interrupted run has to note how it ended
 def run_all(request: RunRequest, combinations: Sequence[Combination], out: Path) -> Iterator[RunResult]:
     """Run one combination after another, each in a folder of `out`, and yield how each ended.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        If it was interrupted, once the one at work has been yielded.
+    Raises KeyboardInterrupt if it was interrupted, once the one at work has been yielded.
     """
     for combination in combinations:
         folder = out / combination.name
@@ -151,10 +148,7 @@ def ranked(results: Sequence[RunResult], name: str) -> list[RunResult]:
 def number_called(text: str) -> str:
     """Return the name of the metric that is called so in the table or in the record.
 
-    Raises
-    ------
-    UserError
-        If there is none.
+    Raises UserError if there is none.
     """
     names = {row.short.replace(" ", "_"): name for name, row in NUMBERS.items()} | {name: name for name in NUMBERS}
     if text.lower() not in names:

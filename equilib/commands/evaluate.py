@@ -88,10 +88,7 @@ def evaluate(
 ) -> Evaluation:
     """Pass test data through the model of a run; `limit` takes the first samples only.
 
-    Raises
-    ------
-    UserError
-        If the run has no model, or cannot be made again here.
+    Raises UserError if the run has no model, or cannot be made again here.
     """
     run = RecordedRun.read(path)
     prepare_process()

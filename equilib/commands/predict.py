@@ -62,10 +62,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Read all the images, then yield what the model of a run says of each by itself.
 
-    Raises
-    ------
-    UserError
-        If the run has no model, its experiment does not classify images, or a file cannot be read.
+    Raises UserError if the run has no model, its experiment does not classify images, or a file cannot be read.
     """
     run = RecordedRun.read(path)
     context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)

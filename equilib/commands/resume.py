@@ -56,10 +56,7 @@ def resume(
 def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:
     """Read the checkpoint of a run that was given, else its last; None where there is none.
 
-    Raises
-    ------
-    CheckpointError
-        If it is not a whole checkpoint of this run; one that is is offered.
+    Raises CheckpointError if it is not a whole checkpoint of this run; one that is is offered.
     """
     known = checkpoint_paths(run.path)
     if given is None and not known:

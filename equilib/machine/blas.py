@@ -86,10 +86,7 @@ def numpy_blas() -> Blas:
 def scipy_blas() -> Blas:
     """Return the library that SciPy uses, which in its wheels is another one than NumPy's; loads `scipy.linalg`.
 
-    Raises
-    ------
-    ImportError
-        If SciPy is missing or broken.
+    Raises ImportError if SciPy is missing or broken.
     """
     import scipy.linalg
 

@@ -66,10 +66,7 @@ CPU = Device("cpu", "cpu")
 def find_device(name: str) -> Device:
     """Return the device called `name`; "auto" is a CUDA device where one works, else the CPU.
 
-    Raises
-    ------
-    DeviceError
-        If `name` is unknown, or "cuda" was asked for and CuPy, a GPU, or CUDA's libraries are missing.
+    Raises DeviceError if `name` is unknown, or "cuda" was asked for and CuPy, a GPU, or CUDA's libraries are missing.
     """
     if name == "cpu":
         return CPU

@@ -4,12 +4,6 @@ from equilib.errors import require
 
 
 def require_libraries() -> None:
-    """Check that pictures and pages can be made.
-
-    Raises
-    ------
-    UserError
-        If Matplotlib or Jinja2 cannot be imported.
-    """
+    """Check that pictures and pages can be made; raises UserError if Matplotlib or Jinja2 cannot be imported."""
     for library in ("matplotlib.figure", "jinja2"):
         require(library, purpose="drawing")

@@ -58,10 +58,7 @@ class ReportedRun(RecordedRun):
 def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """Read the runs; each is called by its folder, or by as much of the path as tells them apart.
 
-    Raises
-    ------
-    UserError
-        If a folder holds no run.
+    Raises UserError if a folder holds no run.
     """
     records = [RecordedRun.read(path) for path in paths]
     return [

@@ -51,10 +51,7 @@ class CheckpointFile:
     def snapshot(self, like: Snapshot) -> Snapshot:
         """Return what it holds in the structure of `like`.
 
-        Raises
-        ------
-        CheckpointError
-            If it holds another model, or another optimizer's state.
+        Raises CheckpointError if it holds another model, or another optimizer's state.
         """
         parts = {}
         for part in _PARTS:
@@ -91,10 +88,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -
 def read_checkpoint(path: Path) -> CheckpointFile:
     """Read a checkpoint and check that it is whole.
 
-    Raises
-    ------
-    CheckpointError
-        If it is not a checkpoint, is damaged, or has a format that this version of equilib does not know.
+    Raises CheckpointError if it is none, is damaged, or has a format that this version of equilib does not know.
     """
     arrays = _read_arrays(path)
     digest = arrays.pop(_DIGEST, None)

@@ -29,10 +29,7 @@ class Continuation:
     def restore(self, trainer: Trainer, data_digest: str) -> None:
         """Put the checkpoint into a trainer that was made as the run's.
 
-        Raises
-        ------
-        UserError
-            If the data is not that of the run, or the model or the plan do not fit.
+        Raises UserError if the data is not that of the run, or the model or the plan do not fit.
         """
         if self.checkpoint.header["data_digest"] != data_digest:
             raise UserError(

@@ -22,10 +22,7 @@ from equilib.errors import UserError
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file beside `path` that becomes `path` once all of it is on the disk, and goes if that fails.
 
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    Raises OSError if it cannot be written.
     """
     part = part_of(path)
     try:

@@ -54,10 +54,7 @@ class RunDirectory:
     def reopen(cls, path: Path, facts: Mapping[str, Any], *, epochs: int) -> RunDirectory:
         """Go on with a run: keep the metrics of its first `epochs`, and write `run.json` with the status "running".
 
-        Raises
-        ------
-        UserError
-            If the folder cannot be written.
+        Raises UserError if the folder cannot be written.
         """
         self = cls.__new__(cls)
         self._begin(path, {name: value for name, value in facts.items() if name not in _FINAL_FACTS})
@@ -85,23 +82,14 @@ class RunDirectory:
         return str(self._facts["status"])
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Append an epoch to `metrics.jsonl` and `metrics.csv`.
-
-        Raises
-        ------
-        RunError
-            If a file cannot be written.
-        """
+        """Append an epoch to `metrics.jsonl` and `metrics.csv`; raises RunError if a file cannot be written."""
         with run_errors(self.path / METRICS):
             self._metrics.append(metrics)
 
     def save_model(self, params: Tree) -> None:
         """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
 
-        Raises
-        ------
-        RunError
-            If the file cannot be written.
+        Raises RunError if the file cannot be written.
         """
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
         path = self.path / MODEL
@@ -118,10 +106,7 @@ class RunDirectory:
     ) -> None:
         """Write into `run.json` how the run ended: "finished", "interrupted", or "failed" and by which error.
 
-        Raises
-        ------
-        RunError
-            If the file cannot be written.
+        Raises RunError if the file cannot be written.
         """
         self._facts |= {
             "status": status,
@@ -185,10 +170,7 @@ def run_errors(path: Path) -> Iterator[None]:
 def check_out(path: Path, *, overwrite: bool) -> None:
     """Refuse a place for a run before any work is done.
 
-    Raises
-    ------
-    UserError
-        If the folder holds files and is not to be overwritten, or cannot be written.
+    Raises UserError if the folder holds files and is not to be overwritten, or cannot be written.
     """
     try:
         _refuse(path, overwrite=overwrite)

@@ -55,11 +55,5 @@ class TensorBoardLog:
 
 
 def require_tensorboard() -> Any:
-    """Return the module that writes event files.
-
-    Raises
-    ------
-    UserError
-        If TensorBoard is not installed.
-    """
+    """Return the module that writes event files; raises UserError if TensorBoard is not installed."""
     return require("tensorboard.summary.writer.event_file_writer", purpose="--tensorboard", extra="tensorboard")

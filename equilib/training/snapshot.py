@@ -45,10 +45,7 @@ class Snapshot:
 def to_plain(value: Any) -> Any:
     """Return a value as JSON holds it: arrays, NumPy's numbers and counts of statuses by their content.
 
-    Raises
-    ------
-    TypeError
-        If `value` is of another kind.
+    Raises TypeError if `value` is of another kind.
     """
     if isinstance(value, Counter):
         return {_COUNTER: [[type(key).__name__, key.name, count] for key, count in value.items()]}

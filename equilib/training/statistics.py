@@ -67,10 +67,7 @@ class PassStatistics:
     def from_sums(cls, sums: Mapping[str, Any]) -> PassStatistics:
         """Return the statistics whose `sums` these are; a metric that they lack is unknown for the pass.
 
-        Raises
-        ------
-        ValueError
-            If they hold a metric that this version of equilib does not have.
+        Raises ValueError if they hold a metric that this version of equilib does not have.
         """
         if "metrics" not in sums:
             renamed = {name: value for old, value in sums.items() for name in _SPELLINGS.get(old, (old,))}

@@ -16,10 +16,7 @@ def introduce(factor: float) -> list[str]:
 def check_loosening(factor: float, model: Any) -> None:
     """Refuse a factor where there is no tolerance to be changed.
 
-    Raises
-    ------
-    UserError
-        If the model does not solve for an equilibrium.
+    Raises UserError if the model does not solve for an equilibrium.
     """
     if factor != 1 and not isinstance(model, EquilibriumModel):
         raise UserError("the model solves for no equilibrium whose tolerance could begin loose; leave out --loosen")

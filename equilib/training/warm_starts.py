@@ -43,10 +43,7 @@ class WarmStarts:
     def check(self, model: Any, transform: Callable[..., Any] | None) -> None:
         """Refuse what could not use it.
 
-        Raises
-        ------
-        UserError
-            If the model has no equilibrium, its adjoint takes no guess, or no input comes twice.
+        Raises UserError if the model has no equilibrium, its adjoint takes no guess, or no input comes twice.
         """
         if self.kept == NONE:
             return
@@ -92,10 +89,7 @@ class WarmStarts:
     def restore(self, state: Mapping[str, Sequence[Array | None]], put: Callable[[Array], Array]) -> None:
         """Go on from what `state` returned, or its arrays on the host, which `put` puts on the device.
 
-        Raises
-        ------
-        ValueError
-            If it is of another `kept` or of another training set.
+        Raises ValueError if it is of another `kept` or of another training set.
         """
         if {name: len(each) for name, each in state.items()} != {name: len(each) for name, each in self._rows.items()}:
             raise ValueError("it keeps other warm starts")

@@ -93,13 +93,7 @@ class SteadyStateExperiment(ImageClassification):
 
 
 def _chosen(recipes: Recipes, recipe: str, model: str) -> ImageRecipe:
-    """Return the recipe of that name for that model.
-
-    Raises
-    ------
-    UserError
-        If it has none for it.
-    """
+    """Return the recipe of that name for that model; raises UserError if it has none for it."""
     if model not in recipes[recipe]:
         others = [name for name, models in recipes.items() if model in models]
         raise UserError(

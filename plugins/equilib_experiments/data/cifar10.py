@@ -53,10 +53,7 @@ class Cifar10:
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
         """Return the photographs: red, green and blue.
 
-        Raises
-        ------
-        UserError
-            When a named folder lacks a file, a file is not what its name says, or nothing can be downloaded.
+        Raises UserError when a named folder lacks a file, a file is not what its name says, or no download succeeds.
         """
         folder = given_folder(data_dir)
         if folder is not None:
@@ -97,10 +94,7 @@ def _from_archive(archive: Path) -> LabelledImages:
 def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the images, shape (n, 32, 32, 3), and the labels, shape (n,), of one file; both uint8.
 
-    Raises
-    ------
-    UserError
-        When it does not consist of whole images, has none, or holds a label above 9; `name` opens the sentence.
+    Raises UserError, whose sentence `name` opens, when it has a part of an image, none, or a label above 9.
     """
     if not content or len(content) % RECORD:
         raise UserError(

@@ -31,10 +31,7 @@ class SmallDigits:
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
         """Return 1,437 digits to train and the last 360 to test, whatever `data_dir` holds.
 
-        Raises
-        ------
-        UserError
-            When scikit-learn is not installed.
+        Raises UserError when scikit-learn is not installed.
         """
         digits = require("sklearn.datasets", purpose="using scikit-learn's digits").load_digits()
         ink = resize_bilinear(digits.images, DIGIT) * (255 / INK)

@@ -21,10 +21,7 @@ class GivenFolder:
     def find(self, names: Iterable[str], *, subfolder: str) -> dict[str, Path]:
         """Return where the gzip files `names` lie, here or in `subfolder`, unpacked ones without the `.gz`.
 
-        Raises
-        ------
-        UserError
-            When the folder cannot be listed, or one of the files is missing.
+        Raises UserError when the folder cannot be listed, or one of the files is missing.
         """
         names = list(names)
         for folder in (self.path, self.path / subfolder):

@@ -52,10 +52,7 @@ class Mnist:
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
         """Return the digits, light on a dark background; `report` is told of downloads and of the fallback.
 
-        Raises
-        ------
-        UserError
-            When a named folder lacks a file, a file is not what its name says, or an optional package is missing.
+        Raises UserError when a named folder lacks a file, a file is not what its name says, or a package is missing.
         """
         folder = given_folder(data_dir)
         if folder is not None:

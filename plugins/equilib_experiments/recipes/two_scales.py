@@ -114,13 +114,7 @@ class TwoScales:
 
 
 def even(height: int, width: int) -> tuple[int, int]:
-    """Return the size of the first scale, of which the second has half.
-
-    Raises
-    ------
-    UserError
-        If it has no half.
-    """
+    """Return the size of the first scale, of which the second has half; raises UserError if it has no half."""
     if min(height, width) < 2 or height % 2 or width % 2:
         raise UserError(
             f"the second scale has half the size of the first, which from these images would be {height}×{width}: "
