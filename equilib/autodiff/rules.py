@@ -74,16 +74,16 @@ def define_rules(operation: Any, *rules: Rule | None) -> None:
             linear_rule(operation, argnum)(rule)
 
 
-def define_transposes(operation: Any, *transposes: Callable[..., Array] | None) -> None:
+def define_transposes(operation: Any, *transposes: Callable[..., Callable[[Array], Array]] | None) -> None:
     """Register the derivatives of an operation that is linear in each argument: J·v is the operation of v.
 
-    `transposes` holds for each argument in turn the function (w, *args, **kwargs) to Jᵀ·w; None for a constant.
+    `transposes` holds for each argument in turn what makes w ↦ Jᵀ·w of the operation's arguments; None for a constant.
     """
 
-    def linear_in(argnum: int, transpose: Callable[..., Array]) -> Rule:
+    def linear_in(argnum: int, transpose: Callable[..., Callable[[Array], Array]]) -> Rule:
         def rule(ans: Array, *args: Any, **kwargs: Any) -> LinearMap:
             before, after = args[:argnum], args[argnum + 1 :]
-            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), lambda w: transpose(w, *args, **kwargs))
+            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), transpose(*args, **kwargs))
 
         return rule
 

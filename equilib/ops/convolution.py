@@ -168,22 +168,24 @@ def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Ar
 
 define_transposes(
     conv2d,
-    lambda w, x, weight, stride=UNIT, padding=NO_PADDING: conv2d_input_transpose(
-        w, weight, shape_of(x), stride, padding
+    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_input_transpose(w, weight, shape_of(x), stride, padding)
     ),
-    lambda w, x, weight, stride=UNIT, padding=NO_PADDING: conv2d_weight_transpose(
-        x, w, _kernel(weight), stride, padding
+    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_weight_transpose(x, w, _kernel(weight), stride, padding)
     ),
 )
 define_transposes(
     conv2d_input_transpose,
-    lambda w, g, weight, shape, stride=UNIT, padding=NO_PADDING: conv2d(w, weight, stride, padding),
-    lambda w, g, weight, shape, stride=UNIT, padding=NO_PADDING: conv2d_weight_transpose(
-        w, g, _kernel(weight), stride, padding
+    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(w, weight, stride, padding),
+    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_weight_transpose(w, g, _kernel(weight), stride, padding)
     ),
 )
 define_transposes(
     conv2d_weight_transpose,
-    lambda w, x, g, kernel, stride=UNIT, padding=NO_PADDING: conv2d_input_transpose(g, w, shape_of(x), stride, padding),
-    lambda w, x, g, kernel, stride=UNIT, padding=NO_PADDING: conv2d(x, w, stride, padding),
+    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_input_transpose(g, w, shape_of(x), stride, padding)
+    ),
+    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(x, w, stride, padding),
 )

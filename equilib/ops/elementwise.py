@@ -76,7 +76,7 @@ def negative(x: Array) -> Array:
     return -x
 
 
-define_transposes(negative, lambda w, x: negative(w))
+define_transposes(negative, lambda x: negative)
 
 
 @primitive

@@ -44,8 +44,8 @@ def _product(x: Array, y: Array) -> Array:
 
 define_transposes(
     matmul,
-    lambda w, x, y: sum_to(matmul(w, matrix_transpose(y)), shape_of(x)),
-    lambda w, x, y: sum_to(matmul(matrix_transpose(x), w), shape_of(y)),
+    lambda x, y: lambda w: sum_to(matmul(w, matrix_transpose(y)), shape_of(x)),
+    lambda x, y: lambda w: sum_to(matmul(matrix_transpose(x), w), shape_of(y)),
 )
 
 

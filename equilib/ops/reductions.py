@@ -33,7 +33,7 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: 
     return sum_axes(x, axis, keepdims=keepdims)
 
 
-define_transposes(sum, lambda w, x, axis=None, keepdims=False: _spread(w, shape_of(x), axis))
+define_transposes(sum, lambda x, axis=None, keepdims=False: lambda w: _spread(w, shape_of(x), axis))
 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API

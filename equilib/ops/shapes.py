@@ -18,8 +18,8 @@ _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
 
 def shape_of(x: Any) -> tuple[int, ...]:
     """Return the shape of an array, traced or not; a Python scalar has shape ()."""
-    value = x if type(x) is np.ndarray else static_value(x)
-    return tuple(getattr(value, "shape", ()))
+    shape: tuple[int, ...] = x.shape if type(x) is np.ndarray else tuple(getattr(static_value(x), "shape", ()))
+    return shape
 
 
 @primitive
@@ -28,7 +28,7 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).reshape(x, shape)
 
 
-define_transposes(reshape, lambda w, x, shape: reshape(w, shape_of(x)))
+define_transposes(reshape, lambda x, shape: lambda w: reshape(w, shape_of(x)))
 
 
 @primitive
@@ -37,7 +37,7 @@ def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
     return array_namespace(x).permute_dims(x, axes)
 
 
-define_transposes(permute_dims, lambda w, x, axes: permute_dims(w, _inverse(axes)))
+define_transposes(permute_dims, lambda x, axes: lambda w: permute_dims(w, _inverse(axes)))
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -86,8 +86,8 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).reshape(sum_axes(x, axes), shape)
 
 
-define_transposes(broadcast_to, lambda w, x, shape: sum_to(w, shape_of(x)))
-define_transposes(sum_to, lambda w, x, shape: broadcast_to(w, shape_of(x)))
+define_transposes(broadcast_to, lambda x, shape: lambda w: sum_to(w, shape_of(x)))
+define_transposes(sum_to, lambda x, shape: lambda w: broadcast_to(w, shape_of(x)))
 
 
 @primitive
@@ -121,8 +121,8 @@ def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     return out
 
 
-define_transposes(getitem, lambda w, x, index: scatter(w, index, shape_of(x)))
-define_transposes(scatter, lambda w, x, index, shape: getitem(w, index))
+define_transposes(getitem, lambda x, index: lambda w: scatter(w, index, shape_of(x)))
+define_transposes(scatter, lambda x, index, shape: lambda w: getitem(w, index))
 
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
@@ -139,7 +139,7 @@ def flip(x: Array, axis: tuple[int, ...]) -> Array:
     return array_namespace(x).flip(x, axis=axis)
 
 
-define_transposes(flip, lambda w, x, axis: flip(w, axis))
+define_transposes(flip, lambda x, axis: lambda w: flip(w, axis))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:

@@ -61,8 +61,8 @@ def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
     return out
 
 
-define_transposes(patches, lambda w, x, window, stride: fold(w, shape_of(x), window, stride))
-define_transposes(fold, lambda w, x, shape, window, stride: patches(w, window, stride))
+define_transposes(patches, lambda x, window, stride: lambda w: fold(w, shape_of(x), window, stride))
+define_transposes(fold, lambda x, shape, window, stride: lambda w: patches(w, window, stride))
 
 
 def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:
