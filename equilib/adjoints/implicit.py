@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -66,8 +66,8 @@ class ImplicitAdjoint(Checked):
         ValueError
             If `guess` is not an array like the fixed point.
         """
+        linear = linearized(problem, solution, cotangent)
         start = cotangent if guess is None else _warm_start(guess, cotangent, batched=solution.batched)
-        linear = problem.linearize(solution.z)
         forward = solution.options
         options = replace(
             forward,
@@ -91,6 +91,12 @@ def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:
         size, scale = (to_host(two_norm(each)) for each in rows)
     start = where_samples(np.isfinite(size) & (scale > 0), *rows)
     return start if batched else start[0, ...]
+
+
+def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Linearization:
+    """Return the linearization at the fixed point, shape (batch, ...); raises what `check_pullback` does."""
+    check_pullback(problem, solution, cotangent)
+    return problem.linearize(solution.z)
 
 
 def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:

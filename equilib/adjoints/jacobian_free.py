@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from equilib.adjoints.implicit import linearized
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.fixed_points.problem import FixedPointProblem
@@ -24,4 +25,4 @@ class JacobianFree:
         self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[Solution]:
         """Return the cotangents of the inputs for that of z, shape (batch, ...), through one evaluation of f."""
-        return Pullback(inputs=problem.linearize(solution.z).inputs_vjp(cotangent))
+        return Pullback(inputs=linearized(problem, solution, cotangent).inputs_vjp(cotangent))

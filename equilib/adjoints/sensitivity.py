@@ -5,11 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from equilib.arrays import Array
+from equilib.arrays import Array, check_like
 from equilib.arrays.trees import Tree
-from equilib.fixed_points.solution import BatchSolution
+from equilib.fixed_points.arguments import check_type
+from equilib.fixed_points.boundary import is_traced
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import BatchSolution, Solution
 
 S = TypeVar("S", bound=BatchSolution)
+
+
+def check_pullback(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> None:
+    """Require what a pullback takes, the cotangent of `solution.z`, shape (batch, ...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    check_type(problem, "problem", FixedPointProblem)
+    check_type(solution, "solution", Solution)
+    if not is_traced(cotangent):
+        check_like(solution.z, cotangent, "the cotangent")
 
 
 @dataclass(frozen=True, kw_only=True)

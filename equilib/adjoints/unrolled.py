@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.adjoints.revolve import Iterates
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_map
 from equilib.fixed_points.evaluator import Counts, counted
@@ -44,6 +44,7 @@ class Unrolled(Checked):
         self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[Solution]:
         """Repeat the iteration, then carry the cotangent of z, shape (batch, ...), back through each step."""
+        check_pullback(problem, solution, cotangent)
         counts = Counts()
         problem = counted(problem, counts)
         backwards: Iterable[Linearization]

@@ -75,7 +75,7 @@ def coefficients(host: np.ndarray, like: Array) -> Array:
     return xp.astype(from_host(host, like), like.dtype)
 
 
-def check_like(like: Array, given: Array, name: str) -> Array:
+def check_like(like: Array, given: Array, name: str, what: str = "the fixed point") -> Array:
     """Return `given`, an array of the type, shape and dtype of `like`.
 
     Raises
@@ -85,7 +85,7 @@ def check_like(like: Array, given: Array, name: str) -> Array:
     """
     if isinstance(given, type(like)) and given.shape == like.shape and given.dtype == like.dtype:
         return given
-    raise ValueError(f"{name} must be like the fixed point, {_kind(like)}; it is {_kind(given)}")
+    raise ValueError(f"{name} must be like {what}, {_kind(like)}; it is {_kind(given)}")
 
 
 def _kind(value: object) -> str:

@@ -16,9 +16,11 @@ KNOWN_BY = {
     "sensitivity": ("pullback",),
     "cell": ("init inject step",),
     "function": ("__call__",),
+    "map of z": ("__call__ -derivatives",),
+    "map of t and y": ("__call__ -derivatives",),
     "random generator": ("standard_normal",),
 }
-"""For each kind of argument the methods by which it is known: all of one entry."""
+"""For each kind of argument the methods by which it is known: all of one entry, without those after a minus."""
 
 _HINTS = {
     "solver": "; give the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
@@ -37,7 +39,8 @@ def check_kind(value: Any, name: str, kind: str) -> None:
     """
     if isinstance(value, type):
         raise TypeError(f"{name} must be {a(kind)}, not a class; write {value.__name__}(...)")
-    if not any(all(hasattr(value, each) for each in methods.split()) for methods in KNOWN_BY[kind]):
+    has = lambda name: hasattr(value, name.lstrip("-")) is not name.startswith("-")  # noqa: E731
+    if not any(all(map(has, methods.split())) for methods in KNOWN_BY[kind]):
         raise TypeError(f"{name} must be {a(kind)}, got {_described(value)}{_HINTS.get(kind, '')}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from equilib.arrays import Array, take_rows
 from equilib.arrays.trees import Tree, named_leaves, tree_map
 from equilib.errors import NoDerivativeError
+from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
 
 Map = Callable[..., Array]
@@ -57,6 +58,8 @@ class Problem:
     derivatives: Callable[..., Linearization]
 
     def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization]) -> None:
+        for name, given in (("f", f), ("linearize", linearize)):
+            check_kind(given, name, "function")
         self.__dict__.update(f=f, inputs=read_only(inputs), derivatives=linearize)
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
@@ -139,6 +142,11 @@ class FixedPointProblem(Problem):
         batched_inputs: Sequence[bool] | None = None,
         affine: bool = False,
     ) -> None:
+        for name, given in (("jvp", jvp), ("vjp", vjp)):
+            if given is not None:
+                check_kind(given, name, "function")
+        if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
+            raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
         if batched_inputs is not None and len(batched_inputs) != len(inputs):
             raise ValueError(
                 f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "

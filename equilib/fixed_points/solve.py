@@ -65,7 +65,7 @@ def solve(
         What f raises, unchanged, with a note on what it was given.
     """
     if not isinstance(problem, FixedPointProblem):
-        check_kind(problem, "problem", "function")
+        check_kind(problem, "problem", "map of z")
         problem = FixedPointProblem(problem)
     if not isinstance(fallback, tuple | list):
         raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")

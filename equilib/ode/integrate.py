@@ -81,7 +81,7 @@ def odeint(
     if y0.ndim < 1:
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
     if not isinstance(f, OdeProblem):
-        check_kind(f, "f", "function")
+        check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
     counts = Counts()
     problem = counted(f, counts)

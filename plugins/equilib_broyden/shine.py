@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib import Evaluator, FixedPointProblem, Needs, Pullback, Solution, solve
-from equilib.adjoints.implicit import adjoint_problem
+from equilib.adjoints.implicit import adjoint_problem, linearized
 from equilib.arrays import Array
 from equilib.errors import UserError
 from equilib.options import Checked, option
@@ -55,7 +55,7 @@ class Shine(Checked):
                 f"the adjoint shine reuses the inverse Jacobian of broyden or lbroyden, but the forward solver was "
                 f"{solution.solver}; choose one of those, or the adjoint implicit"
             )
-        linear = problem.linearize(solution.z)
+        linear = linearized(problem, solution, cotangent)
         g = cotangent if solution.batched else cotangent[None, ...]
         # What was learned on the way to nowhere says nothing about where a fallback found the fixed point.
         transposed = solution.state.inverse.transposed().restarted(problem, g, solution.attempt > 0)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib import FixedPointProblem, Needs, Picard, Pullback, Solution, solve
-from equilib.adjoints.implicit import adjoint_problem
+from equilib.adjoints.implicit import adjoint_problem, linearized
 from equilib.arrays import Array
 from equilib.options import Checked, option
 
@@ -31,7 +31,7 @@ class Neumann(Checked):
         self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[Solution]:
         """Sum the series and return the cotangents of the inputs."""
-        linear = problem.linearize(solution.z)
+        linear = linearized(problem, solution, cotangent)
         share = 1 - self.damping
         w = share * cotangent
         for _ in range(self.terms - 1):

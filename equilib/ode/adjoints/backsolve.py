@@ -30,8 +30,8 @@ class Backsolve:
         self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs."""
-        packing = Packing(solution.y[0, ...], 2, problem.inputs)
         reverse = Reverse(problem, solution, cotangent)
+        packing = Packing(solution.y[0, ...], 2, problem.inputs)
         forward_norm = tolerance_norm(solution.options.rtol, solution.options.atol, 1)
 
         def slope(t: float, state: Array) -> Array:

@@ -30,8 +30,8 @@ class Interpolating:
         self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs."""
-        packing = Packing(solution.y[0, ...], 1, problem.inputs)
         reverse = Reverse(problem, solution, cotangent)
+        packing = Packing(solution.y[0, ...], 1, problem.inputs)
         trajectory = reverse.trajectory
 
         def slope(t: float, state: Array) -> Array:

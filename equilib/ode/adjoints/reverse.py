@@ -8,8 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, check_like
 from equilib.arrays.trees import Tree, tree_map
+from equilib.fixed_points.arguments import check_type
+from equilib.fixed_points.boundary import is_traced
 from equilib.ode.adjoints.packing import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
 from equilib.ode.integrate import odeint
@@ -22,6 +24,20 @@ Slope = Callable[[float, Array], Array]
 
 Cotangents = tuple[Array, tuple[Tree, ...]]
 """Those of y and of the inputs."""
+
+
+def check_pullback(problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> None:
+    """Require what a pullback takes, the cotangent of `solution.y`, shape (times, batch, ...).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    check_type(problem, "problem", OdeProblem)
+    check_type(solution, "solution", OdeSolution)
+    if not is_traced(cotangent):
+        check_like(solution.y, cotangent, "the cotangent", "the solution")
 
 
 class _Timed(OdeProblem):
@@ -50,6 +66,7 @@ class Reverse:
     """
 
     def __init__(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> None:
+        check_pullback(problem, solution, cotangent)
         self._problem, self._forward, self._cotangent = problem, solution, cotangent
         size = float(lane_rms(cotangent[None, ...], 1)[0])
         atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
