@@ -14,8 +14,8 @@ from benchmarks.peers.exchange import Arrays, hand_back, receive
 from equilib import FixedPointProblem, solve
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.machine.process import prepare_process
-from equilib.plugin.choice import SolveChoice
-from equilib.plugin.choosing import choose_solver
+from equilib.plugin.choice import Choice
+from equilib.plugin.choosing import choose
 from equilib.plugin.registry import Registry
 
 
@@ -32,7 +32,7 @@ def main() -> None:
         cell = CellCase(told["kind"], told["scale"], weights, arrays[f"{told['name']}/injection"])
         report[told["name"]] = {}
         for way, (solver, adjoint) in settings["ways"].items():
-            method = choose_solver(registry, solver, adjoint=adjoint, defaults=defaults)
+            method = choose(registry, solver, adjoint=adjoint, defaults=defaults)
             takes = [_take(cell, method, arrays[f"{told['name']}/cotangent"]) for _ in range(settings["repeats"] + 1)]
             # The first run fills caches.
             times = {name: median(figures[name] for _, figures in takes[1:]) for name in ("forward", "backward")}
@@ -42,7 +42,7 @@ def main() -> None:
     hand_back(folder, found, {"cells": report, "versions": {name: version(name) for name in ("equilib", "numpy")}})
 
 
-def _take(cell: CellCase, method: SolveChoice, cotangent: np.ndarray) -> tuple[list[np.ndarray], dict[str, Any]]:
+def _take(cell: CellCase, method: Choice, cotangent: np.ndarray) -> tuple[list[np.ndarray], dict[str, Any]]:
     counts = Counts()
     problem = counted(FixedPointProblem(cell.step, list(cell.weights), cell.injection), counts)
     begun = perf_counter()

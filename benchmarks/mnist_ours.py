@@ -11,7 +11,7 @@ from benchmarks.peers.exchange import hand_back, receive
 from benchmarks.tutorial import CHECKED, named, network, params_like
 from equilib.machine.process import prepare_process
 from equilib.models.equilibrium import Equilibrium
-from equilib.plugin.choosing import choose_solver
+from equilib.plugin.choosing import choose
 from equilib.plugin.registry import Registry
 from equilib.training.objectives import Classification
 from equilib.training.warm_starts import WarmStarts
@@ -22,7 +22,7 @@ def main() -> None:
     folder, arrays, settings = receive()
     prepare_process()
     defaults = {"rtol": settings["tolerance"], "atol": 0.0, "max_steps": settings["max_steps"]}
-    method = choose_solver(Registry.discover(), settings["solver"], adjoint=settings["adjoint"], defaults=defaults)
+    method = choose(Registry.discover(), settings["solver"], adjoint=settings["adjoint"], defaults=defaults)
     model = network(method.solver, method.sensitivity, method.options)
     unrolled = model.unrolled(settings["depth"])
 

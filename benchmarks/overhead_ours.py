@@ -13,7 +13,7 @@ from benchmarks.peers.stopwatch import microseconds
 from equilib import FixedPointProblem, Solution, SolveOptions, Solver, ops, solve
 from equilib.arrays import Array
 from equilib.autodiff import value_and_grad
-from equilib.plugin.choosing import choose_solver
+from equilib.plugin.choosing import choose
 from equilib.plugin.registry import Registry
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     registry = Registry.discover()
     solvers = {}
     for name in settings["solvers"]:
-        method = choose_solver(registry, name)
+        method = choose(registry, name)
         solvers[name] = _times(problem, method.solver, z, settings)
     found: Arrays = {"f": f(z, weight, u), "vjp": linear.vjp(w)}
     found |= dict(zip(("weight", "injection"), gradient((weight, u))[1], strict=True))

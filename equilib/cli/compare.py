@@ -42,15 +42,14 @@ def _command(entry: ExperimentEntry, session: Session) -> click.Command:
         adjoints = [*given.pop("adjoint"), *names_in(given.pop("adjoints"), "adjoint")]
         out = given.pop("out") or default_out(f"{entry.name}-compare")
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        of_ode = make_experiment(request, session.registry()).make_recipe().solves == ODE
-        combinations, skipped = combine(
-            session.registry(), solvers, adjoints, request.options, request.fallback, integrates=of_ode
-        )
+        registry = session.registry()
+        solves = make_experiment(request, registry).make_recipe().solves
+        combinations, skipped = combine(registry, solvers, adjoints, request.options, request.fallback, solves=solves)
         check_out(out, overwrite=request.overwrite)
         report = _Output(session, request, out, combinations, skipped)
         try:
             report.run()
-            if not of_ode:  # there are no residuals to follow
+            if solves != ODE:  # there are no residuals to follow
                 report.follow()
         finally:
             report.show(as_json=as_json, order=order)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 from equilib.errors import UserError
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.plugin.choosing import IncompatibleError, choose_integrator, choose_solver
+from equilib.plugin.choosing import IncompatibleError, choose
 from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Registry
 
@@ -58,7 +58,7 @@ def combine(
     options: Mapping[str, str],
     fallback: Sequence[str] = (),
     *,
-    integrates: bool = False,
+    solves: str = FIXED_POINT,
 ) -> tuple[list[Combination], list[Skipped]]:
     """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used.
 
@@ -70,8 +70,8 @@ def combine(
         What every solver is to be given, as -o takes it.
     fallback : sequence of str
         The solvers that every solver falls back on.
-    integrates : bool
-        Whether the solvers are integrators, and the adjoints those of ODEs.
+    solves : str
+        "fixed point", or "ode", where the solvers are integrators and the adjoints those of ODEs.
 
     Raises
     ------
@@ -81,20 +81,19 @@ def combine(
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
     skipped: list[Skipped] = []
-    chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if integrates else SolverEntry, skipped)))
+    chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if solves == ODE else SolverEntry, skipped)))
     ways = [
         name
         for name in _usable(registry, SensitivityEntry, skipped)
-        if registry.get(SensitivityEntry, name).solves == (ODE if integrates else FIXED_POINT)
+        if registry.get(SensitivityEntry, name).solves == solves
     ]
     backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
     if not chosen:
         raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
-    choose: Callable[..., object] = choose_integrator if integrates else choose_solver
     pairs = []
     for solver, adjoint in product(chosen, backward):
         try:
-            choose(registry, solver, adjoint=adjoint, options=options, fallback=fallback)
+            choose(registry, solver, solves=solves, adjoint=adjoint, options=options, fallback=fallback)
         except (IncompatibleError, UnseenStepsError) as error:
             if ALL not in (*solvers, *adjoints):
                 raise

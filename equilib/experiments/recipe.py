@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.models import Cell, DeepEquilibrium, InitialGuess
-from equilib.plugin.choice import SolveChoice
+from equilib.plugin.choice import Choice
 from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.request import RunRequest
 from equilib.training.objectives import Classification, Objective
@@ -25,7 +25,7 @@ class Recipe:
     Attributes
     ----------
     network : callable
-        Makes the network, given the method: a `SolveChoice`, or an `IntegrationChoice` where an ODE is solved.
+        Makes the network, given the method: a `Choice`.
     schedule : callable
         Makes the schedule of the learning rate, given the number of updates.
     solves : str
@@ -80,7 +80,7 @@ class Recipe:
         return replace(self, plan=plan)
 
 
-def equilibrium(cell: Cell, guess: InitialGuess, method: SolveChoice) -> DeepEquilibrium:
+def equilibrium(cell: Cell, guess: InitialGuess, method: Choice) -> DeepEquilibrium:
     """Return the equilibrium layer z = cell(z, x) that is solved and differentiated by a method."""
     return DeepEquilibrium(
         cell, method.solver, guess, method.sensitivity, options=method.options, fallback=method.fallback

@@ -12,9 +12,8 @@ from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
 from equilib.options import plain_options
 from equilib.plugin import OptimizerEntry
-from equilib.plugin.choice import IntegrationChoice, SolveChoice
-from equilib.plugin.choosing import build_named, choose_integrator, choose_solver
-from equilib.plugin.entries import ODE
+from equilib.plugin.choice import Choice
+from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
@@ -37,7 +36,7 @@ class Setup:
 
     experiment: Experiment
     recipe: Recipe
-    method: SolveChoice | IntegrationChoice
+    method: Choice
     network: Any
     images: ImageFormat | None
 
@@ -58,13 +57,18 @@ def set_up(context: RunContext) -> Setup:
     return Setup(experiment=experiment, recipe=recipe, method=method, network=network, images=images)
 
 
-def _method(recipe: Recipe, context: RunContext) -> SolveChoice | IntegrationChoice:
+def _method(recipe: Recipe, context: RunContext) -> Choice:
     request = context.request
-    chosen: dict[str, Any] = {"options": request.options, "adjoint": request.adjoint, "defaults": recipe.options}
-    solver = recipe.solver if request.solver is None else request.solver
-    if recipe.solves == ODE:
-        return choose_integrator(context.registry, solver, **chosen)
-    return choose_solver(context.registry, solver, defaults_for=recipe.solver, fallback=request.fallback, **chosen)
+    return choose(
+        context.registry,
+        recipe.solver if request.solver is None else request.solver,
+        solves=recipe.solves,
+        adjoint=request.adjoint,
+        options=request.options,
+        defaults=recipe.options,
+        defaults_for=recipe.solver,
+        fallback=request.fallback,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

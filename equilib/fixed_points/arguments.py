@@ -13,7 +13,7 @@ from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
 KNOWN_BY = {
     "solver": ("init step", "run"),
     "integrator": ("attempt", "stepper"),
-    "sensitivity": ("pullback",),
+    "sensitivity": ("needs pullback",),
     "cell": ("init inject step",),
     "function": ("__call__",),
     "map of z": ("__call__ -derivatives",),

@@ -6,11 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.ode.library import AnyIntegrator
-from equilib.ode.solution import OdeOptions, OdeSolution
+from equilib.ode.solution import OdeOptions
 
 P = TypeVar("P")
 
@@ -41,35 +38,34 @@ class Named(Generic[P]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolveChoice:
-    """How equilibria are solved for and differentiated.
+class Choice:
+    """How equilibria or initial value problems are solved and differentiated.
 
     Attributes
     ----------
     forward, backward : Named
-        The solver and the adjoint.
-    options : SolveOptions
-        Of the forward solve; failures are recorded unless the user said otherwise.
+        The solver or integrator, and the adjoint.
+    options : SolveOptions or OdeOptions
+        Of the forward pass; failures are recorded unless the user said otherwise.
     exact : bool
-        Whether the adjoint gives the gradient of the fixed point.
+        Whether the adjoint gives the gradient of the solution.
     fallbacks : tuple of Named
         They solve, one after another, what the solver leaves unconverged.
     """
 
     forward: Named[Any]
-    backward: Named[Sensitivity[Solution]]
-    options: SolveOptions
+    backward: Named[Sensitivity[Any]]
+    options: Any
     exact: bool = True
     fallbacks: tuple[Named[Any], ...] = ()
 
     @property
-    def solver(self) -> Solver:
-        """The solver of the forward pass."""
-        solver: Solver = self.forward.part
-        return solver
+    def solver(self) -> Any:
+        """The solver or the integrator of the forward pass."""
+        return self.forward.part
 
     @property
-    def sensitivity(self) -> Sensitivity[Solution]:
+    def sensitivity(self) -> Sensitivity[Any]:
         """The adjoint."""
         return self.backward.part
 
@@ -79,11 +75,15 @@ class SolveChoice:
         return tuple(each.part for each in self.fallbacks)
 
     def introduce(self) -> tuple[str, str]:
-        """Return a line about the solver and one about the adjoint, for people."""
-        solver = ", then ".join(map(str, (self.forward, *self.fallbacks)))
-        limits = f"rtol={self.options.rtol}, max_steps={self.options.max_steps}"
+        """Return a line about the solver or integrator and one about the adjoint, for people."""
+        integrates = isinstance(self.options, OdeOptions)
+        noun, limit = ("Integrator", "atol") if integrates else ("Solver", "max_steps")
+        parts = ", then ".join(map(str, (self.forward, *self.fallbacks)))
         approximate = "" if self.exact else ": an approximate gradient"
-        return f"Solver: {solver} with {limits}", f"Adjoint: {self.backward}{approximate}"
+        return (
+            f"{noun}: {parts} with rtol={self.options.rtol}, {limit}={getattr(self.options, limit)}",
+            f"Adjoint: {self.backward}{approximate}",
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return what a run record should know, as plain values."""
@@ -91,45 +91,5 @@ class SolveChoice:
             "solver": self.forward.describe(),
             "adjoint": {**self.backward.describe(), "exact": self.exact},
             "fallback": [each.describe() for each in self.fallbacks],
-            "solve": asdict(self.options),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class IntegrationChoice:
-    """How an initial value problem is solved and differentiated.
-
-    Attributes
-    ----------
-    forward, backward : Named
-        The integrator and the adjoint.
-    options : OdeOptions
-        Of the forward integration; failures are recorded unless the user said otherwise.
-    """
-
-    forward: Named[AnyIntegrator]
-    backward: Named[Sensitivity[OdeSolution]]
-    options: OdeOptions
-
-    @property
-    def integrator(self) -> AnyIntegrator:
-        """The integrator of the forward pass."""
-        return self.forward.part
-
-    @property
-    def sensitivity(self) -> Sensitivity[OdeSolution]:
-        """The adjoint."""
-        return self.backward.part
-
-    def introduce(self) -> tuple[str, str]:
-        """Return a line about the integrator and one about the adjoint, for people."""
-        tolerances = f"rtol={self.options.rtol}, atol={self.options.atol}"
-        return f"Integrator: {self.forward} with {tolerances}", f"Adjoint: {self.backward}"
-
-    def describe(self) -> dict[str, Any]:
-        """Return what a run record should know, as plain values, in the form of the record of a solver."""
-        return {
-            "solver": self.forward.describe(),
-            "adjoint": {**self.backward.describe(), "exact": True},
             "solve": asdict(self.options),
         }

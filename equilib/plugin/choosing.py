@@ -11,7 +11,7 @@ from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
-from equilib.plugin.choice import IntegrationChoice, Named, SolveChoice
+from equilib.plugin.choice import Choice, Named
 from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Registry, UnknownName
 
@@ -23,23 +23,26 @@ class IncompatibleError(UserError):
     """An adjoint reuses what certain solvers leave behind, and was asked for with another one."""
 
 
-def choose_solver(
+def choose(
     registry: Registry,
     spec: str,
     *,
+    solves: str = FIXED_POINT,
     adjoint: str | None = None,
     options: Mapping[str, str] | None = None,
     defaults: Mapping[str, object] | None = None,
     defaults_for: str | None = None,
     fallback: Sequence[str] = (),
-) -> SolveChoice:
-    """Look up a solver and an adjoint by name and build them.
+) -> Choice:
+    """Look up a solver, or an integrator, and an adjoint by name and build them.
 
     Parameters
     ----------
     spec, adjoint : str
         Names with options, as in "newton-gmres:linear_solver.restart=10,max_steps=20"; without an adjoint it is the one
         that suits the solver.
+    solves : str
+        "fixed point", or "ode", where `spec` names an integrator.
     options : mapping
         Further options of the solver or of its driver, as text.
     defaults : mapping
@@ -53,19 +56,25 @@ def choose_solver(
     Raises
     ------
     UnknownName
-        If a solver or adjoint is unknown.
+        If a solver, an integrator or an adjoint is unknown.
     OptionError
         If an option is unknown, given twice, of the wrong type or out of range.
     IncompatibleError
-        If the adjoint cannot be used with the solver.
+        If the adjoint cannot be used with the solver; UnseenStepsError, if a library's integrator hides its steps.
+    UserError
+        If there is a fallback of an integrator.
     """
-    entry = registry.get(SolverEntry, parse_spec(spec)[0])
+    integrates = solves == ODE
+    if integrates and fallback:
+        raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
+    entry: Any = registry.get(IntegratorEntry if integrates else SolverEntry, parse_spec(spec)[0])
     preferred: dict[str, Any] = dict(defaults or {})
-    if entry.name != defaults_for and "max_steps" in preferred:
+    if not integrates and entry.name != defaults_for and "max_steps" in preferred:
         preferred["max_steps"] = max(preferred["max_steps"], entry.capabilities.least_steps)
-    forward, driver = _build_driven(registry, entry, spec, SolveOptions, options or {}, preferred)
+    driver = OdeOptions if integrates else SolveOptions
+    forward, limits = _build_driven(registry, entry, spec, driver, options or {}, preferred)
     named = entry.adjoint if adjoint is None else adjoint
-    chosen = _adjoint_entry(registry, named, FIXED_POINT)
+    chosen = _adjoint_entry(registry, named, solves)
     if chosen.solvers and entry.name not in chosen.solvers:
         raise IncompatibleError(
             f"adjoint {chosen.name!r} reuses what {' or '.join(chosen.solvers)} learned, and cannot be used with "
@@ -75,47 +84,15 @@ def choose_solver(
         backward = _named(registry, chosen, forward.part.adjoint())
     else:
         backward = build_named(registry, SensitivityEntry, named, same=forward)
-    return SolveChoice(
+    if integrates and backward.part.needs.states:
+        own_steps(forward.part)
+    return Choice(
         forward=forward,
         backward=backward,
-        options=driver,
+        options=limits,
         exact=chosen.exact,
         fallbacks=tuple(build_named(registry, SolverEntry, each, role="fallback") for each in fallback),
     )
-
-
-def choose_integrator(
-    registry: Registry,
-    spec: str,
-    *,
-    adjoint: str | None = None,
-    options: Mapping[str, str] | None = None,
-    defaults: Mapping[str, object] | None = None,
-    fallback: Sequence[str] = (),
-) -> IntegrationChoice:
-    """Look up an integrator and an ODE adjoint by name and build them; the parameters are those of `choose_solver`.
-
-    Raises
-    ------
-    UserError
-        If there is a fallback.
-    UnseenStepsError
-        If the discrete adjoint is named with a library's integrator.
-    UnknownName
-        If the integrator or the adjoint is unknown.
-    OptionError
-        If an option is unknown, given twice, of the wrong type or out of range.
-    """
-    if fallback:
-        raise UserError("an integration has no samples that another solver could take over; leave out --fallback")
-    entry = registry.get(IntegratorEntry, parse_spec(spec)[0])
-    forward, driver = _build_driven(registry, entry, spec, OdeOptions, options or {}, defaults or {})
-    named = entry.adjoint if adjoint is None else adjoint
-    _adjoint_entry(registry, named, ODE)
-    backward = build_named(registry, SensitivityEntry, named)
-    if backward.part.needs.states:
-        own_steps(forward.part)
-    return IntegrationChoice(forward=forward, backward=backward, options=driver)
 
 
 def build_named(

@@ -118,11 +118,11 @@ def test_pairs_that_were_named_must_go_together(registry: Registry) -> None:
 def test_integrators_meet_the_adjoints_of_odes() -> None:
     """An experiment that integrates has its own names, "all" too; pairs that cannot be are left out, or an error."""
     registry = Registry.discover()
-    chosen, skipped = combine(registry, ["tsit5", "scipy:rk45"], ["all"], {}, integrates=True)
+    chosen, skipped = combine(registry, ["tsit5", "scipy:rk45"], ["all"], {}, solves="ode")
     pairs = [(each.solver, each.adjoint) for each in chosen]
     assert pairs == [pair for pair in product(("tsit5", "scipy:rk45"), ODE_ADJOINTS) if pair != UNSEEN]
     assert [each.name for each in skipped] == ["+".join(UNSEEN)]
-    assert "vcabm" in {each.solver for each in combine(registry, ["all"], [], {}, integrates=True)[0]}
+    assert "vcabm" in {each.solver for each in combine(registry, ["all"], [], {}, solves="ode")[0]}
     for solvers, adjoints, fallback, message in (
         (["newton-gmres"], [], (), "no integrator 'newton-gmres'"),
         (
@@ -135,7 +135,7 @@ def test_integrators_meet_the_adjoints_of_odes() -> None:
         (["tsit5"], [], ("picard",), "leave out --fallback"),
     ):
         with pytest.raises(UserError, match=message):
-            combine(registry, solvers, adjoints, {}, fallback, integrates=True)
+            combine(registry, solvers, adjoints, {}, fallback, solves="ode")
 
 
 def test_what_is_named_twice_runs_once(registry: Registry) -> None:

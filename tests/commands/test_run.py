@@ -23,7 +23,7 @@ from equilib.layers import Chain, Dense, TruncatedNormal
 from equilib.models import DEQChain, InjectedCell, ZeroGuess
 from equilib.options import OptionError, option
 from equilib.plugin import ExperimentEntry, hookimpl
-from equilib.plugin.choice import SolveChoice
+from equilib.plugin.choice import Choice
 from equilib.plugin.registry import Registry, UnknownName
 from equilib.runs.context import RunContext
 from equilib.runs.request import RunRequest
@@ -47,7 +47,7 @@ class Study:
     def make_recipe(self) -> Recipe:
         """Return a linear equilibrium, after which `act` comes."""
 
-        def network(method: SolveChoice) -> DEQChain:
+        def network(method: Choice) -> DEQChain:
             cell = InjectedCell(Chain(), Dense(2, 2, initial_weight=TruncatedNormal(0.1)), Chain())
             return DEQChain(Chain(), equilibrium(cell, ZeroGuess(), method), Chain())
 

@@ -16,9 +16,8 @@ from equilib.errors import UserError
 from equilib.fixed_points.picard import Picard
 from equilib.numerics.gmres import GMRES
 from equilib.options import OptionError, describe, option
-from equilib.plugin import SolverEntry, hookimpl
-from equilib.plugin.choice import SolveChoice
-from equilib.plugin.choosing import choose_solver
+from equilib.plugin import SolverEntry, choosing, hookimpl
+from equilib.plugin.choice import Choice
 from equilib.plugin.registry import Registry, UnknownName
 from equilib_newton_gmres.solver import NewtonGMRES
 
@@ -38,9 +37,9 @@ def choose(
     adjoint: str | None = None,
     defaults: Mapping[str, object] | None = None,
     **options: str,
-) -> SolveChoice:
+) -> Choice:
     """Choose with the defaults of an experiment."""
-    return choose_solver(
+    return choosing.choose(
         registry, solver, options=options, adjoint=adjoint, defaults=DEFAULTS if defaults is None else defaults
     )
 

@@ -19,8 +19,8 @@ from equilib.experiments.probe import request_like
 from equilib.experiments.training import set_up
 from equilib.numerics.gmres import GMRES
 from equilib.options import OptionError
-from equilib.plugin.choice import SolveChoice
-from equilib.plugin.choosing import choose_solver
+from equilib.plugin import choosing
+from equilib.plugin.choice import Choice
 from equilib.plugin.registry import Registry, UnknownName
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
@@ -39,9 +39,9 @@ def registry() -> Registry:
     return Registry.discover()
 
 
-def choose(registry: Registry, *fallback: str) -> SolveChoice:
+def choose(registry: Registry, *fallback: str) -> Choice:
     """Choose Picard iteration with fallbacks."""
-    return choose_solver(registry, "picard", adjoint="implicit", defaults={"max_steps": 9}, fallback=fallback)
+    return choosing.choose(registry, "picard", adjoint="implicit", defaults={"max_steps": 9}, fallback=fallback)
 
 
 def test_fallbacks_are_chosen_by_name_with_options(registry: Registry) -> None:

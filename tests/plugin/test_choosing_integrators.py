@@ -12,8 +12,8 @@ from equilib.errors import UserError
 from equilib.ode.adjoints import Backsolve, Discrete, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib.options import OptionError
-from equilib.plugin.choice import IntegrationChoice
-from equilib.plugin.choosing import choose_integrator
+from equilib.plugin import choosing
+from equilib.plugin.choice import Choice
 from equilib.plugin.registry import Registry, UnknownName
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM
@@ -32,20 +32,19 @@ def choose(
     adjoint: str | None = None,
     defaults: Mapping[str, object] | None = None,
     **options: str,
-) -> IntegrationChoice:
+) -> Choice:
     """Choose with the defaults of an experiment."""
-    return choose_integrator(
-        registry, integrator, options=options, adjoint=adjoint, defaults=defaults or {"rtol": 1e-3}
-    )
+    preferred = defaults or {"rtol": 1e-3}
+    return choosing.choose(registry, integrator, solves="ode", options=options, adjoint=adjoint, defaults=preferred)
 
 
 def test_preferences_fill_what_is_open_and_what_is_typed_wins(registry: Registry) -> None:
     """They reach the integration's options, also those typed with the integrator; failures are recorded."""
     method = choose(registry, "tsit5")
-    assert method.integrator == Tsit5()
+    assert method.solver == Tsit5()
     assert (method.options.rtol, method.options.on_failure) == (1e-3, "record")
     typed = choose(registry, "vcabm:max_order=4,rtol=1e-5", atol="1e-7", on_failure="raise")
-    assert typed.integrator == VCABM(4)
+    assert typed.solver == VCABM(4)
     assert (typed.options.rtol, typed.options.atol, typed.options.on_failure) == (1e-5, 1e-7, "raise")
 
 

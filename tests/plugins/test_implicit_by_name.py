@@ -16,7 +16,7 @@ from equilib.numerics.bicgstab import BiCGStab
 from equilib.ode.steady_state import SteadyState
 from equilib.options import OptionError
 from equilib.plugin import SensitivityEntry
-from equilib.plugin.choosing import build_named, choose_solver
+from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 from equilib_anderson.solver import Anderson
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -113,7 +113,7 @@ def test_a_name_and_its_options_are_an_adjoint(spec: str, adjoint: object):
 )
 def test_the_same_solver_is_the_forward_one(solver: str, expected: object):
     """`same` is what the forward pass is solved by, with its options, unless others are given; the record names it."""
-    choice = choose_solver(REGISTRY, solver, adjoint="implicit:solver=same,max_steps=70")
+    choice = choose(REGISTRY, solver, adjoint="implicit:solver=same,max_steps=70")
     assert choice.sensitivity == ImplicitAdjoint(expected, max_steps=70)  # type: ignore[arg-type]
     assert choice.backward.options["solver"] != "same"
     options = ",".join(f"{name}={value}" for name, value in choice.backward.options.items() if value is not None)

@@ -15,7 +15,7 @@ import pytest
 from equilib import ImplicitAdjoint, Picard, SolveOptions
 from equilib.arrays.trees import named_leaves
 from equilib.cli import main
-from equilib.plugin.choice import Named, SolveChoice
+from equilib.plugin.choice import Choice, Named
 from equilib.training.optimizers import Adam
 from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
@@ -28,7 +28,7 @@ from tests.digits import write_digits
 
 REAL = os.environ.get("EQUILIB_DATA_DIR")
 TRAIN_IMAGES, TEST_IMAGES = 120, 30
-METHOD = SolveChoice(
+METHOD = Choice(
     forward=Named(name="picard", part=Picard(), options={}),
     backward=Named(name="implicit", part=ImplicitAdjoint(), options={}),
     options=SolveOptions(on_failure="record"),

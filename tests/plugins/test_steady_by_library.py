@@ -10,7 +10,7 @@ import pytest
 from equilib import solve
 from equilib.ode import SteadyState
 from equilib.plugin import IntegratorEntry, SolverEntry
-from equilib.plugin.choosing import build_named, choose_solver
+from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 from equilib.testing.maps import DENSE
 
@@ -79,4 +79,4 @@ def test_every_one_is_a_solver_of_enough_steps(name: str) -> None:
     """Each is listed among the solvers, and is given the steps that time stepping needs."""
     assert name in REGISTRY.names("solver")
     assert isinstance(build_named(REGISTRY, SolverEntry, name).part, SteadyState)
-    assert choose_solver(REGISTRY, name, defaults={"max_steps": 10}, defaults_for="picard").options.max_steps == 100
+    assert choose(REGISTRY, name, defaults={"max_steps": 10}, defaults_for="picard").options.max_steps == 100

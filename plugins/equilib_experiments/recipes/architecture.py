@@ -12,7 +12,7 @@ from equilib.autodiff import static_value
 from equilib.experiments import equilibrium
 from equilib.layers import Activation, Dense, Layer
 from equilib.models import Cell, DEQChain, InitialGuess, InjectedCell, LayerGuess, OneStepGuess, ZeroGuess
-from equilib.plugin.choice import SolveChoice
+from equilib.plugin.choice import Choice
 from equilib.training.data import ImageFormat
 
 GUESSES = ("deq", "regdeq", "skipdeq")
@@ -34,7 +34,7 @@ class Architecture:
     def network(self, model: str) -> Callable[..., DEQChain]:
         """Return what makes the network `model` given the method and what it reads; the name says the initial guess."""
 
-        def make(method: SolveChoice, images: ImageFormat | None = None) -> DEQChain:
+        def make(method: Choice, images: ImageFormat | None = None) -> DEQChain:
             layer = equilibrium(self.cell(images), self._initial_guess(model), method)
             return DEQChain(self.before(images), layer, self.after(images))
 

@@ -11,7 +11,7 @@ from equilib.experiments import ImageRecipe
 from equilib.layers import Chain, Dense, Flatten, TruncatedNormal
 from equilib.models import Autonomous, InjectedCell, NeuralODE, ODEChain, Regularization
 from equilib.plugin import ODE
-from equilib.plugin.choice import IntegrationChoice
+from equilib.plugin.choice import Choice
 from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
@@ -26,12 +26,12 @@ def _features(images: ImageFormat, sizes: tuple[int, ...], activation: Callable[
     return Chain(Flatten(), *dense((images.height * images.width * images.channels, *sizes), activation))
 
 
-def neural_ode(method: IntegrationChoice, images: ImageFormat) -> ODEChain:
+def neural_ode(method: Choice, images: ImageFormat) -> ODEChain:
     """Return the network of Lux's tutorial "MNIST Classification using Neural ODEs"."""
     return ODEChain(
         before=_features(images, (20,), ops.tanh),
         ode=NeuralODE(
-            Autonomous(Chain(*dense((20, 10, 10, 20), ops.tanh))), method.integrator, method.sensitivity, method.options
+            Autonomous(Chain(*dense((20, 10, 10, 20), ops.tanh))), method.solver, method.sensitivity, method.options
         ),
         after=Dense(20, len(images.classes)),
     )

@@ -11,7 +11,7 @@ from equilib import solve
 from equilib.ode.integrate import odeint
 from equilib.ode.steady_state import SteadyState
 from equilib.plugin import IntegratorEntry, SolverEntry
-from equilib.plugin.choosing import build_named, choose_solver
+from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 
 NAMES = ["bs3", "dopri5", "tsit5", "vcab3", "vcabm"]
@@ -72,7 +72,7 @@ def test_a_preference_for_few_steps_is_not_for_time_steps(registry: Registry, na
     registry.register(equilib_reference, name="reference")
 
     def limit(options: dict[str, str], meant_for: str = "picard") -> int:
-        method = choose_solver(
+        method = choose(
             registry,
             name,
             options=options,
