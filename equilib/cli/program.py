@@ -22,7 +22,7 @@ from equilib.cli.report import report
 from equilib.cli.restart import use_best_kernels
 from equilib.cli.resume import resume
 from equilib.cli.run import run
-from equilib.cli.session import Session, Start
+from equilib.cli.session import Session
 from equilib.errors import RunError, UserError, did_you_mean
 from equilib.fixed_points.solution import ConvergenceError
 from equilib.ode import IntegrationError
@@ -56,11 +56,10 @@ for command in (
     equilib.add_command(command)
 
 
-def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None, start: Start | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None) -> int:
     """Run the command line and return its exit status: 0, 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
 
-    `argv` defaults to the program's arguments, `registry` to the installed plugins, and `start`, which carries
-    out what `equilib run` was asked to do, to the training loop.
+    `argv` defaults to the program's arguments, and `registry` to the installed plugins.
     """
     if argv is None:
         use_best_kernels()
@@ -68,7 +67,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None,
     _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
-    session = Session(argv=arguments, given=registry, start=start)
+    session = Session(argv=arguments, given=registry)
     try:
         return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
     except (click.Abort, KeyboardInterrupt):

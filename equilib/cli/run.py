@@ -20,7 +20,7 @@ def _command(entry: ExperimentEntry, session: Session) -> click.Command:
 
         given["log"] = log_of(given)
         request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        (session.start or launch)(request, session.registry())
+        launch(request, session.registry())
 
     common = [*run_flags(entry, session.registry(), lambda flag: True), *log_flags()]
     return experiment_command(entry, common, act)

@@ -1,18 +1,12 @@
-"""Session of one command line: its arguments, the registry, and the start of a run."""
+"""Session of one command line: its arguments and the registry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import click
 
 from equilib.plugin.registry import Registry
-from equilib.runs.request import RunRequest
-
-Start: TypeAlias = Callable[[RunRequest, Registry], None]
-"""Carries out a run."""
 
 
 @dataclass(kw_only=True)
@@ -21,7 +15,6 @@ class Session:
 
     argv: tuple[str, ...]
     given: Registry | None = None
-    start: Start | None = None
     _loaded: Registry | None = field(default=None, init=False)
 
     def plugins(self) -> Registry:

@@ -87,11 +87,10 @@ class RunContext:
         with folder_errors(f"--out {self.out}"):
             self.out.mkdir(parents=True, exist_ok=True)
         with locked(self.out):
-            if self.continuation is None:
-                directory = RunDirectory(self.out, content)
-            else:
-                content = self.continuation.facts(content)
-                directory = RunDirectory.reopen(self.out, content, epochs=self.continuation.epochs_done)
+            before = self.continuation
+            if before is not None:
+                content = before.facts(content)
+            directory = RunDirectory(self.out, content, epochs=None if before is None else before.epochs_done)
             yield from self._watch(directory)
 
     def _watch(self, directory: RunDirectory) -> Iterator[RunDirectory]:

@@ -34,42 +34,32 @@ class RunDirectory:
     a line at a time. Numbers that JSON cannot hold, nan and the infinities, become null.
     """
 
-    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
-        """Create the folder and write `run.json` with the status "running".
+    def __init__(self, path: Path, facts: Mapping[str, Any], *, epochs: int | None = None) -> None:
+        """Write `run.json` with the status "running" into a folder that is made where there is none.
 
-        Files of an earlier run are removed, others stay.
-
-        Raises
-        ------
-        UserError
-            If the folder cannot be written.
+        Files of an earlier run are removed, others stay; but `epochs` goes on with that run, whose metrics of its first
+        so many epochs are kept. Raises UserError if the folder cannot be written.
         """
-        self._begin(path, {**facts, "started": _now()})
-        with folder_errors(f"--out {path}"):
-            path.mkdir(parents=True, exist_ok=True)
-            _remove_run(path)
-            self._write_facts()
-
-    @classmethod
-    def reopen(cls, path: Path, facts: Mapping[str, Any], *, epochs: int) -> RunDirectory:
-        """Go on with a run: keep the metrics of its first `epochs`, and write `run.json` with the status "running".
-
-        Raises UserError if the folder cannot be written.
-        """
-        self = cls.__new__(cls)
-        self._begin(path, {name: value for name, value in facts.items() if name not in _FINAL_FACTS})
-        with folder_errors(str(path)):
-            for name in _FILES:
-                part_of(path / name).unlink(missing_ok=True)
-            remove_scraps(path)
-            self._metrics.keep(epochs)
-            self._write_facts()
-        return self
-
-    def _begin(self, path: Path, facts: Mapping[str, Any]) -> None:
         self.path = path
-        self._facts = {**facts, "status": "running"}
         self._metrics = MetricsFiles(path)
+        self._facts = {**facts, "status": "running"}
+        if epochs is None:
+            self._facts["started"] = _now()
+        with folder_errors(f"--out {path}" if epochs is None else str(path)):
+            path.mkdir(parents=True, exist_ok=True)
+            if epochs is None:
+                _remove_run(path)
+            else:
+                self._keep(epochs)
+            self._write_facts()
+
+    def _keep(self, epochs: int) -> None:
+        for name in _FINAL_FACTS:
+            self._facts.pop(name, None)
+        for name in _FILES:
+            part_of(self.path / name).unlink(missing_ok=True)
+        remove_scraps(self.path)
+        self._metrics.keep(epochs)
 
     @property
     def facts(self) -> Mapping[str, Any]:

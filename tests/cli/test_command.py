@@ -115,17 +115,19 @@ class Front:
 
     def run(self, *argv: str) -> int:
         """Type `equilib run ...`."""
-        status = main(("run", *argv), registry=self.registry, start=self.start)
+        status = main(("run", *argv), registry=self.registry)
         self.out, self.err = self.capsys.readouterr()
         return status
 
 
 @pytest.fixture
-def front(capsys: pytest.CaptureFixture[str]) -> Front:
+def front(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Front:
     """Return a command line with the experiments of `Plugin`."""
     registry = Registry()
     registry.register(Plugin(), name="study")
-    return Front(capsys, registry)
+    front = Front(capsys, registry)
+    monkeypatch.setattr("equilib.commands.run.launch", front.start)
+    return front
 
 
 def test_a_bare_run_leaves_every_choice_open(front: Front) -> None:
