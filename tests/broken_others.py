@@ -12,7 +12,7 @@ from equilib import ImplicitAdjoint, JacobianFree, Needs, Pullback, Solution, so
 from equilib.adjoints.implicit import adjoint_problem
 from equilib.arrays import array_namespace, samples_as_rows
 from equilib.numerics.affine import Affine
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Attempt, Memory, Step
 from tests.initial_value_problems import Heun as _Heun
 
@@ -199,7 +199,7 @@ class Boasting(Heun):
 class Careless(Heun):
     """An estimate of the error that is far too small."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, error=attempt.error * 1e-4)
@@ -218,7 +218,7 @@ class Stepwise(Heun):
 class Forward(Heun):
     """Step sizes that are taken for positive."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step."""
         return super().attempt(flow, start, np.abs(h), memory)
 
@@ -228,17 +228,17 @@ class Clinging(Heun):
     """A rejected step that moves the solution."""
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Go on from the attempt, accepted or not."""
-        return Point(t, attempt.y, flow(t, attempt.y)), memory
+        return FlowPoint(t, attempt.y, flow(t, attempt.y)), memory
 
 
 @dataclass(frozen=True)
 class SummingUp(Heun):
     """A sum over the batch in the update."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, y=attempt.y + 0 * array_namespace(attempt.y).sum(attempt.y))
@@ -248,7 +248,7 @@ class SummingUp(Heun):
 class Numerous(Heun):
     """Steps that depend on how many samples there are."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, error=attempt.error * (1 + 0.1 * start.y.shape[0]))
@@ -258,7 +258,7 @@ class Numerous(Heun):
 class PastTheCounter(Heun):
     """An evaluation that the flow does not see."""
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Call f itself."""
         problem = getattr(flow._f, "__self__", None)
         if problem is not None:
@@ -270,7 +270,7 @@ class PastTheCounter(Heun):
 class WideningHeun(Heun):
     """A step in float64."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Convert the state."""
         attempt = super().attempt(flow, start, h, memory)
         xp = array_namespace(attempt.y)
@@ -283,12 +283,12 @@ class Remembering(Heun):
 
     uses: list[int] = field(default_factory=list)
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Count."""
         self.uses.append(1)
         return Memory()
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step whose error grows with the number of integrations."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, error=attempt.error * len(self.uses))
@@ -298,7 +298,7 @@ class Remembering(Heun):
 class HeunOnNumPy(Heun):
     """NumPy's functions on whatever comes."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Call one of them."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, y=np.multiply(attempt.y, 1.0))

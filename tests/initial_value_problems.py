@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import array_namespace
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Attempt, Integrator, Memory, Step, hermite
 from equilib.ode.solution import OdeSolution
@@ -35,11 +35,11 @@ class Heun:
         """Proportional-integral."""
         return PIController()
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Keep nothing."""
         return Memory()
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step."""
         slope = flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
         y = flow.combine(start.y, h, (0.5, 0.5), (start.dy, slope))
@@ -47,11 +47,11 @@ class Heun:
         return Attempt(y=y, error=flow.error_norm(error, start, y), order=2)
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Evaluate at the new point."""
         y = flow.select(accepted, attempt.y, start.y)
-        return Point(t, y, flow(t, y)), memory
+        return FlowPoint(t, y, flow(t, y)), memory
 
     def interpolant(self, flow: Flow, step: Step) -> list[Any]:
         """Return the cubic."""

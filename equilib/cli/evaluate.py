@@ -29,7 +29,7 @@ def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: An
     """Test the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.evaluate import evaluate as measure
-    from equilib.runs.reporting import open_reporter
+    from equilib.runs.reporters import open_reporter
 
     session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:

@@ -9,8 +9,8 @@ import click
 from click.core import ParameterSource
 
 from equilib.cli.flags import option_flag
-from equilib.cli.groups import SuggestingGroup
 from equilib.cli.session import Session
+from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.options import build, describe
 from equilib.plugin import EntryError, ExperimentEntry
 from equilib.runs.request import FLAGS

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.details import default_text
+from equilib.cli.entry_details import default_text
 from equilib.machine.devices import DEVICES
 from equilib.options import Option, OptionError, parse_assignments
 from equilib.plugin import ExperimentEntry

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from equilib.cli.details import describe_entry, entry_record, full_record
-from equilib.cli.groups import SuggestingGroup
+from equilib.cli.entry_details import describe_entry, entry_record, full_record
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
+from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.plugin import HOOKS, DatasetEntry, Entry, IntegratorEntry, SensitivityEntry
 from equilib.plugin.registry import PluginRow, Provided
 

@@ -34,7 +34,7 @@ def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as
     """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.predict import predict as classify
-    from equilib.runs.reporting import open_reporter
+    from equilib.runs.reporters import open_reporter
 
     session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:

@@ -15,7 +15,6 @@ from equilib.cli.check_gradient import check_gradient
 from equilib.cli.compare import compare
 from equilib.cli.doctor import doctor
 from equilib.cli.evaluate import evaluate
-from equilib.cli.groups import SuggestingGroup
 from equilib.cli.listing import LISTINGS, plugins
 from equilib.cli.predict import predict
 from equilib.cli.report import report
@@ -23,6 +22,7 @@ from equilib.cli.restart import use_best_kernels
 from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session
+from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import RunError, UserError, did_you_mean
 from equilib.fixed_points.solution import ConvergenceError
 from equilib.ode import IntegrationError

@@ -41,7 +41,7 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
     require_libraries()
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.report.write import write_report
-    from equilib.runs.reporting import open_reporter
+    from equilib.runs.reporters import open_reporter
 
     session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:

@@ -14,7 +14,7 @@ from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.folder import check_out, default_out
-from equilib.runs.reporting import open_reporter
+from equilib.runs.reporters import open_reporter
 from equilib.runs.request import RunRequest
 from equilib.training.reporter import Reporter
 

@@ -16,7 +16,7 @@ from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.flags import PLACE
 from equilib.runs.record import RecordedRun
-from equilib.runs.reporting import LineReporter
+from equilib.runs.reporters import LineReporter
 from equilib.runs.request import RunRequest
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-from equilib.layers.prepare import OfChild
+from equilib.layers.pass_constants import OfChild
 from equilib.layers.protocol import Layer, WithoutParameters
 
 

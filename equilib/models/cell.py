@@ -11,7 +11,7 @@ from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
-from equilib.layers.prepare import OfChild
+from equilib.layers.pass_constants import OfChild
 from equilib.layers.protocol import Layer
 
 

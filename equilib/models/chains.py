@@ -12,13 +12,13 @@ from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status
-from equilib.layers.prepare import with_draws
+from equilib.layers.pass_constants import with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import ZeroGuess
 from equilib.models.neural_ode import CellODE, Evolution, NeuralODE
+from equilib.models.random_cell import for_pass, joins
 
 
 @dataclass(frozen=True)

@@ -22,13 +22,13 @@ from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.fixed_points.stopping import Monitor
-from equilib.layers.prepare import with_draws
+from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
 from equilib.models.differentiable import differentiable
-from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
+from equilib.models.random_cell import for_pass, joins
 
 if TYPE_CHECKING:
     from equilib.diagnostics.gradient_report import GradientCheck

@@ -9,10 +9,10 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-from equilib.layers.prepare import OfChild
+from equilib.layers.pass_constants import OfChild
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
-from equilib.models.drawn_cell import joins
+from equilib.models.random_cell import joins
 
 
 class InitialGuess(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree
-from equilib.layers.prepare import OfChild
+from equilib.layers.pass_constants import OfChild
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
 from equilib.ops.shapes import shape_of

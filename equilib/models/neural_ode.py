@@ -16,12 +16,12 @@ from equilib.autodiff import static_value, stop_gradient
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib.layers.prepare import OfChild, prepare, with_draws
+from equilib.layers.pass_constants import OfChild, prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
 from equilib.models.differentiable import differentiable
-from equilib.models.drawn_cell import for_pass, joins
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
+from equilib.models.random_cell import for_pass, joins
 from equilib.ode.adjoints import Interpolating
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator

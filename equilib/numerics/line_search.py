@@ -19,7 +19,7 @@ SHRINK_MOST, SHRINK_LEAST = 0.1, 0.5
 
 
 @dataclass(frozen=True)
-class Point:
+class NewtonPoint:
     """An iterate, its residual f(z) − z with its Euclidean norm, shape (batch,), and f's linearization there."""
 
     z: Array
@@ -28,7 +28,7 @@ class Point:
     linear: Linearization = field(repr=False)
 
     @classmethod
-    def at(cls, f: Evaluator, z: Array) -> Point:
+    def at(cls, f: Evaluator, z: Array) -> NewtonPoint:
         """Evaluate and linearize f at z, shape (batch, ...)."""
         linear = f.linearize(z)
         residual = linear.value - z
@@ -36,8 +36,8 @@ class Point:
 
 
 def line_search(
-    f: Evaluator, point: Point, direction: Array, *, forcing: np.ndarray, backtracks: int
-) -> tuple[Point, np.ndarray]:
+    f: Evaluator, point: NewtonPoint, direction: Array, *, forcing: np.ndarray, backtracks: int
+) -> tuple[NewtonPoint, np.ndarray]:
     """Go along `direction` until ‖f(z) − z‖ has decreased sufficiently, for each sample by itself.
 
     Residuals are measured in the Euclidean norm, whatever the norm of the convergence test: an inexact Newton step is
@@ -54,18 +54,18 @@ def line_search(
 
     Returns
     -------
-    point : Point
+    point : NewtonPoint
     rejected : ndarray of bool, shape (batch,)
         Active samples without a decrease.
     """
     length = np.ones(point.norm.shape)
     for _ in range(backtracks + 1):
-        new = Point.at(f, _along(point.z, direction, length))
+        new = NewtonPoint.at(f, _along(point.z, direction, length))
         rejected = f.active & ~sufficient_decrease(new.norm, point.norm, length, forcing)
         if not rejected.any():
             return new, rejected
-        length = np.where(rejected, shorter(new.norm, point.norm, length, forcing), length)
-    return Point.at(f, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
+        length = np.where(rejected, next_length(new.norm, point.norm, length, forcing), length)
+    return NewtonPoint.at(f, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
 
 
 def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray
     return decreased
 
 
-def shorter(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
+def next_length(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
     """Return the next λ, shape (batch,): the minimum of the parabola through ‖r‖² with slope −2(1 − η)‖r(0)‖² at 0.
 
     Kept between a tenth and a half of λ (Kelley 1995, §8.3.1); a tenth where ‖r‖ is not finite.

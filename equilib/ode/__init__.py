@@ -3,9 +3,18 @@
 The methods themselves are plugins. Nothing here knows autograd; `equilib.models.neural_ode` makes it differentiable.
 """
 
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import Attempt, Integrator, Linearize, Memory, StagedIntegrator, Step, StepBars, hermite
+from equilib.ode.integrator import (
+    Attempt,
+    Integrator,
+    Linearize,
+    Memory,
+    StagedIntegrator,
+    Step,
+    StepCotangents,
+    hermite,
+)
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
@@ -17,6 +26,7 @@ __all__ = [
     "ControlState",
     "Controller",
     "Flow",
+    "FlowPoint",
     "IController",
     "IntegrationError",
     "IntegrationWarning",
@@ -30,12 +40,11 @@ __all__ = [
     "OdeSolution",
     "OdeStatus",
     "PIController",
-    "Point",
     "StagedIntegrator",
     "Start",
     "SteadyState",
     "Step",
-    "StepBars",
+    "StepCotangents",
     "System",
     "TimeStepper",
     "hermite",

@@ -25,7 +25,7 @@ from equilib.arrays import (
     zeros_like,
 )
 
-ErrorNorm: TypeAlias = Callable[[Array, "Point", Array], np.ndarray]
+ErrorNorm: TypeAlias = Callable[[Array, "FlowPoint", Array], np.ndarray]
 """Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
 
 Select: TypeAlias = Callable[[np.ndarray, Array, Array], Array]
@@ -36,7 +36,7 @@ Combination: TypeAlias = Callable[[Array | None, Sequence[float | Array], Sequen
 
 
 @dataclass(frozen=True)
-class Point:
+class FlowPoint:
     """A time, shape (lanes,) on the host; the solution there, shape (batch, ...); and its derivative."""
 
     t: np.ndarray
@@ -142,7 +142,7 @@ def time_like(t: np.ndarray, y: Array) -> Array:
 def tolerance_norm(rtol: float, atol: float, lanes: int) -> ErrorNorm:
     """Return the root mean square over a lane of error / (atol + rtol · max(|y₀|, |y₁|))."""
 
-    def norm(error: Array, start: Point, y: Array) -> np.ndarray:
+    def norm(error: Array, start: FlowPoint, y: Array) -> np.ndarray:
         xp = array_namespace(error)
         scale = atol + rtol * xp.maximum(xp.abs(start.y), xp.abs(y))
         return lane_rms(error / scale, lanes)

@@ -13,7 +13,7 @@ from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success
-from equilib.ode.flow import ErrorNorm, Flow, Point, lane_rms, tolerance_norm
+from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
@@ -152,7 +152,7 @@ class _Integration:
 
     def _start(self) -> StepState:
         t0 = np.full(self.lanes, self.times[0])
-        start = Point(t0, self.y0, self.flow(t0, self.y0))
+        start = FlowPoint(t0, self.y0, self.flow(t0, self.y0))
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
         self.status[~finite] = OdeStatus.NONFINITE
         if not finite.all():

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.step_control import Controller
 
 
@@ -49,8 +49,8 @@ class Attempt:
 class Step:
     """A step that was attempted: where it began, where it ended, and which lanes accepted it."""
 
-    start: Point
-    end: Point
+    start: FlowPoint
+    end: FlowPoint
     h: np.ndarray
     accepted: np.ndarray
     attempt: Attempt
@@ -78,15 +78,15 @@ class Integrator(Protocol):
     def controller(self) -> Controller:
         """How step sizes follow from errors."""
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return the memory before the first step."""
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h, shape (lanes,)."""
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Return point and memory after the attempt; `t`, shape (lanes,), are the times that the lanes have then."""
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
@@ -97,7 +97,7 @@ Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Arra
 """Maps a time, shape (lanes,), and y to f(t, y) and the map w ↦ (∂f/∂y)ᵀ w."""
 
 
-class StepBars(NamedTuple):
+class StepCotangents(NamedTuple):
     """Cotangents of what comes of an accepted step from t to t + h.
 
     Attributes
@@ -123,7 +123,7 @@ class StagedIntegrator(Integrator, Protocol):
     """
 
     def pull_step(
-        self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
+        self, flow: Flow, linearize: Linearize, start: FlowPoint, h: np.ndarray, bars: StepCotangents
     ) -> tuple[Array, Array]:
         """Return the cotangents of y(t) and y'(t), of the shape of y; h has shape (lanes,)."""
 

@@ -20,7 +20,7 @@ from equilib.ode.stepping import SMALLEST_STEP
 from equilib.ode.trajectory import Trajectory
 
 
-class Point(NamedTuple):
+class SlopeQuestion(NamedTuple):
     """Where a lane asks for its slope."""
 
     t: float
@@ -97,12 +97,12 @@ class LibraryRun:
 
     def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
         call: Coroutine[None] = Coroutine(lambda: self._integrate(self.results[lane], system, start))
-        known = [(Point(float(self.times[0]), self.y[lane].copy()), slope)]
+        known = [(SlopeQuestion(float(self.times[0]), self.y[lane].copy()), slope)]
 
         def f(t: float, y: np.ndarray) -> np.ndarray | None:
             point, value = known[0]
             if point.t != t or not np.array_equal(point.y, y):
-                point = Point(t, np.array(y, dtype=np.float64))
+                point = SlopeQuestion(t, np.array(y, dtype=np.float64))
                 value = call.ask(point)
                 known[0] = (point, value)
             return None if value is None else value.copy()
@@ -121,7 +121,7 @@ class LibraryRun:
         )
         return call
 
-    def _answers(self, waiting: dict[int, Point]) -> dict[int, np.ndarray]:
+    def _answers(self, waiting: dict[int, SlopeQuestion]) -> dict[int, np.ndarray]:
         for lane, point in waiting.items():
             self.t[lane], self.y[lane] = point
         slopes = self._slopes()

@@ -11,7 +11,7 @@ from equilib.arrays import Array, to_host, two_norm
 from equilib.fixed_points.compaction import take_samples
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
@@ -62,7 +62,7 @@ class SteadyState(Checked):
         """Evaluate the initial guess, shape (batch, ...), which is the derivative at time 0."""
         lanes = z0.shape[0]
         residual = f.residual(z0)
-        start = Point(np.zeros(lanes), z0, residual)
+        start = FlowPoint(np.zeros(lanes), z0, residual)
         progress = begin(self._method, self._flow(f, z0), start, np.full(lanes, self.first_step))
         return SteadyStateState(z0, residual, np.zeros(lanes, dtype=bool), progress, self)
 
@@ -84,7 +84,7 @@ class SteadyState(Checked):
         return self.integrator
 
     def _flow(self, f: Evaluator, like: Array) -> Flow:
-        def error_norm(error: Array, start: Point, z: Array) -> np.ndarray:
+        def error_norm(error: Array, start: FlowPoint, z: Array) -> np.ndarray:
             size, residual = to_host(two_norm(error)), to_host(two_norm(start.dy))
             return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
 

@@ -11,7 +11,7 @@ import numpy as np
 from equilib.arrays import Array
 
 if TYPE_CHECKING:
-    from equilib.ode.flow import Flow, Point
+    from equilib.ode.flow import Flow, FlowPoint
 
 SMALLEST_ERROR = 1e-4
 """What an earlier error counts as if it was smaller."""
@@ -110,14 +110,14 @@ def _bounded(factor: np.ndarray, smallest: float, largest: np.ndarray) -> np.nda
 
 
 def first_step(
-    flow: Flow, start: Point, span: np.ndarray, order: int, scaled_norm: Callable[[Array], np.ndarray]
+    flow: Flow, start: FlowPoint, span: np.ndarray, order: int, scaled_norm: Callable[[Array], np.ndarray]
 ) -> np.ndarray:
     """Return a first step size for each lane by one Euler probe (Hairer, Nørsett & Wanner I, §II.4).
 
     Parameters
     ----------
     flow : Flow
-    start : Point
+    start : FlowPoint
         The initial value and its derivative.
     span : ndarray, shape (lanes,)
         Length of the interval, signed: no step is longer.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.step_control import ControlState
 
@@ -20,7 +20,7 @@ class StepState:
 
     Attributes
     ----------
-    point : Point
+    point : FlowPoint
     h : ndarray, shape (lanes,)
         Size of the next step, signed; 0 in lanes that have ended.
     control : ControlState
@@ -28,13 +28,13 @@ class StepState:
         The integrator's.
     """
 
-    point: Point
+    point: FlowPoint
     h: np.ndarray
     control: ControlState
     memory: Memory = field(repr=False)
 
 
-def begin(integrator: Integrator, flow: Flow, start: Point, h: np.ndarray) -> StepState:
+def begin(integrator: Integrator, flow: Flow, start: FlowPoint, h: np.ndarray) -> StepState:
     """Return the state before the first step, of size h."""
     return StepState(start, h, ControlState.start(flow.lanes), integrator.begin(flow, start))
 

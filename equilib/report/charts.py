@@ -28,7 +28,7 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendLine:
     """A line of a legend: the stroke of a kind, the marker of a run, both, or without either the hollow marker."""
 
     label: str
@@ -62,16 +62,18 @@ class Chart:
             if points:
                 yield replace(each, points=points, hollow=sum(shown[: each.hollow]))
 
-    def legend(self, *, single: bool) -> list[Entry]:
+    def legend(self, *, single: bool) -> list[LegendLine]:
         """Return what tells the lines apart; a `single` run is not named."""
         own = {series.run for series in self.series}
         run = own.pop() if len(own) == 1 else None
         runs = {} if single else {series.run: series for series in self.series}
         kinds = {series.kind: series.style for series in self.series if series.kind}
-        entries = [Entry(each.label, of, None if each.kind else each.style, marked=True) for of, each in runs.items()]
-        entries += [Entry(kind, run, style) for kind, style in kinds.items()]
+        entries = [
+            LegendLine(each.label, of, None if each.kind else each.style, marked=True) for of, each in runs.items()
+        ]
+        entries += [LegendLine(kind, run, style) for kind, style in kinds.items()]
         hollow = any(series.hollow for series in self.series)
-        return [*entries, Entry("pretraining at a fixed depth", run)] if hollow else entries
+        return [*entries, LegendLine("pretraining at a fixed depth", run)] if hollow else entries
 
     def hints(self) -> list[str]:
         """Return what each marker stands for."""

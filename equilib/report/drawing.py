@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, Entry, Series
+from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, LegendLine, Series
 from equilib.report.numbers import brief, decade
 from equilib.report.palette import COLOURS, MARKERS, colour_of
 
@@ -145,7 +145,7 @@ def _marker(run: int, colour: str, *, hollow: bool) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "linestyle": "", **look}
 
 
-def _handle(entry: Entry) -> Line2D:
+def _handle(entry: LegendLine) -> Line2D:
     colour = _LIGHT["soft" if entry.run is None else colour_of(entry.run)]
     stroke = _STROKES[entry.style] if entry.style else {}
     run = entry.run if entry.marked and entry.run is not None else 0

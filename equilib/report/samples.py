@@ -22,7 +22,7 @@ FIRST, WRONG = 20, 30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
+class TestImage:
     """A test image as an address that needs no file, its class, and the class that the model took it for."""
 
     place: int
@@ -69,7 +69,7 @@ def wrong_ones(tested: Findings) -> np.ndarray:
     return wrong[np.argsort(-confidence, kind="stable")]
 
 
-def galleries(tested: Findings) -> list[tuple[str, list[Sample]]]:
+def galleries(tested: Findings) -> list[tuple[str, list[TestImage]]]:
     """Return the first images and the wrong ones, with a title."""
     wrong = wrong_ones(tested)
     first, count = range(min(FIRST, tested.samples)), f"{len(wrong):,}" if len(wrong) else "none"
@@ -77,12 +77,12 @@ def galleries(tested: Findings) -> list[tuple[str, list[Sample]]]:
     return [(f"The first {len(first)}", _samples(tested, first)), (title, _samples(tested, wrong[:WRONG].tolist()))]
 
 
-def _samples(tested: Findings, places: Iterable[int]) -> list[Sample]:
+def _samples(tested: Findings, places: Iterable[int]) -> list[TestImage]:
     images, classes, predicted, probability = tested.images, tested.classes, tested.predicted, tested.probability
     if images is None or classes is None:
         return []
     return [
-        Sample(
+        TestImage(
             place=place,
             uri=_uri(images[place]),
             true=classes[tested.targets[place]],

@@ -23,17 +23,17 @@ Product = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
-class Activation:
+class Nonlinearity:
     """φ of (xp, x), and its slope of (xp, x, φ(x))."""
 
     value: Callable[[Namespace, Array], Array]
     slope: Callable[[Namespace, Array, Array], Array]
 
 
-IDENTITY = Activation(lambda xp, x: x, lambda xp, x, value: xp.ones_like(x))
-TANH = Activation(lambda xp, x: xp.tanh(x), lambda xp, x, value: 1 - value * value)
+IDENTITY = Nonlinearity(lambda xp, x: x, lambda xp, x, value: xp.ones_like(x))
+TANH = Nonlinearity(lambda xp, x: xp.tanh(x), lambda xp, x, value: 1 - value * value)
 # It exceeds x by at least max(1, |x|): as an f it has no fixed point, nor nearly one relative to the size of z.
-ABOVE = Activation(lambda xp, x: x + xp.sqrt(1 + x * x), lambda xp, x, value: 1 + x / xp.sqrt(1 + x * x))
+ABOVE = Nonlinearity(lambda xp, x: x + xp.sqrt(1 + x * x), lambda xp, x, value: 1 + x / xp.sqrt(1 + x * x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class KnownMap:
     ----------
     apply, transpose : callable
         A and Aᵀ.
-    activation : Activation
+    activation : Nonlinearity
         φ.
     bias, z0 : ndarray, shape (batch, ...)
     solution : ndarray, shape (batch, ...), or None
@@ -55,7 +55,7 @@ class KnownMap:
     name: str
     apply: Product = field(repr=False)
     transpose: Product = field(repr=False)
-    activation: Activation
+    activation: Nonlinearity
     bias: np.ndarray = field(repr=False)
     z0: np.ndarray = field(repr=False)
     solution: np.ndarray | None = field(repr=False)
@@ -198,7 +198,7 @@ _WEIGHTS = {(0, 0, 0): 0.2, (1, 0, 0): 0.3, (0, -1, 0): -0.15, (0, 1, 1): 0.25, 
 
 
 def _cell(
-    name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0, activation: Activation = TANH
+    name: str, shape: tuple[int, ...], *, gain: float, scale: float = 1.0, activation: Nonlinearity = TANH
 ) -> KnownMap:
     """Choose the fixed points, and the biases so that they are."""
     apply = _dense(_DENSE) if len(shape) == 2 else _stencil(_WEIGHTS, 1)

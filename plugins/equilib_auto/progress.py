@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.numerics.line_search import shorter, sufficient_decrease
+from equilib.numerics.line_search import next_length, sufficient_decrease
 
 METHODS = ("anderson", "newton", "newton-without-line-search", "none")
 """The methods in the order in which a sample comes to them; after the last there is none."""
@@ -95,7 +95,7 @@ class Progress:
             ),
         )
         stays = kept | (self.method != NEWTON)
-        length = np.where(stays, 1.0, shorter(norm, self.norm, self.length, forcing))
+        length = np.where(stays, 1.0, next_length(norm, self.norm, self.length, forcing))
         return Progress(
             method=self.method + leaves,
             norm=now,

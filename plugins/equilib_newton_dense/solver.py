@@ -10,12 +10,12 @@ import numpy as np
 from equilib import Evaluator
 from equilib.arrays import Array
 from equilib.numerics.dense import dense_jacobian, identity_like, require_small, solve_dense
-from equilib.numerics.line_search import Point, line_search
+from equilib.numerics.line_search import NewtonPoint, line_search
 from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class NewtonDenseState(Point):
+class NewtonDenseState(NewtonPoint):
     """An iterate that f is linearized at; `failed` marks samples whose line search found no decrease."""
 
     failed: np.ndarray
@@ -44,17 +44,17 @@ class NewtonDense(Checked):
             If a sample has more than `largest` elements.
         """
         require_small(prod(z0.shape[1:]), self.largest, solver="newton-dense", instead="newton-gmres")
-        return _state(Point.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
+        return _state(NewtonPoint.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
 
     def step(self, f: Evaluator, state: NewtonDenseState) -> NewtonDenseState:
         """Solve for the Newton step and go along it as far as the residual decreases."""
         J = dense_jacobian(state.linear)
         direction = solve_dense(identity_like(J) - J, state.residual, f.active)
         if self.globalization == "none":
-            return _state(Point.at(f, state.z + direction), np.zeros_like(state.failed))
+            return _state(NewtonPoint.at(f, state.z + direction), np.zeros_like(state.failed))
         exact = np.zeros(state.norm.shape)
         return _state(*line_search(f, state, direction, forcing=exact, backtracks=self.backtracks))
 
 
-def _state(point: Point, failed: np.ndarray) -> NewtonDenseState:
+def _state(point: NewtonPoint, failed: np.ndarray) -> NewtonDenseState:
     return NewtonDenseState(**vars(point), failed=failed)

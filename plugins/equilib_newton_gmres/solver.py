@@ -10,7 +10,7 @@ from equilib import Evaluator, ImplicitAdjoint
 from equilib.arrays import Array
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
-from equilib.numerics.line_search import Point, line_search
+from equilib.numerics.line_search import NewtonPoint, line_search
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.options import Checked, option, part
 from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
@@ -18,7 +18,7 @@ from equilib_newton_gmres.trust_region import trust_region
 
 
 @dataclass(frozen=True)
-class NewtonState(Point):
+class NewtonState(NewtonPoint):
     """An iterate that f is linearized at, and what the next forcing term depends on.
 
     `forcing` and the trust-region `radius` have shape (batch,); `failed` marks samples for which no descent was found.
@@ -49,7 +49,7 @@ class NewtonGMRES(Checked):
 
     def init(self, f: Evaluator, z0: Array) -> NewtonState:
         """Linearize at the initial guess."""
-        point = Point.at(f, z0)
+        point = NewtonPoint.at(f, z0)
         shape = point.norm.shape
         return _state(point, np.full(shape, self.forcing), np.full(shape, np.inf), np.zeros(shape, dtype=bool))
 
@@ -63,7 +63,7 @@ class NewtonGMRES(Checked):
         )
         radius = state.radius
         if self.globalization == "none":
-            new, rejected = Point.at(f, state.z + direction), np.zeros_like(state.failed)
+            new, rejected = NewtonPoint.at(f, state.z + direction), np.zeros_like(state.failed)
         elif self.globalization == "line-search":
             new, rejected = line_search(f, state, direction, forcing=forcing, backtracks=self.backtracks)
         else:
@@ -78,5 +78,5 @@ class NewtonGMRES(Checked):
         return ImplicitAdjoint(linear_solver=self.linear_solver)
 
 
-def _state(point: Point, forcing: np.ndarray, radius: np.ndarray, failed: np.ndarray) -> NewtonState:
+def _state(point: NewtonPoint, forcing: np.ndarray, radius: np.ndarray, failed: np.ndarray) -> NewtonState:
     return NewtonState(**vars(point), forcing=forcing, radius=radius, failed=failed)

@@ -17,7 +17,7 @@ from equilib.arrays import (
     to_host,
     where_samples,
 )
-from equilib.numerics.line_search import Point
+from equilib.numerics.line_search import NewtonPoint
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those
 # at which the radius shrinks and grows.
@@ -38,7 +38,7 @@ class Dogleg:
     image: np.ndarray
 
     @classmethod
-    def of(cls, point: Point, newton: Array) -> Dogleg:
+    def of(cls, point: NewtonPoint, newton: Array) -> Dogleg:
         """Form the model ‖r − A s‖ of the residual, for one product Jᵀ·w and two products J·v."""
         r, linear = point.residual, point.linear
         p = r - linear.vjp(r)
@@ -71,13 +71,13 @@ class Dogleg:
 
 def trust_region(
     f: Evaluator,
-    point: Point,
+    point: NewtonPoint,
     newton: Array,
     *,
     forcing: np.ndarray,
     radius: np.ndarray,
     shrinks: int,
-) -> tuple[Point, np.ndarray, np.ndarray]:
+) -> tuple[NewtonPoint, np.ndarray, np.ndarray]:
     """Go along the dogleg, within a radius in which the linear model has proved right.
 
     Inexact Newton dogleg (Pawlowski, Simonis, Walker & Shadid 2008, SIAM J. Numer. Anal. 46(4)): unlike a shortened
@@ -86,7 +86,7 @@ def trust_region(
 
     Returns
     -------
-    point : Point
+    point : NewtonPoint
     rejected : ndarray of bool, shape (batch,)
         Active samples without a decrease; they stay where they were.
     radius : ndarray, shape (batch,)
@@ -103,14 +103,14 @@ def trust_region(
             new_a, new_b = model.weights(radius)
             a, b = np.where(bent, new_a, a), np.where(bent, new_b, b)
             predicted = np.where(bent, point.norm - model.remaining(a, b), predicted)
-        new = Point.at(f, _moved(point.z, model, a, newton, b))
+        new = NewtonPoint.at(f, _moved(point.z, model, a, newton, b))
         ratio = (point.norm - new.norm) / predicted
         rejected = searching & ~(ratio >= KEEP)
         radius = np.where(searching, _next_radius(radius, np.where(whole, length, radius), ratio, whole=whole), radius)
         if not rejected.any():
             return new, rejected, radius
         searching, whole = rejected, whole & ~rejected
-    return Point.at(f, where_samples(rejected, point.z, new.z)), rejected, radius
+    return NewtonPoint.at(f, where_samples(rejected, point.z, new.z)), rejected, radius
 
 
 def _next_radius(radius: np.ndarray, length: np.ndarray, ratio: np.ndarray, *, whole: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, Linearize, Memory, PIController, Point, Step, StepBars
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Linearize, Memory, PIController, Step, StepCotangents
 from equilib_ode.tableau import ButcherTableau
 
 
@@ -31,11 +31,11 @@ class RungeKutta:
         """Proportional-integral."""
         return PIController()
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return nothing: the derivative at the start is in the point."""
         return Memory()
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h."""
         stages, before_last = inner_stages(flow, self.tableau, start, h)
         stages = (*stages, flow(start.t + h, before_last))
@@ -43,11 +43,11 @@ class RungeKutta:
         return Attempt(y=before_last, error=error, order=self.order, stages=stages)
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Take the last stage as the derivative at the new point."""
         y = flow.select(accepted, attempt.y, start.y)
-        return Point(t, y, flow.select(accepted, attempt.stages[-1], start.dy)), memory
+        return FlowPoint(t, y, flow.select(accepted, attempt.stages[-1], start.dy)), memory
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
@@ -57,7 +57,7 @@ class RungeKutta:
         ]
 
     def pull_step(
-        self, flow: Flow, linearize: Linearize, start: Point, h: np.ndarray, bars: StepBars
+        self, flow: Flow, linearize: Linearize, start: FlowPoint, h: np.ndarray, bars: StepCotangents
     ) -> tuple[Array, Array]:
         """Go back through the stages (Hager 2000, Numer. Math. 87, 247-282).
 
@@ -92,7 +92,9 @@ class RungeKutta:
         return list(interpolant @ theta ** np.arange(1, interpolant.shape[1] + 1)[:, None])
 
 
-def inner_stages(flow: Flow, tableau: ButcherTableau, start: Point, h: np.ndarray) -> tuple[tuple[Array, ...], Array]:
+def inner_stages(
+    flow: Flow, tableau: ButcherTableau, start: FlowPoint, h: np.ndarray
+) -> tuple[tuple[Array, ...], Array]:
     """Return the derivatives of all stages but the last, and where the last is evaluated: the end of the step."""
     stages = [start.dy]
     for c, row in zip(tableau.c[1:-1], tableau.a[1:-1], strict=True):
@@ -101,7 +103,7 @@ def inner_stages(flow: Flow, tableau: ButcherTableau, start: Point, h: np.ndarra
 
 
 def error_norm(
-    flow: Flow, tableau: ButcherTableau, start: Point, h: np.ndarray, stages: tuple[Array, ...], y: Array
+    flow: Flow, tableau: ButcherTableau, start: FlowPoint, h: np.ndarray, stages: tuple[Array, ...], y: Array
 ) -> np.ndarray:
     """Return the norm of the estimated error of a step from `start` to y, shape (lanes,)."""
     return flow.error_norm(flow.sum(h, tableau.error, stages), start, y)

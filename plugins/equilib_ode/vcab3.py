@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, Memory, PIController, Point, Step, hermite
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Step, hermite
 from equilib_ode.bs3 import BS3
 from equilib_ode.runge_kutta import error_norm, inner_stages
 
@@ -53,13 +53,13 @@ class VCAB3:
         """Proportional-integral, for short steps: there are many of them, and their errors add up."""
         return PIController(safety=SAFETY, largest=2.0, first_largest=10.0)
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return φ*₁ and φ*₂ of no step yet."""
         return Memory(
             (flow.zeros(), flow.zeros()), History(np.zeros(flow.lanes), np.ones(flow.lanes), np.ones(flow.lanes))
         )
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h: by Adams-Bashforth in lanes that have a history, else by Runge-Kutta."""
         history: History = memory.host
         beta2 = h / history.h1
@@ -77,12 +77,12 @@ class VCAB3:
         adams = Attempt(y=y, error=flow.error_norm(error, start, y), order=3, memory=kept)
         return self._mixed(flow, start, h, ramp, adams) if ramp.any() else adams
 
-    def _ramp(self, flow: Flow, start: Point, h: np.ndarray, kept: Memory) -> Attempt:
+    def _ramp(self, flow: Flow, start: FlowPoint, h: np.ndarray, kept: Memory) -> Attempt:
         stages, y = inner_stages(flow, BS3, start, h)
         stages = (*stages, flow(start.t + h, y))
         return Attempt(y=y, error=error_norm(flow, BS3, start, h, stages, y), order=3, stages=stages[-1:], memory=kept)
 
-    def _mixed(self, flow: Flow, start: Point, h: np.ndarray, ramp: np.ndarray, adams: Attempt) -> Attempt:
+    def _mixed(self, flow: Flow, start: FlowPoint, h: np.ndarray, ramp: np.ndarray, adams: Attempt) -> Attempt:
         # The evaluation at the end of the step serves both methods.
         stages, y = inner_stages(flow, BS3, start, h)
         y = flow.select(ramp, y, adams.y)
@@ -91,8 +91,8 @@ class VCAB3:
         return replace(adams, y=y, error=error, stages=stages[-1:])
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Evaluate at the new point where that is not done; lanes that reject the step keep their history."""
         if not accepted.any():
             return start, memory
@@ -100,7 +100,7 @@ class VCAB3:
         dy = attempt.stages[0] if attempt.stages else flow(t, y)
         arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, memory.arrays, strict=True))
         host = History(*(np.where(accepted, *pair) for pair in zip(attempt.memory.host, memory.host, strict=True)))
-        return Point(t, y, flow.select(accepted, dy, start.dy)), Memory(arrays, host)
+        return FlowPoint(t, y, flow.select(accepted, dy, start.dy)), Memory(arrays, host)
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return the cubic through both ends with their derivatives."""

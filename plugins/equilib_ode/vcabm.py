@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, ControlState, Flow, Memory, Point, Step
+from equilib.ode import Attempt, Controller, ControlState, Flow, FlowPoint, Memory, Step
 from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
@@ -80,13 +80,13 @@ class VCABM(Checked):
         """Steps double, stay, or shrink."""
         return DoublingController()
 
-    def begin(self, flow: Flow, start: Point) -> Memory:
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return a history of no step, of order 1."""
         ones = np.ones(flow.lanes, dtype=int)
         sizes = np.ones((flow.lanes, self.max_order + 1))
         return Memory((), History(ones, 0 * ones, ones > 0, 0 * ones, sizes))
 
-    def attempt(self, flow: Flow, start: Point, h: np.ndarray, memory: Memory) -> Attempt:
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Predict, evaluate, correct; estimate the error of this order and of its neighbours."""
         history: History = memory.host
         k, highest = history.order, int(history.order.max())
@@ -128,8 +128,8 @@ class VCABM(Checked):
         return History(order, history.taken + 1, starting, np.zeros_like(k), history.sizes)
 
     def advance(
-        self, flow: Flow, start: Point, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[Point, Memory]:
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
         """Evaluate at the corrected point; lanes that reject the step keep their differences and lower the order."""
         kept: History = attempt.memory.host
         old: History = memory.host
@@ -154,7 +154,7 @@ class VCABM(Checked):
         padded = (*memory.arrays, *(flow.zeros() for _ in attempt.memory.arrays))
         arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, padded, strict=False))
         y = flow.select(accepted, attempt.y, start.y)
-        return Point(t, y, flow.select(accepted, flow(t, y), start.dy)), Memory(arrays, host)
+        return FlowPoint(t, y, flow.select(accepted, flow(t, y), start.dy)), Memory(arrays, host)
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return the integral of the polynomial through the slopes that the corrector used."""

@@ -9,7 +9,7 @@ import numpy as np
 from equilib import Evaluator
 from equilib.arrays import Array, coefficients, rows_like, where_samples
 from equilib.numerics.gmres import GMRES
-from equilib.numerics.line_search import Point
+from equilib.numerics.line_search import NewtonPoint
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.options import Checked, option, part
 
@@ -18,7 +18,7 @@ GROWTH = 10.0
 
 
 @dataclass(frozen=True)
-class PseudoTransientState(Point):
+class PseudoTransientState(NewtonPoint):
     """An iterate that f is linearized at, and the next time step τ.
 
     `best` is the least norm so far; `rejections` counts the steps that each sample took back in a row; `failed` marks
@@ -49,7 +49,7 @@ class PseudoTransient(Checked):
 
     def init(self, f: Evaluator, z0: Array) -> PseudoTransientState:
         """Linearize at the initial guess."""
-        point = Point.at(f, z0)
+        point = NewtonPoint.at(f, z0)
         none = np.zeros(point.norm.shape, dtype=int)
         return self._state(point, np.full(none.shape, self.time_step), point.norm, none)
 
@@ -63,17 +63,17 @@ class PseudoTransient(Checked):
             rtol=np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)),
             active=f.active,
         )
-        new = Point.at(f, state.z + direction)
+        new = NewtonPoint.at(f, state.z + direction)
         rejected = f.active & ~(new.norm <= GROWTH * state.best)
         growth = state.norm / np.where(new.norm > 0, new.norm, 1.0)
         time_step = state.time_step * np.where(rejected, 1 / GROWTH, growth)
         if rejected.any():
-            new = Point.at(f, where_samples(rejected, state.z, new.z))
+            new = NewtonPoint.at(f, where_samples(rejected, state.z, new.z))
         best = np.where(rejected, state.best, np.minimum(state.best, new.norm))
         return self._state(new, time_step, best, np.where(rejected, state.rejections + 1, 0))
 
     def _state(
-        self, point: Point, time_step: np.ndarray, best: np.ndarray, rejections: np.ndarray
+        self, point: NewtonPoint, time_step: np.ndarray, best: np.ndarray, rejections: np.ndarray
     ) -> PseudoTransientState:
         return PseudoTransientState(
             **vars(point),

@@ -8,7 +8,7 @@ import pytest
 from equilib import ops
 from equilib.arrays.trees import tree_leaves
 from equilib.layers import Chain, Dense, Dropout, Parallel
-from equilib.layers.prepare import draw, with_draws
+from equilib.layers.pass_constants import draw, with_draws
 from tests.arrays_under_test import lift, lower
 
 

@@ -8,7 +8,7 @@ import pytest
 from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Conv, Dense, WeightNorm, zeros
-from equilib.layers.prepare import prepare
+from equilib.layers.pass_constants import prepare
 from tests.names import named
 
 LAYERS = [(Dense(4, 3), (2, 4)), (Conv(4, 3, (2, 3)), (2, 5, 6, 4))]

@@ -14,7 +14,7 @@ from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import static_value, vjp
 from equilib.layers import Chain, Conv, Dense, GroupNorm
 from equilib.models import Cell, DeepEquilibrium, FromZero, InjectedCell, OneStepGuess, ResidualCell
-from equilib.models.drawn_cell import DrawnCell, for_pass
+from equilib.models.random_cell import RandomCell, for_pass
 from equilib_experiments.recipes.architecture import SizedCell
 from tests.arrays_under_test import lift, lower
 from tests.models.multiscale_networks import IMAGES, VECTORS
@@ -119,7 +119,7 @@ def test_masks_of_the_samples_stay_their_own(cell: Cell, rng: np.random.Generato
     x = np.repeat(rng.standard_normal((1, 4)), 20, axis=0)
     found = deq(params, x, rng=np.random.default_rng(0)).u0
     drawn, own = for_pass(cell, params["cell"], x, np.random.default_rng(0))
-    assert isinstance(drawn, DrawnCell)
+    assert isinstance(drawn, RandomCell)
     assert not isinstance(drawn, FromZero)
     u = drawn.inject(own, x)
     np.testing.assert_array_equal(found, drawn.step(own, drawn.zeros(own, u), u))

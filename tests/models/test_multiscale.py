@@ -14,7 +14,7 @@ from equilib import ImplicitAdjoint, Picard, Sensitivity, Solver, Status, Unroll
 from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense
-from equilib.layers.prepare import prepare
+from equilib.layers.pass_constants import prepare
 from equilib.models import DeepEquilibrium, InjectedCell, LayerGuess, MultiScaleCell, MultiScaleDEQ, MultiScaleSkipDEQ
 from equilib_anderson.solver import Anderson
 from equilib_broyden.full import Broyden

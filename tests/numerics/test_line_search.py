@@ -7,7 +7,7 @@ import pytest
 
 from equilib import FixedPointProblem
 from equilib.fixed_points.evaluator import Counts, Evaluator
-from equilib.numerics.line_search import Point, line_search, shorter, sufficient_decrease
+from equilib.numerics.line_search import NewtonPoint, line_search, next_length, sufficient_decrease
 from tests.arrays_under_test import lift, lower
 
 
@@ -24,7 +24,7 @@ def test_the_next_length_is_the_minimum_of_the_parabola(length: float):
     """Of the parabola with ‖r‖² at 0 and λ and the slope −2(1 − η)‖r‖² at 0, between a tenth and a half of λ."""
     before, forcing = 2.0, 0.1
     for norm in (2.1, 2.5, 4.0, 9.0, 1e3, np.nan, np.inf):
-        found = shorter(np.array([norm]), np.array([before]), np.array([length]), np.array([forcing]))[0]
+        found = next_length(np.array([norm]), np.array([before]), np.array([length]), np.array([forcing]))[0]
         slope = -2 * (1 - forcing) * before**2
         if np.isfinite(norm):
             rows = np.array([[length**2, length, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -35,12 +35,12 @@ def test_the_next_length_is_the_minimum_of_the_parabola(length: float):
         assert found == pytest.approx(expected, rel=1e-12)
 
 
-def searched(xp: ModuleType, **changes: object) -> tuple[Point, np.ndarray, Counts]:
+def searched(xp: ModuleType, **changes: object) -> tuple[NewtonPoint, np.ndarray, Counts]:
     """Search from z = 2 along d for f(z) = 1/z, d being good, too long, uphill, nan, and of no concern."""
     problem = FixedPointProblem(lambda z: 1 / z, jvp=lambda z, v: -v / z**2)
     z = lift(xp, np.full((5, 1), 2.0))
     f = Evaluator(problem, z, active=np.array([True, True, True, True, False]))
-    point = Point.at(f, z)
+    point = NewtonPoint.at(f, z)
     direction = lift(xp, np.array([[-0.9], [-1.9999], [1.0], [np.nan], [5.0]]))
     options = {"forcing": np.zeros(5), "backtracks": 8, **changes}
     return *line_search(f, point, direction, **options), f.counts  # type: ignore[arg-type]

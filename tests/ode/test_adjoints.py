@@ -15,8 +15,8 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.problem import Linearization
 from equilib.models.neural_ode import evolve
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
-from equilib.ode.adjoints.packing import Packing
-from equilib.ode.flow import Point, tolerance_norm
+from equilib.ode.adjoints.augmented_state import Packing
+from equilib.ode.flow import FlowPoint, tolerance_norm
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import StagedIntegrator
 from equilib.ode.problem import OdeProblem
@@ -250,4 +250,4 @@ def test_the_error_of_an_integral_does_not_shorten_steps() -> None:
     np.testing.assert_array_equal(packing.cotangents(packed)[0]["weight"], 5 * np.ones((3, 2)))
     norm = packing.seminorm(tolerance_norm(0.0, 1.0, 1))
     error = np.concatenate((np.full((1, 6), 2.0), np.full((1, 6), 1e9)), axis=1)
-    assert norm(error, Point(np.zeros(1), packed, packed), packed) == [2.0]
+    assert norm(error, FlowPoint(np.zeros(1), packed, packed), packed) == [2.0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.ode.flow import Flow, Point, lane_rms, tolerance_norm
+from equilib.ode.flow import Flow, FlowPoint, lane_rms, tolerance_norm
 from equilib.ode.step_control import Controller, ControlState, IController, PIController, first_step
 
 YES, NO = np.array([True]), np.array([False])
@@ -63,7 +63,7 @@ def guess(f: Any, y0: np.ndarray, span: float, order: int = 3, tol: float = 1e-3
     """Return the first step for one lane, and the evaluations it took."""
     flow = Flow(f, y0, 1, tolerance_norm(tol, tol, 1))
     t0 = np.zeros(1)
-    start = Point(t0, y0, flow(t0, y0))
+    start = FlowPoint(t0, y0, flow(t0, y0))
     calls = []
     counted = Flow(lambda t, y: calls.append(1) or f(t, y), y0, 1, flow.error_norm)
     scale = tol + tol * np.abs(y0)

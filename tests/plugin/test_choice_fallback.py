@@ -24,7 +24,7 @@ from equilib.plugin.choice import Choice
 from equilib.plugin.registry import Registry, UnknownName
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
-from equilib.runs.reporting import LineReporter
+from equilib.runs.reporters import LineReporter
 from equilib.runs.request import RunRequest
 from equilib_anderson.solver import Anderson
 from equilib_newton_gmres.solver import NewtonGMRES

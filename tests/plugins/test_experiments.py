@@ -16,7 +16,7 @@ from equilib.cli import main
 from equilib.experiments.experiment import make_experiment
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
-from equilib.runs.reporting import QuietReporter
+from equilib.runs.reporters import QuietReporter
 from equilib.runs.request import RunRequest
 from equilib.training.data import Dataset
 from equilib_experiments.classification import CIFAR10

@@ -17,7 +17,7 @@ from equilib_scipy.dfsane import DFSane
 from equilib_scipy.integrators import BDF, LSODA, RK45, Radau
 from equilib_scipy.minpack import Hybr, LevenbergMarquardt
 from equilib_scipy.nonlin import Anderson, Broyden1, Krylov
-from tests.plugins.bridge_laws import BridgeLaws, loaded
+from tests.plugins.lockstep_laws import BridgeLaws, loaded
 from tests.plugins.solver_laws import SolverLaws, solve_map
 from tests.problems import EXPANSIVE, NO_FIXED_POINT, ROTATION, SINGULAR, STEEP, TANH, KnownMap
 

@@ -10,7 +10,7 @@ from equilib.ode import SteadyState
 from equilib.plugin import EntryError, SolverEntry
 from equilib.plugin.registry import Registry
 from equilib_sundials.cvode import CVODE
-from tests.plugins.bridge_laws import BridgeLaws
+from tests.plugins.lockstep_laws import BridgeLaws
 from tests.plugins.solver_laws import solve_map
 from tests.problems import ROTATION, STEEP
 

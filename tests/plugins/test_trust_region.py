@@ -9,7 +9,7 @@ import pytest
 from equilib import FixedPointProblem, Status, solve
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.bicgstab import BiCGStab
-from equilib.numerics.line_search import Point
+from equilib.numerics.line_search import NewtonPoint
 from equilib.options import OptionError
 from equilib_newton_gmres.forcing import tightened
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -42,14 +42,14 @@ class TestBiCGStab(SolverLaws):
     without_fixed_point = (Status.STALLED,)
 
 
-def start(xp: ModuleType = np) -> tuple[Evaluator, Point, np.ndarray]:
+def start(xp: ModuleType = np) -> tuple[Evaluator, NewtonPoint, np.ndarray]:
     """Return an evaluator, a point of it, and the exact Newton step there."""
     z = STEEP.z0 + 0.3
     f = Evaluator(STEEP.problem(xp), lift(xp, z))
     J = np.stack([STEEP.jvp(z, np.broadcast_to(e, z.shape), STEEP.bias) for e in np.eye(SIZE)], axis=2)
     residual = STEEP.f(z, STEEP.bias) - z
     newton = np.linalg.solve(np.eye(SIZE) - J, residual[:, :, None])[:, :, 0]
-    return f, Point.at(f, lift(xp, z)), newton
+    return f, NewtonPoint.at(f, lift(xp, z)), newton
 
 
 def test_the_dogleg_by_its_definition(xp: ModuleType):
@@ -86,7 +86,7 @@ def test_the_radius_follows_the_model():
     )
     z = np.array([[10.0], [0.2]])
     f = Evaluator(problem, z)
-    point = Point.at(f, z)
+    point = NewtonPoint.at(f, z)
     newton = point.residual * (1 + point.z**2)
     forcing = np.zeros(2)
     new, rejected, radius = trust_region(f, point, newton, forcing=forcing, radius=np.array([np.inf, 0.01]), shrinks=8)

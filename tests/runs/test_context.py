@@ -12,7 +12,7 @@ import pytest
 from equilib.errors import RunError
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
-from equilib.runs.reporting import LineReporter
+from equilib.runs.reporters import LineReporter
 from equilib.runs.request import RunRequest
 
 

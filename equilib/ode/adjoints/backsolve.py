@@ -9,9 +9,9 @@ import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
-from equilib.ode.adjoints.packing import Packing
+from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import Reverse
-from equilib.ode.flow import ErrorNorm, Point, time_like, tolerance_norm
+from equilib.ode.flow import ErrorNorm, FlowPoint, time_like, tolerance_norm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -51,10 +51,10 @@ class Backsolve:
 def _either(forward: ErrorNorm, adjoint: ErrorNorm, size: int) -> ErrorNorm:
     """Return the larger of the norm of y and that of λ: their tolerances are of different sizes."""
 
-    def norm(error: Array, start: Point, packed: Array) -> np.ndarray:
+    def norm(error: Array, start: FlowPoint, packed: Array) -> np.ndarray:
         parts = [slice(0, size), slice(size, 2 * size)]
         norms = [
-            each(error[:, part], Point(start.t, start.y[:, part], start.dy), packed[:, part])
+            each(error[:, part], FlowPoint(start.t, start.y[:, part], start.dy), packed[:, part])
             for each, part in zip((forward, adjoint), parts, strict=True)
         ]
         return np.maximum(*norms)

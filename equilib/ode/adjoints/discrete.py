@@ -14,7 +14,7 @@ from equilib.ode.adjoints.reverse import check_pullback, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
@@ -84,7 +84,7 @@ def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[S
     if len(kept) == len(solution.record):
         return kept
     t, y = np.full(flow.lanes, solution.t[0]), solution.y[0, ...]
-    point = Point(t, y, flow(t, y))
+    point = FlowPoint(t, y, flow(t, y))
     memory, states = integrator.begin(flow, point), []
     for record in solution.record:
         states.append((point.y, point.dy, memory.arrays))

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
-from equilib.ode.adjoints.packing import Packing
+from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem

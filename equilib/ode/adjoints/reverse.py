@@ -12,7 +12,7 @@ from equilib.arrays import Array, array_namespace, check_like
 from equilib.arrays.trees import Tree, tree_map
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
-from equilib.ode.adjoints.packing import is_floating
+from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
 from equilib.ode.integrate import odeint
 from equilib.ode.problem import OdeProblem

@@ -6,9 +6,9 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode.adjoints.slopes import Slopes
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import passed_outputs
-from equilib.ode.integrator import StagedIntegrator, StepBars
+from equilib.ode.integrator import StagedIntegrator, StepCotangents
 from equilib.ode.solution import OdeSolution, State
 
 
@@ -46,13 +46,13 @@ class StagedSteps:
                 length = np.where(within, record.t - t, 1.0)
                 theta = np.where(within, (self._solution.t[output] - t) / length, 0.0)
                 inside.append((theta, flow.select(within, bar, flow.zeros())))
-        pull_step, start = self._integrator.pull_step, Point(t, y, dy)
+        pull_step, start = self._integrator.pull_step, FlowPoint(t, y, dy)
         if record.accepted.all():
-            return pull_step(flow, self._slopes.linearize, start, record.h, StepBars(y_bar, dy_bar, inside))
+            return pull_step(flow, self._slopes.linearize, start, record.h, StepCotangents(y_bar, dy_bar, inside))
         # Lanes that did not accept the step are where they were.
         zeros = flow.zeros()
         old = (y_bar, zeros if dy_bar is None else dy_bar)
         moved_y, moved_dy = (flow.select(record.accepted, bar, zeros) for bar in old)
-        new = pull_step(flow, self._slopes.linearize, start, record.h, StepBars(moved_y, moved_dy, inside))
+        new = pull_step(flow, self._slopes.linearize, start, record.h, StepCotangents(moved_y, moved_dy, inside))
         y_bar, dy_bar = (a + flow.select(record.accepted, zeros, b) for a, b in zip(new, old, strict=True))
         return y_bar, dy_bar

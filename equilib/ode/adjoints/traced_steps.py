@@ -9,7 +9,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, from_host, rows_like
 from equilib.arrays.trees import Tree, tree_map
 from equilib.ode.adjoints.slopes import Slopes
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import write_outputs
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.solution import OdeSolution, State
@@ -56,14 +56,14 @@ class TracedSteps:
         return with_pullback(value, lambda cotangent: (pull(cotangent),), y)
 
     def _start(self, y: Array) -> State:
-        point = Point(self._times[0], y, self._flow(self._times[0], y))
+        point = FlowPoint(self._times[0], y, self._flow(self._times[0], y))
         return y, point.dy, self._integrator.begin(self._flow, point).arrays
 
     def _step(self, place: int, state: State) -> tuple[State, dict[int, Array]]:
         """Return the state after a step, and y at the output times that it passed, by their index."""
         flow, integrator, record = self._flow, self._integrator, self._solution.record[place]
         y, dy, arrays = state
-        start, memory = Point(self._times[place], y, dy), Memory(arrays, record.plan)
+        start, memory = FlowPoint(self._times[place], y, dy), Memory(arrays, record.plan)
         attempt = integrator.attempt(flow, start, record.h, memory)
         end, kept = integrator.advance(flow, start, record.t, attempt, record.accepted, memory)
         step = Step(start=start, end=end, h=record.h, accepted=record.accepted, attempt=attempt, memory=memory)

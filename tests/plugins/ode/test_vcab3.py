@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Memory
 from equilib_ode.vcab3 import VCAB3
@@ -20,10 +20,12 @@ from tests.initial_value_problems import at_fixed_steps, forced, measured_order,
 Y0 = np.array([[1.0, 0.0], [0.0, 2.0], [-0.5, 0.5]])
 
 
-def evolve(f: Any, times: list[float], values: list[float]) -> tuple[Flow, Point, Memory]:
+def evolve(f: Any, times: list[float], values: list[float]) -> tuple[Flow, FlowPoint, Memory]:
     """Return a history of steps that were taken at `times` with the given solution values, and where it stands."""
     flow = Flow(f, np.zeros((1, 1)), 1, lambda error, start, y: np.abs(np.asarray(error)).ravel())
-    points = [Point(np.array([t]), np.array([[y]]), f(t, np.array([[y]]))) for t, y in zip(times, values, strict=True)]
+    points = [
+        FlowPoint(np.array([t]), np.array([[y]]), f(t, np.array([[y]]))) for t, y in zip(times, values, strict=True)
+    ]
     memory = VCAB3().begin(flow, points[0])
     for here, there in pairwise(points):
         attempt = VCAB3().attempt(flow, here, there.t - here.t, memory)

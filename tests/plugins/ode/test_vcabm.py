@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.ode.flow import Flow, Point
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Memory
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
@@ -131,11 +131,11 @@ def test_a_bad_first_step_is_recovered_from() -> None:
     assert bad.nfe < 1.5 * good.nfe
 
 
-def history_of_order(k: int, f: Any, h: float) -> tuple[Flow, Point, Memory]:
+def history_of_order(k: int, f: Any, h: float) -> tuple[Flow, FlowPoint, Memory]:
     """Return where k steps of size h lead to, ready for a predictor of order k."""
     flow = Flow(f, np.zeros((1, 1)), 1, lambda error, start, y: np.abs(np.asarray(error)).ravel())
     t = np.zeros(1)
-    here = Point(t, np.zeros((1, 1)), f(t, np.zeros((1, 1))))
+    here = FlowPoint(t, np.zeros((1, 1)), f(t, np.zeros((1, 1))))
     memory = VCABM().begin(flow, here)
     for order in range(1, k + 1):
         memory = Memory(memory.arrays, memory.host._replace(order=np.array([order])))

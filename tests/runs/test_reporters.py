@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from equilib.runs.reporting import BarReporter, JsonReporter, LineReporter, QuietReporter, open_reporter
+from equilib.runs.reporters import BarReporter, JsonReporter, LineReporter, QuietReporter, open_reporter
 from equilib.training.reporter import Reporter
 from tests.terminal import Screen
 

@@ -9,12 +9,12 @@ import numpy as np
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.fixed_points.boundary import read_only
-from equilib.layers.prepare import draw, merge, prepare
+from equilib.layers.pass_constants import draw, merge, prepare
 from equilib.models.cell import Cell, Joins
 
 
 @dataclass(frozen=True)
-class DrawnCell:
+class RandomCell:
     """A cell with the random arrays of one pass, which belong to the samples and so are part of the injection."""
 
     cell: Cell
@@ -41,10 +41,10 @@ def for_pass(cell: Cell, params: Tree, x: Array, rng: np.random.Generator | None
     """Return the cell and the parameters of one pass over the batch x; the cell itself where nothing is drawn."""
     prepared = read_only(prepare(cell, params))
     drawn = draw(cell, prepared, x, rng)
-    return (DrawnCell(cell, drawn) if tree_leaves(drawn) else cell), prepared
+    return (RandomCell(cell, drawn) if tree_leaves(drawn) else cell), prepared
 
 
 def joins(cell: Cell) -> Joins | None:
     """Return how the cell's state joins several arrays; None where it is a single one."""
-    inner = cell.cell if isinstance(cell, DrawnCell) else cell
+    inner = cell.cell if isinstance(cell, RandomCell) else cell
     return inner if isinstance(inner, Joins) else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
-from equilib.ode.flow import ErrorNorm, Point
+from equilib.ode.flow import ErrorNorm, FlowPoint
 
 
 class Packing:
@@ -72,8 +72,8 @@ class Packing:
         """
         states = slice(0, self.state_size)
 
-        def of_states(error: Array, start: Point, packed: Array) -> np.ndarray:
-            return norm(error[:, states], Point(start.t, start.y[:, states], start.dy), packed[:, states])
+        def of_states(error: Array, start: FlowPoint, packed: Array) -> np.ndarray:
+            return norm(error[:, states], FlowPoint(start.t, start.y[:, states], start.dy), packed[:, states])
 
         return of_states
 
