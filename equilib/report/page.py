@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -14,8 +13,8 @@ from equilib.report.facts import groups
 from equilib.report.findings import Findings
 from equilib.report.palette import COLOURS, colour_of, sign_of
 from equilib.report.run import ReportedRun
-from equilib.training.metric import CARD, EPOCHS, Metric
-from equilib.training.metrics import metrics_of
+from equilib.training.metric import CARD, EPOCHS
+from equilib.training.metrics import SCORE, metrics_of
 
 
 def render(
@@ -34,57 +33,14 @@ def render(
         undefined=StrictUndefined,
     )
     pages.globals |= {"colour_of": colour_of, "sign_of": sign_of, "number": numbers.number, "svg": svg}
+    pages.globals |= {"samples": samples, "metrics_of": metrics_of, "CARD": CARD, "EPOCHS": EPOCHS, "SCORE": SCORE}
     return pages.get_template("page.html.j2").render(
-        title=_title(runs),
-        notices=list(_notices(runs)),
         runs=runs,
+        experiments=list(dict.fromkeys(run.experiment for run in runs)),
         single=len(runs) == 1,
         tests=list(zip(runs, tested, strict=True)),
         training=training,
         solver=solver,
         facts=groups(runs),
-        samples=samples,
-        headline=_headline,
-        columns=_columns,
         colours=COLOURS,
     )
-
-
-def _title(runs: Sequence[ReportedRun]) -> str:
-    experiments = ", ".join(dict.fromkeys(run.experiment for run in runs))
-    return f"{experiments}: {runs[0].label}" if len(runs) == 1 else f"{experiments}: {len(runs)} runs"
-
-
-def _notices(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, str]]:
-    """Yield the run that a notice is about, if it is about one, and the sentence."""
-    for run in runs:
-        if (sentence := run.early_end()) is not None:
-            yield run.label, sentence
-    experiments = dict.fromkeys(run.experiment for run in runs)
-    for experiment in experiments:
-        if len({run.facts.get("data_digest") for run in runs if run.experiment == experiment}) > 1:
-            yield "", f"The runs of {experiment} differ in their data: their losses and scores are of other samples."
-    if len(experiments) > 1:
-        yield (
-            "",
-            "The experiments differ: losses and scores are in charts of their own, the work of the solvers in one.",
-        )
-
-
-def _headline(run: ReportedRun) -> Iterator[tuple[Metric, Any]]:
-    """Yield what a run reached first of all."""
-    for row in metrics_of(run.score_name):
-        if CARD in row.places:
-            yield row, run.value(row)
-
-
-def _columns(run: ReportedRun) -> Iterator[tuple[str, Metric, bool]]:
-    """Yield the metrics of each epoch: title, metric, and whether the value is that of the test."""
-    for row in metrics_of(run.score_name):
-        if EPOCHS not in row.places:
-            continue
-        if row.is_score:
-            yield f"training {row.short}", row, False
-            yield f"test {row.short}", row, True
-        else:
-            yield row.short, row, False

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup
 from PIL import Image
 
 from equilib.report import numbers
@@ -33,11 +32,6 @@ class TestImage:
     percent: str
 
 
-def score(tested: Findings) -> Markup:
-    """Return the score."""
-    return numbers.number(tested.score, SCORE.called(tested.score_name).show)
-
-
 def summary(tested: Findings) -> str:
     """Return what the score is of, whether it is as recorded, and how the solves ended."""
     shown, whole = numbers.some(tested.samples, f"test {tested.kind}"), tested.samples == tested.available
@@ -47,12 +41,6 @@ def summary(tested: Findings) -> str:
         text += ", as recorded" if recorded == tested.score else f"; recorded: {numbers.typeset(row.show(recorded))}"
     status = tested.statistics["status"].items()
     return f"{text}. Solves: " + ", ".join(f"{count:,} {ending.replace('_', ' ')}" for ending, count in status) + "."
-
-
-def other_data(run: ReportedRun, tested: Findings) -> str:
-    """Return a sentence about data that is not the run's."""
-    here = f": here it is {tested.data}, there {run.facts.get('data') or 'it is not recorded'}" if tested.data else ""
-    return f"This is not the data of the run{here}; give the folder with its data as --data-dir."
 
 
 def matrix(tested: Findings) -> tuple[tuple[str, ...], list[tuple[str, list[int]]]]:
