@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -12,27 +12,6 @@ from equilib.arrays.trees import Tree
 
 OfChild = Callable[[Any, Tree], Tree]
 """(child, its parameters) to a tree."""
-
-
-class Container(Protocol):
-    """**Protocol:** something made of layers, whose parameters hold theirs: a layer, a cell, an initial guess."""
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return a tree like the parameters, with `function(child, its parameters)` in place of those of each child."""
-
-
-class Preparable(Protocol):
-    """**Protocol:** a layer with parameters that it can use in another form, computed once for many evaluations."""
-
-    def prepare(self, params: Tree) -> Tree:
-        """Return that form; `__call__` takes it, and takes parameters as they are drawn."""
-
-
-class Random(Protocol):
-    """**Protocol:** a layer whose training needs random numbers, which stay the same during a solve."""
-
-    def draw(self, x: Array, rng: np.random.Generator) -> dict[str, Array]:
-        """Draw arrays of shape (batch, ...) for the batch x; `__call__` finds them among its parameters."""
 
 
 def prepare(layer: Any, params: Tree) -> Tree:
@@ -46,7 +25,7 @@ def prepare(layer: Any, params: Tree) -> Tree:
 def draw(layer: Any, params: Tree, x: Array, rng: np.random.Generator | None) -> Tree:
     """Draw the random arrays of a layer and of all layers in it: a tree like the parameters.
 
-    It has no leaves where no layer is `Random`, or for inference: without random numbers.
+    It has no leaves where no layer has a method `draw`, or for inference: without random numbers.
     """
     if hasattr(layer, "map_children"):
         return layer.map_children(lambda child, own: draw(child, own, x, rng), params)

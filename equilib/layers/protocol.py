@@ -18,6 +18,15 @@ class Layer(Protocol):
     2. `init` draws float32 NumPy arrays from `rng` and from nothing else; {} where there are no parameters.
     3. `__call__` uses operations of `equilib.ops` only, so that it runs, and differentiates, on every array library.
     4. Axis 0 is the batch, images are channels last; no sample influences another.
+
+    A layer may have three more methods; what is made of layers, as a cell or an initial guess is, has the first:
+
+    - `map_children(function, params) -> tree`: a tree like the parameters, with `function(child, its parameters)` in
+      place of those of each child.
+    - `prepare(params) -> tree`: the parameters in another form, computed once for many evaluations; `__call__` takes
+      it, and takes parameters as they are drawn.
+    - `draw(x, rng) -> dict`: random arrays of shape (batch, ...) for the batch x, which stay the same during a solve;
+      `__call__` finds them among its parameters.
     """
 
     def init(self, rng: np.random.Generator) -> Tree:

@@ -10,7 +10,7 @@ from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
-from equilib.numerics.linear_solver import GivesResidual, LinearSolver
+from equilib.numerics.linear_solver import LinearSolver
 
 SHARE = 0.9
 """Share of the tolerance that is asked of a linear solver; the rest is for rounding, and for a tolerance relative to
@@ -55,8 +55,9 @@ class Affine:
 
         norm = f.size(state.residual)
         rtol = SHARE * f.missing(norm)
-        if f.affine and isinstance(self.linear_solver, GivesResidual) and _clear_of_rounding(f, state.z, norm):
-            step, residual = self.linear_solver.solve_with_residual(matvec, state.residual, rtol=rtol, active=f.active)
+        solve_with_residual = getattr(self.linear_solver, "solve_with_residual", None)
+        if f.affine and solve_with_residual is not None and _clear_of_rounding(f, state.z, norm):
+            step, residual = solve_with_residual(matvec, state.residual, rtol=rtol, active=f.active)
             return AffineState(state.z + step, residual, state.linear)
         z = state.z + self.linear_solver.solve(matvec, state.residual, rtol=rtol, active=f.active)
         return AffineState(z, f.residual(z), state.linear)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
 from equilib.arrays import Array
+
+MatVec: TypeAlias = Callable[[Array], Array]
+"""A linear map v ↦ A v: it takes and returns arrays of one shape and dtype, sample by sample."""
 
 
 class LinearSolver(Protocol):
@@ -15,6 +19,9 @@ class LinearSolver(Protocol):
     1. Be a frozen dataclass; its fields are its options.
     2. Reduce ‖b − A x‖ of sample i to `rtol[i]`·‖b‖, or do your best and return.
     3. Return zeros for samples that are not `active`, whatever b holds there.
+
+    One that knows its residual without a further product may have a method `solve_with_residual`, with the arguments of
+    `solve`, which returns x and b − A x, both of the shape of b; b where x is zero, whatever b holds there.
     """
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
@@ -34,20 +41,3 @@ class LinearSolver(Protocol):
         array, shape (batch, ...)
             x, with zeros for samples that are not active or whose b is zero or not finite.
         """
-
-
-class MatVec(Protocol):
-    """**Protocol:** a linear map that takes and returns arrays of one shape, sample by sample."""
-
-    def __call__(self, v: Array, /) -> Array:
-        """Return A v, of the shape and dtype of v."""
-
-
-@runtime_checkable
-class GivesResidual(Protocol):
-    """**Protocol:** a linear solver that knows its residual without a further product."""
-
-    def solve_with_residual(
-        self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray
-    ) -> tuple[Array, Array]:
-        """Return x of `LinearSolver.solve`, and b − A x, shape (batch, ...); b where x is zero, whatever b holds."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.numerics.line_search import next_length, sufficient_decrease
+from equilib.options import Checked, option
 
 METHODS = ("anderson", "newton", "newton-without-line-search", "none")
 """The methods in the order in which a sample comes to them; after the last there is none."""
@@ -20,14 +21,14 @@ PROGRESS = 0.1
 """Reduction of the residual that makes the place to which mixing came worth more than the initial guess."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """When a method is left: see the options of `Auto`."""
+@dataclass(frozen=True, kw_only=True)
+class Limits(Checked):
+    """When a method is left."""
 
-    probe: int
-    patience: int
-    backtracks: int
-    plain_steps: int
+    probe: int = option(5, help="steps between two measurements of the contraction", minimum=1)
+    patience: int = option(20, help="steps that mixing may still need", minimum=1)
+    backtracks: int = option(8, help="times a Newton step is shortened", minimum=0)
+    plain_steps: int = option(50, help="Newton steps without a line search", minimum=0)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.numerics.secants import Secants
-from equilib.options import Checked, option, part
+from equilib.options import option, part
 from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
 
 
@@ -48,7 +48,7 @@ class AutoState:
 
 
 @dataclass(frozen=True)
-class Auto(Checked):
+class Auto(Limits):
     """Anderson mixing, then Newton's method with a line search, then Newton's method as it is.
 
     A sample begins with mixing. Every `probe` steps the contraction is measured; if at that rate it needs more than
@@ -62,13 +62,9 @@ class Auto(Checked):
     """
 
     memory: int = option(6, help="pairs of changes that mixing keeps", minimum=1)
-    probe: int = option(5, help="steps between two measurements of the contraction", minimum=1)
-    patience: int = option(20, help="steps that mixing may still need", minimum=1)
     dense: int = option(64, help="elements of a state up to which Newton steps are by LU", minimum=0)
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
     forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
-    backtracks: int = option(8, help="times a Newton step is shortened", minimum=0)
-    plain_steps: int = option(50, help="Newton steps without a line search", minimum=0)
 
     def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""
@@ -96,7 +92,7 @@ class Auto(Checked):
         linear = f.linearize(trial) if newton.any() else None
         residual = f.residual(trial) if linear is None else linear.value - trial
         secants, norm, kept = self._judged(state, trial, residual, active & ~newton, forcing)
-        following = progress.advanced(norm, kept, target, forcing, self._limits())
+        following = progress.advanced(norm, kept, target, forcing, self)
         # A finished sample stays with the method that finished it.
         following = replace(following, method=np.where(active, following.method, progress.method))
         state = AutoState(
@@ -115,9 +111,6 @@ class Auto(Checked):
         """Return the state of the samples `rows` only; those with Newton's method are linearized anew when needed."""
         without = replace(state, linear=None, linearized=np.zeros_like(state.linearized))
         return restricted_state(f, without, rows)
-
-    def _limits(self) -> Limits:
-        return Limits(self.probe, self.patience, self.backtracks, self.plain_steps)
 
     def _by_gmres(self, z: Array) -> bool:
         return prod(int(length) for length in z.shape[1:]) > self.dense

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, Solution, Solver, Status, solve
+from equilib.testing import run_checks, solver_checks
 from tests.arrays_under_test import NAMESPACES, lift, lower
 from tests.problems import (
     BADLY_SCALED,
@@ -160,24 +161,7 @@ class SolverLaws:
             np.testing.assert_allclose(lower(solution.z), expected.z, rtol=close, atol=close)
             assert (solution.nfe, solution.njvp, solution.nvjp) == (expected.nfe, expected.njvp, expected.nvjp)
 
-    @pytest.mark.parametrize("known", [TANH, STEEP, NO_FIXED_POINT], ids=str)
-    def test_counters_are_the_real_numbers_of_calls(self, known: KnownMap):
-        """`nfe`, `njvp` and `nvjp` equal what the functions counted, and no undeclared derivative is used."""
-        problem, calls = counting(known)
-        solution = solve(problem, self.solver, known.z0, max_steps=20, on_failure="record")
-        assert (solution.nfe, solution.njvp, solution.nvjp) == (calls["f"], calls["jvp"], calls["vjp"])
-        assert {name for name in ("jvp", "vjp") if calls[name]} <= set(self.derivatives)
-
-    def test_a_good_initial_guess_needs_no_step(self):
-        """A sample that starts at its fixed point converges with one evaluation, and is returned as it is."""
-        solution = solve_map(replace(TANH, z0=TANH.solution), self.solver)
-        assert solution.success
-        assert solution.nfe == 1
-        np.testing.assert_array_equal(solution.z, TANH.solution)
-
-    def test_without_a_batch_axis(self):
-        """A state of any shape is one system with batched=False."""
-        slope = lambda z, v: -0.5 * np.sin(z) * v  # noqa: E731
-        problem = FixedPointProblem(lambda z: 0.5 * np.cos(z), jvp=slope, vjp=slope)
-        z = solve(problem, self.solver, np.zeros((2, 3)), batched=False, rtol=1e-9).z
-        np.testing.assert_allclose(z, 0.45018361129487357, rtol=1e-7)
+    def test_it_keeps_the_laws_of_the_kit(self):
+        """With these options too it does what `equilib.testing` asks of every solver."""
+        outcomes = run_checks(solver_checks(self.solver, needs=self.derivatives))
+        assert not [f"{each.check}: {each.evidence}" for each in outcomes if each.status == "failed"]
