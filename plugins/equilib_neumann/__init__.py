@@ -23,7 +23,7 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
     yield SensitivityEntry(
         name="phantom",
-        factory="equilib_neumann.series:Phantom",
+        factory="equilib_neumann.series:Neumann",
         summary="The damped Neumann series of the phantom gradient",
         advice=(
             "As `neumann`, with each term damped: it tends to the same limit, more slowly where J is small, but also "
@@ -31,4 +31,5 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
             "damping of 0.3 to 0.5."
         ),
         exact=False,
+        preset={"damping": 0.5},
     )

@@ -17,8 +17,11 @@ from equilib.options import Checked, option
 class Neumann(Checked):
     """Take w = Σ_{k<K} (Jᵀ)ᵏ g, the first K terms of the series of (I − Jᵀ)⁻¹ g.
 
-    Inexact: what is missing is (Jᵀ)ᴷ w*. K terms cost K products Jᵀ·w; the last of them tells how far w is from
-    solving the adjoint equation, which is what `Pullback.solves` reports.
+    With damping it is the phantom gradient, w = λ Σ_{k<K} Bᵏ g with B = (1 − λ) I + λ Jᵀ and λ = 1 − damping (Geng et
+    al. 2021, arXiv:2111.05177).
+
+    Inexact: without damping, what is missing is (Jᵀ)ᴷ w*. K terms cost K products Jᵀ·w; the last of them tells how far
+    w is from solving the adjoint equation, which is what `Pullback.solves` reports.
     """
 
     needs: ClassVar[Needs] = Needs()
@@ -47,18 +50,3 @@ class Neumann(Checked):
             solver=str(self),
         )
         return Pullback(inputs=linear.inputs_vjp(w), solves=(adjoint,))
-
-
-@dataclass(frozen=True)
-class Phantom(Neumann):
-    """Take w = λ Σ_{k<K} Bᵏ g with B = (1 − λ) I + λ Jᵀ, λ = 1 − damping (Geng et al. 2021, arXiv:2111.05177).
-
-    The damped series of `Neumann`, with a default that its authors train with.
-
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
-    """
-
-    damping: float = option(0.5, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
