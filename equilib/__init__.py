@@ -6,8 +6,6 @@ derivatives. It loads NumPy and the standard library only. Layers and models are
 the plugin system in `equilib.plugin`.
 """
 
-from typing import TYPE_CHECKING
-
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
@@ -24,9 +22,6 @@ from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode import SteadyState, odeint
 
-if TYPE_CHECKING:
-    from equilib.layers.protocol import Layer
-
 __version__ = "0.1.0"
 
 __all__ = [
@@ -39,7 +34,6 @@ __all__ = [
     "FixedPointProblem",
     "ImplicitAdjoint",
     "JacobianFree",
-    "Layer",
     "LinearSolver",
     "Linearization",
     "Needs",
@@ -57,11 +51,3 @@ __all__ = [
     "odeint",
     "solve",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name == "Layer":  # deferred: layers are made of operations, which load autograd
-        from equilib.layers.protocol import Layer
-
-        return Layer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

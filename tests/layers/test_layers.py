@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from equilib import Layer, ops
+from equilib import ops
 from equilib.arrays.trees import named_leaves, tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import (
@@ -22,6 +22,7 @@ from equilib.layers import (
     Fork,
     GlobalMeanPool,
     GroupNorm,
+    Layer,
     MaxPool,
     Merge,
     Parallel,
