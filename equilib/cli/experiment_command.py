@@ -41,10 +41,7 @@ class ExperimentGroup(SuggestingGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of one experiment.
 
-        Raises
-        ------
-        UnknownName, DuplicateError, EntryError
-            If it does not exist or cannot be used.
+        Raises UnknownName, DuplicateError, EntryError if it does not exist or cannot be used.
         """
         session = session_of(ctx)
         return self.make(session.registry().get(ExperimentEntry, cmd_name), session)

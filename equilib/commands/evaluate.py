@@ -107,10 +107,7 @@ def evaluate_model(
 
     With a `limit` the data of the training is cut to the first samples of the test.
 
-    Raises
-    ------
-    UserError
-        If there is no test data.
+    Raises UserError if there is no test data.
     """
     trainer, data = training.trainer, training.trainer.data
     same = data.digest() == run.facts.get("data_digest")

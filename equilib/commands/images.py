@@ -30,10 +30,7 @@ def read_images(path: Path, wanted: ImageFormat, *, invert: bool = False) -> Ite
     A picture is made grey or coloured and scaled as the model wants it; an array must have the right size, and hold
     bytes or numbers from 0 to 1. `invert` takes every byte from 255.
 
-    Raises
-    ------
-    UserError
-        If the file cannot be read, or holds something else.
+    Raises UserError if the file cannot be read, or holds something else.
     """
     is_array = path.suffix.lower() in (".npy", ".npz")
     images = list(_arrays(path, wanted)) if is_array else [_picture(path, wanted)]

@@ -22,12 +22,8 @@ from equilib.training.reporter import Reporter
 def launch(request: RunRequest, registry: Registry) -> None:
     """Run an experiment.
 
-    Raises
-    ------
-    UserError
-        If the request cannot be carried out as it is; nothing has been written then.
-    RunError
-        If the run failed on its way.
+    Raises UserError if the request cannot be carried out as it is; nothing has been written then;
+    RunError if the run failed on its way.
     """
     make_experiment(request, registry)  # where there is none of that name, nothing else is of interest
     out = default_out(request.experiment) if request.out is None else request.out

@@ -50,10 +50,7 @@ def use_threads(count: int | None = None) -> int:
         By default as many as BLAS has used so far, so that what limits those limits these; where its threads cannot be
         counted, one.
 
-    Raises
-    ------
-    ValueError
-        If `count` is not positive.
+    Raises ValueError if `count` is not positive.
     """
     global _count
     if count is not None and count < 1:

@@ -51,10 +51,7 @@ def write_report(
 
     The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device.
 
-    Raises
-    ------
-    UserError
-        If a folder holds no run, or `out` cannot be written.
+    Raises UserError if a folder holds no run, or `out` cannot be written.
     """
     runs = read_runs(paths)
     folder = out or default_folder(paths)

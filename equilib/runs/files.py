@@ -67,12 +67,8 @@ def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.nda
     what : str
         What the file should be, for people.
 
-    Raises
-    ------
-    OSError
-        If the file cannot be opened or read.
-    DamagedArraysError
-        If it holds something else, or a checksum is wrong.
+    Raises OSError if the file cannot be opened or read;
+    DamagedArraysError if it holds something else, or a checksum is wrong.
     """
     with path.open("rb") as file:
         try:

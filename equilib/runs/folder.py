@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -128,33 +128,17 @@ def _remove_run(path: Path) -> None:
 
 
 @contextmanager
-def folder_errors(named: str) -> Iterator[None]:
-    """Make an error of the file system one of the user, who `named` a folder.
-
-    Raises
-    ------
-    UserError
-    """
+def folder_errors(named: str, *, error: type[Exception] = UserError, remedy: str = "") -> Iterator[None]:
+    """Make an error of the file system one that says what was `named` and the remedy."""
     try:
         yield
-    except OSError as error:
-        raise UserError(f"{named} cannot be written: {error.strerror or error}") from error
+    except OSError as cause:
+        raise error(f"{named} cannot be written: {cause.strerror or cause}{remedy}") from cause
 
 
-@contextmanager
-def run_errors(path: Path) -> Iterator[None]:
-    """Make an error of the file system one of the run, which names `path` and how to go on.
-
-    Raises
-    ------
-    RunError
-    """
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path} cannot be written: {error.strerror or error}; once it can be, equilib resume goes on"
-        ) from error
+def run_errors(path: Path) -> AbstractContextManager[None]:
+    """Make an error of the file system a RunError that names `path` and how to go on."""
+    return folder_errors(str(path), error=RunError, remedy="; once it can be, equilib resume goes on")
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:
@@ -204,10 +188,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Where the file system knows no locks, nothing is held.
 
-    Raises
-    ------
-    UserError
-        If another process holds it.
+    Raises UserError if another process holds it.
     """
     if sys.platform == "win32":
         yield

@@ -37,10 +37,7 @@ class Recorder:
 
         Whatever way it ends, there is a checkpoint of the last batch, and its parameters in `model.npz`.
 
-        Raises
-        ------
-        RunError
-            If training fails, or a file cannot be written.
+        Raises RunError if training fails, or a file cannot be written.
         """
         trainer = self._trainer
         trainer.after_batch = lambda: self._save_if_due(epoch_ended=False)

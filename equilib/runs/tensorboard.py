@@ -22,10 +22,7 @@ class TensorBoardLog:
     after : int, optional
         The update that a run goes on from: TensorBoard forgets what earlier files say of later ones.
 
-    Raises
-    ------
-    UserError
-        If TensorBoard is not installed.
+    Raises UserError if TensorBoard is not installed.
     """
 
     def __init__(self, folder: Path, *, after: int | None = None) -> None:

@@ -55,12 +55,7 @@ def fetch(distribution: Distribution, *, cache: Path | None = None, report: Call
     A file takes its name only once its checksum is right. Without a network this ends within 5 seconds.
     `report` is told what happens; `cache` defaults to the user's cache folder.
 
-    Raises
-    ------
-    DownloadError
-        When no mirror delivers.
-    UserError
-        When pooch is not installed or the cache cannot be used.
+    Raises DownloadError when no mirror delivers; UserError when pooch is not installed or the cache cannot be used.
     """
     pooch = require("pooch", purpose=PURPOSE)
     folder = (Path(pooch.os_cache("equilib")) if cache is None else cache) / distribution.folder
@@ -131,10 +126,7 @@ def probe(urls: Sequence[str], *, seconds: float) -> dict[str, str | None]:
 
     Takes at most `seconds`: name resolution knows no timeout, so it is left behind in a daemon thread.
 
-    Raises
-    ------
-    UserError
-        When requests is not installed.
+    Raises UserError when requests is not installed.
     """
     # The library, hence the proxies and the certificates, that the download itself will use.
     requests = require("requests", purpose="downloading data")
