@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from equilib.arrays import Array, host_norm, rms_norm
+from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -43,42 +42,19 @@ def residual_history(
     ConvergenceError, ValueError, TypeError
         As `solve` does.
     """
-    record = _Record(z0.shape[0])
+    counts, costs, residuals = Counts(), list[int](), [np.full(z0.shape[0], np.inf)]
+    own = counted(problem, counts)
 
-    def f(z: Array) -> Array:
-        return record.observe(z, problem(z))
-
-    def linearize(_: object, z: Array) -> Linearization:
-        linear = problem.linearize(z)
-        return Linearization(
-            value=record.observe(z, linear.value),
-            jvp=record.counting(linear.jvp),
-            vjp=record.counting(linear.vjp),
-            inputs_vjp=linear.inputs_vjp,
-        )
-
-    solution = solve(FixedPointProblem(f, linearize=linearize), solver, z0, options)
-    return History(cost=np.array(record.costs), residual=np.array(record.residuals), solution=solution)
-
-
-class _Record:
-    def __init__(self, batch: int) -> None:
-        self.spent = 0
-        self.best = np.full(batch, np.inf)
-        self.costs: list[int] = []
-        self.residuals: list[np.ndarray] = []
-
-    def observe(self, z: Array, value: Array) -> Array:
-        self.spent += 1
+    def observe(z: Array, value: Array) -> Array:
         norm = host_norm(value - z, rms_norm)
-        self.best = np.fmin(self.best, np.where(np.isfinite(norm), norm, np.inf))
-        self.costs.append(self.spent)
-        self.residuals.append(self.best)
+        residuals.append(np.fmin(residuals[-1], np.where(np.isfinite(norm), norm, np.inf)))
+        costs.append(counts.nfe + counts.njvp + counts.nvjp)
         return value
 
-    def counting(self, product: Callable[[Array], Array]) -> Callable[[Array], Any]:
-        def counted(v: Array) -> Array:
-            self.spent += 1
-            return product(v)
+    def linearize(_: object, z: Array) -> Linearization:
+        linear = own.linearize(z)
+        return replace(linear, value=observe(z, linear.value))
 
-        return counted
+    watched = FixedPointProblem(lambda z: observe(z, own(z)), linearize=linearize)
+    solution = solve(watched, solver, z0, options)
+    return History(cost=np.array(costs), residual=np.array(residuals[1:]), solution=solution)

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import SampleStatus
 from equilib.numerics.arnoldi import Compression, compress, random_start
 
 
-class RadiusStatus(Enum):
+class RadiusStatus(SampleStatus):
     """How far a radius can be trusted; the value is the message for the user."""
 
     CONVERGED = "the estimated error is below rtol·radius"
     UNCONVERGED = "the estimated error exceeds rtol·radius; raise dimension"
     SENSITIVE = "rounding alone moves the largest eigenvalue by more than rtol·radius: J is far from normal"
     NONFINITE = "a product with J is not finite; check the point and the scale of the parameters"
-
-    def __repr__(self) -> str:
-        return f"RadiusStatus.{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,7 @@ class ImageFormat:
         return self.height, self.width, self.channels
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class LabelledImages:
     """Images and their classes.
 
@@ -110,8 +110,8 @@ class LabelledImages:
     train_labels: np.ndarray = field(repr=False)
     test_images: np.ndarray = field(repr=False)
     test_labels: np.ndarray = field(repr=False)
-    source: str
-    fallback: bool = False
+    source: str = field(kw_only=True)
+    fallback: bool = field(default=False, kw_only=True)
 
     def check(self, images: ImageFormat, *, name: str) -> None:
         """Refuse what is not in the format that a data set declares; `name` opens the sentence.

@@ -116,11 +116,5 @@ def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _join(batches: dict[str, tuple[np.ndarray, np.ndarray]], place: str) -> LabelledImages:
     train = [batches[name] for name in TRAIN if name in batches]
     images, labels = (np.concatenate(arrays) for arrays in zip(*train, strict=True))
-    test_images, test_labels = batches[TEST]
-    return LabelledImages(
-        train_images=images,
-        train_labels=labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        source=f"CIFAR-10 from {place}: {counted(images, test_images)}",
-    )
+    test = batches[TEST]
+    return LabelledImages(images, labels, *test, source=f"CIFAR-10 from {place}: {counted(images, test[0])}")

@@ -37,13 +37,8 @@ class SmallDigits:
         ink = resize_bilinear(digits.images, DIGIT) * (255 / INK)
         images = np.pad(np.rint(ink).astype(np.uint8), ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
         labels = digits.target.astype(np.uint8)
-        return LabelledImages(
-            train_images=images[:TRAIN],
-            train_labels=labels[:TRAIN],
-            test_images=images[TRAIN:],
-            test_labels=labels[TRAIN:],
-            source=f"{SMALL_DIGITS}: {counted(images[:TRAIN], images[TRAIN:])}",
-        )
+        train, test = ((images[part], labels[part]) for part in (slice(TRAIN), slice(TRAIN, None)))
+        return LabelledImages(*train, *test, source=f"{SMALL_DIGITS}: {counted(train[0], test[0])}")
 
 
 def counted(train: np.ndarray, test: np.ndarray) -> str:

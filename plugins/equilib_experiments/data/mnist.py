@@ -66,15 +66,8 @@ class Mnist:
 
 
 def _read(paths: dict[str, Path]) -> LabelledImages:
-    train_images, train_labels = _read_split(*(paths[name] for name in TRAIN))
-    test_images, test_labels = _read_split(*(paths[name] for name in TEST))
-    return LabelledImages(
-        train_images=train_images,
-        train_labels=train_labels,
-        test_images=test_images,
-        test_labels=test_labels,
-        source=f"MNIST from {paths[TRAIN[0]].parent}: {counted(train_images, test_images)}",
-    )
+    train, test = (_read_split(*(paths[name] for name in names)) for names in (TRAIN, TEST))
+    return LabelledImages(*train, *test, source=f"MNIST from {paths[TRAIN[0]].parent}: {counted(train[0], test[0])}")
 
 
 def _read_split(images_path: Path, labels_path: Path) -> tuple[np.ndarray, np.ndarray]:
