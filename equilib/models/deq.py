@@ -221,6 +221,7 @@ class DeepEquilibrium:
             residual_norm=solution.residual_norm,
             status=solution.status,
             nfe=solution.nfe,
+            njvp=solution.njvp,
             solution=solution,
             adjoints=adjoints,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -20,13 +20,14 @@ from equilib.layers.pass_constants import OfChild, prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
 from equilib.models.differentiable import differentiable
+from equilib.models.equilibrium import Record
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.ode.adjoints import Interpolating
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus
+from equilib.ode.solution import OdeOptions, OdeSolution
 
 
 class VectorField(Protocol):
@@ -59,7 +60,7 @@ class Autonomous:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evolution:
+class Evolution(Record):
     """What an integration in a model leaves.
 
     Attributes
@@ -68,45 +69,18 @@ class Evolution:
         The solution at the times asked for, differentiable by the sensitivity.
     solution : OdeSolution
         The forward integration.
-    adjoints : list of OdeSolution
-        Filled during the backward pass: the integrations backward in time, where there are some.
     backward : Counts
         The uses of f in backward passes so far.
-    split : callable or None
-        Takes a state apart into the tuple of arrays that it joins; None where it is a single array.
     """
 
     y: Array = field(repr=False)
     solution: OdeSolution
-    adjoints: list[OdeSolution] = field(default_factory=list, repr=False)
-    backward: Counts = field(default_factory=Counts, repr=False)
-    split: Callable[[Array], tuple[Array, ...]] | None = field(default=None, repr=False)
+    backward: Counts = field(repr=False)
 
     @property
-    def output(self) -> Any:
-        """What the next layer gets: y at the last time, or the tuple of the arrays that it joins."""
-        last = ops.getitem(self.y, (-1, ...))
-        return last if self.split is None else self.split(last)
-
-    @property
-    def status(self) -> tuple[OdeStatus, ...]:
-        """How the integration ended for each sample."""
-        return self.solution.status
-
-    @property
-    def nfe(self) -> int:
-        """Evaluations of f."""
-        return self.solution.nfe
-
-    @property
-    def njvp(self) -> int:
-        """Products J·v: none, the methods are explicit."""
-        return self.solution.njvp
-
-    @property
-    def residual_norm(self) -> None:
-        """No residual: nothing is solved for."""
-        return
+    def state(self) -> Array:
+        """The solution at the last time, shape (batch, ...)."""
+        return ops.getitem(self.y, (-1, ...))
 
     @property
     def adjoint_nvjp(self) -> int:
@@ -150,7 +124,8 @@ def evolve(
     y, adjoints = differentiable(
         solution.y, y0, inputs, lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent)
     )
-    return Evolution(y=y, solution=solution, adjoints=adjoints, backward=counts)
+    status, nfe, njvp = solution.status, solution.nfe, solution.njvp
+    return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
 
 
 @dataclass(frozen=True)

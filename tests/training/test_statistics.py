@@ -51,6 +51,7 @@ def equilibrium(forward: Solution, *adjoints: Solution, guess: int = 0) -> Equil
         residual_norm=forward.residual_norm,
         status=forward.status,
         nfe=guess + forward.nfe,
+        njvp=forward.njvp,
         solution=forward,
         adjoints=list(adjoints),
     )
