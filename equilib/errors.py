@@ -35,7 +35,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 def a(noun: str) -> str:
     """Return a noun with its indefinite article."""
-    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+    return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
 
 
 def require(module: str, *, purpose: str, extra: str = "experiments", otherwise: str = "") -> Any:

@@ -14,12 +14,14 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from autograd.core import (
+    defjvp,
     defjvp_argnums,
     defvjp_argnums,
     primitive_jvps,
     primitive_vjps,
     sum_outgrads,
 )
+from autograd.numpy.numpy_wrapper import _astype
 
 from equilib.arrays import Array
 from equilib.autodiff.primitives import primitive as primitive  # what a rule is for
@@ -160,6 +162,9 @@ class _PerArgument:
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
         return [(self.maps[position] or self._map(position)).pull(cotangent) for position in positions]
+
+
+defjvp(_astype, "same")  # linear, which autograd does not say
 
 
 class _FromAutograd:

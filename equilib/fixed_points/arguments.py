@@ -77,9 +77,9 @@ def check_state(array: Array, name: str) -> None:
         raise TypeError(f"{name} must hold floating-point numbers, it is of {array.dtype}; convert it")
 
 
-def _described(value: object) -> str:
+def _described(value: Any) -> str:
     if value is None or isinstance(value, str):
         return repr(value)
     if isinstance(value, type):
         return f"the class {value.__name__}"
-    return a(type(value).__name__)
+    return f"an array of shape {tuple(value.shape)}" if is_array(value) else a(type(value).__name__)

@@ -50,12 +50,12 @@ class Shine(Checked):
         NoInverseError
             If the forward solver was not Broyden's method.
         """
+        linear = linearized(problem, solution, cotangent)
         if not isinstance(solution.state, BroydenState):
             raise NoInverseError(
                 f"the adjoint shine reuses the inverse Jacobian of broyden or lbroyden, but the forward solver was "
                 f"{solution.solver}; choose one of those, or the adjoint implicit"
             )
-        linear = linearized(problem, solution, cotangent)
         g = cotangent if solution.batched else cotangent[None, ...]
         # What was learned on the way to nowhere says nothing about where a fallback found the fixed point.
         transposed = solution.state.inverse.transposed().restarted(problem, g, solution.attempt > 0)
