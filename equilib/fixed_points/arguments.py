@@ -11,7 +11,7 @@ from equilib.errors import a
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
 
 KNOWN_BY = {
-    "solver": ("init step", "run"),
+    "solver": ("init step -inject", "run"),
     "integrator": ("attempt", "stepper"),
     "sensitivity": ("needs pullback",),
     "cell": ("init inject step",),

@@ -141,7 +141,7 @@ class DeepEquilibrium:
         if cell is not self.cell:
             drawn = replace(self, cell=cell)
             return drawn({**params, "cell": own}, x, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
-        u = cell.inject(own, x)
+        u = read_only(cell.inject(own, x))
         if guess is None:
             guess_params = with_draws(self.initial_guess, params["initial_guess"], x, rng)
             u0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe

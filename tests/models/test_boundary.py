@@ -1,0 +1,148 @@
+"""What a cell may do, and wrong arguments of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import ImplicitAdjoint, Picard, SolveOptions, ops
+from equilib.autodiff import value_and_grad
+from equilib.layers import Chain, Dense
+from equilib.models import CellODE, DeepEquilibrium, InjectedCell, OneStepGuess
+from equilib.ode.adjoints import Interpolating
+from equilib_newton_gmres.solver import NewtonGMRES
+from equilib_ode.tsit5 import Tsit5
+from tests.models.small import CELL, batch, drawn
+
+DEPTHS = ({}, {"fixed_depth": 3}, {"fixed_depth": 3, "checkpoints": 2})
+every_depth = pytest.mark.parametrize("depth", DEPTHS, ids=str)
+
+
+@dataclass(frozen=True)
+class InPlace(InjectedCell):
+    """A cell that adds to its injection, its state or its parameters, or scales its input, in place."""
+
+    what: str = "u"
+
+    def inject(self, params: Any, x: Any) -> Any:
+        """Return the injection."""
+        if self.what == "x":
+            x *= 2.0
+        return super().inject(params, x)
+
+    def step(self, params: Any, z: Any, u: Any) -> Any:
+        """Return f(z, x)."""
+        image = self.recur(params["recur"], z)
+        if self.what == "u":
+            u += image
+        if self.what == "z":
+            z *= 0.5
+        if self.what == "params":
+            params["recur"]["weight"] *= 0.5
+        return ops.tanh(ops.add(image, u))
+
+
+@every_depth
+@pytest.mark.parametrize("what", ["u", "z", "params", "x"])
+@pytest.mark.parametrize("solver", [Picard(), NewtonGMRES()], ids=["picard", "newton-gmres"])
+def test_a_cell_cannot_change_what_it_is_given(solver: Any, what: str, depth: dict[str, int], rng: np.random.Generator):
+    """Injection, state, parameters and inputs are read-only; the caller's arrays stay as they were."""
+    deq = DeepEquilibrium(InPlace(Dense(4, 5), Dense(5, 5), Chain(), what=what), solver, OneStepGuess(), **depth)
+    params, x = drawn(deq), batch(rng)
+    weight, before = params["cell"]["recur"]["weight"].copy(), x.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        deq(params, x)
+    np.testing.assert_array_equal(params["cell"]["recur"]["weight"], weight)
+    np.testing.assert_array_equal(x, before)
+
+
+@dataclass(frozen=True)
+class Buffered(InjectedCell):
+    """A cell that returns the same array each time, where nothing is traced."""
+
+    def step(self, params: Any, z: Any, u: Any) -> Any:
+        """Return f(z, x)."""
+        value = super().step(params, z, u)
+        if type(value) is not np.ndarray:
+            return value
+        buffer = BUFFERS.setdefault(value.shape, np.empty_like(value))
+        buffer[...] = value
+        return buffer
+
+
+BUFFERS: dict[tuple[int, ...], np.ndarray] = {}
+
+
+@every_depth
+def test_a_cell_may_return_the_same_array_each_time(depth: dict[str, int], rng: np.random.Generator):
+    """The record of a pass is its own: residual, fixed point, and those of the pass before."""
+    parts = CELL.injection, CELL.recur, CELL.after
+    kept, fresh = (DeepEquilibrium(kind(*parts), Picard(), **depth) for kind in (Buffered, InjectedCell))
+    params, x, other = drawn(fresh), batch(rng), batch(rng)
+    first = kept(params, x)
+    kept(params, other)
+    expected = fresh(params, x)
+    np.testing.assert_array_equal(first.z_star, expected.z_star)
+    np.testing.assert_array_equal(first.residual, expected.residual)
+    assert np.any(first.residual)
+
+
+@every_depth
+def test_a_cell_must_keep_the_shape(depth: dict[str, int], rng: np.random.Generator):
+    """Another number of features is named beside the state's, also in a loop that is traced."""
+    deq = DeepEquilibrium(InjectedCell(Dense(4, 5), Chain(lambda z: ops.sum(z)), Chain(ops.sum)), Picard(), **depth)
+    params, x = drawn(deq), batch(rng)
+    for call in (deq, lambda params, x: value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)):
+        with pytest.raises(ValueError, match=r"f must keep the shape of z: \(3, 5\) became \(\)"):
+            call(params, x)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"solver": "anderson"}, "solver must be a solver, got 'anderson'"),
+        ({"solver": Picard}, r"solver must be a solver, not a class; write Picard\(\.\.\.\)"),
+        ({"solver": Tsit5()}, "solver must be a solver, got a Tsit5; .* SteadyState"),
+        ({"solver": CELL}, "solver must be a solver, got an InjectedCell"),
+        ({"fallback": ("newton",)}, "solver must be a solver, got 'newton'"),
+        ({"cell": InjectedCell}, "cell must be a cell, not a class"),
+        ({"cell": Dense(4, 5)}, "cell must be a cell, got a Dense"),
+        ({"cell": Picard()}, "cell must be a cell, got a Picard"),
+        ({"sensitivity": "implicit"}, "sensitivity must be a sensitivity, got 'implicit'"),
+        ({"sensitivity": ImplicitAdjoint}, "sensitivity must be a sensitivity, not a class"),
+        ({"options": 1e-6}, "options must be a SolveOptions, got a float"),
+        ({"options": {"rtol": 1e-6}}, "options must be a SolveOptions, got a dict"),
+    ],
+    ids=range(12),
+)
+def test_parts_of_a_model(settings: dict[str, Any], sentence: str):
+    """They are refused when the model is made, by a sentence that names the argument."""
+    with pytest.raises(TypeError, match=f"^{sentence}"):
+        DeepEquilibrium(**{"cell": CELL, "solver": Picard(), **settings})
+
+
+def test_arguments_of_a_call(rng: np.random.Generator):
+    """So are parameters in the place of the batch, and a seed in that of the generator."""
+    deq = DeepEquilibrium(CELL, Picard())
+    params, x = drawn(deq), batch(rng)
+    with pytest.raises(TypeError, match=r"^params must be a dict, got an array of shape .*; give what init returns"):
+        deq(x, params)
+    with pytest.raises(TypeError, match=r"^rng must be a random generator, got an int"):
+        deq(params, x, rng=0)  # type: ignore[arg-type]
+    for integrator, sensitivity, sentence in [
+        ("tsit5", Interpolating(), "integrator must be an integrator, got 'tsit5'"),
+        (Tsit5(), "adjoint", "sensitivity must be a sensitivity, got 'adjoint'"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{sentence}"):
+            CellODE(CELL, integrator, sensitivity=sensitivity)(params, x)  # type: ignore[arg-type]
+
+
+def test_an_adjoint_of_the_other_kind(rng: np.random.Generator):
+    """Equilibria and integrations have their own; the backward pass says which problem it got."""
+    deq = DeepEquilibrium(CELL, Picard(), sensitivity=Interpolating(), options=SolveOptions())  # type: ignore[arg-type]
+    params, x = drawn(deq), batch(rng)
+    with pytest.raises(TypeError, match="problem must be an OdeProblem, got a FixedPointProblem"):
+        value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)
