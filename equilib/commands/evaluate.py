@@ -9,7 +9,7 @@ from typing import Any
 
 from equilib.arrays import Array
 from equilib.errors import UserError
-from equilib.experiments.training import Training, trained
+from equilib.experiments.assembly import Training, trained
 from equilib.machine.process import prepare_process
 from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from equilib.experiments.experiment import make_experiment
-from equilib.experiments.train import train
+from equilib.experiments.recorded_training import train
 from equilib.fixed_points.solution import ConvergenceWarning
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry

@@ -9,7 +9,7 @@ from typing import Any
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree, tree_map
 from equilib.errors import UserError
-from equilib.experiments.training import set_up
+from equilib.experiments.assembly import set_up
 from equilib.models.chains import DEQChain
 from equilib.models.deq import DeepEquilibrium
 from equilib.plugin.registry import Registry

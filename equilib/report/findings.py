@@ -10,7 +10,7 @@ import numpy as np
 from equilib.arrays import Array, to_host
 from equilib.commands.evaluate import Evaluation, evaluate_model
 from equilib.errors import RunError, UserError
-from equilib.experiments.training import Training, trained
+from equilib.experiments.assembly import Training, trained
 from equilib.fixed_points.solution import ConvergenceError, Solution
 from equilib.models.equilibrium import Equilibrium, Record
 from equilib.ode.solution import IntegrationError

@@ -15,8 +15,8 @@ from equilib.cli import main
 from equilib.commands.combinations import Combination, combine
 from equilib.commands.compare import run_arguments
 from equilib.errors import UserError
+from equilib.experiments.assembly import set_up
 from equilib.experiments.probe import request_like
-from equilib.experiments.training import set_up
 from equilib.numerics.gmres import GMRES
 from equilib.options import OptionError
 from equilib.plugin import choosing

@@ -1,4 +1,4 @@
-"""The training of an experiment, assembled from its recipe, the chosen method and its data."""
+"""Assembly of a training from a recipe, the chosen method and data."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Execution of a training: its epochs, its record, and its savings of work."""
+"""Training with a record: its epochs, metrics, checkpoints, and the savings of work that were asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from equilib.experiments.training import Training, assemble
+from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder
