@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from equilib.arrays import Array
 from equilib.fixed_points.arguments import check_kind, check_state
@@ -14,6 +14,8 @@ from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
+
+Arrange: TypeAlias = Callable[[Array], Array]
 
 
 def solve(
@@ -78,24 +80,27 @@ def solve(
     if batched:
         solution = solve_in_turn(problem, (solver, *fallback), z0, options)
     else:
-        inner = solve_in_turn(_as_batch_of_one(problem), (solver, *fallback), z0[None, ...], options)
+        batch_of_one = rearranged(problem, lambda z: z[None, ...], lambda z: z[0, ...])
+        inner = solve_in_turn(batch_of_one, (solver, *fallback), z0[None, ...], options)
         solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
     check_success(solution, options.on_failure, ConvergenceError, ConvergenceWarning)
     return solution
 
 
-def _as_batch_of_one(problem: FixedPointProblem) -> FixedPointProblem:
+def rearranged(problem: FixedPointProblem, there: Arrange, back: Arrange) -> FixedPointProblem:
+    """Return the problem of z ↦ there(f(back(z))): of states in another arrangement, such as without a batch axis."""
+
     def linearize(f: Callable[..., Array], z: Array, *inputs: Any) -> Linearization:
-        inner = problem.linearize(z[0, ...])
+        inner = problem.linearize(back(z))
         return Linearization(
-            value=inner.value[None, ...],
-            jvp=lambda v: inner.jvp(v[0, ...])[None, ...],
-            vjp=lambda w: inner.vjp(w[0, ...])[None, ...],
-            inputs_vjp=lambda w: inner.inputs_vjp(w[0, ...]),
+            value=there(inner.value),
+            jvp=lambda v: there(inner.jvp(back(v))),
+            vjp=lambda w: there(inner.vjp(back(w))),
+            inputs_vjp=lambda w: inner.inputs_vjp(back(w)),
         )
 
     return FixedPointProblem(
-        lambda z, *inputs: evaluate(problem.f, z[0, ...], *inputs)[None, ...],
+        lambda z, *inputs: there(evaluate(problem.f, back(z), *inputs)),
         *problem.inputs,
         linearize=linearize,
         affine=problem.affine,

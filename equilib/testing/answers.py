@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from equilib.fixed_points.options import NORMS
 from equilib.fixed_points.solution import Solution, Status
-from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solve import rearranged, solve
 from equilib.testing.check import require
 from equilib.testing.gradients import cotangent_for, directional_derivative, inner_product, variation
 from equilib.testing.maps import DENSE, EXPANSIVE, HUGE, IMAGES, LINEAR, NO_FIXED_POINT, TINY, KnownMap
@@ -33,7 +32,7 @@ def finds_fixed_points_of_images(subject: SolverSubject) -> None:
 def finds_a_fixed_point_without_a_batch(subject: SolverSubject) -> None:
     """With batched=False the whole array is one system."""
     known = DENSE.take([2])
-    problem = _unbatched(subject, known)
+    problem = rearranged(subject.problem(known), lambda z: z[0], lambda z: z[None])
     solution = subject.solve_problem(problem, known.start()[0], rtol=1e-8, batched=False)
     require(solution.success, f"it did not converge: {solution.failure_report()}")
     _is_right(known, replace(solution, z=solution.z[None]))
@@ -113,30 +112,6 @@ def _is_right(known: KnownMap, solution: Solution) -> None:
 
 def _residual(known: KnownMap, z: Any) -> Any:
     return known(z, known.inputs()) - z
-
-
-def _unbatched(subject: SolverSubject, known: KnownMap) -> Any:
-    """Return the problem whose state is the one sample itself."""
-    problem = subject.problem(known)
-    batched = problem.f
-
-    def f(z: Any, inputs: Any) -> Any:
-        return batched(z[None], inputs)[0]
-
-    def linearize(_: object, z: Any, inputs: Any) -> Any:
-        linear = problem.linearize(z[None])
-        return type(linear)(
-            value=linear.value[0],
-            jvp=_without_batch(linear.jvp),
-            vjp=_without_batch(linear.vjp),
-            inputs_vjp=lambda w: linear.inputs_vjp(w[None]),
-        )
-
-    return type(problem)(f, *problem.inputs, linearize=linearize)
-
-
-def _without_batch(product: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda v: product(v[None])[0]
 
 
 def _statuses(solution: Solution) -> str:
