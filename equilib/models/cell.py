@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, zeros_like
 from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
 from equilib.layers.pass_constants import OfChild
@@ -109,7 +109,7 @@ class InjectedCell:
     def zeros(self, params: Tree, u: Array) -> Array:
         """Return zeros of the shape of u."""
         value = static_value(u)
-        return array_namespace(value).zeros_like(value)
+        return zeros_like(value)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, zeros_like
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
@@ -43,7 +43,7 @@ def differentiable(
         pulled = pull(cotangent)
         adjoints.extend(pulled.solves)
         constant = static_value(start)
-        bar = array_namespace(constant).zeros_like(constant) if pulled.start is None else pulled.start
+        bar = zeros_like(constant) if pulled.start is None else pulled.start
         return [bar, *leaves(pulled.inputs)]
 
     return with_pullback(value, pullback, start, *tree_leaves(inputs)), adjoints

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows
+from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, weighted_sum
 from equilib.machine.threads import by_shares
 
 _BLOCK = 3 << 18
@@ -33,9 +33,7 @@ def combined(base: Array, weights: Array, arrays: Sequence[Array]) -> Array:
     if not arrays:
         return base
     if type(base) is not np.ndarray:
-        for i, array in enumerate(arrays):
-            base = base + rows_like(weights[:, i], base) * array
-        return base
+        return weighted_sum(base, [rows_like(weights[:, i], base) for i in range(len(arrays))], arrays)
     total = np.empty(base.shape, dtype=base.dtype)
     start, out, rows = samples_as_rows(base), samples_as_rows(total), [samples_as_rows(array) for array in arrays]
     columns = weights.T[:, :, None]

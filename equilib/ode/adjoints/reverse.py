@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, array_namespace, check_like
+from equilib.arrays import Array, array_namespace, check_like, zeros_like
 from equilib.arrays.trees import Tree, tree_map
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
@@ -127,7 +127,7 @@ class Reverse:
 
 def zeros(inputs: tuple[Tree, ...]) -> tuple[Tree, ...]:
     """Return zero cotangents of the inputs."""
-    made: tuple[Tree, ...] = tree_map(lambda leaf: array_namespace(leaf).zeros_like(leaf), inputs)
+    made: tuple[Tree, ...] = tree_map(zeros_like, inputs)
     return made
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, zeros_like
 from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
@@ -17,7 +17,7 @@ class Slopes:
 
     def __init__(self, problem: OdeProblem) -> None:
         self._problem = problem
-        self._sums = [array_namespace(leaf).zeros_like(leaf) for leaf in tree_leaves(problem.inputs)]
+        self._sums = [zeros_like(leaf) for leaf in tree_leaves(problem.inputs)]
 
     def linearize(self, t: np.ndarray, y: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Return f(t, y) and the map w ↦ (∂f/∂y)ᵀ w; each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents."""

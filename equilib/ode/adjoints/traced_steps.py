@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, from_host, rows_like
+from equilib.arrays import Array, from_host, rows_like, zeros_like
 from equilib.arrays.trees import Tree, tree_map
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
@@ -42,7 +42,7 @@ class TracedSteps:
         for place in reversed(range(len(self._solution.record))):
             linear, written = self._linearize(place)
             if bars is None:
-                bars = tree_map(_zeros_like, linear.value[0])
+                bars = tree_map(zeros_like, linear.value[0])
             y_bar, rest = linear.vjp((bars, [cotangent[index, ...] for index in written]), argnums=(0, 1))
             bars = (y_bar, *rest)
         (y_bar,) = linearize(self._start, self._states[0][0]).vjp(bars)
@@ -85,10 +85,6 @@ class TracedSteps:
 
         y, *rest = self._states[place]
         return linearize(traced, y, tuple(rest)), indices
-
-
-def _zeros_like(leaf: Array) -> Array:
-    return array_namespace(leaf).zeros_like(leaf)
 
 
 def _traced_select(mask: np.ndarray, chosen: Array, other: Array) -> Array:
