@@ -97,7 +97,9 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     if entry.unavailable:
         facts.append(("not here", entry.unavailable))
     if isinstance(entry, SolverEntry):
-        facts += _solver_facts(entry.capabilities)
+        needs = entry.capabilities
+        products = [name for name, needed in (("J v", needs.needs_jvp), ("J^T w", needs.needs_vjp)) if needed]
+        facts += [("uses", " and ".join(["f(z)", *products])), *_batch_facts(needs)]
         facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
     if isinstance(entry, IntegratorEntry):
         facts.append(("order", str(entry.order)))
@@ -110,14 +112,6 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
         if entry.solves == FIXED_POINT:
             facts.append(("solvers", " and ".join(entry.solvers) or "any"))
     return facts
-
-
-def _solver_facts(capabilities: Capabilities) -> list[tuple[str, str]]:
-    products = [name for name, needed in (("J v", capabilities.needs_jvp), ("J^T w", capabilities.needs_vjp)) if needed]
-    return [
-        ("uses", " and ".join(["f(z)", *products])),
-        *_batch_facts(capabilities),
-    ]
 
 
 def _batch_facts(entry: Capabilities | LinearSolverEntry) -> list[tuple[str, str]]:

@@ -45,10 +45,7 @@ class Experiment(Protocol):
 def make_experiment(request: RunRequest, registry: Registry) -> Experiment:
     """Return the experiment of a request, with its options.
 
-    Raises
-    ------
-    UserError
-        If it does not exist, or an option is wrong.
+    Raises UserError if it does not exist, or an option is wrong.
     """
     name = request.experiment
     experiment = build(registry.get(ExperimentEntry, name).load(), request.values, owner=f"experiment {name!r}")
@@ -63,10 +60,7 @@ def make_experiment(request: RunRequest, registry: Registry) -> Experiment:
 def usable_flags(entry: ExperimentEntry, registry: Registry) -> tuple[Flag, ...]:
     """Return the flags that an experiment with its default options can use; all, where an option has no default.
 
-    Raises
-    ------
-    UserError
-        If it cannot be loaded.
+    Raises UserError if it cannot be loaded.
     """
     try:
         uses = make_experiment(RunRequest(experiment=entry.name), registry).make_recipe().uses

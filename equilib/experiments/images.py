@@ -50,10 +50,7 @@ class ImageRecipe(Recipe):
 def image_data(recipe: ImageRecipe, context: RunContext) -> ImageData:
     """Return the data set that the user named, else that of the recipe; nothing is loaded.
 
-    Raises
-    ------
-    UserError
-        If there is no data set of that name, or an option is wrong.
+    Raises UserError if there is no data set of that name, or an option is wrong.
     """
     chosen = context.request.data or recipe.data
     return build_named(context.registry, DatasetEntry, chosen).part if isinstance(chosen, str) else chosen

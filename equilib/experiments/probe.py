@@ -37,10 +37,7 @@ def load_probe(
     The parameters are the initial ones, or those that were trained; the samples, so many or what there are, are the
     first of the test data.
 
-    Raises
-    ------
-    UserError
-        If the request cannot be carried out as it is, or the network holds no equilibrium.
+    Raises UserError if the request cannot be carried out as it is, or the network holds no equilibrium.
     """
     context = RunContext(request=request, registry=registry, reporter=LineReporter(sys.stderr))
     setup = set_up(context)
@@ -62,10 +59,7 @@ def request_like(request: RunRequest, run: RecordedRun) -> RunRequest:
 
     A solver that was named comes with the adjoint that suits it and without fallback, unless those are named, too.
 
-    Raises
-    ------
-    UserError
-        If the run is one of another experiment.
+    Raises UserError if the run is one of another experiment.
     """
     if run.facts.get("experiment") != request.experiment:
         raise UserError(f"{run.path} is a run of {run.facts.get('experiment')!r}, not of {request.experiment!r}")

@@ -20,12 +20,8 @@ def train(context: RunContext) -> Mapping[str, Any]:
 
     A run that is continued goes on from its checkpoint.
 
-    Raises
-    ------
-    UserError
-        If the request cannot be carried out as it is, or the checkpoint does not fit.
-    RunError
-        If training failed on its way.
+    Raises UserError if the request cannot be carried out as it is, or the checkpoint does not fit;
+    RunError if training failed on its way.
     """
     training, request, before = assemble(context), context.request, context.continuation
     trainer = training.trainer

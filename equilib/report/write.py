@@ -33,11 +33,6 @@ class Written:
     missing: list[str]
 
 
-def default_folder(paths: Sequence[Path]) -> Path:
-    """Return where a report goes: into the folder of a single run, or beside where the command is given."""
-    return paths[0] / "report" if len(paths) == 1 else Path("report")
-
-
 def write_report(
     paths: Sequence[Path],
     registry: Registry,
@@ -49,12 +44,13 @@ def write_report(
 ) -> Written:
     """Write `report.html` and its pictures, in place of an earlier report in the folder `out`.
 
+    By default it goes into the folder of a single run, or beside where the command is given.
     The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device.
 
     Raises UserError if a folder holds no run, or `out` cannot be written.
     """
     runs = read_runs(paths)
-    folder = out or default_folder(paths)
+    folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
     with folder_errors(f"--out {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
     prepare_process()

@@ -40,9 +40,6 @@ class Continuation:
             trainer.restore(self.checkpoint.snapshot(trainer.state()))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.checkpoint.path} does not fit the run: {error}") from error
-        self._refuse_no_work(trainer)
-
-    def _refuse_no_work(self, trainer: Trainer) -> None:
         plan, done = trainer.plan, trainer.epochs_done
         planned = plan.pretrain_epochs + plan.epochs
         if planned < done or (planned == done and self.run.facts.get("status") == "finished"):
