@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equilib import ImplicitAdjoint, JacobianFree, Needs, Pullback, Solution, solve
-from equilib.adjoints.implicit import adjoint_problem
+from equilib.adjoints.equation import adjoint_problem
 from equilib.arrays import array_namespace, samples_as_rows
 from equilib.numerics.affine import Affine
 from equilib.ode.flow import Flow, FlowPoint

@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
+from equilib.adjoints.equation import RTOL, linearized, solve_adjoint
+from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
-from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
@@ -48,7 +48,7 @@ class ImplicitAdjoint(Checked):
     linear_solver: LinearSolver | None = part(
         "gmres", lambda: None, kind="linear solver", help="solver of (I − Jᵀ) w = g, unless there is a solver"
     )
-    rtol: float | None = option(None, help="residual relative to ‖w‖; none takes the forward solve's", minimum=0.0)
+    rtol: float | None = option(None, help="residual relative to ‖g‖; none takes the forward solve's", minimum=0.0)
     max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
 
     def __post_init__(self) -> None:
@@ -71,43 +71,19 @@ class ImplicitAdjoint(Checked):
         forward = solution.options
         options = replace(
             forward,
-            rtol=forward.rtol if self.rtol is None else self.rtol,
-            # Cotangents have no natural size (a mean over the batch divides them by it), so only rtol counts.
-            atol=0.0,
+            rtol=(RTOL if forward.by_component else forward.rtol or RTOL) if self.rtol is None else self.rtol,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
-            on_failure="record",
         )
-        equation = adjoint_problem(linear, cotangent)
         solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
-        adjoint = solve(equation, solver, start, options, batched=solution.batched)
+        adjoint = solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
 
 
 def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:
     check_like(cotangent, guess, "the adjoint guess")
     rows = (guess, cotangent) if batched else (guess[None, ...], cotangent[None, ...])
-    # w is zero where g is, and only a start at zero meets a tolerance relative to ‖w‖ there.
+    # w is zero where g is.
     with np.errstate(all="ignore"):
         size, scale = (to_host(two_norm(each)) for each in rows)
     start = where_samples(np.isfinite(size) & (scale > 0), *rows)
     return start if batched else start[0, ...]
-
-
-def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Linearization:
-    """Return the linearization at the fixed point, shape (batch, ...); raises what `check_pullback` does."""
-    check_pullback(problem, solution, cotangent)
-    return problem.linearize(solution.z)
-
-
-def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
-    """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp."""
-
-    def transposed(f: object, w: Array) -> Linearization:
-        return Linearization(
-            value=linear.vjp(w) + cotangent,
-            jvp=linear.vjp,
-            vjp=linear.jvp,
-            inputs_vjp=lambda _: (),
-        )
-
-    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed, affine=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from equilib.adjoints.implicit import linearized
+from equilib.adjoints.equation import linearized
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array
 from equilib.fixed_points.problem import FixedPointProblem

@@ -16,15 +16,43 @@ Norm: TypeAlias = Callable[[Array], Array]
 
 
 def two_norm(array: Array) -> Array:
-    """Return the Euclidean norm of each sample, shape (batch,)."""
-    xp = array_namespace(array)
-    rows = samples_as_rows(array)
-    return xp.sqrt(xp.vecdot(rows, rows))
+    """Return the Euclidean norm of each sample, shape (batch,); squares neither over- nor underflow."""
+    return _root_of_squares(array, 1)
 
 
 def rms_norm(array: Array) -> Array:
     """Return the root mean square of each sample, shape (batch,): a norm that does not grow with the size."""
-    return two_norm(array) / max(prod(array.shape[1:]), 1) ** 0.5
+    return _root_of_squares(array, max(prod(array.shape[1:]), 1))
+
+
+def _root_of_squares(array: Array, count: int) -> Array:
+    """Return √(Σ x² / count) of each sample, in the dtype of the array, at least float32."""
+    xp = array_namespace(array)
+    rows = samples_as_rows(array)
+    dtype = rows.dtype
+    if xp.finfo(dtype).bits < 32:
+        rows, dtype = xp.astype(rows, xp.float32), xp.float32
+    if type(rows) is np.ndarray:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            norm = np.sqrt(np.vecdot(rows, rows)) / count**0.5
+            limits = np.finfo(dtype)
+            safe = (norm > (limits.tiny / limits.eps) ** 0.5) & (norm < np.inf)
+            # What becomes of one sample must not change the rounding of the others.
+            return norm if np.all(safe) else np.where(safe, norm, _scaled(rows, count))
+    if dtype == xp.float32:  # whose squares float64 holds
+        wide = xp.astype(rows, xp.float64)
+        return xp.astype(xp.sqrt(xp.vecdot(wide, wide)) / count**0.5, dtype)
+    return _scaled(rows, count)
+
+
+def _scaled(rows: Array, count: int) -> Array:
+    xp = array_namespace(rows)
+    if rows.shape[1] == 0:
+        return xp.sum(rows, axis=1)
+    largest = xp.max(xp.abs(rows), axis=1)
+    scale = xp.where((largest > 0) & xp.isfinite(largest), largest, xp.ones_like(largest))
+    shares = rows / scale[:, None]
+    return scale * (xp.sqrt(xp.vecdot(shares, shares)) / count**0.5)
 
 
 def max_norm(array: Array) -> Array:

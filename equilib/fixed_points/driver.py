@@ -15,6 +15,9 @@ from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.solver import Solver, SolverState, WholeSolver
 from equilib.fixed_points.stopping import Monitor
 
+RENEWALS = 4
+"""Calls of a method with its own loop, at most: each is asked for a smaller residual than the one before."""
+
 
 def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
     """Take step after step until every active sample has ended, whatever `on_failure` says.
@@ -22,7 +25,7 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
     The other samples count as converged from the start; `f` keeps the counts of earlier solves.
     """
     options = f.options
-    monitor = Monitor(options, z0.shape[0], f.active)
+    monitor = Monitor(options, z0.shape[0], f.active, None if f.affine else f.residual)
     stepper: Any = solver
     # To ask for a protocol takes ten times longer than to ask for a name.
     if hasattr(solver, "run") and isinstance(solver, WholeSolver):
@@ -30,13 +33,16 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):
         run = _Run(f, stepper, z0, monitor)
-        for _ in range(min(options.max_steps, 1) if isinstance(stepper, _OneStep) else options.max_steps):
+        for number in range(options.max_steps):
+            if isinstance(stepper, _OneStep) and number:
+                # It goes on from where its residual was small enough, but not for what it says about the distance.
+                monitor.finish(monitor.active & ~monitor.test.near if number < RENEWALS else monitor.active)
             if not monitor.running:
                 break
             run.remove_finished()
             run.step()
         z, residual, state = run.put_together()
-    monitor.status[monitor.active] = Status.MAX_STEPS
+    monitor.finish(monitor.active)
     return Solution(
         z0=z0,
         z=z,
@@ -94,10 +100,11 @@ class _Run:
         monitor.observe(self.state, self.rows)
 
     def _announce(self) -> None:
-        active, tolerance = self.monitor.active, self.monitor.tolerance
-        if len(self.rows) < len(active):
-            active, tolerance = active[self.rows], tolerance[self.rows]
-        self.f.active, self.f.tolerance = active, tolerance
+        monitor, f = self.monitor, self.f
+        told = [monitor.active, monitor.tolerance, monitor.test.scale, monitor.test.strictness]
+        if len(self.rows) < len(monitor.active):
+            told = [each[self.rows] for each in told]
+        f.active, f.tolerance, f.scale, f.strictness = told
 
     def step(self) -> None:
         self._announce()

@@ -11,8 +11,9 @@ import numpy as np
 from equilib.arrays import Array, host_norm
 from equilib.arrays.trees import Tree
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.options import NORMS, SolveOptions
+from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
+from equilib.fixed_points.tolerance import tolerance_at
 
 P = TypeVar("P", bound=Problem)
 
@@ -103,6 +104,9 @@ class Evaluator:
         The samples that are not finished. A solver need not work on the others.
     tolerance : ndarray, shape (batch,)
         The residual norm at which each sample would count as converged now.
+    scale, strictness : ndarray, shape (batch,)
+        The size of where the solve began, inf by hand, and the share of the tolerance that is left, as
+        `equilib.fixed_points.tolerance.Tolerance` has them.
     counts : Counts
         The uses of f so far.
 
@@ -112,7 +116,7 @@ class Evaluator:
         If an input that the problem declares to have the batch axis does not have it.
     """
 
-    __slots__ = ("_norm", "active", "affine", "counts", "options", "problem", "tolerance")
+    __slots__ = ("_norm", "active", "affine", "counts", "options", "problem", "scale", "strictness", "tolerance")
 
     def __init__(
         self,
@@ -127,10 +131,13 @@ class Evaluator:
         problem.check_batch(z0.shape[0])
         self.problem, self.affine = problem, problem.affine
         self.options = SolveOptions() if options is None else options
-        self._norm = NORMS[self.options.norm]
+        self._norm = self.options.norm_of
         self.counts = Counts() if counts is None else counts
         self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
-        self.tolerance = self.tolerance_at(self.size(z0)) if tolerance is None else tolerance
+        self.scale, self.strictness = np.full(z0.shape[0], np.inf), np.ones(z0.shape[0])
+        self.tolerance = np.zeros(z0.shape[0]) if tolerance is None else tolerance
+        if tolerance is None:
+            self.tolerance = self.tolerance_at(z0, z0)
 
     def __call__(self, z: Array) -> Array:
         """Evaluate f(z), shape (batch, ...); raises what `FixedPointProblem` does."""
@@ -162,9 +169,11 @@ class Evaluator:
         """
         return host_norm(z, self._norm)
 
-    def tolerance_at(self, size: np.ndarray) -> np.ndarray:
-        """Return the residual norm that counts as converged where ‖z‖ is `size`, both of shape (batch,)."""
-        return self.options.tolerance_at(size)
+    def tolerance_at(self, z: Array, residual: Array) -> np.ndarray:
+        """Return the residual norm that counts as converged at z, both arrays of shape (batch, ...); shape (batch,)."""
+        sizes = self.size(residual), self.size(z)
+        tolerance = tolerance_at(self.options, z, residual, sizes, self.scale)
+        return np.asarray(self.strictness * tolerance, dtype=np.float64)
 
     def missing(self, size: np.ndarray) -> np.ndarray:
         """Return the factor by which residuals of these sizes must shrink to meet the tolerance, at most 1.
@@ -183,5 +192,6 @@ class Evaluator:
         """
         part = copy(self)
         part.problem = self.problem.restricted(rows)
-        part.active, part.tolerance = self.active[rows], self.tolerance[rows]
+        for name in ("active", "tolerance", "scale", "strictness"):
+            setattr(part, name, getattr(self, name)[rows])
         return part

@@ -37,8 +37,8 @@ def solve_in_turn(
 def _evaluator(
     problem: FixedPointProblem, z0: Array, options: SolveOptions, counts: Counts, active: np.ndarray | None = None
 ) -> Evaluator:
-    # Until a state has been seen, the tolerance is that of the smallest one, which costs nothing.
-    tolerance = np.full(z0.shape[0], options.atol)
+    # Until a state has been seen, which the driver measures.
+    tolerance = np.zeros(z0.shape[0])
     return Evaluator(problem, z0, options, active=active, tolerance=tolerance, counts=counts)
 
 

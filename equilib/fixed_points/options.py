@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.arrays import Array, Norm, from_host, max_norm, rms_norm, to_host, two_norm
 from equilib.errors import did_you_mean
 from equilib.fixed_points.arguments import check_type
 from equilib.options import Checked, option
@@ -22,17 +22,25 @@ NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
 class SolveOptions(Checked):
     """When a solve ends. Sample i has converged when ‖f(z)ᵢ − zᵢ‖ ≤ atol + rtol·‖zᵢ‖.
 
-    With `atol=0` the test is relative to the size of z only, with `rtol=0` absolute only.
+    `equilib.fixed_points.tolerance` says what else is asked. With `atol=0` the test is relative to the size of z only,
+    with `rtol=0` absolute only. In Python `rtol` and `atol` may be arrays that broadcast against one sample, then the
+    test is ‖(f(z)ᵢ − zᵢ) / (atol + rtol·|zᵢ|)‖ ≤ 1, and `norm` may be a function of arrays (batch, ...) to (batch,).
     """
 
-    rtol: float = option(1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf)
-    atol: float = option(
-        1e-12, help="residual that is enough whatever the size of z", minimum=0.0, exclusive_maximum=math.inf
+    rtol: float | Array = option(
+        1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf, arrays=True
+    )
+    atol: float | Array = option(
+        1e-12,
+        help="residual that is enough whatever the size of z",
+        minimum=0.0,
+        exclusive_maximum=math.inf,
+        arrays=True,
     )
     max_steps: int = option(50, help="steps of the solver", minimum=0)
-    norm: str = option("rms", help="norm of one sample", choices=NORMS)
+    norm: str | Norm = option("rms", help="norm of one sample", choices=NORMS, functions=True)
     divergence: float = option(
-        1e4, help="growth of the residual over its first value that counts as divergence", minimum=1.0
+        1e16, help="growth of the residual over its first value that ends a sample at once", minimum=1.0
     )
     stagnation: int | None = option(
         None, help="steps without 1 % less residual that count as stagnation; none: a solve may pause", minimum=1
@@ -47,9 +55,36 @@ class SolveOptions(Checked):
         "raise", help="error, warning or record of samples that did not converge", choices=("raise", "warn", "record")
     )
 
-    def tolerance_at(self, size: np.ndarray) -> np.ndarray:
-        """Return the residual norm that counts as converged where ‖z‖ is `size`, both of shape (batch,)."""
-        return self.atol + self.rtol * size
+    @property
+    def by_component(self) -> bool:
+        """Whether the elements of a sample have tolerances of their own."""
+        return any(getattr(each, "ndim", 0) for each in (self.rtol, self.atol))
+
+    @property
+    def norm_of(self) -> Norm:
+        """The norm as a function."""
+        return NORMS[self.norm] if isinstance(self.norm, str) else self.norm
+
+    def component(self, name: str, z: Array) -> Array | float:
+        """Return the tolerance `name` as an array that broadcasts against z, shape (batch, ...).
+
+        Raises
+        ------
+        ValueError
+            If it does not broadcast against a sample.
+        """
+        value = getattr(self, name)
+        if not getattr(value, "ndim", 0):
+            return float(value)
+        shape = tuple(z.shape[1:])
+        host = to_host(value)
+        try:
+            host = np.broadcast_to(host, shape)
+        except ValueError:
+            raise ValueError(
+                f"the option {name!r} has the shape {host.shape}, which does not broadcast against a sample, {shape}"
+            ) from None
+        return from_host(np.array(host, dtype=to_host(z[:0, ...]).dtype), z)
 
 
 def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: str) -> T:

@@ -62,4 +62,4 @@ class WholeSolver(Protocol):
     """
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> SolverState:
-        """Iterate from z0 until the residual meets `f.tolerance_at(‖z‖)`, at most `max_steps` steps."""
+        """Iterate from z0 until the residual meets `f.tolerance_at(z, residual)`, at most `max_steps` steps."""

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from equilib.arrays import to_host_together
-from equilib.fixed_points.options import NORMS, SolveOptions
+from equilib.arrays import Array
+from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import SolverState
+from equilib.fixed_points.tolerance import Tolerance
 
 PROGRESS = 0.99
 """Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would
 take 230 times as many: nobody waits for that. The comparison is with the residual at the last progress, so that a solve
 that creeps by less than 1 % a step, but steadily, is none."""
+
+GROWTH = 1e4
+"""Growth, of a residual over its first value or of z over the scale of the solve, that is called divergence."""
+
+DRIFT = 100.0
+"""Growth of z over the scale of the solve, with a residual that has hardly fallen, that is called divergence when the
+steps are used up."""
 
 
 class Monitor:
@@ -24,6 +34,8 @@ class Monitor:
     batch : int
     active : ndarray of bool, shape (batch,), optional
         The samples to be watched, by default all; the others count as converged.
+    evaluate : callable, optional
+        z ↦ f(z) − z, as for `Tolerance`.
 
     Attributes
     ----------
@@ -33,22 +45,27 @@ class Monitor:
     running : int
         Their number.
     tolerance : ndarray, shape (batch,)
-        atol + rtol·‖z‖ at the last state.
+        The residual norm that would have been enough at the last state.
     best : ndarray, shape (batch,)
         Smallest residual norm of an iterate so far; inf before there is one.
     steps : ndarray of int, shape (batch,)
     trace : list of ndarray, shape (batch,)
     """
 
-    def __init__(self, options: SolveOptions, batch: int, active: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        options: SolveOptions,
+        batch: int,
+        active: np.ndarray | None = None,
+        evaluate: Callable[[Array], Array] | None = None,
+    ) -> None:
         self._options = options
-        self._norm = NORMS[options.norm]
-        self._largest: np.ndarray | None = None
+        self.test = Tolerance(options, batch, evaluate)
         self.active = np.ones(batch, dtype=bool) if active is None else active
         self.running = np.count_nonzero(self.active)
         self.status = np.full(batch, Status.CONVERGED, dtype=object)
         self.status[self.active] = Status.RUNNING
-        self.tolerance = np.zeros(batch)
+        self.tolerance, self._size = np.zeros(batch), np.zeros(batch)
         self.best = np.full(batch, np.inf)
         self.steps = np.zeros(batch, dtype=int)
         self.trace: list[np.ndarray] = []
@@ -64,38 +81,43 @@ class Monitor:
         rows : ndarray of int, optional
             The samples that the state is of, by default all; those that are active must be among them.
         """
-        # One transfer from the device per step.
-        residual, size = to_host_together(self._norm(state.residual), self._norm(state.z))
-        tolerance, failed = self._options.tolerance_at(size), getattr(state, "failed", None)
-        some = rows is not None and len(rows) < len(self.active)
+        rows = np.arange(len(self.active)) if rows is None else rows
+        some = len(rows) < len(self.active)
+        seen: Sequence[np.ndarray] = self.test.measure(
+            state.z, state.residual, rows, self.active[rows] if some else self.active
+        )
+        failed = getattr(state, "failed", None)
         if some:
-            before = self.trace[-1] if self.trace else np.full(len(self.active), np.inf)
-            residual, tolerance = _with_rows(before, rows, residual), _with_rows(self.tolerance, rows, tolerance)
+            last = self.trace[-1] if self.trace else np.full(len(self.active), np.inf)
+            before = last, self._size, self.tolerance, np.zeros_like(self.active)
+            seen = [_with_rows(whole, rows, part) for whole, part in zip(before, seen, strict=True)]
             failed = None if failed is None else _with_rows(np.zeros_like(self.active), rows, failed)
-        if self._largest is None:
-            # At most the largest number, so that what is infinite exceeds it.
-            self._largest = np.minimum(self._options.divergence * residual, np.finfo(np.float64).max)
-        else:
+        residual, self._size, self.tolerance, met = seen
+        if self.trace:
             self.steps += self.active
-        self.tolerance = tolerance
         self.trace.append(np.where(self.active, residual, self.trace[-1]) if self.trace else residual)
-        improved = self._judge(residual, tolerance, failed)
+        improved = self._judge(residual, met)
+        self._stall(failed)
         return improved[rows] if some else improved
 
-    def _judge(self, residual: np.ndarray, tolerance: np.ndarray, failed: np.ndarray | None) -> np.ndarray:
+    def _judge(self, residual: np.ndarray, met: np.ndarray) -> np.ndarray:
         """Give the samples that end here their status; return which of all samples are improved."""
         active, improved = self.active, self.active & (residual < self.best)
-        # Not a number is neither more nor less.
-        self.active = active & (residual > tolerance) & (residual <= self._largest)
+        first = self.trace[0]
+        finite = np.isfinite(residual) & np.isfinite(self._size)
+        astray = (residual > self._options.divergence * first) | (self._size > GROWTH * self.test.scale) & (
+            residual > first / 2
+        )
+        self.active = active & finite & ~met & ~astray
         if np.count_nonzero(self.active) < self.running:
-            ended, finite = active & ~self.active, np.isfinite(residual) & np.isfinite(tolerance)
-            converged = ended & finite & (residual <= tolerance)
+            ended = active & ~self.active
+            converged = ended & finite & met
             improved = improved & finite | converged
+            grown = (self.trace[-2] if len(self.trace) > 1 else first) > GROWTH * first
             self.status[ended] = Status.DIVERGED
-            self.status[ended & ~finite] = Status.NONFINITE
+            self.status[ended & ~finite & ~grown] = Status.NONFINITE
             self.status[converged] = Status.CONVERGED
         self.best = np.where(improved, residual, self.best)
-        self._stall(failed)
         self.running = np.count_nonzero(self.active)
         return improved
 
@@ -111,9 +133,20 @@ class Monitor:
         if failed is not None and np.count_nonzero(failed):
             self.status[self.active & failed] = Status.STALLED
             self.active = self.active & np.logical_not(failed)
+            self.running = np.count_nonzero(self.active)
+
+    def finish(self, samples: np.ndarray) -> None:
+        """End some active samples, ndarray of bool, shape (batch,), because the steps are used up."""
+        first = self.trace[0]
+        grown = self.trace[-1] > GROWTH * first
+        drifted = (self._size > DRIFT * self.test.scale) & (self.best > first / 10)
+        self.status[samples] = Status.MAX_STEPS
+        self.status[samples & (grown | drifted)] = Status.DIVERGED
+        self.active = self.active & ~samples
+        self.running = np.count_nonzero(self.active)
 
 
-def _with_rows(whole: np.ndarray, rows: np.ndarray | None, part: np.ndarray) -> np.ndarray:
+def _with_rows(whole: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     changed = whole.copy()
     changed[rows] = part
     return changed

@@ -150,7 +150,7 @@ class _Lockstep:
         z = self._place(points)
         residual = self.f.residual(z)
         norm, size = self.f.size(residual), self.f.size(z)
-        converged = norm <= self.f.tolerance_at(size)
+        converged = norm <= self.f.tolerance_at(z, residual)
         rounding = norm <= ROUNDING * np.finfo(self.points.dtype).eps * size
         rows = to_host(samples_as_rows(residual))
         for index in points:

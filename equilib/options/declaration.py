@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
+from equilib.arrays import to_host
 from equilib.errors import UserError, a, did_you_mean
 from equilib.options.values import CONVERT, Bounds, Simple
 
@@ -33,6 +34,8 @@ class Option:
     help: str = ""
     bounds: Bounds = dataclasses.field(default_factory=Bounds)
     choices: tuple[object, ...] = ()
+    arrays: bool = False
+    functions: bool = False
 
     @property
     def required(self) -> bool:
@@ -61,6 +64,12 @@ class Option:
         """
         if self.optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
             return None
+        if self.functions and callable(value):
+            return value
+        if self.arrays and hasattr(value, "ndim") and value.ndim:
+            for element in to_host(value).ravel():
+                self.parse(float(element))
+            return value
         try:
             converted = CONVERT[self.type](value)
         except (ValueError, OverflowError):
@@ -142,9 +151,13 @@ def option(
     maximum: float | None = None,
     exclusive_minimum: float | None = None,
     exclusive_maximum: float | None = None,
-    choices: Iterable[T] = (),
+    choices: Iterable[Any] = (),
+    arrays: bool = False,
+    functions: bool = False,
 ) -> T:
     """Declare a dataclass field as an option with a help text and, where it has them, bounds or choices.
+
+    In Python the value may be an array of numbers in bounds with `arrays`, and a function with `functions`.
 
     Raises
     ------
@@ -162,7 +175,8 @@ def option(
         raise ValueError(f"the default {default!r} is not among the choices {allowed}")
     if isinstance(default, int | float) and not bounds.allow(default):
         raise ValueError(f"the default {default!r} is not {bounds}")
-    metadata = {_METADATA: {"help": help, "bounds": bounds, "choices": allowed}}
+    described = {"help": help, "bounds": bounds, "choices": allowed, "arrays": arrays, "functions": functions}
+    metadata = {_METADATA: described}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -198,11 +212,13 @@ def _describe(cls: type, field: dataclasses.Field[Any], annotation: object) -> O
         default = field.default_factory()
     if marked is not None and "kind" in marked:
         return PartOption(name=field.name, optional=len(kinds) < len(members), instance=default, **marked)
+    if marked is not None:  # in Python it may be of other types as well, such as an array in place of a number
+        kinds = [kind for kind in kinds if kind in CONVERT]
     if len(kinds) != 1 or kinds[0] not in CONVERT:
         if marked is not None:
             raise TypeError(f"{cls.__name__}.{field.name} is an option of type {annotation}, which cannot be parsed")
         return None
-    return Option(name=field.name, type=kinds[0], optional=len(members) > 1, default=default, **(marked or {}))
+    return Option(name=field.name, type=kinds[0], optional=types.NoneType in members, default=default, **(marked or {}))
 
 
 def _is_union(annotation: object) -> bool:

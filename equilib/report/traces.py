@@ -55,5 +55,5 @@ def _note(solve: Solution) -> str:
 
 
 def _norm(tested: Sequence[Findings | None]) -> str:
-    norms = dict.fromkeys(each.first_solve.options.norm for each in tested if each and each.first_solve)
+    norms = dict.fromkeys(str(each.first_solve.options.norm) for each in tested if each and each.first_solve)
     return " or ".join(norms)

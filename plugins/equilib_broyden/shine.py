@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib import Evaluator, FixedPointProblem, Needs, Pullback, Solution, solve
-from equilib.adjoints.implicit import adjoint_problem, linearized
+from equilib import Evaluator, FixedPointProblem, Needs, Pullback, Solution
+from equilib.adjoints.equation import linearized, solve_adjoint
 from equilib.arrays import Array
 from equilib.errors import UserError
 from equilib.options import Checked, option
@@ -60,14 +60,9 @@ class Shine(Checked):
         # What was learned on the way to nowhere says nothing about where a fallback found the fixed point.
         transposed = solution.state.inverse.transposed().restarted(problem, g, solution.attempt > 0)
         w = -transposed.apply(g)
-        options = replace(solution.options, atol=0.0, max_steps=self.refine, on_failure="record")
-        adjoint = solve(
-            adjoint_problem(linear, cotangent),
-            Refinement(transposed),
-            w if solution.batched else w[0, ...],
-            options,
-            batched=solution.batched,
-        )
+        first = w if solution.batched else w[0, ...]
+        options = replace(solution.options, max_steps=self.refine)
+        adjoint = solve_adjoint(linear, cotangent, Refinement(transposed), first, options, batched=solution.batched)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(replace(adjoint, solver=str(self)),))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, host_norm, where_samples
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import Checked, option
 
@@ -37,7 +37,9 @@ class LibraryGMRES(Checked):
         zeros = xp.zeros_like(b)
         if not usable.any():
             return zeros
-        rhs = where_samples(usable, b, zeros)
+        # Samples of unlike size share the stopping test: each equation is divided by the size of its right-hand side.
+        size = rows_like(coefficients(np.where(usable, norm, 1.0), b), b)
+        rhs = where_samples(usable, b / size, zeros)
 
         def flat_matvec(v: Array) -> Array:
             v = xp.reshape(v, b.shape)
@@ -48,8 +50,8 @@ class LibraryGMRES(Checked):
 
         linalg = _linalg(b)
         operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
-        # Each sample must reach rtol·‖bᵢ‖, but the library tests ‖r‖ of the whole batch.
-        target = float(np.min(rtol[usable] * norm[usable]))
+        # Each sample must reach its rtol, but the library tests ‖r‖ of the whole batch.
+        target = float(np.min(rtol[usable]))
         try:
             x, _ = linalg.gmres(
                 operator,
@@ -60,8 +62,8 @@ class LibraryGMRES(Checked):
                 **_one_cycle(b, self.restart),
             )
         except np.linalg.LinAlgError:  # CuPy has no breakdown guard: an exact solution inside a cycle ends in 0/0
-            return rhs
-        return where_samples(usable, xp.reshape(x, b.shape), zeros)
+            return rhs * size
+        return where_samples(usable, xp.reshape(x, b.shape) * size, zeros)
 
 
 def _linalg(array: Array) -> Any:

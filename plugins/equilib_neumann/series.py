@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib import FixedPointProblem, Needs, Picard, Pullback, Solution, solve
-from equilib.adjoints.implicit import adjoint_problem, linearized
+from equilib import FixedPointProblem, Needs, Picard, Pullback, Solution
+from equilib.adjoints.equation import linearized, solve_adjoint
 from equilib.arrays import Array
 from equilib.options import Checked, option
 
@@ -40,10 +40,11 @@ class Neumann(Checked):
         for _ in range(self.terms - 1):
             w = w + share * (linear.vjp(w) + cotangent - w)
         # No further step: the driver only measures the residual of w.
-        options = replace(solution.options, atol=0.0, max_steps=0, on_failure="record")
-        report = solve(adjoint_problem(linear, cotangent), Picard(), w, options, batched=solution.batched)
+        options = replace(solution.options, max_steps=0)
+        report = solve_adjoint(linear, cotangent, Picard(), w, options, batched=solution.batched)
         adjoint = replace(
             report,
+            z=w,
             nfe=self.terms,
             sample_nfe=self.terms * len(report.status),
             steps=report.steps + self.terms - 1,

@@ -122,7 +122,7 @@ def test_a_solver_that_is_not_needed_is_not_asked():
         ([1.0, 0.5, 0.7], 0.25, M, 0),  # the first solver came closer
         ([1.0, 0.1, 0.7], 0.1, M, 1),
         ([1.0, 0.25, 0.7], 0.25, M, 1),  # as close: the later one
-        ([1.0, 2e4, 0.0], 0.25, M, 0),
+        ([1.0, 2e16, 0.0], 0.25, M, 0),
         ([np.nan, 0.1, 0.1], 0.25, M, 0),
         ([1.0, 5e-4, 0.9], 5e-4, C, 1),
     ],

@@ -95,7 +95,7 @@ def test_finished_samples_never_change_again():
 
 def test_a_sample_that_diverged_does_not_recover():
     """A sample keeps the status at which it ended, whatever the solver does afterwards."""
-    solution = play([1.0, 2e4, 1e-9], [1.0, np.inf, 1e-9], [1.0, 0.5, 1e-9])
+    solution = play([1.0, 2e16, 1e-9], [1.0, np.inf, 1e-9], [1.0, 0.5, 1e-9])
     assert solution.status == (Status.DIVERGED, Status.NONFINITE, Status.CONVERGED)
     assert solution.z[:, 0].tolist() == [1.0, 1.0, 1e-9]
 
@@ -151,7 +151,14 @@ def test_divergence_is_growth_over_the_first_residual():
     """A sample diverges when its residual exceeds `divergence` times the first, not the smallest, it had."""
     statuses = play([1.0, 0.01, 99.0], [1.0, 0.01, 101.0], divergence=100.0).status
     assert statuses == (Status.MAX_STEPS, Status.DIVERGED)
-    assert play([1.0, 1e100], divergence=np.inf).status == (Status.MAX_STEPS,)
+    assert play([1.0, 1e100, 0.0], divergence=np.inf).status == (Status.CONVERGED,)
+
+
+def test_growth_is_called_divergence_when_the_steps_are_used_up():
+    """A residual of 1e4 times the first one may still come down, until there are no steps left."""
+    assert play([1.0, 2e4, 0.0]).status == (Status.CONVERGED,)
+    assert play([1.0, 2e4]).status == (Status.DIVERGED,)
+    assert play([1.0, 5e3]).status == (Status.MAX_STEPS,)
 
 
 def test_stagnation_ends_with_the_best_iterate():

@@ -45,10 +45,9 @@ class BridgeLaws:
         np.testing.assert_array_equal(solution.residual, known.f(solution.z, known.bias) - solution.z)
 
     def test_no_fixed_point_is_reported(self, solver: WholeSolver):
-        """A map without a fixed point ends as stalled or out of steps, with finite iterates."""
-        # Running away meets any tolerance that is relative to z; this one is out of reach.
-        solution = solve_map(NO_FIXED_POINT, solver, max_steps=60, rtol=1e-9)
-        assert set(solution.status) <= {Status.STALLED, Status.MAX_STEPS}
+        """A map without a fixed point never converges, however far the iterates run away, and they stay finite."""
+        solution = solve_map(NO_FIXED_POINT, solver, max_steps=60)
+        assert not set(solution.status) & {Status.CONVERGED, Status.NONFINITE}
         assert np.isfinite(solution.z).all()
 
     @pytest.mark.parametrize("known", [TANH, NO_FIXED_POINT], ids=str)
@@ -108,7 +107,10 @@ class BridgeLaws:
         problem = FixedPointProblem(f, jvp=lambda z, v: TANH.jvp(z, v, TANH.bias))
         solution = solve(problem, solver, TANH.z0, rtol=rtol, atol=atol, max_steps=400)
         points = np.stack(tried)
-        met = [rms_norm(TANH.f(z, TANH.bias) - z) <= atol + rtol * rms_norm(z) for z in tried]
+        residuals = [TANH.f(z, TANH.bias) - z for z in tried]
+        scale = np.maximum.reduce([rms_norm(each) for each in (TANH.z0, TANH.z0 + residuals[0], residuals[0])])
+        allowed = [atol + rtol * np.minimum(rms_norm(z), scale) for z in tried]
+        met = [rms_norm(residual) <= each for residual, each in zip(residuals, allowed, strict=True)]
         first = np.argmax(np.stack(met), axis=0)
         np.testing.assert_array_equal(solution.z, points[first, np.arange(5)])
 

@@ -73,7 +73,7 @@ class SolverLaws:
     max_steps: ClassVar[int] = 400
     solves_expansive: ClassVar[bool] = True
     solves_singular: ClassVar[bool] = True
-    without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS,)
+    without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS, Status.DIVERGED)
     derivatives: ClassVar[tuple[str, ...]] = ()
 
     @pytest.mark.parametrize("known", CONTRACTIONS, ids=str)

@@ -1,0 +1,88 @@
+"""Adjoint equation w = Jᵀw + g of a fixed point: a linear problem for any solver, relative to the size of g."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from equilib.adjoints.sensitivity import check_pullback
+from equilib.arrays import Array, coefficients, host_norm, rows_like
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, WholeSolver
+
+RTOL = 1e-3
+"""The relative tolerance where the forward solve has none, or one for each component."""
+
+
+def solve_adjoint(
+    linear: Linearization,
+    cotangent: Array,
+    solver: Solver | WholeSolver,
+    start: Array,
+    options: SolveOptions,
+    *,
+    batched: bool,
+) -> Solution:
+    """Solve w = Jᵀw + g to ‖Jᵀw + g − w‖ ≤ rtol·‖g‖, sample by sample, whatever the policy of the options.
+
+    Cotangents have no natural size (a mean over the batch divides them by it): w is linear in g, and the equation is
+    solved for w / ‖g‖.
+
+    Parameters
+    ----------
+    linear : Linearization
+        Of f at the fixed point.
+    cotangent, start : array, shape (batch, ...)
+        g and the first w.
+    options : SolveOptions
+        Their `atol` does not count.
+    batched : bool
+        False if the arrays have no batch axis.
+    """
+    rows = cotangent if batched else cotangent[None, ...]
+    with np.errstate(all="ignore"):  # what is not finite gets a status
+        size = host_norm(rows, options.norm_of)
+        scale = np.where(np.isfinite(size) & (size > 0), size, 1.0)
+        unit = rows_like(coefficients(scale, rows), rows)
+        unit = unit if batched else unit[0, ...]
+        rtol = RTOL if options.by_component else float(options.rtol)
+        found = solve(
+            adjoint_problem(linear, cotangent / unit),
+            solver,
+            start / unit,
+            replace(options, rtol=0.0, atol=rtol, on_failure="record"),
+            batched=batched,
+        )
+        return replace(
+            found,
+            z0=start,
+            z=found.z * unit,
+            residual=found.residual * unit,
+            residual_norm=found.residual_norm * scale,
+            trace=found.trace * scale,
+            options=replace(options, rtol=rtol, atol=0.0, on_failure="record"),
+        )
+
+
+def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Linearization:
+    """Return the linearization at the fixed point, shape (batch, ...); raises what `check_pullback` does."""
+    check_pullback(problem, solution, cotangent)
+    return problem.linearize(solution.z)
+
+
+def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
+    """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp."""
+
+    def transposed(f: object, w: Array) -> Linearization:
+        return Linearization(
+            value=linear.vjp(w) + cotangent,
+            jvp=linear.vjp,
+            vjp=linear.jvp,
+            inputs_vjp=lambda _: (),
+        )
+
+    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed, affine=True)

@@ -1,0 +1,132 @@
+"""Tolerance of a solve: the residual that counts as converged, from where the solve began and the slope of f(z) − z."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, take_rows, to_host_together
+from equilib.fixed_points.options import SolveOptions
+
+SLACK = 3.0
+"""Distance to the fixed point, as the last step tells it, that may remain, in units of the tolerance. Where f contracts
+by less than 2/3 the residual alone decides."""
+
+FAR = 10.0
+"""Size of z, in units of the scale, beyond which a residual is doubted for its rounding."""
+
+AT_ONCE = 1e-3
+"""Share of the tolerance that an initial guess must meet to be taken without a look at the slope of the residual."""
+
+ROUNDING = 4.0
+"""A residual of so many units of rounding of z is as good as zero."""
+
+Evaluate: TypeAlias = Callable[[Array], Array]
+"""z ↦ f(z) − z, on arrays of shape (batch, ...)."""
+
+
+def tolerance_at(
+    options: SolveOptions, z: Array, residual: Array, sizes: tuple[np.ndarray, np.ndarray], scale: np.ndarray
+) -> np.ndarray:
+    """Return the norm of the residual that counts as converged at z, shape (batch,).
+
+    Sizes beyond the scale do not count: where f(z) − z is bounded, one long step would make every residual small.
+
+    It is atol + rtol·min(‖z‖, scale). Where atol or rtol is an array, it is the norm that the residual had if
+    it were so small that ‖(f(z) − z) / (atol + rtol·|z|)‖ ≤ 1, element by element.
+
+    Parameters
+    ----------
+    z, residual : array, shape (batch, ...)
+    sizes : pair of ndarray, shape (batch,)
+        ‖f(z) − z‖ and ‖z‖, in the norm of the solve.
+    scale : ndarray, shape (batch,)
+        The size of where the solve began.
+    """
+    norm, size = sizes
+    reached = np.fmin(size, scale)
+    if not options.by_component:
+        return np.asarray(options.atol + options.rtol * reached, dtype=np.float64)
+    xp = array_namespace(z)
+    atol, rtol = (options.component(name, z) for name in ("atol", "rtol"))
+    share = rows_like(coefficients(np.where(size > 0, reached / np.where(size > 0, size, 1.0), 1.0), z), z)
+    weight = atol + rtol * xp.abs(z) * share
+    measured = host_norm(xp.where(residual == 0, 0 * residual, residual / weight), options.norm_of)
+    return np.where(measured > 0, norm / np.where(measured > 0, measured, 1.0), 0.0)
+
+
+class Tolerance:
+    """The tolerance of each sample in the course of one solve.
+
+    Parameters
+    ----------
+    options : SolveOptions
+    batch : int
+    evaluate : callable, optional
+        z ↦ f(z) − z, used once where the initial guess may be the fixed point. Without it the residual alone decides:
+        for linear equations, and for a state without a history.
+
+    Attributes
+    ----------
+    scale : ndarray, shape (batch,)
+        Size of where the solve began: the largest of ‖z0‖, ‖f(z0)‖ and the residuals so far.
+    strictness : ndarray, shape (batch,)
+        Share of the tolerance that the slope of the residual leaves: 1 until a sample has come close.
+    near : ndarray of bool, shape (batch,)
+        Samples whose residual meets the tolerance, if one does not ask for the slope.
+    """
+
+    def __init__(self, options: SolveOptions, batch: int, evaluate: Evaluate | None = None) -> None:
+        self.options, self.evaluate = options, evaluate
+        self.scale, self.strictness = np.zeros(batch), np.ones(batch)
+        self.near, self._seen = np.zeros(batch, dtype=bool), False
+        self._before: tuple[Array, Array, np.ndarray] | None = None
+
+    def measure(
+        self, z: Array, residual: Array, rows: np.ndarray, active: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return ‖f(z) − z‖, ‖z‖, the tolerance, and whether it is met, each of shape (len(rows),).
+
+        Parameters
+        ----------
+        z, residual : array, shape (len(rows), ...)
+            The iterate, and f(z) − z, of the samples `rows`.
+        active : ndarray of bool, shape (len(rows),)
+        """
+        norm, first = self.options.norm_of, not self._seen
+        self._seen = True
+        # One transfer from the device per step.
+        sizes = to_host_together(*map(norm, (residual, z, z + residual) if first else (residual, z)))
+        size, length = sizes[:2]
+        for each in sizes if first else [size]:
+            self.scale[rows] = np.fmax(self.scale[rows], np.where(np.isfinite(each), each, 0.0))
+        tolerance = tolerance_at(self.options, z, residual, (size, length), self.scale[rows])
+        self.near[rows] = met = size <= tolerance
+        if self.evaluate is None:
+            return size, length, tolerance, met
+        near = active & met & (size > AT_ONCE * tolerance if first else True)
+        if np.any(near):
+            self._see_slope(self.evaluate, z, residual, rows, near)
+        self._before = z, residual, rows
+        # Far from where the solve began the rounding of f(z) − z counts in full; near it what is below is zero.
+        far, rounding = length > FAR * self.scale[rows], float(array_namespace(z).finfo(z.dtype).eps) * length
+        strict = self.strictness[rows] * tolerance
+        tolerance = np.where(far, strict, np.fmax(strict, np.fmin(tolerance, ROUNDING * rounding)))
+        size = np.where(far, size + rounding, size)
+        return size, length, tolerance, size <= tolerance
+
+    def _see_slope(self, evaluate: Evaluate, z: Array, residual: Array, rows: np.ndarray, near: np.ndarray) -> None:
+        """Set the strictness of samples that are near from how far z moved for the change of the residual."""
+        before, old, held = self._before or (z, residual, rows)
+        if before is z:  # there is no other state, or the solver has overwritten it
+            before = z + residual
+            old = evaluate(before)
+        elif len(held) != len(rows):
+            kept = np.searchsorted(held, rows)
+            before, old = take_rows(before, kept), take_rows(old, kept)
+        moved, changed = to_host_together(*map(self.options.norm_of, (z - before, residual - old)))
+        strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
+        # A sample that has not moved says nothing new.
+        self.strictness[rows] = np.where(near & (moved > 0), strictness, self.strictness[rows])
