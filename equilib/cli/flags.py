@@ -44,20 +44,16 @@ def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> lis
 
 def request_flag(flag: Flag) -> click.Option:
     """Return a flag whose value is that of a field of `RunRequest`."""
-    settings: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
     names = [*flag.spelled, flag.name]
-    if flag.type is bool:
-        return click.Option(names, is_flag=True, help=flag.help)
-    if flag.type is Path:
-        return click.Option(
-            names, type=click.Path(path_type=Path, file_okay=False, exists=flag.exists), help=flag.help, **settings
-        )
-    if flag.type is tuple:
-        return click.Option(names, multiple=True, help=flag.help, **settings)
-    if flag.type is Mapping:
-        return click.Option(
-            names, multiple=True, callback=lambda _, __, texts: parse_assignments(texts), help=flag.help, **settings
-        )
+    settings: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
+    kinds: dict[Any, dict[str, Any]] = {
+        bool: {"is_flag": True},
+        Path: {"type": click.Path(path_type=Path, file_okay=False, exists=flag.exists)},
+        tuple: {"multiple": True},
+        Mapping: {"multiple": True, "callback": lambda _, __, texts: parse_assignments(texts)},
+    }
+    if flag.type in kinds:
+        return click.Option(names, help=flag.help, **kinds[flag.type], **settings)
     return _valued(names, flag, default=flag.default, **settings, help=_with_notes(flag.help, flag))
 
 

@@ -38,13 +38,9 @@ class Dataset:
     introduction: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
-        """Return the four arrays, shape (samples, ...), by name."""
-        return {
-            "train_inputs": self.train_inputs,
-            "train_targets": self.train_targets,
-            "test_inputs": self.test_inputs,
-            "test_targets": self.test_targets,
-        }
+        """Return the four arrays by name."""
+        names = ("train_inputs", "train_targets", "test_inputs", "test_targets")
+        return {name: getattr(self, name) for name in names}
 
     def digest(self) -> str:
         """Return a digest of all inputs and targets, their types and their order."""
