@@ -42,7 +42,7 @@ def main() -> None:
     _, equilibrium = model(run.params, arrays["test_images"][:CHECKED])
     versions = {name: version(name) for name in ("equilib", "numpy")}
     report = {"epochs": epochs, "first_batch_seconds": run.first_batch, "versions": versions}
-    hand_back(folder, named(run.params) | {"z": equilibrium.z_star}, report)
+    hand_back(folder, named(run.params) | {"z": equilibrium.z}, report)
 
 
 def _work(done: Equilibrium) -> tuple[float, float, float]:

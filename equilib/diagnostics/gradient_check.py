@@ -120,7 +120,7 @@ class _Check:
         def product(point: tuple[Tree, Array]) -> tuple[Array, None]:
             record = self.equilibrium(solver, options, point, sensitivity)
             records.append(record)
-            return ops.sum(ops.multiply(record.z_star, self.cotangent)), None
+            return ops.sum(ops.multiply(record.z, self.cotangent)), None
 
         records: list[Any] = []
         _, gradient = value_and_grad(product, has_aux=True)(self.point)

@@ -126,8 +126,8 @@ class Explicit:
         z0 = guess(with_draws(guess, params["initial_guess"], x, rng), cell, own, x, cell.inject(own, x))
         value, several = static_value(z0), joins(cell)
         return Equilibrium(
-            z_star=z0,
-            u0=z0,
+            z=z0,
+            z0=z0,
             residual=array_namespace(value).full_like(value, float("nan")),
             residual_norm=np.full(value.shape[0], np.nan),
             status=(Status.MAX_STEPS,) * value.shape[0],

@@ -116,13 +116,13 @@ class DeepEquilibrium:
         x : array, shape (batch, ...)
         rng : Generator, optional
             Of dropout and of the estimate of the Jacobian's norm, which are for training: without it, neither.
-        guess : array like z_star, optional
+        guess : array like z, optional
             Where to start instead of at the model's own initial guess, which then is not evaluated: a constant, such
-            as the `z_star` of an earlier pass.
-        start : array like z_star, optional
-            Where the solve starts, a constant, while `u0` stays the initial guess, so that the loss and its gradient
+            as the `z` of an earlier pass.
+        start : array like z, optional
+            Where the solve starts, a constant, while `z0` stays the initial guess, so that the loss and its gradient
             are those of a solve from there. Samples in which it is not finite start at the initial guess.
-        adjoint_guess : array like z_star, optional
+        adjoint_guess : array like z, optional
             Where the adjoint equation starts: the w of an earlier pass, its `adjoints[0].z`.
 
         Raises
@@ -144,17 +144,17 @@ class DeepEquilibrium:
         u = read_only(cell.inject(own, x))
         if guess is None:
             guess_params = with_draws(self.initial_guess, params["initial_guess"], x, rng)
-            u0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe
+            z0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe
         else:
-            u0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
-        known = None if adjoint_guess is None else self._known_adjoint(adjoint_guess, u0)
-        z0 = u0 if start is None else self._warm_start(start, u0)
-        found = self._iterate(own, z0, u) if self.fixed_depth else self._solve(own, z0, u, known)
+            z0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
+        known = None if adjoint_guess is None else self._known_adjoint(adjoint_guess, z0)
+        first = z0 if start is None else self._warm_start(start, z0)
+        found = self._iterate(own, first, u) if self.fixed_depth else self._solve(own, first, u, known)
         several = joins(cell)
-        z = found.z_star
+        z = found.z
         return replace(
             found,
-            u0=u0,
+            z0=z0,
             nfe=found.nfe + cost + self.residual_loss,
             split=None if several is None else several.split,
             residual_loss=self._residual_loss(own, z, u) if self.residual_loss else None,
@@ -187,8 +187,8 @@ class DeepEquilibrium:
         monitor = Monitor(self.options, last.shape[0])
         monitor.observe(State(last, residual))
         return Equilibrium(
-            z_star=z,
-            u0=z0,
+            z=z,
+            z0=z0,
             residual=residual,
             residual_norm=monitor.trace[0],
             status=tuple(Status.MAX_STEPS if s is Status.RUNNING else s for s in monitor.status),
@@ -215,8 +215,8 @@ class DeepEquilibrium:
             lambda inputs: leaves_of_used(problem, inputs),
         )
         return Equilibrium(
-            z_star=z,
-            u0=z0,
+            z=z,
+            z0=z0,
             residual=solution.residual,
             residual_norm=solution.residual_norm,
             status=solution.status,
@@ -244,14 +244,14 @@ class DeepEquilibrium:
         suited = getattr(self.solver, "adjoint", None)
         return ImplicitAdjoint() if suited is None else suited()
 
-    def _warm_start(self, start: Array, u0: Array) -> Array:
+    def _warm_start(self, start: Array, z0: Array) -> Array:
         if self.fixed_depth:
             raise ValueError("the result of a fixed depth depends on where it starts; give a guess, not a start")
-        known = check_like(static_value(u0), stop_gradient(start), "the start")
+        known = check_like(static_value(z0), stop_gradient(start), "the start")
         with np.errstate(all="ignore"):
             finite = np.isfinite(to_host(two_norm(known)))
         # Not left out where all are finite: a guess of the model that the loss does not use has the gradient zero.
-        return ops.where(rows_like(from_host(finite, known), known), known, u0)
+        return ops.where(rows_like(from_host(finite, known), known), known, z0)
 
     def _known_adjoint(self, guess: Array, z0: Array) -> Array:
         if self.fixed_depth:

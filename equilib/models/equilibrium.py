@@ -59,22 +59,22 @@ class Equilibrium(Record):
 
     Attributes
     ----------
-    z_star : array, shape (batch, ...)
+    z : array, shape (batch, ...)
         The fixed point, differentiable by the model's sensitivity; after a fixed depth, the last iterate.
-    u0 : array, shape (batch, ...)
+    z0 : array, shape (batch, ...)
         The initial guess, differentiable.
     residual : array, shape (batch, ...)
-        f(z) − z at z_star, a constant; after a fixed depth, at the last iterate but one.
+        f(z) − z at z, a constant; after a fixed depth, at the last iterate but one.
     jacobian_loss : array or None
         Estimate of ‖J‖²_F / size of one sample, differentiable; None unless the model was asked for it.
     residual_loss : array or None
-        ‖f(z) − z‖² / size of one sample at z_star, differentiable, averaged over the batch; None likewise.
+        ‖f(z) − z‖² / size of one sample at z, differentiable, averaged over the batch; None likewise.
     solution : Solution or None
         The solve; None after a fixed depth.
     """
 
-    z_star: Array = field(repr=False)
-    u0: Array = field(repr=False)
+    z: Array = field(repr=False)
+    z0: Array = field(repr=False)
     residual: Array = field(repr=False)
     jacobian_loss: Array | None = None
     residual_loss: Array | None = None
@@ -83,4 +83,4 @@ class Equilibrium(Record):
     @property
     def state(self) -> Array:
         """The fixed point."""
-        return self.z_star
+        return self.z

@@ -11,8 +11,8 @@ from equilib.models.equilibrium import Equilibrium
 
 
 def guess_distance(equilibrium: Equilibrium) -> Array:
-    """Return the mean of |u0 − z*|, shape (): it draws guess and fixed point together (Pal et al. 2022, §3)."""
-    return ops.mean(ops.abs(ops.subtract(equilibrium.u0, equilibrium.z_star)))
+    """Return the mean of |z0 − z*|, shape (): it draws guess and fixed point together (Pal et al. 2022, §3)."""
+    return ops.mean(ops.abs(ops.subtract(equilibrium.z0, equilibrium.z)))
 
 
 def residual_size(equilibrium: Equilibrium) -> Array:

@@ -41,7 +41,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class GuessPull:
-    """`weight` · MSE(z*, u0), which pulls the initial guess to the fixed point.
+    """`weight` · MSE(z*, z0), which pulls the initial guess to the fixed point.
 
     The term of DeepEquilibriumNetworks.jl's tutorials, after Pal et al. 2022, arXiv:2201.12240, §3.
     """
@@ -50,7 +50,7 @@ class GuessPull:
 
     def __call__(self, loss: Array, record: Equilibrium) -> Array:
         """Return the loss plus the term, shape ()."""
-        return ops.add(loss, ops.multiply(ops.mse(record.z_star, record.u0), self.weight))
+        return ops.add(loss, ops.multiply(ops.mse(record.z, record.z0), self.weight))
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ class WarmStarts:
         if self.kept == NONE:
             return []
         _, record = model.unrolled(1)(params, inputs[:1, ...])
-        state, samples = record.z_star, inputs.shape[0]
+        state, samples = record.z, inputs.shape[0]
         size = len(self._rows) * samples * state.size * state.dtype.itemsize / 1e6
         what = {EQUILIBRIA: "equilibria", BOTH: "equilibria and adjoints"}[self.kept]
         return [f"Warm start: {what} of {samples:,} samples, {size:,.1f} MB in memory and in each checkpoint"]

@@ -116,7 +116,7 @@ def gradient(deq: DeepEquilibrium, params: Any, x: np.ndarray) -> list[np.ndarra
     """Return the derivative of the sum of squares of z* with respect to all parameters."""
 
     def loss(p: Any) -> Any:
-        z = deq(p, x).z_star
+        z = deq(p, x).z
         return ops.sum(ops.multiply(z, z))
 
     return tree_leaves(value_and_grad(loss)(params)[1])

@@ -225,7 +225,7 @@ def test_a_model_falls_back(sensitivity: Any, rng: np.random.Generator):
 
     def gradient(deq: DeepEquilibrium) -> list[np.ndarray]:
         def loss(p: Any) -> Any:
-            z = deq(p, x).z_star
+            z = deq(p, x).z
             return ops.sum(ops.multiply(z, z))
 
         return tree_leaves(value_and_grad(loss)(params)[1])

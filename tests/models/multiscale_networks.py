@@ -101,7 +101,7 @@ REGULARIZATION = Regularization(guess=0.3)
 
 
 def loss_of(model: DEQChain, both: Any) -> Any:
-    """Return cross-entropy + 0.3·mean |u0 − z*| at (params, x)."""
+    """Return cross-entropy + 0.3·mean |z0 − z*| at (params, x)."""
     prediction, equilibrium = model(*both)
     return REGULARIZATION(ops.cross_entropy(prediction, LABELS[: prediction.shape[0]]), equilibrium)
 

@@ -75,7 +75,7 @@ EXPANSIVE = Network("dense, expansive", _dense, -2.0, _rng.standard_normal((3, 3
 
 
 def loss_of(model: DEQChain, params: Any, x: Any, y: np.ndarray) -> Any:
-    """Return cross-entropy + 0.01·MSE(z*, u0)."""
+    """Return cross-entropy + 0.01·MSE(z*, z0)."""
     prediction, equilibrium = model(params, x)
     return OBJECTIVE.loss(prediction, equilibrium, y)
 
@@ -96,11 +96,11 @@ def gradient(network: Network, model: DEQChain, params: Any) -> tuple[Any, Any, 
 def gradient_by_formula(network: Network, guess: str, params: Any, solve_adjoint: Callable[..., np.ndarray]) -> Any:
     """Return the gradient with respect to (params, x) with w = solve_adjoint(J, g), J being the whole batch's matrix.
 
-    It is the derivative of ⟨w, f(z*; θ, x)⟩ + loss(z*, u0(θ, x); θ) at constant z* and w.
+    It is the derivative of ⟨w, f(z*; θ, x)⟩ + loss(z*, z0(θ, x); θ) at constant z* and w.
     """
     model = network.model(guess)
     deq = model.deq
-    z = stop_gradient(model(params, network.x)[1].z_star)
+    z = stop_gradient(model(params, network.x)[1].z)
 
     def parts(params: Any, x: Any) -> tuple[Any, Any, Any]:
         own, features = params["deq"]["cell"], model.before(params["before"], x)

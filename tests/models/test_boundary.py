@@ -85,7 +85,7 @@ def test_a_cell_may_return_the_same_array_each_time(depth: dict[str, int], rng: 
     first = kept(params, x)
     kept(params, other)
     expected = fresh(params, x)
-    np.testing.assert_array_equal(first.z_star, expected.z_star)
+    np.testing.assert_array_equal(first.z, expected.z)
     np.testing.assert_array_equal(first.residual, expected.residual)
     assert np.any(first.residual)
 
@@ -95,7 +95,7 @@ def test_a_cell_must_keep_the_shape(depth: dict[str, int], rng: np.random.Genera
     """Another number of features is named beside the state's, also in a loop that is traced."""
     deq = DeepEquilibrium(InjectedCell(Dense(4, 5), Chain(lambda z: ops.sum(z)), Chain(ops.sum)), Picard(), **depth)
     params, x = drawn(deq), batch(rng)
-    for call in (deq, lambda params, x: value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)):
+    for call in (deq, lambda params, x: value_and_grad(lambda p: ops.sum(deq(p, x).z))(params)):
         with pytest.raises(ValueError, match=r"f must keep the shape of z: \(3, 5\) became \(\)"):
             call(params, x)
 
@@ -145,4 +145,4 @@ def test_an_adjoint_of_the_other_kind(rng: np.random.Generator):
     deq = DeepEquilibrium(CELL, Picard(), sensitivity=Interpolating(), options=SolveOptions())  # type: ignore[arg-type]
     params, x = drawn(deq), batch(rng)
     with pytest.raises(TypeError, match="problem must be an OdeProblem, got a FixedPointProblem"):
-        value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)
+        value_and_grad(lambda p: ops.sum(deq(p, x).z))(params)

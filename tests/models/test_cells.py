@@ -43,9 +43,9 @@ def test_initial_guesses(xp: ModuleType, rng: np.random.Generator):
         }[type(guess)]
         assert guess.nfe == cost
         found = DeepEquilibrium(CELL, NewtonGMRES(), guess, options=TIGHT)(lift(xp, params), lift(xp, x))
-        np.testing.assert_allclose(lower(found.u0), expected, atol=1e-15)
+        np.testing.assert_allclose(lower(found.z0), expected, atol=1e-15)
         assert found.solution is not None
-        np.testing.assert_array_equal(lower(found.solution.z0), lower(found.u0))
+        np.testing.assert_array_equal(lower(found.solution.z0), lower(found.z0))
         assert found.nfe == cost + found.solution.nfe
 
 
@@ -55,7 +55,7 @@ def test_guesses_lead_to_the_same_fixed_point(rng: np.random.Generator):
     found = []
     for guess in (ZeroGuess(), OneStepGuess(), LayerGuess(Dense(4, 5))):
         deq = DeepEquilibrium(CELL, NewtonGMRES(), guess, options=TIGHT)
-        found.append(deq({**drawn(deq), "cell": drawn(DeepEquilibrium(CELL, Picard()))["cell"]}, x).z_star)
+        found.append(deq({**drawn(deq), "cell": drawn(DeepEquilibrium(CELL, Picard()))["cell"]}, x).z)
     np.testing.assert_allclose(found[1], found[0], atol=1e-12)
     np.testing.assert_allclose(found[2], found[0], atol=1e-12)
 

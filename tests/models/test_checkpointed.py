@@ -38,7 +38,7 @@ def test_checkpoints_do_not_change_a_bit(network: Network, guess: str, checkpoin
     params = network.params(guess)
     *by_tape, whole = gradient(network, network.model(guess).unrolled(9), params)
     *found, few = gradient(network, network.model(guess).unrolled(9, checkpoints=checkpoints), params)
-    np.testing.assert_array_equal(lower(few.z_star), lower(whole.z_star))
+    np.testing.assert_array_equal(lower(few.z), lower(whole.z))
     np.testing.assert_array_equal(few.residual, whole.residual)
     assert (few.status, few.nfe) == (whole.status, whole.nfe)
     for ours, theirs in zip(tree_leaves(found), tree_leaves(by_tape), strict=True):
@@ -60,7 +60,7 @@ def test_with_an_estimate_of_the_jacobian_only_rounding_differs(rng: np.random.G
 
     def loss(model: Any, params: Any) -> Any:
         found = model(params, x, rng=np.random.default_rng(4))
-        return ops.add(ops.sum(found.z_star), found.jacobian_loss)
+        return ops.add(ops.sum(found.z), found.jacobian_loss)
 
     few, whole = (
         value_and_grad(lambda params, model=model: loss(model, params))(params)[1]
@@ -75,7 +75,7 @@ def test_one_forward_pass_serves_several_backward_passes(xp: ModuleType, rng: np
     deq = DeepEquilibrium(CELL, Picard())
     params, x = lift(xp, drawn(deq)), lift(xp, batch(rng))
     pulls = [
-        vjp(lambda x, model=model: model(params, x).z_star, x)[1]
+        vjp(lambda x, model=model: model(params, x).z, x)[1]
         for model in (deq.unrolled(8, checkpoints=2), deq.unrolled(8))
     ]
     for cotangent in (lift(xp, rng.standard_normal((3, 5))) for _ in range(3)):
@@ -93,7 +93,7 @@ def test_memory_does_not_grow_with_the_depth():
         model = deq.unrolled(depth, checkpoints=checkpoints)
         tracemalloc.start()
         try:
-            value_and_grad(lambda params: ops.sum(model(params, x).z_star))(params)
+            value_and_grad(lambda params: ops.sum(model(params, x).z))(params)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -107,11 +107,11 @@ def test_second_derivatives_are_refused_with_a_way_out(rng: np.random.Generator)
     """They need the whole loop on the tape: an error that says so, not a wrong number."""
     deq = DeepEquilibrium(CELL, Picard()).unrolled(4, checkpoints=2)
     params, x = drawn(deq), batch(rng)
-    gradient = lambda x: value_and_grad(lambda x: ops.sum(deq(params, x).z_star))(x)[1]  # noqa: E731
+    gradient = lambda x: value_and_grad(lambda x: ops.sum(deq(params, x).z))(x)[1]  # noqa: E731
     with pytest.raises(NotImplementedError, match="a fixed depth without checkpoints"):
         linearize(gradient, x)
     with pytest.raises(NotImplementedError, match="a fixed depth without checkpoints"):
-        linearize(lambda x: ops.sum(deq(params, x).z_star), x).jvp(x)
+        linearize(lambda x: ops.sum(deq(params, x).z), x).jvp(x)
 
 
 def test_a_loop_that_overflows_says_so(rng: np.random.Generator):

@@ -49,9 +49,9 @@ def test_the_record_is_that_of_the_solve(xp: ModuleType, rng: np.random.Generato
     found = deq(lift(xp, params), lift(xp, x))
     assert isinstance(found.solution, Solution)
     assert found.status == found.solution.status == (Status.CONVERGED,) * 3
-    np.testing.assert_array_equal(lower(found.z_star), lower(found.solution.z))
+    np.testing.assert_array_equal(lower(found.z), lower(found.solution.z))
     np.testing.assert_array_equal(lower(found.residual), lower(found.solution.residual))
-    np.testing.assert_allclose(by_hand(params, lower(found.z_star), x), lower(found.z_star), atol=1e-12)
+    np.testing.assert_allclose(by_hand(params, lower(found.z), x), lower(found.z), atol=1e-12)
     assert found.adjoints == []
     assert found.jacobian_loss is None
     assert found.solution.options == TIGHT
@@ -76,11 +76,11 @@ def test_float32_parameters_give_a_float32_equilibrium_and_gradient(xp: ModuleTy
 
     def loss(params: Any, x: Any) -> Any:
         found = deq(params, x, rng=np.random.default_rng(1))
-        return ops.add(ops.sum(found.z_star), found.jacobian_loss)
+        return ops.add(ops.sum(found.z), found.jacobian_loss)
 
     found = deq(params, x, rng=rng)
     value, grad = value_and_grad(lambda both: loss(*both))((params, x))
-    for array in (found.z_star, found.u0, found.residual, found.jacobian_loss, value, *tree_leaves(grad)):
+    for array in (found.z, found.z0, found.residual, found.jacobian_loss, value, *tree_leaves(grad)):
         assert array.dtype == xp.float32
 
 
@@ -103,7 +103,7 @@ def test_the_solve_of_a_model_is_a_solve(rng: np.random.Generator):
     u = CELL.inject(params["cell"], x)
     solution = solve(lambda z: CELL.step(params["cell"], z, u), deq.solver, np.zeros((3, 5)), deq.options)
     found = deq(params, x)
-    np.testing.assert_array_equal(static_value(found.z_star), solution.z)
+    np.testing.assert_array_equal(static_value(found.z), solution.z)
     assert found.nfe == solution.nfe
 
 
@@ -116,8 +116,8 @@ def test_a_chain_is_its_parts(rng: np.random.Generator):
         assert isinstance(each, DEQChain)
         prediction, equilibrium = each(params, DENSE.x)
         inner = each.deq(params["deq"], each.before(params["before"], DENSE.x))
-        np.testing.assert_array_equal(equilibrium.z_star, inner.z_star)
-        np.testing.assert_array_equal(prediction, each.after(params["after"], inner.z_star))
+        np.testing.assert_array_equal(equilibrium.z, inner.z)
+        np.testing.assert_array_equal(prediction, each.after(params["after"], inner.z))
     assert model.unrolled(2).deq.fixed_depth == 2
     estimating = replace(model, deq=replace(model.deq, jacobian_loss=True))
     assert float(estimating(params, DENSE.x, rng=rng)[1].jacobian_loss) > 0
@@ -161,14 +161,14 @@ class Recording:
 
 
 def test_a_sensitivity_sees_the_forward_solve(rng: np.random.Generator):
-    """It gets the problem, the solution with the solver's last state, and dL/dz*; its guess cotangent reaches u0."""
+    """It gets the problem, the solution with the solver's last state, and dL/dz*; its guess cotangent reaches z0."""
     seen: list[tuple[Any, ...]] = []
     deq = DeepEquilibrium(CELL, NewtonGMRES(), LayerGuess(Dense(4, 5)), Recording(seen))
     params, x = drawn(deq), batch(rng)
     found = deq(params, x)
-    _, grad = value_and_grad(lambda p: ops.sum(ops.multiply(deq(p, x).z_star, 2.0)))(params)
+    _, grad = value_and_grad(lambda p: ops.sum(ops.multiply(deq(p, x).z, 2.0)))(params)
     ((problem, solution, cotangent),) = seen
-    np.testing.assert_array_equal(solution.z, found.z_star)
+    np.testing.assert_array_equal(solution.z, found.z)
     assert solution.state.linear is not None
     np.testing.assert_array_equal(cotangent, np.full((3, 5), 2.0))
     np.testing.assert_allclose(problem(solution.z), by_hand(params, solution.z, x), rtol=1e-14)
@@ -185,14 +185,14 @@ def test_a_backward_pass_is_one_adjoint_solve(rng: np.random.Generator):
 
 def _sum_and_record(deq: DeepEquilibrium, params: Any, x: Any) -> tuple[Any, Equilibrium]:
     found = deq(params, x)
-    return ops.sum(found.z_star), found
+    return ops.sum(found.z), found
 
 
 def test_autograd_itself_differentiates_the_equilibrium(rng: np.random.Generator):
     """autograd.grad goes through the same pullback."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), options=TIGHT)
     params, x = drawn(deq), batch(rng)
-    loss = lambda x: ops.sum(deq(params, x).z_star)  # noqa: E731
+    loss = lambda x: ops.sum(deq(params, x).z)  # noqa: E731
     np.testing.assert_allclose(autograd.grad(loss)(x), value_and_grad(loss)(x)[1], rtol=1e-12)
 
 
@@ -203,7 +203,7 @@ def test_second_derivatives_are_refused_with_a_way_out(rng: np.random.Generator)
     """Reverse over reverse and forward over reverse raise, where a silent zero or a wrong number would be easy."""
     deq = DeepEquilibrium(CELL, NewtonGMRES())
     params, x = drawn(deq), batch(rng)
-    loss = lambda x: ops.sum(ops.multiply(deq(params, x).z_star, deq(params, x).z_star))  # noqa: E731
+    loss = lambda x: ops.sum(ops.multiply(deq(params, x).z, deq(params, x).z))  # noqa: E731
     gradient = lambda x: value_and_grad(loss)(x)[1]  # noqa: E731
     with pytest.raises(NotImplementedError, match=r"second derivatives through an equilibrium .* fixed depth"):
         value_and_grad(lambda x: ops.sum(gradient(x)))(x)
@@ -217,7 +217,7 @@ def test_a_cell_that_forgets_its_state_is_an_explicit_layer(rng: np.random.Gener
     """Where f does not depend on z the fixed point is f(x), with its gradient."""
     deq = DeepEquilibrium(InjectedCell(Dense(4, 5), Chain(lambda z: np.zeros((3, 5))), Chain(ops.tanh)), Picard())
     params, x = drawn(deq), batch(rng)
-    value, gradient = value_and_grad(lambda p: ops.sum(deq(p, x).z_star))(params)
+    value, gradient = value_and_grad(lambda p: ops.sum(deq(p, x).z))(params)
     layer = lambda own: ops.sum(ops.tanh(Dense(4, 5)(own, x)))  # noqa: E731
     expected, found = value_and_grad(layer)(params["cell"]["inject"])
     assert value == pytest.approx(expected)
@@ -242,7 +242,7 @@ def test_a_parameter_that_the_cell_leaves_unused_is_named(sensitivity: Any, dept
     deq = DeepEquilibrium(cell, Picard(), sensitivity=sensitivity, **depth)
     params, x = drawn(deq), batch(rng)
     params["cell"]["recur"]["weight"] *= 0.3
-    loss = lambda p: ops.sum(deq(p, x).z_star)  # noqa: E731
+    loss = lambda p: ops.sum(deq(p, x).z)  # noqa: E731
     with pytest.raises(IndependentError, match=r"does not depend on argument 0 at 'cell/spare': .*allow_unused=True"):
         value_and_grad(loss)(params)
     _, gradient = value_and_grad(loss, allow_unused=True)(params)

@@ -29,10 +29,10 @@ def test_a_fixed_depth_is_the_loop(guess: Any, depth: int, rng: np.random.Genera
     params, x = drawn(deq), batch(rng)
     found = deq(params, x)
     u = CELL.inject(params["cell"], x)
-    iterates = [found.u0]
+    iterates = [found.z0]
     for _ in range(depth):
         iterates.append(CELL.step(params["cell"], iterates[-1], u))
-    np.testing.assert_array_equal(found.z_star, iterates[-1])
+    np.testing.assert_array_equal(found.z, iterates[-1])
     np.testing.assert_array_equal(found.residual, iterates[-1] - iterates[-2])
     np.testing.assert_allclose(found.residual_norm, np.sqrt(np.mean(found.residual**2, axis=1)), rtol=1e-14)
     assert found.nfe == depth + guess.nfe
@@ -44,7 +44,7 @@ def test_a_fixed_depth_injects_at_every_step(rng: np.random.Generator):
     """Each iteration sees x, as in NumPy's own formula; a loop that injects once ends elsewhere."""
     deq = DeepEquilibrium(CELL, Picard()).unrolled(5)
     params, x = drawn(deq), batch(rng)
-    found, z, once = deq(params, x).z_star, np.zeros((3, 5)), np.zeros((3, 5))
+    found, z, once = deq(params, x).z, np.zeros((3, 5)), np.zeros((3, 5))
     for k in range(5):
         z = by_hand(params, z, x)
         once = by_hand(params, once, x if k == 0 else np.zeros_like(x))
@@ -78,7 +78,7 @@ def test_a_fixed_depth_has_second_derivatives(rng: np.random.Generator):
     """What an equilibrium refuses, a fixed depth gives: the Hessian's products agree with differences of gradients."""
     deq = DeepEquilibrium(CELL, Picard()).unrolled(4)
     params, x, v = drawn(deq), batch(rng), batch(rng)
-    gradient = lambda x: value_and_grad(lambda x: ops.sum(deq(params, x).z_star))(x)[1]  # noqa: E731
+    gradient = lambda x: value_and_grad(lambda x: ops.sum(deq(params, x).z))(x)[1]  # noqa: E731
     product = linearize(gradient, x).jvp(v)
     h = 1e-5
     np.testing.assert_allclose(product, (gradient(x + h * v) - gradient(x - h * v)) / (2 * h), atol=1e-8)

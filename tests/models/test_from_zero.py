@@ -117,7 +117,7 @@ def test_masks_of_the_samples_stay_their_own(cell: Cell, rng: np.random.Generato
     deq = DeepEquilibrium(cell, Picard(), OneStepGuess(), fixed_depth=1)
     params = tree_map(lambda leaf: leaf + 0.3 * rng.standard_normal(leaf.shape), deq.init(rng))
     x = np.repeat(rng.standard_normal((1, 4)), 20, axis=0)
-    found = deq(params, x, rng=np.random.default_rng(0)).u0
+    found = deq(params, x, rng=np.random.default_rng(0)).z0
     drawn, own = for_pass(cell, params["cell"], x, np.random.default_rng(0))
     assert isinstance(drawn, RandomCell)
     assert not isinstance(drawn, FromZero)

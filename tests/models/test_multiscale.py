@@ -77,7 +77,7 @@ def test_the_output_is_a_tuple_of_scales(network: Scales):
     prediction, found = model(params, network.x)
     assert found.status == (Status.CONVERGED,) * 2
     assert [part.shape[1:] for part in found.output] == list(network.cell.shapes)
-    np.testing.assert_array_equal(network.cell.join(found.output), found.z_star)
+    np.testing.assert_array_equal(network.cell.join(found.output), found.z)
     np.testing.assert_array_equal(prediction, model.after(params["after"], found.output))
     u = network.cell.inject(params["deq"]["cell"], np.tanh(network.x))
     for part, again in zip(
@@ -93,7 +93,7 @@ def test_every_solver_finds_the_same_fixed_point(network: Scales, solver: Solver
     params = network.params()
     found = network.model(solver=solver)(params, network.x)[1]
     assert found.status == (Status.CONVERGED,) * 2
-    np.testing.assert_allclose(found.z_star, network.model()(params, network.x)[1].z_star, atol=1e-10)
+    np.testing.assert_allclose(found.z, network.model()(params, network.x)[1].z, atol=1e-10)
 
 
 @every_network
@@ -101,13 +101,13 @@ def test_samples_do_not_influence_each_other(network: Scales):
     """A sample alone, or beside one of nan, has the fixed point it has in company."""
     model, params = network.model("regdeq"), network.params("regdeq")
     model = replace(model, deq=replace(model.deq, options=replace(TIGHT, on_failure="record")))
-    together = model(params, network.x)[1].z_star
-    np.testing.assert_allclose(model(params, network.x[:1])[1].z_star, together[:1], rtol=1e-9, atol=1e-11)
+    together = model(params, network.x)[1].z
+    np.testing.assert_allclose(model(params, network.x[:1])[1].z, together[:1], rtol=1e-9, atol=1e-11)
     ill = network.x.copy()
     ill[1] = np.nan
     found = model(params, ill)[1]
     assert found.status == (Status.CONVERGED, Status.NONFINITE)
-    np.testing.assert_allclose(found.z_star[0], together[0], rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(found.z[0], together[0], rtol=1e-9, atol=1e-11)
 
 
 @every_network
@@ -123,7 +123,7 @@ def test_every_array_library_gives_the_same_gradient(network: Scales, xp: Module
 
 def _loss(model: Any, both: Any, labels: Any) -> Any:
     prediction, found = model(*both)
-    distance = ops.mean(ops.abs(ops.subtract(found.u0, found.z_star)))
+    distance = ops.mean(ops.abs(ops.subtract(found.z0, found.z)))
     return ops.add(ops.cross_entropy(prediction, labels), ops.multiply(distance, 0.3))
 
 
@@ -222,8 +222,8 @@ def test_the_jacobian_is_regularized_over_all_scales(rng: np.random.Generator):
     found = model(params, network.x, rng=np.random.default_rng(4))[1]
     own = params["deq"]["cell"]
     u = network.cell.inject(own, np.tanh(network.x))
-    J = dense_jacobian(lambda z: network.cell.step(own, z, u), found.z_star)
-    v = np.random.default_rng(4).standard_normal(found.z_star.shape).ravel()
+    J = dense_jacobian(lambda z: network.cell.step(own, z, u), found.z)
+    v = np.random.default_rng(4).standard_normal(found.z.shape).ravel()
     assert float(found.jacobian_loss) == pytest.approx(np.sum((J.T @ v) ** 2) / v.size, rel=1e-11)
     # The head has no part in it.
     inner = lambda both: estimate(({**both[0], "after": params["after"]}, both[1]))  # noqa: E731
@@ -245,7 +245,7 @@ def test_named_constructors_are_compositions():
         deq = MultiScaleSkipDEQ(VECTORS, NewtonGMRES(), layers, options=network.model().deq.options)
         params = network.params(guess)
         found = deq(params["deq"], np.tanh(network.x))
-        np.testing.assert_array_equal(found.z_star, network.model(guess)(params, network.x)[1].z_star)
+        np.testing.assert_array_equal(found.z, network.model(guess)(params, network.x)[1].z)
 
 
 # --- what is refused

@@ -29,7 +29,7 @@ def model(**settings: Any) -> DeepEquilibrium:
 
 
 def test_terms_are_their_formulas(xp: ModuleType, rng: np.random.Generator):
-    """Mean |u0 − z*|, mean (f(z) − z)², and the estimate of the Jacobian, added with their weights."""
+    """Mean |z0 − z*|, mean (f(z) − z)², and the estimate of the Jacobian, added with their weights."""
     deq = model(fixed_depth=3)
     params, x = drawn(deq), batch(rng)
     found = deq(lift(xp, params), lift(xp, x), rng=np.random.default_rng(1))
@@ -63,7 +63,7 @@ def test_a_regularized_loss_has_the_gradient_of_differences(depth: int, rng: np.
 
     def loss(both: Any) -> Any:
         found = deq(*both, rng=np.random.default_rng(2))
-        return regularization(ops.mean(found.z_star), found)
+        return regularization(ops.mean(found.z), found)
 
     gradient = value_and_grad(loss)(both)[1]
     assert largest_difference(gradient, gradient_by_differences(loss, both, 1e-5)) < 1e-8

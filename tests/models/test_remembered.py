@@ -43,7 +43,7 @@ def gradient(solver: Solver, x: Any, sensitivity: Sensitivity | None = None, **o
 
     def loss(params: Any) -> Any:
         kept.append(deq(params, x))
-        return ops.sum(kept[0].z_star)
+        return ops.sum(kept[0].z)
 
     found = value_and_grad(loss)(drawn(deq))[1]
     return found, kept[0], sizes

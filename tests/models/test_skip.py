@@ -74,8 +74,8 @@ def test_the_gradient_of_a_reduced_state_is_that_of_differences(guess: str, sens
     model = reduced(guess, sensitivity)
     both = point(model)
     found = model(*both)[1]
-    assert found.z_star.shape == found.u0.shape == (2, 3)
-    assert np.max(np.abs(found.z_star - found.u0)) > 1e-3, "the regularizer has something to do"
+    assert found.z.shape == found.z0.shape == (2, 3)
+    assert np.max(np.abs(found.z - found.z0)) > 1e-3, "the regularizer has something to do"
     gradient = value_and_grad(lambda each: loss_of(model, each))(both)[1]
     assert largest_error(gradient, slopes(guess)) < 1e-7
 
@@ -94,7 +94,7 @@ def test_named_constructors_are_compositions():
 
 
 def test_the_regularizer_draws_the_guess_to_the_fixed_point(rng: np.random.Generator):
-    """Descending |u0 − z*| alone makes the explicit prediction that of the solve, and the solve shorter."""
+    """Descending |z0 − z*| alone makes the explicit prediction that of the solve, and the solve shorter."""
     deq = SkipDEQ(CELL, Dense(4, 5), Picard())
     params, x = drawn(deq), batch(rng)
     distance = lambda guess: Regularization(guess=1.0)(0.0, deq({**params, "initial_guess": guess}, x))  # noqa: E731
@@ -108,11 +108,11 @@ def test_the_regularizer_draws_the_guess_to_the_fixed_point(rng: np.random.Gener
 
 @pytest.mark.parametrize(("guess", "cost"), [(LayerGuess(Dense(4, 5)), 0), (OneStepGuess(), 1)], ids=named)
 def test_the_explicit_prediction_is_the_initial_guess(guess: Any, cost: int, rng: np.random.Generator):
-    """Nothing is solved: z* is u0, f is evaluated as often as the guess needs it, no convergence is claimed."""
+    """Nothing is solved: z* is z0, f is evaluated as often as the guess needs it, no convergence is claimed."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), guess, options=TIGHT)
     params, x = drawn(deq), batch(rng)
     found, solved = Explicit(deq)(params, x), deq(params, x)
-    np.testing.assert_array_equal(found.z_star, solved.u0)
+    np.testing.assert_array_equal(found.z, solved.z0)
     assert found.nfe == cost
     assert found.solution is None
     assert found.status == (Status.MAX_STEPS,) * 3

@@ -54,7 +54,7 @@ def pass_through(deq: DeepEquilibrium, params: Any, x: Any, **guesses: Any) -> t
 
     def loss(both: Any) -> Any:
         kept.append(deq(*both, **guesses))
-        return ops.sum(ops.sin(kept[0].z_star))
+        return ops.sum(ops.sin(kept[0].z))
 
     return value_and_grad(loss)((params, x))[1], kept[0]
 
@@ -112,7 +112,7 @@ def test_samples_that_cannot_use_a_guess_start_cold(sensitivity: Sensitivity, rn
 
     def loss(x: Any, guess: Any) -> Any:
         records.append(deq(params, x, adjoint_guess=guess))
-        return ops.sum(ops.multiply(records[-1].z_star, np.array([[1.0], [0.0], [1.0]])))
+        return ops.sum(ops.multiply(records[-1].z, np.array([[1.0], [0.0], [1.0]])))
 
     warm, cold = (value_and_grad(lambda x, start=start: loss(x, start))(x)[1] for start in (guess, None))
     assert set(records[0].adjoints[0].status) == {Status.CONVERGED}
@@ -159,7 +159,7 @@ def test_a_solve_that_starts_at_the_fixed_point_takes_no_step(solver: Any, rng: 
     warm, again = pass_through(deq, params, x, guess=first.solution.z)
     np.testing.assert_array_equal(again.solution.steps, 0)
     assert again.nfe == again.solution.nfe == 2
-    np.testing.assert_array_equal(again.u0, first.solution.z)
+    np.testing.assert_array_equal(again.z0, first.solution.z)
     assert largest_difference(warm, cold) < 1e-8
 
 
@@ -172,7 +172,7 @@ def test_a_fixed_depth_starts_at_the_guess(rng: np.random.Generator):
         z = CELL.step(params["cell"], z, CELL.inject(params["cell"], x))
     for checkpoints in (None, 2):
         found = deq.unrolled(4, checkpoints=checkpoints)(params, x, guess=guess)
-        np.testing.assert_array_equal(found.z_star, z)
+        np.testing.assert_array_equal(found.z, z)
         assert found.nfe == 4
 
 
@@ -181,7 +181,7 @@ def test_a_guess_is_a_constant(rng: np.random.Generator):
     deq = DeepEquilibrium(CELL, Picard()).unrolled(3)
     params, x, guess = drawn(deq), batch(rng), rng.standard_normal((3, 5))
     with pytest.raises(IndependentError):
-        value_and_grad(lambda guess: ops.sum(deq(params, x, guess=guess).z_star))(guess)
+        value_and_grad(lambda guess: ops.sum(deq(params, x, guess=guess).z))(guess)
 
 
 def test_a_guess_leaves_the_parameters_of_the_models_own_without_influence(rng: np.random.Generator):
@@ -189,12 +189,12 @@ def test_a_guess_leaves_the_parameters_of_the_models_own_without_influence(rng: 
     deq = DeepEquilibrium(CELL, Picard(), LayerGuess(Dense(4, 5)))
     params, x = drawn(deq), batch(rng)
     with pytest.raises(IndependentError, match="initial_guess/weight"):
-        value_and_grad(lambda params: ops.sum(deq(params, x, guess=np.zeros((3, 5))).z_star))(params)
+        value_and_grad(lambda params: ops.sum(deq(params, x, guess=np.zeros((3, 5))).z))(params)
 
 
 @pytest.mark.parametrize("own", [OneStepGuess(), LayerGuess(Dense(4, 5))], ids=lambda own: type(own).__name__)
 def test_a_start_leaves_the_guess_in_the_loss(own: Any, rng: np.random.Generator):
-    """From the fixed point no step is taken, and a loss of z* and u0 has the gradient of a cold solve."""
+    """From the fixed point no step is taken, and a loss of z* and z0 has the gradient of a cold solve."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), own, options=OPTIONS)
     params, x = drawn(deq), batch(rng)
     records: list[Any] = []
@@ -202,7 +202,7 @@ def test_a_start_leaves_the_guess_in_the_loss(own: Any, rng: np.random.Generator
     def gradient(**starts: Any) -> Any:
         def loss(params: Any) -> Any:
             records.append(deq(params, x, **starts))
-            return ops.sum(ops.multiply(ops.sin(records[-1].z_star), records[-1].u0))
+            return ops.sum(ops.multiply(ops.sin(records[-1].z), records[-1].z0))
 
         return value_and_grad(loss)(params)[1]
 
@@ -221,7 +221,7 @@ def test_the_guess_is_differentiated_where_the_start_is_unknown(rng: np.random.G
 
     def gradient(x: Any, start: Any) -> Any:
         def loss(own: Any) -> Any:
-            return ops.sum(deq({**params, "initial_guess": own}, x, start=start).z_star)
+            return ops.sum(deq({**params, "initial_guess": own}, x, start=start).z)
 
         return value_and_grad(loss)(params["initial_guess"])[1]["weight"]
 

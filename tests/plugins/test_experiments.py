@@ -146,8 +146,8 @@ def test_the_steady_state_network_is_the_sources() -> None:
     weights = [leaf.shape for leaf in tree_leaves(params) if leaf.ndim == 2]
     assert sorted(weights) == sorted([(784, 200), (200, 20), (20, 10), (10, 10), (10, 20), (20, 15), (15, 10)])
     _, found = network(params, np.ones((2, 28, 28, 1), np.float32))
-    assert found.u0.shape == (2, 20)
-    assert found.u0.any()
+    assert found.z0.shape == (2, 20)
+    assert found.z0.any()
 
 
 @pytest.mark.parametrize("method", [(), ("--solver", "anderson", "--adjoint", "jacobian-free")], ids=["tsit5", "other"])

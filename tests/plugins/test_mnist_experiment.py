@@ -166,7 +166,7 @@ def test_a_reduced_state_is_smaller_than_its_input() -> None:
     params = network.init(np.random.default_rng(0))
     _, found = network(params, np.zeros((2, 28, 28, 1), np.float32))
     assert params["deq"]["cell"]["inject"][0]["weight"].shape == (512, 64)
-    assert found.z_star.shape == (2, 128)
+    assert found.z.shape == (2, 128)
 
 
 def test_two_scales_have_two_sizes() -> None:

@@ -14,26 +14,24 @@ from equilib.training.objectives import Classification, GuessPull, Regression
 from tests.arrays_under_test import lift, lower
 
 
-def equilibrium(xp: ModuleType, z_star: np.ndarray, u0: np.ndarray) -> Equilibrium:
+def equilibrium(xp: ModuleType, z_star: np.ndarray, z0: np.ndarray) -> Equilibrium:
     """Return a record that holds a fixed point and an initial guess."""
     batch = z_star.shape[0]
-    z, u = lift(xp, (z_star, u0))
-    return Equilibrium(
-        z_star=z, u0=u, residual=z, residual_norm=np.zeros(batch), status=(Status.CONVERGED,) * batch, nfe=1
-    )
+    z, u = lift(xp, (z_star, z0))
+    return Equilibrium(z=z, z0=u, residual=z, residual_norm=np.zeros(batch), status=(Status.CONVERGED,) * batch, nfe=1)
 
 
 @pytest.mark.parametrize("weight", [0.01, 0.0, 2.0])
 def test_the_loss_is_cross_entropy_and_the_pull_of_the_guess(
     xp: ModuleType, rng: np.random.Generator, weight: float
 ) -> None:
-    """Loss = −mean log softmax(logits)[class] + weight · mean (z* − u0)²."""
+    """Loss = −mean log softmax(logits)[class] + weight · mean (z* − z0)²."""
     logits, classes = rng.standard_normal((5, 4)), np.array([0, 3, 1, 1, 2])
-    z_star, u0 = rng.standard_normal((2, 5, 3, 2))
+    z_star, z0 = rng.standard_normal((2, 5, 3, 2))
     probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    expected = -np.log(probability[np.arange(5), classes]).mean() + weight * ((z_star - u0) ** 2).mean()
+    expected = -np.log(probability[np.arange(5), classes]).mean() + weight * ((z_star - z0) ** 2).mean()
     objective = Classification(GuessPull(weight))
-    loss = objective.loss(lift(xp, logits), equilibrium(xp, z_star, u0), lift(xp, classes))
+    loss = objective.loss(lift(xp, logits), equilibrium(xp, z_star, z0), lift(xp, classes))
     assert loss.shape == ()
     assert float(loss) == pytest.approx(expected, rel=1e-13)
 

@@ -45,8 +45,8 @@ def solution(statuses: tuple[Status, ...], residual: list[float], *, nfe: int = 
 def equilibrium(forward: Solution, *adjoints: Solution, guess: int = 0) -> Equilibrium:
     """Return the record of a batch."""
     return Equilibrium(
-        z_star=forward.z,
-        u0=forward.z0,
+        z=forward.z,
+        z0=forward.z0,
         residual=forward.residual,
         residual_norm=forward.residual_norm,
         status=forward.status,

@@ -328,7 +328,7 @@ def test_an_expansive_cell_is_never_silently_wrong(solver: Solver, activation: A
     _, equilibrium = subject.model(subject.params, x)
     expected = [status is Status.CONVERGED for status in equilibrium.status]
     assert true_convergence(subject, equilibrium, options) >= set(np.flatnonzero(expected))
-    assert np.isfinite(equilibrium.z_star).all()
+    assert np.isfinite(equilibrium.z).all()
     try:
         epochs = list(subject.epochs())
     except RunError as error:
@@ -345,7 +345,7 @@ def true_convergence(subject: Any, equilibrium: Equilibrium, options: SolveOptio
     """Return the samples whose state meets the tolerance, by evaluating the cell once more."""
     params, deq = subject.params, subject.model.deq
     u = deq.cell.inject(params["deq"]["cell"], subject.model.before(params["before"], subject.data.train_inputs))
-    z = equilibrium.z_star
+    z = equilibrium.z
     with np.errstate(all="ignore"):
         residual = np.sqrt(((deq.cell.step(params["deq"]["cell"], z, u) - z) ** 2).mean(axis=1))
     # A little more than the tolerance: the solver's last evaluation may have been rounded in another order.

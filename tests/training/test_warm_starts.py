@@ -93,7 +93,7 @@ def test_each_sample_gets_its_own() -> None:
     rows = np.asarray([41, 3, 17])
     _, record = subject.model(subject.params, subject.data.train_inputs[rows])
     start = subject.warm_starts.guesses(subject.model, rows)["start"]
-    np.testing.assert_allclose(start, record.z_star, atol=1e-4)
+    np.testing.assert_allclose(start, record.z, atol=1e-4)
     assert not np.allclose(start[0], start[1], atol=1e-2)
 
 
@@ -117,7 +117,7 @@ def test_failed_samples_start_cold() -> None:
     assert subject.warm_starts.guesses(subject.model, np.arange(5)) == {}
     _, again = subject.model(subject.params, subject.data.train_inputs[rows], start=start)
     np.testing.assert_array_equal(again.solution.steps == 0, [True, False, True])
-    np.testing.assert_array_equal(again.solution.z0[1], again.u0[1])
+    np.testing.assert_array_equal(again.solution.z0[1], again.z0[1])
 
 
 def through_a_file(snapshot: Snapshot, like: Trainer, path: Path) -> Snapshot:
