@@ -1,5 +1,6 @@
 """Layers: pure functions of parameters and an array. Images are channels last: (batch, height, width, channels)."""
 
+from equilib.layers.composite import Composite
 from equilib.layers.containers import Activation, Chain, Flatten, Fork, Merge, Parallel
 from equilib.layers.conv import Conv
 from equilib.layers.dense import Dense
@@ -15,6 +16,7 @@ __all__ = [
     "Activation",
     "AveragePool",
     "Chain",
+    "Composite",
     "Conv",
     "Dense",
     "Dropout",

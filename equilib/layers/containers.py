@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import numpy as np
-
 from equilib import ops
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-from equilib.layers.pass_constants import OfChild
+from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer, WithoutParameters
 
 
@@ -36,7 +34,7 @@ class Flatten(WithoutParameters):
         return ops.reshape(x, (x.shape[0], -1))
 
 
-class _Container:
+class _Container(Composite):
     """Layers; the parameters are a list, one entry for each. A plain function counts as a layer without parameters."""
 
     def __init__(self, *layers: Layer | Callable[[Array], Array]) -> None:
@@ -45,13 +43,9 @@ class _Container:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self.layers))})"
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the parameters of each layer in turn."""
-        return [layer.init(rng) for layer in self.layers]
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of each layer and its parameters."""
-        return [function(layer, own) for layer, own in zip(self.layers, params, strict=True)]
+    def children(self) -> list[Layer]:
+        """Return the layers."""
+        return list(self.layers)
 
 
 class Chain(_Container):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-
-OfChild = Callable[[Any, Tree], Tree]
-"""(child, its parameters) to a tree."""
+from equilib.layers.composite import map_children
 
 
 def prepare(layer: Any, params: Tree) -> Tree:
     """Prepare the parameters of a layer and of all layers in it."""
     # Asked by name, ten times faster than by protocol: each pass asks every layer.
-    if hasattr(layer, "map_children"):
-        return layer.map_children(prepare, params)
+    if hasattr(layer, "children"):
+        return map_children(prepare, layer.children(), params)
     return layer.prepare(params) if hasattr(layer, "prepare") else params
 
 
@@ -27,8 +24,8 @@ def draw(layer: Any, params: Tree, x: Array, rng: np.random.Generator | None) ->
 
     It has no leaves where no layer has a method `draw`, or for inference: without random numbers.
     """
-    if hasattr(layer, "map_children"):
-        return layer.map_children(lambda child, own: draw(child, own, x, rng), params)
+    if hasattr(layer, "children"):
+        return map_children(lambda child, own: draw(child, own, x, rng), layer.children(), params)
     return layer.draw(x, rng) if hasattr(layer, "draw") and rng is not None else {}
 
 

@@ -21,8 +21,7 @@ class Layer(Protocol):
 
     A layer may have three more methods; what is made of layers, as a cell or an initial guess is, has the first:
 
-    - `map_children(function, params) -> tree`: a tree like the parameters, with `function(child, its parameters)` in
-      place of those of each child.
+    - `children() -> tree`: the layers that it is made of, as `equilib.layers.Composite` has them.
     - `prepare(params) -> tree`: the parameters in another form, computed once for many evaluations; `__call__` takes
       it, and takes parameters as they are drawn.
     - `draw(x, rng) -> dict`: random arrays of shape (batch, ...) for the batch x, which stay the same during a solve;

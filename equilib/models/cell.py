@@ -11,7 +11,7 @@ from equilib import ops
 from equilib.arrays import Array, zeros_like
 from equilib.arrays.trees import Tree
 from equilib.autodiff import static_value
-from equilib.layers.pass_constants import OfChild
+from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer
 
 
@@ -70,7 +70,7 @@ class Joins(Protocol):
 
 
 @dataclass(frozen=True)
-class InjectedCell:
+class InjectedCell(Composite):
     """f(z, x) = after(recur(z) + inject(x)), with a state of the shape of `inject`'s result.
 
     So the state's size is what the injection makes it, whatever the size of x.
@@ -80,18 +80,9 @@ class InjectedCell:
     recur: Layer
     after: Layer
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the parameters of the three layers."""
-        return {
-            "inject": self.injection.init(rng),
-            "recur": self.recur.init(rng),
-            "after": self.after.init(rng),
-        }
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of each layer and its parameters."""
-        layers = {"inject": self.injection, "recur": self.recur, "after": self.after}
-        return {name: function(layer, params[name]) for name, layer in layers.items()}
+    def children(self) -> dict[str, Layer]:
+        """Return the three layers."""
+        return {"inject": self.injection, "recur": self.recur, "after": self.after}
 
     def inject(self, params: Tree, x: Array) -> Array:
         """Return inject(x), shape (batch, ...)."""
@@ -113,7 +104,7 @@ class InjectedCell:
 
 
 @dataclass(frozen=True)
-class ResidualCell:
+class ResidualCell(Composite):
     """f(z, x) = after(z + g(z, x)) with another cell g: a residual block.
 
     The block of the multiscale model of Pal et al. (2022, arXiv:2201.12240) has
@@ -123,13 +114,9 @@ class ResidualCell:
     cell: Cell
     after: Layer
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the parameters of the cell and of the layer."""
-        return {"cell": self.cell.init(rng), "after": self.after.init(rng)}
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of the cell, of the layer, and of their parameters."""
-        return {"cell": function(self.cell, params["cell"]), "after": function(self.after, params["after"])}
+    def children(self) -> dict[str, Cell | Layer]:
+        """Return the cell and the layer."""
+        return {"cell": self.cell, "after": self.after}
 
     def inject(self, params: Tree, x: Array) -> Tree:
         """Return the cell's injection for x, shape (batch, ...)."""

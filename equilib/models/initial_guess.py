@@ -9,8 +9,8 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
-from equilib.layers.pass_constants import OfChild
-from equilib.layers.protocol import Layer
+from equilib.layers.composite import Composite
+from equilib.layers.protocol import Layer, WithoutParameters
 from equilib.models.cell import Cell, step_from_zero
 from equilib.models.random_cell import joins
 
@@ -30,14 +30,10 @@ class InitialGuess(Protocol):
 
 
 @dataclass(frozen=True)
-class ZeroGuess:
+class ZeroGuess(WithoutParameters):
     """z0 = 0: the plain deep equilibrium model (`deq`)."""
 
     nfe: int = 0
-
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
         """Return zeros of the shape of z."""
@@ -45,7 +41,7 @@ class ZeroGuess:
 
 
 @dataclass(frozen=True)
-class OneStepGuess:
+class OneStepGuess(WithoutParameters):
     """z0 = f(0, x), with the cell's own parameters (`regdeq`; Pal et al. 2022, arXiv:2201.12240, §3).
 
     It counts as one evaluation, though a cell may know a cheaper way to it (`FromZero`).
@@ -53,17 +49,13 @@ class OneStepGuess:
 
     nfe: int = 1
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Return no parameters."""
-        return {}
-
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
         """Return f(0, x), of the shape of z."""
         return step_from_zero(cell, cell_params, u)
 
 
 @dataclass(frozen=True)
-class LayerGuess:
+class LayerGuess(Composite):
     """z0 = layer(x), with parameters of its own (`skipdeq`; Pal et al. 2022, arXiv:2201.12240, §3).
 
     For a cell of several scales the layer returns a tuple with one array for each, as `Fork` does.
@@ -72,13 +64,9 @@ class LayerGuess:
     layer: Layer
     nfe: int = 0
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the layer's parameters."""
-        return self.layer.init(rng)
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of the layer and its parameters."""
-        return function(self.layer, params)
+    def children(self) -> Layer:
+        """Return the layer."""
+        return self.layer
 
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
         """Return layer(x), of the shape of z.

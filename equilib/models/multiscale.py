@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from functools import reduce
 from math import prod
 
-import numpy as np
-
 from equilib import ops
 from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree
-from equilib.layers.pass_constants import OfChild
+from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
 from equilib.ops.shapes import shape_of
@@ -37,7 +35,7 @@ def join_scales(parts: Sequence[Array]) -> Array:
 
 
 @dataclass(frozen=True)
-class MultiScaleCell:
+class MultiScaleCell(Composite):
     """Several scales that are iterated together (Bai et al. 2020, arXiv:2006.08656, §3).
 
     With z = (z₀, z₁, ...) a step is
@@ -84,27 +82,13 @@ class MultiScaleCell:
             if not self._sources(i):
                 raise ValueError(f"nothing leads to scale {i}: mapping[j][{i}] is None for every j")
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the parameters of all layers."""
+    def children(self) -> Tree:
+        """Return the branches, the mapping layers, {} where there is none, and the fusing layers."""
         return {
-            "first": self.first.init(rng),
-            "rest": [layer.init(rng) for layer in self.rest],
-            "mapping": [[{} if layer is None else layer.init(rng) for layer in row] for row in self.mapping],
-            "fuse": [layer.init(rng) for layer in self.fuse or ()],
-        }
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of each branch, mapping and fusing layer, and of their parameters."""
-
-        def each(layers: Sequence[Layer | None], own: Tree) -> Tree:
-            pairs = zip(layers, own, strict=True)
-            return [{} if layer is None else function(layer, one) for layer, one in pairs]
-
-        return {
-            "first": function(self.first, params["first"]),
-            "rest": each(self.rest, params["rest"]),
-            "mapping": [each(*pair) for pair in zip(self.mapping, params["mapping"], strict=True)],
-            "fuse": each(self.fuse or (), params["fuse"]),
+            "first": self.first,
+            "rest": list(self.rest),
+            "mapping": [[{} if layer is None else layer for layer in row] for row in self.mapping],
+            "fuse": list(self.fuse or ()),
         }
 
     def inject(self, params: Tree, x: Array) -> Tree:

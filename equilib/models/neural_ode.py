@@ -16,7 +16,8 @@ from equilib.autodiff import static_value, stop_gradient
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib.layers.pass_constants import OfChild, prepare, with_draws
+from equilib.layers.composite import Composite
+from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
 from equilib.models.differentiable import differentiable
@@ -41,18 +42,14 @@ class VectorField(Protocol):
 
 
 @dataclass(frozen=True)
-class Autonomous:
+class Autonomous(Composite):
     """A layer as a vector field that does not depend on time."""
 
     layer: Layer
 
-    def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the layer's parameters."""
-        return self.layer.init(rng)
-
-    def map_children(self, function: OfChild, params: Tree) -> Tree:
-        """Return `function` of the layer and its parameters."""
-        return function(self.layer, params)
+    def children(self) -> Layer:
+        """Return the layer."""
+        return self.layer
 
     def __call__(self, params: Tree, t: Array, y: Array) -> Array:
         """Return layer(y), of the shape of y."""
