@@ -123,7 +123,7 @@ class _Check:
             return ops.sum(ops.multiply(record.z, self.cotangent)), None
 
         records: list[Any] = []
-        _, gradient = value_and_grad(product, has_aux=True)(self.point)
+        _, gradient = value_and_grad(product, has_aux=True, allow_unused=True)(self.point)
         return gradient, records[0]
 
     def differences(self, steps: list[Tree], solver: Refinement) -> tuple[np.ndarray, np.ndarray]:

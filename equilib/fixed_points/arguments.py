@@ -15,6 +15,7 @@ KNOWN_BY = {
     "integrator": ("attempt", "stepper"),
     "sensitivity": ("needs pullback",),
     "cell": ("init inject step",),
+    "initial guess": ("init __call__",),
     "function": ("__call__",),
     "map of z": ("__call__ -derivatives",),
     "map of t and y": ("__call__ -derivatives",),

@@ -61,13 +61,14 @@ class DEQChain:
         adjoint_guess: Array | None = None,
     ) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), and the record; more in `DeepEquilibrium`."""
+        x = read_only(x)
         features = self.before(with_draws(self.before, params["before"], x, rng), x)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
         return self.after(with_draws(self.after, params["after"], x, rng), equilibrium.output), equilibrium
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
-        equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], x))
+        equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], read_only(x)))
         return self.after(params["after"], equilibrium.output), equilibrium
 
 
@@ -90,6 +91,7 @@ class ODEChain:
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
         """Return the prediction for x, shape (batch, ...), and the record; `rng` is for dropout, in training."""
+        x = read_only(x)
         features = self.before(with_draws(self.before, params["before"], x, rng), x)
         evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
         return self.after(with_draws(self.after, params["after"], x, rng), evolution.output), evolution

@@ -11,7 +11,7 @@ from equilib.arrays import Array, array_namespace
 from equilib.arrays.trees import Tree, tree_leaves
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 
 
 def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *inputs: Tree) -> tuple[Array, Array]:
@@ -51,20 +51,39 @@ class _Point(NamedTuple):
     linear: Linearization
 
 
-def leaves_of_used(problem: FixedPointProblem, cotangents: tuple[Tree, ...]) -> Sequence[Array | None]:
+def leaves_of_used(problem: Problem, cotangents: tuple[Tree, ...]) -> Sequence[Array | None]:
     """Return the leaves of the cotangents of a problem's inputs, None for those on which f does not depend.
 
-    Training takes a parameter that none arrives at for a mistake. What f depends on is read off the last linearization;
-    a cotangent that an earlier one made is kept.
+    Training takes a parameter that none arrives at for a mistake. What f depends on is read off one linearization;
+    a cotangent that another one made is kept.
     """
     leaves, known = tree_leaves(cotangents), problem.derivatives
-    used: Sequence[bool] | None = known.used() if isinstance(known, LastLinearization) else None
+    used = known.used() if isinstance(known, LastLinearization | Noted) else None
     if used is None:
         return leaves
     return [
         leaf if depends or array_namespace(leaf).any(leaf != 0) else None
         for leaf, depends in zip(leaves, used, strict=True)
     ]
+
+
+class Noted:
+    """`linearize` of a problem, given another, which notes what f depends on where it is first linearized."""
+
+    def __init__(self, linearize: Callable[..., Linearization]) -> None:
+        self._linearize = linearize
+        self._used: Sequence[bool] | None = None
+
+    def used(self) -> Sequence[bool] | None:
+        """Tell for each leaf of the inputs whether f depended on it; None where that is not known."""
+        return self._used
+
+    def __call__(self, f: Callable[..., Array], *at: Tree) -> Linearization:
+        """Return f's linearization."""
+        linear = self._linearize(f, *at)
+        if self._used is None and linear.used is not None:
+            self._used = linear.used()
+        return linear
 
 
 class LastLinearization:

@@ -80,6 +80,7 @@ class DeepEquilibrium:
 
     def __post_init__(self) -> None:
         check_kind(self.cell, "cell", "cell")
+        check_kind(self.initial_guess, "initial_guess", "initial guess")
         for each in (self.solver, *self.fallback):
             check_kind(each, "solver", "solver")
         if self.sensitivity is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
+from equilib.models.checkpointed import Noted, leaves_of_used
 from equilib.models.differentiable import differentiable
 from equilib.models.equilibrium import Record
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
@@ -115,11 +117,16 @@ def evolve(
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
     problem = OdeProblem(f, *stop_gradient(inputs))
+    problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     dense, states = way.needs.trajectory, way.needs.states
     solution = odeint(problem, static_value(y0), t, integrator, options, dense=dense, states=states)
     counts = Counts()
     y, adjoints = differentiable(
-        solution.y, y0, inputs, lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent)
+        solution.y,
+        y0,
+        inputs,
+        lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent),
+        partial(leaves_of_used, problem),
     )
     status, nfe, njvp = solution.status, solution.nfe, solution.njvp
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)

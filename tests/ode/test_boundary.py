@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, ImplicitAdjoint, Picard, odeint, ops, solve
-from equilib.autodiff import value_and_grad
+from equilib.autodiff import IndependentError, value_and_grad
 from equilib.models import evolve
 from equilib.ode import OdeOptions, OdeProblem, OdeStatus, SteadyState
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
@@ -96,7 +96,7 @@ def test_a_library_that_breaks_down_leaves_a_status(integrator: Any):
 
 @pytest.mark.parametrize("sensitivity", [Interpolating(), Backsolve(), Gauss(), Discrete()], ids=str)
 def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
-    """Of y, whose derivative is then that of the initial value, and of a parameter."""
+    """Of y, whose derivative is then that of the initial value, and of a parameter, which is named unless allowed."""
 
     def loss(tree: Any) -> Any:
         found = evolve(
@@ -105,6 +105,8 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
         return ops.sum(found.output)
 
     tree = {"y0": Y0, "slope": np.full((2, 3), 0.5), "ignored": np.ones(4)}
+    with pytest.raises(IndependentError, match="at 'ignored'"):
+        value_and_grad(loss)(tree)
     _, gradient = value_and_grad(loss, allow_unused=True)(tree)
     np.testing.assert_allclose(gradient["y0"], 1.0)
     np.testing.assert_allclose(gradient["slope"], 1.0, rtol=1e-6)
