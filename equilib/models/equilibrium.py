@@ -82,5 +82,5 @@ class Equilibrium(Record):
 
     @property
     def state(self) -> Array:
-        """The fixed point."""
+        """The fixed point, shape (batch, ...)."""
         return self.z

@@ -38,7 +38,7 @@ class Dataset:
     introduction: tuple[str, ...] = ()
 
     def arrays(self) -> dict[str, Array]:
-        """Return the four arrays by name."""
+        """Return the four arrays, shape (samples, ...), by name."""
         names = ("train_inputs", "train_targets", "test_inputs", "test_targets")
         return {name: getattr(self, name) for name in names}
 
