@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from equilib.arrays import Array, check_like
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, check_like
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem

@@ -10,8 +10,7 @@ import numpy as np
 
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, tree_map
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem, Linearization

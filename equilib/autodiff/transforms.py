@@ -7,8 +7,7 @@ from typing import Any
 
 from autograd.tracer import Box
 
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, array_namespace, tree_map
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
 

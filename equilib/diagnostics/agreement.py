@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients, to_host
-from equilib.arrays.trees import Tree, tree_leaves, tree_map
+from equilib.arrays import Array, Tree, coefficients, to_host, tree_leaves, tree_map
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
-from equilib.arrays import Array, array_namespace, coefficients, rms_norm, to_host
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays import Array, Tree, array_namespace, coefficients, rms_norm, to_host, tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.diagnostics.agreement import agreement, along, difference, random_direction, size, subtract
 from equilib.diagnostics.gradient_report import ADJOINT, APPROXIMATION, FORWARD, GradientCheck

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from equilib.arrays.trees import tree_leaves
+from equilib.arrays import tree_leaves
 from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe

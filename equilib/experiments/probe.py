@@ -6,8 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, tree_map
 from equilib.errors import UserError
 from equilib.experiments.assembly import set_up
 from equilib.models.chains import DEQChain

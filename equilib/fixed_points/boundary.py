@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, array_namespace, is_array, tree_map
 from equilib.errors import NoDerivativeError
 
 T = TypeVar("T")

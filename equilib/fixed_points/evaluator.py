@@ -8,8 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, host_norm
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, host_norm
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from equilib.arrays import Array, take_rows
-from equilib.arrays.trees import Tree, named_leaves, tree_map
+from equilib.arrays import Array, Tree, named_leaves, take_rows, tree_map
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from equilib.arrays.trees import Tree
+from equilib.arrays import Tree
 
 
 class Composite(ABC):

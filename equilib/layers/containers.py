@@ -8,8 +8,7 @@ from functools import reduce
 from typing import Any
 
 from equilib import ops
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer, WithoutParameters
 

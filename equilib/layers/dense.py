@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, coefficients
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, coefficients
 from equilib.autodiff import static_value
 from equilib.layers.protocol import WithoutParameters
 from equilib.ops.shapes import shape_of

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.layers.composite import map_children
 
 

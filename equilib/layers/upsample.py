@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib import ops
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.layers.protocol import WithoutParameters
 from equilib.ops.shapes import shape_of
 

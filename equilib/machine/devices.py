@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from equilib.arrays import to_host
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Tree, to_host, tree_map
 from equilib.errors import UserError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda")

@@ -8,8 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, zeros_like
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, zeros_like
 from equilib.autodiff import static_value
 from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer

@@ -7,8 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.autodiff import static_value
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.unrolled import carry_back, linearizations
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays import Array, Tree, array_namespace, tree_leaves
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem

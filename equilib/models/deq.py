@@ -10,8 +10,7 @@ import numpy as np
 from equilib import ops
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, check_like, from_host, rows_like, to_host, two_norm
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import checked, copied, read_only

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, zeros_like
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays import Array, Tree, tree_leaves, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
 from equilib.fixed_points.solution import BatchSolution

@@ -7,8 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer, WithoutParameters
 from equilib.models.cell import Cell, step_from_zero

@@ -8,8 +8,7 @@ from functools import reduce
 from math import prod
 
 from equilib import ops
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero

@@ -11,8 +11,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.autodiff import static_value, stop_gradient
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree, tree_leaves
+from equilib.arrays import Array, Tree, tree_leaves
 from equilib.fixed_points.boundary import read_only
 from equilib.layers.pass_constants import draw, merge, prepare
 from equilib.models.cell import Cell, Joins

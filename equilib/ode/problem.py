@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.fixed_points.problem import Linearization, Map, Problem, autodiff_linearize
 from equilib.ode.flow import time_like
 

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, to_host
-from equilib.arrays.trees import Tree, named_leaves
+from equilib.arrays import Array, Tree, named_leaves, to_host
 from equilib.errors import UserError
 from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
 from equilib.training.snapshot import Snapshot

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from equilib.arrays.trees import Tree, named_leaves, tree_unflatten
+from equilib.arrays import Tree, named_leaves, tree_unflatten
 from equilib.errors import UserError
 
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import to_host
-from equilib.arrays.trees import Tree, named_leaves
+from equilib.arrays import Tree, named_leaves, to_host
 from equilib.errors import RunError, UserError
 from equilib.machine.process import peak_memory
 from equilib.runs.checkpoints import remove_checkpoints, remove_scraps

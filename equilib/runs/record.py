@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from equilib.arrays.trees import Tree
+from equilib.arrays import Tree
 from equilib.errors import UserError
 from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
 from equilib.runs.folder import MODEL, RUN

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from equilib.arrays import Array, to_host
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, to_host
 from equilib.testing.maps import KnownMap
 
 STEP = 1e-5

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Namespace, array_namespace, coefficients
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Namespace, Tree, array_namespace, coefficients
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 
 Product = Callable[[Array], Array]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.models.equilibrium import Record
 
 

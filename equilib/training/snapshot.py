@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree
 from equilib.fixed_points.solution import Status
 from equilib.ode.solution import OdeStatus
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, take_rows
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, take_rows, tree_map
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.errors import RunError, UserError
 from equilib.machine.devices import CPU, Device

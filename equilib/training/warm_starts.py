@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution, Status
 from equilib.models.equilibrium import Equilibrium

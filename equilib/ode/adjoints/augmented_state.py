@@ -6,8 +6,7 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
-from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
+from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_unflatten
 from equilib.ode.flow import ErrorNorm, FlowPoint
 
 

@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback
-from equilib.arrays import Array
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, tree_map
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.adjoints.reverse import Reverse
 from equilib.ode.flow import time_like

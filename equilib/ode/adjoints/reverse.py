@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, array_namespace, check_like, zeros_like
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, array_namespace, check_like, tree_map, zeros_like
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
 from equilib.ode.adjoints.augmented_state import is_floating

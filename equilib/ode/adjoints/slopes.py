@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from equilib.arrays import Array, zeros_like
-from equilib.arrays.trees import Tree, tree_leaves, tree_unflatten
+from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
 

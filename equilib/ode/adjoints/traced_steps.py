@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equilib.arrays import Array, from_host, rows_like, zeros_like
-from equilib.arrays.trees import Tree, tree_map
+from equilib.arrays import Array, Tree, from_host, rows_like, tree_map, zeros_like
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import write_outputs
