@@ -14,8 +14,8 @@ from equilib.arrays import Array, Tree, tree_map
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
-from equilib.fixed_points.solution import Solution, Status
-from equilib.fixed_points.stopping import Monitor
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.stopping import judged
 from equilib.options import Checked, option
 
 
@@ -64,21 +64,19 @@ class Unrolled(Checked):
     def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:
         residual = z - previous
         batch = State(z, residual) if solution.batched else State(z[None, ...], residual[None, ...])
-        monitor = Monitor(solution.options, batch.z.shape[0])
-        monitor.observe(batch)
-        status = tuple(Status.MAX_STEPS if each is Status.RUNNING else each for each in monitor.status)
+        status, norm = judged(solution.options, batch)
         return replace(
             solution,
             z=z,
             residual=residual,
             status=status,
-            residual_norm=monitor.trace[0],
+            residual_norm=norm,
             steps=np.full(len(status), self.depth),
             nfe=nfe,
             sample_nfe=nfe * len(status),
             njvp=0,
             nvjp=2 * self.depth,
-            trace=monitor.trace[0][None, :],
+            trace=norm[None, :],
             solver=str(self),
             state=None,
             fallbacks=(),

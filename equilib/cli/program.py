@@ -24,8 +24,7 @@ from equilib.cli.run import run
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import RunError, UserError, did_you_mean
-from equilib.fixed_points.solution import ConvergenceError
-from equilib.ode import IntegrationError
+from equilib.fixed_points.solution import UnsolvedError
 from equilib.plugin.registry import Registry
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -78,7 +77,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
         return _fail(str(error), status=2)
     except OSError as error:
         return _fail(_reason(error), status=1)
-    except (RunError, ConvergenceError, IntegrationError) as error:
+    except (RunError, UnsolvedError) as error:
         return _fail(str(error), status=1)
 
 

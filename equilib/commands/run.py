@@ -9,7 +9,7 @@ from typing import Any
 
 from equilib.experiments.experiment import make_experiment
 from equilib.experiments.recorded_training import train
-from equilib.fixed_points.solution import ConvergenceWarning
+from equilib.fixed_points.solution import UnsolvedWarning
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
@@ -42,11 +42,11 @@ def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:
 def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
     """Report solves that were told to warn among the other lines, without the place in the source."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", ConvergenceWarning)
+        warnings.simplefilter("always", UnsolvedWarning)
         show = warnings.showwarning
 
         def report(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, ConvergenceWarning):
+            if issubclass(category, UnsolvedWarning):
                 reporter.line(f"Warning: {message}")
             else:
                 show(message, category, *place, **more)

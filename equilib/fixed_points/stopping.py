@@ -146,6 +146,14 @@ class Monitor:
         self.running = np.count_nonzero(self.active)
 
 
+def judged(options: SolveOptions, state: SolverState) -> tuple[tuple[Status, ...], np.ndarray]:
+    """Return the statuses of the samples of a state that no step follows, and its residual norms, shape (batch,)."""
+    monitor = Monitor(options, state.z.shape[0])
+    monitor.observe(state)
+    monitor.status[monitor.active] = Status.MAX_STEPS
+    return tuple(monitor.status), monitor.trace[0]
+
+
 def _with_rows(whole: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
     changed = whole.copy()
     changed[rows] = part

@@ -17,10 +17,10 @@ from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import Solution, Status
+from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.fixed_points.stopping import Monitor
+from equilib.fixed_points.stopping import judged
 from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
@@ -184,14 +184,13 @@ class DeepEquilibrium:
             previous, z = iterate(self._problem(params, u), z0, self.fixed_depth, self.checkpoints, params, u)
         last = static_value(z)
         residual = last - static_value(previous)
-        monitor = Monitor(self.options, last.shape[0])
-        monitor.observe(State(last, residual))
+        status, norm = judged(self.options, State(last, residual))
         return Equilibrium(
             z=z,
             z0=z0,
             residual=residual,
-            residual_norm=monitor.trace[0],
-            status=tuple(Status.MAX_STEPS if s is Status.RUNNING else s for s in monitor.status),
+            residual_norm=norm,
+            status=status,
             nfe=self.fixed_depth,
         )
 

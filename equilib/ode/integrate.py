@@ -18,7 +18,15 @@ from equilib.ode.integrator import Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus, StepRecord
+from equilib.ode.solution import (
+    IntegrationError,
+    IntegrationWarning,
+    OdeOptions,
+    OdeSolution,
+    OdeStatus,
+    StepRecord,
+    status_of_samples,
+)
 from equilib.ode.step_control import first_step as estimate_first_step
 from equilib.ode.stepping import SMALLEST_STEP, StepState, begin, take_step
 from equilib.ode.trajectory import Segment, Trajectory
@@ -186,7 +194,7 @@ class _Integration:
         return OdeSolution(
             t=self.times,
             y=y,
-            status=tuple(self._sample_status()),
+            status=status_of_samples(list(self.status), self.suspect),
             reached=np.broadcast_to(state.point.t, (batch,)),
             accepted=np.broadcast_to(self.accepted, (batch,)),
             rejected=np.broadcast_to(self.rejected, (batch,)),
@@ -195,14 +203,6 @@ class _Integration:
             options=self.options,
             record=tuple(self.records),
         )
-
-    def _sample_status(self) -> list[OdeStatus]:
-        if self.options.per_sample:
-            return list(self.status)
-        status = self.status[0]
-        # Where the batch steps as one, the samples that are finite themselves were held back by the others.
-        blamed = self.suspect if status is OdeStatus.NONFINITE and self.suspect.any() else np.ones_like(self.suspect)
-        return [status if each else OdeStatus.HELD_BACK for each in blamed]
 
 
 def _record(step: Step, *, states: bool) -> StepRecord:

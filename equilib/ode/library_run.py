@@ -15,7 +15,7 @@ from equilib.numerics.dense import difference_jacobian
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus
+from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
 from equilib.ode.stepping import SMALLEST_STEP
 from equilib.ode.trajectory import Trajectory
 
@@ -181,7 +181,7 @@ class LibraryRun:
         return OdeSolution(
             t=self.times,
             y=xp.stack([self.y0, *outputs[1:]]),
-            status=self._sample_status(),
+            status=status_of_samples([lane.status for lane in self.results], self.suspect),
             reached=np.broadcast_to([lane.reached for lane in self.results], (batch,)),
             accepted=np.broadcast_to(steps, (batch,)),
             rejected=np.zeros(batch, dtype=int),
@@ -191,14 +191,6 @@ class LibraryRun:
             record=(),
             messages=tuple(lane.message for lane in self.results),
         )
-
-    def _sample_status(self) -> tuple[OdeStatus, ...]:
-        if self.options.per_sample:
-            return tuple(lane.status for lane in self.results)
-        status = self.results[0].status
-        if status is not OdeStatus.NONFINITE:
-            return (status,) * len(self.suspect)
-        return tuple(status if suspect else OdeStatus.HELD_BACK for suspect in self.suspect)
 
     def _trajectory(self) -> Trajectory:
         count = max(len(lane.ends) for lane in self.results)

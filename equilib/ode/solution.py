@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -136,6 +137,16 @@ class OdeSolution(BatchSolution):
             f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"
             f"{f'. It said: {said}' if said else ''}"
         )
+
+
+def status_of_samples(lanes: Sequence[OdeStatus], suspect: np.ndarray) -> tuple[OdeStatus, ...]:
+    """Return the status of each sample, given those of the lanes and which samples were not finite, shape (batch,)."""
+    if len(lanes) == len(suspect):
+        return tuple(lanes)
+    (status,) = lanes
+    # Where the batch steps as one, the samples that are finite themselves were held back by the others.
+    blamed = suspect if status is OdeStatus.NONFINITE and suspect.any() else np.ones_like(suspect)
+    return tuple(status if each else OdeStatus.HELD_BACK for each in blamed)
 
 
 class IntegrationError(UnsolvedError):

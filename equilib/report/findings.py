@@ -11,9 +11,8 @@ from equilib.arrays import Array, to_host
 from equilib.commands.evaluate import Evaluation, evaluate_model
 from equilib.errors import RunError, UserError
 from equilib.experiments.assembly import Training, trained
-from equilib.fixed_points.solution import ConvergenceError, Solution
+from equilib.fixed_points.solution import Solution, UnsolvedError
 from equilib.models.equilibrium import Equilibrium, Record
-from equilib.ode.solution import IntegrationError
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import MODEL
 from equilib.runs.record import RecordedRun
@@ -80,7 +79,7 @@ def try_measure(
         return None, "no model was saved"
     try:
         return _measure(run, trained(run, registry, reporter=reporter, **changes), limit), None
-    except (UserError, RunError, ConvergenceError, IntegrationError) as error:
+    except (UserError, RunError, UnsolvedError) as error:
         return None, str(error)
 
 
