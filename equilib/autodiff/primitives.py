@@ -7,16 +7,30 @@ same, so that an operation can be part of any trace: ours, autograd's `grad` or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
+from itertools import count
 from typing import Any, TypeVar, cast
 
-from autograd.tracer import Box, new_box
+from autograd.tracer import Box, TraceStack, new_box
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 BOXES: set[type] = Box.types
 """The types of traced values; autograd adds to it when a new type of array is first traced."""
+
+TRACES = count()
+"""The numbers of traces, in any thread, ours and autograd's: an inner trace begins later than those around it."""
+
+
+@contextmanager
+def _new_trace(_: TraceStack) -> Iterator[int]:
+    yield next(TRACES)
+
+
+# autograd counts the traces that are open, in one place for all threads, which mixes up those of different threads.
+TraceStack.new_trace = _new_trace
 
 
 def primitive(function: Function) -> Function:

@@ -14,11 +14,12 @@ import autograd.numpy  # noqa: F401  registers which operations need no trace
 import numpy as np
 from autograd.core import JVPNode, add_outgrads
 from autograd.numpy.numpy_boxes import ArrayBox
-from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace, trace_stack
+from autograd.tracer import Node, isbox, new_box, notrace_primitives, register_notrace
 
 from equilib.arrays import Array, array_namespace, is_array, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 from equilib.autodiff.boxes import ensure_traceable, static_value
+from equilib.autodiff.primitives import TRACES
 from equilib.autodiff.rules import JointMap, joint_map
 from equilib.errors import NoDerivativeError, UserError
 
@@ -124,9 +125,7 @@ class Linearized:
     def __init__(self, f: Callable[..., Tree], *args: Tree) -> None:
         self._args = args
         nodes: list[TapeNode] = []
-        # autograd's own context manager leaves the level raised when the traced function raises.
-        before = trace_stack.top
-        level = trace_stack.top = before + 1
+        level = next(TRACES)
         try:
             self._roots, boxed = [], []
             for arg in args:
@@ -135,7 +134,6 @@ class Linearized:
                 boxed.append(boxes)
             out = f(*boxed)
         finally:
-            trace_stack.top = before
             for node in nodes:
                 node.tape = None  # breaks the cycle node ↔ tape: arrays are freed without the collector
         leaves = [_unbox(leaf, level) for leaf in tree_leaves(out)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from autograd.tracer import Box
 
-from equilib.arrays import Array, Tree, array_namespace, tree_map
+from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_map
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
 
@@ -81,5 +82,19 @@ def value_and_grad(
 
 
 def stop_gradient(tree: Tree) -> Tree:
-    """Return `tree` with every traced array replaced by its plain value."""
-    return tree_map(lambda leaf: static_value(leaf) if isinstance(leaf, Box) else leaf, tree)
+    """Return `tree` with every traced array, in fields of dataclasses too, replaced by its plain value."""
+    return tree_map(_plain, tree)
+
+
+def _plain(leaf: Any) -> Any:
+    if isinstance(leaf, Box):
+        return static_value(leaf)
+    if not is_dataclass(leaf) or isinstance(leaf, type):
+        return leaf
+    changed = {}
+    for name in (each.name for each in fields(leaf) if each.init):
+        value = getattr(leaf, name)
+        plain = stop_gradient(value)
+        if any(one is not other for one, other in zip(tree_leaves(plain), tree_leaves(value), strict=True)):
+            changed[name] = plain
+    return replace(leaf, **changed) if changed else leaf

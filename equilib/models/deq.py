@@ -54,7 +54,8 @@ class DeepEquilibrium:
     jacobian_loss : bool
         Whether to estimate ‖J‖²_F at the fixed point in calls with `rng`.
     residual_loss : bool
-        Whether to evaluate f once more at the fixed point, so that a loss may use the residual.
+        Whether to evaluate f once more at the fixed point, so that a loss may use the residual. There z is a constant,
+        since the derivative of f(z*) − z* along an exact z*(θ) is zero; after a fixed depth it is not.
     fallback : tuple of Solver or WholeSolver
         They solve, one after another, the samples that have not converged. The adjoint is the solver's.
 
@@ -260,6 +261,7 @@ class DeepEquilibrium:
         return check_like(static_value(z0), stop_gradient(guess), "the adjoint guess")
 
     def _residual_loss(self, params: Tree, z: Array, u: Tree) -> Array:
+        z = z if self.fixed_depth else static_value(z)
         residual = ops.subtract(self.cell.step(params, z, u), z)
         return ops.mean(ops.multiply(residual, residual))
 

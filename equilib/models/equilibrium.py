@@ -68,7 +68,8 @@ class Equilibrium(Record):
     jacobian_loss : array or None
         Estimate of ‖J‖²_F / size of one sample, differentiable; None unless the model was asked for it.
     residual_loss : array or None
-        ‖f(z) − z‖² / size of one sample at z, differentiable, averaged over the batch; None likewise.
+        ‖f(z) − z‖² / size of one sample averaged over the batch, differentiable in what f depends on at a constant z
+        (after a fixed depth also in z); None likewise.
     solution : Solution or None
         The solve; None after a fixed depth.
     """

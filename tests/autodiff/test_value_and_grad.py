@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -152,3 +153,29 @@ def test_static_value_sees_through_every_trace():
 
     value_and_grad(lambda x: value_and_grad(inner)(x)[0])(x)
     assert seen[0] is x
+
+
+@dataclass(frozen=True)
+class Auxiliary:
+    """What a loss may return beside its value: arrays in fields, and in trees and dataclasses in fields."""
+
+    y: Any
+    name: str
+    more: Any = None
+
+
+def test_auxiliary_dataclasses_come_back_untraced():
+    """Arrays in the fields of what a loss returns besides are plain; what holds none is the same object."""
+    same = Auxiliary(np.zeros(2), "constant")
+
+    def loss(x: Any) -> Any:
+        y = ops.multiply(x, x)
+        return ops.sum(y), {"aux": Auxiliary(y, "traced", [Auxiliary(x, "inner"), same]), "same": same}
+
+    (value, aux), gradient = value_and_grad(loss, has_aux=True)(np.arange(3.0))
+    found = aux["aux"]
+    assert float(value) == 5.0
+    assert aux["same"] is same is found.more[1]
+    assert [type(each) for each in (found.y, found.more[0].y)] == [np.ndarray, np.ndarray]
+    np.testing.assert_array_equal(found.y, np.arange(3.0) ** 2)
+    np.testing.assert_array_equal(gradient, 2 * np.arange(3.0))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import Picard, ops
-from equilib.arrays.trees import tree_map
+from equilib import JacobianFree, Picard, SolveOptions, Unrolled, ops
+from equilib.arrays import tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.models import (
     DeepEquilibrium,
@@ -89,3 +89,21 @@ def test_a_term_that_was_not_asked_for_is_an_error(rng: np.random.Generator):
         Regularization(jacobian=1.0)(0.0, found)
     with pytest.raises(ValueError, match="the weight guess must not be negative, got -1"):
         Regularization(guess=-1)
+
+
+@pytest.mark.parametrize("sensitivity", [None, Unrolled(60), JacobianFree()], ids=str)
+def test_the_residual_has_the_gradient_at_the_computed_z(sensitivity: Any, rng: np.random.Generator):
+    """After a solve z is a constant of it: the gradient is that of ‖f(z, x; θ) − z‖² by differences in θ, not zero."""
+    deq = DeepEquilibrium(
+        CELL,
+        Picard(),
+        sensitivity=sensitivity,
+        residual_loss=True,
+        options=SolveOptions(max_steps=2, on_failure="record"),
+    )
+    params, x = drawn(deq), batch(rng)
+    z = deq(params, x).z
+    _, gradient = value_and_grad(lambda p: deq(p, x).residual_loss)(params)
+    expected = gradient_by_differences(lambda p: np.mean((by_hand(p, z, x) - z) ** 2), params)
+    assert max(np.abs(leaf).max() for leaf in tree_leaves(gradient)) > 1e-3
+    assert largest_difference(gradient, expected) < 1e-7
