@@ -10,6 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array, coefficients, host_norm, rms_norm, rows_like, samples_as_rows
 from equilib.diagnostics.spectrum import RadiusStatus, spectral_radius
+from equilib.fixed_points.arguments import check_state, check_type
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.arnoldi import Compression, compress, random_start
 
@@ -85,6 +86,8 @@ def certify(
 
     Raises
     ------
+    TypeError
+        If the problem or z is something else.
     ValueError
         If `lipschitz` or `probes` is negative, or `dimension` is not positive.
     """
@@ -92,6 +95,8 @@ def certify(
         raise ValueError(f"lipschitz must not be negative, got {lipschitz}")
     if probes < 0:
         raise ValueError(f"probes must not be negative, got {probes}")
+    check_type(problem, "problem", FixedPointProblem)
+    check_state(z, "z")
     rng = np.random.default_rng(0) if rng is None else rng
     with np.errstate(all="ignore"):  # what is not finite gets a reason
         residual = problem.residual(z)
@@ -112,9 +117,13 @@ def jacobian_norm(
 
     Raises
     ------
+    TypeError
+        If the problem or z is something else.
     ValueError
         If `dimension` is not positive.
     """
+    check_type(problem, "problem", FixedPointProblem)
+    check_state(z, "z")
     rng = np.random.default_rng(0) if rng is None else rng
     with np.errstate(all="ignore"):
         linear = problem.linearize(z)

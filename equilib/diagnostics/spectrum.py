@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.arguments import check_state, check_type
 from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import SampleStatus
@@ -72,9 +73,13 @@ def spectral_radius(
 
     Raises
     ------
+    TypeError
+        If the problem or z is something else.
     ValueError
         If `dimension` is not positive.
     """
+    check_type(problem, "problem", FixedPointProblem)
+    check_state(z, "z")
     counts = Counts()
     eps = float(array_namespace(z).finfo(z.dtype).eps)
     rng = np.random.default_rng(0) if rng is None else rng

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, ops
-from equilib.diagnostics import RadiusStatus, spectral_radius
+from equilib.diagnostics import RadiusStatus, certify, spectral_radius
+from equilib.diagnostics.certificate import jacobian_norm
 from tests.arrays_under_test import lift
 from tests.diagnostics.linear_maps import linear_problem, rotation
 from tests.problems import ROTATION, STEEP, TANH, KnownMap
@@ -94,3 +96,17 @@ def test_the_krylov_space_must_have_a_dimension() -> None:
     """A dimension of zero is refused."""
     with pytest.raises(ValueError, match="dimension must be positive, got 0"):
         spectral_radius(TANH.problem(), TANH.solution, dimension=0)
+
+
+@pytest.mark.parametrize("function", [spectral_radius, certify, jacobian_norm])
+def test_problem_and_state_are_what_they_are_called(function: Any) -> None:
+    """A function, a list and an array of integers are refused by a sentence that names the argument."""
+    problem, z = FixedPointProblem(ops.cos), np.zeros((2, 3))
+    for arguments, sentence in [
+        ((np.cos, z), "problem must be a FixedPointProblem, got a ufunc"),
+        ((problem, [[0.0]]), "z must be an array, .* got a list"),
+        ((problem, z.astype(int)), "z must hold floating-point numbers, it is of int64"),
+        ((problem, z * 1j), "z must be real, it is of complex128"),
+    ]:
+        with pytest.raises(TypeError, match=f"^{sentence}"):
+            function(*arguments)
