@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -72,13 +74,31 @@ class BatchSolution:
         """Describe in one sentence each way in which samples failed, with the evidence."""
         raise NotImplementedError
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields for pickle, None for a solver's state or a library's trajectory with functions in it."""
+        return {name: _kept(value) if name in ("state", "trajectory") else value for name, value in vars(self).items()}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return replace(self, **{each.name: deepcopy(getattr(self, each.name), memo) for each in fields(self)})
+
+
+def _kept(value: Any) -> Any:
+    try:
+        pickle.dumps(value)
+    except (AttributeError, TypeError, pickle.PicklingError):  # how local functions, generators and libraries refuse
+        return None
+    return value
+
 
 class UnsolvedError(RuntimeError):
     """A solve or an integration that was told to raise failed for some sample; `solution` holds what it reached."""
 
-    def __init__(self, solution: BatchSolution) -> None:
-        super().__init__(solution.failure_report())
-        self.solution = solution
+    def __init__(self, solution: BatchSolution, of: str = "") -> None:
+        super().__init__(of + solution.failure_report())
+        self.solution, self.of = solution, of
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.solution, self.of), vars(self)
 
 
 class UnsolvedWarning(RuntimeWarning):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -78,6 +78,10 @@ class Flow:
         self._combination = combination
         self.lanes = lanes
         self.error_norm = error_norm
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the arithmetic, which interpolants use, without the functions."""
+        return {**vars(self), "_f": None, "error_norm": None}
 
     def __call__(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t, shape (lanes,)."""
