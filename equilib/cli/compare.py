@@ -19,7 +19,7 @@ from equilib.plugin.entries import ODE
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
-    from equilib.commands.combinations import Combination, Skipped
+    from equilib.commands.combinations import Combination
     from equilib.commands.compare import RunResult
     from equilib.training.metric import Metric
 
@@ -106,7 +106,7 @@ class _Output:
     request: RunRequest
     out: Path
     combinations: list[Combination]
-    skipped: list[Skipped]
+    skipped: dict[str, str]
     results: list[RunResult] = field(default_factory=list)
     curves: list[Any] = field(default_factory=list)
 
@@ -166,8 +166,8 @@ class _Output:
             return
         if self.results:
             _print(self.results, order)
-        for skipped in self.skipped:
-            click.echo(f"Left out: {skipped.name}: {skipped.reason}")
+        for name, reason in self.skipped.items():
+            click.echo(f"Left out: {name}: {reason}")
         for combination in self.combinations[len(self.results) :]:
             click.echo(f"Not run: {combination.name}")
         click.echo(f"Recorded in {self.out}")
@@ -179,7 +179,7 @@ class _Output:
             "argv": list(self.request.argv),
             "seed": self.request.seed,
             "runs": [result.describe() for result in self.results],
-            "skipped": [vars(each) for each in self.skipped],
+            "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped.items()],
             "not_run": [each.name for each in self.combinations[len(self.results) :]],
             "residual": [vars(curve) for curve in self.curves],
         }

@@ -30,14 +30,6 @@ class Combination:
     adjoint: str | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """A solver, an adjoint or a pair of them that "all" left out, and why."""
-
-    name: str
-    reason: str
-
-
 def names_in(text: str, flag: str) -> list[str]:
     """Split a list of plain names, as in "picard,anderson".
 
@@ -59,8 +51,8 @@ def combine(
     fallback: Sequence[str] = (),
     *,
     solves: str = FIXED_POINT,
-) -> tuple[list[Combination], list[Skipped]]:
-    """Return every combination of solvers and adjoints, and what "all" left out because it cannot be used.
+) -> tuple[list[Combination], dict[str, str]]:
+    """Return every combination of solvers and adjoints, and what "all" left out, with the reason by name.
 
     Parameters
     ----------
@@ -80,7 +72,7 @@ def combine(
     """
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")
-    skipped: list[Skipped] = []
+    skipped: dict[str, str] = {}
     chosen = list(_expand(solvers, _usable(registry, IntegratorEntry if solves == ODE else SolverEntry, skipped)))
     ways = [
         name
@@ -89,7 +81,9 @@ def combine(
     ]
     backward: list[str | None] = list(_expand(adjoints, ways)) or [None]
     if not chosen:
-        raise UserError("no solver can be used here: " + "; ".join(f"{each.name}: {each.reason}" for each in skipped))
+        raise UserError(
+            "no solver can be used here: " + "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+        )
     pairs = []
     for solver, adjoint in product(chosen, backward):
         try:
@@ -97,11 +91,11 @@ def combine(
         except (IncompatibleError, UnseenStepsError) as error:
             if ALL not in (*solvers, *adjoints):
                 raise
-            skipped.append(Skipped(name=f"{solver}+{adjoint}", reason=str(error)))
+            skipped[f"{solver}+{adjoint}"] = str(error)
         else:
             pairs.append((solver, adjoint))
     if not pairs:
-        raise UserError(f"no solver goes with the adjoint: {skipped[-1].reason}")
+        raise UserError(f"no solver goes with the adjoint: {[*skipped.values()][-1]}")
     return [
         Combination(name=name, solver=solver, adjoint=adjoint)
         for name, (solver, adjoint) in zip(_folders(pairs), pairs, strict=True)
@@ -119,13 +113,13 @@ def _expand(specs: Iterable[str], everything: Iterable[str]) -> Iterable[str]:
 def _usable(
     registry: Registry,
     kind: type[SolverEntry] | type[IntegratorEntry] | type[SensitivityEntry],
-    skipped: list[Skipped],
+    skipped: dict[str, str],
 ) -> Iterable[str]:
     for provided in registry.provided(kind):
         try:
             provided.entry.load()
         except EntryError as error:
-            skipped.append(Skipped(name=provided.entry.name, reason=provided.entry.unavailable or str(error)))
+            skipped[provided.entry.name] = provided.entry.unavailable or str(error)
         else:
             yield provided.entry.name
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +64,9 @@ class Evaluation:
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain values; "test" is as in `metrics.jsonl`."""
-        return {
-            "run": self.run,
-            "score_name": self.score_name,
-            "score": self.score,
-            "shown": self.shown,
-            "samples": self.samples,
-            "test": self.statistics.describe(),
-            "concluded": self.concluded,
-            "data": self.data,
-            "same_data": self.is_repetition,
-            "recorded": self.recorded,
-        }
+        own = {each.name: getattr(self, each.name) for each in fields(Evaluation)}
+        plain = {name: value for name, value in own.items() if name not in ("statistics", "available", "kind")}
+        return {**plain, "test": self.statistics.describe(), "same_data": self.is_repetition}
 
 
 def evaluate(

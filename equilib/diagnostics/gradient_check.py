@@ -116,14 +116,12 @@ class _Check:
     def gradient(self, solver: Solver, sensitivity: Sensitivity[Solution], options: SolveOptions) -> tuple[Tree, Any]:
         """Return the gradient of ⟨c, z*⟩, and the record of the equilibrium."""
 
-        def product(point: tuple[Tree, Array]) -> tuple[Array, None]:
+        def product(point: tuple[Tree, Array]) -> tuple[Array, Any]:
             record = self.equilibrium(solver, options, point, sensitivity)
-            records.append(record)
-            return ops.sum(ops.multiply(record.z, self.cotangent)), None
+            return ops.sum(ops.multiply(record.z, self.cotangent)), record
 
-        records: list[Any] = []
-        _, gradient = value_and_grad(product, has_aux=True, allow_unused=True)(self.point)
-        return gradient, records[0]
+        (_, record), gradient = value_and_grad(product, has_aux=True, allow_unused=True)(self.point)
+        return gradient, record
 
     def differences(self, steps: list[Tree], solver: Refinement) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives along `steps` and their estimated errors; nan where a solve did not converge."""

@@ -65,8 +65,8 @@ def test_all_is_every_solver_that_can_be_used_here(registry: Registry) -> None:
     """What cannot be used is left out with the reason, and does not stop the rest."""
     chosen, skipped = combine(registry, ["all"], [], {})
     assert [each.solver for each in chosen] == ["lib:fast", "slow"]
-    assert {each.name: each.reason for each in skipped}["absent"] == "install the-library"
-    assert "No module named 'no_such_module'" in {each.name: each.reason for each in skipped}["broken"]
+    assert skipped["absent"] == "install the-library"
+    assert "No module named 'no_such_module'" in skipped["broken"]
 
 
 def test_a_solver_that_is_named_must_be_there(registry: Registry) -> None:
@@ -97,8 +97,8 @@ def test_pairs_that_do_not_go_together_are_left_out_of_all(registry: Registry) -
         ("lib:fast", "exact"),
         ("lib:fast", "rough"),
     ]
-    assert [each.name for each in skipped] == ["lib:fast+reusing"]
-    assert "reuses what slow learned" in skipped[0].reason
+    assert list(skipped) == ["lib:fast+reusing"]
+    assert "reuses what slow learned" in skipped["lib:fast+reusing"]
 
 
 def test_pairs_that_were_named_must_go_together(registry: Registry) -> None:
@@ -121,7 +121,7 @@ def test_integrators_meet_the_adjoints_of_odes() -> None:
     chosen, skipped = combine(registry, ["tsit5", "scipy:rk45"], ["all"], {}, solves="ode")
     pairs = [(each.solver, each.adjoint) for each in chosen]
     assert pairs == [pair for pair in product(("tsit5", "scipy:rk45"), ODE_ADJOINTS) if pair != UNSEEN]
-    assert [each.name for each in skipped] == ["+".join(UNSEEN)]
+    assert list(skipped) == ["+".join(UNSEEN)]
     assert "vcabm" in {each.solver for each in combine(registry, ["all"], [], {}, solves="ode")[0]}
     for solvers, adjoints, fallback, message in (
         (["newton-gmres"], [], (), "no integrator 'newton-gmres'"),
