@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import UserError
+from equilib.machine.devices import DEVICES
 from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.flags import IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
 
@@ -96,9 +97,7 @@ class RunRequest:
         minimum=1,
         maximum=1e6,
     )
-    device: str = flag(
-        "auto", help="Compute on the CPU or on a GPU; auto takes a GPU.", group=PLACE, choices=("auto", "cpu", "cuda")
-    )
+    device: str = flag("auto", help="Compute on the CPU or on a GPU; auto takes a GPU.", group=PLACE, choices=DEVICES)
     seed: int = flag(0, help="Draw the parameters, the batches and the dropout of this seed.", group=PLACE, minimum=0)
     data: str | None = flag(
         None,
