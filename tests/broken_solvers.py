@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import getclosurevars
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,8 @@ class Uncounted(Sound):
 
     def at(self, f: Evaluator, z: Array) -> Any:
         """Evaluate at z."""
-        return State(z, f.problem(z) - z)
+        problem = getclosurevars(f.problem.f).nonlocals["problem"]
+        return State(z, problem(z) - z)
 
 
 @dataclass(frozen=True)

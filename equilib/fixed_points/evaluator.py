@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 
 from equilib.arrays import Array, Tree, host_norm
-from equilib.errors import NoDerivativeError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.tolerance import tolerance_at
@@ -95,7 +94,7 @@ class Evaluator:
     Attributes
     ----------
     problem : FixedPointProblem
-        What is asked.
+        What is asked; every use is counted.
     options : SolveOptions
     affine : bool
         Whether f is declared to be affine in z.
@@ -128,10 +127,10 @@ class Evaluator:
         counts: Counts | None = None,
     ) -> None:
         problem.check_batch(z0.shape[0])
-        self.problem, self.affine = problem, problem.affine
+        self.counts = Counts() if counts is None else counts
+        self.problem, self.affine = counted(problem, self.counts), problem.affine
         self.options = SolveOptions() if options is None else options
         self._norm = self.options.norm_of
-        self.counts = Counts() if counts is None else counts
         self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
         self.scale, self.strictness = np.full(z0.shape[0], np.inf), np.ones(z0.shape[0])
         self.tolerance = np.zeros(z0.shape[0]) if tolerance is None else tolerance
@@ -140,23 +139,15 @@ class Evaluator:
 
     def __call__(self, z: Array) -> Array:
         """Evaluate f(z), shape (batch, ...); raises what `FixedPointProblem` does."""
-        self.counts.evaluation(z)
         return self.problem(z)
 
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...)."""
-        self.counts.evaluation(z)
         return self.problem.residual(z)
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""
-        self.counts.evaluation(z)
-        try:
-            linear = self.problem.linearize(z)
-        except NoDerivativeError:
-            self.counts.evaluation(z)  # the problem has tried whether f itself is wrong
-            raise
-        return self.counts.products(linear)
+        return self.problem.linearize(z)
 
     def size(self, z: Array) -> np.ndarray:
         """Return the norm of each sample of a residual or a state, in the norm of the convergence test.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -63,7 +64,9 @@ class Problem:
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
         """Return the problem of another map, or of other inputs, with what is declared about this one."""
-        return type(self)(f, *inputs, linearize=derivatives)
+        made = copy(self)
+        made.__dict__.update(f=f, inputs=inputs, derivatives=derivatives)
+        return made
 
     def __call__(self, *at: Array) -> Array:
         """Evaluate f at a state, in an array of its own; raises what `equilib.fixed_points.boundary.evaluate` does."""
@@ -157,11 +160,6 @@ class FixedPointProblem(Problem):
         super().__init__(f, *inputs, linearize=linearize)
         self.__dict__.update(batched_inputs=batched, affine=affine)
 
-    def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
-        """Return the problem of another map, or of other inputs, with what is declared about this one."""
-        batched, affine = self.batched_inputs, self.affine
-        return type(self)(f, *inputs, linearize=derivatives, batched_inputs=batched, affine=affine)
-
     def restricted(self, rows: np.ndarray) -> FixedPointProblem:
         """Return the problem of the samples `rows`, ndarray of int, shape (samples,).
 
@@ -176,7 +174,7 @@ class FixedPointProblem(Problem):
             tree_map(lambda leaf: take_rows(leaf, rows), each) if batched else each
             for each, batched in zip(self.inputs, self.batched_inputs, strict=True)
         )
-        return self.of(self.f, self.derivatives, *inputs)
+        return self.of(self.f, self.derivatives, *read_only(tuple(inputs)))
 
     def check_batch(self, size: int) -> None:
         """Require that the inputs declared to have the batch axis have it, with `size` samples.
