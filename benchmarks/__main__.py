@@ -5,22 +5,26 @@ from __future__ import annotations
 import importlib
 import sys
 
-from benchmarks.request import parse
-
 ALONE = ("detest", "linear_solvers", "memory", "importing", "classical")
 BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead")
+OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto"}
 
-if sys.argv[1:2] == ["results"]:  # trains for hours, and has options of its own
-    importlib.import_module("benchmarks.results_page").main(sys.argv[2:])
-    sys.exit()
 
-names = (*ALONE, *BESIDE_PEERS)
-if len(sys.argv) < 2 or sys.argv[1] not in names or (sys.argv[1] in ALONE and len(sys.argv) > 2):
-    sys.exit(
-        f"usage: python -m benchmarks {{{','.join(names)},results}} [options of {', '.join(BESIDE_PEERS)}: --help]"
-    )
-module = importlib.import_module(f"benchmarks.{sys.argv[1]}")
-if sys.argv[1] in ALONE:
-    module.main()
-else:
-    module.main(parse(sys.argv[1], sys.argv[2:]))
+def main(argv: list[str]) -> None:
+    """Run the benchmark that the first argument names with the others."""
+    names = (*ALONE, *BESIDE_PEERS, *OPTIONS_OF_THEIR_OWN)
+    if not argv or argv[0] not in names or (argv[0] in ALONE and len(argv) > 1):
+        with_options = ", ".join((*BESIDE_PEERS, *OPTIONS_OF_THEIR_OWN))
+        sys.exit(f"usage: python -m benchmarks {{{','.join(names)}}} [options of {with_options}: --help]")
+    name, *rest = argv
+    module = importlib.import_module(f"benchmarks.{OPTIONS_OF_THEIR_OWN.get(name, name)}")
+    if name in ALONE:
+        module.main()
+    elif name in BESIDE_PEERS:
+        module.main(importlib.import_module("benchmarks.request").parse(name, rest))
+    else:
+        module.main(rest)
+
+
+if __name__ == "__main__":  # processes that a benchmark starts import this module again
+    main(sys.argv[1:])

@@ -37,12 +37,12 @@ class Classic:
         """The standard start, shape (n,)."""
         return np.asarray(self.start, dtype=float)
 
-    def problem(self) -> FixedPointProblem:
-        """Return z = z − F(z) for states of shape (1, n), with derivatives by the complex step."""
+    def problem(self, sign: float = -1.0) -> FixedPointProblem:
+        """Return z = z + sign F(z) for states of shape (1, n), with derivatives by the complex step."""
         return FixedPointProblem(
-            lambda z: z - self.F(z[0])[None, :],
-            jvp=lambda z, v: v - self.product(z[0], v[0])[None, :],
-            vjp=lambda z, w: w - (w[0] @ self.jacobian(z[0]))[None, :],
+            lambda z: z + sign * self.F(z[0])[None, :],
+            jvp=lambda z, v: v + sign * self.product(z[0], v[0])[None, :],
+            vjp=lambda z, w: w + sign * (w[0] @ self.jacobian(z[0]))[None, :],
         )
 
     def product(self, x: np.ndarray, v: np.ndarray) -> np.ndarray:
