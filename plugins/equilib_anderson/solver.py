@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from equilib import Evaluator
-from equilib.arrays import Array, array_namespace, host_norm, where_samples
+from equilib.arrays import Array, array_namespace
+from equilib.numerics.place import Place
 from equilib.numerics.secants import Secants
 from equilib.options import Checked, option
 
@@ -19,14 +20,14 @@ RESTART = 2
 class AndersonState:
     """The iterate that is mixed from, its residual, and what was learned on the way.
 
-    `best` is the least Euclidean norm of a residual so far; `rejections` counts the steps that each sample took back
-    since the last one it kept; both have shape (batch,). `failed` marks samples that took back too many.
+    `least` is the place of the least residual so far; `rejections`, shape (batch,), counts the steps that each sample
+    took back since the last one it kept. `failed` marks samples that took back too many.
     """
 
     z: Array
     residual: Array
     secants: Secants
-    best: np.ndarray
+    least: Place = field(repr=False)
     rejections: np.ndarray
     failed: np.ndarray
 
@@ -39,23 +40,23 @@ class Anderson(Checked):
 
         γ = argmin ‖r − Σ γᵢ Δrᵢ‖,   z ← z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ).
 
-    A step after which the residual exceeds `growth` times its least so far, or is not finite, is taken back. The
-    first time its pair of changes is kept, since it is true all the same, and corrects the next step. From the second
-    time in a row, the sample starts again without pairs, with half of β each time.
+    The residual may rise by orders of magnitude before it falls, as it has to where the Jacobian is not normal. A step
+    after which it exceeds `growth` times its least so far, or is not finite, is taken back. The first time its pair of
+    changes is kept, since it is true all the same, and corrects the next step. From the second time in a row, the
+    sample starts again without pairs from the place of its least residual, with half of β each time.
     """
 
     memory: int = option(6, help="pairs of changes that are kept", minimum=1)
     mixing: float = option(1.0, help="share β of the residual that is added", exclusive_minimum=0.0, maximum=1.0)
     regularization: float = option(1e-10, help="ridge, relative to the size of the Gram matrix", minimum=0.0)
-    growth: float = option(2.0, help="growth of the residual at which a step is taken back", minimum=1.0)
+    growth: float = option(1e4, help="growth of the residual over its least at which a step is taken back", minimum=1.0)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> AndersonState:
         """Evaluate the initial guess."""
-        residual = f.residual(z0)
-        norm = host_norm(residual)
-        none = np.zeros(len(norm), dtype=int)
-        return AndersonState(z0, residual, Secants.none(len(norm)), norm, none, none > 0)
+        least = Place.at(z0, f.residual(z0))
+        none = np.zeros(len(least.norm), dtype=int)
+        return AndersonState(z0, least.residual, Secants.none(len(none)), least, none, none > 0)
 
     def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""
@@ -69,19 +70,17 @@ class Anderson(Checked):
             state.residual,
             residual,
             memory=self.memory,
-            accept=lambda norm: norm <= self.growth * state.best,
+            accept=lambda norm: norm <= self.growth * state.least.norm,
         )
         # A residual that is not finite teaches nothing, so the same step would follow: restart at once.
         rejections = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
         rejections = np.where(accepted, 0, rejections)
-        return AndersonState(
-            z=where_samples(accepted, new, state.z),
-            residual=where_samples(accepted, residual, state.residual),
-            secants=secants,
-            best=np.where(accepted, np.minimum(norm, state.best), state.best),
-            rejections=rejections,
-            failed=rejections > self.rejections,
-        )
+        tried = Place(new, residual, norm)
+        least = tried.where(norm < state.least.norm, state.least)
+        # The place before a restart only needs its z and residual: pairs, and products with it, are discarded there.
+        before = least.where(rejections >= RESTART, Place(state.z, state.residual, norm))
+        place = tried.where(accepted, before)
+        return AndersonState(place.z, place.residual, secants, least, rejections, rejections > self.rejections)
 
     def _ridge(self, z: Array) -> float:
         # Products of float32 vectors are not known better than this.

@@ -10,7 +10,7 @@ from equilib import Evaluator, FixedPointProblem
 from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host, two_norm, where_samples
 from equilib.errors import NoDerivativeError
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense
-from equilib_broyden.low_rank import correction
+from equilib.numerics.low_rank import correction
 
 JACOBIANS = ("as-needed", "identity", "products")
 """Where an inverse begins: at −I, and again at the true Jacobian; always at −I; always at the true Jacobian."""

@@ -6,23 +6,24 @@ from dataclasses import dataclass
 
 from equilib import Evaluator
 from equilib.arrays import Array
+from equilib.numerics.low_rank import LowRankInverse
 from equilib.options import Checked, option
 from equilib_broyden.iteration import BroydenState, advance, start
-from equilib_broyden.low_rank import LowRankInverse
 
 
 @dataclass(frozen=True)
 class LimitedMemoryBroyden(Checked):
     """Good Broyden (1965) on r = f(z) − z with a limited memory, z ← z − H r.
 
-    Each sample has its own inverse H; histories grow by two arrays a step and hold `memory` steps at most. A step
-    after which the residual exceeds `growth` times its least so far, or is not finite, is taken back; H has learned
-    from it. From the second time in a row, H begins again at −I, and the step is half as long each time.
+    Each sample has its own inverse H; histories grow by two arrays a step and hold `memory` steps at most. The residual
+    may rise by orders of magnitude before it falls, as it has to where the Jacobian is not normal. A step after which
+    it exceeds `growth` times its least so far, or is not finite, is taken back; H has learned from it. From the second
+    time in a row, H begins again at −I, and the step is half as long each time.
     """
 
     memory: int = option(100, help="steps that the inverse Jacobian remembers", minimum=1)
-    growth: float = option(5.0, help="growth of the residual at which a step is taken back", minimum=1.0)
-    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+    growth: float = option(1e4, help="growth of the residual over its least at which a step is taken back", minimum=1.0)
+    rejections: int = option(16, help="steps taken back in a row before the sample is given up", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> BroydenState:
         """Evaluate the initial guess."""

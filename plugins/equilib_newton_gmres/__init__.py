@@ -18,8 +18,8 @@ def equilib_solvers() -> Iterable[SolverEntry]:
             "The robust choice: it converges where f is expansive and fixed-point iterations diverge, and in few "
             "steps, each of which costs an evaluation of f and some products J·v. Prefer a quasi-Newton or Anderson "
             "method where f contracts well. If it stalls, the line search found no descent: try "
-            "`globalization=trust-region`, another initial guess, or regularise the Jacobian. If GMRES ends at "
-            "`linear_solver.restart` products without effect, raise it."
+            "`globalization=trust-region`, another initial guess, or regularise the Jacobian. GMRES begins with "
+            "`linear_solver.restart` products a step; where they bring little, it may take four times as many."
         ),
         capabilities=Capabilities(needs_jvp=True),
     )

@@ -9,11 +9,12 @@ import numpy as np
 from equilib import Evaluator, ImplicitAdjoint
 from equilib.arrays import Array
 from equilib.numerics.affine import SHARE
+from equilib.numerics.forcing import LARGEST, next_forcing, tightened
 from equilib.numerics.gmres import GMRES
+from equilib.numerics.krylov_levels import HALVED, may_grow, solve_at_levels
 from equilib.numerics.line_search import NewtonPoint, line_search
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.options import Checked, option, part
-from equilib_newton_gmres.forcing import LARGEST, next_forcing, tightened
 from equilib_newton_gmres.trust_region import trust_region
 
 
@@ -21,11 +22,13 @@ from equilib_newton_gmres.trust_region import trust_region
 class NewtonState(NewtonPoint):
     """An iterate that f is linearized at, and what the next forcing term depends on.
 
-    `forcing` and the trust-region `radius` have shape (batch,); `failed` marks samples for which no descent was found.
+    `forcing`, the trust-region `radius` and the `level` of the Krylov space have shape (batch,); `failed` marks samples
+    for which no descent was found.
     """
 
     forcing: np.ndarray
     radius: np.ndarray
+    level: np.ndarray
     failed: np.ndarray
 
 
@@ -36,6 +39,8 @@ class NewtonGMRES(Checked):
     Each sample has its own forcing term, step length and Krylov space; an evaluation of f and a product J·v are
     shared by the batch. The linearization is made once per step and applied many times. Both globalizations
     measure residuals in the norm that GMRES reduces, the Euclidean one, whatever the norm of the convergence test.
+    Where a step does not halve the residual, the Krylov space of the next may be four times as large, up to the size of
+    the state; before a sample is given up, it is.
     """
 
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
@@ -51,15 +56,21 @@ class NewtonGMRES(Checked):
         """Linearize at the initial guess."""
         point = NewtonPoint.at(f, z0)
         shape = point.norm.shape
-        return _state(point, np.full(shape, self.forcing), np.full(shape, np.inf), np.zeros(shape, dtype=bool))
+        none = np.zeros(shape, dtype=int)
+        return _state(point, np.full(shape, self.forcing), np.full(shape, np.inf), none, none > 0)
 
     def step(self, f: Evaluator, state: NewtonState) -> NewtonState:
         """Solve for the Newton step and go where the residual decreases."""
         # More than what is missing would be wasted in the last step (Kelley 1995, eq. 6.20, who takes a half of it).
         target = f.missing(f.size(state.residual))
         forcing = np.maximum(state.forcing, np.minimum(SHARE * target, LARGEST))
-        direction = self.linear_solver.solve(
-            lambda v: v - state.linear.jvp(v), state.residual, rtol=forcing, active=f.active
+        direction = solve_at_levels(
+            self.linear_solver,
+            lambda v: v - state.linear.jvp(v),
+            state.residual,
+            rtol=forcing,
+            active=f.active,
+            level=state.level,
         )
         radius = state.radius
         if self.globalization == "none":
@@ -71,12 +82,15 @@ class NewtonGMRES(Checked):
                 f, state, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
-        return _state(new, following, radius, rejected)
+        larger = ~(new.norm <= HALVED * state.norm) & may_grow(self.linear_solver, state.level, state.z)
+        return _state(new, following, radius, state.level + larger, rejected & ~larger)
 
     def adjoint(self) -> ImplicitAdjoint:
         """Return the adjoint that uses the same linear solver."""
         return ImplicitAdjoint(linear_solver=self.linear_solver)
 
 
-def _state(point: NewtonPoint, forcing: np.ndarray, radius: np.ndarray, failed: np.ndarray) -> NewtonState:
-    return NewtonState(**vars(point), forcing=forcing, radius=radius, failed=failed)
+def _state(
+    point: NewtonPoint, forcing: np.ndarray, radius: np.ndarray, level: np.ndarray, failed: np.ndarray
+) -> NewtonState:
+    return NewtonState(**vars(point), forcing=forcing, radius=radius, level=level, failed=failed)

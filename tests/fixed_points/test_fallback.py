@@ -187,7 +187,7 @@ def test_shine_takes_the_cotangent_where_a_fallback_solved():
     slopes = np.array([[0.1, 0.3], [-30.0, -50.0], [0.2, 0.5]])
     problem = lines(slopes)
     g = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    first = LimitedMemoryBroyden(rejections=1)
+    first = LimitedMemoryBroyden(growth=5.0, rejections=1)
     alone = attempt(problem, first, max_steps=4)
     found = attempt(problem, first, NewtonGMRES(), max_steps=4)
     assert found.success

@@ -97,7 +97,11 @@ def test_a_step_that_makes_it_worse_is_taken_back():
 def test_a_sample_without_any_better_place_stalls():
     """Where every step makes it worse, the sample is given up after `rejections` of them."""
     solution = solve(
-        lambda z: z + 1e-3 + 50 * np.abs(z), Anderson(rejections=3), np.zeros((2, 1)), rtol=1e-6, on_failure="record"
+        lambda z: z + 1e-3 + 50 * np.abs(z),
+        Anderson(growth=2.0, rejections=3),
+        np.zeros((2, 1)),
+        rtol=1e-6,
+        on_failure="record",
     )
     assert set(solution.status) == {Status.STALLED}
 
@@ -140,7 +144,7 @@ def test_a_pair_that_was_taken_back_corrects_the_next_step():
 
 def test_twice_in_a_row_the_pairs_are_forgotten():
     """From the second step taken back on, the sample tries z + r/2, z + r/4, ... from its old place."""
-    seen = trials(Anderson(rejections=5), lambda z: z + 1e-3 + np.where(z == 0, 0.0, 9.0), 0.0)
+    seen = trials(Anderson(growth=2.0, rejections=5), lambda z: z + 1e-3 + np.where(z == 0, 0.0, 9.0), 0.0)
     np.testing.assert_allclose(seen[3:], 1e-3 * 0.5 ** np.arange(1, 5), rtol=1e-12)
 
 

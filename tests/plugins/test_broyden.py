@@ -11,12 +11,12 @@ from equilib import FixedPointProblem, Status, solve
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.dense import StateTooLargeError
+from equilib.numerics.low_rank import LowRankInverse
 from equilib.options import OptionError
 from equilib_broyden.dense import DenseInverse
 from equilib_broyden.full import Broyden
 from equilib_broyden.iteration import InverseJacobian
 from equilib_broyden.limited import LimitedMemoryBroyden
-from equilib_broyden.low_rank import LowRankInverse
 from tests.arrays_under_test import lower
 from tests.plugins.secant_updates import taught
 from tests.plugins.solver_laws import SolverLaws, counting, solve_map

@@ -9,9 +9,9 @@ import pytest
 from equilib import FixedPointProblem, Status, solve
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.numerics.bicgstab import BiCGStab
+from equilib.numerics.forcing import tightened
 from equilib.numerics.line_search import NewtonPoint
 from equilib.options import OptionError
-from equilib_newton_gmres.forcing import tightened
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_newton_gmres.trust_region import Dogleg, trust_region
 from tests.arrays_under_test import lift, lower

@@ -24,7 +24,7 @@ class LowRankInverse:
     right: tuple[Array, ...] = field(default=(), repr=False)
 
     def apply(self, x: Array) -> Array:
-        """Return H x."""
+        """Return H x, both of shape (batch, ...)."""
         return combined(-x, overlaps(self.right, x), self.left) if self.left else -x
 
     def transposed(self) -> LowRankInverse:
@@ -45,17 +45,17 @@ class LowRankInverse:
         return LowRankInverse(self.memory, self.left[1:], self.right[1:])
 
     def updated(self, step: Array, change: Array, image: Array) -> LowRankInverse:
-        """Return the good Broyden update of H, which has room; `image` is H·change."""
+        """Return the good Broyden update of H, which has room; `image` is H·change. All have the shape (batch, ...)."""
         left, right = correction(step - image, self.transposed().apply(step), change)
         return LowRankInverse(self.memory, (*self.left, left), (*self.right, right))
 
     def apply_updated(self, x: Array, before: Array) -> Array:
-        """Return H x, given what it was before the last update."""
+        """Return H x, shape (batch, ...), given what it was before the last update."""
         return combined(before, overlaps(self.right[-1:], x), self.left[-1:])
 
 
 def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
-    """Return numerator / ⟨v, y⟩ and v for each sample; zeros for both where ⟨v, y⟩ is rounding or not finite."""
+    """Return numerator / ⟨v, y⟩ and v, shape (batch, ...); zeros for both where ⟨v, y⟩ is rounding or not finite."""
     xp = array_namespace(v)
     rows, others = samples_as_rows(v), samples_as_rows(y)
     product = xp.vecdot(rows, others)

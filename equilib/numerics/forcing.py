@@ -8,6 +8,8 @@ import numpy as np
 GAMMA = 0.9
 EXPONENT = 2.0
 LARGEST = 0.9
+"""The loosest forcing term."""
+
 SAFEGUARD_ABOVE = 0.1
 
 HALVED, TIGHT = 0.5, 0.01
@@ -32,7 +34,7 @@ def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarr
 
 
 def tightened(forcing: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray) -> np.ndarray:
-    """Return at most 1 % where the last step did not halve the residual.
+    """Return the forcing terms, shape (batch,), at most 1 % where the last step did not halve the residual.
 
     Where f is so nonlinear that steps get shortened, choice 2 asks for ever less and ends in crawling along a few
     Krylov directions; good directions then cost little beside the evaluations they save. On the classical test set
