@@ -13,12 +13,13 @@ def equilib_solvers() -> Iterable[SolverEntry]:
     yield SolverEntry(
         name="auto",
         factory="equilib_auto.solver:Auto",
-        summary="Anderson mixing where it is fast enough, else Newton's method, chosen for each sample by measurement",
+        summary="Broyden's method where it is fast, else Newton's and others, chosen for each sample by measurement",
         advice=(
-            "When you do not know your map, or it changes while training: samples that contract cost what `anderson` "
-            "costs, the others go on with Newton's method and a line search, and where that finds no descent, without "
-            "one from the initial guess. The state tells which method finished each sample. Once all of them end with "
-            "the same one, choose that. Give it steps: each method that fails has used some."
+            "When you do not know your map, or it changes while training: samples that contract cost what `lbroyden` "
+            "costs, and need no derivative; the others go on with Newton–GMRES, then with the flow z' = f(z) − z, "
+            "spectral steps and more, each as long as it makes progress. The state tells which method finished each "
+            "sample. Once all of them end with the same one, choose that. Give it steps: each method that fails has "
+            "used some."
         ),
         capabilities=Capabilities(needs_jvp=True),
     )

@@ -1,172 +1,228 @@
-"""A safeguarded polyalgorithm for z = f(z): mix, measure, choose, fall back, each sample for itself."""
+"""A safeguarded polyalgorithm for z = f(z): learn, measure, choose, fall back, each sample for itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from math import prod
 
 import numpy as np
 
 from equilib import Evaluator, Linearization
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples, zeros_like
+from equilib.arrays import Array, coefficients, host_norm, rows_like, samples_as_rows, where_samples, zeros_like
 from equilib.fixed_points.compaction import restricted_state
-from equilib.numerics.dense import dense_jacobian, identity_like, solve_dense
+from equilib.numerics.affine import SHARE
+from equilib.numerics.forcing import LARGEST
 from equilib.numerics.gmres import GMRES
+from equilib.numerics.krylov_levels import may_grow, solve_at_levels
 from equilib.numerics.linear_solver import LinearSolver
-from equilib.numerics.secants import Secants
-from equilib.options import option, part
-from equilib_auto.progress import GIVEN_UP, METHODS, MIXING, Limits, Progress
+from equilib.numerics.low_rank import LowRankInverse
+from equilib.numerics.place import Place
+from equilib.options import Checked, option, part
+from equilib_auto.methods import CONTINUATION, FLOW, RESTART, SECANTS, SPECTRAL
+from equilib_auto.progress import Progress
+from equilib_auto.stages import GIVEN_UP, NAMES
+from equilib_auto.trial import Trial
+
+RUNAWAY = 1e3
+"""Size of z, over the scale of the solve, at which a step is taken back that has not reduced the residual: where
+f(z) − z is bounded, methods run away to places where it says nothing. A driver that sees that calls it divergence."""
+
+FARTHEST = 1e8
+"""The same, whatever the residual, which is rounding there."""
+
+REDUCED = 0.4
+"""Share of the first residual that is a reduction."""
 
 
 @dataclass(frozen=True)
 class AutoState:
-    """The iterate that each sample goes on from, its residual, and what its method needs.
+    """The iterate that each sample goes on from, its residual, and what its stage needs.
 
-    `linear` is f's linearization at the last trial, which is the iterate of the samples in `linearized`; `direction`
-    holds Newton steps. `guess` is the initial state.
+    `guess` and `least` are the places of the initial guess and of the least residual; `scale` is ‖z‖ + ‖f(z) − z‖ at
+    the guess, or a later residual that is larger. `image` is H r. `linear` is f's linearization at the last trial,
+    which is the iterate of the samples in `linearized`; `direction` holds Newton steps.
     """
 
     z: Array
     residual: Array
     progress: Progress
-    secants: Secants = field(repr=False)
+    guess: Place = field(repr=False)
+    least: Place = field(repr=False)
+    scale: np.ndarray = field(repr=False)
+    inverse: LowRankInverse = field(repr=False)
+    image: Array = field(repr=False)
     direction: Array = field(repr=False)
     linear: Linearization | None = field(repr=False)
     linearized: np.ndarray
-    guess: tuple[Array, Array, np.ndarray] = field(repr=False)
+
+    @property
+    def place(self) -> Place:
+        """Where each sample is."""
+        return Place(self.z, self.residual, self.progress.norm)
 
     @property
     def failed(self) -> np.ndarray:
-        """Samples that no method brought further."""
-        failed: np.ndarray = self.progress.method == GIVEN_UP
+        """Samples that no stage brought further."""
+        failed: np.ndarray = self.progress.stage == GIVEN_UP
         return failed
 
     @property
     def finished_by(self) -> tuple[str, ...]:
-        """The method that each sample is with: for a converged one, the method that finished it."""
-        return tuple(METHODS[index] for index in self.progress.method)
+        """The stage that each sample is in: for a converged one, the stage that finished it."""
+        return tuple(NAMES[index] for index in self.progress.stage)
 
 
 @dataclass(frozen=True)
-class Auto(Limits):
-    """Anderson mixing, then Newton's method with a line search, then Newton's method as it is.
+class Auto(Checked):
+    """Limited-memory Broyden, then Newton–GMRES, the flow z' = f(z) − z, and what else may help, for each sample.
 
-    A sample begins with mixing. Every `probe` steps the contraction is measured; if at that rate it needs more than
-    `patience` further steps, or mixing made it worse twice in a row, it goes on with Newton's method: from where it is
-    if mixing has reduced the residual to a tenth, else from the initial guess, since it has only wandered. If a Newton
-    step is no descent however short, the sample tries plain Newton steps from the initial guess, which may jump out of
-    a local minimum of the residual; after `plain_steps` of them it is given up.
+    A sample begins with Broyden's method, which needs no derivative. It goes over to the next stage of
+    `equilib_auto.stages.STAGES` where there is no further step, or where, at the rate of its last trials, more are
+    needed than the stage has patience for: from the place of its least residual if that has come down far enough, else
+    from the initial guess, since it has only wandered. So slow methods do not hold up the others, and every method has
+    its turn before a sample is given up.
 
     A step is one trial of every sample, so one evaluation of f; a further one where samples go over to Newton. Newton
-    steps of states with up to `dense` elements are by LU, of larger ones by GMRES.
+    steps are by GMRES with the forcing terms of Eisenstat and Walker, in Krylov spaces that grow up to the size of the
+    state where a step does not halve the residual.
     """
 
-    memory: int = option(6, help="pairs of changes that mixing keeps", minimum=1)
-    dense: int = option(64, help="elements of a state up to which Newton steps are by LU", minimum=0)
+    memory: int = option(100, help="steps that the inverse Jacobian remembers", minimum=1)
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
-    forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
+    forcing: float = option(0.1, help="residual reduction asked of the first GMRES", minimum=1e-12, maximum=0.9)
 
     def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""
-        residual = f.residual(z0)
-        norm = host_norm(residual)
+        guess = Place.at(z0, f.residual(z0))
+        inverse = LowRankInverse(self.memory)
         return AutoState(
             z=z0,
-            residual=residual,
-            progress=Progress.at(norm),
-            secants=Secants.none(len(norm)),
+            residual=guess.residual,
+            progress=Progress.at(guess.norm, self.forcing),
+            guess=guess,
+            least=guess,
+            scale=host_norm(z0) + guess.norm,
+            inverse=inverse,
+            image=inverse.apply(guess.residual),
             direction=zeros_like(z0),
             linear=None,
-            linearized=np.zeros(len(norm), dtype=bool),
-            guess=(z0, residual, norm),
+            linearized=np.zeros(len(guess.norm), dtype=bool),
         )
 
     def step(self, f: Evaluator, state: AutoState) -> AutoState:
-        """Try the next iterate of each sample by its method, and keep it, take it back, or change the method."""
-        active, progress = f.active, state.progress
-        newton = active & (progress.method != MIXING)
+        """Try the next iterate of each sample by its stage, and keep it, take it back, or go over to the next."""
+        state = _learning_anew(f, state)
         target = f.missing(f.size(state.residual))
-        forcing = np.maximum(self.forcing, np.minimum(0.5 * target, 0.9)) if self._by_gmres(state.z) else 0 * target
-        state = self._directed(f, state, newton & (progress.length == 1), forcing)
-        trial = where_samples(active, self._trial(state, newton), state.z)
-        linear = f.linearize(trial) if newton.any() else None
-        residual = f.residual(trial) if linear is None else linear.value - trial
-        secants, norm, kept = self._judged(state, trial, residual, active & ~newton, forcing)
-        following = progress.advanced(norm, kept, target, forcing, self)
-        # A finished sample stays with the method that finished it.
-        following = replace(following, method=np.where(active, following.method, progress.method))
-        state = AutoState(
-            z=where_samples(kept, trial, state.z),
-            residual=where_samples(kept, residual, state.residual),
+        newton = f.active & state.progress.newton
+        state = self._directed(f, state, newton, target)
+        progress, step = state.progress, _step(state, f.active)
+        linear = f.linearize(state.z + step) if newton.any() else None
+        new = Place.at(state.z + step, f.residual(state.z + step) if linear is None else linear.value - state.z - step)
+        size = host_norm(new.z) / np.where(state.scale > 0, state.scale, 1.0)
+        near = (size <= RUNAWAY) | (size <= FARTHEST) & (new.norm <= REDUCED * state.guess.norm)
+        trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near)
+        trial = replace(trial, kept=trial.kept & f.active)
+        elements = samples_as_rows(new.z).shape[1]
+        following = progress.advanced(trial, target, elements, may_grow(self.linear_solver, progress.level, new.z))
+        # A finished sample stays with the stage that finished it.
+        following = replace(following, stage=np.where(f.active, following.stage, progress.stage))
+        place = new.where(trial.kept, state.place)
+        state = _learned(f, state, step, new.residual, place.residual, trial)
+        state = replace(
+            state,
+            z=place.z,
+            residual=place.residual,
             progress=following,
-            secants=secants,
-            direction=state.direction,
+            scale=np.where(trial.kept, np.fmax(state.scale, new.norm), state.scale),
+            least=new.where(trial.kept & (new.norm < state.least.norm), state.least),
             linear=linear,
-            linearized=kept & (linear is not None),
-            guess=state.guess,
+            linearized=trial.kept & (linear is not None),
         )
-        return _begun_again(state, following.returns(progress, state.guess[2]))
+        return _begun(state, f.active & (following.stage != progress.stage))
 
     def restrict(self, f: Evaluator, state: AutoState, rows: np.ndarray) -> AutoState:
         """Return the state of the samples `rows` only; those with Newton's method are linearized anew when needed."""
         without = replace(state, linear=None, linearized=np.zeros_like(state.linearized))
         return restricted_state(f, without, rows)
 
-    def _by_gmres(self, z: Array) -> bool:
-        return prod(int(length) for length in z.shape[1:]) > self.dense
-
-    def _directed(self, f: Evaluator, state: AutoState, wanting: np.ndarray, forcing: np.ndarray) -> AutoState:
-        """Solve (I − J) d = f(z) − z for the samples that need a new Newton step."""
+    def _directed(self, f: Evaluator, state: AutoState, newton: np.ndarray, target: np.ndarray) -> AutoState:
+        """Solve (I − J) d = f(z) − z for the samples that need a new Newton step; with I/τ added in a continuation."""
+        progress = state.progress
+        wanting = newton & ((progress.rejections == 0) | progress.by(CONTINUATION))
         if not wanting.any():
             return state
         linear = state.linear
         if linear is None or not state.linearized[wanting].all():
             linear = f.linearize(state.z)
-        if self._by_gmres(state.z):
-            direction = self.linear_solver.solve(
-                lambda v: v - linear.jvp(v), state.residual, rtol=forcing, active=wanting
-            )
-        else:
-            J = dense_jacobian(linear)
-            direction = solve_dense(identity_like(J) - J, state.residual, wanting)
-        return replace(state, direction=where_samples(wanting, direction, state.direction))
-
-    def _trial(self, state: AutoState, newton: np.ndarray) -> Array:
-        length = rows_like(coefficients(state.progress.length, state.z), state.z)
-        along = state.z + length * state.direction
-        if newton.all():
-            return along
-        # Products of float32 vectors are not known better than this.
-        ridge = 1e-10 + 10 * float(array_namespace(state.z).finfo(state.z.dtype).eps)
-        full = np.ones(newton.shape)
-        return where_samples(
-            newton, along, state.secants.mixed(state.z, state.residual, full, state.secants.weights(ridge))
+        progress = replace(progress, forcing=np.maximum(progress.forcing, np.minimum(SHARE * target, LARGEST)))
+        added = np.where(progress.by(CONTINUATION), 1 / np.where(progress.length != 0, progress.length, 1.0), 0.0)
+        shift = rows_like(coefficients(1 + added, state.z), state.z)
+        direction = solve_at_levels(
+            self.linear_solver,
+            lambda v: shift * v - linear.jvp(v),
+            state.residual,
+            rtol=progress.forcing,
+            active=wanting,
+            level=progress.level,
         )
-
-    def _judged(
-        self, state: AutoState, trial: Array, residual: Array, mixing: np.ndarray, forcing: np.ndarray
-    ) -> tuple[Secants, np.ndarray, np.ndarray]:
-        if mixing.any():
-            return state.secants.extended(
-                trial - state.z,
-                state.residual,
-                residual,
-                memory=self.memory,
-                accept=lambda norm: state.progress.keeps(norm, forcing),
-            )
-        norm = host_norm(residual)
-        return state.secants, norm, state.progress.keeps(norm, forcing)
+        return replace(state, progress=progress, direction=where_samples(wanting, direction, state.direction))
 
 
-def _begun_again(state: AutoState, samples: np.ndarray) -> AutoState:
-    """Return the given samples to the initial guess."""
-    if not samples.any():
+def _learning_anew(f: Evaluator, state: AutoState) -> AutoState:
+    """Begin again with H = −I, at the place of the least residual, where steps had to be taken back."""
+    due = f.active & state.progress.by(SECANTS) & (state.progress.rejections == RESTART)
+    if not due.any():
         return state
-    z, residual, norm = state.guess
+    place = state.least.where(due, state.place)
+    inverse = state.inverse.restarted(f, place.z, due)
     return replace(
         state,
-        z=where_samples(samples, z, state.z),
-        residual=where_samples(samples, residual, state.residual),
-        progress=replace(state.progress, norm=np.where(samples, norm, state.progress.norm)),
+        z=place.z,
+        residual=place.residual,
+        progress=replace(state.progress, norm=place.norm),
+        inverse=inverse,
+        image=inverse.apply(place.residual),
+    )
+
+
+def _step(state: AutoState, active: np.ndarray) -> Array:
+    """Return what is added to z in the next trial, zero for finished samples."""
+    progress = state.progress
+    direction = where_samples(progress.by(SECANTS), -state.image, state.direction)
+    direction = where_samples(progress.by(FLOW, SPECTRAL), state.residual, direction)
+    length = np.where(progress.by(CONTINUATION), 1.0, progress.length)
+    step = rows_like(coefficients(length, direction), direction) * direction
+    return where_samples(active, step, zeros_like(step))
+
+
+def _learned(f: Evaluator, state: AutoState, step: Array, tried: Array, standing: Array, trial: Trial) -> AutoState:
+    """Update the inverse Jacobians of the samples with Broyden's method, by the residual that was tried.
+
+    `standing` is the residual that each sample goes on from.
+    """
+    learning = f.active & state.progress.by(SECANTS)
+    if not learning.any():
+        return replace(state, inverse=LowRankInverse(state.inverse.memory)) if state.inverse.left else state
+    # A restarted H is not spoilt by the failures of its own steps.
+    taught = learning & (trial.kept | (trial.rejections <= RESTART))
+    step = where_samples(taught, step, zeros_like(step))
+    room = state.inverse.with_room()
+    before = state.image if room is state.inverse else room.apply(state.residual)
+    image = room.apply(tried)
+    inverse = room.updated(step, tried - state.residual, image - before)
+    after = inverse.apply_updated(standing, where_samples(trial.kept, image, before))
+    return replace(state, inverse=inverse, image=after)
+
+
+def _begun(state: AutoState, samples: np.ndarray) -> AutoState:
+    """Place the samples that have come to a new stage where it begins."""
+    if not samples.any():
+        return state
+    worthy = state.least.norm <= state.progress.worth * state.guess.norm
+    place = state.guess.where(samples & ~worthy, state.least.where(samples, state.place))
+    return replace(
+        state,
+        z=place.z,
+        residual=place.residual,
+        progress=state.progress.moved(samples, place.norm),
         linearized=state.linearized & ~samples,
     )

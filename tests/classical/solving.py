@@ -53,10 +53,10 @@ class Outcome:
         return self.size < SOLVED
 
 
-def ours(classic: Classic, solver: Solver) -> Outcome:
-    """Solve from the standard start, to a tolerance well below `SOLVED`, with as many steps as it takes."""
+def ours(classic: Classic, solver: Solver, sign: float = -1.0) -> Outcome:
+    """Solve z = z + sign F(z) from the standard start, to well below `SOLVED`, in as many steps as it takes."""
     solution = solve(
-        classic.problem(),
+        classic.problem(sign),
         solver,
         classic.z0[None, :],
         rtol=0.0,

@@ -97,8 +97,15 @@ def test_auto_solves_all_23(outcomes: dict[str, list[Outcome]]):
     """Every system, and easy ones without a derivative."""
     assert unsolved(outcomes["auto"]) == []
     finished = {outcome.solution.state.finished_by[0] for outcome in outcomes["auto"] if outcome.solution is not None}
-    assert finished == {"anderson", "newton", "newton-without-line-search"}
+    assert finished >= {"broyden", "newton", "newton-without-line-search"}
     assert outcomes["auto"][22].products == 0
+
+
+@pytest.mark.parametrize(("name", "least"), [("anderson", 38), ("lbroyden", 33), ("auto", 46)])
+def test_the_sign_of_the_residual_matters_little(name: str, least: int):
+    """As fixed points of z − F(z) and of z + F(z), where no small Picard step is a descent, most are solved."""
+    found = [ours(classic, SOLVERS[name], sign) for sign in (-1.0, 1.0) for classic in CLASSICS]
+    assert sum(outcome.solved for outcome in found) >= least
 
 
 @pytest.mark.parametrize("name", ["broyden", "broyden, jacobian=products"])

@@ -104,10 +104,7 @@ def test_auto_still_tells_who_finished():
     problem = FixedPointProblem(
         lambda z, a: ops.add(ops.multiply(a, z), 1.0), slopes, jvp=lambda z, v, a: a * v, batched_inputs=(True,)
     )
-    states = [
-        solve(problem, Auto(memory=1, probe=1, patience=1), np.zeros((4, 1)), rtol=1e-10, compact=each).state
-        for each in (0.0, 1.0)
-    ]
+    states = [solve(problem, Auto(memory=1), np.zeros((4, 1)), rtol=1e-10, compact=each).state for each in (0.0, 1.0)]
     assert all(isinstance(state, AutoState) for state in states)
     assert states[0].finished_by == states[1].finished_by
 

@@ -1,0 +1,61 @@
+"""The stages that `auto` leads each sample through, one method after another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, JUMPS, SECANTS, SPECTRAL, Method
+
+INFINITE = float("inf")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A method, and when it is left although it could go on.
+
+    Attributes
+    ----------
+    name : str
+        What `finished_by` says.
+    method : Method
+    trials : int
+        Trials that a sample has here at most.
+    patience : float
+        Trials that a sample may still need, at the rate of its last ones.
+    worth : float
+        Share of the first residual from which on the place of the least residual is where the stage begins; else it
+        begins at the initial guess, since that place was reached by wandering.
+    length : float
+        First length of a step.
+    change : float
+        Of the flow: change of the residual in a step, relative to it, at which the step is taken back.
+    """
+
+    name: str
+    method: Method
+    trials: int
+    patience: float
+    worth: float = 1e-3
+    length: float = 1.0
+    change: float = 2.0
+
+
+STAGES = (
+    Stage("broyden", SECANTS, trials=200, patience=150),
+    Stage("newton", DESCENT, trials=100, patience=100, worth=0.1),
+    Stage("flow", FLOW, trials=80, patience=100, worth=0.0),
+    Stage("dfsane", SPECTRAL, trials=50, patience=100, worth=0.0),
+    Stage("newton-without-line-search", JUMPS, trials=40, patience=INFINITE),
+    Stage("careful-flow", FLOW, trials=200, patience=INFINITE, change=0.5),
+    Stage("pseudo-transient", CONTINUATION, trials=100, patience=200, length=10.0),
+    Stage("reversed-flow", FLOW, trials=50, patience=100, length=-1.0),
+    Stage("newton", DESCENT, trials=500, patience=INFINITE, worth=0.1),
+    Stage("dfsane", SPECTRAL, trials=400, patience=INFINITE),
+    Stage("careful-flow", FLOW, trials=1000, patience=INFINITE, change=0.25),
+)
+"""The cheap and probable first, measured by `python -m benchmarks auto`; the last three have all the time there is."""
+
+GIVEN_UP = len(STAGES)
+"""The number of the stage after the last."""
+
+NAMES = (*(stage.name for stage in STAGES), "none")
