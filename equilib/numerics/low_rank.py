@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib import Evaluator, FixedPointProblem
 from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples, zeros_like
+from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.combinations import combined, overlaps
 
 
