@@ -26,4 +26,4 @@ class Plan(Checked):
 
 def batches(samples: int, size: int) -> list[slice]:
     """Return the batches of an epoch as places in its order; the last one may be smaller."""
-    return [slice(start, start + size) for start in range(0, samples, size)]
+    return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
