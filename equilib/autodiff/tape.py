@@ -160,7 +160,7 @@ class Linearized:
         """Return J·v for `tangents` of the arguments `argnums`."""
         carried: dict[TapeNode, Array] = {}
         for argnum, tangent in zip(argnums, tangents, strict=True):
-            leaves = leaves_like(self._args[argnum], tangent)
+            leaves = _leaves_of_shape(self._args[argnum], tangent, "tangent")
             carried.update((r, leaf) for r, leaf in zip(self._roots[argnum], leaves, strict=True) if r is not None)
         program = self._program(argnums)
         for (node, parents, positions, derivative), finished in zip(program.steps, program.last_uses, strict=True):
@@ -182,7 +182,7 @@ class Linearized:
             If it is `strict` and none arrives at a leaf of floating dtype, or there is no such leaf.
         """
         carried: dict[TapeNode, Any] = {}
-        for node, leaf in zip(self._outputs, leaves_like(self.value, cotangent), strict=True):
+        for node, leaf in zip(self._outputs, _leaves_of_shape(self.value, cotangent, "cotangent"), strict=True):
             if node is not None:
                 carried[node] = _sum(carried.get(node), leaf)
         for node, parents, positions, derivative in reversed(self._program(argnums).steps):
@@ -266,6 +266,15 @@ def _unbox(leaf: Any, level: int) -> tuple[Any, TapeNode | None]:
     if isbox(leaf) and leaf._trace == level:
         return leaf._value, leaf._node
     return leaf, None
+
+
+def _leaves_of_shape(like: Tree, tree: Tree, name: str) -> list[Any]:
+    leaves = leaves_like(like, tree)
+    for known, leaf in zip(tree_leaves(like), leaves, strict=True):
+        if getattr(known, "shape", ()) != getattr(leaf, "shape", ()):
+            shapes = f"{tuple(getattr(known, 'shape', ()))}, it has {tuple(getattr(leaf, 'shape', ()))}"
+            raise ValueError(f"a {name} must have the shape of what it belongs to, {shapes}")
+    return leaves
 
 
 def _zeros_like(leaf: Any) -> Any:

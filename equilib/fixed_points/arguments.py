@@ -71,6 +71,8 @@ def check_state(array: Array, name: str) -> None:
         raise TypeError(f"{name} is traced, and {TRACED[name[0]]}")
     if not is_array(array):
         raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)), got {_described(array)}")
+    if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and type(array) is not np.ndarray:
+        raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take np.asarray({name})")
     xp = array_namespace(array)
     if xp.isdtype(array.dtype, "complex floating"):
         raise TypeError(f"{name} must be real, it is of {array.dtype}; {COMPLEX}")

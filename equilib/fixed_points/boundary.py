@@ -69,9 +69,9 @@ def evaluate(
     try:
         value = f(*before, _lent(z), *inputs)
     except Exception as error:
-        error.add_note(
-            f"{_CALLS[name]} was given {name} of shape {tuple(z.shape)} and dtype {z.dtype}, which it must not change"
-        )
+        if not hasattr(error, "__notes__"):
+            given = f"{name} of shape {tuple(z.shape)} and dtype {z.dtype}"
+            error.add_note(f"{_CALLS[name]} was given {given}, which it must not change")
         raise
     return checked(value, z, "f", name)
 
@@ -94,8 +94,9 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
     ValueError
         If it does not have the shape and the dtype of z.
     """
-    # NumPy returns its scalars where z has no axes; a subclass may come back as its base class.
-    if not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):
+    if isinstance(value, np.ndarray) and isinstance(z, np.ndarray):
+        value = np.asarray(value)  # of a subclass, such as np.matrix, whose operators mean something else
+    elif not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):  # NumPy's scalars: no axes
         kinds = f"{type(z).__name__}, it returned {type(value).__name__}"
         raise TypeError(f"{what} must return what it is given, {kinds}; {_way_out(value, name)}")
     # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.

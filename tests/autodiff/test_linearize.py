@@ -196,3 +196,12 @@ def test_a_derivative_may_be_zero():
     nothing = linearize(lambda z, x: x * 2.0, np.ones(2), np.ones(2))
     np.testing.assert_array_equal(nothing.jvp(np.ones(2)), 0)
     np.testing.assert_array_equal(nothing.vjp(np.ones(2))[0], 0)
+
+
+def test_a_vector_of_another_shape_is_refused():
+    """A tangent is like its argument, a cotangent like the value: broadcasting would make it another question."""
+    linear = linearize(lambda x: ops.matmul(x["a"], np.ones((3, 2))), {"a": np.ones((4, 3))})
+    with pytest.raises(ValueError, match=r"a cotangent must have the shape of what .*, \(4, 2\), it has \(2,\)"):
+        linear.vjp(np.ones(2))
+    with pytest.raises(ValueError, match=r"a tangent must have the shape of what .*, \(4, 3\), it has \(\)"):
+        linear.jvp({"a": 1.0})

@@ -51,6 +51,8 @@ GUESSES = {
     "complex64": (np.zeros((2, 3), np.complex64), "z0 must be real, it is of complex64"),
     "objects": (np.array([[None, 1.0]]), "z0 must hold floating-point numbers, it is of object"),
     "strings": (np.array([["0.0"]]), "z0 must hold floating-point numbers, it is of <U3"),
+    "matrix": (np.matrix([[0.0, 1.0]]), "z0 must be a plain array, got a matrix; take np.asarray"),
+    "masked": (np.ma.array([[0.0, 1.0]]), "z0 must be a plain array, got a MaskedArray"),
     "times": (np.zeros((2, 3), "datetime64[s]"), "z0 must hold floating-point numbers, it is of datetime64"),
 }
 
@@ -171,6 +173,15 @@ def test_results_of_another_kind(name: str, solver: Any):
     wrong, kind, sentence = RESULTS[name]
     with pytest.raises(kind, match=sentence):
         solve(wrong, solver, Z0)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("wrap", [np.matrix, np.ma.array], ids=["matrix", "masked"])
+def test_subclasses_of_arrays_end_where_f_does(wrap: Any):
+    """f may compute with matrices, whose operators mean something else: what it returns is taken for an array."""
+    found = solve(lambda z: wrap(0.5 * z + 1.0), Anderson(), np.zeros((2, 3)), rtol=1e-9)
+    assert type(found.z) is np.ndarray
+    np.testing.assert_allclose(found.z, 2.0, rtol=1e-7)
 
 
 @pytest.mark.parametrize("solver", solvers())
