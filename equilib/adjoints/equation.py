@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from equilib.adjoints.idle import without_idle
 from equilib.adjoints.sensitivity import check_pullback
 from equilib.arrays import Array, coefficients, host_norm, rows_like
 from equilib.fixed_points.options import SolveOptions
@@ -69,8 +70,15 @@ def solve_adjoint(
 
 
 def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Linearization:
-    """Return the linearization at the fixed point, shape (batch, ...); raises what `check_pullback` does."""
+    """Return the linearization at the fixed point, shape (batch, ...), samples of zero cotangent set aside.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_pullback` does.
+    """
     check_pullback(problem, solution, cotangent)
+    problem, solution = without_idle(problem, solution, cotangent)
     return problem.linearize(solution.z)
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.idle import without_idle
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree, tree_map
@@ -44,6 +45,7 @@ class Unrolled(Checked):
     ) -> Pullback[Solution]:
         """Repeat the iteration, then carry the cotangent of z, shape (batch, ...), back through each step."""
         check_pullback(problem, solution, cotangent)
+        problem, solution = without_idle(problem, solution, cotangent)
         counts = Counts()
         problem = counted(problem, counts)
         backwards: Iterable[Linearization]

@@ -14,6 +14,7 @@ from equilib.fixed_points.solution import Status
 from equilib.layers.pass_constants import with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
+from equilib.models.differentiable import by_sample
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import ZeroGuess
 from equilib.models.neural_ode import CellODE, Evolution, NeuralODE
@@ -61,9 +62,11 @@ class DEQChain:
     ) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), and the record; more in `DeepEquilibrium`."""
         x = read_only(x)
-        features = self.before(with_draws(self.before, params["before"], x, rng), x)
+        before = with_draws(self.before, params["before"], x, rng)
+        features = by_sample(lambda x: self.before(before, x), x)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
-        return self.after(with_draws(self.after, params["after"], x, rng), equilibrium.output), equilibrium
+        after = with_draws(self.after, params["after"], x, rng)
+        return by_sample(lambda z: self.after(after, z), equilibrium.output), equilibrium
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.implicit import ImplicitAdjoint
-from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
+from equilib.adjoints.sensitivity import Pullback, Sensitivity
+from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm, where_samples, zeros_like
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import checked, copied, read_only
@@ -24,7 +24,7 @@ from equilib.fixed_points.stopping import judged
 from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
-from equilib.models.differentiable import differentiable
+from equilib.models.differentiable import by_sample, differentiable
 from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
@@ -58,11 +58,14 @@ class DeepEquilibrium:
         since the derivative of f(z*) − z* along an exact z*(θ) is zero; after a fixed depth it is not.
     fallback : tuple of Solver or WholeSolver
         They solve, one after another, the samples that have not converged. The adjoint is the solver's.
+    gradient_of : str
+        Whose z the backward pass follows: "all" samples', or those of the "converged" alone, as if the loss did not
+        depend on the others' z.
 
     Raises
     ------
     ValueError
-        If `fixed_depth` is negative or `checkpoints` is not positive.
+        If `fixed_depth` is negative, `checkpoints` is not positive or `gradient_of` is something else.
     TypeError
         If a part is not what it must be, such as a class or a name in place of an object.
     """
@@ -77,6 +80,7 @@ class DeepEquilibrium:
     jacobian_loss: bool = False
     residual_loss: bool = False
     fallback: tuple[Solver | WholeSolver, ...] = ()
+    gradient_of: str = "all"
 
     def __post_init__(self) -> None:
         check_kind(self.cell, "cell", "cell")
@@ -86,6 +90,8 @@ class DeepEquilibrium:
         if self.sensitivity is not None:
             check_kind(self.sensitivity, "sensitivity", "sensitivity")
         check_type(self.options, "options", SolveOptions)
+        if self.gradient_of not in ("all", "converged"):
+            raise ValueError(f"gradient_of must be 'all' or 'converged', got {self.gradient_of!r}")
         if self.fixed_depth < 0:
             raise ValueError(f"fixed_depth must not be negative, got {self.fixed_depth}")
         if self.checkpoints is not None and self.checkpoints < 1:
@@ -142,11 +148,14 @@ class DeepEquilibrium:
         if cell is not self.cell:
             drawn = replace(self, cell=cell)
             return drawn({**params, "cell": own}, x, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
-        u = read_only(cell.inject(own, x))
-        if guess is None:
-            guess_params = with_draws(self.initial_guess, params["initial_guess"], x, rng)
-            z0, cost = self.initial_guess(guess_params, cell, own, x, u), self.initial_guess.nfe
-        else:
+        guess_params = None if guess is not None else with_draws(self.initial_guess, params["initial_guess"], x, rng)
+
+        def begin(x: Array) -> tuple[Tree, Array | None]:
+            u = read_only(cell.inject(own, x))
+            return u, None if guess is not None else self.initial_guess(guess_params, cell, own, x, u)
+
+        (u, z0), cost = read_only(by_sample(begin, x)), self.initial_guess.nfe
+        if guess is not None:
             z0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
         known = None if adjoint_guess is None else self._known_adjoint(adjoint_guess, z0)
         first = z0 if start is None else self._warm_start(start, z0)
@@ -176,13 +185,16 @@ class DeepEquilibrium:
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def _iterate(self, params: Tree, z0: Array, u: Tree) -> Equilibrium:
-        previous = z = z0
-        if self.checkpoints is None:
+        def iterates(start: tuple[Array, Tree]) -> tuple[Array, Array]:
+            z, u = start
+            if self.checkpoints is not None:
+                return iterate(self._problem(params, u), z, self.fixed_depth, self.checkpoints, params, u)
             for _ in range(self.fixed_depth):
                 previous, z = z, copied(self.cell.step(params, read_only(z), u))
                 checked(static_value(z), static_value(previous))
-        else:
-            previous, z = iterate(self._problem(params, u), z0, self.fixed_depth, self.checkpoints, params, u)
+            return previous, z
+
+        previous, z = by_sample(iterates, (z0, u))
         last = static_value(z)
         residual = last - static_value(previous)
         status, norm = judged(self.options, State(last, residual))
@@ -207,11 +219,16 @@ class DeepEquilibrium:
     def _solve(self, params: Tree, z0: Array, u: Tree, guess: Array | None) -> Equilibrium:
         problem, sensitivity = self._problem(params, u), self.adjoint()
         solution = solve(problem, self.solver, static_value(z0), self.options, fallback=self.fallback)
+
+        def pull(g: Array) -> Pullback[Solution]:
+            followed = g if self.gradient_of == "all" else where_samples(solution.converged, g, zeros_like(g))
+            return sensitivity.pullback(problem, solution, followed, guess=guess)
+
         z, adjoints = differentiable(
             solution.z,
             z0,
             (params, u),
-            lambda g: sensitivity.pullback(problem, solution, g, guess=guess),
+            pull,
             lambda inputs: leaves_of_used(problem, inputs),
         )
         return Equilibrium(

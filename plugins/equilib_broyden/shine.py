@@ -9,7 +9,8 @@ import numpy as np
 
 from equilib import Evaluator, FixedPointProblem, Needs, Pullback, Solution
 from equilib.adjoints.equation import linearized, solve_adjoint
-from equilib.arrays import Array
+from equilib.adjoints.idle import idle_samples
+from equilib.arrays import Array, where_samples
 from equilib.errors import UserError
 from equilib.options import Checked, option
 from equilib_broyden.iteration import BroydenState, InverseJacobian, advance, start
@@ -59,7 +60,7 @@ class Shine(Checked):
         g = cotangent if solution.batched else cotangent[None, ...]
         # What was learned on the way to nowhere says nothing about where a fallback found the fixed point.
         transposed = solution.state.inverse.transposed().restarted(problem, g, solution.attempt > 0)
-        w = -transposed.apply(g)
+        w = where_samples(idle_samples(solution, cotangent), g, -transposed.apply(g))
         first = w if solution.batched else w[0, ...]
         options = replace(solution.options, max_steps=self.refine)
         adjoint = solve_adjoint(linear, cotangent, Refinement(transposed), first, options, batched=solution.batched)

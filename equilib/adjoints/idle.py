@@ -1,0 +1,50 @@
+"""Samples whose cotangent is zero: they contribute nothing, whatever f is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, Tree, host_norm, take_rows, tree_map, zeros_like
+from equilib.fixed_points.boundary import is_traced
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import Solution
+
+
+def idle_samples(solution: Solution, cotangent: Array) -> np.ndarray:
+    """Return which samples, shape (batch,), have a cotangent of `solution.z` that is zero."""
+    if is_traced(cotangent):  # of a second derivative, which wants every sample where it is
+        return np.zeros(len(solution.status), dtype=bool)
+    with np.errstate(all="ignore"):
+        size: np.ndarray = host_norm(cotangent if solution.batched else cotangent[None, ...])
+        return np.asarray(size == 0)
+
+
+def without_idle(
+    problem: FixedPointProblem, solution: Solution, cotangent: Array
+) -> tuple[FixedPointProblem, Solution]:
+    """Return both with the samples of zero `cotangent`, shape (batch, ...), replaced by one that has converged.
+
+    Where f or its derivative is nan or infinite, zero times it would be nan in the cotangents of what samples share.
+    The inputs' rows are replaced where the problem declares which inputs have the batch axis.
+    """
+    idle = idle_samples(solution, cotangent)
+    if not idle.any():
+        return problem, solution
+    if idle.all():
+        zero = problem.of(lambda z, *inputs: zeros_like(z), _nowhere, *problem.inputs)
+        return zero, replace(solution, z=zeros_like(solution.z), z0=zeros_like(solution.z0))
+    fit = next(each for each in (~idle & ~solution.failed, ~solution.failed, ~idle) if each.any())
+    rows = np.where(idle, np.flatnonzero(fit)[0], np.arange(idle.size))
+    if problem.batched_inputs is not None:
+        problem = problem.restricted(rows)
+    return problem, replace(solution, z=take_rows(solution.z, rows), z0=take_rows(solution.z0, rows))
+
+
+def _nowhere(f: Any, z: Array, *inputs: Tree) -> Linearization:
+    """Return the linearization of a map that is zero everywhere."""
+    return Linearization(
+        value=zeros_like(z), jvp=zeros_like, vjp=zeros_like, inputs_vjp=lambda _: tree_map(zeros_like, inputs)
+    )
