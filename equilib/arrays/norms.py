@@ -15,6 +15,10 @@ Norm: TypeAlias = Callable[[Array], Array]
 """A per-sample norm: an array of shape (batch, ...) to an array of shape (batch,)."""
 
 
+_LEAST = {np.dtype(each): np.finfo(each).tiny / np.finfo(each).eps for each in (np.float32, np.float64)}
+"""Sums of squares, by NumPy's types, above which nothing that underflowed counts."""
+
+
 def two_norm(array: Array) -> Array:
     """Return the Euclidean norm of each sample, shape (batch,); squares neither over- nor underflow."""
     return _root_of_squares(array, 1)
@@ -27,18 +31,20 @@ def rms_norm(array: Array) -> Array:
 
 def _root_of_squares(array: Array, count: int) -> Array:
     """Return √(Σ x² / count) of each sample, in the dtype of the array, at least float32."""
-    xp = array_namespace(array)
     rows = samples_as_rows(array)
+    least = _LEAST.get(rows.dtype) if type(rows) is np.ndarray else None
+    if least is not None:  # in a line or two, as every step of a solve takes two norms
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            squares = np.vecdot(rows, rows)
+            norm = np.sqrt(squares) / count**0.5
+            if squares.min(initial=np.inf) > least and squares.max(initial=0.0) < np.inf:
+                return norm
+            # What becomes of one sample must not change the rounding of the others.
+            return np.where((squares > least) & (squares < np.inf), norm, _scaled(rows, count))
+    xp = array_namespace(array)
     dtype = rows.dtype
     if xp.finfo(dtype).bits < 32:
         rows, dtype = xp.astype(rows, xp.float32), xp.float32
-    if type(rows) is np.ndarray:
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            norm = np.sqrt(np.vecdot(rows, rows)) / count**0.5
-            limits = np.finfo(dtype)
-            safe = (norm > (limits.tiny / limits.eps) ** 0.5) & (norm < np.inf)
-            # What becomes of one sample must not change the rounding of the others.
-            return norm if np.all(safe) else np.where(safe, norm, _scaled(rows, count))
     if dtype == xp.float32:  # whose squares float64 holds
         wide = xp.astype(rows, xp.float64)
         return xp.astype(xp.sqrt(xp.vecdot(wide, wide)) / count**0.5, dtype)
