@@ -55,7 +55,7 @@ GUESSES = {
     "complex64": (np.zeros((2, 3), np.complex64), "z0 must be real, it is of complex64"),
     "objects": (np.array([[None, 1.0]]), "z0 must hold floating-point numbers, it is of object"),
     "strings": (np.array([["0.0"]]), "z0 must hold floating-point numbers, it is of <U3"),
-    "subclass": (Z0.view(Units), "z0 must be a plain array, got an Units; take np.asarray"),
+    "subclass": (Z0.view(Units), "z0 must be a plain array, got a Units; take np.asarray"),
     "masked": (np.ma.array([[0.0, 1.0]]), "z0 must be a plain array, got a MaskedArray"),
     "times": (np.zeros((2, 3), "datetime64[s]"), "z0 must hold floating-point numbers, it is of datetime64"),
 }
