@@ -23,6 +23,9 @@ AT_ONCE = 1e-3
 ROUNDING = 4.0
 """A residual of so many units of rounding of z is as good as zero."""
 
+RESOLVED = 100.0
+"""Units of rounding of z to which a distance can be known, so that no smaller tolerance is asked of it."""
+
 Evaluate: TypeAlias = Callable[[Array], Array]
 """z ↦ f(z) − z, on arrays of shape (batch, ...)."""
 
@@ -110,12 +113,15 @@ class Tolerance:
         if np.any(near):
             self._see_slope(self.evaluate, z, residual, rows, near)
         self._before = z, residual, rows
-        # Far from where the solve began the rounding of f(z) − z counts in full; near it what is below is zero.
+        # Near where the solve began a residual within rounding is zero, far from it the rounding counts in full, as it
+        # does for what a residual tells about the distance.
         far, rounding = length > FAR * self.scale[rows], float(array_namespace(z).finfo(z.dtype).eps) * length
-        strict = self.strictness[rows] * tolerance
-        tolerance = np.where(far, strict, np.fmax(strict, np.fmin(tolerance, ROUNDING * rounding)))
+        share = self.strictness[rows]
+        reduced = share * np.fmax(tolerance, RESOLVED * rounding) - rounding
+        tolerance = np.where(far, tolerance, np.fmax(tolerance, ROUNDING * rounding))
+        tolerance = np.where(share < 1, np.fmin(reduced, tolerance), tolerance)
         size = np.where(far, size + rounding, size)
-        return size, length, tolerance, size <= tolerance
+        return size, length, np.fmax(tolerance, 0.0), size <= tolerance
 
     def _see_slope(self, evaluate: Evaluate, z: Array, residual: Array, rows: np.ndarray, near: np.ndarray) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
