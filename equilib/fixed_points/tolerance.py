@@ -20,9 +20,6 @@ FAR = 10.0
 AT_ONCE = 1e-3
 """Share of the tolerance that an initial guess must meet to be taken without a look at the slope of the residual."""
 
-ROUNDING = 4.0
-"""A residual of so many units of rounding of z is as good as zero."""
-
 RESOLVED = 100.0
 """Units of rounding of z to which a distance can be known, so that no smaller tolerance is asked of it."""
 
@@ -113,12 +110,10 @@ class Tolerance:
         if np.any(near):
             self._see_slope(self.evaluate, z, residual, rows, near)
         self._before = z, residual, rows
-        # Near where the solve began a residual within rounding is zero, far from it the rounding counts in full, as it
-        # does for what a residual tells about the distance.
+        # The rounding of f(z) − z counts far from where the solve began, and for what a residual tells of the distance.
         far, rounding = length > FAR * self.scale[rows], float(array_namespace(z).finfo(z.dtype).eps) * length
         share = self.strictness[rows]
         reduced = share * np.fmax(tolerance, RESOLVED * rounding) - rounding
-        tolerance = np.where(far, tolerance, np.fmax(tolerance, ROUNDING * rounding))
         tolerance = np.where(share < 1, np.fmin(reduced, tolerance), tolerance)
         size = np.where(far, size + rounding, size)
         return size, length, np.fmax(tolerance, 0.0), size <= tolerance
