@@ -34,13 +34,14 @@ def _root_of_squares(array: Array, count: int) -> Array:
     rows = samples_as_rows(array)
     least = _LEAST.get(rows.dtype) if type(rows) is np.ndarray else None
     if least is not None:  # in a line or two, as every step of a solve takes two norms
+        squares = np.vecdot(rows, rows)
+        usual = (squares > least) & (squares < np.inf)
+        norm = np.sqrt(squares) / count**0.5
+        if np.count_nonzero(usual) == len(usual):
+            return norm
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            squares = np.vecdot(rows, rows)
-            norm = np.sqrt(squares) / count**0.5
-            if squares.min(initial=np.inf) > least and squares.max(initial=0.0) < np.inf:
-                return norm
             # What becomes of one sample must not change the rounding of the others.
-            return np.where((squares > least) & (squares < np.inf), norm, _scaled(rows, count))
+            return np.where(usual, norm, _scaled(rows, count))
     xp = array_namespace(array)
     dtype = rows.dtype
     if xp.finfo(dtype).bits < 32:

@@ -110,9 +110,9 @@ class _Run:
         self._announce()
         self.state = self.solver.step(self.f, self.state)
         improved = self.monitor.observe(self.state, self.rows)
-        lost = self.rows[getattr(self.state, "lost", [])]  # given up where something is not finite
-        lost = lost[self.monitor.status[lost] == Status.STALLED]
-        self.monitor.status[lost] = Status.NONFINITE
+        if hasattr(self.state, "lost"):  # given up where something is not finite
+            lost = self.rows[self.state.lost]
+            self.monitor.status[lost[self.monitor.status[lost] == Status.STALLED]] = Status.NONFINITE
         self.z = where_samples(improved, self.state.z, self.z)
         self.residual = where_samples(improved, self.state.residual, self.residual)
 

@@ -69,7 +69,7 @@ class Monitor:
         self.best = np.full(batch, np.inf)
         self.steps = np.zeros(batch, dtype=int)
         self.trace: list[np.ndarray] = []
-        self._progress = np.full(batch, np.inf)
+        self._largest, self._progress = np.full(batch, np.inf), np.full(batch, np.inf)
         self._paused = np.zeros(batch, dtype=int)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
@@ -81,45 +81,50 @@ class Monitor:
         rows : ndarray of int, optional
             The samples that the state is of, by default all; those that are active must be among them.
         """
-        rows = np.arange(len(self.active)) if rows is None else rows
-        some = len(rows) < len(self.active)
-        seen: Sequence[np.ndarray] = self.test.measure(
-            state.z, state.residual, rows, self.active[rows] if some else self.active
-        )
+        which: np.ndarray | slice = slice(None)
+        if rows is not None and len(rows) < len(self.active):
+            which = rows
+        seen: Sequence[np.ndarray] = self.test.measure(state.z, state.residual, which, self.active[which])
         failed = getattr(state, "failed", None)
-        if some:
+        if isinstance(which, np.ndarray):
             last = self.trace[-1] if self.trace else np.full(len(self.active), np.inf)
             before = last, self._size, self.tolerance, np.zeros_like(self.active)
-            seen = [_with_rows(whole, rows, part) for whole, part in zip(before, seen, strict=True)]
-            failed = None if failed is None else _with_rows(np.zeros_like(self.active), rows, failed)
+            seen = [_with_rows(whole, which, part) for whole, part in zip(before, seen, strict=True)]
+            failed = None if failed is None else _with_rows(np.zeros_like(self.active), which, failed)
         residual, self._size, self.tolerance, met = seen
         if self.trace:
             self.steps += self.active
+        else:
+            self._largest = np.minimum(self._options.divergence * residual, np.finfo(np.float64).max)
         self.trace.append(np.where(self.active, residual, self.trace[-1]) if self.trace else residual)
         improved = self._judge(residual, met)
         self._stall(failed)
-        return improved[rows] if some else improved
+        return improved[which]
 
     def _judge(self, residual: np.ndarray, met: np.ndarray) -> np.ndarray:
         """Give the samples that end here their status; return which of all samples are improved."""
         active, improved = self.active, self.active & (residual < self.best)
+        # Not a number is neither more nor less.
+        going = active & ~met & (residual <= self._largest) & (self._size <= GROWTH * self.test.scale)
+        if np.count_nonzero(going) < self.running:
+            improved = self._end(active & ~going, residual, met, improved)
+        self.best = np.where(improved, residual, self.best)
+        return improved
+
+    def _end(self, ended: np.ndarray, residual: np.ndarray, met: np.ndarray, improved: np.ndarray) -> np.ndarray:
+        """Give the samples that end their status, others among them go on; return which of all are improved."""
         first = self.trace[0]
         finite = np.isfinite(residual) & np.isfinite(self._size)
-        astray = (residual > self._options.divergence * first) | (self._size > GROWTH * self.test.scale) & (
-            residual > first / 2
-        )
-        self.active = active & finite & ~met & ~astray
-        if np.count_nonzero(self.active) < self.running:
-            ended = active & ~self.active
-            converged = ended & finite & met
-            improved = improved & finite | converged
-            grown = (self.trace[-2] if len(self.trace) > 1 else first) > GROWTH * first
-            self.status[ended] = Status.DIVERGED
-            self.status[ended & ~finite & ~grown] = Status.NONFINITE
-            self.status[converged] = Status.CONVERGED
-        self.best = np.where(improved, residual, self.best)
+        converged = ended & finite & met
+        # Far from where the solve began only a residual that has not fallen is the end.
+        ended = ended & ~(finite & ~met & (residual <= np.fmin(self._largest, first / 2)))
+        grown = (self.trace[-2] if len(self.trace) > 1 else first) > GROWTH * first
+        self.status[ended] = Status.DIVERGED
+        self.status[ended & ~finite & ~grown] = Status.NONFINITE
+        self.status[converged] = Status.CONVERGED
+        self.active = self.active & ~ended
         self.running = np.count_nonzero(self.active)
-        return improved
+        return np.asarray(improved & finite | converged)
 
     def _stall(self, failed: np.ndarray | None) -> None:
         """End what the solver has given up and, with the option, what has not come further for too many steps."""

@@ -81,53 +81,72 @@ class Tolerance:
     def __init__(self, options: SolveOptions, batch: int, evaluate: Evaluate | None = None) -> None:
         self.options, self.evaluate = options, evaluate
         self.scale, self.strictness = np.zeros(batch), np.ones(batch)
-        self.near, self._seen = np.zeros(batch, dtype=bool), False
-        self._before: tuple[Array, Array, np.ndarray] | None = None
+        self.near = np.zeros(batch, dtype=bool)
+        self._by_component = options.by_component
+        self._norm, self._seen, self._bent, self._eps = options.norm_of, False, False, 0.0
+        self._before: tuple[Array, Array, np.ndarray | slice] | None = None
 
     def measure(
-        self, z: Array, residual: Array, rows: np.ndarray, active: np.ndarray
+        self, z: Array, residual: Array, rows: np.ndarray | slice, active: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return ‖f(z) − z‖, ‖z‖, the tolerance, and whether it is met, each of shape (len(rows),).
 
         Parameters
         ----------
         z, residual : array, shape (len(rows), ...)
-            The iterate, and f(z) − z, of the samples `rows`.
+            The iterate, and f(z) − z, of the samples `rows`; all of them are `slice(None)`.
         active : ndarray of bool, shape (len(rows),)
         """
-        norm, first = self.options.norm_of, not self._seen
-        self._seen = True
+        norm = self._norm
         # One transfer from the device per step.
-        sizes = to_host_together(*map(norm, (residual, z, z + residual) if first else (residual, z)))
-        size, length = sizes[:2]
-        for each in sizes if first else [size]:
-            self.scale[rows] = np.fmax(self.scale[rows], np.where(np.isfinite(each), each, 0.0))
-        tolerance = tolerance_at(self.options, z, residual, (size, length), self.scale[rows])
+        if self._seen:
+            size, length = to_host_together(norm(residual), norm(z))
+            scale = self.scale[rows] = np.fmax(self.scale[rows], size)
+        else:
+            size, length, image = to_host_together(norm(residual), norm(z), norm(z + residual))
+            scale = self.scale[rows] = np.fmax(np.fmax(length, image), size)
+            self._seen, self._eps = True, float(array_namespace(z).finfo(z.dtype).eps)
+        if self._by_component:
+            tolerance = tolerance_at(self.options, z, residual, (size, length), scale)
+        else:
+            tolerance = self.options.atol + self.options.rtol * np.fmin(length, scale)
         self.near[rows] = met = size <= tolerance
         if self.evaluate is None:
             return size, length, tolerance, met
-        near = active & met & (size > AT_ONCE * tolerance if first else True)
-        if np.any(near):
+        near = active & met
+        if np.count_nonzero(near):
+            if self._before is None:  # the initial guess
+                near &= size > AT_ONCE * tolerance
             self._see_slope(self.evaluate, z, residual, rows, near)
         self._before = z, residual, rows
+        far = length > FAR * scale
+        if np.count_nonzero(far) or self._bent:
+            return self._with_rounding(size, length, tolerance, far, self.strictness[rows])
+        return size, length, tolerance, met
+
+    def _with_rounding(
+        self, size: np.ndarray, length: np.ndarray, tolerance: np.ndarray, far: np.ndarray, share: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         # The rounding of f(z) − z counts far from where the solve began, and for what a residual tells of the distance.
-        far, rounding = length > FAR * self.scale[rows], float(array_namespace(z).finfo(z.dtype).eps) * length
-        share = self.strictness[rows]
+        rounding = self._eps * length
         reduced = share * np.fmax(tolerance, RESOLVED * rounding) - rounding
         tolerance = np.where(share < 1, np.fmin(reduced, tolerance), tolerance)
         size = np.where(far, size + rounding, size)
         return size, length, np.fmax(tolerance, 0.0), size <= tolerance
 
-    def _see_slope(self, evaluate: Evaluate, z: Array, residual: Array, rows: np.ndarray, near: np.ndarray) -> None:
+    def _see_slope(
+        self, evaluate: Evaluate, z: Array, residual: Array, rows: np.ndarray | slice, near: np.ndarray
+    ) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
         before, old, held = self._before or (z, residual, rows)
         if before is z:  # there is no other state, or the solver has overwritten it
             before = z + residual
             old = evaluate(before)
-        elif len(held) != len(rows):
-            kept = np.searchsorted(held, rows)
+        elif isinstance(rows, np.ndarray) and len(rows) != before.shape[0]:
+            kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
             before, old = take_rows(before, kept), take_rows(old, kept)
-        moved, changed = to_host_together(*map(self.options.norm_of, (z - before, residual - old)))
+        moved, changed = to_host_together(*map(self._norm, (z - before, residual - old)))
         strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
         # A sample that has not moved says nothing new.
         self.strictness[rows] = np.where(near & (moved > 0), strictness, self.strictness[rows])
+        self._bent = bool((self.strictness < 1).any())
