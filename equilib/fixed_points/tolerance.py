@@ -114,9 +114,9 @@ class Tolerance:
         if self.evaluate is None:
             return size, length, tolerance, met
         near = active & met
+        if self._before is None:  # the initial guess
+            near = near & (size > AT_ONCE * tolerance)
         if np.count_nonzero(near):
-            if self._before is None:  # the initial guess
-                near &= size > AT_ONCE * tolerance
             self._see_slope(self.evaluate, z, residual, rows, near)
         self._before = z, residual, rows
         far = length > FAR * scale
