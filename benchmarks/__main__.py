@@ -7,7 +7,7 @@ import sys
 
 ALONE = ("detest", "linear_solvers", "memory", "importing", "classical")
 BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead")
-OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto"}
+OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto", "hunt": "hunt"}
 
 
 def main(argv: list[str]) -> None:

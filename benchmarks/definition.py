@@ -9,16 +9,13 @@ import numpy as np
 from benchmarks.families import Instance
 from equilib import Solution, SolveOptions
 
-ANCHOR = 10.0
-"""Growth of ‖z‖ over what the solve began with up to which the relative tolerance follows it."""
-
 SLACK = 2.0
 """Residual in float64, over the tolerance, beyond which a claim is false: rounding of f is no lie."""
 
 FAR = 100.0
 """Distance to the nearest fixed point, over the tolerance, beyond which a claim is false or its map ill-conditioned.
 
-A claim is meant to imply that the last step's secant predicts at most ten times the tolerance."""
+A claim is meant to imply that the last step's secant predicts at most three times the tolerance."""
 
 MISLED = 20.0
 """The same over the condition number of I − J there: a secant may see the best-conditioned direction only, and then
@@ -51,8 +48,8 @@ def rms(a: np.ndarray) -> np.ndarray:
 
 
 def tolerance(options: SolveOptions, z: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Return atol + rtol·min(‖z‖, 10 S), the residual that a claim allows where the solve began at the scale S."""
-    return options.atol + options.rtol * np.minimum(rms(z), ANCHOR * anchor)
+    """Return atol + rtol·min(‖z‖, S), the residual that a claim allows where the solve began at the scale S."""
+    return options.atol + options.rtol * np.minimum(rms(z), anchor)
 
 
 def anchor(instance: Instance, solution: Solution) -> np.ndarray:

@@ -71,7 +71,7 @@ def _spirals(rng: np.random.Generator, batch: int) -> Drawn:
 
 DRIFTS = (
     Family("z + c", shift, _positive((0.2, 2), 1.0), nowhere),
-    Family("z + c + sin²(z)/2", wave, _positive((0.01, 0.2), 30.0), nowhere),
+    Family("z + c + sin²(z)/2", wave, _positive((0.05, 0.2), 10.0), nowhere),
     Family("z + c exp(−z)", decay, _positive((0.2, 2), 1.0), nowhere),
     Family("z + c/(1 + z²)", rational, _positive((0.2, 2), 1.0), nowhere),
     Family("z + c + z²", valley, _positive((0.01, 0.5), 1.0), nowhere),

@@ -92,7 +92,7 @@ def test_a_missing_product_is_asked_for_by_name():
     only_jvp = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
     solution = solve(only_jvp, NewtonGMRES(), z)
     with pytest.raises(NoDerivativeError, match=r"vjp=\.\.\."):
-        ImplicitAdjoint().pullback(only_jvp, solution, z)
+        ImplicitAdjoint().pullback(only_jvp, solution, np.ones((1, 2)))
     both = FixedPointProblem(
         lambda z, s: np.cos(s * z),
         1.0,
