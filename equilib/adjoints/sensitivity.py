@@ -40,11 +40,24 @@ class Pullback(Generic[S]):
         The cotangent of the initial guess or value; None where the solution does not depend on it.
     solves : tuple of Solution or OdeSolution
         The solves of the adjoint equation, with their own statuses and counts; empty where nothing is solved.
+    truncated : bool
+        Whether they end early on purpose, as a series does: that their steps are used up is then no failure.
     """
 
     inputs: tuple[Tree, ...]
     start: Array | None = None
     solves: tuple[S, ...] = ()
+    truncated: bool = False
+
+    @property
+    def failed(self) -> tuple[S, ...]:
+        """The solves of which some sample failed."""
+        return tuple(
+            each
+            for each in self.solves
+            if not each.success
+            and not (self.truncated and all(how.success or how.label == "max_steps" for how in each.status))
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,7 +61,7 @@ class Unrolled(Checked):
             backwards = linearizations(problem, iterates, self.depth)
         inputs, start, last = carry_back(backwards, cotangent)
         report = self._report(previous, last, solution, counts.nfe)
-        return Pullback(inputs=inputs, start=start, solves=(report,))
+        return Pullback(inputs=inputs, start=start, solves=(report,), truncated=True)
 
     def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:
         residual = z - previous

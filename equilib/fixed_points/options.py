@@ -52,7 +52,9 @@ class SolveOptions(Checked):
         maximum=1.0,
     )
     on_failure: str = option(
-        "raise", help="error, warning or record of samples that did not converge", choices=("raise", "warn", "record")
+        "warn",
+        help="error, warning or record of samples that did not converge, also of an adjoint equation in a model",
+        choices=("raise", "warn", "record"),
     )
 
     @property

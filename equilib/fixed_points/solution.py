@@ -106,14 +106,26 @@ class UnsolvedWarning(RuntimeWarning):
 
 
 def check_success(
-    solution: BatchSolution, on_failure: str, error: type[UnsolvedError], warning: type[UnsolvedWarning]
+    solution: BatchSolution,
+    on_failure: str,
+    error: type[UnsolvedError],
+    warning: type[UnsolvedWarning],
+    of: str = "",
 ) -> None:
-    """Raise or warn, as `on_failure` says, where a sample failed; the warning names the caller's caller."""
+    """Raise or warn, as `on_failure` says, where a sample failed; the warning names the caller's caller.
+
+    `of` begins the text: whose solve it was.
+    """
     if solution.success or on_failure == "record":
         return
     if on_failure == "raise":
-        raise error(solution)
-    warnings.warn(solution.failure_report(), warning, stacklevel=3)
+        raise error(solution, of)
+    warnings.warn(of + solution.failure_report(), warning, stacklevel=3)
+
+
+def of_adjoint(sensitivity: object) -> str:
+    """Return how the text about an adjoint equation that was not solved begins."""
+    return f"the adjoint equation of {type(sensitivity).__name__} was not solved: "
 
 
 class Status(SampleStatus):

@@ -17,7 +17,7 @@ from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success, of_adjoint
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.fixed_points.stopping import judged
@@ -45,7 +45,7 @@ class DeepEquilibrium:
     sensitivity : Sensitivity, optional
         How the backward pass is done; by default what suits the solver, else `ImplicitAdjoint()`.
     options : SolveOptions
-        Tolerances of the solve. By default samples that do not converge are recorded, not raised.
+        Tolerances of the solve, and the policy about samples that do not converge in it or in its adjoint equation.
     fixed_depth : int
         If positive, iterate z ← f(z, x) that many times instead, and differentiate through the iterations.
     checkpoints : int, optional
@@ -74,7 +74,7 @@ class DeepEquilibrium:
     solver: Solver
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
     sensitivity: Sensitivity[Solution] | None = None
-    options: SolveOptions = field(default_factory=lambda: SolveOptions(on_failure="record"))
+    options: SolveOptions = field(default_factory=SolveOptions)
     fixed_depth: int = 0
     checkpoints: int | None = None
     jacobian_loss: bool = False
@@ -230,6 +230,9 @@ class DeepEquilibrium:
             (params, u),
             pull,
             lambda inputs: leaves_of_used(problem, inputs),
+            check=lambda each: check_success(
+                each, self.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(sensitivity)
+            ),
         )
         return Equilibrium(
             z=z,

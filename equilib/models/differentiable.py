@@ -36,6 +36,8 @@ def differentiable(
     inputs: tuple[Tree, ...],
     pull: Callable[[Array], Pullback[S]],
     leaves: Callable[[tuple[Tree, ...]], Sequence[Array | None]] = tree_leaves,
+    *,
+    check: Callable[[S], None],
 ) -> tuple[Array, list[S]]:
     """Return `value` with a derivative, and the list to which each backward pass adds its solves.
 
@@ -51,12 +53,16 @@ def differentiable(
         Maps the cotangent of `value` to those of the start and the inputs, as a sensitivity does.
     leaves : callable
         Maps the cotangents of the inputs to those of their leaves, None where there is none.
+    check : callable
+        Called once in a backward pass that left samples unsolved, with the first such solve: the policy.
     """
     adjoints: list[S] = []
 
     def pullback(cotangent: Array) -> Sequence[Array | None]:
         pulled = pull(cotangent)
         adjoints.extend(pulled.solves)
+        for each in pulled.failed[:1]:  # once a pass
+            check(each)
         constant = static_value(start)
         bar = zeros_like(constant) if pulled.start is None else pulled.start
         return [bar, *leaves(pulled.inputs)]

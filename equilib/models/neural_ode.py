@@ -16,6 +16,7 @@ from equilib.autodiff import static_value, stop_gradient
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
@@ -29,7 +30,7 @@ from equilib.ode.adjoints import Interpolating
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeOptions, OdeSolution
+from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
 
 
 class VectorField(Protocol):
@@ -119,13 +120,14 @@ def evolve(
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     dense, states = way.needs.trajectory, way.needs.states
     solution = odeint(problem, static_value(y0), t, integrator, options, dense=dense, states=states)
-    counts = Counts()
+    counts, on_failure = Counts(), solution.options.on_failure
     y, adjoints = differentiable(
         solution.y,
         y0,
         inputs,
         lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent),
         partial(leaves_of_used, problem),
+        check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
     )
     status, nfe, njvp = solution.status, solution.nfe, solution.njvp
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)

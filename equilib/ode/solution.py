@@ -43,8 +43,8 @@ class OdeOptions(Checked):
     max_steps: int = option(10_000, help="attempted steps", minimum=1)
     first_step: float | None = option(None, help="size of the first step; none estimates it", exclusive_minimum=0.0)
     on_failure: str = option(
-        "raise",
-        help="error, warning or record of samples that end early",
+        "warn",
+        help="error, warning or record of samples that end early, also backward in time in a model",
         choices=("raise", "warn", "record"),
     )
 

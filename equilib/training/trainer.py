@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from equilib.arrays import Array, Tree, take_rows, tree_map
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.errors import RunError, UserError
+from equilib.fixed_points.solution import UnsolvedWarning
 from equilib.machine.devices import CPU, Device
 from equilib.models.equilibrium import Record
 from equilib.training.data import Dataset
@@ -224,7 +227,7 @@ class Trainer:
         x, y = take_rows(self.data.train_inputs, rows), take_rows(self.data.train_targets, rows)
         if self.transform is not None:
             x = self.transform(x, self.rng)
-        with np.errstate(all="ignore"):  # what is not finite is refused before the update
+        with recorded():  # what is not finite is refused before the update
             (value, (prediction, record)), gradient = gradient_of(self.params, x, y, rows)
         loss = float(value)
         norm = finite_norm(loss, gradient, record, place)
@@ -249,12 +252,20 @@ class Trainer:
         places = batches(inputs.shape[0], self.plan.test_batch_size)
         for index, rows in enumerate(places, start=1):
             x, y = inputs[rows, ...], targets[rows]
-            with np.errstate(all="ignore"):  # the statuses say what is not finite
+            with recorded():
                 prediction, record = model(self.params, x)
             statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
             each(prediction, record)
             self.reporter.test_batch(title, index, len(places))
         return statistics
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """Leave to the record what is not finite and what does not converge, of which else there are warnings."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnsolvedWarning)
+        yield
 
 
 def finite_norm(loss: float, gradient: Tree, record: Record, place: str) -> float:

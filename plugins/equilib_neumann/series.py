@@ -50,4 +50,4 @@ class Neumann(Checked):
             steps=report.steps + self.terms - 1,
             solver=str(self),
         )
-        return Pullback(inputs=linear.inputs_vjp(w), solves=(adjoint,))
+        return Pullback(inputs=linear.inputs_vjp(w), solves=(adjoint,), truncated=True)
