@@ -64,9 +64,8 @@ class Shine(Checked):
         first = w if solution.batched else w[0, ...]
         options = replace(solution.options, max_steps=self.refine)
         adjoint = solve_adjoint(linear, cotangent, Refinement(transposed), first, options, batched=solution.batched)
-        return Pullback(
-            inputs=linear.inputs_vjp(adjoint.z), solves=(replace(adjoint, solver=str(self)),), truncated=True
-        )
+        report = replace(adjoint, solver=str(self))
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(report,), truncated=True)
 
 
 @dataclass(frozen=True)

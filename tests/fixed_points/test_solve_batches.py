@@ -138,7 +138,7 @@ def test_unbatched_is_a_batch_of_one(solver: Solver, library: str, shape: tuple[
 def test_unbatched_failures_hold_an_unbatched_solution():
     """The solution in the error has the shape of z0."""
     with pytest.raises(ConvergenceError) as caught:
-        solve(lambda z: z + 1, Picard(), np.zeros(3), batched=False)
+        solve(lambda z: z + 1, Picard(), np.zeros(3), batched=False, on_failure="raise")
     assert caught.value.solution.z.shape == (3,)
 
 

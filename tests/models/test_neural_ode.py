@@ -52,7 +52,9 @@ def test_training_reduces_the_loss(kind: type[Any], rng: np.random.Generator) ->
 
 
 def test_failures_are_raised_as_asked(rng: np.random.Generator) -> None:
-    """By default an integration that does not arrive raises; its evidence is in the error."""
+    """With "raise", an integration that does not arrive raises; its evidence is in the error."""
     params = model().init(rng)
     with pytest.raises(IntegrationError, match="max_steps was reached"):
-        model(options=OdeOptions(max_steps=1, first_step=1e-3))(params, np.ones((1, 3), dtype=np.float32))
+        model(options=OdeOptions(max_steps=1, first_step=1e-3, on_failure="raise"))(
+            params, np.ones((1, 3), dtype=np.float32)
+        )

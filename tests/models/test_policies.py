@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from equilib.fixed_points.solution import ConvergenceWarning, UnsolvedWarning
 from equilib.models import CellODE, DeepEquilibrium
 from equilib.ode import IntegrationError, OdeOptions
 from equilib.ode.adjoints import Interpolating
+from equilib.ode.solution import OdeStatus
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
@@ -25,9 +27,12 @@ CUT_SHORT = ImplicitAdjoint(solver=Picard(), linear_solver=None, rtol=1e-12, max
 def gradient(deq: Any) -> Any:
     """Differentiate a loss of the state."""
     params, x = drawn(deq), batch(np.random.default_rng(0))
-    return value_and_grad(lambda p: ops.sum(deq(p, x)), allow_unused=True)(params) if isinstance(deq, CellODE) else (
-        value_and_grad(lambda p: ops.sum(deq(p, x).z), allow_unused=True)(params)
-    )  # fmt: skip
+
+    def loss(p: Any) -> Any:
+        found = deq(p, x)
+        return ops.sum(getattr(found, "z", found))
+
+    return value_and_grad(loss, allow_unused=True)(params)
 
 
 def short(on_failure: str) -> DeepEquilibrium:
@@ -39,9 +44,8 @@ def short(on_failure: str) -> DeepEquilibrium:
 def test_the_default_is_to_warn_everywhere():
     """solve, odeint and models have the same policy, and other options do not change it."""
     model = DeepEquilibrium(CELL, Picard())
-    assert {each.on_failure for each in (SolveOptions(), OdeOptions(), SolveOptions(rtol=1e-2), model.options)} == {
-        "warn"
-    }
+    every = SolveOptions(), OdeOptions(), SolveOptions(rtol=1e-2), model.options
+    assert {each.on_failure for each in every} == {"warn"}
     assert model.options == SolveOptions()
     assert CellODE(CELL, Tsit5()).options.on_failure == "warn"
     with pytest.warns(ConvergenceWarning, match="left 1 of 1 samples unconverged"):
@@ -50,9 +54,7 @@ def test_the_default_is_to_warn_everywhere():
 
 def test_raise_covers_the_adjoint():
     """An adjoint equation that was not solved raises, and the error names it and holds its solution."""
-    with pytest.raises(
-        ConvergenceError, match=r"the adjoint equation of ImplicitAdjoint was not solved: Picard"
-    ) as caught:
+    with pytest.raises(ConvergenceError, match="the adjoint equation of ImplicitAdjoint was not") as caught:
         gradient(short("raise"))
     assert "3 of 3 samples" in str(caught.value)
     assert caught.value.solution.z.shape == (3, 5)
@@ -93,13 +95,9 @@ class Abandoned(Interpolating):
 
     def pullback(self, problem: Any, solution: Any, cotangent: Any, *, guess: Any = None) -> Any:
         """Return what `Interpolating` does, with the report of a failure."""
-        from dataclasses import replace
-
-        from equilib.ode.solution import OdeStatus
-
         pulled = super().pullback(problem, solution, cotangent)
-        status = (OdeStatus.MAX_STEPS,) * len(solution.status)
-        return replace(pulled, solves=tuple(replace(each, status=status) for each in pulled.solves))
+        ended = (replace(each, status=(OdeStatus.MAX_STEPS,) * len(each.status)) for each in pulled.solves)
+        return replace(pulled, solves=tuple(ended))
 
 
 def test_an_integrations_adjoint_has_the_same_policy():
