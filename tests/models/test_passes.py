@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import ImplicitAdjoint, Picard, Sensitivity, Status, Unrolled, ops
+from equilib import ImplicitAdjoint, Picard, Sensitivity, SolveOptions, Status, Unrolled, ops
 from equilib.arrays.trees import tree_map
 from equilib.autodiff import static_value, value_and_grad
 from equilib.layers import Chain, Dense, Dropout, WeightNorm
@@ -111,7 +111,8 @@ def test_a_mask_is_constant_during_a_solve_and_differs_between_solves(solver: An
     """Every evaluation of a pass, forward and backward, has the same mask; the next pass has another."""
     masks: list[Any] = []
     cell = replace(DROPPING, recur=Chain(Watching(0.4, (5,), masks), Dense(5, 5)))
-    deq = DeepEquilibrium(cell, solver, OneStepGuess(), fixed_depth=depth)
+    options = SolveOptions(on_failure="record")
+    deq = DeepEquilibrium(cell, solver, OneStepGuess(), options=options, fixed_depth=depth)
     params, x = point(deq, samples=20)
     rng, seen = np.random.default_rng(0), []
     for _ in range(2):

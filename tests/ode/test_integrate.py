@@ -187,7 +187,7 @@ def test_blow_up_is_not_a_solution() -> None:
     with pytest.raises(
         IntegrationError, match=r"1 of 2 samples before t = 2: 1 × the step size vanished.*at t = 1"
     ) as e:
-        odeint(lambda t, y: y * y, np.array([[1.0], [-1.0]]), [0, 2], Heun(), per_sample=True)
+        odeint(lambda t, y: y * y, np.array([[1.0], [-1.0]]), [0, 2], Heun(), per_sample=True, on_failure="raise")
     assert e.value.solution.status == (OdeStatus.STEP_TOO_SMALL, OdeStatus.FINISHED)
     assert e.value.solution.reached[0] == pytest.approx(1, abs=0.02)
     np.testing.assert_allclose(e.value.solution.y[-1, 1], 1 / (-1 - 2), rtol=1e-3)
