@@ -230,7 +230,7 @@ def test_the_status_tells_how_the_run_ended(front: Front, ends: BaseException, s
 def test_a_solve_that_was_told_to_raise_is_a_failure(front: Front) -> None:
     """A ConvergenceError ends the run with its report and status 1."""
     with pytest.raises(RuntimeError) as caught:
-        solve(lambda z: 2 * z + 1, Picard(), np.zeros((1, 2)), max_steps=2)
+        solve(lambda z: 2 * z + 1, Picard(), np.zeros((1, 2)), max_steps=2, on_failure="raise")
     front.ends = caught.value
     assert front.run("study") == 1
     assert front.err == f"error: {caught.value}\n"
