@@ -23,7 +23,7 @@ def main() -> None:
     folder, arrays, settings = receive()
     prepare_process()
     options = SolveOptions(rtol=0.0, atol=0.0, max_steps=settings["steps"], on_failure="record")
-    model = network(Anderson(), ImplicitAdjoint(Anderson()), options)
+    model = network(Anderson(), ImplicitAdjoint(Anderson(), rtol=0.0), options)
     params = params_like(model.init(np.random.default_rng(0)), arrays)
 
     def loss_of(params: Tree) -> tuple[Any, Any]:
