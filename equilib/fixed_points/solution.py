@@ -132,7 +132,7 @@ class Status(SampleStatus):
     """How the solve ended for one sample."""
 
     RUNNING = "the solve has not ended"
-    CONVERGED = "the residual fell below atol + rtol·‖z‖"
+    CONVERGED = "the residual, and the distance that the last step tells, fell to the tolerance"
     MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or try another solver"
     STALLED = "the residual could not be reduced further; the map may have no fixed point nearby"
     DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"

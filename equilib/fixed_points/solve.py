@@ -30,7 +30,8 @@ def solve(
 ) -> Solution:
     """Solve z = f(z) for each sample, starting from `z0`.
 
-    Every sample has its own end: it has converged when ‖f(z) − z‖ ≤ atol + rtol·‖z‖, and then no longer changes.
+    Every sample has its own end: it has converged when ‖f(z) − z‖ ≤ atol + rtol·min(‖z‖, S), S being the
+    scale on which it began, and the last step tells no larger distance; then it no longer changes.
     A sample that does not converge returns its best finite iterate, after the solvers in `fallback` have tried as well.
     Where the problem says which inputs have the batch axis and the solver allows it, finished samples are removed from
     the evaluation of f (see `SolveOptions.compact`).

@@ -104,6 +104,10 @@ class Tolerance:
             scale = self.scale[rows] = np.fmax(self.scale[rows], size)
         else:
             size, length, image = to_host_together(norm(residual), norm(z), norm(z + residual))
+            if size.shape != (z.shape[0],):
+                raise ValueError(
+                    f"norm must return one number a sample, shape ({z.shape[0]},), it returned {size.shape}"
+                )
             scale = self.scale[rows] = np.fmax(np.fmax(length, image), size)
             self._seen, self._eps = True, float(array_namespace(z).finfo(z.dtype).eps)
         if self._by_component:
@@ -117,7 +121,7 @@ class Tolerance:
         if self._before is None:  # the initial guess
             near = near & (size > AT_ONCE * tolerance)
         if np.count_nonzero(near):
-            self._see_slope(self.evaluate, z, residual, rows, near)
+            self._see_slope(self.evaluate, z, residual, rows, near, length)
         self._before = z, residual, rows
         far = length > FAR * scale
         if np.count_nonzero(far) or self._bent:
@@ -135,7 +139,13 @@ class Tolerance:
         return size, length, np.fmax(tolerance, 0.0), size <= tolerance
 
     def _see_slope(
-        self, evaluate: Evaluate, z: Array, residual: Array, rows: np.ndarray | slice, near: np.ndarray
+        self,
+        evaluate: Evaluate,
+        z: Array,
+        residual: Array,
+        rows: np.ndarray | slice,
+        near: np.ndarray,
+        length: np.ndarray,
     ) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
         before, old, held = self._before or (z, residual, rows)
@@ -146,6 +156,8 @@ class Tolerance:
             kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
             before, old = take_rows(before, kept), take_rows(old, kept)
         moved, changed = to_host_together(*map(self._norm, (z - before, residual - old)))
+        # What of the change may be rounding tells nothing.
+        changed = np.fmax(changed - 2 * self._eps * length, 0.0)
         strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
         # A sample that has not moved says nothing new.
         self.strictness[rows] = np.where(near & (moved > 0), strictness, self.strictness[rows])

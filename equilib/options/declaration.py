@@ -67,8 +67,8 @@ class Option:
         if self.functions and callable(value):
             return value
         if self.arrays and hasattr(value, "ndim") and value.ndim:
-            for element in to_host(value).ravel():
-                self.parse(float(element))
+            for element in to_host(value).ravel().tolist():
+                self.parse(element)
             return value
         try:
             converted = CONVERT[self.type](value)

@@ -156,6 +156,8 @@ class Checked:
             value = getattr(self, each.name)
             try:
                 each.parse(value)
+                if isinstance(value, str) and each.type in (int, float) and value.lower() != "none":
+                    raise OptionError(f"expects {each.expects}, got the text {value!r}")
             except OptionError as error:
                 raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
             if isinstance(each, PartOption) and isinstance(value, str | type):

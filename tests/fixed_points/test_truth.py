@@ -73,6 +73,28 @@ def test_a_drift_is_not_taken_for_the_fixed_point(solver: object) -> None:
         assert found.status[0] in (Status.DIVERGED, Status.STALLED)
 
 
+@pytest.mark.parametrize("solver", [Picard(), Anderson()], ids=str)
+@pytest.mark.parametrize("f", [lambda z: z - np.float32(1e-4) * (z - 100), lambda z: z + 1 / (1 + z * z)])
+def test_rounding_is_no_slope(solver: object, f: Map) -> None:
+    """In float32 the change of a residual near the identity is rounding, which would tell a distance much too small."""
+    found = attempt(f, solver, np.full((1, 1), 90, np.float32))
+    assert not found.success or abs(float(found.z[0, 0]) - 100) < 1
+
+
+@pytest.mark.parametrize("norm", [lambda r: np.abs(r).max(), lambda r: np.abs(r).max(axis=1, keepdims=True)])
+def test_a_norm_of_another_shape_is_refused(norm: Callable[[Array], Array]) -> None:
+    """The sentence names the norm and the shape."""
+    with pytest.raises(ValueError, match=r"norm must return one number a sample, shape \(3,\)"):
+        attempt(lambda z: 0.5 * z + 1, Picard(), np.zeros((3, 4)), norm=norm)
+
+
+@pytest.mark.parametrize("rtol", ["1e-3", np.array([1e-3j] * 4)], ids=["text", "complex"])
+def test_a_tolerance_is_a_number(rtol: object) -> None:
+    """Text and complex numbers are refused by name."""
+    with pytest.raises(ValueError, match="option 'rtol' expects"):
+        attempt(lambda z: 0.5 * z + 1, Picard(), np.zeros((3, 4)), rtol=rtol)
+
+
 @every_solver
 @pytest.mark.parametrize("step", [1e-2, 1e-4])
 @pytest.mark.parametrize("start", [0.0, 5.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import multiprocessing
+import operator
 import pickle
 from collections.abc import Callable
 from functools import partial
@@ -106,6 +107,11 @@ def test_an_error_is_copied(kind: str, error: type[UnsolvedError], copied: Calla
 @pytest.mark.parametrize(("kind", "error"), [("solve", ConvergenceError), ("odeint", IntegrationError)])
 def test_an_error_arrives_from_a_pool_of_processes(kind: str, error: type[UnsolvedError]):
     """`Pool.map` raises it, with what was reached, and does not wait for ever."""
+    # Of what every process can import: tests are no package there.
+    failing = {
+        "solve": partial(solve, np.cos, Picard(), max_steps=1, on_failure="raise"),
+        "odeint": partial(odeint, operator.mul, t=[0.0, 9.0], integrator=Tsit5(), max_steps=3, on_failure="raise"),
+    }[kind]
     with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(error, match="max_steps") as caught:
-        pool.map_async(partial(fails, kind), [1.0, 2.0]).get(timeout=120)
+        pool.map_async(failing, [np.ones((1, 2)), np.zeros((1, 2)) + 2]).get(timeout=120)
     assert caught.value.solution.failed.all()
