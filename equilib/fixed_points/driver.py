@@ -25,7 +25,7 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
     The other samples count as converged from the start; `f` keeps the counts of earlier solves.
     """
     options = f.options
-    monitor = Monitor(options, z0.shape[0], f.active, None if f.affine else f.residual)
+    monitor = Monitor(options, z0.shape[0], f.active)
     stepper: Any = solver
     # To ask for a protocol takes ten times longer than to ask for a name.
     if hasattr(solver, "run") and isinstance(solver, WholeSolver):
@@ -95,6 +95,8 @@ class _Run:
         self.restrict = getattr(solver, "restrict", restricted_state)
         removable = f.problem.batched_inputs is not None and self.restrict is not None
         self.share = f.options.compact if removable else 0.0
+        if not f.affine:
+            monitor.test.evaluate = lambda z: self.f.residual(z)  # of the samples that are left
         self.state = solver.init(f, z0)
         self.z, self.residual = self.state.z, self.state.residual
         monitor.observe(self.state, self.rows)

@@ -149,6 +149,8 @@ class Tolerance:
     ) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
         before, old, held = self._before or (z, residual, rows)
+        if before is z and self._before is not None and old is residual:
+            return
         if before is z:  # there is no other state, or the solver has overwritten it
             before = z + residual
             old = evaluate(before)
@@ -156,9 +158,10 @@ class Tolerance:
             kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
             before, old = take_rows(before, kept), take_rows(old, kept)
         moved, changed = to_host_together(*map(self._norm, (z - before, residual - old)))
+        rounding = self._eps * length
         # What of the change may be rounding tells nothing.
-        changed = np.fmax(changed - 2 * self._eps * length, 0.0)
+        changed = np.fmax(changed - rounding, 0.0)
         strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
-        # A sample that has not moved says nothing new.
-        self.strictness[rows] = np.where(near & (moved > 0), strictness, self.strictness[rows])
+        # A sample that has moved by no more than rounding says nothing new.
+        self.strictness[rows] = np.where(near & (moved > 10 * rounding), strictness, self.strictness[rows])
         self._bent = bool((self.strictness < 1).any())
