@@ -25,14 +25,14 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
     The other samples count as converged from the start; `f` keeps the counts of earlier solves.
     """
     options = f.options
-    monitor = Monitor(options, z0.shape[0], f.active)
     stepper: Any = solver
     # To ask for a protocol takes ten times longer than to ask for a name.
     if hasattr(solver, "run") and isinstance(solver, WholeSolver):
         stepper = _OneStep(solver, options.max_steps)
     # Overflow and invalid operations are what the monitor looks for.
     with np.errstate(all="ignore"):
-        run = _Run(f, stepper, z0, monitor)
+        run = _Run(f, stepper, z0)
+        monitor = run.monitor
         for number in range(options.max_steps):
             if isinstance(stepper, _OneStep) and number:
                 # It goes on from where its residual was small enough, but not for what it says about the distance.
@@ -88,18 +88,19 @@ class _SetAside:
 class _Run:
     """The samples that f is evaluated on, how far they have come, and what was put aside."""
 
-    def __init__(self, f: Evaluator, solver: Solver, z0: Array, monitor: Monitor) -> None:
-        self.f, self.solver, self.monitor = f, solver, monitor
+    def __init__(self, f: Evaluator, solver: Solver, z0: Array) -> None:
+        self.f, self.solver = f, solver
+        # Of the samples that are left, whichever these are then.
+        evaluate = None if f.affine else lambda z: self.f.residual(z)
+        self.monitor = Monitor(f.options, z0.shape[0], f.active, evaluate)
         self.rows = np.arange(z0.shape[0])
         self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)
         removable = f.problem.batched_inputs is not None and self.restrict is not None
         self.share = f.options.compact if removable else 0.0
-        if not f.affine:
-            monitor.test.evaluate = lambda z: self.f.residual(z)  # of the samples that are left
         self.state = solver.init(f, z0)
         self.z, self.residual = self.state.z, self.state.residual
-        monitor.observe(self.state, self.rows)
+        self.monitor.observe(self.state, self.rows)
 
     def _announce(self) -> None:
         monitor, f = self.monitor, self.f

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -57,7 +58,7 @@ class SolveOptions(Checked):
         choices=("raise", "warn", "record"),
     )
 
-    @property
+    @cached_property  # asked in every step
     def by_component(self) -> bool:
         """Whether the elements of a sample have tolerances of their own."""
         return any(getattr(each, "ndim", 0) for each in (self.rtol, self.atol))

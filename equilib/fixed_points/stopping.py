@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from equilib.arrays import Array
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import SolverState
-from equilib.fixed_points.tolerance import Tolerance
+from equilib.fixed_points.tolerance import Evaluate, Tolerance
 
 PROGRESS = 0.99
 """Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would
@@ -57,7 +56,7 @@ class Monitor:
         options: SolveOptions,
         batch: int,
         active: np.ndarray | None = None,
-        evaluate: Callable[[Array], Array] | None = None,
+        evaluate: Evaluate | None = None,
     ) -> None:
         self._options = options
         self.test = Tolerance(options, batch, evaluate)
@@ -155,7 +154,7 @@ def judged(options: SolveOptions, state: SolverState) -> tuple[tuple[Status, ...
     """Return the statuses of the samples of a state that no step follows, and its residual norms, shape (batch,)."""
     monitor = Monitor(options, state.z.shape[0])
     monitor.observe(state)
-    monitor.status[monitor.active] = Status.MAX_STEPS
+    monitor.finish(monitor.active)
     return tuple(monitor.status), monitor.trace[0]
 
 

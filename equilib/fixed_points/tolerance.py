@@ -48,7 +48,7 @@ def tolerance_at(
     norm, size = sizes
     reached = np.fmin(size, scale)
     if not options.by_component:
-        return np.asarray(options.atol + options.rtol * reached, dtype=np.float64)
+        return np.asarray(options.atol + options.rtol * reached)
     xp = array_namespace(z)
     atol, rtol = (options.component(name, z) for name in ("atol", "rtol"))
     share = rows_like(coefficients(np.where(size > 0, reached / np.where(size > 0, size, 1.0), 1.0), z), z)
@@ -82,7 +82,6 @@ class Tolerance:
         self.options, self.evaluate = options, evaluate
         self.scale, self.strictness = np.zeros(batch), np.ones(batch)
         self.near = np.zeros(batch, dtype=bool)
-        self._by_component = options.by_component
         self._norm, self._seen, self._bent, self._eps = options.norm_of, False, False, 0.0
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
 
@@ -110,10 +109,7 @@ class Tolerance:
                 )
             scale = self.scale[rows] = np.fmax(np.fmax(length, image), size)
             self._seen, self._eps = True, float(array_namespace(z).finfo(z.dtype).eps)
-        if self._by_component:
-            tolerance = tolerance_at(self.options, z, residual, (size, length), scale)
-        else:
-            tolerance = self.options.atol + self.options.rtol * np.fmin(length, scale)
+        tolerance = tolerance_at(self.options, z, residual, (size, length), scale)
         self.near[rows] = met = size <= tolerance
         if self.evaluate is None:
             return size, length, tolerance, met
@@ -148,9 +144,9 @@ class Tolerance:
         length: np.ndarray,
     ) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
-        before, old, held = self._before or (z, residual, rows)
-        if before is z and self._before is not None and old is residual:
-            return
+        before, old, held = self._before or (z, None, rows)
+        if before is z and old is residual:
+            return  # the solver stands still
         if before is z:  # there is no other state, or the solver has overwritten it
             before = z + residual
             old = evaluate(before)
