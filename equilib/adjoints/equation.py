@@ -19,6 +19,11 @@ RTOL = 1e-3
 """The relative tolerance where the forward solve has none, or one for each component."""
 
 
+def relative(options: SolveOptions) -> float:
+    """Return the relative tolerance as a number: `RTOL` where there is one for each component."""
+    return RTOL if getattr(options.rtol, "ndim", 0) else float(options.rtol)
+
+
 def solve_adjoint(
     linear: Linearization,
     cotangent: Array,
@@ -50,7 +55,7 @@ def solve_adjoint(
         scale = np.where(np.isfinite(size) & (size > 0), size, 1.0)
         unit = rows_like(coefficients(scale, rows), rows)
         unit = unit if batched else unit[0, ...]
-        rtol = RTOL if options.by_component else float(options.rtol)
+        rtol = relative(options)
         found = solve(
             adjoint_problem(linear, cotangent / unit),
             solver,

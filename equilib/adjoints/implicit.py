@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.equation import RTOL, linearized, solve_adjoint
+from equilib.adjoints.equation import RTOL, linearized, relative, solve_adjoint
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
 from equilib.fixed_points.problem import FixedPointProblem
@@ -71,7 +71,7 @@ class ImplicitAdjoint(Checked):
         forward = solution.options
         options = replace(
             forward,
-            rtol=(RTOL if forward.by_component else forward.rtol or RTOL) if self.rtol is None else self.rtol,
+            rtol=relative(forward) or RTOL if self.rtol is None else self.rtol,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
         solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver

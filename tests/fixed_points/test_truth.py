@@ -210,6 +210,18 @@ def test_an_adjoint_is_as_good_in_its_small_components(solver: object) -> None:
         np.testing.assert_allclose(pulled.inputs[0][0], 1 / (1 - slopes), rtol=0.02)
 
 
+@pytest.mark.parametrize("own", [None, 1e-9])
+def test_absolute_tolerances_by_component_leave_an_adjoint_its_own(own: float | None) -> None:
+    """The relative tolerance of the forward solve, or of the adjoint, counts beside an array of absolute ones."""
+    M = 0.4 * np.random.default_rng(0).normal(size=(3, 3))
+    problem = FixedPointProblem(lambda z, b: anp.tanh(anp.dot(z, M) + b), np.ones((2, 3)))
+    solution = solve(problem, Anderson(), np.zeros((2, 3)), rtol=1e-9, atol=np.full(3, 1e-12))
+    g = np.ones((2, 3))
+    adjoint = ImplicitAdjoint(rtol=own).pullback(problem, solution, g).solves[0]
+    assert adjoint.options.rtol == 1e-9
+    assert np.all(adjoint.residual_norm <= 1e-9)
+
+
 def badly_scaled(z: Array) -> Array:
     """Return a contraction whose fixed point is 2·(1e-6, 1, 1e6), component by component."""
     return 0.5 * z + np.array([1e-6, 1.0, 1e6])
