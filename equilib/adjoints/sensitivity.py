@@ -8,24 +8,30 @@ from typing import Any, Generic, Protocol, TypeVar
 from equilib.arrays import Array, Tree, check_like
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
 
 S = TypeVar("S", bound=BatchSolution)
 
 
-def check_pullback(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> None:
-    """Require what a pullback takes, the cotangent of `solution.z`, shape (batch, ...).
+def check_pullback(
+    problem: object,
+    solution: object,
+    cotangent: Array,
+    kinds: tuple[type[Problem], type[BatchSolution]] = (FixedPointProblem, Solution),
+    what: str = "the fixed point",
+) -> None:
+    """Require what a pullback takes: a problem and a solution of these kinds, and a cotangent like its z or its y.
 
     Raises
     ------
     TypeError, ValueError
         If it is something else.
     """
-    check_type(problem, "problem", FixedPointProblem)
-    check_type(solution, "solution", Solution)
+    check_type(problem, "problem", kinds[0])
+    check_type(solution, "solution", kinds[1])
     if not is_traced(cotangent):
-        check_like(solution.z, cotangent, "the cotangent")
+        check_like(getattr(solution, kinds[0].state), cotangent, "the cotangent", what)
 
 
 @dataclass(frozen=True, kw_only=True)

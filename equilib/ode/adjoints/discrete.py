@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array
 from equilib.errors import UserError
-from equilib.ode.adjoints.reverse import check_pullback, no_derivative
+from equilib.ode.adjoints.reverse import INTEGRATION, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
@@ -61,7 +61,7 @@ class Discrete:
         UnseenStepsError
             If the integrator is a library's, whose steps cannot be differentiated.
         """
-        check_pullback(problem, solution, cotangent)
+        check_pullback(problem, solution, cotangent, *INTEGRATION)
         integrator = own_steps(solution.integrator)
         if not solution.success:
             return no_derivative(problem, solution)

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, Tree, array_namespace, check_like, tree_map, zeros_like
-from equilib.fixed_points.arguments import check_type
-from equilib.fixed_points.boundary import is_traced
+from equilib.adjoints.sensitivity import Pullback, check_pullback
+from equilib.arrays import Array, Tree, array_namespace, tree_map, zeros_like
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
 from equilib.ode.integrate import odeint
@@ -25,18 +23,8 @@ Cotangents = tuple[Array, tuple[Tree, ...]]
 """Those of y and of the inputs."""
 
 
-def check_pullback(problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> None:
-    """Require what a pullback takes, the cotangent of `solution.y`, shape (times, batch, ...).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If it is something else.
-    """
-    check_type(problem, "problem", OdeProblem)
-    check_type(solution, "solution", OdeSolution)
-    if not is_traced(cotangent):
-        check_like(solution.y, cotangent, "the cotangent", "the solution")
+INTEGRATION = (OdeProblem, OdeSolution), "the solution"
+"""What the pullback of an integration takes, as `check_pullback` is told."""
 
 
 class _Timed(OdeProblem):
@@ -65,7 +53,7 @@ class Reverse:
     """
 
     def __init__(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> None:
-        check_pullback(problem, solution, cotangent)
+        check_pullback(problem, solution, cotangent, *INTEGRATION)
         self._problem, self._forward, self._cotangent = problem, solution, cotangent
         size = float(lane_rms(cotangent[None, ...], 1)[0])
         atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
