@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -17,35 +16,45 @@ REJECTIONS = 8
 """Steps taken back in a row after which a method is left."""
 
 
-class Method(Protocol):
-    """**Protocol:** the rules of a method, for all samples at once; arrays have the shape (batch,).
+@dataclass(frozen=True)
+class Method:
+    """The rules of a method, for all samples at once; arrays have the shape (batch,).
 
     Attributes
     ----------
     newton : bool
         Whether its direction solves an equation with f's derivative.
+    growth : float
+        Of the residual over its least so far, at which a step is taken back.
     """
 
-    newton: bool
+    newton: bool = False
+    growth: float = 1.0
 
     def window(self, size: int) -> int:
-        """Return the trials over which the rate is measured, for states of so many elements."""
+        """Return the trials over which the rate is measured, for states of so many elements.
+
+        By default enough for the length of a flow to grow by many orders of magnitude where the residual is constant.
+        """
+        return 24
 
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Tell which samples go on from the trial."""
+        return np.asarray(trial.norm <= self.growth * at.least)
 
     def length(self, at: Standing, trial: Trial) -> np.ndarray:
         """Return the multiple of the direction to try next."""
+        return np.ones(trial.norm.shape)
 
     def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
-        """Tell for which samples there is no further step."""
+        """Tell for which samples there is no further step: after some taken back in a row."""
+        return np.asarray(trial.rejections > REJECTIONS)
 
 
 @dataclass(frozen=True)
-class Secants:
+class Secants(Method):
     """Limited-memory Broyden: −H r with an inverse Jacobian H that is learned from the trials, from −I on."""
 
-    newton: bool = False
     growth: float = 1e4
     """Of the residual over its least so far, at which a step is taken back: on maps whose Jacobian is not normal it has
     to rise by orders of magnitude first."""
@@ -55,11 +64,6 @@ class Secants:
     def window(self, size: int) -> int:
         """Return 8 to 12 trials: the inverse of a small Jacobian is soon learned."""
         return int(np.clip(2 * size, 8, 12))
-
-    def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
-        """Let the residual rise."""
-        kept: np.ndarray = trial.norm <= self.growth * at.least
-        return kept
 
     def length(self, at: Standing, trial: Trial) -> np.ndarray:
         """Halve the length with each step taken back after the restart."""
@@ -73,7 +77,7 @@ class Secants:
 
 
 @dataclass(frozen=True)
-class Descent:
+class Descent(Method):
     """Newton's method with a line search."""
 
     newton: bool = True
@@ -90,29 +94,16 @@ class Descent:
         """Shorten a step that was taken back."""
         return np.where(trial.kept, 1.0, next_length(trial.norm, at.norm, at.length, at.forcing))
 
-    def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
-        """Give up where no step is short enough."""
-        stuck: np.ndarray = trial.rejections > REJECTIONS
-        return stuck
-
 
 @dataclass(frozen=True)
-class Jumps:
+class Jumps(Method):
     """Newton's method without a line search, which may jump out of a local minimum of the residual."""
 
     newton: bool = True
 
-    def window(self, size: int) -> int:
-        """Return any number: jumps are erratic, and nobody measures their rate."""
-        return 24
-
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Keep what is finite."""
         return np.isfinite(trial.norm)
-
-    def length(self, at: Standing, trial: Trial) -> np.ndarray:
-        """Go the whole way."""
-        return np.ones(trial.norm.shape)
 
     def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
         """Give up at the first that is not finite."""
@@ -120,48 +111,29 @@ class Jumps:
 
 
 @dataclass(frozen=True)
-class Continuation:
+class Continuation(Method):
     """Pseudo-transient continuation (Kelley & Keyes 1998); the length is the time step τ of (I/τ + I − J) d = r."""
 
     newton: bool = True
     growth: float = 10.0
     """Of the residual over its least so far, at which a time step is taken back, and as much shortened."""
 
-    def window(self, size: int) -> int:
-        """Return as many trials as of the flow."""
-        return 24
-
-    def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
-        """Let the residual rise somewhat."""
-        kept: np.ndarray = trial.norm <= self.growth * at.least
-        return kept
-
     def length(self, at: Standing, trial: Trial) -> np.ndarray:
         """Let the time step grow as the residual falls: switched evolution relaxation."""
         growth = at.norm / np.where(trial.norm > 0, trial.norm, 1.0)
         return at.length * np.where(trial.kept, growth, 1 / self.growth)
 
-    def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
-        """Give up after some steps taken back."""
-        stuck: np.ndarray = trial.rejections > REJECTIONS
-        return stuck
-
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(Method):
     """Euler's method on z' = r, or on z' = −r with negative lengths, with steps as long as the residual allows."""
 
-    newton: bool = False
     factors: tuple[float, float] = (0.1, 4.0)
     """Range of the change of a length."""
     growth: float = 1e3
     """Of the residual over its least so far, beyond which the flow leads away."""
     smallest: float = 1e-6
     """Lengths below this lead nowhere: −z sets a time scale of 1."""
-
-    def window(self, size: int) -> int:
-        """Return enough trials for the length to grow by many orders of magnitude where the residual is constant."""
-        return 24
 
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Take back what changes the residual too much: beyond twice its size Euler's method is not stable."""
@@ -179,22 +151,17 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Spectral:
+class Spectral(Method):
     """DF-SANE (La Cruz, Martínez & Raydan 2006): steps ±σ r, σ the inverse eigenvalue that the last step showed.
 
     The length is tried forwards and backwards, then a quarter of it, until the residual is below its largest of the
     last iterates, but for a slack that is summable.
     """
 
-    newton: bool = False
     shrink: float = 0.25
     rejections: int = 20
     range: tuple[float, float] = (1e-10, 1e10)
     """Of |σ|; outside, the length of a Picard step is taken."""
-
-    def window(self, size: int) -> int:
-        """Return as many trials as of the flow."""
-        return 24
 
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Ask for a decrease below the largest of the last residuals."""
