@@ -78,7 +78,7 @@ def predict(
             logits, record = network(params, inputs)
             found = _prediction(image, setup.images.classes, to_host(logits)[0], record)
         yield found
-        reporter.test_batch("Predicting", index, len(read))
+        reporter.batch("Predicting", index, len(read))
 
 
 def _prediction(image: ReadImage, classes: Sequence[str], logits: np.ndarray, record: Record) -> Prediction:

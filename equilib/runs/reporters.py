@@ -33,9 +33,9 @@ class LineReporter(Reporter):
         """Print a line."""
         print(f"[{datetime.now().isoformat(timespec='milliseconds')}] {text}", file=self._stream, flush=True)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Print a line for the batches 1, 11, 21, ..."""
-        if index % LINE_EVERY == 1:
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
+        """Print a line for the batches 1, 11, 21, ... of training."""
+        if loss is not None and index % LINE_EVERY == 1:
             self.line(f"{title} Batch: [{index:4d}/{count:4d}] Loss: {loss:.5f}")
 
 
@@ -59,15 +59,9 @@ class BarReporter(Reporter):
                 self._bar.refresh()
         self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Move the bar; a new title begins a new one."""
-        self._move(title, index, count, f"loss {loss:.4f}")
-
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Move the bar; a new title begins a new one."""
-        self._move(title, index, count, "")
-
-    def _move(self, title: str, index: int, count: int, text: str) -> None:
+        text = "" if loss is None else f"loss {loss:.4f}"
         if self._bar is None or title != self._title:
             self.close()
             self._bar, self._title = self._make(title, count, text), title
@@ -126,13 +120,10 @@ class JsonReporter(Reporter):
         """Print the event."""
         self._print(kind, fields)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Print the event "batch"."""
-        self._print("batch", {"title": title, "index": index, "count": count, "loss": loss})
-
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Print the event "test_batch"."""
-        self._print("test_batch", {"title": title, "index": index, "count": count})
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
+        """Print the event "batch", or "test_batch" without a loss."""
+        place = {"title": title, "index": index, "count": count}
+        self._print(*(("test_batch", place) if loss is None else ("batch", {**place, "loss": loss})))
 
     def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")

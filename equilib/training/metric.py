@@ -95,8 +95,8 @@ class Metric:
         Whether it says nothing about an epoch at a fixed depth.
     hides_zero : bool
         Whether the line of an epoch and the charts leave it out where it is zero.
-    better : str or None
-        "lower" or "higher", where one of them is.
+    better : str
+        Which of two runs a ranking has first, that with the "lower" value or that with the "higher".
     line : str
         Its part of the line that is printed after an epoch, as a format; without it has none.
     test_line : str
@@ -122,7 +122,7 @@ class Metric:
     is_score: bool = False
     needs_solves: bool = False
     hides_zero: bool = False
-    better: str | None = None
+    better: str = "lower"
     line: str = ""
     test_line: str = ""
     statuses: str = ""

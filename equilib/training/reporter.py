@@ -16,11 +16,8 @@ class Reporter:
         """Say `text`, which stays, to people; tell machines what happened, such as "epoch", and its plain values."""
         self.line(text)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Report batch `index` of `count`, counted from 1."""
-
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Report batch `index` of `count` of a pass without training, counted from 1."""
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
+        """Report batch `index` of `count`, counted from 1; it has a loss in training only."""
 
     def close(self) -> None:
         """Finish the line that is being written."""

@@ -256,7 +256,7 @@ class Trainer:
                 prediction, record = model(self.params, x)
             statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
             each(prediction, record)
-            self.reporter.test_batch(title, index, len(places))
+            self.reporter.batch(title, index, len(places))
         return statistics
 
 

@@ -150,7 +150,7 @@ def test_the_reporter_suits_the_output(
 def whole_run(reporter: Reporter) -> None:
     """Report two epochs and the end."""
     epochs(reporter)
-    reporter.test_batch("Test", 1, 2)
+    reporter.batch("Test", 1, 2)
     reporter.event("epoch", "Epoch: [1/2] ...", {"epoch": 1, "loss": float("nan"), "status": {"converged": 3}})
     reporter.event("result", "Test accuracy: 90%", {"test_accuracy": 0.9})
     reporter.event("finished", "Run recorded in x", {"path": "x", "result": "Test accuracy: 90%"})
@@ -182,13 +182,13 @@ def test_a_test_has_a_bar_and_no_lines() -> None:
     stream = io.StringIO()
     reporter = bar(stream)
     for index in range(1, 4):
-        reporter.test_batch("Test", index, 5)
+        reporter.batch("Test", index, 5)
     reporter.line("")
     assert re.match(r"Test ━.* 3/5 ", Screen(stream.getvalue()).lines[-1])
     assert "loss" not in stream.getvalue()
     reporter.close()
     log = io.StringIO()
-    LineReporter(log).test_batch("Test", 1, 5)
+    LineReporter(log).batch("Test", 1, 5)
     assert log.getvalue() == ""
 
 

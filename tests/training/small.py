@@ -83,12 +83,10 @@ class Heard:
         """Remember a line."""
         self.lines.append(text)
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
-        """Remember a batch."""
-        self.batches.append((title, index, count, loss))
-
-    def test_batch(self, title: str, index: int, count: int) -> None:
-        """Do nothing."""
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
+        """Remember a batch of training."""
+        if loss is not None:
+            self.batches.append((title, index, count, loss))
 
     def close(self) -> None:
         """Do nothing."""

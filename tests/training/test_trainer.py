@@ -238,7 +238,7 @@ def test_the_line_of_an_epoch_names_what_failed() -> None:
 class Stopping(Heard):
     """A reporter at whose third batch somebody presses Ctrl-C."""
 
-    def batch(self, title: str, index: int, count: int, loss: float) -> None:
+    def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Remember a batch, or be interrupted."""
         super().batch(title, index, count, loss)
         if len(self.batches) == 3:
@@ -257,7 +257,7 @@ def test_an_interruption_loses_no_update() -> None:
     class Watching(Heard):
         """A reporter that takes the parameters after each batch."""
 
-        def batch(self, title: str, index: int, count: int, loss: float) -> None:
+        def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
             """Take the parameters."""
             shown.append(tree_leaves(whole.params))
 
