@@ -26,10 +26,7 @@ def array_namespace(*arrays: Array) -> Namespace:
 
     Python scalars take part in any namespace and are passed over; where there is nothing else, it is NumPy's.
 
-    Raises
-    ------
-    TypeError
-        If the arrays belong to different libraries, or one of them is no array.
+    Raises TypeError if the arrays belong to different libraries, or one of them is no array.
     """
     for array in arrays:
         if type(array) is not np.ndarray:

@@ -78,10 +78,7 @@ def coefficients(host: np.ndarray, like: Array) -> Array:
 def check_like(like: Array, given: Array, name: str, what: str = "the fixed point") -> Array:
     """Return `given`, an array of the type, shape and dtype of `like`.
 
-    Raises
-    ------
-    ValueError
-        If it is something else; `name`, as in "the guess", opens the sentence.
+    Raises ValueError if it is something else; `name`, as in "the guess", opens the sentence.
     """
     if isinstance(given, type(like)) and given.shape == like.shape and given.dtype == like.dtype:
         return given

@@ -49,10 +49,7 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def leaves_like(like: Tree, tree: Tree) -> list[Any]:
     """Return the leaves of `tree` in the order of `tree_leaves(like)`: entries of dicts are matched by key.
 
-    Raises
-    ------
-    ValueError
-        If the two structures differ.
+    Raises ValueError if the two structures differ.
     """
     leaves: list[Any] = []
     _gather_like(like, tree, leaves, ())
@@ -87,10 +84,7 @@ def _describe(tree: Tree) -> str:
 def tree_unflatten(like: Tree, leaves: list[Any]) -> Tree:
     """Put `leaves`, in the order of `tree_leaves(like)`, into the structure of `like`.
 
-    Raises
-    ------
-    ValueError
-        If there are more or fewer leaves than `like` has.
+    Raises ValueError if there are more or fewer leaves than `like` has.
     """
     remaining = iter(leaves)
     try:
@@ -119,10 +113,7 @@ def _fill(like: Tree, leaves: Iterator[Any]) -> Tree:
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:
     """Apply `function` to each leaf of `tree`, and to the leaves at the same place in `others`.
 
-    Raises
-    ------
-    ValueError
-        If the structures of the trees differ.
+    Raises ValueError if the structures of the trees differ.
     """
     columns = [tree_leaves(tree), *(leaves_like(tree, each) for each in others)]
     return tree_unflatten(tree, [function(*leaves) for leaves in zip(*columns, strict=True)])

@@ -54,6 +54,9 @@ def combine(
 ) -> tuple[list[Combination], dict[str, str]]:
     """Return every combination of solvers and adjoints, and what "all" left out, with the reason by name.
 
+    Raises UserError if there is no solver, a name or an option is unknown or wrong, or two that were named do not go
+    together.
+
     Parameters
     ----------
     solvers, adjoints : sequence of str
@@ -64,11 +67,6 @@ def combine(
         The solvers that every solver falls back on.
     solves : str
         "fixed point", or "ode", where the solvers are integrators and the adjoints those of ODEs.
-
-    Raises
-    ------
-    UserError
-        If there is no solver, a name or an option is unknown or wrong, or two that were named do not go together.
     """
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")

@@ -44,10 +44,7 @@ class Setup:
 def set_up(context: RunContext) -> Setup:
     """Make the network of a request; no data is loaded.
 
-    Raises
-    ------
-    UserError
-        If a name or an option is unknown or wrong, or a flag cannot be used.
+    Raises UserError if a name or an option is unknown or wrong, or a flag cannot be used.
     """
     experiment = make_experiment(context.request, context.registry)
     recipe = experiment.make_recipe().asked(context.request)
@@ -96,10 +93,7 @@ class Training(Setup):
 def assemble(context: RunContext) -> Training:
     """Make the network of a request with its initial parameters, load the data, and make what trains them.
 
-    Raises
-    ------
-    UserError
-        If the request cannot be carried out as it is.
+    Raises UserError if the request cannot be carried out as it is.
     """
     setup, device = set_up(context), context.device
     recipe, plan = setup.recipe, setup.recipe.plan
@@ -156,15 +150,12 @@ def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:
 def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:
     """Assemble the training of a recorded run again, with the parameters that it ended with.
 
+    Raises UserError if the run has no model, or its request cannot be carried out here.
+
     Parameters
     ----------
     **changes
         What the `RunRequest` should have instead of what is recorded: data, data_dir, device.
-
-    Raises
-    ------
-    UserError
-        If the run has no model, or its request cannot be carried out here.
     """
     context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     training = assemble(context)

@@ -26,19 +26,13 @@ class Experiment(Protocol):
     def make_recipe(self) -> Recipe:
         """Return how the network is made, solved and trained; cheap, as a help text asks for it.
 
-        Raises
-        ------
-        UserError
-            If options do not go together.
+        Raises UserError if options do not go together.
         """
 
     def load_data(self, context: RunContext) -> Dataset:
         """Return the data, on the host.
 
-        Raises
-        ------
-        UserError
-            If it cannot be had.
+        Raises UserError if it cannot be had.
         """
 
 

@@ -73,10 +73,7 @@ class ImageClassification(ABC):
     def image_recipe(self) -> ImageRecipe:
         """Return the recipe that the options choose.
 
-        Raises
-        ------
-        UserError
-            If options do not go together.
+        Raises UserError if options do not go together.
         """
 
     def make_recipe(self) -> ImageRecipe:
@@ -88,10 +85,7 @@ class ImageClassification(ABC):
     def load_data(self, context: RunContext) -> Dataset:
         """Return the images that train and those that test.
 
-        Raises
-        ------
-        UserError
-            If they cannot be had, or are not what the data set declares.
+        Raises UserError if they cannot be had, or are not what the data set declares.
         """
         recipe = self.make_recipe()
         data = image_data(recipe, context)

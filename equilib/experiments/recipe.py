@@ -69,10 +69,7 @@ class Recipe:
     def asked(self, request: RunRequest) -> Recipe:
         """Return the recipe with the plan that was asked for, as far as it was.
 
-        Raises
-        ------
-        UserError
-            If a flag was given that it cannot use.
+        Raises UserError if a flag was given that it cannot use.
         """
         request.refuse_unusable(self.uses)
         given = {name: getattr(request, name) for name in ("epochs", "pretrain_epochs", "batch_size")}

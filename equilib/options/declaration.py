@@ -57,10 +57,7 @@ class Option:
     def parse(self, value: object) -> object:
         """Return `value`, a Python value or its text, as the option's type.
 
-        Raises
-        ------
-        OptionError
-            If it is of another type, nan, out of range, or none of the choices.
+        Raises OptionError if it is of another type, nan, out of range, or none of the choices.
         """
         if self.optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
             return None
@@ -110,10 +107,7 @@ class PartOption(Option):
     def parse(self, value: object) -> object:
         """Return the name of a part, None, or `value` itself where it is an object.
 
-        Raises
-        ------
-        OptionError
-            If it is a number, a truth value, or none of the choices.
+        Raises OptionError if it is a number, a truth value, or none of the choices.
         """
         if value is not None and not isinstance(value, str | int | float):
             return value
@@ -159,10 +153,7 @@ def option(
 
     In Python the value may be an array of numbers in bounds with `arrays`, and a function with `functions`.
 
-    Raises
-    ------
-    ValueError
-        If the default is itself out of range or none of the choices.
+    Raises ValueError if the default is itself out of range or none of the choices.
     """
     bounds = Bounds(
         minimum=minimum,
@@ -183,10 +174,8 @@ def option(
 def describe(cls: type) -> tuple[Option, ...]:
     """Return the options of a dataclass: parts, and its fields of type int, float, bool, str, or one of these or None.
 
-    Raises
-    ------
-    TypeError
-        If `cls` is no dataclass, an annotation cannot be evaluated, or `option` marks a field of another type.
+    Raises TypeError if `cls` is no dataclass, an annotation cannot be evaluated, or `option` marks a field of another
+    type.
     """
     if not (isinstance(cls, type) and dataclasses.is_dataclass(cls)):
         raise TypeError(f"{cls!r} is not a dataclass, so it has no options")

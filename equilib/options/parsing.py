@@ -17,6 +17,9 @@ T = TypeVar("T")
 def build(cls: type[T] | Blueprint, values: Mapping[str, object], *, owner: str, parts: Parts | None = None) -> Any:
     """Return an object with the options in `values`, Python values or texts, and the defaults of the rest.
 
+    Raises OptionError if a name is unknown, a value is refused, a required option is missing, or the class itself
+    refuses the values.
+
     Parameters
     ----------
     cls : type or Blueprint
@@ -27,11 +30,6 @@ def build(cls: type[T] | Blueprint, values: Mapping[str, object], *, owner: str,
         What opens the sentence of an error, as in "solver 'broyden'".
     parts : Parts, optional
         What names of parts stand for; by default parts are given as objects.
-
-    Raises
-    ------
-    OptionError
-        If a name is unknown, a value is refused, a required option is missing, or the class itself refuses the values.
     """
     blueprint = cls if isinstance(cls, Blueprint) else Blueprint(factory=cls)
     return _Builder(owner, parts or Parts()).make(blueprint, _by_field_name(values, owner=owner))
@@ -108,10 +106,7 @@ def split(
 
     An option that several have goes to the first of them.
 
-    Raises
-    ------
-    OptionError
-        If none has an option of that name.
+    Raises OptionError if none has an option of that name.
     """
     shares: tuple[dict[str, object], ...] = tuple({} for _ in blueprints)
     named = _by_field_name(values, owner=owner)
@@ -144,10 +139,7 @@ class Checked:
     The command line checks what it parses; this is for those who construct a solver in Python. A class with a
     `__post_init__` of its own calls that of this one first.
 
-    Raises
-    ------
-    OptionError
-        If there is one; it is a ValueError.
+    Raises OptionError if there is one; it is a ValueError.
     """
 
     def __post_init__(self) -> None:

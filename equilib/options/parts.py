@@ -52,10 +52,7 @@ class Parts:
     def blueprint(self, kind: str, name: str) -> Blueprint:
         """Return what a name stands for.
 
-        Raises
-        ------
-        UserError
-            If it stands for nothing that can be used.
+        Raises UserError if it stands for nothing that can be used.
         """
         raise UserError(f"no {kind} is known by its name here; give an object")
 

@@ -16,10 +16,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     A name may hold colons, as in "scipy:krylov:rtol=1e-3": its options begin after the colon that precedes
     the first "option=".
 
-    Raises
-    ------
-    OptionError
-        If the name or the name of an option is missing, or an option is given twice.
+    Raises OptionError if the name or the name of an option is missing, or an option is given twice.
     """
     match = _SPEC.fullmatch(spec.strip())
     if match is None or not match["name"] or match["name"].endswith(":"):
@@ -30,10 +27,7 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
 def parse_assignments(assignments: Iterable[str]) -> dict[str, str]:
     """Split texts of the form "name=value".
 
-    Raises
-    ------
-    OptionError
-        If one is of another form, or a name is given twice.
+    Raises OptionError if one is of another form, or a name is given twice.
     """
     values: dict[str, str] = {}
     for assignment in assignments:

@@ -91,10 +91,8 @@ class Entry:
     def load(self) -> type[Any]:
         """Import the factory where it is a string, and return the class.
 
-        Raises
-        ------
-        EntryError
-            If it is unavailable here, cannot be imported, or is not a frozen dataclass with readable options.
+        Raises EntryError if it is unavailable here, cannot be imported, or is not a frozen dataclass with readable
+        options.
         """
         if self.unavailable:
             raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")

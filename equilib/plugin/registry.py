@@ -99,10 +99,7 @@ class Registry(Parts):
         A plugin that fails in any way is left out whole and remembered with the cause. With the environment
         variable EQUILIB_STRICT_PLUGINS=1 the failure is raised instead, and so is a duplicate name.
 
-        Raises
-        ------
-        DuplicateError
-            Only if EQUILIB_STRICT_PLUGINS=1.
+        Raises DuplicateError only if EQUILIB_STRICT_PLUGINS=1.
         """
         strict = os.environ.get(STRICT, "") not in ("", "0")
         registry = cls()

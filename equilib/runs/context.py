@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 class RunContext:
     """The run around an experiment.
 
+    Raises UserError if there is no such device here.
+
     Attributes
     ----------
     out : Path
@@ -36,11 +38,6 @@ class RunContext:
         What the run goes on from.
     device : Device
         What the request asks for.
-
-    Raises
-    ------
-    UserError
-        If there is no such device here.
     """
 
     request: RunRequest

@@ -45,10 +45,7 @@ class RecordedRun:
     def read(cls, path: Path) -> RecordedRun:
         """Read `run.json`.
 
-        Raises
-        ------
-        UserError
-            If there is none, or it cannot be read.
+        Raises UserError if there is none, or it cannot be read.
         """
         try:
             facts = json.loads((path / RUN).read_text(encoding="utf-8"))
@@ -71,10 +68,7 @@ class RecordedRun:
     def request(self, **changes: Any) -> RunRequest:
         """Return what the run was asked for, with `changes` that are not None.
 
-        Raises
-        ------
-        UserError
-            If it was recorded by another version of equilib.
+        Raises UserError if it was recorded by another version of equilib.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         return RunRequest.from_record(self.facts.get("request") or {}, **given)
@@ -106,10 +100,7 @@ class RecordedRun:
     def params(self, like: Tree) -> Tree:
         """Return the parameters in `model.npz` in the structure of `like`.
 
-        Raises
-        ------
-        UserError
-            If the file is missing, or holds another model's parameters.
+        Raises UserError if the file is missing, or holds another model's parameters.
         """
         path = self.path / MODEL
         try:

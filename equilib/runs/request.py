@@ -143,10 +143,7 @@ class RunRequest:
     def from_record(cls, record: Mapping[str, Any], **changes: Any) -> RunRequest:
         """Return the request that `describe` was asked of, with `changes`.
 
-        Raises
-        ------
-        UserError
-            If it was recorded by another version of equilib.
+        Raises UserError if it was recorded by another version of equilib.
         """
         own = {"experiment": str, "values": dict}
         unknown = sorted(record.keys() - _RECORDED.keys() - own.keys())
@@ -183,10 +180,7 @@ class RunRequest:
     def refuse_unusable(self, uses: frozenset[str]) -> None:
         """Refuse a flag that the experiment cannot use.
 
-        Raises
-        ------
-        UserError
-            If one was given.
+        Raises UserError if one was given.
         """
         for each in self.set_flags():
             if each.needs and each.needs not in uses:

@@ -112,10 +112,7 @@ class LabelledImages:
     def check(self, images: ImageFormat, *, name: str) -> None:
         """Refuse what is not in the format that a data set declares; `name` opens the sentence.
 
-        Raises
-        ------
-        UserError
-            If a shape, a type or a label is another.
+        Raises UserError if a shape, a type or a label is another.
         """
         classes = len(images.classes)
         for part in ("train", "test"):
@@ -147,15 +144,12 @@ class ImageData(Protocol):
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
         """Return the images; the same ones whenever they are loaded.
 
+        Raises UserError if they cannot be had.
+
         Parameters
         ----------
         data_dir : Path or None
             The folder that --data-dir names; None where it is left out, and EQUILIB_DATA_DIR may name one.
         report : callable
             Takes lines for the log, as about a download.
-
-        Raises
-        ------
-        UserError
-            If they cannot be had.
         """

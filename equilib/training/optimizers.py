@@ -59,10 +59,7 @@ class Adam(Checked):
     def update(self, params: Tree, gradient: Tree, state: AdamState, rate: float) -> tuple[Tree, AdamState]:
         """Return the parameters and the state after one step of size `rate`.
 
-        Raises
-        ------
-        ValueError
-            If the structure of `gradient` is not that of `params`.
+        Raises ValueError if the structure of `gradient` is not that of `params`.
         """
         count = state.count + 1
         bias1, bias2 = 1 - self.beta1**count, 1 - self.beta2**count

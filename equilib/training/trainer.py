@@ -117,10 +117,7 @@ class Trainer:
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from where `snapshot` was taken, of a trainer that was made alike.
 
-        Raises
-        ------
-        ValueError
-            If it is not the state of such a trainer.
+        Raises ValueError if it is not the state of such a trainer.
         """
         progress = snapshot.progress
         work = None
@@ -271,10 +268,7 @@ def recorded() -> Iterator[None]:
 def finite_norm(loss: float, gradient: Tree, record: Record, place: str) -> float:
     """Return the gradient's norm, and refuse one or a loss that is not finite before it reaches the parameters.
 
-    Raises
-    ------
-    RunError
-        With `place`, and how the solves of the batch ended.
+    Raises RunError with `place`, and how the solves of the batch ended.
     """
     remedy = "lower the learning rate, or try another seed or solver"
     if not np.isfinite(loss):

@@ -34,10 +34,7 @@ class SGD(Checked):
     def update(self, params: Tree, gradient: Tree, state: SGDState, rate: float) -> tuple[Tree, SGDState]:
         """Return the parameters and the state after one step of size `rate`.
 
-        Raises
-        ------
-        ValueError
-            If the structure of `gradient` is not that of `params`.
+        Raises ValueError if the structure of `gradient` is not that of `params`.
         """
         size = self.scale * float(rate)  # a NumPy scalar would turn float32 parameters into float64
         velocity = tree_map(lambda v, g: self.momentum * v + g, state.velocity, gradient)
