@@ -14,7 +14,7 @@ from equilib.arrays.namespaces import (
     to_host_together,
     zeros_like,
 )
-from equilib.arrays.norms import Norm, host_norm, max_norm, rms_norm, two_norm
+from equilib.arrays.norms import Norm, host_norm, max_norm, norms_together, rms_norm, two_norm
 from equilib.arrays.samples import (
     check_like,
     coefficients,
@@ -41,6 +41,7 @@ __all__ = [
     "leaves_like",
     "max_norm",
     "named_leaves",
+    "norms_together",
     "put_rows",
     "rms_norm",
     "rows_like",

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from math import prod
 from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays.namespaces import Array, array_namespace, to_host
+from equilib.arrays.namespaces import Array, array_namespace, to_host, to_host_together
 from equilib.arrays.samples import samples_as_rows
 
 Norm: TypeAlias = Callable[[Array], Array]
 """A per-sample norm: an array of shape (batch, ...) to an array of shape (batch,)."""
 
 
-_LEAST = {np.dtype(each): np.finfo(each).tiny / np.finfo(each).eps for each in (np.float32, np.float64)}
-"""Sums of squares, by NumPy's types, above which nothing that underflowed counts."""
+_USUAL = {
+    np.dtype(each): (np.array(np.finfo(each).tiny / np.finfo(each).eps, each), np.array(np.inf, each))
+    for each in (np.float32, np.float64)
+}
+"""Sums of squares, by NumPy's types, between which nothing has overflowed, and what underflowed does not count."""
 
 
 def two_norm(array: Array) -> Array:
@@ -26,17 +30,46 @@ def two_norm(array: Array) -> Array:
 
 def rms_norm(array: Array) -> Array:
     """Return the root mean square of each sample, shape (batch,): a norm that does not grow with the size."""
-    return _root_of_squares(array, max(prod(array.shape[1:]), 1))
+    return _root_of_squares(array, _elements(array))
+
+
+def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
+    """Return the norms of arrays of one shape, dtype and library on the host, float64, in one transfer.
+
+    The shape is (arrays, batch), if `norm` returns one number a sample.
+    """
+    if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in _USUAL:
+        norms, usual = _roots(arrays, 1 if norm is two_norm else _elements(arrays[0]))
+        if np.count_nonzero(usual) == usual.size:
+            return norms.astype(np.float64, copy=False)
+    return np.stack(to_host_together(*map(norm, arrays)))
+
+
+def _elements(array: Array) -> int:
+    return int(prod(array.shape[1:])) or 1
+
+
+def _roots(arrays: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return √(Σ x² / count) of each sample of NumPy's arrays, and whether it is right, shape (arrays, batch)."""
+    # In few calls, as every step of a solve takes norms.
+    squares = np.empty((len(arrays), len(arrays[0])), arrays[0].dtype)
+    for number, array in enumerate(arrays):
+        rows = samples_as_rows(array)
+        np.vecdot(rows, rows, out=squares[number])
+    least, largest = _USUAL[squares.dtype]
+    return np.sqrt(squares) / _root(count, squares.dtype), (squares > least) & (squares < largest)
+
+
+@cache
+def _root(count: int, dtype: np.dtype) -> np.ndarray:
+    return np.array(count**0.5, dtype)  # divides several times faster than a number
 
 
 def _root_of_squares(array: Array, count: int) -> Array:
     """Return √(Σ x² / count) of each sample, in the dtype of the array, at least float32."""
     rows = samples_as_rows(array)
-    least = _LEAST.get(rows.dtype) if type(rows) is np.ndarray else None
-    if least is not None:  # in a line or two, as every step of a solve takes two norms
-        squares = np.vecdot(rows, rows)
-        usual = (squares > least) & (squares < np.inf)
-        norm = np.sqrt(squares) / count**0.5
+    if type(rows) is np.ndarray and rows.dtype in _USUAL:
+        (norm,), (usual,) = _roots((rows,), count)
         if np.count_nonzero(usual) == len(usual):
             return norm
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):

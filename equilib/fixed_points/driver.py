@@ -116,8 +116,11 @@ class _Run:
         if hasattr(self.state, "lost"):  # given up where something is not finite
             lost = self.rows[self.state.lost]
             self.monitor.status[lost[self.monitor.status[lost] == Status.STALLED]] = Status.NONFINITE
-        self.z = where_samples(improved, self.state.z, self.z)
-        self.residual = where_samples(improved, self.state.residual, self.residual)
+        if np.count_nonzero(improved) == len(improved):
+            self.z, self.residual = self.state.z, self.state.residual
+        else:
+            self.z = where_samples(improved, self.state.z, self.z)
+            self.residual = where_samples(improved, self.state.residual, self.residual)
 
     def remove_finished(self) -> None:
         """Go on without the finished samples where the others are few enough for that to pay."""

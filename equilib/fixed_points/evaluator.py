@@ -114,7 +114,18 @@ class Evaluator:
         If an input that the problem declares to have the batch axis does not have it.
     """
 
-    __slots__ = ("_norm", "active", "affine", "counts", "options", "problem", "scale", "strictness", "tolerance")
+    __slots__ = (
+        "_norm",
+        "_statement",
+        "active",
+        "affine",
+        "counts",
+        "options",
+        "problem",
+        "scale",
+        "strictness",
+        "tolerance",
+    )
 
     def __init__(
         self,
@@ -128,7 +139,7 @@ class Evaluator:
     ) -> None:
         problem.check_batch(z0.shape[0])
         self.counts = Counts() if counts is None else counts
-        self.problem, self.affine = counted(problem, self.counts), problem.affine
+        self._statement, self.problem, self.affine = problem, counted(problem, self.counts), problem.affine
         self.options = SolveOptions() if options is None else options
         self._norm = self.options.norm_of
         self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
@@ -143,7 +154,8 @@ class Evaluator:
 
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...)."""
-        return self.problem.residual(z)
+        self.counts.evaluation(z)
+        return self._statement.residual(z)
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""
@@ -181,7 +193,8 @@ class Evaluator:
             If the problem does not declare which inputs have the batch axis.
         """
         part = copy(self)
-        part.problem = self.problem.restricted(rows)
+        part._statement = self._statement.restricted(rows)
+        part.problem = counted(part._statement, self.counts)
         for name in ("active", "tolerance", "scale", "strictness"):
             setattr(part, name, getattr(self, name)[rows])
         return part

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import SolverState
-from equilib.fixed_points.tolerance import Evaluate, Tolerance
+from equilib.fixed_points.tolerance import WHOLE, Evaluate, Tolerance
 
 PROGRESS = 0.99
 """Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would
@@ -48,6 +46,7 @@ class Monitor:
     best : ndarray, shape (batch,)
         Smallest residual norm of an iterate so far; inf before there is one.
     steps : ndarray of int, shape (batch,)
+        Those of the samples that have ended.
     trace : list of ndarray, shape (batch,)
     """
 
@@ -61,52 +60,59 @@ class Monitor:
         self._options = options
         self.test = Tolerance(options, batch, evaluate)
         self.active = np.ones(batch, dtype=bool) if active is None else active
-        self.running = np.count_nonzero(self.active)
+        self.running = int(np.count_nonzero(self.active))
         self.status = np.full(batch, Status.CONVERGED, dtype=object)
         self.status[self.active] = Status.RUNNING
         self.tolerance, self._size = np.zeros(batch), np.zeros(batch)
         self.best = np.full(batch, np.inf)
         self.steps = np.zeros(batch, dtype=int)
         self.trace: list[np.ndarray] = []
-        self._largest, self._progress = np.full(batch, np.inf), np.full(batch, np.inf)
+        self._progress = np.full(batch, np.inf)
         self._paused = np.zeros(batch, dtype=int)
 
-    @np.errstate(all="ignore")  # what is not finite gets a status
     def observe(self, state: SolverState, rows: np.ndarray | None = None) -> np.ndarray:
         """Take note of a state; return which of its samples it improves: bool, shape (len(rows),).
+
+        What is not finite gets a status: NumPy's warnings about it are the caller's to switch off.
 
         Parameters
         ----------
         rows : ndarray of int, optional
             The samples that the state is of, by default all; those that are active must be among them.
         """
-        which: np.ndarray | slice = slice(None)
-        if rows is not None and len(rows) < len(self.active):
-            which = rows
-        seen: Sequence[np.ndarray] = self.test.measure(state.z, state.residual, which, self.active[which])
+        which = WHOLE if rows is None or len(rows) == len(self.active) else rows
+        active = self.active[which]
+        if not self.trace:
+            self.test.begin(state.z, state.residual, which)
+        residual, size, tolerance, met = self.test.measure(state.z, state.residual, which, active, self.running)
         failed = getattr(state, "failed", None)
         if isinstance(which, np.ndarray):
             last = self.trace[-1] if self.trace else np.full(len(self.active), np.inf)
-            before = last, self._size, self.tolerance, np.zeros_like(self.active)
-            seen = [_with_rows(whole, which, part) for whole, part in zip(before, seen, strict=True)]
-            failed = None if failed is None else _with_rows(np.zeros_like(self.active), which, failed)
-        residual, self._size, self.tolerance, met = seen
-        if self.trace:
-            self.steps += self.active
-        else:
-            self._largest = np.minimum(self._options.divergence * residual, np.finfo(np.float64).max)
-        self.trace.append(np.where(self.active, residual, self.trace[-1]) if self.trace else residual)
+            residual, size = _with_rows(last, which, residual), _with_rows(self._size, which, size)
+            tolerance = _with_rows(self.tolerance, which, tolerance)
+            none = np.zeros_like(self.active)
+            met = None if met is None else _with_rows(none, which, met)
+            failed = None if failed is None else _with_rows(none, which, failed)
+        self._size, self.tolerance = size, tolerance
+        if self.running < len(residual) and self.trace:
+            residual = np.where(self.active, residual, self.trace[-1])
+        self.trace.append(residual)
         improved = self._judge(residual, met)
         self._stall(failed)
         return improved[which]
 
-    def _judge(self, residual: np.ndarray, met: np.ndarray) -> np.ndarray:
+    def _judge(self, residual: np.ndarray, met: np.ndarray | None) -> np.ndarray:
         """Give the samples that end here their status; return which of all samples are improved."""
-        active, improved = self.active, self.active & (residual < self.best)
-        # Not a number is neither more nor less.
-        going = active & ~met & (residual <= self._largest) & (self._size <= GROWTH * self.test.scale)
-        if np.count_nonzero(going) < self.running:
-            improved = self._end(active & ~going, residual, met, improved)
+        improved = residual < self.best
+        if met is None and self.running == len(improved):
+            self.best = np.minimum(residual, self.best)
+            return improved
+        active, improved = self.active, self.active & improved
+        if met is not None:
+            # Not a number is neither more nor less.
+            going = active & ~met & (residual <= self.test.largest) & (self._size <= GROWTH * self.test.scale)
+            if np.count_nonzero(going) < self.running:
+                improved = self._end(active & ~going, residual, met, improved)
         self.best = np.where(improved, residual, self.best)
         return improved
 
@@ -116,14 +122,18 @@ class Monitor:
         finite = np.isfinite(residual) & np.isfinite(self._size)
         converged = ended & finite & met
         # Far from where the solve began only a residual that has not fallen is the end.
-        ended = ended & ~(finite & ~met & (residual <= np.fmin(self._largest, first / 2)))
+        ended = ended & ~(finite & ~met & (residual <= np.fmin(self.test.largest, first / 2)))
         grown = (self.trace[-2] if len(self.trace) > 1 else first) > GROWTH * first
         self.status[ended] = Status.DIVERGED
         self.status[ended & ~finite & ~grown] = Status.NONFINITE
         self.status[converged] = Status.CONVERGED
-        self.active = self.active & ~ended
-        self.running = np.count_nonzero(self.active)
+        self._leave(ended)
         return np.asarray(improved & finite | converged)
+
+    def _leave(self, ended: np.ndarray) -> None:
+        self.steps[ended] = len(self.trace) - 1
+        self.active = self.active & ~ended
+        self.running = int(np.count_nonzero(self.active))
 
     def _stall(self, failed: np.ndarray | None) -> None:
         """End what the solver has given up and, with the option, what has not come further for too many steps."""
@@ -135,9 +145,9 @@ class Monitor:
             stagnant = self._paused >= limit
             failed = stagnant if failed is None else stagnant | failed
         if failed is not None and np.count_nonzero(failed):
-            self.status[self.active & failed] = Status.STALLED
-            self.active = self.active & np.logical_not(failed)
-            self.running = np.count_nonzero(self.active)
+            failed = self.active & failed
+            self.status[failed] = Status.STALLED
+            self._leave(failed)
 
     def finish(self, samples: np.ndarray) -> None:
         """End some active samples, ndarray of bool, shape (batch,), because the steps are used up."""
@@ -146,14 +156,14 @@ class Monitor:
         drifted = (self._size > DRIFT * self.test.scale) & (self.best > first / 10)
         self.status[samples] = Status.MAX_STEPS
         self.status[samples & (grown | drifted)] = Status.DIVERGED
-        self.active = self.active & ~samples
-        self.running = np.count_nonzero(self.active)
+        self._leave(samples)
 
 
 def judged(options: SolveOptions, state: SolverState) -> tuple[tuple[Status, ...], np.ndarray]:
     """Return the statuses of the samples of a state that no step follows, and its residual norms, shape (batch,)."""
     monitor = Monitor(options, state.z.shape[0])
-    monitor.observe(state)
+    with np.errstate(all="ignore"):
+        monitor.observe(state)
     monitor.finish(monitor.active)
     return tuple(monitor.status), monitor.trace[0]
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, take_rows, to_host_together
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, norms_together, rows_like, take_rows
 from equilib.fixed_points.options import SolveOptions
 
 SLACK = 3.0
@@ -22,6 +22,9 @@ AT_ONCE = 1e-3
 
 RESOLVED = 100.0
 """Units of rounding of z to which a distance can be known, so that no smaller tolerance is asked of it."""
+
+WHOLE = slice(None)
+"""The rows of all samples."""
 
 Evaluate: TypeAlias = Callable[[Array], Array]
 """z ↦ f(z) − z, on arrays of shape (batch, ...)."""
@@ -72,6 +75,8 @@ class Tolerance:
     ----------
     scale : ndarray, shape (batch,)
         Size of where the solve began: the largest of ‖z0‖, ‖f(z0)‖ and the residuals so far.
+    largest : ndarray, shape (batch,)
+        Residual that is divergence at once.
     strictness : ndarray, shape (batch,)
         Share of the tolerance that the slope of the residual leaves: 1 until a sample has come close.
     near : ndarray of bool, shape (batch,)
@@ -81,35 +86,67 @@ class Tolerance:
     def __init__(self, options: SolveOptions, batch: int, evaluate: Evaluate | None = None) -> None:
         self.options, self.evaluate = options, evaluate
         self.scale, self.strictness = np.zeros(batch), np.ones(batch)
-        self.near = np.zeros(batch, dtype=bool)
-        self._norm, self._seen, self._bent, self._eps = options.norm_of, False, False, 0.0
+        self.largest, self.near = np.full(batch, np.inf), np.zeros(batch, dtype=bool)
+        self._norm, self._eps, self._bent = options.norm_of, 0.0, False
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
+        self._bounds: tuple[np.ndarray, np.ndarray, np.ndarray | slice] | None = None
+
+    def begin(self, z: Array, residual: Array, rows: np.ndarray | slice) -> None:
+        """Take the scale and the largest residual from the initial guess, as `measure`.
+
+        Raises
+        ------
+        ValueError
+            If the norm is none.
+        """
+        norms = norms_together(self._norm, residual, z, z + residual)
+        if norms.shape[1:] != (z.shape[0],):
+            shapes = f"shape ({z.shape[0]},), it returned {norms.shape[1:]}"
+            raise ValueError(f"norm must return one number a sample, {shapes}")
+        self.scale[rows] = np.fmax.reduce(norms)
+        self.largest[rows] = np.minimum(self.options.divergence * norms[0], np.finfo(np.float64).max)
+        self._eps = float(array_namespace(z).finfo(z.dtype).eps)
 
     def measure(
-        self, z: Array, residual: Array, rows: np.ndarray | slice, active: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        self, z: Array, residual: Array, rows: np.ndarray | slice, active: np.ndarray, running: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
         """Return ‖f(z) − z‖, ‖z‖, the tolerance, and whether it is met, each of shape (len(rows),).
+
+        None instead of the last says that no active sample meets it, diverges, or is far away: so it is in most steps.
 
         Parameters
         ----------
         z, residual : array, shape (len(rows), ...)
-            The iterate, and f(z) − z, of the samples `rows`; all of them are `slice(None)`.
+            The iterate, and f(z) − z, of the samples `rows`; all of them are `WHOLE`.
         active : ndarray of bool, shape (len(rows),)
+        running : int
+            Their number.
         """
-        norm = self._norm
-        # One transfer from the device per step.
-        if self._seen:
-            size, length = to_host_together(norm(residual), norm(z))
-            scale = self.scale[rows] = np.fmax(self.scale[rows], size)
-        else:
-            size, length, image = to_host_together(norm(residual), norm(z), norm(z + residual))
-            if size.shape != (z.shape[0],):
-                raise ValueError(
-                    f"norm must return one number a sample, shape ({z.shape[0]},), it returned {size.shape}"
-                )
-            scale = self.scale[rows] = np.fmax(np.fmax(length, image), size)
-            self._seen, self._eps = True, float(array_namespace(z).finfo(z.dtype).eps)
-        tolerance = tolerance_at(self.options, z, residual, (size, length), scale)
+        norms = norms_together(self._norm, residual, z)  # one transfer from the device per step
+        size, length = norms[0], norms[1]
+        if self._bounds is not None and self._bounds[2] is rows and not self._bent:
+            most, reach, _ = self._bounds
+            tolerance = tolerance_at(self.options, z, residual, (size, length), self.scale[rows])
+            going = (size > tolerance) & (size <= most) & (length <= reach) & active
+            if np.count_nonzero(going) == running:
+                self.near[:] = False
+                self._before = z, residual, rows
+                return size, length, tolerance, None
+        return self._closely(z, residual, rows, active, (size, length))
+
+    def _closely(
+        self,
+        z: Array,
+        residual: Array,
+        rows: np.ndarray | slice,
+        active: np.ndarray,
+        sizes: tuple[np.ndarray, np.ndarray],
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        size, length = sizes
+        scale = self.scale[rows] = np.fmax(self.scale[rows], size)
+        reach = FAR * scale
+        self._bounds = np.fmin(scale, self.largest[rows]), reach, rows
+        tolerance = tolerance_at(self.options, z, residual, sizes, scale)
         self.near[rows] = met = size <= tolerance
         if self.evaluate is None:
             return size, length, tolerance, met
@@ -119,7 +156,7 @@ class Tolerance:
         if np.count_nonzero(near):
             self._see_slope(self.evaluate, z, residual, rows, near, length)
         self._before = z, residual, rows
-        far = length > FAR * scale
+        far = length > reach
         if np.count_nonzero(far) or self._bent:
             return self._with_rounding(size, length, tolerance, far, self.strictness[rows])
         return size, length, tolerance, met
@@ -153,11 +190,11 @@ class Tolerance:
         elif isinstance(rows, np.ndarray) and len(rows) != before.shape[0]:
             kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
             before, old = take_rows(before, kept), take_rows(old, kept)
-        moved, changed = to_host_together(*map(self._norm, (z - before, residual - old)))
+        moved, changed = norms_together(self._norm, z - before, residual - old)
         rounding = self._eps * length
         # What of the change may be rounding tells nothing.
         changed = np.fmax(changed - rounding, 0.0)
         strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
         # A sample that has moved by no more than rounding says nothing new.
         self.strictness[rows] = np.where(near & (moved > 10 * rounding), strictness, self.strictness[rows])
-        self._bent = bool((self.strictness < 1).any())
+        self._bent = bool(np.count_nonzero(self.strictness < 1))
