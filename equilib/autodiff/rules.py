@@ -51,6 +51,7 @@ class JointMap(Protocol):
 Rule = Callable[..., LinearMap]
 JointRule = Callable[[tuple[int, ...], Any, tuple[Any, ...], dict[str, Any]], JointMap]
 R = TypeVar("R", bound=JointRule)
+F = TypeVar("F", bound=Callable[..., Any])
 
 _argument_rules: dict[Any, dict[int, Rule]] = {}
 _joint_rules: dict[Any, JointRule] = {}
@@ -69,27 +70,37 @@ def linear_rule(operation: Any, argnum: int = 0) -> Callable[[Rule], Rule]:
     return register
 
 
-def define_rules(operation: Any, *rules: Rule | None) -> None:
-    """Register a rule, as `linear_rule` takes it, for each argument in turn; None where an argument is a constant."""
-    for argnum, rule in enumerate(rules):
-        if rule is not None:
-            linear_rule(operation, argnum)(rule)
+def with_rules(*rules: Rule | None) -> Callable[[F], F]:
+    """Make the decorated function an operation with a rule, as `linear_rule` takes it, for each argument in turn.
 
-
-def define_transposes(operation: Any, *transposes: Callable[..., Callable[[Array], Array]] | None) -> None:
-    """Register the derivatives of an operation that is linear in each argument: J·v is the operation of v.
-
-    `transposes` holds for each argument in turn what makes w ↦ Jᵀ·w of the operation's arguments; None for a constant.
+    A rule is None where the argument is a constant.
     """
 
-    def linear_in(argnum: int, transpose: Callable[..., Callable[[Array], Array]]) -> Rule:
-        def rule(ans: Array, *args: Any, **kwargs: Any) -> LinearMap:
+    def register(function: F) -> F:
+        operation = primitive(function)
+        for argnum, rule in enumerate(rules):
+            if rule is not None:
+                linear_rule(operation, argnum)(rule)
+        return operation
+
+    return register
+
+
+def with_transposes(*transposes: Callable[..., Callable[[Array], Array]]) -> Callable[[F], F]:
+    """Make the decorated function, which is linear in its first arguments, an operation: J·v is the operation of v.
+
+    `transposes` holds for each of these in turn what makes w ↦ Jᵀ·w of the operation's arguments.
+    """
+
+    def register(function: F) -> F:
+        def rule(argnum: int, ans: Array, *args: Any, **kwargs: Any) -> LinearMap:
             before, after = args[:argnum], args[argnum + 1 :]
-            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), transpose(*args, **kwargs))
+            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), transposes[argnum](*args, **kwargs))
 
-        return rule
+        operation = with_rules(*[partial(rule, argnum) for argnum in range(len(transposes))])(function)
+        return operation
 
-    define_rules(operation, *[None if each is None else linear_in(k, each) for k, each in enumerate(transposes)])
+    return register
 
 
 def joint_rule(operation: Any) -> Callable[[R], R]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, Namespace, array_namespace
-from equilib.autodiff.rules import define_transposes, primitive
+from equilib.autodiff.rules import with_transposes
 from equilib.machine.threads import by_shares
 from equilib.ops.host.convolution import WIDE, conv2d_by_lines, weight_transpose_by_lines
 from equilib.ops.shapes import pad, shape_of
@@ -27,7 +27,14 @@ UNIT: Pair = (1, 1)
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 
-@primitive
+@with_transposes(
+    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_input_transpose(w, weight, shape_of(x), stride, padding)
+    ),
+    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_weight_transpose(x, w, _kernel(weight), stride, padding)
+    ),
+)
 def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> Array:
     """Correlate images with kernels, as deep learning does: y[i, j] = Σ_{a, b} x[i·s + a, j·s + b] w[a, b].
 
@@ -69,7 +76,12 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
     return out
 
 
-@primitive
+@with_transposes(
+    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(w, weight, stride, padding),
+    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_weight_transpose(w, g, _kernel(weight), stride, padding)
+    ),
+)
 def conv2d_input_transpose(
     g: Array, weight: Array, shape: tuple[int, ...], stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
@@ -93,7 +105,12 @@ def conv2d_input_transpose(
     return out
 
 
-@primitive
+@with_transposes(
+    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: (
+        lambda w: conv2d_input_transpose(g, w, shape_of(x), stride, padding)
+    ),
+    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(x, w, stride, padding),
+)
 def conv2d_weight_transpose(
     x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
@@ -164,28 +181,3 @@ def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Ar
     rows, cols = (window_count(*each) for each in zip((height, width), kernel, stride, strict=True))
     windows = padded if kernel == UNIT and stride == UNIT else patches(padded, kernel, stride)
     return xp.reshape(windows, (n * rows * cols, kernel[0] * kernel[1] * channels)), (n, rows, cols)
-
-
-define_transposes(
-    conv2d,
-    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_input_transpose(w, weight, shape_of(x), stride, padding)
-    ),
-    lambda x, weight, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_weight_transpose(x, w, _kernel(weight), stride, padding)
-    ),
-)
-define_transposes(
-    conv2d_input_transpose,
-    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(w, weight, stride, padding),
-    lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_weight_transpose(w, g, _kernel(weight), stride, padding)
-    ),
-)
-define_transposes(
-    conv2d_weight_transpose,
-    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_input_transpose(g, w, shape_of(x), stride, padding)
-    ),
-    lambda x, g, kernel, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(x, w, stride, padding),
-)

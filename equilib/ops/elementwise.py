@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import LinearMap, define_rules, define_transposes, linear_rule, primitive
+from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
 
 
@@ -30,110 +30,73 @@ def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
     return LinearMap(lambda v: broadcast_to(multiply(v, factor), out), lambda g: sum_to(multiply(g, factor), shape))
 
 
-@primitive
+@with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans))
 def add(x: Array, y: Array) -> Array:
     """Return x + y; shapes broadcast."""
     return x + y
 
 
-define_rules(add, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans))
-
-
-@primitive
+@with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans, negative))
 def subtract(x: Array, y: Array) -> Array:
     """Return x − y; shapes broadcast."""
     return x - y
 
 
-define_rules(subtract, lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans, negative))
-
-
-@primitive
+@with_rules(lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _scaled(y, ans, x))
 def multiply(x: Array, y: Array) -> Array:
     """Return x · y, element by element; shapes broadcast."""
     return x * y
 
 
-define_rules(multiply, lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _scaled(y, ans, x))
-
-
-@primitive
+@with_rules(
+    lambda ans, x, y: _scaled(x, ans, divide(1.0, y)), lambda ans, x, y: _scaled(y, ans, negative(divide(ans, y)))
+)
 def divide(x: Array, y: Array) -> Array:
     """Return x / y, element by element; shapes broadcast."""
     return x / y
 
 
-define_rules(
-    divide,
-    lambda ans, x, y: _scaled(x, ans, divide(1.0, y)),
-    lambda ans, x, y: _scaled(y, ans, negative(divide(ans, y))),
-)
-
-
-@primitive
+@with_transposes(lambda x: negative)
 def negative(x: Array) -> Array:
     """Return −x, of the shape of x."""
     return -x
 
 
-define_transposes(negative, lambda x: negative)
-
-
-@primitive
+# Without the case, the third derivative of x² at 0 would be 0 · 0⁻¹: not a number.
+@with_rules(lambda ans, x, exponent: diagonal(multiply(pow(x, exponent - 1), exponent) if exponent else 0.0))
 def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the array API standard
     """Return x ** exponent, of the shape of x, for a constant real exponent."""
     return x**exponent
 
 
-@linear_rule(pow)
-def _(ans: Array, x: Array, exponent: float) -> LinearMap:
-    # Without the case, the third derivative of x² at 0 would be 0 · 0⁻¹: not a number.
-    return diagonal(multiply(pow(x, exponent - 1), exponent) if exponent else 0.0)
-
-
-@primitive
+@with_rules(lambda ans, x: diagonal(ans))
 def exp(x: Array) -> Array:
     """Return e^x, of the shape of x."""
     return array_namespace(x).exp(x)
 
 
-define_rules(exp, lambda ans, x: diagonal(ans))
-
-
-@primitive
+@with_rules(lambda ans, x: diagonal(divide(1.0, x)))
 def log(x: Array) -> Array:
     """Return the natural logarithm of x, of the shape of x."""
     return array_namespace(x).log(x)
 
 
-define_rules(log, lambda ans, x: diagonal(divide(1.0, x)))
-
-
-@primitive
+@with_rules(lambda ans, x: diagonal(divide(0.5, ans)))
 def sqrt(x: Array) -> Array:
     """Return √x, of the shape of x."""
     return array_namespace(x).sqrt(x)
 
 
-define_rules(sqrt, lambda ans, x: diagonal(divide(0.5, ans)))
-
-
-@primitive
+@with_rules(lambda ans, x: diagonal(cos(x)))
 def sin(x: Array) -> Array:
     """Return sin x, of the shape of x."""
     return array_namespace(x).sin(x)
 
 
-define_rules(sin, lambda ans, x: diagonal(cos(x)))
-
-
-@primitive
+@with_rules(lambda ans, x: diagonal(negative(sin(x))))
 def cos(x: Array) -> Array:
     """Return cos x, of the shape of x."""
     return array_namespace(x).cos(x)
-
-
-define_rules(cos, lambda ans, x: diagonal(negative(sin(x))))
 
 
 @primitive
@@ -148,7 +111,7 @@ def _(ans: Array, x: Array) -> LinearMap:
     return diagonal(array_namespace(value).sign(value))
 
 
-@primitive
+@with_rules(lambda ans, x, y: _scaled(x, ans, _share(x, y, ans)), lambda ans, x, y: _scaled(y, ans, _share(y, x, ans)))
 def maximum(x: Array, y: Array) -> Array:
     """Return the larger of x and y, shapes broadcast; where they tie, each gets half the derivative."""
     xp = array_namespace(x, y)
@@ -159,28 +122,17 @@ def maximum(x: Array, y: Array) -> Array:
     return xp.maximum(x, y)
 
 
-define_rules(
-    maximum,
-    lambda ans, x, y: _scaled(x, ans, _share(x, y, ans)),
-    lambda ans, x, y: _scaled(y, ans, _share(y, x, ans)),
-)
-
-
 def _share(winner: Array, loser: Array, ans: Array) -> Array:
     winner, loser = static_value(winner), static_value(loser)
     xp, dtype = array_namespace(winner, loser), static_value(ans).dtype
     return 0.5 * (xp.astype(winner > loser, dtype) + xp.astype(winner >= loser, dtype))
 
 
-@primitive
-def where(condition: Array, x: Array, y: Array) -> Array:
-    """Take x where the boolean `condition`, a constant, is true, else y; the three shapes broadcast."""
-    return array_namespace(condition, x, y).where(condition, x, y)
-
-
-define_rules(
-    where,
+@with_rules(
     None,
     lambda ans, condition, x, y: _broadcast(x, ans, lambda v: where(condition, v, 0.0)),
     lambda ans, condition, x, y: _broadcast(y, ans, lambda v: where(condition, 0.0, v)),
 )
+def where(condition: Array, x: Array, y: Array) -> Array:
+    """Take x where the boolean `condition`, a constant, is true, else y; the three shapes broadcast."""
+    return array_namespace(condition, x, y).where(condition, x, y)

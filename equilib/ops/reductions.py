@@ -9,7 +9,7 @@ from typing import Any
 from equilib import arrays as plain
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import LinearMap, define_transposes, joint_rule, linear_rule, primitive
+from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
 from equilib.ops.elementwise import divide, exp, multiply, subtract
 from equilib.ops.host.sums import Axes, sum_axes
 from equilib.ops.shapes import broadcast_to, reshape, shape_of
@@ -27,13 +27,10 @@ def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
     return broadcast_to(reshape(g, _kept(shape, axis)), shape)
 
 
-@primitive
+@with_transposes(lambda x, axis=None, keepdims=False: lambda w: _spread(w, shape_of(x), axis))
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
     """Return the sum of x over `axis`, of the shape of x without it; of shape () over all axes, None."""
     return sum_axes(x, axis, keepdims=keepdims)
-
-
-define_transposes(sum, lambda x, axis=None, keepdims=False: lambda w: _spread(w, shape_of(x), axis))
 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, zeros_like
 from equilib.autodiff.boxes import static_value
-from equilib.autodiff.rules import define_transposes, joint_rule, primitive
+from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.ops.host.sums import sum_axes
 
 Index = Any
@@ -22,22 +22,16 @@ def shape_of(x: Any) -> tuple[int, ...]:
     return shape
 
 
-@primitive
+@with_transposes(lambda x, shape: lambda w: reshape(w, shape_of(x)))
 def reshape(x: Array, shape: tuple[int, ...]) -> Array:
     """Return x with its elements, in C order, in another shape."""
     return array_namespace(x).reshape(x, shape)
 
 
-define_transposes(reshape, lambda x, shape: lambda w: reshape(w, shape_of(x)))
-
-
-@primitive
+@with_transposes(lambda x, axes: lambda w: permute_dims(w, _inverse(axes)))
 def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
     """Return x with its axes, and so its shape, in another order."""
     return array_namespace(x).permute_dims(x, axes)
-
-
-define_transposes(permute_dims, lambda x, axes: lambda w: permute_dims(w, _inverse(axes)))
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -67,7 +61,7 @@ def expand_dims(x: Array, axis: int) -> Array:
     return reshape(x, tuple(shape))
 
 
-@primitive
+@with_transposes(lambda x, shape: lambda w: sum_to(w, shape_of(x)))
 def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     """Return x stretched to `shape`."""
     if shape_of(x) == tuple(shape):
@@ -75,7 +69,7 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).broadcast_to(x, shape)
 
 
-@primitive
+@with_transposes(lambda x, shape: lambda w: broadcast_to(w, shape_of(x)))
 def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     """Sum x over the axes along which `shape` was stretched to its own: the transpose of broadcasting."""
     before = shape_of(x)
@@ -86,11 +80,7 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
     return array_namespace(x).reshape(sum_axes(x, axes), shape)
 
 
-define_transposes(broadcast_to, lambda x, shape: lambda w: sum_to(w, shape_of(x)))
-define_transposes(sum_to, lambda x, shape: lambda w: broadcast_to(w, shape_of(x)))
-
-
-@primitive
+@with_transposes(lambda x, index: lambda w: scatter(w, index, shape_of(x)))
 def getitem(x: Array, index: Index) -> Array:
     """Return x[index], of NumPy's shape, for integers, slices, None and Ellipsis.
 
@@ -108,7 +98,7 @@ def getitem(x: Array, index: Index) -> Array:
     return x[index]
 
 
-@primitive
+@with_transposes(lambda x, index, shape: lambda w: getitem(w, index))
 def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     """Return zeros of `shape` with x at `index`: the transpose of `getitem`."""
     xp = array_namespace(x)
@@ -121,10 +111,6 @@ def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     return out
 
 
-define_transposes(getitem, lambda x, index: lambda w: scatter(w, index, shape_of(x)))
-define_transposes(scatter, lambda x, index, shape: lambda w: getitem(w, index))
-
-
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
     """Return x surrounded by zeros; `widths` holds (before, after) for each axis of its shape."""
     shape = shape_of(x)
@@ -133,13 +119,10 @@ def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
     return x if outer == shape else scatter(x, inner, outer)
 
 
-@primitive
+@with_transposes(lambda x, axis: lambda w: flip(w, axis))
 def flip(x: Array, axis: tuple[int, ...]) -> Array:
     """Return x, in its shape, with the order of its elements reversed along `axis`."""
     return array_namespace(x).flip(x, axis=axis)
-
-
-define_transposes(flip, lambda x, axis: lambda w: flip(w, axis))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from equilib.arrays import Array, array_namespace
-from equilib.autodiff.rules import define_transposes, primitive
+from equilib.autodiff.rules import with_transposes
 from equilib.ops.reductions import max as max_over
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import shape_of
@@ -26,7 +26,7 @@ def window_count(length: int, window: int, stride: int) -> int:
     return (length - window) // stride + 1
 
 
-@primitive
+@with_transposes(lambda x, window, stride: lambda w: fold(w, shape_of(x), window, stride))
 def patches(x: Array, window: Pair, stride: Pair) -> Array:
     """Return the windows of each image.
 
@@ -52,17 +52,13 @@ def patches(x: Array, window: Pair, stride: Pair) -> Array:
     return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
 
 
-@primitive
+@with_transposes(lambda x, shape, window, stride: lambda w: patches(w, window, stride))
 def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
     """Add windows into zeros of `shape` at the places they come from: the transpose of `patches`."""
     out = array_namespace(x).zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
     for k, index in enumerate(_offsets(window, stride, (x.shape[1], x.shape[2]))):
         out[index] += x[:, :, :, k, :]
     return out
-
-
-define_transposes(patches, lambda x, window, stride: lambda w: fold(w, shape_of(x), window, stride))
-define_transposes(fold, lambda x, shape, window, stride: lambda w: patches(w, window, stride))
 
 
 def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:
