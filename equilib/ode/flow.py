@@ -88,21 +88,9 @@ class Flow:
         return self._f(t, y)
 
     def combine(
-        self, y: Array, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
+        self, y: Array | None, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
     ) -> Array:
         """Return y + Σ h wᵢ vᵢ; h and weights that are no numbers have shape (lanes,). No vᵢ of zero weight is used."""
-        used, factors = self._terms(h, weights, vectors)
-        return self._combination(y, factors, used) if used else y
-
-    def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:
-        """Return Σ h wᵢ vᵢ, of the shape of y, as `combine` does."""
-        used, factors = self._terms(h, weights, vectors)
-        return self._combination(None, factors, used) if used else self.zeros()
-
-    def _terms(
-        self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]
-    ) -> tuple[list[Array], list[float | Array]]:
-        """Return the vectors whose weight is not zero everywhere, and their factors."""
         used: list[Array] = []
         factors: list[float | Array] = []
         if self.lanes == 1:  # the arithmetic of numbers costs a tenth of that of arrays with one number
@@ -112,12 +100,18 @@ class Flow:
                 if number:
                     used.append(vector)
                     factors.append(size * number)
-            return used, factors
-        for weight, vector in zip(weights, vectors, strict=True):
-            if np.any(weight):
-                used.append(vector)
-                factors.append(self.coefficient(h * weight))
-        return used, factors
+        else:
+            for weight, vector in zip(weights, vectors, strict=True):
+                if np.any(weight):
+                    used.append(vector)
+                    factors.append(self.coefficient(h * weight))
+        if used:
+            return self._combination(y, factors, used)
+        return self.zeros() if y is None else y
+
+    def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:
+        """Return Σ h wᵢ vᵢ, of the shape of y, as `combine` does."""
+        return self.combine(None, h, weights, vectors)
 
     def coefficient(self, values: np.ndarray) -> float | Array:
         """Return numbers of the lanes, shape (lanes,), as a factor for arrays of the shape of y."""

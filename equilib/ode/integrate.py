@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -75,12 +75,10 @@ def odeint(
     IntegrationError
         With `on_failure="raise"`, if some sample did not reach the end; its `solution` holds what was reached.
     TypeError
-        If an argument is not what it must be.
+        If an argument is not what it must be, or an override is not a field of `OdeOptions`.
     ValueError
         If t is not strictly monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
         keep shape and dtype.
-    TypeError
-        If an override is not a field of `OdeOptions`.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
     times = _checked_times(t)
@@ -151,7 +149,8 @@ class _Integration:
             state, step = take_step(self.integrator, self.flow, state, active, float(self.times[-1]))
             self._account(state, step, active)
             if step.accepted.any():
-                self.records.append(_record(step, states=states))
+                before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
+                self.records.append(StepRecord(step.h, step.end.t, step.accepted, step.memory.host, before))
                 outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
                 if dense:
                     segments.append(segment_of(self.flow, self.integrator, step))
@@ -205,11 +204,6 @@ class _Integration:
         )
 
 
-def _record(step: Step, *, states: bool) -> StepRecord:
-    state = (step.start.y, step.start.dy, step.memory.arrays) if states else None
-    return StepRecord(step.h, step.end.t, step.accepted, step.memory.host, state)
-
-
 def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
     """Return the polynomial of an accepted step."""
     return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))
@@ -231,24 +225,19 @@ def write_outputs(
     return written
 
 
-class PassedOutput(NamedTuple):
-    """The place of an output time, and the lanes, shape (lanes,), that reach it at the end of a step or inside it."""
-
-    place: int
-    at_end: np.ndarray
-    inside: np.ndarray
-
-
 def passed_outputs(
     start: np.ndarray, end: np.ndarray, accepted: np.ndarray, times: np.ndarray
-) -> Iterator[PassedOutput]:
-    """Yield the output times that a step from `start` to `end` passes in some lane, the initial time excluded."""
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the places of the output times that a step from `start` to `end` passes, the initial time excluded.
+
+    With each come the lanes, shape (lanes,), that reach it at the end of the step, and those that do inside it.
+    """
     direction = np.sign(times[-1] - times[0])
     passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
     for index in map(int, np.flatnonzero(passed)):
         t = times[index]
         inside = accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
-        yield PassedOutput(index, accepted & (end == t), inside)
+        yield index, accepted & (end == t), inside
 
 
 def _finite_samples(array: Array) -> np.ndarray:

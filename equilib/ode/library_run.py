@@ -17,7 +17,7 @@ from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, T
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
 from equilib.ode.stepping import SMALLEST_STEP
-from equilib.ode.trajectory import Trajectory
+from equilib.ode.trajectory import Piece, Trajectory
 
 
 class SlopeQuestion(NamedTuple):
@@ -40,11 +40,9 @@ class _Lane:
 
 
 @dataclass(frozen=True)
-class LibrarySegment:
+class LibrarySegment(Piece):
     """The steps of all lanes with one number: y(t) by the library's interpolants; t₀ = t₁ in lanes that had ended."""
 
-    t0: np.ndarray
-    t1: np.ndarray
     interpolants: tuple[Interpolant | None, ...] = field(repr=False)
     y0: Array = field(repr=False)
 

@@ -9,13 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.solution import (
-    BatchSolution,
-    SampleStatus,
-    UnsolvedError,
-    UnsolvedWarning,
-    failure_reasons,
-)
+from equilib.fixed_points.solution import BatchSolution, SampleStatus, UnsolvedError, UnsolvedWarning, failure_reasons
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked, option

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
-from equilib.fixed_points.compaction import take_samples
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
@@ -25,11 +24,18 @@ SMALLEST_STEP = 1e-6
 class SteadyStateState:
     """Where the integration stands, as the state of a solver; `failed` marks samples whose step size vanished."""
 
-    z: Array
-    residual: Array
-    failed: np.ndarray
     progress: StepState = field(repr=False)
-    method: SteadyState
+    failed: np.ndarray
+
+    @property
+    def z(self) -> Array:
+        """The iterate, shape (batch, ...)."""
+        return self.progress.point.y
+
+    @property
+    def residual(self) -> Array:
+        """f(z) − z, shape (batch, ...): the derivative."""
+        return self.progress.point.dy
 
 
 @dataclass(frozen=True)
@@ -61,22 +67,15 @@ class SteadyState(Checked):
     def init(self, f: Evaluator, z0: Array) -> SteadyStateState:
         """Evaluate the initial guess, shape (batch, ...), which is the derivative at time 0."""
         lanes = z0.shape[0]
-        residual = f.residual(z0)
-        start = FlowPoint(np.zeros(lanes), z0, residual)
+        start = FlowPoint(np.zeros(lanes), z0, f.residual(z0))
         progress = begin(self._method, self._flow(f, z0), start, np.full(lanes, self.first_step))
-        return SteadyStateState(z0, residual, np.zeros(lanes, dtype=bool), progress, self)
+        return SteadyStateState(progress, np.zeros(lanes, dtype=bool))
 
     def step(self, f: Evaluator, state: SteadyStateState) -> SteadyStateState:
         """Attempt one time step in the samples that are not finished."""
         progress, _ = take_step(self._method, self._flow(f, state.z), state.progress, f.active)
         progress = replace(progress, h=np.minimum(progress.h, self.largest_step))
-        failed = f.active & (progress.h < SMALLEST_STEP)
-        return SteadyStateState(progress.point.y, progress.point.dy, failed, progress, self)
-
-    def restrict(self, f: Evaluator, state: SteadyStateState, rows: np.ndarray) -> SteadyStateState:
-        """Return the state of the samples `rows`, ndarray of int, shape (samples,)."""
-        progress = take_samples(state.progress, rows, batch=state.z.shape[0])
-        return SteadyStateState(progress.point.y, progress.point.dy, state.failed[rows], progress, self)
+        return SteadyStateState(progress, f.active & (progress.h < SMALLEST_STEP))
 
     @property
     def _method(self) -> Integrator:
@@ -118,10 +117,7 @@ class LibrarySteadyState(SteadyState):
         for _ in range(max_steps):
             if sample.finished:
                 break
-            try:
-                refusal = stepper.step()
-            except (ValueError, ArithmeticError) as error:  # how libraries break down; LinAlgError is the former
-                refusal = str(error)
+            refusal = stepper.step()
             if refusal is not None:
                 return Ending(gave_up=True, message=refusal)
             now = size if sample.last is None else _rms(sample.last)

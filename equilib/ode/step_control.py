@@ -24,10 +24,7 @@ FIRST_GROWTH = 1e4
 class ControlState:
     """What a controller remembers of each lane: the error of the last accepted step, and whether there was none.
 
-    Attributes
-    ----------
-    error : ndarray, shape (lanes,)
-    first : ndarray of bool, shape (lanes,)
+    Both have the shape (lanes,); `first` is of bool.
     """
 
     error: np.ndarray
@@ -58,18 +55,28 @@ class Controller(Protocol):
 
 
 @dataclass(frozen=True)
-class PIController:
+class _Bounded:
+    """Bounds of the factor, and the safety factor γ."""
+
+    safety: float = 0.9
+    smallest: float = 0.2
+    largest: float = 10.0
+    first_largest: float = FIRST_GROWTH
+
+    def _bounded(self, factor: np.ndarray, accepted: np.ndarray, state: ControlState) -> np.ndarray:
+        """Return the factor within its bounds; where it is nan, the smallest."""
+        largest = np.where(accepted, np.where(state.first, self.first_largest, self.largest), self.safety)
+        return np.asarray(np.fmin(np.fmax(factor, self.smallest), largest))
+
+
+@dataclass(frozen=True)
+class PIController(_Bounded):
     """Proportional-integral control (Gustafsson 1991; constants as in OrdinaryDiffEq.jl).
 
     An accepted step of error E after one of error E' is followed by one longer by γ E^(−β₁) E'^(β₂), with
     β₁ = 7/(10 p) and β₂ = 2/(5 p) for order p; a rejected one by γ E^(−β₁). The first step has no E': it is followed by
     one longer by γ E^(−1/p), the elementary control. `smallest` and `largest` bound the factor.
     """
-
-    safety: float = 0.9
-    smallest: float = 0.2
-    largest: float = 10.0
-    first_largest: float = FIRST_GROWTH
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -79,19 +86,12 @@ class PIController:
             proportional = self.safety * error ** (-0.7 / np.asarray(order))
             elementary = self.safety * error ** (-1.0 / np.asarray(order))
             grown = np.where(state.first, elementary, proportional * state.error ** (0.4 / np.asarray(order)))
-        largest = np.where(state.first, self.first_largest, self.largest)
-        wanted = np.where(accepted, grown, proportional)
-        return _bounded(wanted, self.smallest, np.where(accepted, largest, self.safety))
+        return self._bounded(np.where(accepted, grown, proportional), accepted, state)
 
 
 @dataclass(frozen=True)
-class IController:
+class IController(_Bounded):
     """Integral control: the factor γ E^(−1/(p + 1)) for order p (Hairer, Nørsett & Wanner I, eq. II.4.13)."""
-
-    safety: float = 0.9
-    smallest: float = 0.2
-    largest: float = 10.0
-    first_largest: float = FIRST_GROWTH
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -99,14 +99,7 @@ class IController:
         """Return new step size / old step size, shape (lanes,)."""
         with np.errstate(all="ignore"):
             wanted = self.safety * error ** (-1.0 / (np.asarray(order) + 1))
-        largest = np.where(accepted, np.where(state.first, self.first_largest, self.largest), self.safety)
-        return _bounded(wanted, self.smallest, largest)
-
-
-def _bounded(factor: np.ndarray, smallest: float, largest: np.ndarray) -> np.ndarray:
-    """Return the factor within its bounds; where it is nan, the smallest."""
-    bounded: np.ndarray = np.fmin(np.fmax(factor, smallest), largest)
-    return bounded
+        return self._bounded(wanted, accepted, state)
 
 
 def first_step(

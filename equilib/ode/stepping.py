@@ -18,14 +18,7 @@ SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
 class StepState:
     """Where an integration stands.
 
-    Attributes
-    ----------
-    point : FlowPoint
-    h : ndarray, shape (lanes,)
-        Size of the next step, signed; 0 in lanes that have ended.
-    control : ControlState
-    memory : Memory
-        The integrator's.
+    `h`, shape (lanes,), is the size of the next step, signed, 0 in lanes that have ended; `memory` is the integrator's.
     """
 
     point: FlowPoint
@@ -58,11 +51,6 @@ def take_step(
     t = np.where(accepted, moved if end is None else np.where(landing, end, moved), state.point.t)
     point, memory = integrator.advance(flow, state.point, t, attempt, accepted, state.memory)
     factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
-    following = StepState(
-        point,
-        h * factor,
-        state.control.after(attempt.error, accepted),
-        memory,
-    )
+    following = StepState(point, h * factor, state.control.after(attempt.error, accepted), memory)
     step = Step(start=state.point, end=point, h=h, accepted=accepted, attempt=attempt, memory=state.memory)
     return following, step

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -14,27 +14,22 @@ from equilib.arrays import Array
 from equilib.ode.flow import Flow
 
 
-class Piece(Protocol):
-    """**Protocol:** the solution in one step of each lane, from t₀ to t₁, shape (lanes,); equal in lanes that rest."""
+@dataclass(frozen=True)
+class Piece(ABC):
+    """The solution in one step of each lane, from t₀ to t₁, shape (lanes,); t₀ = t₁ in lanes that rest."""
 
-    @property
-    def t0(self) -> np.ndarray:
-        """Where it begins."""
+    t0: np.ndarray
+    t1: np.ndarray
 
-    @property
-    def t1(self) -> np.ndarray:
-        """Where it ends."""
-
+    @abstractmethod
     def __call__(self, flow: Flow, t: np.ndarray) -> Array:
         """Return y at the times t, shape (lanes,)."""
 
 
 @dataclass(frozen=True)
-class Segment:
+class Segment(Piece):
     """One step: y(t₀ + θ (t₁ − t₀)) = y₀ + θ Q₁ + θ² Q₂ + ...; t₀ = t₁ in lanes that rejected it."""
 
-    t0: np.ndarray
-    t1: np.ndarray
     y0: Array = field(repr=False)
     coefficients: list[Array] = field(repr=False)
 
