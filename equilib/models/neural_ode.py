@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -133,8 +134,32 @@ def evolve(
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
 
 
+class _Integrated(ABC):
+    """A model whose output is the state at the end of `span`."""
+
+    span: tuple[float, float]
+
+    @abstractmethod
+    def evolve(
+        self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
+    ) -> Evolution:
+        """Return the states, shape (times, batch, ...), at the times t, with the record; raises as a call does."""
+
+    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Any:
+        """Return the state at t₁, shape (batch, ...), where it joins several scales the tuple of them.
+
+        `rng` is for dropout, in training.
+
+        Raises
+        ------
+        IntegrationError
+            If the options say so and some sample did not reach t₁.
+        """
+        return self.evolve(params, x, self.span, rng=rng).output
+
+
 @dataclass(frozen=True)
-class NeuralODE:
+class NeuralODE(_Integrated):
     """Y(t₁) of y' = f(t, y; θ) with y(t₀) = x (Chen et al. 2018, arXiv:1806.07366).
 
     Parameters
@@ -160,35 +185,18 @@ class NeuralODE:
         """Draw the parameters of the vector field."""
         return self.vector_field.init(rng)
 
-    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Array:
-        """Return y(t₁), of the shape of x; `rng` is for dropout, in training.
-
-        Raises
-        ------
-        IntegrationError
-            If the options say so and some sample did not reach t₁.
-        """
-        return self.evolve(params, x, self.span, rng=rng).output
-
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
         """Return y, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
-        return evolve(
-            lambda time, y, theta: field_(theta, time, y),
-            x,
-            t,
-            self.integrator,
-            own,
-            sensitivity=self.sensitivity,
-            options=self.options,
-        )
+        f = lambda time, y, theta: field_(theta, time, y)  # noqa: E731
+        return evolve(f, x, t, self.integrator, own, sensitivity=self.sensitivity, options=self.options)
 
 
 @dataclass(frozen=True)
-class CellODE:
+class CellODE(_Integrated):
     """z(t₁) of z' = f(z, x) − z, whose steady state is the fixed point of f; z(t₀) is the initial guess.
 
     With a `MultiScaleCell` it is the multiscale neural ODE (Pal et al. 2022, arXiv:2201.12240). The parameters are
@@ -218,16 +226,6 @@ class CellODE:
         """Draw the parameters of the cell and of the initial guess."""
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
-    def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Array:
-        """Return z(t₁), shape (batch, ...), for a cell of several scales the tuple of them.
-
-        Raises
-        ------
-        IntegrationError
-            If the options say so and some sample did not reach t₁.
-        """
-        return self.evolve(params, x, self.span, rng=rng).output
-
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
@@ -236,15 +234,7 @@ class CellODE:
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)
-        found = evolve(
-            lambda time, z, own, u: ops.subtract(cell.step(own, z, u), z),
-            z0,
-            t,
-            self.integrator,
-            own,
-            u,
-            sensitivity=self.sensitivity,
-            options=self.options,
-        )
+        f = lambda time, z, own, u: ops.subtract(cell.step(own, z, u), z)  # noqa: E731
+        found = evolve(f, z0, t, self.integrator, own, u, sensitivity=self.sensitivity, options=self.options)
         several = joins(cell)
         return replace(found, split=None if several is None else several.split)

@@ -60,8 +60,7 @@ class Packing:
             size = prod(leaf.shape)
             leaves.append(xp.astype(xp.reshape(packed[0, place : place + size], leaf.shape), leaf.dtype))
             place += size
-        unpacked: tuple[Tree, ...] = tree_unflatten(self._inputs, leaves)
-        return unpacked
+        return tuple(tree_unflatten(self._inputs, leaves))
 
     def seminorm(self, norm: ErrorNorm) -> ErrorNorm:
         """Return `norm` of the states alone.

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.ode.adjoints.augmented_state import Packing
-from equilib.ode.adjoints.reverse import Reverse
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation
 from equilib.ode.flow import ErrorNorm, FlowPoint, time_like, tolerance_norm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
 
 @dataclass(frozen=True)
-class Backsolve:
+class Backsolve(BackwardAdjoint):
     """Integrate y, λ and θ̄ backward together (Chen et al. 2018, arXiv:1806.07366).
 
     It keeps nothing but y at the output times, at which y is reset. Where the flow contracts, as that of an
     equilibrium model does, its reverse expands, and the backward y drifts away: prefer `Interpolating` there.
     """
 
-    needs: ClassVar[Needs] = Needs()
+    needs = Needs()
 
-    def pullback(
-        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
-    ) -> Pullback[OdeSolution]:
-        """Return the cotangents of y(t₀) and of the inputs."""
-        reverse = Reverse(problem, solution, cotangent)
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+        """Return the equation of y, λ and θ̄."""
         packing = Packing(solution.y[0, ...], 2, problem.inputs)
         forward_norm = tolerance_norm(solution.options.rtol, solution.options.atol, 1)
 
@@ -40,11 +36,11 @@ class Backsolve:
             y_bar, inputs_bar = linear.pull(adjoint)
             return -packing.pack((-linear.value, y_bar), inputs_bar)
 
-        return reverse.pullback(
+        return Equation(
             slope,
             lambda index, adjoint, inputs: packing.pack((solution.y[index, ...], adjoint), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
-            _either(forward_norm, reverse.norm, packing.state_size // 2),
+            _either(forward_norm, norm, packing.state_size // 2),
         )
 
 

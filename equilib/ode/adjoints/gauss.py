@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array, Tree, tree_map
 from equilib.ode.adjoints.augmented_state import is_floating
-from equilib.ode.adjoints.reverse import Reverse
-from equilib.ode.flow import time_like
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, forward_trajectory
+from equilib.ode.flow import ErrorNorm, time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.ode.trajectory import Trajectory
@@ -19,34 +18,31 @@ from equilib.options import Checked, option
 
 
 @dataclass(frozen=True)
-class Gauss(Checked):
+class Gauss(Checked, BackwardAdjoint):
     """Integrate λ' = −(∂f/∂y)ᵀ λ backward; then θ̄ = ∫ (∂f/∂θ)ᵀ λ dt by Gauss's quadrature on each of its steps.
 
     The cotangents of the parameters are computed at `nodes` points of a step instead of at each stage, and are no
     part of the state: cheaper than `Interpolating` where there are many parameters.
     """
 
-    needs: ClassVar[Needs] = Needs(trajectory=True)
+    needs = Needs(trajectory=True)
+    dense = True
 
     nodes: int = option(3, help="points of a step at which the integrand is evaluated", minimum=1)
 
-    def pullback(
-        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
-    ) -> Pullback[OdeSolution]:
-        """Return the cotangents of y(t₀) and of the inputs."""
-        reverse = Reverse(problem, solution, cotangent)
-        trajectory = reverse.trajectory
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+        """Return the equation of λ."""
+        trajectory = forward_trajectory(solution)
 
         def slope(t: float, adjoint: Array) -> Array:
             y = trajectory(t)
             return -problem.linearize(time_like(np.asarray([t]), y), y).vjp(adjoint)
 
-        return reverse.pullback(
+        return Equation(
             slope,
             lambda _, adjoint, inputs: adjoint,
             lambda found, inputs: (found.y[-1, ...], self._integrate(problem, trajectory, found.trajectory, inputs)),
-            reverse.norm,
-            dense=True,
+            norm,
         )
 
     def _integrate(

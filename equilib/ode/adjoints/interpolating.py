@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Needs, Pullback
+from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.ode.adjoints.augmented_state import Packing
-from equilib.ode.adjoints.reverse import Reverse
-from equilib.ode.flow import time_like
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, forward_trajectory
+from equilib.ode.flow import ErrorNorm, time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
 
 @dataclass(frozen=True)
-class Interpolating:
+class Interpolating(BackwardAdjoint):
     """Integrate λ' = −(∂f/∂y)ᵀ λ and θ̄' = −(∂f/∂θ)ᵀ λ backward, with y(t) from the forward interpolant.
 
     Robust, as y is not integrated backward. It keeps the forward trajectory, and its accuracy is that of the
     tolerance and of the interpolant.
     """
 
-    needs: ClassVar[Needs] = Needs(trajectory=True)
+    needs = Needs(trajectory=True)
 
-    def pullback(
-        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
-    ) -> Pullback[OdeSolution]:
-        """Return the cotangents of y(t₀) and of the inputs."""
-        reverse = Reverse(problem, solution, cotangent)
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+        """Return the equation of λ and θ̄."""
         packing = Packing(solution.y[0, ...], 1, problem.inputs)
-        trajectory = reverse.trajectory
+        trajectory = forward_trajectory(solution)
 
         def slope(t: float, state: Array) -> Array:
             (adjoint,) = packing.states(state)
@@ -40,9 +36,9 @@ class Interpolating:
             y_bar, inputs_bar = problem.linearize(time_like(np.asarray([t]), y), y).pull(adjoint)
             return -packing.pack((y_bar,), inputs_bar)
 
-        return reverse.pullback(
+        return Equation(
             slope,
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
-            packing.seminorm(reverse.norm),
+            packing.seminorm(norm),
         )

@@ -1,13 +1,15 @@
-"""Integration of an adjoint equation backward in time, from one output time to the one before."""
+"""Adjoint equations integrated backward in time, from one output time to the one before."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from equilib.adjoints.sensitivity import Pullback, check_pullback
+from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree, array_namespace, tree_map, zeros_like
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
@@ -16,12 +18,8 @@ from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.ode.trajectory import Trajectory
 
-Slope = Callable[[float, Array], Array]
-"""Maps a time on the host and a state to the state's derivative."""
-
 Cotangents = tuple[Array, tuple[Tree, ...]]
 """Those of y and of the inputs."""
-
 
 INTEGRATION = (OdeProblem, OdeSolution), "the solution"
 """What the pullback of an integration takes, as `check_pullback` is told."""
@@ -34,88 +32,71 @@ class _Timed(OdeProblem):
         return self.f(float(t[0]), y)
 
 
-class Reverse:
-    """Integrates backward with the integrator, the tolerances and the step limit of a forward solution.
+class Equation(NamedTuple):
+    """One adjoint equation as an initial value problem.
 
-    Parameters
-    ----------
-    problem : OdeProblem
-    solution : OdeSolution
-        The forward integration.
-    cotangent : array, shape (times, batch, ...)
-        Of `solution.y`. It has no natural size (a mean over the batch divides it by that), so the absolute
-        tolerance is taken relative to its root mean square.
-
-    Attributes
-    ----------
-    norm : callable
-        The error norm for cotangents.
+    `slope` maps a time on the host and a state to the state's derivative; `pack` the index of an output time and the
+    cotangents of y and of the inputs there to a state; `unpack` the integration of that state and the cotangents of the
+    inputs before it to both kinds of cotangents. `norm` is the error norm of the states.
     """
 
-    def __init__(self, problem: OdeProblem, solution: OdeSolution, cotangent: Array) -> None:
-        check_pullback(problem, solution, cotangent, *INTEGRATION)
-        self._problem, self._forward, self._cotangent = problem, solution, cotangent
-        size = float(lane_rms(cotangent[None, ...], 1)[0])
-        atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
-        self._options = replace(solution.options, atol=atol, per_sample=False, on_failure="record")
-        self.norm: ErrorNorm = tolerance_norm(self._options.rtol, atol, 1)
+    slope: Callable[[float, Array], Array]
+    pack: Callable[[int, Array, tuple[Tree, ...]], Array]
+    unpack: Callable[[OdeSolution, tuple[Tree, ...]], Cotangents]
+    norm: ErrorNorm
 
-    @property
-    def trajectory(self) -> Trajectory:
-        """The forward solution as a function of time.
+
+class BackwardAdjoint(ABC):
+    """Integrates backward with the integrator, the tolerances and the step limit of the forward solution.
+
+    A cotangent has no natural size (a mean over the batch divides it by that), so the absolute tolerance is taken
+    relative to its root mean square.
+    """
+
+    needs: ClassVar[Needs]
+    dense: ClassVar[bool] = False
+    """Whether `unpack` needs the trajectory."""
+
+    @abstractmethod
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+        """Return the adjoint equation of a solution; `norm` is the error norm for cotangents."""
+
+    def pullback(
+        self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[OdeSolution]:
+        """Return the cotangents of y(t₀) and of the inputs for that of `solution.y`; nan where a solve fails.
 
         Raises
         ------
         ValueError
-            If the integration was not dense.
+            If the adjoint needs the trajectory, and the integration was not dense.
         """
-        if self._forward.trajectory is None:
-            raise ValueError("this adjoint follows the forward solution backward: integrate it with dense=True")
-        return self._forward.trajectory
-
-    def pullback(
-        self,
-        slope: Slope,
-        pack: Callable[[int, Array, tuple[Tree, ...]], Array],
-        unpack: Callable[[OdeSolution, tuple[Tree, ...]], Cotangents],
-        norm: ErrorNorm,
-        *,
-        dense: bool = False,
-    ) -> Pullback[OdeSolution]:
-        """Integrate from each output time to the one before, where its cotangent is added; nan where that fails.
-
-        Parameters
-        ----------
-        slope : callable
-        pack : callable
-            Maps the index of an output time and the cotangents of y and of the inputs there to a state.
-        unpack : callable
-            Maps the integration of that state and the cotangents of the inputs before it to both kinds of cotangents.
-        norm : callable
-            The error norm of the states.
-        dense : bool
-            Whether `unpack` needs the trajectory.
-        """
-        forward, cotangent = self._forward, self._cotangent
-        if not forward.success:
-            return no_derivative(self._problem, forward)
-        y_bar, inputs = cotangent[-1, ...], zeros(self._problem.inputs)
-        solves: list[OdeSolution] = []
-        for index in range(len(forward.t) - 1, 0, -1):
-            state, times = pack(index, y_bar, inputs), [forward.t[index], forward.t[index - 1]]
-            found = odeint(_Timed(slope), state, times, forward.integrator, self._options, dense=dense, error_norm=norm)
-            solves.append(found)
+        check_pullback(problem, solution, cotangent, *INTEGRATION)
+        size = float(lane_rms(cotangent[None, ...], 1)[0])
+        atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
+        options = replace(solution.options, atol=atol, per_sample=False, on_failure="record")
+        slope, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(options.rtol, atol, 1))
+        if not solution.success:
+            return no_derivative(problem, solution)
+        y_bar, inputs = cotangent[-1, ...], tree_map(zeros_like, problem.inputs)
+        solves: tuple[OdeSolution, ...] = ()
+        for index in range(len(solution.t) - 1, 0, -1):
+            state, times = pack(index, y_bar, inputs), [solution.t[index], solution.t[index - 1]]
+            found = odeint(_Timed(slope), state, times, solution.integrator, options, dense=self.dense, error_norm=norm)
+            solves = (*solves, found)
             if not found.success:
-                return no_derivative(self._problem, forward, tuple(solves))
+                return no_derivative(problem, solution, solves)
+            # At an output time its own cotangent is added.
             y_bar, inputs = unpack(found, inputs)
             y_bar = y_bar + cotangent[index - 1, ...]
-        return Pullback(inputs=inputs, start=y_bar, solves=tuple(solves))
+        return Pullback(inputs=inputs, start=y_bar, solves=solves)
 
 
-def zeros(inputs: tuple[Tree, ...]) -> tuple[Tree, ...]:
-    """Return zero cotangents of the inputs."""
-    made: tuple[Tree, ...] = tree_map(zeros_like, inputs)
-    return made
+def forward_trajectory(solution: OdeSolution) -> Trajectory:
+    """Return the forward solution as a function of time; ValueError if the integration was not dense."""
+    if solution.trajectory is None:
+        raise ValueError("this adjoint follows the forward solution backward: integrate it with dense=True")
+    return solution.trajectory
 
 
 def no_derivative(

@@ -31,5 +31,4 @@ class Slopes:
 
     def inputs_bar(self) -> tuple[Tree, ...]:
         """Return the cotangents of the inputs so far."""
-        cotangents: tuple[Tree, ...] = tree_unflatten(self._problem.inputs, self._sums)
-        return cotangents
+        return tuple(tree_unflatten(self._problem.inputs, self._sums))
