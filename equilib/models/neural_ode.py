@@ -99,21 +99,8 @@ def evolve(
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), and the inputs.
 
-    Parameters
-    ----------
-    f, y0, t, integrator
-        As in `odeint`; the times are constants.
-    *inputs : trees of arrays
-        What f depends on; nothing else is differentiated.
-    sensitivity : Sensitivity, optional
-        How the backward pass is done; by default `Interpolating()`.
-    options : OdeOptions, optional
-        Tolerances and limits.
-
-    Raises
-    ------
-    IntegrationError, ValueError
-        As `odeint` does.
+    Nothing else that f depends on is differentiated, the times neither. The backward pass is done as the sensitivity
+    says, by default `Interpolating()`. Raises what `odeint` does.
     """
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
@@ -162,17 +149,8 @@ class _Integrated(ABC):
 class NeuralODE(_Integrated):
     """Y(t₁) of y' = f(t, y; θ) with y(t₀) = x (Chen et al. 2018, arXiv:1806.07366).
 
-    Parameters
-    ----------
-    vector_field : VectorField
-        f; `Autonomous(layer)` makes one of a layer.
-    integrator : Integrator
-    sensitivity : Sensitivity
-        How the backward pass is done.
-    options : OdeOptions
-        Tolerances and limits.
-    span : pair of float
-        t₀ and t₁.
+    `Autonomous(layer)` makes a vector field f of a layer; the sensitivity is how the backward pass is done, the options
+    are tolerances and limits, and `span` is t₀ and t₁.
     """
 
     vector_field: VectorField
@@ -191,7 +169,10 @@ class NeuralODE(_Integrated):
         """Return y, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
-        f = lambda time, y, theta: field_(theta, time, y)  # noqa: E731
+
+        def f(time: Array, y: Array, theta: Tree) -> Array:
+            return field_(theta, time, y)
+
         return evolve(f, x, t, self.integrator, own, sensitivity=self.sensitivity, options=self.options)
 
 
@@ -200,19 +181,7 @@ class CellODE(_Integrated):
     """z(t₁) of z' = f(z, x) − z, whose steady state is the fixed point of f; z(t₀) is the initial guess.
 
     With a `MultiScaleCell` it is the multiscale neural ODE (Pal et al. 2022, arXiv:2201.12240). The parameters are
-    those of a `DeepEquilibrium` with the same cell and guess.
-
-    Parameters
-    ----------
-    cell : Cell
-    integrator : Integrator
-    initial_guess : InitialGuess
-    sensitivity : Sensitivity
-        How the backward pass is done.
-    options : OdeOptions
-        Tolerances and limits.
-    span : pair of float
-        t₀ and t₁.
+    those of a `DeepEquilibrium` with the same cell and guess; the other fields are as in `NeuralODE`.
     """
 
     cell: Cell
@@ -234,7 +203,10 @@ class CellODE(_Integrated):
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)
-        f = lambda time, z, own, u: ops.subtract(cell.step(own, z, u), z)  # noqa: E731
+
+        def f(time: Array, z: Array, own: Tree, u: Tree) -> Array:
+            return ops.subtract(cell.step(own, z, u), z)
+
         found = evolve(f, z0, t, self.integrator, own, u, sensitivity=self.sensitivity, options=self.options)
         several = joins(cell)
         return replace(found, split=None if several is None else several.split)

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any
 
 from equilib.plugin import TIME_STEPS, Capabilities, IntegratorEntry, SolverEntry, hookimpl
-
-
-class _Row(NamedTuple):
-    name: str
-    factory: str
-    summary: str
-    advice: str
-    needs_jvp: bool = False
-
-    @property
-    def least_steps(self) -> int:
-        """`df-sane` needs hundreds."""
-        return 100 if self.name == "df-sane" else 0
-
 
 EVERY = (
     " The states travel to the host and back with every evaluation, and SciPy computes in float64; f is evaluated once "
     "for all samples, on its own device and in its own dtype."
 )
 
+
+def _root(name: str, factory: str, summary: str, advice: str, **capabilities: Any) -> SolverEntry:
+    return SolverEntry(
+        name=f"scipy:{name}",
+        factory=f"equilib_scipy.{factory}",
+        summary=summary,
+        advice=advice + EVERY,
+        capabilities=Capabilities(**capabilities),
+    )
+
+
 ROOTS = (
-    _Row(
+    _root(
         "hybr",
         "minpack:Hybr",
         "SciPy's hybr: Powell's hybrid method with a dense Jacobian, from MINPACK",
@@ -37,7 +34,7 @@ ROOTS = (
         "had, set `jacobian=difference`.",
         needs_jvp=True,
     ),
-    _Row(
+    _root(
         "lm",
         "minpack:LevenbergMarquardt",
         "SciPy's lm: Levenberg-Marquardt with a dense Jacobian, from MINPACK",
@@ -46,49 +43,49 @@ ROOTS = (
         "`factor` keeps it near the initial guess.",
         needs_jvp=True,
     ),
-    _Row(
+    _root(
         "broyden1",
         "nonlin:Broyden1",
         "SciPy's broyden1: Broyden's good method with a line search",
         "To compare with `broyden` and `lbroyden`, which do the same with less overhead. It keeps every update: give a "
         "`max_rank` where memory counts. If it wanders, lower `alpha`.",
     ),
-    _Row(
+    _root(
         "broyden2",
         "nonlin:Broyden2",
         "SciPy's broyden2: Broyden's bad method with a line search",
         "Now and then better than `scipy:broyden1`, more often worse. It keeps every update: give a `max_rank` where "
         "memory counts. If it wanders, lower `alpha`.",
     ),
-    _Row(
+    _root(
         "anderson",
         "nonlin:Anderson",
         "SciPy's anderson: Anderson mixing with a line search",
         "To compare with `anderson`, which has less overhead and a better scaled regularization. For contractions; on "
         "rotations raise `memory`. If it stalls, lower `regularization`.",
     ),
-    _Row(
+    _root(
         "linearmixing",
         "nonlin:LinearMixing",
         "SciPy's linearmixing: damped Picard iteration with a line search",
         "A baseline: it converges where Picard iteration does and, thanks to the line search, somewhat beyond. Lower "
         "`alpha` where f is expansive with negative eigenvalues.",
     ),
-    _Row(
+    _root(
         "diagbroyden",
         "nonlin:DiagBroyden",
         "SciPy's diagbroyden: Broyden's method with a diagonal Jacobian",
         "For maps that act almost element by element; elsewhere hardly better than `scipy:linearmixing`, and not "
         "dependable. Lower `alpha` first.",
     ),
-    _Row(
+    _root(
         "excitingmixing",
         "nonlin:ExcitingMixing",
         "SciPy's excitingmixing: damped Picard iteration with a step per element",
         "A heuristic from electronic structure codes, for maps that act almost element by element. Not dependable; "
         "lower `alpha` and `largest_alpha` first.",
     ),
-    _Row(
+    _root(
         "krylov",
         "nonlin:Krylov",
         "SciPy's krylov: Newton-Krylov with products by difference quotients",
@@ -97,28 +94,22 @@ ROOTS = (
         "about the same price and is the better choice where J·v is to be had. In float32 expect no residual below "
         "about 1e-5 of z.",
     ),
-    _Row(
+    _root(
         "df-sane",
         "dfsane:DFSane",
         "SciPy's df-sane: the spectral residual method, without derivatives or memory",
         "For huge states: it keeps a few vectors and costs about one evaluation per step. Slow on rotations and on "
         "badly conditioned maps. It never gives up before max_steps, which has to be some hundreds. If it runs away, "
         "lower `longest_step`.",
+        least_steps=100,
     ),
 )
 
 
 @hookimpl
 def equilib_solvers() -> Iterable[SolverEntry]:
-    """Yield `scipy:METHOD` for the methods of `scipy.optimize.root`."""
-    for row in ROOTS:
-        yield SolverEntry(
-            name=f"scipy:{row.name}",
-            factory=f"equilib_scipy.{row.factory}",
-            summary=row.summary,
-            advice=row.advice + EVERY,
-            capabilities=Capabilities(needs_jvp=row.needs_jvp, least_steps=row.least_steps),
-        )
+    """Return `scipy:METHOD` for the methods of `scipy.optimize.root`."""
+    return ROOTS
 
 
 STEADY = {"step_rtol": 0.01, "first_step": 0.5}

@@ -33,12 +33,12 @@ class DFSane(Checked):
             "sigma_0": -1.0,
             "disp": False,
         }
-        return run_samples(f, z0, lambda sample: _solve(sample, options))
 
+        def solve(sample: Sample) -> Ending:
+            from scipy.optimize import root
 
-def _solve(sample: Sample, options: dict[str, object]) -> Ending:
-    from scipy.optimize import root
+            # It has no way to give up: it fails by running out of evaluations only.
+            result = root(sample.residual, sample.z0, method="df-sane", options=options)
+            return Ending(gave_up=False, message=str(result.message))
 
-    # It has no way to give up: it fails by running out of evaluations only.
-    result = root(sample.residual, sample.z0, method="df-sane", options=options)
-    return Ending(gave_up=False, message=str(result.message))
+        return run_samples(f, z0, solve)

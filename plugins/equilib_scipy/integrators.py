@@ -14,7 +14,6 @@ from equilib.ode import Start, System
 from equilib.options import Checked, option
 from equilib_scipy.call import JACOBIAN, LARGEST
 from equilib_scipy.stepper import STEP_RTOL, ScipyStepper
-from equilib_scipy.versions import lsoda_shares
 
 
 @dataclass(frozen=True)
@@ -119,4 +118,7 @@ class LSODA(_Implicit):
     @property
     def together(self) -> bool:
         """Whether this SciPy's LSODA keeps nothing in global variables."""
-        return lsoda_shares()
+        # Until 1.17 it is Fortran with global variables, of which SciPy allows one instance at a time.
+        import scipy
+
+        return tuple(int(part) for part in scipy.__version__.split(".")[:2]) >= (1, 17)

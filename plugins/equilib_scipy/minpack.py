@@ -42,12 +42,9 @@ class _MINPACK(Checked):
         require_small(prod(z0.shape[1:]), self.largest, solver=f"scipy:{self.method}", instead="scipy:krylov")
         # The evaluation of the guess is not a step.
         options = {self.limit: max_steps + 1, "factor": self.factor, **dict.fromkeys(self.tolerances, 0.0)}
+        jacobian, out_of_steps = self.jacobian, self.out_of_steps
         return run_samples(
-            f,
-            z0,
-            lambda sample: call_root(
-                sample, self.method, options, jacobian=self.jacobian, out_of_steps=self.out_of_steps
-            ),
+            f, z0, lambda each: call_root(each, self.method, options, jacobian=jacobian, out_of_steps=out_of_steps)
         )
 
 

@@ -7,7 +7,7 @@ the first step is Picard's. SciPy's own guess, from the sizes of z₀ and its re
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from equilib import Evaluator
@@ -17,6 +17,9 @@ from equilib.options import Checked, option
 from equilib_scipy.call import call_root
 
 OUT_OF_STEPS = 2
+
+SCIPY_NAMES = {"reduction": "reduction_method", "memory": "M", "regularization": "w0", "largest_alpha": "alphamax"}
+"""Options of the approximate Jacobian that have other names here."""
 
 ALPHA = "the first Jacobian of f(z) − z is −1/alpha; none is SciPy's guess"
 
@@ -40,12 +43,8 @@ class _Nonlin(Checked):
         """Solve every sample by a call of its own."""
 
         def solve(sample: Sample) -> Ending:
-            options = {
-                "maxiter": max_steps,
-                "fatol": 0.0,
-                "line_search": self.line_search,
-                "jac_options": self._jacobian(sample),
-            }
+            options = {"maxiter": max_steps, "fatol": 0.0, "line_search": self.line_search}
+            options["jac_options"] = self._jacobian(sample)
             return call_root(sample, self.method, options, jacobian=None, out_of_steps=OUT_OF_STEPS)
 
         from scipy.linalg import LinAlgWarning
@@ -57,7 +56,9 @@ class _Nonlin(Checked):
             return run_samples(f, z0, solve)
 
     def _jacobian(self, sample: Sample) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the options of the approximate Jacobian, by SciPy's names."""
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "line_search"}
+        return {SCIPY_NAMES.get(name, name): value for name, value in own.items()}
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,6 @@ class _Broyden(_Nonlin):
         help="updates that are dropped at max_rank: all, the oldest (simple), or the smallest singular values",
         choices=("restart", "simple", "svd"),
     )
-
-    def _jacobian(self, sample: Sample) -> dict[str, Any]:
-        rank = {} if self.max_rank is None else {"max_rank": self.max_rank}
-        return {"alpha": self.alpha, "reduction_method": self.reduction, **rank}
 
 
 @dataclass(frozen=True)
@@ -101,9 +98,6 @@ class Anderson(_Nonlin):
         0.01, help="added to the Gram matrix relative to its diagonal, SciPy's w0", minimum=0
     )
 
-    def _jacobian(self, sample: Sample) -> dict[str, Any]:
-        return {"alpha": self.alpha, "M": self.memory, "w0": self.regularization}
-
 
 @dataclass(frozen=True)
 class LinearMixing(_Nonlin):
@@ -112,9 +106,6 @@ class LinearMixing(_Nonlin):
     method = "linearmixing"
 
     alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
-
-    def _jacobian(self, sample: Sample) -> dict[str, Any]:
-        return {"alpha": self.alpha}
 
 
 @dataclass(frozen=True)
@@ -132,9 +123,6 @@ class ExcitingMixing(_Nonlin):
 
     alpha: float | None = option(0.5, help=ALPHA, exclusive_minimum=0.0)
     largest_alpha: float = option(1.0, help="the longest step of an element, SciPy's alphamax", exclusive_minimum=0.0)
-
-    def _jacobian(self, sample: Sample) -> dict[str, Any]:
-        return {"alpha": self.alpha, "alphamax": self.largest_alpha}
 
 
 @dataclass(frozen=True)
