@@ -32,6 +32,8 @@ def check_gradient(
     by an adjoint solved to rounding; finite differences are taken between fixed points refined likewise, 4 in each
     direction. In float32 they are right to a few digits only: prefer float64.
 
+    Raises ValueError if the model iterates a fixed depth, where no adjoint is at work, or `directions` is not positive.
+
     Parameters
     ----------
     deq : DeepEquilibrium
@@ -43,11 +45,6 @@ def check_gradient(
         Random directions in which finite differences are taken.
     rng : Generator, optional
         Of c and of the directions; by default the same numbers in every call.
-
-    Raises
-    ------
-    ValueError
-        If the model iterates a fixed depth, where no adjoint is at work, or `directions` is not positive.
     """
     if deq.fixed_depth:
         raise ValueError("a model with a fixed depth has no adjoint to check; check the model before `unrolled`")

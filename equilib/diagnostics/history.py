@@ -37,10 +37,7 @@ def residual_history(
 ) -> History:
     """Solve, and note the residual at every point at which the solver evaluates f, inside its steps too.
 
-    Raises
-    ------
-    ConvergenceError, ValueError, TypeError
-        As `solve` does.
+    Raises what `solve` does.
     """
     counts, costs, residuals = Counts(), list[int](), [np.full(z0.shape[0], np.inf)]
     own = counted(problem, counts)

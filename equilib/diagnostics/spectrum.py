@@ -61,6 +61,8 @@ def spectral_radius(
     by 1.2, whose radius is 0.9. An eigenvector that the random start misses stays unseen, which has probability 0 in
     exact arithmetic.
 
+    Raises TypeError if the problem or z is something else; ValueError if `dimension` is not positive.
+
     Parameters
     ----------
     z : array, shape (batch, ...)
@@ -70,13 +72,6 @@ def spectral_radius(
         Estimated relative error up to which a radius is reported as converged.
     rng : Generator, optional
         Of the start vectors; by default the same in every call.
-
-    Raises
-    ------
-    TypeError
-        If the problem or z is something else.
-    ValueError
-        If `dimension` is not positive.
     """
     check_type(problem, "problem", FixedPointProblem)
     check_state(z, "z")

@@ -95,10 +95,7 @@ class Merge(_Joined):
     def __call__(self, params: Tree, x: Any) -> Array:
         """Apply the branches and combine their results, all of one shape, from left to right.
 
-        Raises
-        ------
-        ValueError
-            If there are not as many arrays as branches.
+        Raises ValueError if there are not as many arrays as branches.
         """
         if not isinstance(x, tuple) or len(x) != len(self.layers):
             found = f"a tuple of {len(x)}" if isinstance(x, tuple) else "one array"

@@ -16,6 +16,8 @@ from equilib.ops.convolution import Padding
 class Conv:
     """Correlate images with kernels; channels last: (batch, H, W, inputs) to (batch, H', W', outputs).
 
+    Raises ValueError if `padding` is neither "same" nor a number that is not negative, or a size is not positive.
+
     Parameters
     ----------
     kernel : (int, int)
@@ -24,11 +26,6 @@ class Conv:
     padding : int or "same"
         Rows and columns of zeros on each side; "same" keeps H and W at stride 1 (an even kernel gets the odd row
         and column at the end).
-
-    Raises
-    ------
-    ValueError
-        If `padding` is neither "same" nor a number that is not negative, or a size is not positive.
     """
 
     inputs: int

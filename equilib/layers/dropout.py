@@ -20,17 +20,14 @@ class Dropout(WithoutParameters):
     A model that is called with `rng` draws the mask once for that pass, so that f stays one map during its solve
     (variational dropout; Gal & Ghahramani 2016, arXiv:1512.05287). Without a mask, as in inference, nothing happens.
 
+    Raises ValueError if `rate` is outside [0, 1).
+
     Parameters
     ----------
     rate : float
         In [0, 1).
     shape : tuple of int
         That of one sample; 1 along an axis that shares its mask: (1, 1, channels) drops whole channels.
-
-    Raises
-    ------
-    ValueError
-        If `rate` is outside [0, 1).
     """
 
     rate: float
@@ -51,10 +48,7 @@ class Dropout(WithoutParameters):
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the mask, where there is one.
 
-        Raises
-        ------
-        ValueError
-            If x does not have the shape that was told.
+        Raises ValueError if x does not have the shape that was told.
         """
         if "mask" not in params:
             return x

@@ -17,10 +17,7 @@ class GroupNorm:
 
     Channels last: (batch, ..., channels). As many groups as channels is instance norm.
 
-    Raises
-    ------
-    ValueError
-        If `groups` does not divide `channels`.
+    Raises ValueError if `groups` does not divide `channels`.
     """
 
     channels: int

@@ -14,10 +14,7 @@ from equilib.ops.shapes import shape_of
 class Upsample(WithoutParameters):
     """Repeat each pixel `factor` times in both directions: (batch, H, W, C) to (batch, factor·H, factor·W, C).
 
-    Raises
-    ------
-    ValueError
-        If the factor is not positive.
+    Raises ValueError if the factor is not positive.
     """
 
     factor: int = 2

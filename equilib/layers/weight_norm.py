@@ -25,10 +25,8 @@ class WeightNorm:
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the layer's parameters; the first w is what the layer draws.
 
-        Raises
-        ------
-        ValueError
-            If the layer has no parameter `weight`, or draws one that is zero for some output and has no direction.
+        Raises ValueError if the layer has no parameter `weight`, or draws one that is zero for some output and has no
+        direction.
         """
         params = self.layer.init(rng)
         if not isinstance(params, dict) or "weight" not in params:

@@ -85,17 +85,14 @@ def run_in_lockstep(calls: Mapping[K, Coroutine[R]], answers: Callable[[dict[K, 
 
     Where something raises, those that still wait are given None for an answer until they return.
 
+    Raises what a coroutine or `answers` raises.
+
     Parameters
     ----------
     calls : mapping
         Coroutines that have not been started.
     answers : callable
         Maps the questions of all that wait to the answers for some of them, at least one.
-
-    Raises
-    ------
-    Exception
-        What a coroutine or `answers` raises.
     """
     waiting: dict[K, Any] = {}
     begun: list[Coroutine[R]] = []

@@ -58,6 +58,8 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
     none was better than the guess it returns the last one, or one with a residual that is not finite, in which the
     driver sees how it failed.
 
+    Raises what f raises, unchanged, and other exceptions of `method`.
+
     Parameters
     ----------
     f : Evaluator
@@ -69,11 +71,6 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
     together : bool
         False for a library that cannot be called again before it returns: its samples are solved one after the other,
         and each evaluation of f is for one of them.
-
-    Raises
-    ------
-    Exception
-        What f raises, unchanged, and other exceptions of `method`.
     """
     run = _Lockstep(f, z0)
     active = [int(index) for index in np.flatnonzero(run.active)]

@@ -106,10 +106,7 @@ class Explicit:
     It is worth something where training drew the guess to the fixed point. Its record has `MAX_STEPS` as every status,
     since no step was taken, and nan as residual, since f was not evaluated; `nfe` is 0 for a `LayerGuess`.
 
-    Raises
-    ------
-    ValueError
-        If the guess is zero for every input.
+    Raises ValueError if the guess is zero for every input.
     """
 
     deq: DeepEquilibrium

@@ -70,10 +70,7 @@ class LayerGuess(Composite):
     def __call__(self, params: Tree, cell: Cell, cell_params: Tree, x: Array, u: Tree) -> Array:
         """Return layer(x), of the shape of z.
 
-        Raises
-        ------
-        ValueError
-            If the cell has several scales and the layer does not return one array for each.
+        Raises ValueError if the cell has several scales and the layer does not return one array for each.
         """
         guess, several = self.layer(params, x), joins(cell)
         if several is None:

@@ -44,6 +44,9 @@ class MultiScaleCell(Composite):
     The state is one flat array, shape (batch, size), so that every solver serves; `split` and `join` lead from it to
     the tuple of scales and back.
 
+    Raises ValueError if the numbers of branches, mappings, shapes and fusing layers do not go together, or nothing
+    leads to a scale.
+
     Parameters
     ----------
     first : Cell
@@ -56,11 +59,6 @@ class MultiScaleCell(Composite):
         For each scale the shape of one sample.
     fuse : sequence of Layer, optional
         What follows the sums, one layer for each scale.
-
-    Raises
-    ------
-    ValueError
-        If the numbers of branches, mappings, shapes and fusing layers do not go together, or nothing leads to a scale.
     """
 
     first: Cell
@@ -97,10 +95,7 @@ class MultiScaleCell(Composite):
     def zeros(self, params: Tree, u: Tree) -> Array:
         """Return zeros, shape (batch, size).
 
-        Raises
-        ------
-        ValueError
-            If the injection is not for samples of the shape of scale 0.
+        Raises ValueError if the injection is not for samples of the shape of scale 0.
         """
         first = self.first.zeros(params["first"], u)
         self._checked(first, 0, "the injection")
@@ -114,10 +109,7 @@ class MultiScaleCell(Composite):
     def join(self, parts: tuple[Array, ...]) -> Array:
         """Return the state that consists of these scales.
 
-        Raises
-        ------
-        ValueError
-            If there are more or fewer than the cell has, or one has another shape.
+        Raises ValueError if there are more or fewer than the cell has, or one has another shape.
         """
         if len(parts) != len(self.shapes):
             raise ValueError(f"the state has {len(self.shapes)} scales, {len(parts)} were given")
@@ -126,10 +118,7 @@ class MultiScaleCell(Composite):
     def step(self, params: Tree, z: Array, u: Tree) -> Array:
         """Return f(z, x).
 
-        Raises
-        ------
-        ValueError
-            If a layer does not lead to the shape of its scale; the error says which.
+        Raises ValueError if a layer does not lead to the shape of its scale; the error says which.
         """
         z0, *others = self.split(z)
         return self._combined(params, self.first.step(params["first"], z0, u), others)
@@ -137,10 +126,7 @@ class MultiScaleCell(Composite):
     def from_zero(self, params: Tree, u: Tree) -> Array:
         """Return f(0, x), of the shape of z; what does not see x, the same in all samples, is evaluated for one.
 
-        Raises
-        ------
-        ValueError
-            As `step` does.
+        Raises ValueError as `step` does.
         """
         _, *others = self.split(self.zeros(params, u)[:1, ...])
         return self._combined(params, step_from_zero(self.first, params["first"], u), others)

@@ -137,10 +137,7 @@ class _Integrated(ABC):
 
         `rng` is for dropout, in training.
 
-        Raises
-        ------
-        IntegrationError
-            If the options say so and some sample did not reach t₁.
+        Raises IntegrationError if the options say so and some sample did not reach t₁.
         """
         return self.evolve(params, x, self.span, rng=rng).output
 

@@ -18,10 +18,7 @@ def guess_distance(equilibrium: Equilibrium) -> Array:
 def residual_size(equilibrium: Equilibrium) -> Array:
     """Return ‖f(z*) − z*‖² / size of one sample, averaged over the batch, shape ().
 
-    Raises
-    ------
-    ValueError
-        If the model was not asked for it.
+    Raises ValueError if the model was not asked for it.
     """
     if equilibrium.residual_loss is None:
         raise ValueError("the model does not return its residual to the loss: set residual_loss=True")
@@ -31,10 +28,7 @@ def residual_size(equilibrium: Equilibrium) -> Array:
 def jacobian_size(equilibrium: Equilibrium) -> Array:
     """Return the estimate of ‖J‖²_F / size of one sample, shape () (Bai et al. 2021, arXiv:2106.14342).
 
-    Raises
-    ------
-    ValueError
-        If the model was not asked for it.
+    Raises ValueError if the model was not asked for it.
     """
     if equilibrium.jacobian_loss is None:
         raise ValueError("the model does not estimate its Jacobian: set jacobian_loss=True and call it with rng=...")
@@ -54,10 +48,7 @@ class Regularization:
 
     A term of weight 0 is not evaluated.
 
-    Raises
-    ------
-    ValueError
-        If a weight is negative.
+    Raises ValueError if a weight is negative.
     """
 
     guess: float = 0.0

@@ -52,10 +52,7 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
     share. Vectors are orthogonalized twice, since Ritz values suffer where orthogonality is lost (Parlett 1998,
     §6.9).
 
-    Raises
-    ------
-    ValueError
-        If `dimension` is not positive.
+    Raises ValueError if `dimension` is not positive.
     """
     if dimension < 1:
         raise ValueError(f"dimension must be positive, got {dimension}")

@@ -27,10 +27,7 @@ class StateTooLargeError(UserError, ValueError):
 def require_small(size: int, largest: int, *, solver: str, instead: str) -> None:
     """Refuse samples of more than `largest` elements, before their matrices fill the memory.
 
-    Raises
-    ------
-    StateTooLargeError
-        If they are; it names the `solver` and what to take `instead`.
+    Raises StateTooLargeError if they are; it names the `solver` and what to take `instead`.
     """
     if size > largest:
         raise StateTooLargeError(

@@ -75,10 +75,7 @@ class Trajectory:
     def __call__(self, t: float) -> Array:
         """Return y(t), shape (batch, ...).
 
-        Raises
-        ------
-        ValueError
-            If some sample was not integrated as far as t.
+        Raises ValueError if some sample was not integrated as far as t.
         """
         if not self.segments:
             raise ValueError("no step was accepted, so there is no solution after the initial time")

@@ -38,6 +38,8 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
 def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> Array:
     """Correlate images with kernels, as deep learning does: y[i, j] = Σ_{a, b} x[i·s + a, j·s + b] w[a, b].
 
+    Raises ValueError if the channels of `x` and `weight` differ, or the kernel is larger than the padded image.
+
     Parameters
     ----------
     x : array, shape (batch, H, W, inputs)
@@ -49,11 +51,6 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
     -------
     array, shape (batch, H', W', outputs)
         With H' = (H + top + bottom − kernel height) // stride + 1.
-
-    Raises
-    ------
-    ValueError
-        If the channels of `x` and `weight` differ, or the kernel is larger than the padded image.
     """
     if x.shape[-1] != weight.shape[2]:
         raise ValueError(

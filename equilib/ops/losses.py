@@ -21,15 +21,12 @@ def log_softmax(logits: Array) -> Array:
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Return the mean of −log softmax(logits)[label] over the batch.
 
+    Raises ValueError if the shapes do not fit together.
+
     Parameters
     ----------
     logits : array, shape (batch, classes)
     labels : integer array, shape (batch,)
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit together.
     """
     value = static_value(logits)
     if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):

@@ -26,6 +26,8 @@ def group_norm(
 
     y = (x − μ) / √(σ² + ε) · scale + shift, with μ and σ² over all positions and the channels of one group.
 
+    Raises ValueError if `groups` does not divide the number of channels, or `scale` or `shift` has another shape.
+
     Parameters
     ----------
     x : array, shape (batch, ..., channels)
@@ -33,11 +35,6 @@ def group_norm(
         Divides the number of channels; one per channel makes instance norm, one in all makes layer norm.
     epsilon : float
     scale, shift : array, shape (channels,), optional
-
-    Raises
-    ------
-    ValueError
-        If `groups` does not divide the number of channels, or `scale` or `shift` has another shape.
     """
     channels = shape_of(x)[-1]
     if groups < 1 or channels % groups:

@@ -17,10 +17,7 @@ from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of
 def matmul(x: Array, y: Array) -> Array:
     """Return x @ y, shapes (..., n, k) and (..., k, m) to (..., n, m); the leading axes broadcast.
 
-    Raises
-    ------
-    ValueError
-        If an argument has fewer than two axes.
+    Raises ValueError if an argument has fewer than two axes.
     """
     if x.ndim < 2 or y.ndim < 2:
         raise ValueError(f"matmul needs matrices, got shapes {x.shape} and {y.shape}; reshape vectors first")

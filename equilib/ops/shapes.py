@@ -49,10 +49,7 @@ def matrix_transpose(x: Array) -> Array:
 def expand_dims(x: Array, axis: int) -> Array:
     """Return x with a new axis of length one at position `axis` of its shape.
 
-    Raises
-    ------
-    IndexError
-        If `axis` is no position among the axes of the result.
+    Raises IndexError if `axis` is no position among the axes of the result.
     """
     shape = list(shape_of(x))
     if not -len(shape) - 1 <= axis <= len(shape):
@@ -84,10 +81,8 @@ def sum_to(x: Array, shape: tuple[int, ...]) -> Array:
 def getitem(x: Array, index: Index) -> Array:
     """Return x[index], of NumPy's shape, for integers, slices, None and Ellipsis.
 
-    Raises
-    ------
-    TypeError
-        If `index` holds anything else: gathering, by an array or a list, has no transpose in the array API.
+    Raises TypeError if `index` holds anything else: gathering, by an array or a list, has no transpose in the array
+    API.
     """
     for part in index if isinstance(index, tuple) else (index,):
         if isinstance(part, bool) or not isinstance(part, _BASIC_INDEX):

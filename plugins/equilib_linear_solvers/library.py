@@ -26,10 +26,7 @@ class LibraryGMRES(Checked):
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.
 
-        Raises
-        ------
-        TypeError
-            If the arrays are neither NumPy's nor CuPy's.
+        Raises TypeError if the arrays are neither NumPy's nor CuPy's.
         """
         xp = array_namespace(b)
         norm = host_norm(b)

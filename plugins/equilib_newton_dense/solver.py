@@ -38,10 +38,7 @@ class NewtonDense(Checked):
     def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
         """Linearize at the initial guess.
 
-        Raises
-        ------
-        StateTooLargeError
-            If a sample has more than `largest` elements.
+        Raises StateTooLargeError if a sample has more than `largest` elements.
         """
         require_small(prod(z0.shape[1:]), self.largest, solver="newton-dense", instead="newton-gmres")
         return _state(NewtonPoint.at(f, z0), np.zeros(z0.shape[0], dtype=bool))

@@ -16,6 +16,8 @@ ROUNDING = 2e-13
 class ButcherTableau:
     """The coefficients of an explicit Runge-Kutta pair whose last stage is the first of the next step (FSAL).
 
+    Raises ValueError if the order conditions do not hold.
+
     Attributes
     ----------
     a : tuple of rows
@@ -25,11 +27,6 @@ class ButcherTableau:
     interpolant : tuple of rows
         Row i holds the coefficients of θ, θ², ... in the weight bᵢ(θ) of stage i.
     order, embedded_order, interpolant_order : int
-
-    Raises
-    ------
-    ValueError
-        If the order conditions do not hold.
     """
 
     a: tuple[tuple[float, ...], ...]

@@ -80,10 +80,7 @@ class _Implicit(_Stepping, Checked):
     def stepper(self, system: System, start: Start) -> ScipyStepper:
         """Begin an integration.
 
-        Raises
-        ------
-        StateTooLargeError
-            If the system is larger than the option `largest` says.
+        Raises StateTooLargeError if the system is larger than the option `largest` says.
         """
         require_small(system.size, self.largest, solver=f"scipy:{self.method.lower()}", instead="scipy:dop853")
         return super().stepper(system, start)

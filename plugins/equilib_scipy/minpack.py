@@ -20,10 +20,7 @@ class _MINPACK(Checked):
 
     Its own tolerances are zero: it ends when the driver's is met, or when it cannot get on.
 
-    Raises
-    ------
-    ValueError
-        When it runs, if a sample is larger than `largest`.
+    Raises ValueError when it runs, if a sample is larger than `largest`.
     """
 
     method: ClassVar[str]

@@ -49,10 +49,7 @@ class CVODE(Checked):
     def stepper(self, system: System, start: Start) -> CVODEStepper:
         """Begin an integration.
 
-        Raises
-        ------
-        StateTooLargeError
-            If Jacobians are dense and the system is larger than `largest`.
+        Raises StateTooLargeError if Jacobians are dense and the system is larger than `largest`.
         """
         if self.linear_solver == "dense":
             require_small(system.size, self.largest, solver="linear_solver=dense", instead="linear_solver=gmres")

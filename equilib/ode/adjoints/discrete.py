@@ -28,10 +28,7 @@ class UnseenStepsError(UserError):
 def own_steps(integrator: AnyIntegrator) -> Integrator:
     """Return the integrator if its steps can be differentiated.
 
-    Raises
-    ------
-    UnseenStepsError
-        If it is a library's.
+    Raises UnseenStepsError if it is a library's.
     """
     if isinstance(integrator, LibraryIntegrator):
         raise UnseenStepsError(
@@ -56,10 +53,7 @@ class Discrete:
     ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs.
 
-        Raises
-        ------
-        UnseenStepsError
-            If the integrator is a library's, whose steps cannot be differentiated.
+        Raises UnseenStepsError if the integrator is a library's, whose steps cannot be differentiated.
         """
         check_pullback(problem, solution, cotangent, *INTEGRATION)
         integrator = own_steps(solution.integrator)

@@ -66,10 +66,7 @@ class BackwardAdjoint(ABC):
     ) -> Pullback[OdeSolution]:
         """Return the cotangents of y(t₀) and of the inputs for that of `solution.y`; nan where a solve fails.
 
-        Raises
-        ------
-        ValueError
-            If the adjoint needs the trajectory, and the integration was not dense.
+        Raises ValueError if the adjoint needs the trajectory, and the integration was not dense.
         """
         check_pullback(problem, solution, cotangent, *INTEGRATION)
         size = float(lane_rms(cotangent[None, ...], 1)[0])
