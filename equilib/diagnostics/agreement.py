@@ -12,14 +12,9 @@ from equilib.arrays import Array, Tree, coefficients, to_host, tree_leaves, tree
 
 @dataclass(frozen=True)
 class Agreement:
-    """A gradient g beside the true one t.
+    """A gradient g beside the true one t: cosine ⟨g, t⟩ / (‖g‖ ‖t‖) and relative error ‖g − t‖ / ‖t‖.
 
-    Attributes
-    ----------
-    cosine : float
-        ⟨g, t⟩ / (‖g‖ ‖t‖); positive if a step against g lowers the loss. nan if one of them is zero.
-    relative_error : float
-        ‖g − t‖ / ‖t‖; ‖g‖ if t is zero.
+    The cosine is positive if a step against g lowers the loss, nan if one of them is zero; the error is ‖g‖ if t is.
     """
 
     cosine: float

@@ -19,12 +19,9 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 class History:
     """The residuals that a solver saw.
 
-    Attributes
-    ----------
-    cost : ndarray of int, shape (evaluations,)
-        Evaluations of f and products with J or Jᵀ so far, those of the whole batch counted as one.
-    residual : ndarray, shape (evaluations, batch)
-        The smallest ‖f(z) − z‖ of each sample so far, in the rms norm; inf before there is a finite one.
+    `cost`, shape (evaluations,), counts evaluations of f and products with J or Jᵀ so far, those of the whole batch as
+    one; `residual`, shape (evaluations, batch), is the smallest ‖f(z) − z‖ of each sample so far, in the rms norm; inf
+    before there is a finite one.
     """
 
     cost: np.ndarray

@@ -21,19 +21,8 @@ class Coroutine(Generic[R]):
     """Run a function until it asks for something; answer, and it runs on.
 
     Python's generators cannot be suspended from below a library's loop, a thread can. Either the function or its owner
-    runs, never both, so that nothing depends on how threads are scheduled.
-
-    Parameters
-    ----------
-    function : callable
-        It may call `ask`, also through any number of other calls, and returns a result.
-
-    Attributes
-    ----------
-    running : bool
-        Whether the function has not returned.
-    result : object
-        What it returned.
+    runs, never both, so that nothing depends on how threads are scheduled. The function may call `ask`, also through
+    other calls; it is `running` until it has returned, and `result` is what it returned.
     """
 
     def __init__(self, function: Callable[[], R]) -> None:
@@ -81,18 +70,10 @@ class Coroutine(Generic[R]):
 
 
 def run_in_lockstep(calls: Mapping[K, Coroutine[R]], answers: Callable[[dict[K, Any]], Mapping[K, Any]]) -> None:
-    """Run coroutines to their ends, so that one piece of work can answer the questions of many.
+    """Run coroutines that have not been started to their ends, so that one piece of work can answer many questions.
 
-    Where something raises, those that still wait are given None for an answer until they return.
-
-    Raises what a coroutine or `answers` raises.
-
-    Parameters
-    ----------
-    calls : mapping
-        Coroutines that have not been started.
-    answers : callable
-        Maps the questions of all that wait to the answers for some of them, at least one.
+    `answers` maps the questions of all that wait to the answers for some of them, at least one. What it or a coroutine
+    raises is raised here; those that still wait are then given None for an answer until they return.
     """
     waiting: dict[K, Any] = {}
     begun: list[Coroutine[R]] = []

@@ -16,23 +16,8 @@ from equilib.fixed_points.problem import FixedPointProblem, Linearization, Probl
 def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *inputs: Tree) -> tuple[Array, Array]:
     """Apply f of `problem` to `z0` `depth` times, with at most `kept` iterates in memory.
 
-    Parameters
-    ----------
-    problem : FixedPointProblem
-        With constant inputs.
-    z0 : array
-        May be traced.
-    depth, kept : int
-        Positive.
-    *inputs : trees of arrays
-        The inputs of `problem`, which may be traced.
-
-    Returns
-    -------
-    previous : array
-        The last iterate but one, a constant.
-    last : array
-        The last iterate, a function of z0 and the inputs that has first derivatives in reverse mode.
+    The inputs of the problem are constants; z0 and the same inputs as arguments may be traced. Returns the last iterate
+    but one, a constant, and the last, a function of z0 and the inputs that has first derivatives in reverse mode.
     """
     iterates = Iterates(problem, static_value(z0), kept)
     previous = iterates[depth - 1]

@@ -25,14 +25,8 @@ from equilib.numerics.linear_solver import MatVec
 class Compression:
     """A linear map on the Krylov space of one sample: A V = V H + rest·v eᵀ, with orthonormal V and v.
 
-    Attributes
-    ----------
-    matrix : ndarray, shape (size, size)
-        H = VᵀAV.
-    rest : float
-        How far A leads out of the space; 0 where the space is invariant, up to rounding.
-    finite : bool
-        Whether every product so far was finite; `matrix` holds those before one that was not.
+    `matrix` is H = VᵀAV, shape (size, size), and `rest` how far A leads out of the space: 0 where that is invariant, up
+    to rounding. Where not every product was `finite`, `matrix` holds those before one that was not.
     """
 
     matrix: np.ndarray

@@ -21,14 +21,9 @@ _COPIED = 1 << 15
 
 
 def combined(base: Array, weights: Array, arrays: Sequence[Array]) -> Array:
-    """Return base + Σ wᵢ aᵢ, summed from left to right.
+    """Return base + Σ wᵢ aᵢ, of arrays (batch, ...), summed from left to right.
 
-    Parameters
-    ----------
-    base : array, shape (batch, ...)
-    weights : array, shape (batch, len(arrays))
-        Of the library and dtype of the others.
-    arrays : sequence of arrays, shape (batch, ...)
+    The weights, shape (batch, len(arrays)), are of the library and dtype of the others.
     """
     if not arrays:
         return base

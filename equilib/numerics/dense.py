@@ -58,16 +58,8 @@ def identity_like(matrix: Array) -> Array:
 def solve_dense(matrix: Array, b: Array, active: np.ndarray) -> Array:
     """Solve A x = b by LU for each active sample; where A is singular, find the shortest x of least ‖b − A x‖.
 
-    Parameters
-    ----------
-    matrix : array, shape (batch, size, size)
-    b : array, shape (batch, ...)
-    active : ndarray of bool, shape (batch,)
-
-    Returns
-    -------
-    array, shape (batch, ...)
-        Zeros for samples that are not active or whose system is not finite.
+    A has the shape (batch, size, size), b and x have (batch, ...); x is zero for samples that are not active or whose
+    system is not finite.
     """
     return array_namespace(b).reshape(_solve(matrix, samples_as_rows(b)[:, :, None], active), b.shape)
 
@@ -111,19 +103,10 @@ JACOBIANS = ("exact", "difference")
 
 
 def difference_jacobian(f: Callable[[np.ndarray], np.ndarray], z: np.ndarray, resolution: float) -> np.ndarray:
-    """Return ∂f/∂z of one system by difference quotients: size + 1 evaluations.
+    """Return ∂f/∂z of one system, shape (size, size), by difference quotients: size + 1 evaluations.
 
-    Parameters
-    ----------
-    f : callable
-        Maps arrays of float64, shape (size,), to such.
-    z : ndarray of float64, shape (size,)
-    resolution : float
-        The relative spacing of the numbers that f is computed in.
-
-    Returns
-    -------
-    ndarray of float64, shape (size, size)
+    f maps arrays of float64, shape (size,), to such; `resolution` is the relative spacing of the numbers that it is
+    computed in.
     """
     value = f(z)
     columns = []

@@ -16,15 +16,7 @@ HALVED, TIGHT = 0.5, 0.01
 
 
 def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray) -> np.ndarray:
-    """Return ηₖ = γ (‖rₖ‖ / ‖rₖ₋₁‖)², safeguarded, for each sample, shape (batch,).
-
-    Parameters
-    ----------
-    previous : ndarray
-        ηₖ₋₁.
-    norm, previous_norm : ndarray
-        ‖rₖ‖ and ‖rₖ₋₁‖.
-    """
+    """Return ηₖ = γ (‖rₖ‖ / ‖rₖ₋₁‖)², safeguarded, for each sample, shape (batch,); `previous` is ηₖ₋₁."""
     with np.errstate(all="ignore"):
         eta = GAMMA * (norm / previous_norm) ** EXPONENT
         floor = GAMMA * previous**EXPONENT

@@ -12,20 +12,9 @@ import numpy as np
 class HessenbergLeastSquares:
     """Minimize ‖β e₁ − H y‖ for Hessenberg matrices H that grow by a column (Saad 2003, §6.5.3).
 
-    Parameters
-    ----------
-    beta : ndarray, shape (batch,)
-        Norms of the right-hand sides.
-    capacity : int
-        Largest number of columns.
-    precision : float
-        Size of the rounding errors in a column, relative to its norm. A diagonal element of the triangular factor
-        that is no larger is rounding, and its column changes nothing but the size of the solution.
-
-    Attributes
-    ----------
-    size : int
-        Number of columns so far.
+    `beta`, shape (batch,), are the norms of the right-hand sides; there are `size` columns so far, at most `capacity`;
+    `precision` is the size of the rounding errors in a column, relative to its norm. A diagonal element of the
+    triangular factor that is no larger is rounding, and its column changes nothing but the size of the solution.
     """
 
     def __init__(self, beta: np.ndarray, capacity: int, precision: float) -> None:

@@ -22,9 +22,7 @@ def solve_at_levels(
 ) -> Array:
     """Solve as `LinearSolver.solve` does, each sample with its level's Krylov space, `GROWTH`^level times as large.
 
-    Parameters
-    ----------
-    level : ndarray of int, shape (batch,)
+    The levels are an ndarray of int, shape (batch,).
     """
     levels = np.unique(level[active])
     if len(levels) == 1:

@@ -28,12 +28,6 @@ from equilib.arrays import (
 ErrorNorm: TypeAlias = Callable[[Array, "FlowPoint", Array], np.ndarray]
 """Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
 
-Select: TypeAlias = Callable[[np.ndarray, Array, Array], Array]
-"""Takes samples from the first array where the host mask, shape (batch,), is true, else from the second."""
-
-Combination: TypeAlias = Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array]
-"""See `equilib.arrays.weighted_sum`."""
-
 
 @dataclass(frozen=True)
 class FlowPoint:
@@ -47,20 +41,9 @@ class FlowPoint:
 class Flow:
     """The right-hand side of an equation, with the arithmetic of one integration.
 
-    Parameters
-    ----------
-    f : callable
-        f(t, y) with t on the host, shape (lanes,).
-    like : array, shape (batch, ...)
-        Any array of the shape, dtype and library of y.
-    lanes : int
-        1, or the size of the batch.
-    error_norm : callable
-        See `ErrorNorm`.
-    select : callable
-        See `Select`.
-    combination : callable
-        See `Combination`.
+    f(t, y) takes t on the host, shape (lanes,); `like` is any array of the shape (batch, ...), dtype and library of y;
+    there are 1 or `batch` lanes. Where steps are traced, `select` and `combination` take the places of
+    `equilib.arrays.where_samples` and `equilib.arrays.weighted_sum`.
     """
 
     def __init__(
@@ -69,15 +52,11 @@ class Flow:
         like: Array,
         lanes: int,
         error_norm: ErrorNorm,
-        select: Select = where_samples,
-        combination: Combination = weighted_sum,
+        select: Callable[[np.ndarray, Array, Array], Array] = where_samples,
+        combination: Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array] = weighted_sum,
     ) -> None:
-        self._f = f
-        self._like = like
-        self._select = select
-        self._combination = combination
-        self.lanes = lanes
-        self.error_norm = error_norm
+        self._f, self._like, self._select, self._combination = f, like, select, combination
+        self.lanes, self.error_norm = lanes, error_norm
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the arithmetic, which interpolants use, without the functions."""

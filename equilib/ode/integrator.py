@@ -24,18 +24,10 @@ class Memory(NamedTuple):
 class Attempt:
     """A step that may be accepted or not.
 
-    Attributes
-    ----------
-    y : array, shape (batch, ...)
-        The solution after the step.
-    error : ndarray, shape (lanes,)
-        Norm of its error, relative to the tolerance: at most 1 is acceptable.
-    order : int or ndarray of int, shape (lanes,)
-        The order that the controller reckons with.
-    stages : tuple of arrays
-        Derivatives and differences that `advance` and `interpolant` use.
-    memory : Memory
-        What the method would keep if the step were accepted.
+    `y`, shape (batch, ...), is the solution after it, and `error`, shape (lanes,), the norm of its error, relative to
+    the tolerance: at most 1 is acceptable. The controller reckons with `order`, a number or one for each lane. `stages`
+    are derivatives and differences that `advance` and `interpolant` use; `memory` is what the method would keep if the
+    step were accepted.
     """
 
     y: Array = field(repr=False)
@@ -98,16 +90,9 @@ Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Arra
 
 
 class StepCotangents(NamedTuple):
-    """Cotangents of what comes of an accepted step from t to t + h.
+    """Cotangents of what comes of an accepted step from t to t + h: of y(t + h), of y'(t + h), of y inside the step.
 
-    Attributes
-    ----------
-    y : array
-        Of y(t + h).
-    dy : array or None
-        Of y'(t + h); None where nothing uses it.
-    inside : list of pairs
-        θ, shape (lanes,), and the cotangent of y(t + θh).
+    `dy` is None where nothing uses it; `inside` holds pairs of θ, shape (lanes,), and the cotangent of y(t + θh).
     """
 
     y: Array

@@ -17,23 +17,10 @@ Interpolant = Callable[[float], np.ndarray]
 class System:
     """What a library sees of one lane: y' = f(t, y) with y of float64, shape (size,), and t a number.
 
-    Parameters
-    ----------
-    f : callable
-        f(t, y), or None once the work is called off; then the slope is zero, which ends every library's loop.
-    jacobian : callable
-        As the attribute.
-    size : int
-        Elements of y.
-
-    Attributes
-    ----------
-    jacobian : callable
-        Maps t, y and one of the kinds `equilib.numerics.dense.JACOBIANS` to ∂f/∂y, shape (size, size), float64:
-        "exact", by `size` products J·v, where these can be had, in `SteadyState` but not in `odeint`; or "difference",
-        by size + 1 evaluations.
-    finite : bool
-        Whether the slope evaluated last is.
+    f returns None once the work is called off; then the slope is zero, which ends every library's loop. `jacobian` maps
+    t, y and one of the kinds `equilib.numerics.dense.JACOBIANS` to ∂f/∂y, shape (size, size), float64: "exact", by
+    `size` products J·v, where these can be had, in `SteadyState` but not in `odeint`; or "difference", by size + 1
+    evaluations. `finite` tells whether the slope evaluated last is.
     """
 
     def __init__(
@@ -56,17 +43,9 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Where and how an integration begins.
+    """Where and how an integration begins: at `t`, with y of shape (size,).
 
-    Attributes
-    ----------
-    t, end : float
-        The interval; `end` may be before `t`, or infinite.
-    y : ndarray, shape (size,)
-    rtol, atol : float
-    first_step : float or None
-        Size of the first step; None leaves it to the library.
-    longest_step : float
+    `end` may be before `t`, or infinite; a `first_step` of None leaves its size to the library.
     """
 
     t: float

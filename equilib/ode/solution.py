@@ -51,17 +51,8 @@ State: TypeAlias = tuple[Array, Array, tuple[Array, ...]]
 class StepRecord:
     """What it takes to repeat one step that some lane accepted; what is on the host has the shape (lanes,).
 
-    Attributes
-    ----------
-    h : ndarray
-        The step size, 0 in lanes that rested.
-    t : ndarray
-        The times after it.
-    accepted : ndarray of bool
-    plan : object
-        The host part of the integrator's memory before the step.
-    state : State or None
-        The state before the step, where `odeint` was to keep it.
+    The step size `h` is 0 in lanes that rested, `t` are the times after the step. `plan` is the host part of the
+    integrator's memory before it, `state` the state before it, where `odeint` was to keep that.
     """
 
     h: np.ndarray

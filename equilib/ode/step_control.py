@@ -107,17 +107,9 @@ def first_step(
 ) -> np.ndarray:
     """Return a first step size for each lane by one Euler probe (Hairer, Nørsett & Wanner I, §II.4).
 
-    Parameters
-    ----------
-    flow : Flow
-    start : FlowPoint
-        The initial value and its derivative.
-    span : ndarray, shape (lanes,)
-        Length of the interval, signed: no step is longer.
-    order : int
-        Order p of the method; the probe asks that h^p · max(‖y'‖, ‖y''‖) be a hundredth.
-    scaled_norm : callable
-        Norm relative to the tolerance at the initial value, shape (lanes,) on the host.
+    `span`, shape (lanes,), is the length of the interval, signed: no step is longer. For a method of order p the probe
+    asks that h^p · max(‖y'‖, ‖y''‖) be a hundredth, in the norm relative to the tolerance at the initial value,
+    `scaled_norm`, shape (lanes,) on the host.
     """
     size, slope = scaled_norm(start.y), scaled_norm(start.dy)
     with np.errstate(all="ignore"):

@@ -19,14 +19,9 @@ def log_softmax(logits: Array) -> Array:
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Return the mean of −log softmax(logits)[label] over the batch.
+    """Return the mean of −log softmax(logits)[label] over the batch, shapes (batch, classes) and (batch,).
 
     Raises ValueError if the shapes do not fit together.
-
-    Parameters
-    ----------
-    logits : array, shape (batch, classes)
-    labels : integer array, shape (batch,)
     """
     value = static_value(logits)
     if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):

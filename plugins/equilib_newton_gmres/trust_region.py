@@ -84,12 +84,8 @@ def trust_region(
     Newton step it turns towards steepest descent, which still descends where I − J is nearly singular. The products
     for that are spent only when a sample's Newton step is too long.
 
-    Returns
-    -------
-    point : NewtonPoint
-    rejected : ndarray of bool, shape (batch,)
-        Active samples without a decrease; they stay where they were.
-    radius : ndarray, shape (batch,)
+    Returns the point, the active samples without a decrease, which stay where they were, and the next radius; of shape
+    (batch,).
     """
     length = host_norm(newton)
     whole = ~f.active | (length <= radius)

@@ -247,7 +247,7 @@ def test_the_error_of_an_integral_does_not_shorten_steps() -> None:
     packed = packing.pack((y,), ({"weight": 5 * np.ones((3, 2)), "count": np.zeros(2)},))
     assert packed.shape == (1, 12)
     np.testing.assert_array_equal(packing.states(packed)[0], y)
-    np.testing.assert_array_equal(packing.cotangents(packed)[0]["weight"], 5 * np.ones((3, 2)))
+    np.testing.assert_array_equal(packing.unpack(packed)[1][0]["weight"], 5 * np.ones((3, 2)))
     norm = packing.seminorm(tolerance_norm(0.0, 1.0, 1))
     error = np.concatenate((np.full((1, 6), 2.0), np.full((1, 6), 1e9)), axis=1)
     assert norm(error, FlowPoint(np.zeros(1), packed, packed), packed) == [2.0]

@@ -11,16 +11,9 @@ from equilib.ode.flow import ErrorNorm, FlowPoint
 
 
 class Packing:
-    """The way between (arrays like y, cotangents of the inputs) and one array of shape (1, size).
+    """The way between (`states` arrays like y, cotangents of the inputs) and one array of shape (1, size).
 
-    Parameters
-    ----------
-    y : array
-        What the first arrays look like.
-    states : int
-        How many of them there are.
-    inputs : tuple of trees
-        What the cotangents look like; leaves that are not floating have none.
+    Leaves of the inputs that are not floating have no cotangent.
     """
 
     def __init__(self, y: Array, states: int, inputs: tuple[Tree, ...]) -> None:
@@ -47,10 +40,6 @@ class Packing:
 
     def unpack(self, packed: Array) -> tuple[Array, tuple[Tree, ...]]:
         """Return the last of the arrays like y, and the cotangents of the inputs."""
-        return self.states(packed)[-1], self.cotangents(packed)
-
-    def cotangents(self, packed: Array) -> tuple[Tree, ...]:
-        """Return the cotangents of the inputs."""
         xp, place = array_namespace(packed), self.state_size
         leaves = []
         for floating, leaf in zip(self._floating, tree_leaves(self._inputs), strict=True):
@@ -60,7 +49,7 @@ class Packing:
             size = prod(leaf.shape)
             leaves.append(xp.astype(xp.reshape(packed[0, place : place + size], leaf.shape), leaf.dtype))
             place += size
-        return tuple(tree_unflatten(self._inputs, leaves))
+        return self.states(packed)[-1], tuple(tree_unflatten(self._inputs, leaves))
 
     def seminorm(self, norm: ErrorNorm) -> ErrorNorm:
         """Return `norm` of the states alone.

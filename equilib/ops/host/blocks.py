@@ -40,12 +40,7 @@ def block_length(numbers: int, itemsize: int) -> int:
 def by_shares_of_blocks(work: Callable[[int, int], Any], length: int, *, operations: int) -> None:
     """Call work(first, last), which goes block by block, for shares of `length` elements at the same time.
 
-    Parameters
-    ----------
-    work : callable
-    length : int
-    operations : int
-        On how many numbers it operates, counted as often as it does: little work is not divided.
+    Little work is not divided: `operations` is on how many numbers it operates, counted as often as it does.
     """
     if operations < _WORTHWHILE:
         work(0, length)
@@ -54,17 +49,9 @@ def by_shares_of_blocks(work: Callable[[int, int], Any], length: int, *, operati
 
 
 def elementwise(formula: Callable[..., None], x: np.ndarray, *, operations: int, scratch: int = 0) -> np.ndarray:
-    """Return what `formula` computes of each element of x.
+    """Return what a formula of so many operations computes of each element of x, an array of the same shape.
 
-    Parameters
-    ----------
-    formula : callable
-        formula(out, x, *scratch) writes its result for a block x to `out`; the arrays differ, and all have one shape.
-    x : ndarray
-    operations : int
-        How many operations it consists of.
-    scratch : int
-        How many more arrays it needs.
+    formula(out, x, *scratch) writes its result for a block x to `out`; the arrays differ, and all have one shape.
     """
     source, out = x.reshape(-1), np.empty(x.shape, dtype=x.dtype)
     result, block = out.reshape(-1), block_length(2 + scratch, x.itemsize)

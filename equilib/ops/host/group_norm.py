@@ -17,14 +17,9 @@ _Coefficients = Callable[[slice, np.ndarray, np.ndarray], tuple[np.ndarray, np.n
 
 
 class Samples:
-    """The samples of x, and the moments of their groups.
+    """The samples of x, shape (batch, positions, channels), and the moments of their groups.
 
-    Attributes
-    ----------
-    x : ndarray, shape (batch, positions, channels)
-    groups : int
-    mean, inverse : ndarray, shape (batch, channels)
-        μ and 1/√(σ² + ε) of each channel's group, once they were computed.
+    `mean` and `inverse`, shape (batch, channels), are μ and 1/√(σ² + ε) of each channel's group, once computed.
     """
 
     def __init__(self, x: np.ndarray, groups: int) -> None:
@@ -75,14 +70,7 @@ def group_norm_by_blocks(
 
 
 class GroupNormDerivative:
-    """The derivative of y = (x − μ) / √(σ² + ε) · scale + shift.
-
-    Parameters
-    ----------
-    samples : Samples
-        Those of x, with their moments.
-    scale : ndarray, shape (channels,), optional
-    """
+    """The derivative of y = (x − μ) / √(σ² + ε) · scale + shift; `samples` are those of x, with their moments."""
 
     def __init__(self, samples: Samples, scale: np.ndarray | None) -> None:
         self._samples = samples
