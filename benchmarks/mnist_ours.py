@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.our_training import Model, Training
 from benchmarks.peers.exchange import hand_back, receive
 from benchmarks.tutorial import CHECKED, named, network, params_like
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.machine.process import prepare_process
-from equilib.models.equilibrium import Equilibrium
 from equilib.plugin.choosing import choose
 from equilib.plugin.registry import Registry
 from equilib.training.objectives import Classification

@@ -6,6 +6,8 @@ derivatives. It loads NumPy and the standard library only. Layers and models are
 the plugin system in `equilib.plugin`.
 """
 
+from equilib.adjoints.equilibrium import Equilibrium
+from equilib.adjoints.fixed_point import fixed_point
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
@@ -30,6 +32,7 @@ __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
     "Counts",
+    "Equilibrium",
     "Evaluator",
     "FixedPointProblem",
     "ImplicitAdjoint",
@@ -48,6 +51,7 @@ __all__ = [
     "Status",
     "SteadyState",
     "Unrolled",
+    "fixed_point",
     "odeint",
     "solve",
 ]

@@ -87,15 +87,15 @@ def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array)
     return problem.linearize(solution.z)
 
 
+def transposed(linear: Linearization) -> Linearization:
+    """Return the transposed products: their adjoint equation is that of tangents, dz = J dz + b."""
+    return Linearization(value=linear.value, jvp=linear.vjp, vjp=linear.jvp, inputs_vjp=lambda _: ())
+
+
 def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
     """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp."""
 
-    def transposed(f: object, w: Array) -> Linearization:
-        return Linearization(
-            value=linear.vjp(w) + cotangent,
-            jvp=linear.vjp,
-            vjp=linear.jvp,
-            inputs_vjp=lambda _: (),
-        )
+    def linearize(f: object, w: Array) -> Linearization:
+        return replace(transposed(linear), value=linear.vjp(w) + cotangent)
 
-    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=transposed, affine=True)
+    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=linearize, affine=True)

@@ -25,12 +25,16 @@ def idle_samples(solution: Solution, cotangent: Array) -> np.ndarray:
 def without_idle(
     problem: FixedPointProblem, solution: Solution, cotangent: Array
 ) -> tuple[FixedPointProblem, Solution]:
-    """Return both with the samples of zero `cotangent`, shape (batch, ...), replaced by one that has converged.
+    """Return both with the samples of zero `cotangent`, shape (batch, ...), set aside."""
+    return set_aside(problem, solution, idle_samples(solution, cotangent))
+
+
+def set_aside(problem: FixedPointProblem, solution: Solution, idle: np.ndarray) -> tuple[FixedPointProblem, Solution]:
+    """Return both with the samples `idle`, bool of shape (batch,), replaced by one that has converged.
 
     Where f or its derivative is nan or infinite, zero times it would be nan in the cotangents of what samples share.
     The inputs' rows are replaced where the problem declares which inputs have the batch axis.
     """
-    idle = idle_samples(solution, cotangent)
     if not idle.any():
         return problem, solution
     if idle.all():

@@ -17,7 +17,7 @@ import numpy as np
 from equilib.adjoints.equation import RTOL, linearized, relative, solve_adjoint
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
-from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.affine import Affine
@@ -67,6 +67,13 @@ class ImplicitAdjoint(Checked):
             If `guess` is not an array like the fixed point.
         """
         linear = linearized(problem, solution, cotangent)
+        adjoint = self.solve_adjoint(linear, solution, cotangent, guess=guess)
+        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
+
+    def solve_adjoint(
+        self, linear: Linearization, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Solution:
+        """Solve w = Jᵀ w + g, shape (batch, ...), with the Jᵀ of `linear`; raises what `pullback` does."""
         start = cotangent if guess is None else _warm_start(guess, cotangent, batched=solution.batched)
         forward = solution.options
         options = replace(
@@ -75,8 +82,7 @@ class ImplicitAdjoint(Checked):
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
         solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
-        adjoint = solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
-        return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
+        return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
 
 def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:

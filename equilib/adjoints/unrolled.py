@@ -63,6 +63,13 @@ class Unrolled(Checked):
         report = self._report(previous, last, solution, counts.nfe)
         return Pullback(inputs=inputs, start=start, solves=(report,), truncated=True)
 
+    def unroll(self, problem: FixedPointProblem, start: Array, *inputs: Tree) -> Array:
+        """Return the last iterate, shape (batch, ...), by steps that are traced: all of them stay in memory."""
+        z = start
+        for _ in range(self.depth):
+            z = problem.f(z, *inputs)
+        return z
+
     def _report(self, previous: Array, z: Array, solution: Solution, nfe: int) -> Solution:
         residual = z - previous
         batch = State(z, residual) if solution.batched else State(z[None, ...], residual[None, ...])

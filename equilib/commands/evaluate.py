@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array
 from equilib.errors import UserError
 from equilib.experiments.assembly import Training, trained
 from equilib.machine.process import prepare_process
-from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry
 from equilib.runs.record import RecordedRun
 from equilib.training.reporter import Reporter

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Record
 from equilib.arrays import to_host
 from equilib.commands.images import ReadImage, read_images
 from equilib.errors import UserError
 from equilib.experiments.assembly import set_up
 from equilib.experiments.images import pixels
-from equilib.models.equilibrium import Record
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun

@@ -16,7 +16,7 @@ COMPLEX = "stack the real and the imaginary part along a new axis and solve for 
 """What is to be done about complex numbers."""
 
 TRACED = {
-    "z": "solve cannot be traced: to differentiate a fixed point use a sensitivity or equilib.models.DeepEquilibrium",
+    "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, solver, z0, *inputs)",
     "y": "odeint cannot be traced: to differentiate an integration use equilib.models.evolve",
 }
 """What is to be done instead of differentiating the loop, by what the state is called."""

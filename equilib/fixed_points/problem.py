@@ -22,8 +22,9 @@ class Linearization:
     """f near one point z: its value there, and products with its derivatives.
 
     `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
-    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. `both_vjps(w)` is the pair of the last two in a pass,
-    and `used()` tells for each leaf of the inputs whether f depends on it, both where that is known.
+    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. Where known, `both_vjps(w)` is the pair of the last
+    two in a pass, `inputs_jvp(v)` is ∂f/∂inputs·v for a tuple of trees, None for an input that is a constant, and
+    `used()` tells for each leaf of the inputs whether f depends on it.
     """
 
     value: Array
@@ -31,6 +32,7 @@ class Linearization:
     vjp: Callable[[Array], Array]
     inputs_vjp: Callable[[Array], tuple[Tree, ...]]
     both_vjps: Callable[[Array], tuple[Array, tuple[Tree, ...]]] | None = None
+    inputs_jvp: Callable[[tuple[Tree, ...]], Array] | None = None
     used: Callable[[], Sequence[bool]] | None = None
 
     def pull(self, w: Array) -> tuple[Array, tuple[Tree, ...]]:
@@ -220,12 +222,17 @@ def autodiff_linearize(
         first, *rest = linear.vjp(w, argnums=everything)
         return first, tuple(rest)
 
+    def inputs_jvp(tangents: tuple[Tree, ...]) -> Array:
+        known = tuple(number for number, each in enumerate(tangents) if each is not None)
+        return linear.push([tangents[number] for number in known], tuple(1 + number for number in known))
+
     return Linearization(
         value=linear.value,
         jvp=lambda v: linear.jvp(v, argnum=0),
         vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
         inputs_vjp=lambda w: linear.vjp(w, argnums=everything[1:]),
         both_vjps=both_vjps,
+        inputs_jvp=inputs_jvp,
         used=lambda: linear.used(everything[1:]),
     )
 

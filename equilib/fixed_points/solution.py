@@ -123,9 +123,9 @@ def check_success(
     warnings.warn(of + solution.failure_report(), warning, stacklevel=3)
 
 
-def of_adjoint(sensitivity: object) -> str:
-    """Return how the text about an adjoint equation that was not solved begins."""
-    return f"the adjoint equation of {type(sensitivity).__name__} was not solved: "
+def of_adjoint(sensitivity: object, what: str = "adjoint") -> str:
+    """Return how the text about an adjoint equation, or that of tangents, that was not solved begins."""
+    return f"the {what} equation of {type(sensitivity).__name__} was not solved: "
 
 
 class Status(SampleStatus):

@@ -1,9 +1,9 @@
 """Deep equilibrium models: cells, initial guesses, the equilibrium layer."""
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.models.cell import Cell, FromZero, InjectedCell, Joins, ResidualCell
 from equilib.models.chains import DEQChain, Explicit, ODEChain
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.models.multiscale import MultiScaleCell
 from equilib.models.named import MultiScaleDEQ, MultiScaleNeuralODE, MultiScaleSkipDEQ, SkipDEQ, SkipRegDEQ

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace
 from equilib.autodiff import static_value
 from equilib.fixed_points.boundary import read_only
@@ -14,9 +15,8 @@ from equilib.fixed_points.solution import Status
 from equilib.layers.pass_constants import with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.differentiable import by_sample
-from equilib.models.equilibrium import Equilibrium
 from equilib.models.initial_guess import ZeroGuess
+from equilib.models.nan_samples import by_sample
 from equilib.models.neural_ode import CellODE, Evolution, NeuralODE
 from equilib.models.random_cell import for_pass, joins
 

@@ -8,25 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equilib import ops
-from equilib.adjoints.implicit import ImplicitAdjoint
-from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm, where_samples, zeros_like
+from equilib.adjoints.calculus.differentiable import equilibrium
+from equilib.adjoints.equilibrium import Equilibrium
+from equilib.adjoints.fixed_point import suited
+from equilib.adjoints.linearizations import LastLinearization
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success, of_adjoint
-from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.fixed_points.stopping import judged
 from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
-from equilib.models.checkpointed import LastLinearization, iterate, leaves_of_used
-from equilib.models.differentiable import by_sample, differentiable
-from equilib.models.equilibrium import Equilibrium
+from equilib.models.checkpointed import iterate
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
+from equilib.models.nan_samples import by_sample
 from equilib.models.random_cell import for_pass, joins
 
 if TYPE_CHECKING:
@@ -217,33 +218,16 @@ class DeepEquilibrium:
         )
 
     def _solve(self, params: Tree, z0: Array, u: Tree, guess: Array | None) -> Equilibrium:
-        problem, sensitivity = self._problem(params, u), self.adjoint()
-        solution = solve(problem, self.solver, static_value(z0), self.options, fallback=self.fallback)
-
-        def pull(g: Array) -> Pullback[Solution]:
-            followed = g if self.gradient_of == "all" else where_samples(solution.converged, g, zeros_like(g))
-            return sensitivity.pullback(problem, solution, followed, guess=guess)
-
-        z, adjoints = differentiable(
-            solution.z,
+        return equilibrium(
+            self._problem(params, u),
+            self.solver,
             z0,
             (params, u),
-            pull,
-            lambda inputs: leaves_of_used(problem, inputs),
-            check=lambda each: check_success(
-                each, self.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(sensitivity)
-            ),
-        )
-        return Equilibrium(
-            z=z,
-            z0=z0,
-            residual=solution.residual,
-            residual_norm=solution.residual_norm,
-            status=solution.status,
-            nfe=solution.nfe,
-            njvp=solution.njvp,
-            solution=solution,
-            adjoints=adjoints,
+            self.options,
+            self.adjoint(),
+            fallback=self.fallback,
+            gradient_of=self.gradient_of,
+            guess=guess,
         )
 
     def loosened(self, factor: float) -> DeepEquilibrium:
@@ -259,10 +243,7 @@ class DeepEquilibrium:
 
     def adjoint(self) -> Sensitivity[Solution]:
         """Return how the backward pass is done."""
-        if self.sensitivity is not None:
-            return self.sensitivity
-        suited = getattr(self.solver, "adjoint", None)
-        return ImplicitAdjoint() if suited is None else suited()
+        return suited(self.solver) if self.sensitivity is None else self.sensitivity
 
     def _warm_start(self, start: Array, z0: Array) -> Array:
         if self.fixed_depth:

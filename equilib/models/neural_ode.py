@@ -11,9 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from equilib import ops
+from equilib.adjoints.calculus.differentiable import differentiable
+from equilib.adjoints.equilibrium import Record
+from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree
 from equilib.autodiff import static_value, stop_gradient
+from equilib.autodiff.custom import Refused
 from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.evaluator import Counts, counted
@@ -22,9 +26,6 @@ from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
-from equilib.models.checkpointed import Noted, leaves_of_used
-from equilib.models.differentiable import differentiable
-from equilib.models.equilibrium import Record
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.ode.adjoints import Interpolating
@@ -116,6 +117,7 @@ def evolve(
         lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent),
         partial(leaves_of_used, problem),
         check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
+        differential=Refused("an integration has first derivatives in reverse mode only; take vjp or value_and_grad"),
     )
     status, nfe, njvp = solution.status, solution.nfe, solution.njvp
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)

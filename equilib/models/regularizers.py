@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from equilib import ops
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array
-from equilib.models.equilibrium import Equilibrium
 
 
 def guess_distance(equilibrium: Equilibrium) -> Array:

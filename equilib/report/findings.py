@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Equilibrium, Record
 from equilib.arrays import Array, to_host
 from equilib.commands.evaluate import Evaluation, evaluate_model
 from equilib.errors import RunError, UserError
 from equilib.experiments.assembly import Training, trained
 from equilib.fixed_points.solution import Solution, UnsolvedError
-from equilib.models.equilibrium import Equilibrium, Record
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import MODEL
 from equilib.runs.record import RecordedRun

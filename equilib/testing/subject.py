@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 import numpy as np
 
-from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.adjoints.fixed_point import suited
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, to_host
 from equilib.fixed_points.picard import Picard
@@ -83,11 +83,7 @@ class SolverSubject:
 
     def adjoint(self) -> Sensitivity[Solution]:
         """Return the sensitivity that is used with the solver by default."""
-        if self.sensitivity is not None:
-            return self.sensitivity
-        solver = self.fresh()
-        own: Sensitivity[Solution] = solver.adjoint() if hasattr(solver, "adjoint") else ImplicitAdjoint()
-        return own
+        return suited(self.fresh()) if self.sensitivity is None else self.sensitivity
 
 
 def _noted(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array
-from equilib.models.equilibrium import Record
 from equilib.training import number_formats
 from equilib.training.reductions import MEAN_OF_BATCHES, STATUSES, Reduction
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array, Tree
-from equilib.models.equilibrium import Record
 
 
 class Model(Protocol):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from equilib import ops
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, array_namespace
-from equilib.models.equilibrium import Equilibrium
 from equilib.models.regularizers import Regularization
 
 Regularizer: TypeAlias = Callable[[Array, Any], Array]

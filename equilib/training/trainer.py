@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array, Tree, take_rows, tree_map
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.errors import RunError, UserError
 from equilib.fixed_points.solution import UnsolvedWarning
 from equilib.machine.devices import CPU, Device
-from equilib.models.equilibrium import Record
 from equilib.training.data import Dataset
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace
 from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution, Status
-from equilib.models.equilibrium import Equilibrium
 from equilib.training.model import EquilibriumModel
 
 NONE, EQUILIBRIA, BOTH = "none", "equilibria", "both"

@@ -81,7 +81,7 @@ def test_no_solver_solves_complex_equations(solver: Any):
 
 def test_a_traced_guess():
     """A loop is not what is differentiated."""
-    with pytest.raises(TypeError, match=r"z0 is traced, and solve cannot be traced: .* use a sensitivity or"):
+    with pytest.raises(TypeError, match=r"z0 is traced, and solve cannot be traced: .* use equilib.fixed_point"):
         value_and_grad(lambda z: ops.sum(solve(f, Picard(), z).z))(Z0)
 
 

@@ -14,7 +14,7 @@ from equilib import Picard, Status, ops
 from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import linearize, value_and_grad, vjp
 from equilib.layers import Chain, Dense
-from equilib.models import DeepEquilibrium, InjectedCell, OneStepGuess
+from equilib.models import DeepEquilibrium, InjectedCell, LayerGuess, OneStepGuess
 from tests.arrays_under_test import lift, lower
 from tests.models.networks import (
     CONV,
@@ -103,15 +103,19 @@ def test_memory_does_not_grow_with_the_depth():
     assert peak(20, 5) < 0.6 * peak(20, None)
 
 
-def test_second_derivatives_are_refused_with_a_way_out(rng: np.random.Generator):
-    """They need the whole loop on the tape: an error that says so, not a wrong number."""
-    deq = DeepEquilibrium(CELL, Picard()).unrolled(4, checkpoints=2)
-    params, x = drawn(deq), batch(rng)
-    gradient = lambda x: value_and_grad(lambda x: ops.sum(deq(params, x).z))(x)[1]  # noqa: E731
-    with pytest.raises(NotImplementedError, match="a fixed depth without checkpoints"):
-        linearize(gradient, x)
-    with pytest.raises(NotImplementedError, match="a fixed depth without checkpoints"):
-        linearize(lambda x: ops.sum(deq(params, x).z), x).jvp(x)
+def test_tangents_and_second_derivatives_are_those_of_the_tape(rng: np.random.Generator):
+    """With checkpoints J·v and H·v are those of the loop without."""
+    whole = DeepEquilibrium(CELL, Picard(), LayerGuess(Dense(4, 5))).unrolled(4)
+    params, x, v = drawn(whole), batch(rng), batch(rng)
+
+    def derivatives(deq: DeepEquilibrium) -> list[Any]:
+        loss = lambda x: ops.sum(ops.sin(deq(params, x).z))  # noqa: E731
+        gradient = lambda x: value_and_grad(loss)(x)[1]  # noqa: E731
+        return [linearize(loss, x).jvp(v), linearize(gradient, x).jvp(v), linearize(gradient, x).vjp(v)[0]]
+
+    found, expected = derivatives(whole.unrolled(4, checkpoints=2)), derivatives(whole)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 def test_a_loop_that_overflows_says_so(rng: np.random.Generator):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, Picard, Sensitivity, Solver, ops
+from equilib.adjoints.linearizations import LastLinearization
 from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.layers import Dense
 from equilib.models import DeepEquilibrium
-from equilib.models.checkpointed import LastLinearization
 from equilib_anderson.solver import Anderson
 from equilib_newton_gmres.solver import NewtonGMRES
 from tests.arrays_under_test import lift, lower

@@ -7,8 +7,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.fixed_points.solution import Status
-from equilib.models.equilibrium import Equilibrium
 from equilib.models.regularizers import Regularization
 from equilib.training.objectives import Classification, GuessPull, Regression
 from tests.arrays_under_test import lift, lower

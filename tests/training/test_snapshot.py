@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from equilib import ops
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array
 from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.fixed_points.solution import Status
-from equilib.models.equilibrium import Equilibrium
 from equilib.ode.solution import OdeStatus
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan

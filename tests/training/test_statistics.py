@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from equilib import ops
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution, Status
 from equilib.models import evolve
-from equilib.models.equilibrium import Equilibrium
 from equilib.training.metric import Batch
 from equilib.training.reductions import describe_statuses
 from equilib.training.statistics import PassStatistics

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, ops
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.arrays import Array
 from equilib.arrays.trees import tree_leaves
@@ -21,7 +22,6 @@ from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Dense
 from equilib.models import ZeroGuess
-from equilib.models.equilibrium import Equilibrium
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
 from equilib_newton_gmres.solver import NewtonGMRES

@@ -72,6 +72,8 @@ class Equilibrium(Record):
         (after a fixed depth also in z); None likewise.
     solution : Solution or None
         The solve; None after a fixed depth.
+    tangents : list of Solution
+        Filled by forward mode and by second derivatives: the solves of dz = J dz + b.
     """
 
     z: Array = field(repr=False)
@@ -80,6 +82,7 @@ class Equilibrium(Record):
     jacobian_loss: Array | None = None
     residual_loss: Array | None = None
     solution: Solution | None = field(default=None, repr=False)
+    tangents: list[Solution] = field(default_factory=list, repr=False)
 
     @property
     def state(self) -> Array:

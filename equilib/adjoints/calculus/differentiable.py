@@ -1,0 +1,155 @@
+"""Solutions as differentiable functions of where the solve starts and of the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from equilib.adjoints.calculus.implicit_function import ImplicitFunction, LinearEquations
+from equilib.adjoints.calculus.sample_wise import SampleWise
+from equilib.adjoints.equilibrium import Equilibrium
+from equilib.adjoints.linearizations import leaves_of_used
+from equilib.adjoints.sensitivity import Pullback
+from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, where_samples, zeros_like
+from equilib.autodiff import static_value
+from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import (
+    BatchSolution,
+    ConvergenceError,
+    ConvergenceWarning,
+    Solution,
+    check_success,
+    of_adjoint,
+)
+from equilib.fixed_points.solve import solve
+from equilib.fixed_points.solver import Solver, WholeSolver
+
+S = TypeVar("S", bound=BatchSolution)
+
+NO_CALCULUS = (
+    "the adjoint {} has first derivatives in reverse mode only; for tangents, second derivatives, and solvers that ask "
+    "for J·v of a map with an equilibrium in it, take ImplicitAdjoint(), Unrolled() or a fixed depth"
+)
+"""Why there is no other derivative."""
+
+
+def differentiable(
+    value: Array,
+    start: Array,
+    inputs: tuple[Tree, ...],
+    pull: Callable[[Array], Pullback[S]],
+    leaves: Callable[[tuple[Tree, ...]], Sequence[Array | None]] = tree_leaves,
+    *,
+    check: Callable[[S], None],
+    differential: Differential | None = None,
+) -> tuple[Array, list[S]]:
+    """Return `value` with a derivative, and the list to which each backward pass adds its solves.
+
+    Parameters
+    ----------
+    value : array
+        Of a solution, a constant.
+    start : array
+        The initial guess or value; it may be traced.
+    inputs : tuple of trees of arrays
+        They may be traced.
+    pull : callable
+        Maps the cotangent of `value` to those of the start and the inputs, as a sensitivity does.
+    leaves : callable
+        Maps the cotangents of the inputs to those of their leaves, None where there is none.
+    check : callable
+        Called once in a backward pass that left samples unsolved, with the first such solve: the policy.
+    differential : Differential, optional
+        Of tangents and further derivatives, in the start and the leaves of the inputs; by default they raise.
+    """
+    adjoints: list[S] = []
+
+    def pullback(cotangent: Array) -> Sequence[Array | None]:
+        pulled = pull(cotangent)
+        adjoints.extend(pulled.solves)
+        for each in pulled.failed[:1]:  # once a pass
+            check(each)
+        constant = static_value(start)
+        bar = zeros_like(constant) if pulled.start is None else pulled.start
+        return [bar, *leaves(pulled.inputs)]
+
+    return with_pullback(value, pullback, start, *tree_leaves(inputs), differential=differential), adjoints
+
+
+def equilibrium(
+    problem: FixedPointProblem,
+    solver: Solver | WholeSolver,
+    z0: Array,
+    inputs: tuple[Tree, ...],
+    options: SolveOptions,
+    sensitivity: Any,
+    *,
+    fallback: Sequence[Solver | WholeSolver] = (),
+    batched: bool = True,
+    gradient_of: str = "all",
+    guess: Array | None = None,
+) -> Equilibrium:
+    """Solve the problem, whose inputs are constants, as a function of z0 and of `inputs`, which may be traced."""
+    solution = solve(problem, solver, static_value(z0), options, fallback=fallback, batched=batched)
+    followed = solution.converged | (gradient_of == "all")
+    way = _Way(sensitivity, options.on_failure, guess)
+
+    def pull(g: Array) -> Pullback[Solution]:
+        return way.pullback(problem, solution, where_samples(followed, g, zeros_like(g)))
+
+    z, way.adjoints = differentiable(
+        solution.z,
+        z0,
+        inputs,
+        pull,
+        lambda cotangents: leaves_of_used(problem, cotangents),
+        check=way.check,
+        differential=SampleWise(problem, solution, followed, way.differential),
+    )
+    return Equilibrium(
+        z=z,
+        z0=z0,
+        residual=solution.residual,
+        residual_norm=solution.residual_norm,
+        status=solution.status,
+        nfe=solution.nfe,
+        njvp=solution.njvp,
+        solution=solution,
+        adjoints=way.adjoints,
+        tangents=way.tangents,
+    )
+
+
+@dataclass
+class _Way:
+    """How a fixed point is differentiated: by whom, what was solved for that, and the policy about it."""
+
+    sensitivity: Any
+    on_failure: str
+    guess: Array | None
+    adjoints: list[Solution] = field(default_factory=list)
+    tangents: list[Solution] = field(default_factory=list)
+
+    def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback[Solution]:
+        pulled: Pullback[Solution] = self.sensitivity.pullback(problem, solution, cotangent, guess=self.guess)
+        return pulled
+
+    def differential(self, problem: FixedPointProblem, solution: Solution) -> Differential:
+        if hasattr(self.sensitivity, "solve_adjoint"):
+            return ImplicitFunction(LinearEquations(problem, solution, self.sensitivity, self.note), self.guess)
+        if hasattr(self.sensitivity, "unroll"):
+            unroll = partial(self.sensitivity.unroll, problem)
+            return Traced(lambda start, *leaves: unroll(start, *tree_unflatten(problem.inputs, list(leaves))))
+        return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
+
+    def note(self, found: Solution, *, transpose: bool) -> None:
+        (self.adjoints if transpose else self.tangents).append(found)
+        self.check(found, "adjoint" if transpose else "tangent")
+
+    def check(self, found: Solution, what: str = "adjoint") -> None:
+        of = of_adjoint(self.sensitivity, what)
+        check_success(found, self.on_failure, ConvergenceError, ConvergenceWarning, of=of)
