@@ -63,7 +63,7 @@ class Unrolled(Checked):
         report = self._report(previous, last, solution, counts.nfe)
         return Pullback(inputs=inputs, start=start, solves=(report,), truncated=True)
 
-    def unroll(self, problem: FixedPointProblem, start: Array, *inputs: Tree) -> Array:
+    def unroll(self, problem: FixedPointProblem, solution: Solution, start: Array, *inputs: Tree) -> Array:
         """Return the last iterate, shape (batch, ...), by steps that are traced: all of them stay in memory."""
         z = start
         for _ in range(self.depth):

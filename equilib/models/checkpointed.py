@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from equilib.adjoints.linearizations import leaves_of_used
 from equilib.adjoints.revolve import Iterates
-from equilib.adjoints.unrolled import Unrolled, carry_back, linearizations
+from equilib.adjoints.unrolled import carry_back, linearizations
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Traced, with_pullback
@@ -28,7 +28,10 @@ def iterate(problem: FixedPointProblem, z0: Array, depth: int, kept: int, *input
         return [guess, *leaves_of_used(problem, found)]
 
     def unrolled(z: Array, *leaves: Array) -> Array:
-        return Unrolled(depth).unroll(problem, z, *tree_unflatten(inputs, list(leaves)))
+        own = tree_unflatten(inputs, list(leaves))
+        for _ in range(depth):
+            z = problem.f(z, *own)
+        return z
 
     last = with_pullback(problem(previous), pullback, z0, *tree_leaves(inputs), differential=Traced(unrolled))
     return previous, last

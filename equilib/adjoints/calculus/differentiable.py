@@ -142,7 +142,7 @@ class _Way:
         if hasattr(self.sensitivity, "solve_adjoint"):
             return ImplicitFunction(LinearEquations(problem, solution, self.sensitivity, self.note), self.guess)
         if hasattr(self.sensitivity, "unroll"):
-            unroll = partial(self.sensitivity.unroll, problem)
+            unroll = partial(self.sensitivity.unroll, problem, solution)
             return Traced(lambda start, *leaves: unroll(start, *tree_unflatten(problem.inputs, list(leaves))))
         return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
 
