@@ -19,15 +19,9 @@ class Dropout(WithoutParameters):
 
     A model that is called with `rng` draws the mask once for that pass, so that f stays one map during its solve
     (variational dropout; Gal & Ghahramani 2016, arXiv:1512.05287). Without a mask, as in inference, nothing happens.
+    `shape` is that of one sample; 1 along an axis that shares its mask: (1, 1, channels) drops whole channels.
 
     Raises ValueError if `rate` is outside [0, 1).
-
-    Parameters
-    ----------
-    rate : float
-        In [0, 1).
-    shape : tuple of int
-        That of one sample; 1 along an axis that shares its mask: (1, 1, channels) drops whole channels.
     """
 
     rate: float

@@ -58,19 +58,11 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
     none was better than the guess it returns the last one, or one with a residual that is not finite, in which the
     driver sees how it failed.
 
-    Raises what f raises, unchanged, and other exceptions of `method`.
-
-    Parameters
-    ----------
-    f : Evaluator
-    z0 : array, shape (batch, ...)
-        The initial guess, on any library and device; `method` works on copies on the host, in float64.
-    method : callable
-        Takes a `Sample`, returns an `Ending`. It must come to an end when the residual is zero. One of `BREAKDOWNS` is
-        an end, too, unless it is a `UserError`.
-    together : bool
-        False for a library that cannot be called again before it returns: its samples are solved one after the other,
-        and each evaluation of f is for one of them.
+    The initial guess, shape (batch, ...), is on any library and device; `method` works on copies on the host, in
+    float64, and must come to an end when the residual is zero. One of `BREAKDOWNS` is an end, too, unless it is a
+    `UserError`; its other exceptions are raised, and what f raises, unchanged. A library that cannot be called again
+    before it returns is not called `together`: its samples are solved one after the other, and each evaluation of f is
+    for one of them.
     """
     run = _Lockstep(f, z0)
     active = [int(index) for index in np.flatnonzero(run.active)]
@@ -101,15 +93,14 @@ class _Lockstep:
             self._conclude(index, call.result)
 
     def _conclude(self, index: int, ending: Ending) -> None:
+        gave_up, message = ending.gave_up, ending.message
         if self.converged[index]:
-            gave_up, message = False, ending.message
+            gave_up = False
         elif self.rounding[index]:
             gave_up, message = True, "the residual is as small as rounding allows"
         elif self.samples[index].lost:
             self.lost[index] = True
             gave_up, message = True, "the method asked for a point that is not finite"
-        else:
-            gave_up, message = ending.gave_up, ending.message
         self.failed[index], self.messages[index] = gave_up, message
         self.lost[index] &= gave_up
 

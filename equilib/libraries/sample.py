@@ -24,23 +24,10 @@ class Sample:
     vanishing residual is what ends every library's loop, where an exception would have to find its way through
     compiled code.
 
-    Parameters
-    ----------
-    z0 : ndarray of float64, shape (size,)
-        The initial guess.
-    ask : callable
-        Answers a `Question`, or returns None to call the work off.
-    resolution : float
-        The relative spacing of the numbers that f is computed in, for difference quotients.
-
-    Attributes
-    ----------
-    finished : bool
-        Whether the sample has converged, is lost, or has been called off.
-    lost : bool
-        Whether a point that was asked for is not finite, from where no method returns.
-    last : ndarray, shape (size,), or None
-        The residual evaluated last.
+    Its initial guess `z0` is of float64, shape (size,); `ask` answers a `Question`, or returns None to call the work
+    off; `resolution` is the relative spacing of the numbers that f is computed in, for difference quotients. It is
+    `finished` where it has converged, is `lost`, since a point that was asked for is not finite, from where no method
+    returns, or has been called off. `last`, shape (size,), is the residual evaluated last, if there is one.
     """
 
     def __init__(self, z0: np.ndarray, ask: Callable[[Question], np.ndarray | None], *, resolution: float) -> None:

@@ -98,8 +98,7 @@ class InjectedCell(Composite):
 
     def zeros(self, params: Tree, u: Array) -> Array:
         """Return zeros of the shape of u."""
-        value = static_value(u)
-        return zeros_like(value)
+        return zeros_like(static_value(u))
 
 
 @dataclass(frozen=True)

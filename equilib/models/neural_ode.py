@@ -64,14 +64,8 @@ class Autonomous(Composite):
 class Evolution(Record):
     """What an integration in a model leaves.
 
-    Attributes
-    ----------
-    y : array, shape (times, batch, ...)
-        The solution at the times asked for, differentiable by the sensitivity.
-    solution : OdeSolution
-        The forward integration.
-    backward : Counts
-        The uses of f in backward passes so far.
+    `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity;
+    `solution` is the forward integration, and `backward` counts the uses of f in backward passes so far.
     """
 
     y: Array = field(repr=False)

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import (
-    Array,
-    array_namespace,
-    coefficients,
-    host_norm,
-    to_host,
-    where_samples,
-    zeros_like,
-)
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, to_host, where_samples, zeros_like
 from equilib.machine.threads import by_shares, shared
 from equilib.numerics.arnoldi import normalized, orthogonalized
 from equilib.numerics.combinations import combined

@@ -41,22 +41,11 @@ def line_search(
     """Go along `direction` until ‖f(z) − z‖ has decreased sufficiently, for each sample by itself.
 
     Residuals are measured in the Euclidean norm, whatever the norm of the convergence test: an inexact Newton step is
-    sure to descend in that one.
+    sure to descend in that one. The direction d, shape (batch, ...), has ‖(I − J) d − r‖ ≤ η‖r‖ with the forcing terms
+    η, shape (batch,).
 
-    Parameters
-    ----------
-    direction : array, shape (batch, ...)
-        d with ‖(I − J) d − r‖ ≤ η‖r‖.
-    forcing : ndarray, shape (batch,)
-        η.
-    backtracks : int
-        How often a step is shortened. A sample that still has not decreased stays where it was.
-
-    Returns
-    -------
-    point : NewtonPoint
-    rejected : ndarray of bool, shape (batch,)
-        Active samples without a decrease.
+    Returns the point and the active samples without a decrease, bool of shape (batch,): those whose step was shortened
+    so many times in vain, and which stay where they were.
     """
     length = np.ones(point.norm.shape)
     for _ in range(backtracks + 1):

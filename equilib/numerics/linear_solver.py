@@ -25,19 +25,8 @@ class LinearSolver(Protocol):
     """
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
-        """Return x, of the shape and dtype of b, starting from x = 0.
+        """Return x, of the shape (batch, ...) and dtype of b, starting from x = 0.
 
-        Parameters
-        ----------
-        matvec : callable
-            v ↦ A v, of the shape of b.
-        b : array, shape (batch, ...)
-        rtol : ndarray, shape (batch,)
-        active : ndarray of bool, shape (batch,)
-            Samples that are to be solved.
-
-        Returns
-        -------
-        array, shape (batch, ...)
-            x, with zeros for samples that are not active or whose b is zero or not finite.
+        `rtol` and `active`, the samples that are to be solved, have the shape (batch,). x is zero for samples that are
+        not active or whose b is zero or not finite.
         """

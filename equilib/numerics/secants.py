@@ -94,15 +94,8 @@ class Secants:
         """Add the pair (step, new_residual − residual), keep the `memory` last, and judge the new iterate.
 
         `accept(norm)` maps the norms of the new residuals to the samples that go on from the new iterate. All
-        products cross from the device at once.
-
-        Returns
-        -------
-        secants : Secants
-            Their `overlap` is with the residual that the sample goes on from.
-        norm : ndarray, shape (batch,)
-            Euclidean norms of `new_residual`.
-        accepted : ndarray of bool, shape (batch,)
+        products cross from the device at once. Returns the secants, whose `overlap` is with the residual that the
+        sample goes on from, the Euclidean norms of `new_residual` and the samples accepted, both of shape (batch,).
         """
         first = max(len(self.images) + 1 - memory, 0)
         change = new_residual - residual

@@ -49,15 +49,10 @@ class LibraryGMRES(Checked):
         operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
         # Each sample must reach its rtol, but the library tests ‖r‖ of the whole batch.
         target = float(np.min(rtol[usable]))
+        cycle = 1 if isinstance(b, np.ndarray) else self.restart  # counted in cycles by SciPy, in products by CuPy
+        flat = xp.reshape(rhs, (-1,))
         try:
-            x, _ = linalg.gmres(
-                operator,
-                xp.reshape(rhs, (-1,)),
-                rtol=0.0,
-                atol=target,
-                restart=self.restart,
-                **_one_cycle(b, self.restart),
-            )
+            x, _ = linalg.gmres(operator, flat, rtol=0.0, atol=target, restart=self.restart, maxiter=cycle)
         except np.linalg.LinAlgError:  # CuPy has no breakdown guard: an exact solution inside a cycle ends in 0/0
             return rhs * size
         return where_samples(usable, xp.reshape(x, b.shape) * size, zeros)
@@ -71,8 +66,3 @@ def _linalg(array: Array) -> Any:
             f"linear_solver=library works on NumPy and CuPy arrays, not on {library}'s; use linear_solver=gmres"
         )
     return importlib.import_module(modules[library])
-
-
-def _one_cycle(array: Array, restart: int) -> dict[str, int]:
-    # `maxiter` counts cycles in SciPy and products in CuPy.
-    return {"maxiter": 1 if isinstance(array, np.ndarray) else restart}

@@ -70,13 +70,7 @@ class Dogleg:
 
 
 def trust_region(
-    f: Evaluator,
-    point: NewtonPoint,
-    newton: Array,
-    *,
-    forcing: np.ndarray,
-    radius: np.ndarray,
-    shrinks: int,
+    f: Evaluator, point: NewtonPoint, newton: Array, *, forcing: np.ndarray, radius: np.ndarray, shrinks: int
 ) -> tuple[NewtonPoint, np.ndarray, np.ndarray]:
     """Go along the dogleg, within a radius in which the linear model has proved right.
 

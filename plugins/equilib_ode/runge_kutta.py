@@ -20,16 +20,12 @@ class RungeKutta:
     """A method given by its tableau: a step costs stages − 1 evaluations, as its first stage is the last one's last."""
 
     tableau: ClassVar[ButcherTableau]
+    controller: ClassVar[Controller] = PIController()
 
     @property
     def order(self) -> int:
         """Order of accuracy."""
         return self.tableau.order
-
-    @property
-    def controller(self) -> Controller:
-        """Proportional-integral."""
-        return PIController()
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return nothing: the derivative at the start is in the point."""
@@ -51,10 +47,8 @@ class RungeKutta:
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
         """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
-        return [
-            flow.sum(step.h, weights, step.attempt.stages)
-            for weights in np.asarray(self.tableau.interpolant).T.tolist()
-        ]
+        by_power = np.asarray(self.tableau.interpolant).T.tolist()
+        return [flow.sum(step.h, weights, step.attempt.stages) for weights in by_power]
 
     def pull_step(
         self, flow: Flow, linearize: Linearize, start: FlowPoint, h: np.ndarray, bars: StepCotangents

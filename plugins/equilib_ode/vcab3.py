@@ -14,7 +14,7 @@ step costs one evaluation and a rejected one none. The first two steps are Bogac
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -43,21 +43,14 @@ class History(NamedTuple):
 class VCAB3:
     """Variable-step Adams-Bashforth of order 3: one evaluation per accepted step, none per rejected one."""
 
-    @property
-    def order(self) -> int:
-        """Order of accuracy."""
-        return 3
-
-    @property
-    def controller(self) -> Controller:
-        """Proportional-integral, for short steps: there are many of them, and their errors add up."""
-        return PIController(safety=SAFETY, largest=2.0, first_largest=10.0)
+    order: ClassVar[int] = 3
+    controller: ClassVar[Controller] = PIController(safety=SAFETY, largest=2.0, first_largest=10.0)
+    """Short steps: there are many of them, and their errors add up."""
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return φ*₁ and φ*₂ of no step yet."""
-        return Memory(
-            (flow.zeros(), flow.zeros()), History(np.zeros(flow.lanes), np.ones(flow.lanes), np.ones(flow.lanes))
-        )
+        ones = np.ones(flow.lanes)
+        return Memory((flow.zeros(), flow.zeros()), History(0 * ones, ones, ones))
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h: by Adams-Bashforth in lanes that have a history, else by Runge-Kutta."""

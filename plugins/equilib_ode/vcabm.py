@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -46,11 +46,9 @@ class History(NamedTuple):
 class DoublingController:
     """Double the step, keep it, or shorten it (Shampine & Gordon, STEP): high orders need a history of equal steps.
 
-    With the error E of a step of order k, and `target` θ: doubled where E 2^(k+1) ≤ θ, kept where E ≤ θ, else
+    With the error E of a step of order k, and θ = `TARGET`: doubled where E 2^(k+1) ≤ θ, kept where E ≤ θ, else
     multiplied by (θ/E)^(1/(k+1)), between 1/2 and 9/10; halved after a rejection.
     """
-
-    target: float = TARGET
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -58,9 +56,9 @@ class DoublingController:
         """Return new step size / old step size, shape (lanes,)."""
         exponent = np.asarray(order) + 1.0
         with np.errstate(all="ignore"):
-            shorter = np.clip((self.target / error) ** (1 / exponent), 0.5, 0.9)
-        kept = np.where(error <= self.target, 1.0, shorter)
-        grown = np.where(error * 2.0**exponent <= self.target, 2.0, kept)
+            shorter = np.clip((TARGET / error) ** (1 / exponent), 0.5, 0.9)
+        kept = np.where(error <= TARGET, 1.0, shorter)
+        grown = np.where(error * 2.0**exponent <= TARGET, 2.0, kept)
         return np.where(np.isfinite(error), np.where(accepted, grown, 0.5), 0.2)
 
 
@@ -70,15 +68,9 @@ class VCABM(Checked):
 
     max_order: int = option(12, help="order of the predictor at most", minimum=1, maximum=12)
 
-    @property
-    def order(self) -> int:
-        """Order of the first step, which corrects Euler's; later ones choose theirs."""
-        return 2
-
-    @property
-    def controller(self) -> Controller:
-        """Steps double, stay, or shrink."""
-        return DoublingController()
+    order: ClassVar[int] = 2
+    """Order of the first step, which corrects Euler's; later ones choose theirs."""
+    controller: ClassVar[Controller] = DoublingController()
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return a history of no step, of order 1."""
