@@ -39,9 +39,7 @@ def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
     The shape is (arrays, batch), if `norm` returns one number a sample.
     """
     if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in _USUAL:
-        norms, usual = _roots(arrays, 1 if norm is two_norm else _elements(arrays[0]))
-        if np.count_nonzero(usual) == usual.size:
-            return norms.astype(np.float64, copy=False)
+        return _roots(arrays, 1 if norm is two_norm else _elements(arrays[0])).astype(np.float64, copy=False)
     return np.stack(to_host_together(*map(norm, arrays)))
 
 
@@ -49,15 +47,24 @@ def _elements(array: Array) -> int:
     return int(prod(array.shape[1:])) or 1
 
 
-def _roots(arrays: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return √(Σ x² / count) of each sample of NumPy's arrays, and whether it is right, shape (arrays, batch)."""
+def _roots(arrays: Sequence[np.ndarray], count: int) -> np.ndarray:
+    """Return √(Σ x² / count) of each sample of NumPy's arrays, shape (arrays, batch)."""
     # In few calls, as every step of a solve takes norms.
     squares = np.empty((len(arrays), len(arrays[0])), arrays[0].dtype)
     for number, array in enumerate(arrays):
         rows = samples_as_rows(array)
         np.vecdot(rows, rows, out=squares[number])
     least, largest = _USUAL[squares.dtype]
-    return np.sqrt(squares) / _root(count, squares.dtype), (squares > least) & (squares < largest)
+    usual = (squares > least) & (squares < largest)
+    norms = np.sqrt(squares) / _root(count, squares.dtype)
+    if np.count_nonzero(usual) < usual.size:
+        for number, array in enumerate(arrays):
+            if np.count_nonzero(usual[number]) < len(array) and np.count_nonzero(array):
+                with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+                    scaled = _scaled(samples_as_rows(array), count)
+                # What becomes of one sample must not change the rounding of the others.
+                norms[number] = np.where(usual[number], norms[number], scaled)
+    return np.asarray(norms)
 
 
 @cache
@@ -69,12 +76,7 @@ def _root_of_squares(array: Array, count: int) -> Array:
     """Return √(Σ x² / count) of each sample, in the dtype of the array, at least float32."""
     rows = samples_as_rows(array)
     if type(rows) is np.ndarray and rows.dtype in _USUAL:
-        (norm,), (usual,) = _roots((rows,), count)
-        if np.count_nonzero(usual) == len(usual):
-            return norm
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            # What becomes of one sample must not change the rounding of the others.
-            return np.where(usual, norm, _scaled(rows, count))
+        return _roots((rows,), count)[0]
     xp = array_namespace(array)
     dtype = rows.dtype
     if xp.finfo(dtype).bits < 32:

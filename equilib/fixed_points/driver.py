@@ -42,7 +42,8 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
             run.remove_finished()
             run.step()
         z, residual, state = run.put_together()
-    monitor.finish(monitor.active)
+    if monitor.running:
+        monitor.finish(monitor.active)
     return Solution(
         z0=z0,
         z=z,
@@ -51,7 +52,7 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
         residual_norm=np.where(np.isfinite(monitor.best), monitor.best, monitor.trace[0]),
         steps=monitor.steps,
         **vars(f.counts),
-        trace=np.stack(monitor.trace),
+        trace=np.array(monitor.trace),
         solver=str(solver),
         options=options,
         state=state,
@@ -96,8 +97,7 @@ class _Run:
         self.rows = np.arange(z0.shape[0])
         self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)
-        removable = f.problem.batched_inputs is not None and self.restrict is not None
-        self.share = f.options.compact if removable else 0.0
+        self.share = f.options.compact if f.restrictable and self.restrict is not None else 0.0
         self.state = solver.init(f, z0)
         self.z, self.residual = self.state.z, self.state.residual
         self.monitor.observe(self.state, self.rows)

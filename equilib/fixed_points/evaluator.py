@@ -93,8 +93,6 @@ class Evaluator:
 
     Attributes
     ----------
-    problem : FixedPointProblem
-        What is asked; every use is counted.
     options : SolveOptions
     affine : bool
         Whether f is declared to be affine in z.
@@ -114,18 +112,7 @@ class Evaluator:
         If an input that the problem declares to have the batch axis does not have it.
     """
 
-    __slots__ = (
-        "_norm",
-        "_statement",
-        "active",
-        "affine",
-        "counts",
-        "options",
-        "problem",
-        "scale",
-        "strictness",
-        "tolerance",
-    )
+    __slots__ = ("_asked", "_norm", "active", "affine", "counts", "options", "scale", "strictness", "tolerance")
 
     def __init__(
         self,
@@ -139,7 +126,7 @@ class Evaluator:
     ) -> None:
         problem.check_batch(z0.shape[0])
         self.counts = Counts() if counts is None else counts
-        self._statement, self.problem, self.affine = problem, counted(problem, self.counts), problem.affine
+        self._asked, self.affine = problem, problem.affine
         self.options = SolveOptions() if options is None else options
         self._norm = self.options.norm_of
         self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
@@ -148,18 +135,25 @@ class Evaluator:
         if tolerance is None:
             self.tolerance = self.tolerance_at(z0, z0)
 
+    @property
+    def problem(self) -> FixedPointProblem:
+        """What is asked; every use is counted."""
+        return counted(self._asked, self.counts)
+
     def __call__(self, z: Array) -> Array:
         """Evaluate f(z), shape (batch, ...); raises what `FixedPointProblem` does."""
-        return self.problem(z)
+        self.counts.evaluation(z)
+        return self._asked(z)
 
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...)."""
         self.counts.evaluation(z)
-        return self._statement.residual(z)
+        return self._asked.residual(z)
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""
-        return self.problem.linearize(z)
+        self.counts.evaluation(z)
+        return self.counts.products(self._asked.linearize(z))
 
     def size(self, z: Array) -> np.ndarray:
         """Return the norm of each sample of a residual or a state, in the norm of the convergence test.
@@ -184,6 +178,11 @@ class Evaluator:
         """
         return np.minimum(self.tolerance / np.where(size > 0, size, 1.0), 1.0)
 
+    @property
+    def restrictable(self) -> bool:
+        """Whether the problem declares which inputs have the batch axis, so that `restricted` can be asked for."""
+        return self._asked.batched_inputs is not None
+
     def restricted(self, rows: np.ndarray) -> Evaluator:
         """Return the evaluator of the samples `rows`, ndarray of int, shape (samples,); what it uses is counted here.
 
@@ -193,8 +192,7 @@ class Evaluator:
             If the problem does not declare which inputs have the batch axis.
         """
         part = copy(self)
-        part._statement = self._statement.restricted(rows)
-        part.problem = counted(part._statement, self.counts)
+        part._asked = self._asked.restricted(rows)
         for name in ("active", "tolerance", "scale", "strictness"):
             setattr(part, name, getattr(self, name)[rows])
         return part

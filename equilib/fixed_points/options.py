@@ -98,12 +98,15 @@ def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], func
     TypeError
         If they are of another kind, or there is no such field.
     """
-    given: Any = kind() if options is None else options
+    given: T = kind() if options is None else options
     check_type(given, "options", kind, "; or write them by name, as in rtol=1e-6")
-    known = [each.name for each in fields(given)]
+    if not overrides:
+        return given
+    made: Any = given
+    known = [each.name for each in fields(made)]
     for name in overrides:
         if name not in known:
             hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
             raise TypeError(f"{function} has no option {name!r}.{hint}")
-    changed: T = replace(given, **overrides) if overrides else given
+    changed: T = replace(made, **overrides)
     return changed

@@ -82,8 +82,6 @@ class Monitor:
         """
         which = WHOLE if rows is None or len(rows) == len(self.active) else rows
         active = self.active[which]
-        if not self.trace:
-            self.test.begin(state.z, state.residual, which)
         residual, size, tolerance, met = self.test.measure(state.z, state.residual, which, active, self.running)
         failed = getattr(state, "failed", None)
         if isinstance(which, np.ndarray):

@@ -26,6 +26,9 @@ RESOLVED = 100.0
 WHOLE = slice(None)
 """The rows of all samples."""
 
+LARGEST = np.finfo(np.float64).max
+"""What is infinite exceeds it."""
+
 Evaluate: TypeAlias = Callable[[Array], Array]
 """z ↦ f(z) − z, on arrays of shape (batch, ...)."""
 
@@ -91,22 +94,6 @@ class Tolerance:
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
         self._bounds: tuple[np.ndarray, np.ndarray, np.ndarray | slice] | None = None
 
-    def begin(self, z: Array, residual: Array, rows: np.ndarray | slice) -> None:
-        """Take the scale and the largest residual from the initial guess, as `measure`.
-
-        Raises
-        ------
-        ValueError
-            If the norm is none.
-        """
-        norms = norms_together(self._norm, residual, z, z + residual)
-        if norms.shape[1:] != (z.shape[0],):
-            shapes = f"shape ({z.shape[0]},), it returned {norms.shape[1:]}"
-            raise ValueError(f"norm must return one number a sample, {shapes}")
-        self.scale[rows] = np.fmax.reduce(norms)
-        self.largest[rows] = np.minimum(self.options.divergence * norms[0], np.finfo(np.float64).max)
-        self._eps = float(array_namespace(z).finfo(z.dtype).eps)
-
     def measure(
         self, z: Array, residual: Array, rows: np.ndarray | slice, active: np.ndarray, running: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
@@ -121,10 +108,18 @@ class Tolerance:
         active : ndarray of bool, shape (len(rows),)
         running : int
             Their number.
+
+        Raises
+        ------
+        ValueError
+            If the norm is none.
         """
-        norms = norms_together(self._norm, residual, z)  # one transfer from the device per step
+        # One transfer from the device per step.
+        norms = norms_together(self._norm, residual, z, *(() if self._bounds else (z + residual,)))
         size, length = norms[0], norms[1]
-        if self._bounds is not None and self._bounds[2] is rows and not self._bent:
+        if self._bounds is None:
+            self._begin(z, norms, rows)
+        elif self._bounds[2] is rows and not self._bent:
             most, reach, _ = self._bounds
             tolerance = tolerance_at(self.options, z, residual, (size, length), self.scale[rows])
             going = (size > tolerance) & (size <= most) & (length <= reach) & active
@@ -133,6 +128,14 @@ class Tolerance:
                 self._before = z, residual, rows
                 return size, length, tolerance, None
         return self._closely(z, residual, rows, active, (size, length))
+
+    def _begin(self, z: Array, norms: np.ndarray, rows: np.ndarray | slice) -> None:
+        if norms.shape[1:] != (z.shape[0],):
+            shapes = f"shape ({z.shape[0]},), it returned {norms.shape[1:]}"
+            raise ValueError(f"norm must return one number a sample, {shapes}")
+        self.scale[rows] = np.fmax.reduce(norms)
+        self.largest[rows] = np.minimum(self.options.divergence * norms[0], LARGEST)
+        self._eps = float(array_namespace(z).finfo(z.dtype).eps)
 
     def _closely(
         self,
