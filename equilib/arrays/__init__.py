@@ -18,6 +18,7 @@ from equilib.arrays.norms import Norm, host_norm, max_norm, norms_together, rms_
 from equilib.arrays.samples import (
     check_like,
     coefficients,
+    only_samples,
     put_rows,
     rows_like,
     samples_as_rows,
@@ -42,6 +43,7 @@ __all__ = [
     "max_norm",
     "named_leaves",
     "norms_together",
+    "only_samples",
     "put_rows",
     "rms_norm",
     "rows_like",

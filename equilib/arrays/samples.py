@@ -38,6 +38,13 @@ def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
     return xp.where(rows_like(from_host(mask, chosen), chosen), chosen, other)
 
 
+def only_samples(mask: np.ndarray, array: Array) -> Array:
+    """Return an array, shape (batch, ...), with zeros for the samples where the host mask (batch,) is false."""
+    if np.count_nonzero(mask) == len(mask):
+        return array
+    return where_samples(mask, array, array_namespace(array).zeros_like(array))
+
+
 def take_rows(array: Array, rows: np.ndarray) -> Array:
     """Return the samples `rows`, an ndarray of int on the host, of an array (batch, ...), in that order."""
     return array_namespace(array).take(array, from_host(rows, array), axis=0)

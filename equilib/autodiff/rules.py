@@ -94,8 +94,8 @@ def with_transposes(*transposes: Callable[..., Callable[[Array], Array]]) -> Cal
 
     def register(function: F) -> F:
         def rule(argnum: int, ans: Array, *args: Any, **kwargs: Any) -> LinearMap:
-            before, after = args[:argnum], args[argnum + 1 :]
-            return LinearMap(lambda v: operation(*before, v, *after, **kwargs), transposes[argnum](*args, **kwargs))
+            with_tangent = lambda v: operation(*args[:argnum], v, *args[argnum + 1 :], **kwargs)  # noqa: E731
+            return LinearMap(with_tangent, transposes[argnum](*args, **kwargs))
 
         operation = with_rules(*[partial(rule, argnum) for argnum in range(len(transposes))])(function)
         return operation

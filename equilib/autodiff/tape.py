@@ -6,7 +6,7 @@ autograd's tracer finds the operations; our node keeps for each of them the line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -198,7 +198,10 @@ class Linearized:
             self._require(argnums, carried)
         return tuple(self._collect(argnum, carried) for argnum in argnums)
 
-    def _require(self, argnums: tuple[int, ...], carried: Container[TapeNode]) -> None:
+    def _require(self, argnums: tuple[int, ...], carried: Mapping[TapeNode, Any]) -> None:
+        roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
+        if roots and carried.keys() >= set(roots):
+            return
         floating = [
             (f"argument {argnum}" + (f" at '{path}'" if path else ""), root)
             for argnum in argnums
@@ -269,6 +272,8 @@ def _unbox(leaf: Any, level: int) -> tuple[Any, TapeNode | None]:
 
 
 def _leaves_of_shape(like: Tree, tree: Tree, name: str) -> list[Any]:
+    if type(like) is np.ndarray is type(tree) and like.shape == tree.shape:
+        return [tree]
     leaves = leaves_like(like, tree)
     for known, leaf in zip(tree_leaves(like), leaves, strict=True):
         if getattr(known, "shape", ()) != getattr(leaf, "shape", ()):

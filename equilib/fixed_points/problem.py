@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -66,8 +65,8 @@ class Problem:
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
         """Return the problem of another map, or of other inputs, with what is declared about this one."""
-        made = copy(self)
-        made.__dict__.update(f=f, inputs=inputs, derivatives=derivatives)
+        made = object.__new__(type(self))
+        made.__dict__.update({**self.__dict__, "f": f, "inputs": inputs, "derivatives": derivatives})
         return made
 
     def __call__(self, *at: Array) -> Array:

@@ -11,12 +11,11 @@ from equilib.arrays import (
     array_namespace,
     coefficients,
     host_norm,
+    only_samples,
     rows_like,
     samples_as_rows,
     to_host,
     two_norm,
-    where_samples,
-    zeros_like,
 )
 from equilib.numerics.linear_solver import MatVec
 
@@ -100,4 +99,4 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
 def normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
     """Divide samples, shape (batch, ...), by their norms; those outside `mask` become zero even where not finite."""
     factor = coefficients(1 / np.where(mask & (norm > 0), norm, 1.0), vector)
-    return where_samples(mask, rows_like(factor, vector) * vector, zeros_like(vector))
+    return only_samples(mask, rows_like(factor, vector) * vector)

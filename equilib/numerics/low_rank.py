@@ -34,7 +34,7 @@ class LowRankInverse:
 
     def restarted(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> LowRankInverse:
         """Return to −I for the given samples, bool (batch,)."""
-        if not samples.any():
+        if not np.count_nonzero(samples):
             return self
         cleared = tuple(where_samples(samples, zeros_like(u), u) for u in self.left)
         return LowRankInverse(self.memory, cleared, self.right)

@@ -27,9 +27,10 @@ class Place:
 
     def where(self, samples: np.ndarray, other: Place) -> Place:
         """Return this place for the given samples, bool of shape (batch,), and the other one for the rest."""
-        if samples.all():
+        count = np.count_nonzero(samples)
+        if count == len(samples):
             return self
-        if not samples.any():
+        if not count:
             return other
         return Place(
             where_samples(samples, self.z, other.z),

@@ -66,10 +66,12 @@ class Secants:
         weights: np.ndarray = scale * np.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
         return weights
 
-    def mixed(self, z: Array, residual: Array, mixing: np.ndarray, weights: np.ndarray) -> Array:
-        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ), shape (batch, ...), with one β per sample (Walker & Ni 2011)."""
-        undamped = np.count_nonzero(mixing == 1.0) == len(mixing)
-        kept = None if undamped else rows_like(coefficients(1 - mixing, z), z)
+    def mixed(self, z: Array, residual: Array, mixing: np.ndarray | None, weights: np.ndarray) -> Array:
+        """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ), shape (batch, ...) (Walker & Ni 2011).
+
+        `mixing` is one β per sample, shape (batch,); None: 1 for all of them.
+        """
+        kept = None if mixing is None else rows_like(coefficients(1 - mixing, z), z)
         new = z + (residual if kept is None else (1 - kept) * residual)
         gammas, used = coefficients(-weights, z), weights != 0
         images = self.images

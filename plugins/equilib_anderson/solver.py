@@ -60,9 +60,10 @@ class Anderson(Checked):
 
     def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""
-        restarted = state.rejections >= RESTART
-        secants = state.secants.discarded(restarted)
-        mixing = self.mixing * 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
+        secants, mixing = state.secants, None if self.mixing == 1.0 else np.full(len(state.rejections), self.mixing)
+        if np.count_nonzero(state.rejections):
+            secants = secants.discarded(state.rejections >= RESTART)
+            mixing = self.mixing * 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
         new = secants.mixed(state.z, state.residual, mixing, secants.weights(self._ridge(state.z)))
         residual = f.residual(new)
         secants, norm, accepted = secants.extended(
@@ -72,11 +73,14 @@ class Anderson(Checked):
             memory=self.memory,
             accept=lambda norm: norm <= self.growth * state.least.norm,
         )
+        tried = Place(new, residual, norm)
+        least = tried.where(norm < state.least.norm, state.least)
+        if np.count_nonzero(accepted) == len(accepted):
+            rejections = np.zeros(len(accepted), dtype=int)
+            return AndersonState(new, residual, secants, least, rejections, rejections > 0)
         # A residual that is not finite teaches nothing, so the same step would follow: restart at once.
         rejections = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
         rejections = np.where(accepted, 0, rejections)
-        tried = Place(new, residual, norm)
-        least = tried.where(norm < state.least.norm, state.least)
         # The place before a restart only needs its z and residual: pairs, and products with it, are discarded there.
         before = least.where(rejections >= RESTART, Place(state.z, state.residual, norm))
         place = tried.where(accepted, before)

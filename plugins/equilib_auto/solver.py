@@ -7,7 +7,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from equilib import Evaluator, Linearization
-from equilib.arrays import Array, coefficients, host_norm, rows_like, samples_as_rows, where_samples, zeros_like
+from equilib.arrays import (
+    Array,
+    coefficients,
+    host_norm,
+    only_samples,
+    rows_like,
+    samples_as_rows,
+    where_samples,
+    zeros_like,
+)
 from equilib.fixed_points.compaction import restricted_state
 from equilib.numerics.affine import SHARE
 from equilib.numerics.forcing import LARGEST
@@ -191,7 +200,7 @@ def _step(state: AutoState, active: np.ndarray) -> Array:
     direction = where_samples(progress.by(FLOW, SPECTRAL), state.residual, direction)
     length = np.where(progress.by(CONTINUATION), 1.0, progress.length)
     step = rows_like(coefficients(length, direction), direction) * direction
-    return where_samples(active, step, zeros_like(step))
+    return only_samples(active, step)
 
 
 def _learned(f: Evaluator, state: AutoState, step: Array, tried: Array, standing: Array, trial: Trial) -> AutoState:
@@ -204,7 +213,7 @@ def _learned(f: Evaluator, state: AutoState, step: Array, tried: Array, standing
         return replace(state, inverse=LowRankInverse(state.inverse.memory)) if state.inverse.left else state
     # A restarted H is not spoilt by the failures of its own steps.
     taught = learning & (trial.kept | (trial.rejections <= RESTART))
-    step = where_samples(taught, step, zeros_like(step))
+    step = only_samples(taught, step)
     room = state.inverse.with_room()
     before = state.image if room is state.inverse else room.apply(state.residual)
     image = room.apply(tried)

@@ -48,7 +48,7 @@ class DenseInverse:
         With "as-needed", a problem whose products cannot be had leaves "identity" from then on.
         """
         samples = samples if self.begun else np.ones_like(samples)
-        if not samples.any():
+        if not np.count_nonzero(samples):
             return self
         true = None if self.jacobian == "identity" else self._true(f, z, samples)
         fresh = _picard(z) if true is None else true

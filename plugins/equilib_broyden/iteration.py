@@ -8,7 +8,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from equilib import Evaluator, FixedPointProblem
-from equilib.arrays import Array, coefficients, host_norm, rows_like, where_samples, zeros_like
+from equilib.arrays import Array, coefficients, host_norm, only_samples, rows_like, where_samples
 
 RESTART = 2
 """Steps taken back in a row after which the inverse Jacobian starts again."""
@@ -94,10 +94,12 @@ def needs_restart(f: Evaluator, state: BroydenState) -> np.ndarray:
 
 def attempt(f: Evaluator, state: S, *, growth: float, rejections: int) -> S:
     """Do as `advance` does, with the inverse Jacobian as it is."""
-    length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
-    step = -rows_like(coefficients(length, state.z), state.z) * state.image
+    step = -state.image
+    if np.count_nonzero(state.rejections):
+        length = 0.5 ** np.maximum(state.rejections - RESTART + 1.0, 0.0)
+        step = rows_like(coefficients(length, step), step) * step
     # A finished sample stays, and keeps its H: its further changes would be rounding, and an adjoint may reuse H.
-    step = where_samples(f.active, step, zeros_like(step))
+    step = only_samples(f.active, step)
     new = state.z + step
     residual = f.residual(new)
     norm = host_norm(residual)
@@ -106,7 +108,7 @@ def attempt(f: Evaluator, state: S, *, growth: float, rejections: int) -> S:
     in_a_row = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
     in_a_row = np.where(kept, 0, in_a_row)
     # A restarted H is not spoilt by the failures of its own steps.
-    learned = where_samples(kept | (in_a_row <= RESTART), step, zeros_like(step))
+    learned = only_samples(kept | (in_a_row <= RESTART), step)
     # H r at both ends of the step gives H y, and the next H r, without H being applied again.
     room = with_inverse(state, state.inverse.with_room())
     image = room.inverse.apply(residual)
