@@ -12,7 +12,7 @@ from equilib.adjoints.calculus.sample_wise import SampleWise
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.linearizations import leaves_of_used
 from equilib.adjoints.sensitivity import Pullback
-from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, where_samples, zeros_like
+from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
 from equilib.fixed_points.options import SolveOptions
@@ -99,7 +99,7 @@ def equilibrium(
     way = _Way(sensitivity, options.on_failure, guess)
 
     def pull(g: Array) -> Pullback[Solution]:
-        return way.pullback(problem, solution, where_samples(followed, g, zeros_like(g)))
+        return way.pullback(problem, solution, only_samples(followed, g))
 
     z, way.adjoints = differentiable(
         solution.z,
