@@ -45,7 +45,6 @@ def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> lis
 def request_flag(flag: Flag) -> click.Option:
     """Return a flag whose value is that of a field of `RunRequest`."""
     names = [*flag.spelled, flag.name]
-    settings: dict[str, Any] = {"metavar": flag.metavar} if flag.metavar else {}
     kinds: dict[Any, dict[str, Any]] = {
         bool: {"is_flag": True},
         Path: {"type": click.Path(path_type=Path, file_okay=False, exists=flag.exists)},
@@ -53,19 +52,19 @@ def request_flag(flag: Flag) -> click.Option:
         Mapping: {"multiple": True, "callback": lambda _, __, texts: parse_assignments(texts)},
     }
     if flag.type in kinds:
-        return click.Option(names, help=flag.help, **kinds[flag.type], **settings)
-    return _valued(names, flag, default=flag.default, **settings, help=_with_notes(flag.help, flag))
+        return click.Option(names, help=flag.help, metavar=flag.metavar, **kinds[flag.type])
+    return _valued(names, flag, default=flag.default, metavar=flag.metavar)
 
 
 def option_flag(option: Option) -> click.Option:
     """Return a flag for an option of an experiment; where it is not given, its value is None."""
     word = f"--{option.name.replace('_', '-')}"
     if option.type is bool and not option.optional:
-        return click.Option([f"{word}/--no-{word[2:]}"], default=None, help=_with_notes(option.help, option))
-    return _valued([word], option, default=None, help=_with_notes(option.help, option))
+        return click.Option([f"{word}/--no-{word[2:]}"], default=None, help=_help(option))
+    return _valued([word], option, default=None)
 
 
-def _valued(names: list[str], option: Option, *, default: object, **settings: Any) -> click.Option:
+def _valued(names: list[str], option: Option, *, default: object, metavar: str | None = None) -> click.Option:
     def parse(context: click.Context, parameter: click.Parameter, text: object) -> object:
         if text is None or text == default:
             return default
@@ -74,13 +73,13 @@ def _valued(names: list[str], option: Option, *, default: object, **settings: An
         except OptionError as error:
             raise click.BadParameter(str(error), context, parameter) from None
 
-    metavar = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
-    return click.Option(names, callback=parse, **{"metavar": metavar, **settings})
+    shown = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
+    return click.Option(names, callback=parse, metavar=metavar or shown, help=_help(option))
 
 
-def _with_notes(text: str, option: Option) -> str:
-    """Return a help text, as a sentence, with the default, unless that is none, and the bounds."""
-    text = f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+def _help(option: Option) -> str:
+    """Return the help text, as a sentence, with the default, unless that is none, and the bounds."""
+    text = f"{option.help[:1].upper()}{option.help[1:].removesuffix('.')}."
     default = "required" if option.required else f"default: {default_text(option)}"
     notes = [*([] if option.default is None else [default]), *([str(option.bounds)] if str(option.bounds) else [])]
     return f"{text}  [{'; '.join(notes)}]" if notes else text

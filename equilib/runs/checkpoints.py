@@ -12,25 +12,19 @@ from equilib.runs.files import part_of
 from equilib.training.snapshot import Snapshot
 
 FOLDER = "checkpoints"
+FILES = "checkpoint-*.npz"
+SCRAPS = part_of(Path(FILES)).name
+"""What is left of a checkpoint that was being written when its process was killed."""
+
 KEPT = 2
 """Checkpoints that stay: should the last be damaged, there is one before it."""
 
 
 class Checkpoints:
-    """The checkpoints of one run.
+    """The checkpoints of the run in a folder; each holds `facts` besides the state of the trainer.
 
-    Parameters
-    ----------
-    run : Path
-        The run's folder.
-    facts : mapping
-        What each checkpoint holds besides the state of the trainer.
-    every : int
-        Epochs from one to the next; 0 for none but that at the end.
-    minutes : float, optional
-        The longest time between two, in the middle of an epoch as well.
-    after : Path, optional
-        The one that the run goes on from.
+    There are `every` epochs from one to the next, 0 for none but that at the end, and at most so many `minutes`, in the
+    middle of an epoch as well. The run goes on from that in `after`.
     """
 
     def __init__(
@@ -72,20 +66,4 @@ class Checkpoints:
 
 def checkpoint_paths(run: Path) -> list[Path]:
     """Return the checkpoints of a run, the oldest first."""
-    return sorted((run / FOLDER).glob("checkpoint-*.npz"))
-
-
-def remove_scraps(run: Path) -> None:
-    """Remove what is left of a checkpoint that was being written when its process was killed."""
-    for path in (run / FOLDER).glob(part_of(Path("checkpoint-*.npz")).name):
-        path.unlink()
-
-
-def remove_checkpoints(run: Path) -> None:
-    """Remove the checkpoints of a run; other files stay."""
-    folder = run / FOLDER
-    remove_scraps(run)
-    for path in checkpoint_paths(run):
-        path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    return sorted((run / FOLDER).glob(FILES))

@@ -37,6 +37,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+def remove_files(folder: Path, *patterns: str) -> None:
+    """Remove the files of a folder that match, and the folder where nothing else is in it."""
+    for path in [path for pattern in patterns for path in folder.glob(pattern)]:
+        path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def part_of(path: Path) -> Path:
     """Return the name under which `path` is written; a process that was killed may have left it."""
     return path.with_name(f".{path.name}.part")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,10 @@ from equilib.plugin.entries import FIXED_POINT
 _METADATA = "equilib.flag"
 _IN_JSON: dict[Any, Any] = {Path: str, tuple: list, Mapping: dict, float: int | float, int: int, str: str, bool: bool}
 """For each kind of value, what it is in JSON."""
+
+_PART = "NAME[:OPTION=VALUE,...]"
+_METAVARS: dict[Any, str] = {Path: "DIR", Mapping: "OPTION=VALUE", str: _PART, tuple: _PART}
+"""For each kind of value without choices that is no number, how the help shows it."""
 
 IMAGES = "images"
 """What an experiment uses that classifies images, as FIXED_POINT and ODE are what one solves."""
@@ -37,8 +41,6 @@ class Flag(Option):
         What it is about, such as TRAINING.
     needs : str
         What an experiment must use for it to make sense, one of `Recipe.uses`; empty where any will do.
-    metavar : str
-        How the help shows its value.
     spellings : tuple of str
         Words on the command line, where those are others than the name.
     exists : bool
@@ -48,7 +50,6 @@ class Flag(Option):
     type: Any
     group: str
     needs: str = ""
-    metavar: str = ""
     spellings: tuple[str, ...] = ()
     exists: bool = False
 
@@ -56,6 +57,11 @@ class Flag(Option):
     def spelled(self) -> tuple[str, ...]:
         """What users type, as in ("-o", "--option")."""
         return self.spellings or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def metavar(self) -> str | None:
+        """How the help shows its value; None leaves it to the choices or the type."""
+        return None if self.choices else _METAVARS.get(self.type)
 
     @property
     def recorded(self) -> bool:
@@ -93,20 +99,18 @@ class Flag(Option):
 
 def flag(
     default: Any,
-    *,
-    help: str,  # noqa: A002 - the word that click, argparse and every reader expect
     group: str,
+    help: str,  # noqa: A002 - the word that click, argparse and every reader expect
+    *,
     needs: str = "",
-    metavar: str = "",
-    spellings: Iterable[str] = (),
+    spellings: tuple[str, ...] = (),
     exists: bool = False,
-    choices: Iterable[object] = (),
+    choices: tuple[object, ...] = (),
     **bounds: float,
 ) -> Any:
     """Declare a field of `RunRequest` as a flag; the keywords are the attributes of `Flag`, and those of `Bounds`."""
-    about = {"help": help, "group": group, "needs": needs, "metavar": metavar, "exists": exists}
-    limits = {"choices": tuple(choices), "bounds": Bounds(**bounds)}
-    metadata = {_METADATA: {**about, **limits, "spellings": tuple(spellings)}}
+    about = {"help": help, "group": group, "needs": needs, "spellings": spellings, "exists": exists}
+    metadata = {_METADATA: {**about, "choices": choices, "bounds": Bounds(**bounds)}}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

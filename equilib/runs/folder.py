@@ -17,9 +17,9 @@ import numpy as np
 from equilib.arrays import Tree, named_leaves, to_host
 from equilib.errors import RunError, UserError
 from equilib.machine.process import peak_memory
-from equilib.runs.checkpoints import remove_checkpoints, remove_scraps
-from equilib.runs.files import json_values, part_of, whole_file
-from equilib.runs.metrics import METRICS, TABLE, MetricsFiles
+from equilib.runs import checkpoints
+from equilib.runs.files import json_values, part_of, remove_files, whole_file
+from equilib.runs.metrics import METRICS, TABLE, append_metrics, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
 _FILES = (RUN, METRICS, TABLE, MODEL)
@@ -40,7 +40,6 @@ class RunDirectory:
         so many epochs are kept. Raises UserError if the folder cannot be written.
         """
         self.path = path
-        self._metrics = MetricsFiles(path)
         self._facts = {**facts, "status": "running"}
         if epochs is None:
             self._facts["started"] = _now()
@@ -57,8 +56,8 @@ class RunDirectory:
             self._facts.pop(name, None)
         for name in _FILES:
             part_of(self.path / name).unlink(missing_ok=True)
-        remove_scraps(self.path)
-        self._metrics.keep(epochs)
+        remove_files(self.path / checkpoints.FOLDER, checkpoints.SCRAPS)
+        keep_metrics(self.path, epochs)
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -73,7 +72,7 @@ class RunDirectory:
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Append an epoch to `metrics.jsonl` and `metrics.csv`; raises RunError if a file cannot be written."""
         with run_errors(self.path / METRICS):
-            self._metrics.append(metrics)
+            append_metrics(self.path, metrics)
 
     def save_model(self, params: Tree) -> None:
         """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
@@ -118,12 +117,8 @@ def _remove_run(path: Path) -> None:
     for name in _FILES:
         (path / name).unlink(missing_ok=True)
         part_of(path / name).unlink(missing_ok=True)
-    remove_checkpoints(path)
-    events = path / EVENTS
-    for file in events.glob("events.out.tfevents.*"):
-        file.unlink()
-    if events.is_dir() and not any(events.iterdir()):
-        events.rmdir()
+    remove_files(path / checkpoints.FOLDER, checkpoints.FILES, checkpoints.SCRAPS)
+    remove_files(path / EVENTS, "events.out.tfevents.*")
 
 
 @contextmanager

@@ -55,15 +55,12 @@ class RecordedRun:
                 f"{path} holds no run that can be read ({reason}); give the folder of an earlier run"
             ) from error
         wrong = _flaw(facts)
-        if wrong is not None:
-            raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
-        try:
-            return cls(path, modern(facts))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{path / RUN} is not the record of a run ('method' cannot be read: {error}); give the folder of an "
-                "earlier run"
-            ) from error
+        if wrong is None:
+            try:
+                return cls(path, modern(facts))
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                wrong = f"'method' cannot be read: {error}"
+        raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
 
     def request(self, **changes: Any) -> RunRequest:
         """Return what the run was asked for, with `changes` that are not None.

@@ -17,7 +17,6 @@ from equilib.runs.flags import IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, 
 DATA_VARIABLE = "EQUILIB_DATA_DIR"
 """The environment variable that says where data lies, unless --data-dir does."""
 
-PART = "NAME[:OPTION=VALUE,...]"
 _FORMERLY_VALUES = ("epochs", "batch_size", "pretrain_epochs")
 """What runs recorded up to 4f50af3 have among the values of the experiment."""
 
@@ -43,90 +42,64 @@ class RunRequest:
     experiment: str
     values: Mapping[str, object] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
-    solver: str | None = flag(
-        None, help="Choose the solver of the forward pass; by default the recipe's.", group=METHOD, metavar=PART
-    )
+    solver: str | None = flag(None, METHOD, "Choose the solver of the forward pass; by default the recipe's.")
     options: Mapping[str, str] = flag(
         {},
-        help="Set an option of the solver or of its driver, such as rtol; may be repeated.",
-        group=METHOD,
+        METHOD,
+        "Set an option of the solver or of its driver, such as rtol; may be repeated.",
         spellings=("-o", "--option"),
-        metavar="OPTION=VALUE",
     )
     adjoint: str | None = flag(
-        None,
-        help="Choose the adjoint of the backward pass; by default the one that suits the solver.",
-        group=METHOD,
-        metavar=PART,
+        None, METHOD, "Choose the adjoint of the backward pass; by default the one that suits the solver."
     )
     fallback: tuple[str, ...] = flag(
         (),
-        help="Solve samples that have not converged with another solver, from the initial guess; may be repeated.",
-        group=METHOD,
+        METHOD,
+        "Solve samples that have not converged with another solver, from the initial guess; may be repeated.",
         needs=FIXED_POINT,
-        metavar=PART,
     )
     epochs: int | None = flag(
-        None, help="Train for so many epochs after pretraining; by default the recipe's.", group=TRAINING, minimum=0
+        None, TRAINING, "Train for so many epochs after pretraining; by default the recipe's.", minimum=0
     )
     pretrain_epochs: int | None = flag(
         None,
-        help="Train for so many epochs at a fixed depth before; by default the recipe's.",
-        group=TRAINING,
+        TRAINING,
+        "Train for so many epochs at a fixed depth before; by default the recipe's.",
         needs=FIXED_POINT,
         minimum=0,
     )
-    batch_size: int | None = flag(
-        None, help="Put so many samples in a batch; by default the recipe's.", group=TRAINING, minimum=1
-    )
-    optimizer: str | None = flag(
-        None, help="Choose the optimizer; by default the recipe's.", group=TRAINING, metavar=PART
-    )
+    batch_size: int | None = flag(None, TRAINING, "Put so many samples in a batch; by default the recipe's.", minimum=1)
+    optimizer: str | None = flag(None, TRAINING, "Choose the optimizer; by default the recipe's.")
     warm_start: str = flag(
         "none",
-        help="Start each solve from what the last epoch found for the sample: z*, or z* and the adjoint's w.",
-        group=TRAINING,
+        TRAINING,
+        "Start each solve from what the last epoch found for the sample: z*, or z* and the adjoint's w.",
         needs=FIXED_POINT,
         choices=("none", "equilibria", "both"),
     )
     loosen: float = flag(
         1.0,
-        help="Multiply the tolerances of training at first; the last third of the epochs has those asked for.",
-        group=TRAINING,
+        TRAINING,
+        "Multiply the tolerances of training at first; the last third of the epochs has those asked for.",
         needs=FIXED_POINT,
         minimum=1,
         maximum=1e6,
     )
-    device: str = flag("auto", help="Compute on the CPU or on a GPU; auto takes a GPU.", group=PLACE, choices=DEVICES)
-    seed: int = flag(0, help="Draw the parameters, the batches and the dropout of this seed.", group=PLACE, minimum=0)
-    data: str | None = flag(
-        None,
-        help="Choose the data set; by default the recipe's.",
-        group=PLACE,
-        needs=IMAGES,
-        metavar=PART,
-    )
+    device: str = flag("auto", PLACE, "Compute on the CPU or on a GPU; auto takes a GPU.", choices=DEVICES)
+    seed: int = flag(0, PLACE, "Draw the parameters, the batches and the dropout of this seed.", minimum=0)
+    data: str | None = flag(None, PLACE, "Choose the data set; by default the recipe's.", needs=IMAGES)
     data_dir: Path | None = flag(
-        None,
-        help="Look for data in this folder; by default in EQUILIB_DATA_DIR, then in the cache.",
-        group=PLACE,
-        metavar="DIR",
-        exists=True,
+        None, PLACE, "Look for data in this folder; by default in EQUILIB_DATA_DIR, then in the cache.", exists=True
     )
     checkpoint_every: int = flag(
-        1, help="Write a checkpoint after so many epochs; 0: only at the end.", group=RECORDING, minimum=0
+        1, RECORDING, "Write a checkpoint after so many epochs; 0: only at the end.", minimum=0
     )
     checkpoint_minutes: float | None = flag(
-        None,
-        help="Write a checkpoint after so many minutes as well, within an epoch too.",
-        group=RECORDING,
-        exclusive_minimum=0,
+        None, RECORDING, "Write a checkpoint after so many minutes as well, within an epoch too.", exclusive_minimum=0
     )
-    tensorboard: bool = flag(False, help="Write TensorBoard event files as well.", group=RECORDING)
-    out: Path | None = flag(
-        None, help="Write to this folder; by default to a new one in runs.", group=OUT, metavar="DIR"
-    )
-    overwrite: bool = flag(False, help="Replace the run in --out; other files there stay.", group=OUT)
+    tensorboard: bool = flag(False, RECORDING, "Write TensorBoard event files as well.")
+    out: Path | None = flag(None, OUT, "Write to this folder; by default to a new one in runs.")
+    overwrite: bool = flag(False, OUT, "Replace the run in --out; other files there stay.")
     log: str = "auto"
 
     def describe(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ FORMAT = 2
 """The spelling of today's records, their "format"; records without one are of the first."""
 
 Options: TypeAlias = dict[str, Any]
-Respell: TypeAlias = Callable[[Options, Mapping[str, Any]], tuple[str, Options]]
-"""Maps the options of an old name, and the solver of the run as it was recorded, to today's name and options."""
+Respell: TypeAlias = Callable[[Options, Mapping[str, Any]], Options]
+"""Maps the options of an old name, and the solver of the run as it was recorded, to today's options."""
 
 
 def modern(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,52 +57,31 @@ def _respelled(table: Mapping[str, Respell], chosen: Mapping[str, Any], forward:
     name, options = str(chosen.get("name")), dict(chosen.get("options") or {})
     if name not in table:
         return dict(chosen)
-    name, options = table[name](options, forward)
-    return {**chosen, "name": name, "options": options}
+    return {**chosen, "name": RENAMED.get(name, name), "options": table[name](options, forward)}
 
 
-def _renamed(name: str, **names: str) -> Respell:
-    """Return the respelling that keeps the name and renames options; '__' in a new name is a dot."""
-
-    def respell(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
-        return name, {names.get(old, old).replace("__", "."): value for old, value in options.items()}
-
-    return respell
+def _renamed(names: Mapping[str, str], others: str = "{}") -> Respell:
+    """Return the respelling that renames options: those in `names`, and the others by a format."""
+    return lambda options, _: {names.get(old, others.format(old)): value for old, value in options.items()}
 
 
-def _of_gmres(name: str) -> Respell:
-    """Return the respelling of `linear_solver=batched,restart=20`."""
-
-    def respell(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
-        chosen, restart = options.pop("linear_solver", "batched"), int(options.pop("restart", 20))
-        if chosen == "bicgstab":  # whose iterations have two products
-            linear = {"linear_solver.products": max(restart, 2)}
-        else:
-            linear = {"linear_solver.restart": restart}
-        return name, {"linear_solver": "gmres" if chosen == "batched" else chosen, **linear, **options}
-
-    return respell
+def _of_gmres(options: Options, forward: Mapping[str, Any]) -> Options:
+    """Respell `linear_solver=batched,restart=20`."""
+    chosen, restart = options.pop("linear_solver", "batched"), int(options.pop("restart", 20))
+    # An iteration of BiCGStab has two products.
+    limit, value = ("products", max(restart, 2)) if chosen == "bicgstab" else ("restart", restart)
+    return {"linear_solver": "gmres" if chosen == "batched" else chosen, f"linear_solver.{limit}": value, **options}
 
 
-def _of_library(name: str) -> Respell:
-    """Return the respelling of a library's integrator as a solver: what was not of the steady state was of that."""
-    ours = {"step_rtol": "step_rtol", "first_step": "first_step", "longest_step": "largest_step"}
-
-    def respell(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
-        return name, {ours.get(old, f"integrator.{old}"): value for old, value in options.items()}
-
-    return respell
-
-
-def _of_implicit(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
+def _of_implicit(options: Options, forward: Mapping[str, Any]) -> Options:
     """Respell `solver=bicgstab` and `solver=anderson:memory=3;mixing=0.5`."""
     name, given = parse_spec(options.pop("solver", "gmres").replace(";", ","))
     option = "linear_solver" if name in ("gmres", "bicgstab") else "solver"
-    _, inner = SOLVERS[name](dict(given), forward) if name in SOLVERS else (name, given)
-    return "implicit", {option: name, **{f"{option}.{key}": value for key, value in inner.items()}, **options}
+    inner = SOLVERS[name](dict(given), forward) if name in SOLVERS else given
+    return {option: name, **{f"{option}.{key}": value for key, value in inner.items()}, **options}
 
 
-def _of_ode_adjoint(options: Options, forward: Mapping[str, Any]) -> tuple[str, Options]:
+def _of_ode_adjoint(options: Options, forward: Mapping[str, Any]) -> Options:
     """Respell `integrator=same`, which is that of the forward solve, or tsit5 where that has none."""
     integrator, order = options.pop("integrator", "same"), {}
     if integrator == "same":
@@ -110,23 +89,23 @@ def _of_ode_adjoint(options: Options, forward: Mapping[str, Any]) -> tuple[str, 
         order = {"solver.integrator.max_order": forward["options"]["max_order"]} if integrator == "vcabm" else {}
     steps = {"solver.step_rtol": options.pop("step_rtol", 0.03), "solver.first_step": options.pop("first_step", 1.0)}
     options.setdefault("max_steps", 500)
-    return "implicit", {"solver": "steady", "solver.integrator": integrator, **order, **steps, **options}
+    return {"solver": "steady", "solver.integrator": integrator, **order, **steps, **options}
 
 
 _LIBRARIES = ("scipy:rk45", "scipy:dop853", "scipy:lsoda", "scipy:bdf", "scipy:radau", "sundials:cvode")
+_STEADY = {"step_rtol": "step_rtol", "first_step": "first_step", "longest_step": "largest_step"}
 
 SOLVERS: dict[str, Respell] = {
-    "newton-gmres": _of_gmres("newton-gmres"),
-    "auto": _renamed("auto", restart="linear_solver__restart"),
-    "pseudo-transient": _renamed("pseudo-transient", restart="linear_solver__restart"),
-    "vcabm": _renamed("vcabm", max_order="integrator__max_order"),
-    **{name: _of_library(name) for name in _LIBRARIES},
+    "newton-gmres": _of_gmres,
+    **dict.fromkeys(("auto", "pseudo-transient"), _renamed({"restart": "linear_solver.restart"})),
+    "vcabm": _renamed({"max_order": "integrator.max_order"}),
+    # What was not of the steady state was of the library's integrator.
+    **dict.fromkeys(_LIBRARIES, _renamed(_STEADY, others="integrator.{}")),
 }
 """Solvers of old records by name."""
 
-ADJOINTS: dict[str, Respell] = {
-    "gmres": _of_gmres("implicit"),
-    "implicit": _of_implicit,
-    "ode-adjoint": _of_ode_adjoint,
-}
+ADJOINTS: dict[str, Respell] = {"gmres": _of_gmres, "implicit": _of_implicit, "ode-adjoint": _of_ode_adjoint}
 """Adjoints of old records by name."""
+
+RENAMED = {"gmres": "implicit", "ode-adjoint": "implicit"}
+"""Those whose name is another today."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from equilib.runs.metrics import METRICS, MetricsFiles, flat, read_metrics
+from equilib.runs.metrics import METRICS, append_metrics, flat, keep_metrics, read_metrics
 
 FIRST = {"epoch": 1, "loss": 0.1 + 0.2, "status": {"converged": 3}, "test": {"residual": 1e-3}}
 SECOND = {"epoch": 2, "loss": float("nan"), "status": {"converged": 2, "max_steps": 1}, "test": {"residual": None}}
@@ -22,9 +22,8 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def test_lines_and_table_hold_the_same(tmp_path: Path) -> None:
     """Each epoch is a line of JSON and a row; what is nested has a column named by its path; digits are not lost."""
-    files = MetricsFiles(tmp_path)
-    files.append(FIRST)
-    files.append(SECOND)
+    append_metrics(tmp_path, FIRST)
+    append_metrics(tmp_path, SECOND)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [FIRST, SECOND | {"loss": None}]
     first, second = rows(tmp_path)
@@ -34,9 +33,8 @@ def test_lines_and_table_hold_the_same(tmp_path: Path) -> None:
 
 def test_a_column_that_turns_up_later_is_added_to_the_table(tmp_path: Path) -> None:
     """A status that occurs in the second epoch is empty in the first, and one that is missing later is empty there."""
-    files = MetricsFiles(tmp_path)
     for epoch in (FIRST, SECOND, FIRST):
-        files.append(epoch)
+        append_metrics(tmp_path, epoch)
     assert [row["status.max_steps"] for row in rows(tmp_path)] == ["", "1", ""]
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
 
@@ -44,14 +42,12 @@ def test_a_column_that_turns_up_later_is_added_to_the_table(tmp_path: Path) -> N
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_what_follows_is_dropped(tmp_path: Path, count: int) -> None:
     """After a restart only the first epochs stay, in both files, and new ones follow them."""
-    files = MetricsFiles(tmp_path)
     for epoch in (FIRST, SECOND):
-        files.append(epoch)
+        append_metrics(tmp_path, epoch)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "lo')
-    again = MetricsFiles(tmp_path)
-    assert again.keep(count) == min(count, 2)
-    again.append(FIRST | {"epoch": 9})
+    keep_metrics(tmp_path, count)
+    append_metrics(tmp_path, FIRST | {"epoch": 9})
     epochs = [*[1, 2][:count], 9]
     assert [epoch["epoch"] for epoch in read_metrics(tmp_path / "metrics.jsonl")] == epochs
     assert [int(row["epoch"]) for row in rows(tmp_path)] == epochs
@@ -60,7 +56,8 @@ def test_what_follows_is_dropped(tmp_path: Path, count: int) -> None:
 def test_without_a_file_there_are_no_epochs(tmp_path: Path) -> None:
     """A run that has not come so far has no metrics, and no error."""
     assert read_metrics(tmp_path / "metrics.jsonl") == []
-    assert MetricsFiles(tmp_path).keep(3) == 0
+    keep_metrics(tmp_path, 3)
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
 @pytest.mark.parametrize("damage", [b'{"epoch": 2, "lo', b'{"epoch": "\xe5"}', b"5"], ids=["cut", "bytes", "number"])
