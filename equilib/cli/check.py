@@ -6,17 +6,13 @@ from collections import Counter
 
 import click
 
-from equilib.cli.output import as_json, print_json, print_table
-from equilib.cli.session import Session
+from equilib.cli.output import FAILED, as_json, print_json, print_table
 from equilib.errors import did_you_mean
 from equilib.options import parse_spec
 from equilib.plugin import Entry
 from equilib.plugin.registry import Registry, UnknownName
 from equilib.testing import Outcome, run_checks
 from equilib.testing.entries import CHECKED, entry_checks
-
-FAILED = 1
-"""The exit status where a check fails."""
 
 HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
 
@@ -32,9 +28,8 @@ HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
 @click.pass_context
 def check(context: click.Context, name: str, *, kind: str | None, as_json: bool) -> None:
     """Check that a solver, an adjoint or an integrator keeps its contract."""
-    session: Session = context.obj
     bare, values = parse_spec(name)
-    registry = session.registry()
+    registry = context.obj.registry
     records: list[dict[str, str]] = []
     for each in _kinds(registry, bare, kind):
         outcomes = list(run_checks(entry_checks(registry, each, bare, values)))

@@ -6,74 +6,61 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.experiment_command import ExperimentGroup, experiment_command
-from equilib.cli.flags import FOLDER, run_flags
-from equilib.cli.output import paragraph, print_json, table
-from equilib.cli.session import Session
-from equilib.plugin import ExperimentEntry
+from equilib.cli.experiment_command import ExperimentGroup
+from equilib.cli.flags import FOLDER
+from equilib.cli.output import FAILED, JSON, paragraph, print_json, table
 from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
     from equilib.diagnostics import GradientCheck
 
-FAILED = 1
-"""The exit status where the gradient cannot be judged, or a derivative is wrong."""
+
+def _check(context: click.Context, request: RunRequest, *, as_json: bool, trained: Any, **given: Any) -> None:
+    # Deferred: the model loads autograd and SciPy, which lists and help do without.
+    from equilib.experiments.probe import load_probe, request_like
+    from equilib.runs.record import RecordedRun
+
+    run = None if trained is None else RecordedRun.read(trained)
+    if run is not None:
+        request = request_like(request, run)
+    probe = load_probe(request, context.obj.registry, samples=given["samples"], trained=run)
+    found = probe.deq.check_gradient(probe.params, probe.inputs, directions=given["directions"])
+    if as_json:
+        print_json(found.describe())
+    else:
+        where = "the initial parameters" if trained is None else f"the parameters in {trained}"
+        click.echo(_text(found, f"{probe.inputs.shape[0]} samples, at {where}, in float64"))
+    if not found.confirmed:
+        context.exit(FAILED)
 
 
-def _command(entry: ExperimentEntry, session: Session) -> click.Command:
-    def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
-        as_json, trained = given.pop("as_json"), given.pop("trained")
-        samples, directions = given.pop("samples"), given.pop("directions")
-        request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-
-        # Deferred: the model loads autograd and SciPy, which lists and help do without.
-        from equilib.experiments.probe import load_probe, request_like
-        from equilib.runs.record import RecordedRun
-
-        run = None if trained is None else RecordedRun.read(trained)
-        if run is not None:
-            request = request_like(request, run)
-        probe = load_probe(request, session.registry(), samples=samples, trained=run)
-        found = probe.deq.check_gradient(probe.params, probe.inputs, directions=directions)
-        if as_json:
-            print_json(found.describe())
-        else:
-            where = "the initial parameters" if trained is None else f"the parameters in {trained}"
-            click.echo(_text(found, f"{probe.inputs.shape[0]} samples, at {where}, in float64"))
-        if not found.confirmed:
-            context.exit(FAILED)
-
-    flags = run_flags(entry, session.registry(), lambda flag: flag.group in (METHOD, PLACE))
-    return experiment_command(entry, [*flags, *_own_options()], act, title="Options")
-
+_POSITIVE = click.IntRange(min=1)
 
 check_gradient = ExperimentGroup(
+    _check,
     name="check-gradient",
     help="Compare an experiment's gradient with finite differences and with the converged implicit one.",
-    make=_command,
-)
-
-
-def _own_options() -> list[click.Option]:
-    positive = click.IntRange(min=1)
-    return [
+    offers=lambda flag: flag.group in (METHOD, PLACE),
+    after=(
         click.Option(
             ["--from", "trained"],
             type=FOLDER,
             metavar="DIR",
             help="Take model and method of the run in this folder; by default initial parameters.",
         ),
-        click.Option(["--samples"], type=positive, default=4, show_default=True, help="Take so many test samples."),
+        click.Option(["--samples"], type=_POSITIVE, default=4, show_default=True, help="Take so many test samples."),
         click.Option(
             ["--directions"],
-            type=positive,
+            type=_POSITIVE,
             default=4,
             show_default=True,
             help="Take finite differences along so many random directions.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
-    ]
+        JSON,
+    ),
+    title="Options",
+)
 
 
 def _text(found: GradientCheck, about: str) -> str:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.experiment_command import ExperimentGroup, experiment_command
-from equilib.cli.flags import run_flags
-from equilib.cli.output import as_text, print_json, print_table
-from equilib.cli.session import Session
+from equilib.cli.experiment_command import ExperimentGroup
+from equilib.cli.output import FAILED, JSON, as_text, print_json, print_table
 from equilib.errors import UserError
-from equilib.plugin import ExperimentEntry
 from equilib.plugin.entries import ODE
+from equilib.plugin.registry import Registry
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -24,85 +22,68 @@ if TYPE_CHECKING:
     from equilib.training.metric import Metric
 
 RESULTS, PICTURE = "compare.json", "residual.png"
-FAILED = 1
-"""The exit status where no run finished."""
 
 
-def _command(entry: ExperimentEntry, session: Session) -> click.Command:
-    def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
-        # Deferred: help and lists do without what runs need.
-        from equilib.commands.combinations import combine, names_in
-        from equilib.commands.compare import number_called
-        from equilib.experiments.experiment import make_experiment
-        from equilib.runs.folder import check_out, default_out
+def _compare(context: click.Context, request: RunRequest, *, as_json: bool, sort: str | None, **given: Any) -> None:
+    # Deferred: help and lists do without what runs need.
+    from equilib.commands.combinations import combine, names_in
+    from equilib.commands.compare import number_called
+    from equilib.experiments.experiment import make_experiment
+    from equilib.runs.folder import check_out, default_out
 
-        as_json, order = given.pop("as_json"), given.pop("sort")
-        order = None if order is None else number_called(order)
-        solvers = [*given.pop("solver"), *names_in(given.pop("solvers"), "solver")]
-        adjoints = [*given.pop("adjoint"), *names_in(given.pop("adjoints"), "adjoint")]
-        out = given.pop("out") or default_out(f"{entry.name}-compare")
-        request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        registry = session.registry()
-        solves = make_experiment(request, registry).make_recipe().solves
-        combinations, skipped = combine(registry, solvers, adjoints, request.options, request.fallback, solves=solves)
-        check_out(out, overwrite=request.overwrite)
-        report = _Output(session, request, out, combinations, skipped)
-        try:
-            report.run()
-            if solves != ODE:  # there are no residuals to follow
-                report.follow()
-        finally:
-            report.show(as_json=as_json, order=order)
-        if not any(result.status == "finished" for result in report.results):
-            context.exit(FAILED)
+    order = None if sort is None else number_called(sort)
+    solvers = [*given["solver"], *names_in(given["solvers"], "solver")]
+    adjoints = [*given["adjoint"], *names_in(given["adjoints"], "adjoint")]
+    out = request.out or default_out(f"{request.experiment}-compare")
+    registry = context.obj.registry
+    solves = make_experiment(request, registry).make_recipe().solves
+    combinations, skipped = combine(registry, solvers, adjoints, request.options, request.fallback, solves=solves)
+    check_out(out, overwrite=request.overwrite)
+    report = _Output(registry, request, out, combinations, skipped)
+    try:
+        report.run()
+        if solves != ODE:  # there are no residuals to follow
+            report.follow()
+    finally:
+        report.show(as_json=as_json, order=order)
+    if not any(result.status == "finished" for result in report.results):
+        context.exit(FAILED)
 
-    flags = run_flags(entry, session.registry(), lambda flag: flag.name not in ("solver", "adjoint"))
-    return experiment_command(entry, [*_method_options(), *flags, *_own_options()], act)
 
+_SPEC: dict[str, Any] = {"metavar": "NAME[:OPTION=VALUE,...]", "multiple": True}
+_NAMES: dict[str, Any] = {"metavar": "NAME,...|all", "default": ""}
 
 compare = ExperimentGroup(
+    _compare,
     name="compare",
     help="Run an experiment with several solvers and adjoints, one after another, and compare.",
-    make=_command,
-)
-
-
-def _method_options() -> list[click.Option]:
-    spec = "NAME[:OPTION=VALUE,...]"
-    return [
-        click.Option(["--solvers"], metavar="NAME,...|all", default="", help="Compare these solvers, by name."),
-        click.Option(["--solver"], metavar=spec, multiple=True, help="Compare a solver with options; may be repeated."),
+    offers=lambda flag: flag.name not in ("solver", "adjoint"),
+    before=(
+        click.Option(["--solvers"], help="Compare these solvers, by name.", **_NAMES),
+        click.Option(["--solver"], help="Compare a solver with options; may be repeated.", **_SPEC),
         click.Option(
             ["--adjoints"],
-            metavar="NAME,...|all",
-            default="",
             help="Combine these adjoints with each solver; by default the one that suits it.",
+            **_NAMES,
         ),
-        click.Option(
-            ["--adjoint"],
-            metavar=spec,
-            multiple=True,
-            help="Combine an adjoint with options with each solver; may be repeated.",
-        ),
-    ]
-
-
-def _own_options() -> list[click.Option]:
-    return [
+        click.Option(["--adjoint"], help="Combine an adjoint with options with each solver; may be repeated.", **_SPEC),
+    ),
+    after=(
         click.Option(
             ["--sort"],
             metavar="METRIC",
             help="Order the table by a metric, the best run first: score, nfe, time, ...; by default as they ran.",
         ),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
-    ]
+        JSON,
+    ),
+)
 
 
 @dataclass
 class _Output:
     """What is known so far: on disk after each run, on standard output at the end."""
 
-    session: Session
+    registry: Registry
     request: RunRequest
     out: Path
     combinations: list[Combination]
@@ -137,7 +118,7 @@ class _Output:
             return
         trained = RecordedRun.read(self.out / finished[0].name)
         solvers = [each.solver for each in finished]
-        self.curves, missing = histories(self.request, self.session.registry(), solvers, trained)
+        self.curves, missing = histories(self.request, self.registry, solvers, trained)
         for solver, reason in missing.items():
             self._say(f"no residuals of {solver}: {reason}")
         self._save()

@@ -15,8 +15,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.output import as_json, print_json, print_table
-from equilib.cli.session import Session
+from equilib.cli.output import FAILED, as_json, print_json, print_table
 from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas, version_numbers
 from equilib.machine.cores import available_cores
 from equilib.machine.devices import DeviceError, IdleGPUError, find_device
@@ -27,9 +26,6 @@ from equilib.runs.request import DATA_VARIABLE
 
 OK, ABSENT, SLOW, BROKEN = "ok", "absent", "slow", "broken"
 """States: all is well; an optional part is not there; it works, but costs time; it does not work."""
-
-FAILED = 1
-"""The exit status where something is broken."""
 
 REINSTALL = "pip install --force-reinstall equilib"
 # In the order in which OpenBLAS asks for them.
@@ -57,8 +53,7 @@ class Finding:
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """Look over the installation: libraries, BLAS kernels, threads, memory, GPU, data, plugins."""
-    session: Session = context.obj
-    findings = list(examine(session.plugins()))
+    findings = list(examine(context.obj.plugins))
     broken = sum(finding.state == BROKEN for finding in findings)
     if as_json:
         record = {"status": BROKEN if broken else "ok", "findings": [asdict(finding) for finding in findings]}

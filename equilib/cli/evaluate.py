@@ -24,16 +24,15 @@ if TYPE_CHECKING:
 )
 @device
 @as_json
-@click.pass_context
-def evaluate(context: click.Context, /, run: Path, *, as_json: bool, **given: Any) -> None:
+@click.pass_obj
+def evaluate(session: Session, /, run: Path, *, as_json: bool, **given: Any) -> None:
     """Test the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.evaluate import evaluate as measure
     from equilib.runs.reporters import open_reporter
 
-    session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:
-        found = measure(run, session.registry(), reporter=reporter, **given)
+        found = measure(run, session.registry, reporter=reporter, **given)
     if as_json:
         print_json(found.describe())
     else:

@@ -2,49 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import click
 from click.core import ParameterSource
 
-from equilib.cli.flags import option_flag
+from equilib.cli.flags import Choose, option_flag, run_flags
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.options import build, describe
 from equilib.plugin import EntryError, ExperimentEntry
-from equilib.runs.request import FLAGS
+from equilib.runs.request import FLAGS, RunRequest
 
-Make: TypeAlias = Callable[[ExperimentEntry, Session], click.Command]
-"""Makes the command of one experiment."""
-
-Act: TypeAlias = Callable[[click.Context, dict[str, object], dict[str, Any]], None]
-"""Carries out a command, given the experiment's options that the user set, and the command's options."""
+Act: TypeAlias = Callable[..., None]
+"""Carries out a command, given the context, the request, and by their names the values of the command's own options."""
 
 
 class ExperimentGroup(SuggestingGroup):
-    """The experiments as commands; an experiment's module is imported only when it is the one that is named."""
+    """The experiments as commands; an experiment's module is imported only when it is the one that is named.
 
-    def __init__(self, *, make: Make, **settings: Any) -> None:
+    A command has the experiment's options, under `title` those flags of `equilib run` that the experiment can use and
+    the command `offers`, and `before` and `after` them its own.
+    """
+
+    def __init__(
+        self,
+        act: Act,
+        *,
+        offers: Choose = lambda flag: True,
+        before: Sequence[click.Option] = (),
+        after: Sequence[click.Option] = (),
+        title: str = "Options of every run",
+        **settings: Any,
+    ) -> None:
         super().__init__(
             options_metavar="",
             subcommand_metavar="EXPERIMENT [OPTIONS]",
             epilog=f"equilib {settings['name']} EXPERIMENT --help lists an experiment's options.",
             **settings,
         )
-        self.make = make
+        self.act, self.offers, self.before, self.after, self.title = act, offers, before, after, title
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the experiments' names."""
-        return [provided.entry.name for provided in session_of(ctx).registry().provided(ExperimentEntry)]
+        return [provided.entry.name for provided in session_of(ctx).registry.provided(ExperimentEntry)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of one experiment.
 
-        Raises UnknownName, DuplicateError, EntryError if it does not exist or cannot be used.
+        Raises UnknownName, DuplicateError, EntryError if it does not exist, cannot be used, or declares a field that
+        every run has.
         """
         session = session_of(ctx)
-        return self.make(session.registry().get(ExperimentEntry, cmd_name), session)
+        entry = session.registry.get(ExperimentEntry, cmd_name)
+        options, flags = describe(entry.load()), run_flags(entry, session.registry, self.offers)
+        common = [*self.before, *flags, *self.after]
+        taken = {"help", *(option.name for option in common)} & {option.name for option in options}
+        if taken:
+            raise EntryError(f"experiment {entry.name!r} declares {min(taken)!r}, which is an option of every run")
+
+        @click.pass_context
+        def callback(context: click.Context, /, **given: Any) -> None:
+            own = {option.name: given.pop(option.name) for option in options}
+            defaults = {name for name in own if context.get_parameter_source(name) is ParameterSource.DEFAULT}
+            values = {name: value for name, value in own.items() if name not in defaults}
+            build(entry.load(), values, owner=f"experiment {entry.name!r}")
+            asked = {str(flag.name): given.pop(str(flag.name)) for flag in flags}
+            self.act(context, RunRequest(experiment=entry.name, values=values, argv=session.argv, **asked), **given)
+
+        sections = {f"Options of {entry.name}": [option_flag(option) for option in options], self.title: common}
+        return ExperimentCommand(name=entry.name, help=entry.summary, callback=callback, sections=sections)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the experiment's name: nothing but --help.
@@ -63,7 +91,7 @@ class ExperimentGroup(SuggestingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the experiments by the summaries of their records."""
-        rows = [(each.entry.name, each.entry.summary) for each in session_of(ctx).registry().provided(ExperimentEntry)]
+        rows = [(each.entry.name, each.entry.summary) for each in session_of(ctx).registry.provided(ExperimentEntry)]
         with formatter.section("Experiments"):
             formatter.write_dl(rows or [("(none)", "no plugin provides an experiment")])
 
@@ -71,13 +99,9 @@ class ExperimentGroup(SuggestingGroup):
 class ExperimentCommand(click.Command):
     """A command whose help lists the experiment's own options apart."""
 
-    def __init__(
-        self, *, own: list[click.Option], common: list[click.Option], common_title: str, **settings: Any
-    ) -> None:
-        super().__init__(params=[*own, *common], **settings)
-        self.own = own
-        self.common = common
-        self.common_title = common_title
+    def __init__(self, *, sections: dict[str, list[click.Option]], **settings: Any) -> None:
+        super().__init__(params=[option for options in sections.values() for option in options], **settings)
+        self.sections = sections
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the flags.
@@ -95,37 +119,11 @@ class ExperimentCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write two sections of options."""
-        for title, options in ((f"Options of {self.name}", self.own), (self.common_title, self.common)):
+        for title, options in self.sections.items():
             rows = [row for row in (option.get_help_record(ctx) for option in options) if row is not None]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
-
-
-def experiment_command(
-    entry: ExperimentEntry, common: list[click.Option], act: Act, *, title: str = "Options of every run"
-) -> click.Command:
-    """Make the command of one experiment: its dataclass fields and the options in `common` as flags.
-
-    Raises EntryError if the experiment cannot be loaded, or declares a field that every run has.
-    """
-    options = describe(entry.load())
-    taken = {"help", *(option.name for option in common)} & {option.name for option in options}
-    if taken:
-        raise EntryError(f"experiment {entry.name!r} declares {min(taken)!r}, which is an option of every run")
-
-    @click.pass_context
-    def callback(context: click.Context, /, **given: Any) -> None:
-        own = {option.name: given.pop(option.name) for option in options}
-        is_given = {name: context.get_parameter_source(name) is not ParameterSource.DEFAULT for name in own}
-        values = {name: value for name, value in own.items() if is_given[name]}
-        build(entry.load(), values, owner=f"experiment {entry.name!r}")
-        act(context, values, given)
-
-    own = [option_flag(option) for option in options]
-    return ExperimentCommand(
-        name=entry.name, help=entry.summary, callback=callback, own=own, common=common, common_title=title
-    )
 
 
 def session_of(context: click.Context) -> Session:

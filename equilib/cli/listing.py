@@ -25,7 +25,7 @@ _ABOUT: dict[type[Entry], str] = {
 @click.pass_obj
 def plugins(session: Session, *, as_json: bool) -> None:
     """List the installed plugins, broken ones included."""
-    rows = session.plugins().plugins()
+    rows = session.plugins.plugins()
     if as_json:
         print_json([_plugin_record(row) for row in rows])
     elif rows:
@@ -68,7 +68,7 @@ def _listing(kind: type[Entry]) -> click.Group:
     @as_json
     @click.pass_context
     def show(context: click.Context, name: str, *, as_json: bool) -> None:
-        registry = context.obj.registry()
+        registry = context.obj.registry
         provided = registry.find(kind, name)
         if as_json or (context.parent is not None and context.parent.params["as_json"]):
             print_json(full_record(provided, registry))
@@ -79,7 +79,7 @@ def _listing(kind: type[Entry]) -> click.Group:
 
 
 def _print_list(session: Session, kind: type[Entry], *, as_json: bool) -> None:
-    provided = session.registry().provided(kind)
+    provided = session.registry.provided(kind)
     if as_json:
         print_json([entry_record(each) for each in provided])
     elif provided:

@@ -15,6 +15,10 @@ from equilib.runs.files import json_values
 _PROSE = 88  # a line of prose longer than this is hard to read
 _NARROW = 20  # a last column narrower than this is harder to read than a line that overflows
 
+FAILED = 1
+"""The exit status of a command that finds something wrong."""
+
+JSON = click.Option(["--json", "as_json"], is_flag=True, help="Print JSON.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -29,16 +29,15 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 )
 @device
 @as_json
-@click.pass_context
-def predict(context: click.Context, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:
+@click.pass_obj
+def predict(session: Session, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:
     """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN."""
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.predict import predict as classify
     from equilib.runs.reporters import open_reporter
 
-    session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:
-        found = list(classify(run, files, session.registry(), reporter=reporter, **given))
+        found = list(classify(run, files, session.registry, reporter=reporter, **given))
     if as_json:
         print_json([asdict(each) for each in found])
     else:

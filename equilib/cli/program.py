@@ -39,19 +39,7 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (
-    run,
-    resume,
-    evaluate,
-    predict,
-    report,
-    compare,
-    check,
-    check_gradient,
-    *LISTINGS,
-    plugins,
-    doctor,
-):
+for command in (run, resume, evaluate, predict, report, compare, check, check_gradient, *LISTINGS, plugins, doctor):
     equilib.add_command(command)
 
 

@@ -30,8 +30,8 @@ from equilib.cli.session import Session
     help="Test the model on the first so many samples; 0: on none, from the records alone.",
 )
 @device
-@click.pass_context
-def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> None:
+@click.pass_obj
+def report(session: Session, /, runs: tuple[Path, ...], **given: Any) -> None:
     """Write a page about the runs in the folders RUN, one file that needs no network, and PNG files.
 
     Several runs are laid over each other. What a run lacks is named on the page.
@@ -43,9 +43,8 @@ def report(context: click.Context, /, runs: tuple[Path, ...], **given: Any) -> N
     from equilib.report.write import write_report
     from equilib.runs.reporters import open_reporter
 
-    session: Session = context.obj
     with open_reporter(stream=sys.stderr) as reporter:
-        written = write_report(runs, session.registry(), reporter=reporter, **given)
+        written = write_report(runs, session.registry, reporter=reporter, **given)
     for sentence in written.missing:
         click.echo(f"Missing: {sentence}")
     click.echo(f"Report: {written.page} and {len(written.pictures)} PNG files")

@@ -28,14 +28,13 @@ from equilib.cli.session import Session
 )
 @data_dir
 @device
-@click.pass_context
-def resume(context: click.Context, /, run: Path, **given: Any) -> None:
+@click.pass_obj
+def resume(session: Session, /, run: Path, **given: Any) -> None:
     """Go on with the run in the folder RUN, from its last checkpoint."""
     # Deferred: the training loop loads autograd and SciPy, which help does without.
     from equilib.commands.resume import resume as go_on
 
-    session: Session = context.obj
-    go_on(run, session.registry(), argv=session.argv, log=log_of(given), **given)
+    go_on(run, session.registry, argv=session.argv, log=log_of(given), **given)
 
 
 resume.params.extend(log_flags())

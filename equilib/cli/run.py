@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
-from equilib.cli.experiment_command import ExperimentGroup, experiment_command
-from equilib.cli.flags import log_flags, log_of, run_flags
-from equilib.cli.session import Session
-from equilib.plugin import ExperimentEntry
+from equilib.cli.experiment_command import ExperimentGroup
+from equilib.cli.flags import log_flags, log_of
 from equilib.runs.request import RunRequest
 
 
-def _command(entry: ExperimentEntry, session: Session) -> click.Command:
-    def act(context: click.Context, values: dict[str, object], given: dict[str, Any]) -> None:
-        # Deferred: the training loop loads autograd and SciPy, which lists and help do without.
-        from equilib.commands.run import launch
+def _launch(context: click.Context, request: RunRequest, **given: Any) -> None:
+    # Deferred: the training loop loads autograd and SciPy, which lists and help do without.
+    from equilib.commands.run import launch
 
-        given["log"] = log_of(given)
-        request = RunRequest(experiment=entry.name, values=values, argv=session.argv, **given)
-        launch(request, session.registry())
-
-    common = [*run_flags(entry, session.registry(), lambda flag: True), *log_flags()]
-    return experiment_command(entry, common, act)
+    launch(replace(request, log=log_of(given)), context.obj.registry)
 
 
-run = ExperimentGroup(name="run", help="Run an experiment.", make=_command)
+run = ExperimentGroup(_launch, name="run", help="Run an experiment.", after=log_flags())

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import click
 
 from equilib.plugin.registry import Registry
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Session:
     """One invocation of the command line."""
 
     argv: tuple[str, ...]
     given: Registry | None = None
-    _loaded: Registry | None = field(default=None, init=False)
 
+    @cached_property
     def plugins(self) -> Registry:
-        """Return the registry, discovered when it is first asked for."""
-        if self._loaded is None:
-            self._loaded = Registry.discover() if self.given is None else self.given
-        return self._loaded
+        """The registry, discovered when it is first asked for."""
+        return Registry.discover() if self.given is None else self.given
 
+    @cached_property
     def registry(self) -> Registry:
-        """Return the registry; the first time, print one line on stderr per plugin that is broken or in conflict."""
-        first = self._loaded is None
-        registry = self.plugins()
-        if first:
-            for row in registry.plugins():
-                if row.status == "broken":
-                    click.echo(f"warning: plugin {row.owner} was left out: {row.cause}", err=True)
-            for conflict in registry.conflicts():
-                click.echo(f"warning: {conflict}", err=True)
-        return registry
+        """The same; the first time, there is one line on stderr per plugin that is broken or in conflict."""
+        for row in self.plugins.plugins():
+            if row.status == "broken":
+                click.echo(f"warning: plugin {row.owner} was left out: {row.cause}", err=True)
+        for conflict in self.plugins.conflicts():
+            click.echo(f"warning: {conflict}", err=True)
+        return self.plugins
