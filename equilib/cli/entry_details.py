@@ -9,25 +9,14 @@ from typing import Any
 from equilib.cli.output import paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
-from equilib.plugin import (
-    Capabilities,
-    DatasetEntry,
-    Entry,
-    ExperimentEntry,
-    IntegratorEntry,
-    LinearSolverEntry,
-    OptimizerEntry,
-    SensitivityEntry,
-    SolverEntry,
-)
-from equilib.plugin.entries import FIXED_POINT, ODE
+from equilib.plugin import entries
 from equilib.plugin.registry import Provided, Registry
 
 FLAGS = {
-    SolverEntry: "--solver",
-    SensitivityEntry: "--adjoint",
-    OptimizerEntry: "--optimizer",
-    DatasetEntry: "--data",
+    entries.SolverEntry: "--solver",
+    entries.SensitivityEntry: "--adjoint",
+    entries.OptimizerEntry: "--optimizer",
+    entries.DatasetEntry: "--data",
 }
 """The flag of `equilib run` that chooses an entry of the kind."""
 
@@ -39,7 +28,7 @@ def entry_record(provided: Provided[Any]) -> dict[str, object]:
     """Return everything about an entry but its options, without importing its factory."""
     entry, owner = provided.entry, provided.owner
     record = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "factory"}
-    if isinstance(entry, SolverEntry | IntegratorEntry):
+    if isinstance(entry, entries.SolverEntry | entries.IntegratorEntry):
         record["capabilities"] = dataclasses.asdict(entry.capabilities)
     return record | dataclasses.asdict(owner)
 
@@ -49,7 +38,7 @@ def full_record(provided: Provided[Any], registry: Registry) -> dict[str, object
     entry = provided.entry
     options = () if entry.unavailable else tuple(unfold(entry.blueprint(), registry))
     record = entry_record(provided) | {"options": [_option_record(option) for option in options]}
-    if isinstance(entry, SolverEntry):
+    if isinstance(entry, entries.SolverEntry):
         record["solve_options"] = [_option_record(option) for option in describe(SolveOptions)]
     return record
 
@@ -85,50 +74,50 @@ def describe_entry(provided: Provided[Any], registry: Registry) -> str:
     return "\n\n".join(parts)
 
 
-def _spelling(entry: Entry, registry: Registry) -> list[tuple[str, str]]:
+def _spelling(entry: entries.Entry, registry: Registry) -> list[tuple[str, str]]:
     if not entry.preset:
         return []
     values = ",".join(f"{name}={value}" for name, value in entry.preset.items())
     return [("stands for", f"{registry.name_of(entry.noun, entry.factory)}:{values}")]
 
 
-def _facts(entry: Entry) -> list[tuple[str, str]]:
+def _facts(entry: entries.Entry) -> list[tuple[str, str]]:
     facts = []
     if entry.unavailable:
         facts.append(("not here", entry.unavailable))
-    if isinstance(entry, SolverEntry):
+    if isinstance(entry, entries.SolverEntry):
         needs = entry.capabilities
         products = [name for name, needed in (("J v", needs.needs_jvp), ("J^T w", needs.needs_vjp)) if needed]
         facts += [("uses", " and ".join(["f(z)", *products])), *_batch_facts(needs)]
-        facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
-    if isinstance(entry, IntegratorEntry):
+    if isinstance(entry, entries.IntegratorEntry):
         facts.append(("order", str(entry.order)))
+    if isinstance(entry, entries.SolverEntry | entries.IntegratorEntry):
         facts.append(("adjoint", f"{entry.adjoint}, unless --adjoint names another"))
-    if isinstance(entry, LinearSolverEntry):
+    if isinstance(entry, entries.LinearSolverEntry):
         facts += _batch_facts(entry)
-    if isinstance(entry, SensitivityEntry):
-        facts.append(("of", "the solution of an ODE" if entry.solves == ODE else "a fixed point"))
+    if isinstance(entry, entries.SensitivityEntry):
+        facts.append(("of", "the solution of an ODE" if entry.solves == entries.ODE else "a fixed point"))
         facts.append(("gradient", "exact" if entry.exact else "approximate"))
-        if entry.solves == FIXED_POINT:
+        if entry.solves == entries.FIXED_POINT:
             facts.append(("solvers", " and ".join(entry.solvers) or "any"))
     return facts
 
 
-def _batch_facts(entry: Capabilities | LinearSolverEntry) -> list[tuple[str, str]]:
+def _batch_facts(entry: entries.Capabilities | entries.LinearSolverEntry) -> list[tuple[str, str]]:
     return [
         ("samples", "coupled within a batch" if entry.couples_samples else "independent of each other"),
         ("arrays", ", ".join(entry.backends)),
     ]
 
 
-def _options(entry: Entry, registry: Registry) -> str:
+def _options(entry: entries.Entry, registry: Registry) -> str:
     rows = [
         (option.name, _expects(option, registry), default_text(option), option.help)
         for option in unfold(entry.blueprint(), registry)
     ]
     header = ("OPTION", "VALUE", "DEFAULT", "MEANING")
     parts = [table(header, rows, width=terminal_width()) if rows else "It has no options of its own."]
-    if isinstance(entry, SolverEntry):
+    if isinstance(entry, entries.SolverEntry):
         # Without defaults: those are the experiment's.
         every = [(option.name, option.expects, option.help) for option in describe(SolveOptions)]
         parts.append("Of every solver:\n\n" + table(("OPTION", "VALUE", "MEANING"), every, width=terminal_width()))
@@ -150,8 +139,8 @@ def default_text(option: Option) -> str:
     return str(option.default)
 
 
-def _usage(entry: Entry) -> str:
-    if isinstance(entry, ExperimentEntry):
+def _usage(entry: entries.Entry) -> str:
+    if isinstance(entry, entries.ExperimentEntry):
         return f"Use: equilib run {entry.name} --help"
     if flag := FLAGS.get(type(entry)):
         return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"

@@ -73,8 +73,8 @@ class Entry:
         Values of options that the name stands for, by dotted names, where they are not the factory's defaults.
     """
 
-    noun: ClassVar[str] = "entry"
-    plural: ClassVar[str] = "entries"
+    noun: ClassVar[str]
+    plural: ClassVar[str]
     """One word, the command that lists entries of the kind."""
 
     name: str
@@ -83,6 +83,9 @@ class Entry:
     advice: str = ""
     unavailable: str = ""
     preset: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+    def __init_subclass__(cls, *, noun: str, plural: str = "") -> None:
+        cls.noun, cls.plural = noun, plural or f"{noun.replace(' ', '-')}s"
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -114,7 +117,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SolverEntry(Entry):
+class SolverEntry(Entry, noun="solver"):
     """A solver: `factory` meets `equilib.fixed_points.solver.Solver` or `WholeSolver`.
 
     Attributes
@@ -124,15 +127,12 @@ class SolverEntry(Entry):
         The adjoint that is used with it unless the user names another.
     """
 
-    noun: ClassVar[str] = "solver"
-    plural: ClassVar[str] = "solvers"
-
     capabilities: Capabilities = Capabilities()
     adjoint: str = "implicit"
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntegratorEntry(Entry):
+class IntegratorEntry(Entry, noun="integrator"):
     """An integrator of y' = f(t, y): `factory` meets `equilib.ode.integrator.Integrator` or `LibraryIntegrator`.
 
     Attributes
@@ -146,9 +146,6 @@ class IntegratorEntry(Entry):
     capabilities : Capabilities
         Those of that solver.
     """
-
-    noun: ClassVar[str] = "integrator"
-    plural: ClassVar[str] = "integrators"
 
     order: int = 0
     adjoint: str = "interpolating"
@@ -173,7 +170,7 @@ class IntegratorEntry(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinearSolverEntry(Entry):
+class LinearSolverEntry(Entry, noun="linear solver"):
     """A solver of A x = b without a matrix: `factory` meets `equilib.numerics.linear_solver.LinearSolver`.
 
     Attributes
@@ -183,9 +180,6 @@ class LinearSolverEntry(Entry):
     backends : tuple of str
         The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
     """
-
-    noun: ClassVar[str] = "linear solver"
-    plural: ClassVar[str] = "linear-solvers"
 
     couples_samples: bool = False
     backends: tuple[str, ...] = ("any",)
@@ -199,7 +193,7 @@ ODE = "ode"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SensitivityEntry(Entry):
+class SensitivityEntry(Entry, noun="adjoint"):
     """A sensitivity, the `--adjoint` of the command line.
 
     Attributes
@@ -213,9 +207,6 @@ class SensitivityEntry(Entry):
         The solvers whose last state it reuses, by name; empty where it serves them all.
     """
 
-    noun: ClassVar[str] = "adjoint"
-    plural: ClassVar[str] = "adjoints"
-
     solves: str = FIXED_POINT
     exact: bool = True
     solvers: tuple[str, ...] = ()
@@ -227,24 +218,15 @@ class SensitivityEntry(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerEntry(Entry):
+class OptimizerEntry(Entry, noun="optimizer"):
     """An optimizer: `factory` meets `equilib.training.optimizers.Optimizer`."""
 
-    noun: ClassVar[str] = "optimizer"
-    plural: ClassVar[str] = "optimizers"
-
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetEntry(Entry):
+class DatasetEntry(Entry, noun="data set", plural="datasets"):
     """A data set of labelled images: `factory` meets `equilib.training.data.ImageData`."""
 
-    noun: ClassVar[str] = "data set"
-    plural: ClassVar[str] = "datasets"
-
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentEntry(Entry):
+class ExperimentEntry(Entry, noun="experiment"):
     """An experiment of `equilib run`: `factory` meets `equilib.experiments.Experiment`."""
-
-    noun: ClassVar[str] = "experiment"
-    plural: ClassVar[str] = "experiments"
