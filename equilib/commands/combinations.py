@@ -54,19 +54,12 @@ def combine(
 ) -> tuple[list[Combination], dict[str, str]]:
     """Return every combination of solvers and adjoints, and what "all" left out, with the reason by name.
 
+    Solvers and adjoints are names with options; "all" stands for every name there is, and without adjoints each solver
+    gets its own. All solvers get the options, as -o takes them, and the fallback. Where `solves` is "ode", solvers are
+    integrators and adjoints those of ODEs.
+
     Raises UserError if there is no solver, a name or an option is unknown or wrong, or two that were named do not go
     together.
-
-    Parameters
-    ----------
-    solvers, adjoints : sequence of str
-        Names with options; "all" stands for every name there is. Without adjoints each solver gets its own.
-    options : mapping
-        What every solver is to be given, as -o takes it.
-    fallback : sequence of str
-        The solvers that every solver falls back on.
-    solves : str
-        "fixed point", or "ode", where the solvers are integrators and the adjoints those of ODEs.
     """
     if not solvers:
         raise UserError(f"name what to compare: --solvers NAME,NAME or --solvers {ALL}")

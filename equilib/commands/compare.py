@@ -83,8 +83,6 @@ class RunResult:
         As they were asked for; the adjoint's name where it was left to the solver.
     status : str
         "finished", "interrupted", "failed", or "refused" where the run never began.
-    error : str or None
-        The sentence it ended with.
     metrics : dict
         The value of every metric that is a number, the score as "score"; None where the run did not get to it.
     """

@@ -24,20 +24,14 @@ class Evaluation:
 
     Attributes
     ----------
-    run : str
-        The folder of the run.
-    score : float
-        The mean score.
     shown : str
-        The score as people read it.
+        The mean score as people read it.
     samples, available : int
         How many were taken, of how many.
     kind : str
         What the samples are, in the plural.
-    data : str or None
-        Where the data is from.
     same_data : bool
-        Whether it is, byte by byte, that of the run.
+        Whether the data is, byte by byte, that of the run.
     recorded : float or None
         The score at the end of the run; None where the run did not get so far.
     concluded : dict

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from equilib.adjoints.equilibrium import Record
 from equilib.arrays import to_host
@@ -23,22 +24,10 @@ from equilib.training.reporter import Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What the model says of one image.
+    """What the model says of one image: its class and how the solve ended.
 
-    Attributes
-    ----------
-    image : str
-        The file, and the place in it where it holds several.
-    label : str
-        The most probable class; "" where a logit is not finite.
-    probabilities : dict
-        Of every class.
-    status : str
-        How the solve ended.
-    nfe : int
-        Evaluations of f.
-    notes : tuple of str
-        What was done to the image, and what is doubtful about it.
+    `image` is the file, and the place in it where it holds several; `label` is the most probable class, "" where a
+    logit is not finite; `notes` say what was done to the image, and what is doubtful about it.
     """
 
     image: str
@@ -82,14 +71,12 @@ def predict(
 
 
 def _prediction(image: ReadImage, classes: Sequence[str], logits: np.ndarray, record: Record) -> Prediction:
-    scores = logits.astype(np.float64)
-    weights = np.exp(scores - scores.max())
-    probabilities = weights / weights.sum()
+    probabilities = softmax(logits.astype(np.float64))
     best = int(np.argmax(probabilities))
     residual = record.residual_norm
     return Prediction(
         image=image.name,
-        label=classes[best] if np.isfinite(scores).all() else "",
+        label=classes[best] if np.isfinite(logits).all() else "",
         probability=float(probabilities[best]),
         probabilities={name: float(each) for name, each in zip(classes, probabilities, strict=True)},
         status=record.status[0].label,

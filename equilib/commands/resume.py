@@ -23,14 +23,9 @@ def resume(
 ) -> None:
     """Go on with the run in a folder from its last checkpoint; without any, begin it again.
 
-    Parameters
-    ----------
-    checkpoint : Path, optional
-        Another one than the last: a file, or the name of one of the run's own.
-    epochs : int, optional
-        Epochs after pretraining, those that are done included, instead of those that were asked for.
-    **changes
-        What else the `RunRequest` should have: data_dir, device, log, argv.
+    `checkpoint` is another one than the last: a file, or the name of one of the run's own. `epochs` after pretraining,
+    those that are done included, take the place of those that were asked for; `changes` are what else the request
+    should have: data_dir, device, log, argv.
 
     Raises
     ------

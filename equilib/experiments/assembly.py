@@ -24,14 +24,9 @@ from equilib.training.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """An experiment without its data: what it is made of, and the network.
+    """An experiment without its data: its recipe with the plan that was asked for, and its network.
 
-    Attributes
-    ----------
-    recipe : Recipe
-        With the plan that was asked for.
-    images : ImageFormat or None
-        What the network reads; None unless those are images.
+    The network reads `images`, which are None unless it reads images.
     """
 
     experiment: Experiment
@@ -48,37 +43,27 @@ def set_up(context: RunContext) -> Setup:
     """
     experiment = make_experiment(context.request, context.registry)
     recipe = experiment.make_recipe().asked(context.request)
-    method = _method(recipe, context)
+    method = choose(
+        context.registry,
+        recipe.solver if context.request.solver is None else context.request.solver,
+        solves=recipe.solves,
+        adjoint=context.request.adjoint,
+        options=context.request.options,
+        defaults=recipe.options,
+        defaults_for=recipe.solver,
+        fallback=context.request.fallback,
+    )
     images = image_data(recipe, context).images if isinstance(recipe, ImageRecipe) else None
     network = recipe.network(method) if images is None else recipe.network(method, images)
     return Setup(experiment=experiment, recipe=recipe, method=method, network=network, images=images)
 
 
-def _method(recipe: Recipe, context: RunContext) -> Choice:
-    request = context.request
-    return choose(
-        context.registry,
-        recipe.solver if request.solver is None else request.solver,
-        solves=recipe.solves,
-        adjoint=request.adjoint,
-        options=request.options,
-        defaults=recipe.options,
-        defaults_for=recipe.solver,
-        fallback=request.fallback,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Training(Setup):
-    """An experiment with its trainer, and what its run says and records about it.
+    """An experiment with its trainer, what `run.json` holds about it, and lines about data, model and method.
 
-    Attributes
-    ----------
-    facts : mapping
-        What `run.json` holds about it: "options", those of the experiment with what the plan and the data resolve,
-        "method", "optimizer", and where the data is from.
-    introduction : tuple of str
-        Lines about data, model and method.
+    `facts` are "options", those of the experiment with what the plan and the data resolve, "method", "optimizer", and
+    where the data is from.
     """
 
     trainer: Trainer
@@ -150,12 +135,9 @@ def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:
 def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:
     """Assemble the training of a recorded run again, with the parameters that it ended with.
 
-    Raises UserError if the run has no model, or its request cannot be carried out here.
+    `changes` are what its request should have instead of what is recorded: data, data_dir, device.
 
-    Parameters
-    ----------
-    **changes
-        What the `RunRequest` should have instead of what is recorded: data, data_dir, device.
+    Raises UserError if the run has no model, or its request cannot be carried out here.
     """
     context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     training = assemble(context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -97,11 +97,14 @@ class ImageClassification(ABC):
 def _split(images: LabelledImages, recipe: ImageRecipe) -> Dataset:
     if recipe.limit is None:
         train, test = (images.train_images, images.train_labels), (images.test_images, images.test_labels)
+        used = "all of them"
     else:
         count = min(recipe.limit, images.train_images.shape[0])
         cut = round(recipe.train_share * count)
         some, labels = images.train_images[:count], images.train_labels[:count]
         train, test = (some[:cut], labels[:cut]), (some[cut:], labels[cut:])
+        few = f", all there are (--limit {recipe.limit})" if recipe.limit > count else ""
+        used = f"the first {count:,} training images{few}"
     return Dataset(
         train_inputs=pixels(train[0]),
         train_targets=train[1].astype(np.int64),
@@ -109,16 +112,8 @@ def _split(images: LabelledImages, recipe: ImageRecipe) -> Dataset:
         test_targets=test[1].astype(np.int64),
         source=images.source,
         fallback=images.fallback,
-        introduction=tuple(_introduce(len(train[1]), len(test[1]), recipe.limit)),
+        introduction=(f"Using {used}: {len(train[1]):,} to train, {len(test[1]):,} to test",),
     )
-
-
-def _introduce(train: int, test: int, limit: int | None) -> Iterator[str]:
-    if limit is None:
-        yield f"Using all of them: {train:,} to train, {test:,} to test"
-    else:
-        few = f", all there are (--limit {limit})" if limit > train + test else ""
-        yield f"Using the first {train + test:,} training images{few}: {train:,} to train, {test:,} to test"
 
 
 def pixels(images: np.ndarray) -> np.ndarray:

@@ -105,16 +105,7 @@ def cpu_flags() -> frozenset[str] | None:
 def better_kernel(flags: Collection[str], *, chosen: str | None, version: str, kernels: Collection[str]) -> str | None:
     """Return the kernel that OpenBLAS should have chosen; None where the chosen one is not known to be slower.
 
-    Parameters
-    ----------
-    flags : collection of str
-        Instruction sets of the CPU, as Linux names them.
-    chosen : str, optional
-        The kernel that OpenBLAS chose.
-    version : str
-        Its version.
-    kernels : collection of str
-        The kernels that it was built with.
+    `flags` are the instruction sets of the CPU, as Linux names them, `kernels` those that OpenBLAS was built with.
     """
     # The best that the CPU has, or nothing: on AMD's servers OpenBLAS sets block sizes by the CPU, and the buffers of
     # kernels that are older than the CPU can overflow (OpenBLAS pull request 6027).

@@ -24,12 +24,7 @@ def available_cores() -> int:
 def cgroup_quota(membership: str, root: Path) -> float:
     """Return how many cores' worth of time control groups grant; infinity where they grant all.
 
-    Parameters
-    ----------
-    membership : str
-        The text of /proc/self/cgroup.
-    root : Path
-        Where the groups are mounted.
+    `membership` is the text of /proc/self/cgroup, `root` where the groups are mounted.
     """
     quotas = [math.inf]
     for line in membership.splitlines():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from equilib.arrays import Tree, to_host, tree_map
+from equilib.arrays import Tree, tree_map
 from equilib.errors import UserError, did_you_mean
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -26,15 +26,7 @@ class IdleGPUError(DeviceError):
 
 @dataclass(frozen=True)
 class Device:
-    """A place for arrays.
-
-    Attributes
-    ----------
-    kind : str
-        "cpu" or "cuda".
-    description : str
-        One line for logs.
-    """
+    """A place for arrays: its kind, "cpu" or "cuda", and a line for logs."""
 
     kind: str
     description: str
@@ -46,10 +38,6 @@ class Device:
         import cupy
 
         return tree_map(cupy.asarray, tree)
-
-    def fetch(self, tree: Tree) -> Tree:
-        """Copy the arrays of `tree` to NumPy."""
-        return tree_map(to_host, tree)
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was asked, so that a clock can be read."""

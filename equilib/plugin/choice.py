@@ -14,15 +14,7 @@ P = TypeVar("P")
 
 @dataclass(frozen=True, kw_only=True)
 class Named(Generic[P]):
-    """A part that was chosen by name.
-
-    Attributes
-    ----------
-    name : str
-    part : object
-    options : dict
-        Those of the part and of its own parts, by dotted names, as plain values.
-    """
+    """A part that was chosen by name; `options`, plain values, are its own and by dotted names those of its parts."""
 
     name: str
     part: P

@@ -173,12 +173,7 @@ class IntegratorEntry(Entry, noun="integrator"):
 class LinearSolverEntry(Entry, noun="linear solver"):
     """A solver of A x = b without a matrix: `factory` meets `equilib.numerics.linear_solver.LinearSolver`.
 
-    Attributes
-    ----------
-    couples_samples : bool
-        Whether one sample's answer may depend on the others in its batch.
-    backends : tuple of str
-        The array libraries it runs on, as in ("numpy", "cupy"); "any" is every array-API library.
+    `couples_samples` and `backends` are as in `Capabilities`.
     """
 
     couples_samples: bool = False

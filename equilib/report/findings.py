@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from equilib.adjoints.equilibrium import Equilibrium, Record
 from equilib.arrays import Array, to_host
@@ -46,10 +47,8 @@ class Findings(Evaluation):
     @property
     def probability(self) -> np.ndarray:
         """The probability of that class, shape (samples,); nan where a logit is not finite."""
-        finite = np.isfinite(self.predictions).all(axis=-1)
-        scores = np.where(finite[:, None], self.predictions, 0).astype(np.float64)
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        return np.where(finite, weights.max(axis=-1) / weights.sum(axis=-1), np.nan)
+        largest = softmax(np.where(np.isfinite(self.predictions), self.predictions, 0).astype(np.float64), axis=-1)
+        return np.where(self.predicted >= 0, largest.max(axis=-1), np.nan)
 
     @property
     def images(self) -> np.ndarray | None:

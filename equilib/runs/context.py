@@ -63,12 +63,8 @@ class RunContext:
     def record(self, **facts: Any) -> Iterator[RunDirectory]:
         """Open the run directory, and note in it how the run ended, whatever way it ends.
 
-        Where it ends early, say so, and where its record lies.
-
-        Parameters
-        ----------
-        **facts
-            What `run.json` should hold besides the request and the environment, such as the source of the data.
+        Where it ends early, say so, and where its record lies. `facts` are what `run.json` should hold besides the
+        request and the environment, such as the source of the data.
         """
         content = {
             "id": uuid4().hex,
@@ -83,24 +79,23 @@ class RunContext:
         }
         with folder_errors(f"--out {self.out}"):
             self.out.mkdir(parents=True, exist_ok=True)
+        before = self.continuation
         with locked(self.out):
-            before = self.continuation
-            if before is not None:
-                content = before.facts(content)
-            directory = RunDirectory(self.out, content, epochs=None if before is None else before.epochs_done)
-            yield from self._watch(directory)
-
-    def _watch(self, directory: RunDirectory) -> Iterator[RunDirectory]:
-        try:
-            yield directory
-        except KeyboardInterrupt:
-            self._end_early(directory, "interrupted")
-            raise
-        except BaseException as error:
-            self._end_early(directory, "failed", str(error) or type(error).__name__)
-            raise
-        if directory.status == "running":
-            directory.finish("finished")
+            directory = RunDirectory(
+                self.out,
+                content if before is None else before.facts(content),
+                epochs=None if before is None else before.epochs_done,
+            )
+            try:
+                yield directory
+            except KeyboardInterrupt:
+                self._end_early(directory, "interrupted")
+                raise
+            except BaseException as error:
+                self._end_early(directory, "failed", str(error) or type(error).__name__)
+                raise
+            if directory.status == "running":
+                directory.finish("finished")
 
     def _end_early(self, directory: RunDirectory, status: str, error: str | None = None) -> None:
         if directory.status != "running":

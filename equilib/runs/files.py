@@ -68,12 +68,7 @@ class DamagedArraysError(ValueError):
 
 
 def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file by name; nothing is unpickled.
-
-    Parameters
-    ----------
-    what : str
-        What the file should be, for people.
+    """Return the arrays of an npz file by name; nothing is unpickled. `what` the file should be is for people.
 
     Raises OSError if the file cannot be opened or read;
     DamagedArraysError if it holds something else, or a checksum is wrong.
@@ -110,10 +105,7 @@ def json_values(value: Any) -> Any:
 def fill_tree(like: Tree, found: Mapping[str, np.ndarray], path: Path, *, error: type[UserError] = UserError) -> Tree:
     """Return the arrays of the file `path`, named by their place, in the structure of `like`; its numbers as numbers.
 
-    Raises
-    ------
-    UserError
-        Or `error`: if a name or a shape differs.
+    Raises UserError, or `error`, if a name or a shape differs.
     """
     wanted = dict(named_leaves(like))
     for name, leaf in wanted.items():

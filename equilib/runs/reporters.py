@@ -134,12 +134,8 @@ class JsonReporter(Reporter):
 def open_reporter(log: str = "auto", stream: TextIO | None = None) -> Iterator[Reporter]:
     """Yield the reporter that was asked for, and close it however the run ends.
 
-    Parameters
-    ----------
-    log : str
-        "quiet", "json", or "auto": what suits the stream.
-    stream : TextIO, optional
-        Where "auto" writes, by default standard output; commands whose output is a table give standard error.
+    `log` is "quiet", "json", or "auto": what suits the stream, which is standard output unless a command whose own
+    output is a table gives standard error.
     """
     stream = stream or sys.stdout
     # A dumb terminal, as in an editor, cannot redraw a line.

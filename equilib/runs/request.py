@@ -27,8 +27,6 @@ class RunRequest:
 
     Attributes
     ----------
-    experiment : str
-        The experiment's name.
     values : mapping
         The experiment's options that the user set, by field name, parsed and validated.
     argv : tuple of str

@@ -17,10 +17,7 @@ _WHERE = ("phase", "epoch", "step")
 class TensorBoardLog:
     """One event file, with a scalar for each metric over the number of updates.
 
-    Parameters
-    ----------
-    after : int, optional
-        The update that a run goes on from: TensorBoard forgets what earlier files say of later ones.
+    A run goes on from the update `after`: TensorBoard forgets what earlier files say of later ones.
 
     Raises UserError if TensorBoard is not installed.
     """

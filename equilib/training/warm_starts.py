@@ -14,9 +14,6 @@ from equilib.fixed_points.solution import Solution, Status
 from equilib.training.model import EquilibriumModel
 
 NONE, EQUILIBRIA, BOTH = "none", "equilibria", "both"
-CHOICES = (NONE, EQUILIBRIA, BOTH)
-"""What `--warm-start` says: which of z* and w, the solutions forward and backward, are kept."""
-
 _ARGUMENTS = {NONE: (), EQUILIBRIA: ("start",), BOTH: ("start", "adjoint_guess")}
 # The best iterate of a solve that stalled may lie in a valley of the residual without a fixed point.
 _NEAR = (Status.CONVERGED, Status.MAX_STEPS)
@@ -25,14 +22,8 @@ _NEAR = (Status.CONVERGED, Status.MAX_STEPS)
 class WarmStarts:
     """The fixed point z* of each training sample, and its adjoint w, as they were when it was last trained on.
 
-    Each pass replaces the arrays of its samples. No array is changed in place.
-
-    Parameters
-    ----------
-    kept : str
-        One of `CHOICES`.
-    samples : int
-        The size of the training set.
+    Each pass replaces the arrays of its samples. No array is changed in place. `kept` says, as `--warm-start` does,
+    which of the two, the solutions forward and backward, are kept of so many `samples`.
     """
 
     def __init__(self, kept: str = NONE, samples: int = 0) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from equilib.arrays import to_host, tree_map
 from equilib.machine.devices import CPU, DeviceError, find_device
 from tests.arrays_under_test import lift
 from tests.programs import HIDE_CUPY, environment
@@ -50,7 +51,7 @@ def test_the_cpu_needs_nothing() -> None:
 
 def test_fetching_gives_numpy(xp: ModuleType) -> None:
     """The arrays of a tree come back as NumPy's, with the same structure and values."""
-    fetched = CPU.fetch(lift(xp, {"a": [np.arange(3)], "b": (np.ones(2, np.float32),)}))
+    fetched = tree_map(to_host, lift(xp, {"a": [np.arange(3)], "b": (np.ones(2, np.float32),)}))
     assert isinstance(fetched["a"][0], np.ndarray)
     np.testing.assert_array_equal(fetched["a"][0], np.arange(3))
     assert fetched["b"][0].dtype == np.float32
@@ -157,4 +158,4 @@ def test_a_gpu_takes_arrays_and_gives_them_back(name: str) -> None:
     moved = device.put(tree)
     assert type(moved["a"][0]).__module__.startswith("cupy")
     device.synchronize()
-    np.testing.assert_array_equal(device.fetch(moved)["a"][0], tree["a"][0])
+    np.testing.assert_array_equal(to_host(moved["a"][0]), tree["a"][0])

@@ -29,18 +29,9 @@ class DownloadError(UserError):
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """A data set as published.
+    """A data set as published: the files with the checksums `md5`, in a `folder` within a data folder or the cache.
 
-    Attributes
-    ----------
-    name : str
-        What messages call it.
-    folder : str
-        The folder of its files within a data folder or the cache.
-    md5 : mapping of str to str
-        Checksum of each file.
-    mirrors : tuple of str
-        URLs, ending in a slash, below which the files lie; the first that works is used.
+    They lie below the `mirrors`, URLs that end in a slash; the first that works is used.
     """
 
     name: str
