@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -36,6 +37,15 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def a(noun: str) -> str:
     """Return a noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
+
+
+@contextmanager
+def file_errors(what: str, remedy: str = "", *, error: type[Exception] = UserError) -> Iterator[None]:
+    """Make an error of the file system an `error` that says what cannot be done, why, and the remedy."""
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{what}: {cause.strerror or cause}{remedy}") from cause
 
 
 def require(module: str, *, purpose: str, extra: str = "experiments", otherwise: str = "") -> Any:

@@ -42,11 +42,6 @@ class Finding:
     next_step: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def text(self) -> str:
-        """What was found and what to do, in one line."""
-        return f"{self.found}; {self.next_step}" if self.next_step else self.found
-
 
 @click.command()
 @as_json
@@ -56,10 +51,9 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     findings = list(examine(context.obj.plugins))
     broken = sum(finding.state == BROKEN for finding in findings)
     if as_json:
-        record = {"status": BROKEN if broken else "ok", "findings": [asdict(finding) for finding in findings]}
-        print_json(record)
+        print_json({"status": BROKEN if broken else OK, "findings": [asdict(each) for each in findings]})
     else:
-        rows = [(finding.about, finding.state, finding.text) for finding in findings]
+        rows = [(each.about, each.state, "; ".join(filter(None, (each.found, each.next_step)))) for each in findings]
         print_table(("ABOUT", "STATE", "FOUND, AND WHAT TO DO"), rows)
         click.echo(f"\n{f'{broken} broken' if broken else 'Nothing is broken'}.")
     if broken:

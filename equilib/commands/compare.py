@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from equilib.commands.combinations import Combination
-from equilib.errors import UserError, did_you_mean
+from equilib.errors import UserError, did_you_mean, file_errors
 from equilib.runs.folder import RUN
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
@@ -50,11 +50,8 @@ def run_arguments(request: RunRequest, combination: Combination, out: Path) -> l
 
 def _call(command: Sequence[str], log: Path) -> tuple[int, bool]:
     """Run a program to its end, all that it prints in `log`; return its exit status and whether Ctrl-C came."""
-    try:
-        with log.open("wb") as file:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
-    except OSError as error:
-        raise UserError(f"{log} cannot be written: {error.strerror or error}") from error
+    with file_errors(f"{log} cannot be written"), log.open("wb") as file:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
         return process.wait(), False
     except KeyboardInterrupt:

@@ -27,12 +27,8 @@ def resume(
     those that are done included, take the place of those that were asked for; `changes` are what else the request
     should have: data_dir, device, log, argv.
 
-    Raises
-    ------
-    UserError
-        If there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was then.
-    RunError
-        If the run failed on its way.
+    Raises UserError if there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was
+    then; RunError if the run failed on its way.
     """
     run = RecordedRun.read(path)
     if run.facts.get("status") == "finished" and epochs is None:

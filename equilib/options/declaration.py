@@ -193,22 +193,24 @@ def _options_of(cls: type) -> tuple[Option, ...]:
 
 
 def _describe(cls: type, field: dataclasses.Field[Any], annotation: object) -> Option | None:
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    kinds = [member for member in members if member is not types.NoneType]
+    kinds, optional = kinds_of(annotation)
     marked = field.metadata.get(_METADATA)
     default = field.default
     if field.default_factory is not MISSING:
         default = field.default_factory()
     if marked is not None and "kind" in marked:
-        return PartOption(name=field.name, optional=len(kinds) < len(members), instance=default, **marked)
+        return PartOption(name=field.name, optional=optional, instance=default, **marked)
     if marked is not None:  # in Python it may be of other types as well, such as an array in place of a number
         kinds = [kind for kind in kinds if kind in CONVERT]
     if len(kinds) != 1 or kinds[0] not in CONVERT:
         if marked is not None:
             raise TypeError(f"{cls.__name__}.{field.name} is an option of type {annotation}, which cannot be parsed")
         return None
-    return Option(name=field.name, type=kinds[0], optional=types.NoneType in members, default=default, **(marked or {}))
+    return Option(name=field.name, type=kinds[0], optional=optional, default=default, **(marked or {}))
 
 
-def _is_union(annotation: object) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+def kinds_of(annotation: object) -> tuple[list[Any], bool]:
+    """Return the types that an annotation allows, and whether None is one more."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if is_union else (annotation,)
+    return [each for each in members if each is not types.NoneType], types.NoneType in members

@@ -38,17 +38,12 @@ class Bounds:
         )
 
     def __str__(self) -> str:
-        lower = self.minimum if self.exclusive_minimum is None else self.exclusive_minimum
-        upper = self.maximum if self.exclusive_maximum is None else self.exclusive_maximum
-        if lower is not None and upper is not None:
-            opening = "[" if self.exclusive_minimum is None else "("
-            closing = "]" if self.exclusive_maximum is None else ")"
-            return f"in {opening}{lower}, {upper}{closing}"
-        if lower is not None:
-            return f"{'>=' if self.exclusive_minimum is None else '>'} {lower}"
-        if upper is not None:
-            return f"{'<=' if self.exclusive_maximum is None else '<'} {upper}"
-        return ""
+        every = {">=": self.minimum, ">": self.exclusive_minimum, "<=": self.maximum, "<": self.exclusive_maximum}
+        given = [(sign, bound) for sign, bound in every.items() if bound is not None]
+        if len(given) < 2:
+            return "".join(f"{sign} {bound}" for sign, bound in given)
+        (above, lower), (below, upper) = given
+        return f"in {'[' if above == '>=' else '('}{lower}, {upper}{']' if below == '<=' else ')'}"
 
 
 def _to_int(value: object) -> int:

@@ -36,6 +36,10 @@ def choose(
 ) -> Choice:
     """Look up a solver, or an integrator, and an adjoint by name and build them.
 
+    Raises UnknownName if a solver, an integrator or an adjoint is unknown; OptionError if an option is unknown, given
+    twice, of the wrong type or out of range; IncompatibleError if the adjoint cannot be used with the solver;
+    UnseenStepsError if a library's integrator hides its steps; UserError if there is a fallback of an integrator.
+
     Parameters
     ----------
     spec, adjoint : str
@@ -52,17 +56,6 @@ def choose(
         The solver that the preferences are meant for; another one is given the steps without which it is of no use.
     fallback : sequence of str
         Names of solvers with options of their own; tolerances and limits are those of `spec`.
-
-    Raises
-    ------
-    UnknownName
-        If a solver, an integrator or an adjoint is unknown.
-    OptionError
-        If an option is unknown, given twice, of the wrong type or out of range.
-    IncompatibleError
-        If the adjoint cannot be used with the solver; UnseenStepsError, if a library's integrator hides its steps.
-    UserError
-        If there is a fallback of an integrator.
     """
     integrates = solves == ODE
     if integrates and fallback:
@@ -102,12 +95,8 @@ def build_named(
 
     A solver in it that is called `same` is `same`, where there is one.
 
-    Raises
-    ------
-    UnknownName
-        If there is no such entry.
-    OptionError
-        If an option is unknown, given twice, of the wrong type or out of range.
+    Raises UnknownName if there is no such entry; OptionError if an option is unknown, given twice, of the wrong type or
+    out of range.
     """
     name, given = parse_spec(spec)
     entry = registry.get(kind, name)

@@ -123,14 +123,9 @@ class Registry(Parts):
     def register(self, plugin: object, *, name: str, distribution: str = "", version: str = "") -> None:
         """Add the entries of `plugin`, a module or an object with hook implementations: all or, on error, none.
 
-        Raises
-        ------
-        pluggy.PluginValidationError
-            If it implements a hook that does not exist, or one with other arguments.
-        TypeError
-            If it implements no hook, or a hook yields something else than the hook's entries.
-        ValueError
-            If a hook yields a name twice, or a plugin of that name and distribution is registered.
+        Raises pluggy.PluginValidationError if it implements a hook that does not exist, or one with other arguments;
+        TypeError if it implements no hook, or a hook yields something else than the hook's entries; ValueError if a
+        hook yields a name twice, or a plugin of that name and distribution is registered.
         """
         owner = Owner(name, distribution, version)
         if owner in self._plugins:
@@ -140,12 +135,8 @@ class Registry(Parts):
     def get(self, kind: type[E], name: str) -> E:
         """Return the entry of type `kind` called `name`.
 
-        Raises
-        ------
-        UnknownName
-            If there is none; the text suggests, lists what there is, and names the plugins that failed.
-        DuplicateError
-            If several plugins provide it.
+        Raises UnknownName if there is none; the text suggests, lists what there is, and names the plugins that failed;
+        DuplicateError if several plugins provide it.
         """
         return self.find(kind, name).entry
 

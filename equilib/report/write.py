@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equilib.errors import file_errors
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.report import page
@@ -16,7 +17,6 @@ from equilib.report.findings import Findings, try_measure
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
 from equilib.runs.files import whole_file
-from equilib.runs.folder import folder_errors
 from equilib.training.reporter import Reporter
 
 PAGE = "report.html"
@@ -51,11 +51,11 @@ def write_report(
     """
     runs = read_runs(paths)
     folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
-    with folder_errors(f"--out {folder}"):
+    with file_errors(f"--out {folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
     prepare_process()
     tested = [try_measure(run, registry, reporter=reporter, limit=limit, **changes) for run in runs]
-    with folder_errors(f"--out {folder}"):
+    with file_errors(f"--out {folder} cannot be written"):
         return _write(runs, tested, folder)
 
 

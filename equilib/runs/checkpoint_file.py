@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, Tree, named_leaves, to_host
-from equilib.errors import UserError
+from equilib.errors import UserError, file_errors
 from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
 from equilib.training.snapshot import Snapshot
 
@@ -108,9 +108,8 @@ def read_checkpoint(path: Path) -> CheckpointFile:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        return read_arrays(path, what="a checkpoint")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from error
+        with file_errors(f"{path} cannot be read", error=CheckpointError):
+            return read_arrays(path, what="a checkpoint")
     except DamagedArraysError as error:
         raise CheckpointError(f"{path} {error}") from error
 

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from equilib.errors import RunError
+from equilib.errors import RunError, file_errors
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
 from equilib.plugin.registry import Registry
-from equilib.runs.folder import RunDirectory, folder_errors, locked
+from equilib.runs.folder import RunDirectory, locked
 from equilib.runs.request import RunRequest
 from equilib.runs.spellings import FORMAT
 from equilib.training.reporter import Reporter
@@ -77,7 +77,7 @@ class RunContext:
             "device": self.device.description,
             **describe_environment(),
         }
-        with folder_errors(f"--out {self.out}"):
+        with file_errors(f"--out {self.out} cannot be written"):
             self.out.mkdir(parents=True, exist_ok=True)
         before = self.continuation
         with locked(self.out):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from equilib.options import Bounds, Option
+from equilib.options.declaration import kinds_of
 from equilib.plugin.entries import FIXED_POINT
 
 _METADATA = "equilib.flag"
@@ -125,8 +125,7 @@ def flags_of(request: type) -> tuple[Flag, ...]:
 
 
 def _flag_of(field: dataclasses.Field[Any], annotation: Any) -> Flag:
-    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
-    (inner,) = [each for each in typing.get_args(annotation) if each is not types.NoneType] if union else (annotation,)
+    (inner,), optional = kinds_of(annotation)
     kind = typing.get_origin(inner) or inner
     default = {} if field.default is dataclasses.MISSING else field.default
-    return Flag(name=field.name, type=kind, optional=union, default=default, **field.metadata[_METADATA])
+    return Flag(name=field.name, type=kind, optional=optional, default=default, **field.metadata[_METADATA])

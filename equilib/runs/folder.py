@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Tree, named_leaves, to_host
-from equilib.errors import RunError, UserError
+from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
 from equilib.runs.files import json_values, part_of, remove_files, whole_file
@@ -43,7 +43,7 @@ class RunDirectory:
         self._facts = {**facts, "status": "running"}
         if epochs is None:
             self._facts["started"] = _now()
-        with folder_errors(f"--out {path}" if epochs is None else str(path)):
+        with file_errors(f"{'--out ' if epochs is None else ''}{path} cannot be written"):
             path.mkdir(parents=True, exist_ok=True)
             if epochs is None:
                 _remove_run(path)
@@ -121,18 +121,9 @@ def _remove_run(path: Path) -> None:
     remove_files(path / EVENTS, "events.out.tfevents.*")
 
 
-@contextmanager
-def folder_errors(named: str, *, error: type[Exception] = UserError, remedy: str = "") -> Iterator[None]:
-    """Make an error of the file system one that says what was `named` and the remedy."""
-    try:
-        yield
-    except OSError as cause:
-        raise error(f"{named} cannot be written: {cause.strerror or cause}{remedy}") from cause
-
-
 def run_errors(path: Path) -> AbstractContextManager[None]:
     """Make an error of the file system a RunError that names `path` and how to go on."""
-    return folder_errors(str(path), error=RunError, remedy="; once it can be, equilib resume goes on")
+    return file_errors(f"{path} cannot be written", "; once it can be, equilib resume goes on", error=RunError)
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:
@@ -140,25 +131,19 @@ def check_out(path: Path, *, overwrite: bool) -> None:
 
     Raises UserError if the folder holds files and is not to be overwritten, or cannot be written.
     """
-    try:
-        _refuse(path, overwrite=overwrite)
-    except OSError as error:
-        raise UserError(f"--out {path} cannot be used: {error.strerror or error}") from error
-
-
-def _refuse(path: Path, *, overwrite: bool) -> None:
-    if path.exists() and not path.is_dir():
-        raise UserError(f"--out {path} is a file; give a folder")
-    if path.is_dir() and any(path.iterdir()) and not overwrite:
-        resume = f", or go on with it: equilib resume {path}" if (path / RUN).exists() else ""
-        raise UserError(
-            f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it{resume}"
-        )
-    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"--out {path} cannot be created: {nearest} is a file; give another folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
+    with file_errors(f"--out {path} cannot be used"):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"--out {path} is a file; give a folder")
+        if path.is_dir() and any(path.iterdir()) and not overwrite:
+            resume = f", or go on with it: equilib resume {path}" if (path / RUN).exists() else ""
+            raise UserError(
+                f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it{resume}"
+            )
+        nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+        if not nearest.is_dir():
+            raise UserError(f"--out {path} cannot be created: {nearest} is a file; give another folder")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
 
 
 def default_out(experiment: str) -> Path:

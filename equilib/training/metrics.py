@@ -13,19 +13,9 @@ import numpy as np
 
 from equilib.arrays import to_host
 from equilib.fixed_points.solution import SampleStatus
+from equilib.training import metric
 from equilib.training import number_formats as show
-from equilib.training.metric import (
-    ALL_EPOCHS,
-    CARD,
-    COMPARE,
-    EPOCHS,
-    EVALUATE,
-    PROCESS,
-    TEST,
-    Batch,
-    Metric,
-    Panel,
-)
+from equilib.training.metric import Batch, Metric, Panel
 from equilib.training.reductions import FAILED, LARGEST, MEAN_OF_SAMPLES, STATUSES
 
 
@@ -72,7 +62,7 @@ METRICS: tuple[Metric, ...] = (
         measure=lambda batch: None if batch.loss is None else batch.loss * batch.samples,
         over=MEAN_OF_SAMPLES,
         line="Loss: {:.5f}",
-        places=(CARD, EPOCHS),
+        places=(metric.CARD, metric.EPOCHS),
         panel=_LOSS,
     ),
     Metric(
@@ -82,21 +72,21 @@ METRICS: tuple[Metric, ...] = (
         show=show.plain,
         measure=lambda batch: float(np.sum(to_host(batch.scores))),
         over=MEAN_OF_SAMPLES,
-        of=TEST,
+        of=metric.TEST,
         is_tested=True,
         is_score=True,
-        places=(COMPARE, CARD, EPOCHS),
+        places=(metric.COMPARE, metric.CARD, metric.EPOCHS),
     ),
     Metric(
         name="seconds",
         title="time for training",
         short="time",
         show=show.seconds,
-        of=ALL_EPOCHS,
+        of=metric.ALL_EPOCHS,
         line=" {:.1f} s",
-        places=(COMPARE, CARD, EPOCHS),
+        places=(metric.COMPARE, metric.CARD, metric.EPOCHS),
     ),
-    Metric(name="test_seconds", title="time for tests", short="test time", show=show.seconds, of=ALL_EPOCHS),
+    Metric(name="test_seconds", title="time for tests", short="test time", show=show.seconds, of=metric.ALL_EPOCHS),
     Metric(name="learning_rate", title="learning rate at the end", short="rate", show=show.plain),
     Metric(
         name="forward_nfe",
@@ -106,7 +96,7 @@ METRICS: tuple[Metric, ...] = (
         measure=lambda batch: batch.record.nfe,
         is_tested=True,
         line=", nfe {:.1f}",
-        places=(COMPARE, EVALUATE, CARD, EPOCHS),
+        places=(metric.COMPARE, metric.EVALUATE, metric.CARD, metric.EPOCHS),
         panel=_NFE,
     ),
     Metric(
@@ -119,7 +109,7 @@ METRICS: tuple[Metric, ...] = (
         needs_solves=True,
         hides_zero=True,
         line=" + {:.1f} jvp",
-        places=(COMPARE, EVALUATE, EPOCHS),
+        places=(metric.COMPARE, metric.EVALUATE, metric.EPOCHS),
         panel=_PRODUCTS,
         curve="J·v, forward",
     ),
@@ -133,7 +123,7 @@ METRICS: tuple[Metric, ...] = (
         needs_solves=True,
         hides_zero=True,
         line=", adjoint {:.1f} vjp",
-        places=(COMPARE, EPOCHS),
+        places=(metric.COMPARE, metric.EPOCHS),
         panel=_PRODUCTS,
         curve="Jᵀ·w, backward",
     ),
@@ -144,10 +134,10 @@ METRICS: tuple[Metric, ...] = (
         show=show.small,
         measure=_residuals,
         over=MEAN_OF_SAMPLES,
-        of=TEST,
+        of=metric.TEST,
         is_tested=True,
         line=", residual {:.1e}",
-        places=(COMPARE, EVALUATE, CARD, EPOCHS),
+        places=(metric.COMPARE, metric.EVALUATE, metric.CARD, metric.EPOCHS),
         panel=_RESIDUAL,
     ),
     Metric(
@@ -157,13 +147,13 @@ METRICS: tuple[Metric, ...] = (
         show=show.share,
         measure=_statuses,
         over=FAILED,
-        of=TEST,
+        of=metric.TEST,
         is_tested=True,
         needs_solves=True,
         line=", unconverged {:.1%}",
         test_line=", test unconverged {:.1%}",
         statuses="status",
-        places=(COMPARE, CARD, EPOCHS),
+        places=(metric.COMPARE, metric.CARD, metric.EPOCHS),
         panel=_UNCONVERGED,
     ),
     Metric(
@@ -173,9 +163,9 @@ METRICS: tuple[Metric, ...] = (
         show=show.counts,
         measure=_statuses,
         over=STATUSES,
-        of=TEST,
+        of=metric.TEST,
         is_tested=True,
-        places=(EVALUATE,),
+        places=(metric.EVALUATE,),
     ),
     Metric(
         name="adjoint_residual_max",
@@ -216,7 +206,7 @@ METRICS: tuple[Metric, ...] = (
         short="gradient",
         show=show.small,
         measure=lambda batch: batch.gradient_norm,
-        places=(EPOCHS,),
+        places=(metric.EPOCHS,),
         panel=_GRADIENT,
     ),
     Metric(
@@ -224,8 +214,8 @@ METRICS: tuple[Metric, ...] = (
         title="peak memory of the host",
         short="memory",
         show=show.memory,
-        of=PROCESS,
-        places=(COMPARE, CARD),
+        of=metric.PROCESS,
+        places=(metric.COMPARE, metric.CARD),
     ),
 )
 """In the order of the record."""

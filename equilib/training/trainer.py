@@ -92,12 +92,8 @@ class Trainer:
     def epochs(self) -> Iterator[dict[str, Any]]:
         """Train what is left of the plan, and yield the metrics of each epoch when it has ended.
 
-        Raises
-        ------
-        RunError
-            If the loss or its gradient is not finite; the parameters are then those before.
-        IndependentError
-            If the loss does not depend on some parameter, unless the plan allows that.
+        Raises RunError if the loss or its gradient is not finite; the parameters are then those before;
+        IndependentError if the loss does not depend on some parameter, unless the plan allows that.
         """
         plan = self.plan
         while self.epochs_done < plan.pretrain_epochs + plan.epochs:

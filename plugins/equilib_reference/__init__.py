@@ -54,35 +54,30 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
         ),
         exact=False,
     )
-    for name, factory, summary, advice in ODE_ADJOINTS:
-        yield SensitivityEntry(
-            name=name, factory=f"equilib.ode.adjoints:{factory}", summary=summary, advice=advice, solves="ode"
-        )
+    for name, summary, advice in ODE_ADJOINTS:
+        factory = f"equilib.ode.adjoints:{name.title()}"
+        yield SensitivityEntry(name=name, factory=factory, summary=summary, advice=advice, solves="ode")
 
 
 ODE_ADJOINTS = (
     (
         "interpolating",
-        "Interpolating",
         "Integrate λ' = −(∂f/∂y)ᵀ λ backward beside the interpolated solution",
         "The default: dependable, and exact up to the tolerance. It keeps the solution of every step.",
     ),
     (
         "gauss",
-        "Gauss",
         "Integrate λ backward, and the cotangents of the parameters by Gauss's quadrature",
         "Cheaper than `interpolating` where there are many parameters; it keeps the solution of every step.",
     ),
     (
         "backsolve",
-        "Backsolve",
         "Integrate y, λ and the cotangents of the parameters backward together",
         "It keeps nothing but the solution at the output times; but where the flow contracts, its reverse drifts away: "
         "prefer `interpolating` there.",
     ),
     (
         "discrete",
-        "Discrete",
         "Carry the cotangent back through each step that was taken",
         "The gradient of the computed solution, whatever the tolerance; not for the integrators of libraries, whose "
         "steps are out of sight.",

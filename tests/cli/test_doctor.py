@@ -78,7 +78,7 @@ def test_a_package_that_cannot_be_imported_is_broken() -> None:
     """The reason is the import's."""
     found = package("no_such_module_at_all")
     assert found.state == BROKEN
-    assert "No module named 'no_such_module_at_all'" in found.text
+    assert "No module named 'no_such_module_at_all'" in found.found
 
 
 def test_thread_variables_that_contradict_each_other_are_named() -> None:
@@ -88,7 +88,7 @@ def test_thread_variables_that_contradict_each_other_are_named() -> None:
     assert thread_variables({"OMP_NUM_THREADS": "3"}).state == OK
     found = thread_variables(both | {"OMP_NUM_THREADS": "3"})
     assert found.state == SLOW
-    assert "OPENBLAS_NUM_THREADS=2 and OMP_NUM_THREADS=3" in found.text
+    assert "OPENBLAS_NUM_THREADS=2 and OMP_NUM_THREADS=3" in found.found
 
 
 def test_slow_kernels_come_with_the_remedy() -> None:

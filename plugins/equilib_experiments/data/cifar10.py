@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from equilib.errors import UserError
+from equilib.errors import UserError, file_errors
 from equilib.training.data import ImageFormat, LabelledImages
 from equilib_experiments.data.digits import counted
 from equilib_experiments.data.download import Distribution, DownloadError, fetch
@@ -73,10 +73,8 @@ def _from_folder(folder: GivenFolder, subfolder: str) -> LabelledImages:
 
 
 def _content(path: Path) -> bytes:
-    try:
+    with file_errors(f"{path} cannot be read", "; give a readable file"):
         return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}; give a readable file") from error
 
 
 def _from_archive(archive: Path) -> LabelledImages:

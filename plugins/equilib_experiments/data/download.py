@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from equilib.errors import UserError, require
+from equilib.errors import UserError, file_errors, require
 
 PURPOSE = "using downloaded data"
 PROBE_SECONDS = 3.5
@@ -159,15 +159,9 @@ def reason(error: Exception) -> str:
     return next((words for kind, words in kinds if isinstance(error, kind)), str(error))
 
 
-@contextmanager
-def _cache_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"the cache {folder} cannot be used: {error.strerror or error}; make it writable, or give a "
-            "folder that has the files with --data-dir"
-        ) from error
+def _cache_errors(folder: Path) -> AbstractContextManager[None]:
+    remedy = "; make it writable, or give a folder that has the files with --data-dir"
+    return file_errors(f"the cache {folder} cannot be used", remedy)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from equilib.errors import UserError
+from equilib.errors import UserError, file_errors
 from equilib.runs.request import DATA_VARIABLE
 
 
@@ -43,12 +43,8 @@ class GivenFolder:
     def _list(self, folder: Path) -> set[str]:
         if folder != self.path and not os.path.isdir(folder):
             return set()
-        try:
+        with file_errors(f"{self.given}: {folder} cannot be listed", "; give an existing folder"):
             return set(os.listdir(folder))
-        except OSError as error:
-            raise UserError(
-                f"{self.given}: {folder} cannot be listed: {error.strerror}; give an existing folder"
-            ) from error
 
 
 def given_folder(data_dir: Path | None) -> GivenFolder | None:

@@ -38,10 +38,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     ndarray
         Shape and dtype as the header says, in native byte order.
 
-    Raises
-    ------
-    UserError
-        When the file cannot be read, is not IDX, is damaged, or is longer or shorter than its header says.
+    Raises UserError when the file cannot be read, is not IDX, is damaged, or is longer or shorter than its header says.
     """
     try:
         with open(path, "rb") as file:

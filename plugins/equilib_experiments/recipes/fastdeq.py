@@ -22,12 +22,7 @@ from equilib.layers import (
     Upsample,
     WeightNorm,
 )
-from equilib.models import (
-    InjectedCell,
-    MultiScaleCell,
-    Regularization,
-    ResidualCell,
-)
+from equilib.models import InjectedCell, MultiScaleCell, Regularization, ResidualCell
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
 from equilib.training.schedules import Cosine
