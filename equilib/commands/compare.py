@@ -70,26 +70,15 @@ def _end(process: subprocess.Popen[bytes]) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How one run ended and what it took.
+    """How one run ended and what it took."""
 
-    Attributes
-    ----------
-    name : str
-        The folder of the run, beside a file of that name + ".log" with what it printed.
-    solver, adjoint : str
-        As they were asked for; the adjoint's name where it was left to the solver.
-    status : str
-        "finished", "interrupted", "failed", or "refused" where the run never began.
-    metrics : dict
-        The value of every metric that is a number, the score as "score"; None where the run did not get to it.
-    """
-
-    name: str
-    solver: str
-    adjoint: str
-    status: str
+    name: str  # the folder of the run, beside a file of that name + ".log" with what it printed
+    solver: str  # as it was asked for
+    adjoint: str  # the same; its name where it was left to the solver
+    status: str  # "finished", "interrupted", "failed", or "refused" where the run never began
     error: str | None
     score_name: str | None = None
+    # The value of every metric that is a number, the score as "score"; None where the run did not get to it.
     metrics: Mapping[str, Any] = field(default_factory=lambda: dict.fromkeys(NUMBERS))
 
     def describe(self) -> dict[str, Any]:

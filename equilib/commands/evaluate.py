@@ -20,36 +20,20 @@ from equilib.training.statistics import PassStatistics
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What the model of a run does on test data.
-
-    Attributes
-    ----------
-    shown : str
-        The mean score as people read it.
-    samples, available : int
-        How many were taken, of how many.
-    kind : str
-        What the samples are, in the plural.
-    same_data : bool
-        Whether the data is, byte by byte, that of the run.
-    recorded : float or None
-        The score at the end of the run; None where the run did not get so far.
-    concluded : dict
-        What else the experiment measures at the end of a run.
-    """
+    """What the model of a run does on test data: on `samples` of those that are `available`."""
 
     run: str
     score_name: str
     score: float
-    shown: str
+    shown: str  # the mean score as people read it
     samples: int
     available: int
-    kind: str
+    kind: str  # what the samples are, in the plural
     statistics: PassStatistics
     data: str | None
-    same_data: bool
-    recorded: float | None = None
-    concluded: dict[str, float] = field(default_factory=dict)
+    same_data: bool  # whether the data is, byte by byte, that of the run
+    recorded: float | None = None  # the score at the end of the run; None where the run did not get so far
+    concluded: dict[str, float] = field(default_factory=dict)  # what else the experiment measures at the end of a run
 
     @property
     def is_repetition(self) -> bool:

@@ -41,28 +41,14 @@ _OLDEST = (0, 3, 27)  # NumPy 2.1's; AVX-512 kernels of 2019 computed wrong resu
 
 @dataclass(frozen=True, kw_only=True)
 class Blas:
-    """A loaded BLAS library.
+    """A loaded BLAS library."""
 
-    Attributes
-    ----------
-    library, version : str
-        "openblas", or what the package that uses it was built with.
-    kernel : str, optional
-        The CPU that its kernels were made for, in OpenBLAS's spelling.
-    kernels : tuple of str
-        Those of the kernels for AVX2 and AVX-512 that it could use instead; empty where it cannot choose.
-    threads : int, optional
-        Threads of a product; in a run, those that share the samples as well.
-    instead_of : str, optional
-        The kernel that OpenBLAS chose, where `equilib` chose another.
-    """
-
-    library: str
+    library: str  # "openblas", or what the package that uses it was built with
     version: str
-    kernel: str | None = None
-    kernels: tuple[str, ...] = ()
-    threads: int | None = None
-    instead_of: str | None = None
+    kernel: str | None = None  # the CPU that its kernels were made for, in OpenBLAS's spelling
+    kernels: tuple[str, ...] = ()  # those for AVX2 and AVX-512 that it could use instead; empty where it cannot choose
+    threads: int | None = None  # of a product; in a run, those that share the samples as well
+    instead_of: str | None = None  # the kernel that OpenBLAS chose, where `equilib` chose another
 
     def __str__(self) -> str:
         name = {"openblas": "OpenBLAS"}.get(self.library, self.library)

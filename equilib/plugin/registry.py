@@ -71,15 +71,12 @@ class Conflict:
 
 @dataclass(frozen=True, kw_only=True)
 class PluginRow:
-    """One line of `equilib plugins`.
-
-    `status` is "ok", "conflict" or "broken", `cause` says why, and `provides` maps nouns to names.
-    """
+    """One line of `equilib plugins`."""
 
     owner: Owner
-    status: str
+    status: str  # "ok", "conflict" or "broken"
     cause: str = ""
-    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # names by noun
 
 
 class Registry(Parts):

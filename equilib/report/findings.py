@@ -22,21 +22,13 @@ from equilib.training.reporter import Reporter
 
 @dataclass(frozen=True, kw_only=True)
 class Findings(Evaluation):
-    """What the model of a run says of the first test samples.
-
-    Attributes
-    ----------
-    classes : tuple of str or None
-        The names of the classes; None unless the model is a classifier.
-    first_solve : Solution or None
-        The solve of the first batch; None unless an equilibrium was solved for.
-    """
+    """What the model of a run says of the first test samples."""
 
     inputs: np.ndarray = field(repr=False)
     targets: np.ndarray = field(repr=False)
     predictions: np.ndarray = field(repr=False)
-    classes: tuple[str, ...] | None
-    first_solve: Solution | None = field(repr=False)
+    classes: tuple[str, ...] | None  # their names; None unless the model is a classifier
+    first_solve: Solution | None = field(repr=False)  # of the first batch; None where no equilibrium was solved for
 
     @property
     def predicted(self) -> np.ndarray:

@@ -36,11 +36,8 @@ class CheckpointError(UserError):
 class CheckpointFile:
     """A checkpoint that was read and is whole.
 
-    Attributes
-    ----------
-    header : dict
-        "run", the id of its run; "request", what the run was asked for; "options", "method", "data_digest" and
-        "versions" as in `run.json`; "progress" of the `Snapshot`.
+    Its header has "run", the id of its run; "request", what the run was asked for; "options", "method", "data_digest"
+    and "versions" as in `run.json`; "progress" of the `Snapshot`.
     """
 
     path: Path

@@ -31,27 +31,13 @@ and where, which alone is not recorded."""
 
 @dataclass(frozen=True, kw_only=True)
 class Flag(Option):
-    """One flag as its field declares it: an option, whose `name` is that of the field.
+    """One flag as its field declares it: an option, whose `name` is that of the field."""
 
-    Attributes
-    ----------
-    type : type
-        Of the value: int, float, str, bool, Path, tuple (texts, one for each time that it is given), or Mapping.
-    group : str
-        What it is about, such as TRAINING.
-    needs : str
-        What an experiment must use for it to make sense, one of `Recipe.uses`; empty where any will do.
-    spellings : tuple of str
-        Words on the command line, where those are others than the name.
-    exists : bool
-        Whether the value is a folder that must be there.
-    """
-
-    type: Any
-    group: str
-    needs: str = ""
-    spellings: tuple[str, ...] = ()
-    exists: bool = False
+    type: Any  # of the value: int, float, str, bool, Path, Mapping, or tuple of a text for each time that it is given
+    group: str  # what it is about, such as TRAINING
+    needs: str = ""  # what an experiment must use for it to make sense, one of `Recipe.uses`; empty where any will do
+    spellings: tuple[str, ...] = ()  # words on the command line, where those are others than the name
+    exists: bool = False  # whether the value is a folder that must be there
 
     @property
     def spelled(self) -> tuple[str, ...]:

@@ -43,92 +43,41 @@ class Batch:
 
 @dataclass(frozen=True)
 class Panel:
-    """A chart over the epochs; metrics that have the same one are drawn in it.
+    """A chart over the epochs; metrics that have the same one are drawn in it."""
 
-    Attributes
-    ----------
-    name : str
-        The stem of its file.
-    logarithmic : bool or None
-        None leaves it to the values.
-    comparable : bool
-        Whether runs of different experiments belong into one chart.
-    note : str
-        What is said below it where there are epochs of pretraining.
-    """
-
-    name: str
+    name: str  # the stem of its file
     title: str
     y_label: str
-    logarithmic: bool | None = False
+    logarithmic: bool | None = False  # None leaves it to the values
     percent: bool = False
     from_zero: bool = True
-    comparable: bool = True
-    note: str = ""
+    comparable: bool = True  # whether runs of different experiments belong into one chart
+    note: str = ""  # said below it where there are epochs of pretraining
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One row of the table that every reader of metrics goes through.
+    """One row of the table that every reader of metrics goes through."""
 
-    Attributes
-    ----------
-    name : str
-        Its key in `metrics.jsonl`; a test's is in "test", but see `is_score`.
-    title : str
-        What it is, in full.
-    short : str
-        What it is called in narrow places.
-    show : callable
-        Returns a value as people read it.
-    measure : callable or None
-        Returns the value of a `Batch`, None where it has none; None for what the trainer or the run knows by itself.
-    over : Reduction
-        How the values of batches become that of a pass over the data.
-    of : str
-        What the number that stands for a run is of: TRAINING, TEST, ALL_EPOCHS or PROCESS.
-    is_tested : bool
-        Whether a test measures it, too.
-    is_score : bool
-        Whether it is the score, which is recorded as "train_NAME" and "test_NAME".
-    needs_solves : bool
-        Whether it says nothing about an epoch at a fixed depth.
-    hides_zero : bool
-        Whether the line of an epoch and the charts leave it out where it is zero.
-    better : str
-        Which of two runs a ranking has first, that with the "lower" value or that with the "higher".
-    line : str
-        Its part of the line that is printed after an epoch, as a format; without it has none.
-    test_line : str
-        The same of the test, where that is not zero.
-    statuses : str
-        The metric whose counts follow in these lines.
-    places : tuple of str
-        Where it is shown, of COMPARE, EVALUATE, CARD and EPOCHS.
-    panel : Panel or None
-        The chart that shows it.
-    curve : str
-        The name of its curve in a panel that it shares; without, test and training have one each.
-    """
-
-    name: str
-    title: str
-    short: str
-    show: Callable[[Any], str]
+    name: str  # its key in `metrics.jsonl`; a test's is in "test", but see `is_score`
+    title: str  # what it is, in full
+    short: str  # what it is called in narrow places
+    show: Callable[[Any], str]  # returns a value as people read it
+    # Returns the value of a batch, None where it has none; None for what the trainer or the run knows by itself.
     measure: Callable[[Batch], Any] | None = None
-    over: Reduction = MEAN_OF_BATCHES
-    of: str = TRAINING
-    is_tested: bool = False
-    is_score: bool = False
-    needs_solves: bool = False
-    hides_zero: bool = False
-    better: str = "lower"
-    line: str = ""
-    test_line: str = ""
-    statuses: str = ""
-    places: tuple[str, ...] = ()
-    panel: Panel | None = None
-    curve: str = ""
+    over: Reduction = MEAN_OF_BATCHES  # how the values of batches become that of a pass over the data
+    of: str = TRAINING  # what the number that stands for a run is of, also TEST, ALL_EPOCHS or PROCESS
+    is_tested: bool = False  # whether a test measures it, too
+    is_score: bool = False  # whether it is the score, which is recorded as "train_NAME" and "test_NAME"
+    needs_solves: bool = False  # whether it says nothing about an epoch at a fixed depth
+    hides_zero: bool = False  # whether the line of an epoch and the charts leave it out where it is zero
+    better: str = "lower"  # which of two runs a ranking has first, that with the "lower" value or the "higher"
+    line: str = ""  # its part of the line that is printed after an epoch, as a format; without it has none
+    test_line: str = ""  # the same of the test, where that is not zero
+    statuses: str = ""  # the metric whose counts follow in these lines
+    places: tuple[str, ...] = ()  # where it is shown, of COMPARE, EVALUATE, CARD and EPOCHS
+    panel: Panel | None = None  # the chart that shows it
+    curve: str = ""  # the name of its curve in a panel that it shares; without, test and training have one each
 
     @property
     def is_number(self) -> bool:

@@ -21,23 +21,15 @@ _ARRAY, _SCALAR, _COUNTER = "array", "scalar", "counter"
 class Snapshot:
     """A trainer between two batches.
 
-    Attributes
-    ----------
-    optimizer : tree of arrays and numbers
-        The fields of the optimizer's state.
-    order : ndarray of int64
-        The samples in the order of the epoch at work; empty between two epochs.
-    progress : dict
-        Everything else, as JSON holds it: steps, epochs and batches done, the state of the random numbers, the sums
-        of the epoch at work, the metrics of the last one, the best so far.
-    warm_starts : dict
-        The state of `WarmStarts`: for each thing kept an array, or None, for each sample.
+    `progress` is, as JSON holds it, what has no field of its own: steps, epochs and batches done, the state of the
+    random numbers, the sums of the epoch at work, the metrics of the last one, the best so far.
     """
 
     params: Tree
-    optimizer: Tree
-    order: np.ndarray
+    optimizer: Tree  # the fields of the optimizer's state
+    order: np.ndarray  # int64: the samples in the order of the epoch at work; empty between two epochs
     progress: dict[str, Any]
+    # The state of `WarmStarts`: for each thing kept an array, or None, for each sample.
     warm_starts: dict[str, tuple[Array | None, ...]] = field(default_factory=dict)
 
 

@@ -34,26 +34,15 @@ SMALL = TruncatedNormal(0.01)
 
 @dataclass(frozen=True)
 class TwoScales:
-    """A small network of two scales, the second of half the size; their branches begin as contractions.
+    """A small network of two scales, the second of half the size; their branches begin as contractions."""
 
-    Parameters
-    ----------
-    kernel : int
-        Side of the first convolution's kernels; it is followed by a pooling by 2.
-    fine, coarse : int
-        Channels of the two scales.
-    regions : int
-        The head sees the largest value in each of regions × regions parts of a scale.
-    together : int
-        Channels that are normalized together: 1 takes away how bright a channel is, which of a digit says nothing and
-        of a photograph much.
-    """
-
-    kernel: int
+    kernel: int  # side of the first convolution's kernels; it is followed by a pooling by 2
     padding: int
-    fine: int
-    coarse: int
-    regions: int
+    fine: int  # channels of the first scale
+    coarse: int  # channels of the second
+    regions: int  # the head sees the largest value in each of regions × regions parts of a scale
+    # Channels that are normalized together: 1 takes away how bright a channel is, which of a digit says nothing and of
+    # a photograph much.
     together: int = 1
 
     def network(self, model: str) -> Callable[..., DEQChain]:
