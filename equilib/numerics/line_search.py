@@ -49,12 +49,12 @@ def line_search(
     """
     length = np.ones(point.norm.shape)
     for _ in range(backtracks + 1):
-        new = NewtonPoint.at(f, _along(point.z, direction, length))
+        new = NewtonPoint.at(f, moved(point.z, direction, length))
         rejected = f.active & ~sufficient_decrease(new.norm, point.norm, length, forcing)
         if not rejected.any():
             return new, rejected
         length = np.where(rejected, next_length(new.norm, point.norm, length, forcing), length)
-    return NewtonPoint.at(f, _along(point.z, direction, np.where(rejected, 0.0, length))), rejected
+    return NewtonPoint.at(f, moved(point.z, direction, np.where(rejected, 0.0, length))), rejected
 
 
 def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:
@@ -79,7 +79,6 @@ def next_length(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcin
     return np.clip(best, SHRINK_MOST * length, SHRINK_LEAST * length)
 
 
-def _along(z: Array, direction: Array, length: np.ndarray) -> Array:
-    new = z + rows_like(coefficients(length, direction), direction) * direction
-    # Selected, not multiplied by λ = 0: a direction may be nan.
-    return where_samples(length > 0, new, z)
+def moved(z: Array, direction: Array, length: np.ndarray) -> Array:
+    """Return z + λd, shape (batch, ...), and z where λ = 0: selected, not multiplied, since a direction may be nan."""
+    return where_samples(length != 0, z + rows_like(coefficients(length, direction), direction) * direction, z)

@@ -10,14 +10,12 @@ from equilib import Evaluator
 from equilib.arrays import (
     Array,
     array_namespace,
-    coefficients,
     host_norm,
-    rows_like,
     samples_as_rows,
     to_host,
     where_samples,
 )
-from equilib.numerics.line_search import NewtonPoint
+from equilib.numerics.line_search import NewtonPoint, moved
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those
 # at which the radius shrinks and grows.
@@ -93,7 +91,8 @@ def trust_region(
             new_a, new_b = model.weights(radius)
             a, b = np.where(bent, new_a, a), np.where(bent, new_b, b)
             predicted = np.where(bent, point.norm - model.remaining(a, b), predicted)
-        new = NewtonPoint.at(f, _moved(point.z, model, a, newton, b))
+        z = moved(point.z, newton, b)
+        new = NewtonPoint.at(f, z if model is None else moved(z, model.descent, a))
         ratio = (point.norm - new.norm) / predicted
         rejected = searching & ~(ratio >= KEEP)
         radius = np.where(searching, _next_radius(radius, np.where(whole, length, radius), ratio, whole=whole), radius)
@@ -114,10 +113,3 @@ def _gram(*vectors: Array) -> np.ndarray:
     products = xp.stack([xp.vecdot(one, other) for one in rows for other in rows], axis=1)
     host: np.ndarray = to_host(products).astype(np.float64)
     return host.reshape(-1, len(rows), len(rows))
-
-
-def _moved(z: Array, model: Dogleg | None, a: np.ndarray, newton: Array, b: np.ndarray) -> Array:
-    new = where_samples(b != 0, z + rows_like(coefficients(b, z), z) * newton, z)
-    if model is None:
-        return new
-    return where_samples(a != 0, new + rows_like(coefficients(a, z), z) * model.descent, new)

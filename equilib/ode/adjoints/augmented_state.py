@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_unflatten
 from equilib.ode.flow import ErrorNorm, FlowPoint
 
@@ -57,12 +55,12 @@ class Packing:
         The cotangents of the inputs are integrals that nothing depends on: their error does not grow, and controlling
         it makes steps shorter for nothing (Kidger et al. 2021, arXiv:2009.09457).
         """
-        states = slice(0, self.state_size)
+        return norm_of_part(norm, slice(0, self.state_size))
 
-        def of_states(error: Array, start: FlowPoint, packed: Array) -> np.ndarray:
-            return norm(error[:, states], FlowPoint(start.t, start.y[:, states], start.dy), packed[:, states])
 
-        return of_states
+def norm_of_part(norm: ErrorNorm, part: slice) -> ErrorNorm:
+    """Return `norm` of a part of a state, shape (1, size)."""
+    return lambda error, start, y: norm(error[:, part], FlowPoint(start.t, start.y[:, part], start.dy), y[:, part])
 
 
 def is_floating(leaf: Array) -> bool:

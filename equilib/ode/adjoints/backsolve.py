@@ -8,9 +8,9 @@ import numpy as np
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
-from equilib.ode.adjoints.augmented_state import Packing
+from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation
-from equilib.ode.flow import ErrorNorm, FlowPoint, time_like, tolerance_norm
+from equilib.ode.flow import ErrorNorm, time_like, tolerance_norm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -28,7 +28,9 @@ class Backsolve(BackwardAdjoint):
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
         """Return the equation of y, λ and θ̄."""
         packing = Packing(solution.y[0, ...], 2, problem.inputs)
-        forward_norm = tolerance_norm(solution.options.rtol, solution.options.atol, 1)
+        # The tolerances of y and of λ are of different sizes: what counts is the larger of the two norms.
+        size, forward = packing.state_size // 2, tolerance_norm(solution.options.rtol, solution.options.atol, 1)
+        norms = norm_of_part(forward, slice(0, size)), norm_of_part(norm, slice(size, 2 * size))
 
         def slope(t: float, state: Array) -> Array:
             y, adjoint = packing.states(state)
@@ -40,19 +42,5 @@ class Backsolve(BackwardAdjoint):
             slope,
             lambda index, adjoint, inputs: packing.pack((solution.y[index, ...], adjoint), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
-            _either(forward_norm, norm, packing.state_size // 2),
+            lambda error, start, y: np.maximum(*[each(error, start, y) for each in norms]),
         )
-
-
-def _either(forward: ErrorNorm, adjoint: ErrorNorm, size: int) -> ErrorNorm:
-    """Return the larger of the norm of y and that of λ: their tolerances are of different sizes."""
-
-    def norm(error: Array, start: FlowPoint, packed: Array) -> np.ndarray:
-        parts = [slice(0, size), slice(size, 2 * size)]
-        norms = [
-            each(error[:, part], FlowPoint(start.t, start.y[:, part], start.dy), packed[:, part])
-            for each, part in zip((forward, adjoint), parts, strict=True)
-        ]
-        return np.maximum(*norms)
-
-    return norm
