@@ -14,7 +14,7 @@ from equilib.arrays.namespaces import (
     to_host_together,
     zeros_like,
 )
-from equilib.arrays.norms import Norm, host_norm, max_norm, norms_together, rms_norm, two_norm
+from equilib.arrays.norms import Norm, dot, host_norm, max_norm, norms_together, rms_norm, two_norm
 from equilib.arrays.samples import (
     check_like,
     coefficients,
@@ -36,6 +36,7 @@ __all__ = [
     "array_namespace",
     "check_like",
     "coefficients",
+    "dot",
     "from_host",
     "host_norm",
     "is_array",

@@ -1,4 +1,4 @@
-"""Norms of the samples of a batch."""
+"""Norms and inner products of the samples of a batch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ _USUAL = {
     for each in (np.float32, np.float64)
 }
 """Sums of squares, by NumPy's types, between which nothing has overflowed, and what underflowed does not count."""
+
+
+def dot(one: Array, other: Array) -> Array:
+    """Return the inner product of each sample of two arrays (batch, ...), shape (batch,)."""
+    return array_namespace(one).vecdot(samples_as_rows(one), samples_as_rows(other))
 
 
 def two_norm(array: Array) -> Array:

@@ -13,7 +13,6 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
-from equilib.numerics.linear_solver import LinearSolver
 
 _KRYLOV = 60
 _FORCING = 1e-6  # a Newton step to six digits squares the residual as long as anybody looks
@@ -24,7 +23,6 @@ class Refinement:
     """Newton's method from a given point, whatever the initial guess: for iterates that are nearly there."""
 
     start: Array = field(repr=False)
-    linear_solver: LinearSolver = field(default_factory=lambda: GMRES(_KRYLOV))
 
     def init(self, f: Evaluator, z0: Array) -> State:
         """Evaluate f where the refinement starts."""
@@ -33,7 +31,7 @@ class Refinement:
     def step(self, f: Evaluator, state: State) -> State:
         """Take one full Newton step."""
         jvp = f.linearize(state.z).jvp
-        step = self.linear_solver.solve(
+        step = GMRES(_KRYLOV).solve(
             lambda v: v - jvp(v), state.residual, rtol=np.full(len(f.active), _FORCING), active=f.active
         )
         z = state.z + step

@@ -42,7 +42,9 @@ class Sample:
     def residual(self, z: np.ndarray) -> np.ndarray:
         """Return f(z) − z, shape (size,), float64; the point asked for last is not evaluated again."""
         if not self.finished and (self._point is None or not np.array_equal(z, self._point)):
-            self._evaluate(z)
+            found = self._question("residual", z)
+            if found is not None:
+                self._point, self.last = np.array(z), found
         return np.zeros(self.size) if self.finished or self.last is None else self.last.copy()
 
     def jacobian(self, z: np.ndarray, kind: str = "exact") -> np.ndarray:
@@ -52,11 +54,6 @@ class Sample:
         else:
             found = difference_jacobian(self.residual, z, self.resolution)
         return -np.eye(self.size) if found is None or self.finished else found
-
-    def _evaluate(self, z: np.ndarray) -> None:
-        found = self._question("residual", z)
-        if found is not None:
-            self._point, self.last = np.array(z), found
 
     def _question(self, kind: str, z: np.ndarray) -> np.ndarray | None:
         if self.finished:

@@ -10,6 +10,7 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    dot,
     host_norm,
     only_samples,
     rows_like,
@@ -89,7 +90,7 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
     xp = array_namespace(product)
     column = []
     for vector in basis:
-        overlap = xp.vecdot(samples_as_rows(vector), samples_as_rows(product))
+        overlap = dot(vector, product)
         product = product - rows_like(overlap, product) * vector
         column.append(overlap)
     column.append(two_norm(product))

@@ -6,16 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import (
-    Array,
-    array_namespace,
-    host_norm,
-    rows_like,
-    samples_as_rows,
-    two_norm,
-    where_samples,
-    zeros_like,
-)
+from equilib.arrays import Array, array_namespace, dot, host_norm, rows_like, two_norm, where_samples, zeros_like
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import Checked, option
 
@@ -42,7 +33,7 @@ class BiCGStab(Checked):
         x = best = zeros
         least = norm
         r = p = shadow = where_samples(running, b, zeros)
-        rho = _dot(r, r)
+        rho = dot(r, r)
         for _ in range(self.products // 2):
             if not running.any():
                 break
@@ -62,7 +53,7 @@ def _iterate(
     alpha = _ratio(rho, _product(shadow, v))
     s = r - rows_like(alpha, r) * v
     t = matvec(s)
-    omega = _ratio(_product(t, s), _dot(t, t))
+    omega = _ratio(_product(t, s), dot(t, t))
     x = x + rows_like(alpha, p) * p + rows_like(omega, s) * s
     r = s - rows_like(omega, t) * t
     new_rho = _product(shadow, r)
@@ -72,17 +63,13 @@ def _iterate(
     xp = array_namespace(r)
     lost = (new_rho == 0) | (omega == 0)
     p, shadow = xp.where(rows_like(lost, r), r, p), xp.where(rows_like(lost, r), r, shadow)
-    return x, r, p, shadow, xp.where(lost, _dot(r, r), new_rho)
-
-
-def _dot(one: Array, other: Array) -> Array:
-    return array_namespace(one).vecdot(samples_as_rows(one), samples_as_rows(other))
+    return x, r, p, shadow, xp.where(lost, dot(r, r), new_rho)
 
 
 def _product(one: Array, other: Array) -> Array:
     """Return ⟨one, other⟩, and zero where it is rounding: dividing by that would be a breakdown unnoticed."""
     xp = array_namespace(one)
-    product = _dot(one, other)
+    product = dot(one, other)
     rounding = 10 * float(xp.finfo(one.dtype).eps) * two_norm(one) * two_norm(other)
     return xp.where(xp.abs(product) <= rounding, xp.zeros_like(product), product)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, where_samples, zeros_like
+from equilib.arrays import Array, array_namespace, dot, rows_like, where_samples, zeros_like
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.combinations import combined, overlaps
@@ -58,10 +58,9 @@ class LowRankInverse:
 def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
     """Return numerator / ⟨v, y⟩ and v, shape (batch, ...); zeros for both where ⟨v, y⟩ is rounding or not finite."""
     xp = array_namespace(v)
-    rows, others = samples_as_rows(v), samples_as_rows(y)
-    product = xp.vecdot(rows, others)
+    product = dot(v, y)
     # |⟨v, y⟩| against ‖v‖‖y‖: below this the two are orthogonal as far as can be told.
-    size = xp.vecdot(rows, rows) * xp.vecdot(others, others)
+    size = dot(v, v) * dot(y, y)
     rounding = 10 * float(xp.finfo(v.dtype).eps)
     safe = xp.isfinite(size) & (product * product > rounding**2 * size)
     factor = 1 / xp.where(safe, product, xp.ones_like(product))

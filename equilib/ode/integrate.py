@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -114,27 +114,25 @@ def _checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
     return times
 
 
+@dataclass
 class _Integration:
     """One call of `odeint`."""
 
-    def __init__(
-        self,
-        problem: OdeProblem,
-        y0: Array,
-        times: np.ndarray,
-        integrator: Integrator,
-        options: OdeOptions,
-        error_norm: ErrorNorm | None,
-    ) -> None:
-        self.problem, self.y0, self.times = problem, y0, times
-        self.integrator, self.options = integrator, options
-        self.lanes = y0.shape[0] if options.per_sample else 1
-        norm = tolerance_norm(options.rtol, options.atol, self.lanes) if error_norm is None else error_norm
-        self.flow = Flow(problem.at, y0, self.lanes, norm)
+    problem: OdeProblem
+    y0: Array
+    times: np.ndarray
+    integrator: Integrator
+    options: OdeOptions
+    error_norm: ErrorNorm | None
+
+    def __post_init__(self) -> None:
+        self.lanes = self.y0.shape[0] if self.options.per_sample else 1
+        norm = self.error_norm or tolerance_norm(self.options.rtol, self.options.atol, self.lanes)
+        self.flow = Flow(self.problem.at, self.y0, self.lanes, norm)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
         self.rejected = np.zeros(self.lanes, dtype=int)
-        self.suspect = np.ones(y0.shape[0], dtype=bool)
+        self.suspect = np.ones(self.y0.shape[0], dtype=bool)
         self.records: list[StepRecord] = []
 
     def run(self, *, dense: bool, states: bool) -> OdeSolution:

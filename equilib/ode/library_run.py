@@ -57,30 +57,27 @@ class LibrarySegment(Piece):
         return _like(np.stack(rows), self.y0)
 
 
+@dataclass
 class LibraryRun:
     """One call of `odeint` by a library's integrator."""
 
-    def __init__(
-        self,
-        problem: OdeProblem,
-        y0: Array,
-        times: np.ndarray,
-        integrator: LibraryIntegrator,
-        options: OdeOptions,
-        *,
-        dense: bool,
-    ) -> None:
-        self.problem, self.y0, self.times = problem, y0, times
-        self.integrator, self.options, self.dense = integrator, options, dense
-        self.lanes = y0.shape[0] if options.per_sample else 1
-        host = to_host(y0)
+    problem: OdeProblem
+    y0: Array
+    times: np.ndarray
+    integrator: LibraryIntegrator
+    options: OdeOptions
+    dense: bool
+
+    def __post_init__(self) -> None:
+        self.lanes = self.y0.shape[0] if self.options.per_sample else 1
+        host = to_host(self.y0)
         self.resolution = float(np.finfo(host.dtype).eps)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
-        self.t = np.full(self.lanes, times[0])
+        self.t = np.full(self.lanes, self.times[0])
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
-        self.suspect = np.ones(y0.shape[0], dtype=bool)
-        blank = np.full((len(times), self.y.shape[1]), np.nan)
-        self.results = [_Lane(blank.copy(), times[0]) for _ in range(self.lanes)]
+        self.suspect = np.ones(self.y0.shape[0], dtype=bool)
+        blank = np.full((len(self.times), self.y.shape[1]), np.nan)
+        self.results = [_Lane(blank.copy(), self.times[0]) for _ in range(self.lanes)]
 
     def run(self) -> OdeSolution:
         """Integrate every lane, together where the library can."""

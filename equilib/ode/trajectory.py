@@ -55,22 +55,11 @@ class Trajectory:
     flow: Flow = field(repr=False)
 
     @cached_property
-    def _ends(self) -> np.ndarray:
-        return np.stack([segment.t1 for segment in self.segments])
-
-    @cached_property
-    def _starts(self) -> np.ndarray:
-        return np.stack([segment.t0 for segment in self.segments])
-
-    @cached_property
-    def _direction(self) -> float:
-        return float(np.sign(np.sum(self._ends - self._starts)))
-
-    @cached_property
-    def _way(self) -> list[float]:
-        # How far the batch is after each segment, where it steps as one: an adjoint asks for thousands of times.
-        way: list[float] = (self._direction * self._ends[:, 0]).tolist()
-        return way
+    def _grid(self) -> tuple[np.ndarray, np.ndarray, float, list[float]]:
+        """Where each segment begins and ends, which way time goes, and how far the first lane is after each."""
+        starts, ends = (np.stack(times) for times in zip(*((each.t0, each.t1) for each in self.segments), strict=True))
+        direction = float(np.sign(np.sum(ends - starts)))
+        return starts, ends, direction, (direction * ends[:, 0]).tolist()
 
     def __call__(self, t: float) -> Array:
         """Return y(t), shape (batch, ...).
@@ -79,15 +68,15 @@ class Trajectory:
         """
         if not self.segments:
             raise ValueError("no step was accepted, so there is no solution after the initial time")
-        direction = self._direction
-        if self.flow.lanes == 1 and direction * (t - self._starts[0, 0]) >= 0:
-            place = bisect_left(self._way, direction * t)
-            if place < len(self._way):
+        starts, ends, direction, way = self._grid
+        # An adjoint asks for thousands of times, as a rule where the batch steps as one.
+        if self.flow.lanes == 1 and direction * (t - starts[0, 0]) >= 0:
+            place = bisect_left(way, direction * t)
+            if place < len(way):
                 return self.segments[place](self.flow, np.full(1, t))
-        reached = (direction * (t - self._ends) <= 0) & (direction * (t - self._starts) >= 0)
-        reached &= self._ends != self._starts
+        reached = (direction * (t - ends) <= 0) & (direction * (t - starts) >= 0) & (ends != starts)
         if not reached.any(axis=0).all():
-            first, last = self._starts[0, 0], direction * np.min(direction * self._ends[-1])
+            first, last = starts[0, 0], direction * np.min(direction * ends[-1])
             raise ValueError(f"t = {t} is not between {first} and {last}, where every sample has a solution")
         index = np.argmax(reached, axis=0)
         times = np.full(self.flow.lanes, t)

@@ -7,16 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib import Evaluator
-from equilib.arrays import (
-    Array,
-    array_namespace,
-    coefficients,
-    host_norm,
-    rows_like,
-    samples_as_rows,
-    to_host,
-    where_samples,
-)
+from equilib.arrays import Array, array_namespace, coefficients, dot, host_norm, rows_like, to_host, where_samples
 from equilib.options import Checked, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
@@ -66,8 +57,8 @@ class DFSane(Checked):
         """Go along the residual as far as the merit allows, and measure the next step length."""
         z, residual, merit, failed = self._search(f, state)
         xp = array_namespace(z)
-        s, y = samples_as_rows(z - state.z), samples_as_rows(state.residual - residual)
-        ss, sy = to_host(xp.stack((xp.vecdot(s, s), xp.vecdot(s, y)))).astype(np.float64)
+        s, y = z - state.z, state.residual - residual
+        ss, sy = to_host(xp.stack((dot(s, s), dot(s, y)))).astype(np.float64)
         sigma = ss / np.where(sy == 0, np.nan, sy)
         usable = (np.abs(sigma) >= SMALLEST) & (np.abs(sigma) <= LARGEST)
         return DFSaneState(

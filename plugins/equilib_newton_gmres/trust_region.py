@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib import Evaluator
-from equilib.arrays import (
-    Array,
-    array_namespace,
-    host_norm,
-    samples_as_rows,
-    to_host,
-    where_samples,
-)
+from equilib.arrays import Array, array_namespace, dot, host_norm, to_host, where_samples
 from equilib.numerics.line_search import NewtonPoint, moved
 
 # Nocedal & Wright 2006, algorithm 4.1: the share of the predicted decrease that is enough to keep a step, and those
@@ -109,7 +102,6 @@ def _next_radius(radius: np.ndarray, length: np.ndarray, ratio: np.ndarray, *, w
 
 def _gram(*vectors: Array) -> np.ndarray:
     xp = array_namespace(*vectors)
-    rows = [samples_as_rows(each) for each in vectors]
-    products = xp.stack([xp.vecdot(one, other) for one in rows for other in rows], axis=1)
+    products = xp.stack([dot(one, other) for one in vectors for other in vectors], axis=1)
     host: np.ndarray = to_host(products).astype(np.float64)
-    return host.reshape(-1, len(rows), len(rows))
+    return host.reshape(-1, len(vectors), len(vectors))
