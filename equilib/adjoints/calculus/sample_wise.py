@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.idle import idle_samples, set_aside
-from equilib.arrays import Array, from_host, host_norm, rows_like, tree_leaves, zeros_like
+from equilib.arrays import Array, array_namespace, from_host, host_norm, rows_like, tree_leaves, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential
 from equilib.fixed_points.problem import FixedPointProblem
@@ -36,16 +36,19 @@ class SampleWise:
     differential: Callable[[FixedPointProblem, Solution], Differential]
 
     def push(self, value: Array, sources: Sequence[Array], tangents: Sequence[Array | None]) -> Array:
-        """Return the tangent of z: nan where z is, without a solve for it."""
-        finite = _finite(self.solution)
+        """Return the tangent of z: nan where z or f(z) is, without a solve for it."""
+        solution = self.solution
+        finite = solution.converged if solution.success else self._finite(solution.z, solution.residual)
         differential, value, sources = self._set_aside(~finite, value, sources)
         dz = differential.push(value, sources, tangents)
         return _kept(finite, _kept(self.followed, dz), np.nan)
 
     def pull(self, value: Array, sources: Sequence[Array], cotangent: Array) -> Sequence[Array | None]:
-        """Return the sources' cotangents, to which a sample that failed adds nothing where its own is zero."""
+        """Return the cotangents of all; samples that failed or have no derivative add nothing where theirs is zero."""
         g = _kept(self.followed, cotangent)
-        left_out = self.solution.failed & idle_samples(self.solution, static_value(g))
+        left_out = idle_samples(self.solution, static_value(g))
+        if left_out.any():
+            left_out &= self.solution.failed | ~self._differentiable()
         if left_out.all():
             return [zeros_like(static_value(source)) for source in sources]
         differential, value, sources = self._set_aside(left_out, value, sources)
@@ -66,6 +69,17 @@ class SampleWise:
         start = _kept(~rows, sources[0], solution.z0)
         return self.differential(problem, solution), _kept(~rows, value, solution.z), [start, *leaves]
 
+    @np.errstate(all="ignore")
+    def _finite(self, *arrays: Array) -> np.ndarray:
+        """Return in which samples, shape (batch,), arrays like z are finite."""
+        rows = [array if self.solution.batched else array[None, ...] for array in arrays]
+        return np.all([np.isfinite(host_norm(each)) for each in rows], axis=0)
+
+    def _differentiable(self) -> np.ndarray:
+        """Return in which samples, shape (batch,), the derivative of f with respect to z is finite."""
+        z = self.solution.z
+        return self._finite(self.problem.linearize(z).vjp(array_namespace(z).ones_like(z)))
+
 
 def _kept(rows: np.ndarray, array: Array, other: Array | float = 0.0) -> Array:
     """Return the array with `other` in the samples that `rows`, shape (batch,), leaves out; a lone one has no batch."""
@@ -74,11 +88,3 @@ def _kept(rows: np.ndarray, array: Array, other: Array | float = 0.0) -> Array:
     like = static_value(array)
     mask = from_host(rows, like)
     return ops.where(rows_like(mask, like) if rows.size > 1 else mask, array, other)
-
-
-def _finite(solution: Solution) -> np.ndarray:
-    """Return which samples, shape (batch,), of a fixed point are finite."""
-    if solution.success:
-        return np.ones(len(solution.status), dtype=bool)
-    with np.errstate(all="ignore"):
-        return np.asarray(np.isfinite(host_norm(solution.z if solution.batched else solution.z[None, ...])))
