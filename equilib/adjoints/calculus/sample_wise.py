@@ -73,7 +73,8 @@ class SampleWise:
     def _finite(self, *arrays: Array) -> np.ndarray:
         """Return in which samples, shape (batch,), arrays like z are finite."""
         rows = [array if self.solution.batched else array[None, ...] for array in arrays]
-        return np.all([np.isfinite(host_norm(each)) for each in rows], axis=0)
+        finite: np.ndarray = np.all([np.isfinite(host_norm(each)) for each in rows], axis=0)
+        return finite
 
     def _differentiable(self) -> np.ndarray:
         """Return in which samples, shape (batch,), the derivative of f with respect to z is finite."""
