@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -30,12 +29,12 @@ def dot(one: Array, other: Array) -> Array:
 
 def two_norm(array: Array) -> Array:
     """Return the Euclidean norm of each sample, shape (batch,); squares neither over- nor underflow."""
-    return _root_of_squares(array, 1)
+    return _root_of_squares(array, mean=False)
 
 
 def rms_norm(array: Array) -> Array:
     """Return the root mean square of each sample, shape (batch,): a norm that does not grow with the size."""
-    return _root_of_squares(array, _elements(array))
+    return _root_of_squares(array, mean=True)
 
 
 def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
@@ -44,32 +43,32 @@ def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
     The shape is (arrays, batch), if `norm` returns one number a sample.
     """
     if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in _USUAL:
-        return _roots(arrays, 1 if norm is two_norm else _elements(arrays[0])).astype(np.float64, copy=False)
+        norms = _roots([samples_as_rows(array) for array in arrays], mean=norm is rms_norm)
+        return norms.astype(np.float64, copy=False)
     return np.stack(to_host_together(*map(norm, arrays)))
 
 
-def _elements(array: Array) -> int:
-    return int(prod(array.shape[1:])) or 1
-
-
-def _roots(arrays: Sequence[np.ndarray], count: int) -> np.ndarray:
-    """Return √(Σ x² / count) of each sample of NumPy's arrays, shape (arrays, batch)."""
+def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
+    """Return √Σ x² of the rows of NumPy's matrices, or the root of the mean, shape (matrices, batch)."""
     # In few calls, as every step of a solve takes norms.
-    squares = np.empty((len(arrays), len(arrays[0])), arrays[0].dtype)
-    for number, array in enumerate(arrays):
-        rows = samples_as_rows(array)
+    first = matrices[0]
+    squares = np.empty((len(matrices), len(first)), first.dtype)
+    for number, rows in enumerate(matrices):
         np.vecdot(rows, rows, out=squares[number])
-    least, largest = _USUAL[squares.dtype]
+    least, largest = _USUAL[first.dtype]
     usual = (squares > least) & (squares < largest)
-    norms = np.sqrt(squares) / _root(count, squares.dtype)
+    norms = np.sqrt(squares)
+    count = (first.shape[1] or 1) if mean else 1
+    if count > 1:
+        norms /= _root(count, first.dtype)
     if np.count_nonzero(usual) < usual.size:
-        for number, array in enumerate(arrays):
-            if np.count_nonzero(usual[number]) < len(array) and np.count_nonzero(array):
+        for number, rows in enumerate(matrices):
+            if np.count_nonzero(usual[number]) < len(rows) and np.count_nonzero(rows):
                 with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                    scaled = _scaled(samples_as_rows(array), count)
+                    scaled = _scaled(rows, count)
                 # What becomes of one sample must not change the rounding of the others.
                 norms[number] = np.where(usual[number], norms[number], scaled)
-    return np.asarray(norms)
+    return norms
 
 
 @cache
@@ -77,11 +76,12 @@ def _root(count: int, dtype: np.dtype) -> np.ndarray:
     return np.array(count**0.5, dtype)  # divides several times faster than a number
 
 
-def _root_of_squares(array: Array, count: int) -> Array:
-    """Return √(Σ x² / count) of each sample, in the dtype of the array, at least float32."""
+def _root_of_squares(array: Array, *, mean: bool) -> Array:
+    """Return √Σ x² of each sample, or the root of the mean, in the dtype of the array, at least float32."""
     rows = samples_as_rows(array)
     if type(rows) is np.ndarray and rows.dtype in _USUAL:
-        return _roots((rows,), count)[0]
+        return _roots((rows,), mean=mean)[0]
+    count = (rows.shape[1] or 1) if mean else 1
     xp = array_namespace(array)
     dtype = rows.dtype
     if xp.finfo(dtype).bits < 32:

@@ -56,9 +56,9 @@ class GMRES(Checked):
         precision = 10 * float(array_namespace(b).finfo(b.dtype).eps)
         solved = np.where(running, norm, 0.0)
         small = HessenbergLeastSquares(solved, self.restart, precision)
-        while running.any() and small.size < self.restart:
+        while np.count_nonzero(running) and small.size < self.restart:
             column, new = _extend(basis, matvec(basis[-1]))
-            size = np.linalg.norm(column, axis=1)
+            size = np.sqrt(np.vecdot(column, column))
             running = running & np.isfinite(size)
             columns.append(np.where(running[:, None], column, 0.0))
             residual = small.append(column, running)

@@ -24,11 +24,10 @@ def solve_at_levels(
 
     The levels are an ndarray of int, shape (batch,).
     """
-    levels = np.unique(level[active])
-    if len(levels) == 1:
-        return _at_level(solver, levels[0], b).solve(matvec, b, rtol=rtol, active=active)
+    if not np.count_nonzero(level):
+        return solver.solve(matvec, b, rtol=rtol, active=active)
     x = zeros_like(b)
-    for each in levels:
+    for each in np.unique(level[active]):
         chosen = active & (level == each)
         x = where_samples(chosen, _at_level(solver, each, b).solve(matvec, b, rtol=rtol, active=chosen), x)
     return x

@@ -82,7 +82,9 @@ class NewtonGMRES(Checked):
                 f, state, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
-        larger = ~(new.norm <= HALVED * state.norm) & may_grow(self.linear_solver, state.level, state.z)
+        larger = ~(new.norm <= HALVED * state.norm)
+        if np.count_nonzero(larger):
+            larger &= may_grow(self.linear_solver, state.level, state.z)
         return _state(new, following, radius, state.level + larger, rejected & ~larger)
 
     def adjoint(self) -> ImplicitAdjoint:
