@@ -60,6 +60,8 @@ def fixed_point(
     from equilib.adjoints.calculus.differentiable import equilibrium
     from equilib.autodiff import stop_gradient
 
+    check_kind(f, "f", "map of z")
+    check_kind(solver, "solver", "solver")
     if sensitivity is not None:
         check_kind(sensitivity, "sensitivity", "sensitivity")
     return equilibrium(

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from equilib.arrays import Array, Tree, check_like
 from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import FixedPointProblem, Problem
+from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
 
 S = TypeVar("S", bound=BatchSolution)
@@ -96,6 +96,8 @@ class Sensitivity(Protocol[S]):
     3. `solution` is the forward solve: its `state` may be reused, its `options` are the default tolerances.
     4. Report a solve of your own in `Pullback.solves`; never raise because it did not converge. An integration that did
        not reach its end has no derivative: return nan.
+    5. With `solve_adjoint`, as `SolvesAdjoint` has it, or `unroll`, as `Unrolls` has it, there are tangents and
+       derivatives of any order; without, they are refused in the name of the class.
     """
 
     @property
@@ -108,3 +110,19 @@ class Sensitivity(Protocol[S]):
         `problem` is the `FixedPointProblem` or the `OdeProblem`; `guess`, an array like the fixed point, is where to
         start, for those who need one.
         """
+
+
+class SolvesAdjoint(Protocol):
+    """**Protocol:** a sensitivity of fixed points that solves w = Jᵀw + g for others, and so has every derivative."""
+
+    def solve_adjoint(
+        self, linear: Linearization, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Solution:
+        """Solve w = Jᵀw + g, shape (batch, ...), with `linear.vjp` as Jᵀ, which is J where a tangent is solved for."""
+
+
+class Unrolls(Protocol):
+    """**Protocol:** a sensitivity of fixed points that differentiates a loop, which is traced for other derivatives."""
+
+    def unroll(self, problem: FixedPointProblem, solution: Solution, start: Array, *inputs: Tree) -> Array:
+        """Return the value whose derivative it is, shape (batch, ...), from a start and inputs that are traced."""

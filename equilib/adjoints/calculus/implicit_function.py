@@ -10,25 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from equilib import ops
 from equilib.adjoints.equation import transposed
 from equilib.adjoints.idle import idle_samples, set_aside
+from equilib.adjoints.sensitivity import SolvesAdjoint
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import Linearized, joint_rule, linearize, primitive, static_value
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, autodiff_linearize
 from equilib.fixed_points.solution import Solution
-
-
-class SolvesAdjoint(Protocol):
-    """**Protocol:** a sensitivity that solves w = Jᵀw + g itself, and so has derivatives of any order."""
-
-    def solve_adjoint(
-        self, linear: Linearization, solution: Solution, cotangent: Array, *, guess: Array | None = None
-    ) -> Solution:
-        """Solve w = Jᵀw + g, shape (batch, ...), where `linear.vjp` is Jᵀ: of f at the fixed point, or of J itself."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,130 @@
+"""`fixed_point`, the differentiable `solve` of a plain function."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import ConvergenceError, FixedPointProblem, JacobianFree, Picard, Unrolled, fixed_point, ops, solve
+from equilib.autodiff import linearize, value_and_grad
+from equilib_broyden.full import Broyden
+from equilib_broyden.shine import Shine
+from equilib_newton_gmres.solver import NewtonGMRES
+from tests.models.hessians import MODES, by_differences, off
+
+_rng = np.random.default_rng(2)
+W = {"weight": 0.4 * _rng.standard_normal((4, 4)), "bias": _rng.standard_normal(4)}
+U = _rng.standard_normal((3, 4))
+Z0 = np.zeros((3, 4))
+
+
+def f(z: Any, w: Any, u: Any) -> Any:
+    """Return tanh(z W + b + u)."""
+    return ops.tanh(ops.add(ops.add(ops.matmul(z, w["weight"]), w["bias"]), u))
+
+
+def test_it_is_the_solve_with_a_derivative():
+    """Solution, counts and fallback are those of `solve`."""
+    options = {"rtol": 1e-12, "max_steps": 9, "fallback": (NewtonGMRES(),)}
+    plain = solve(FixedPointProblem(f, W, U), Picard(), Z0, **options)
+    found = fixed_point(f, Picard(), Z0, W, U, **options)
+    assert plain.fallbacks
+    assert np.array_equal(found.z, plain.z)
+    assert (found.nfe, found.njvp, found.status) == (plain.nfe, plain.njvp, plain.status)
+
+
+def test_inputs_are_trees_and_a_lone_state_is_one_system():
+    """Without a batch axis the state is one system: gradient and H·v agree with differences."""
+
+    def lone(z: Any, w: Any, u: Any) -> Any:
+        mean = ops.multiply(0.3, ops.mean(z))
+        mixed = ops.reshape(ops.matmul(ops.reshape(z, (1, 4)), w["weight"]), (4,))
+        return ops.tanh(ops.add(ops.add(mixed, u), mean))
+
+    def loss(inputs: Any) -> Any:
+        found = fixed_point(lone, NewtonGMRES(), np.zeros(4), *inputs, batched=False, rtol=1e-13)
+        assert len(found.status) == 1
+        return ops.sum(ops.sin(found.z))
+
+    inputs, v = ({"weight": W["weight"]}, U[0]), ({"weight": W["weight"].T}, U[1])
+    value, found = value_and_grad(loss)(inputs)
+    slope = sum(float(np.sum(a * b)) for a, b in ((found[0]["weight"], v[0]["weight"]), (found[1], v[1])))
+    step = 1e-5
+    moved = [({"weight": inputs[0]["weight"] + s * v[0]["weight"]}, inputs[1] + s * v[1]) for s in (step, -step)]
+    assert (loss(moved[0]) - loss(moved[1])) / (2 * step) == pytest.approx(slope, rel=1e-8)
+    assert linearize(loss, inputs).jvp(v) == pytest.approx(slope, rel=1e-10)
+    for multiply in MODES.values():
+        assert off(multiply(loss, inputs, v), by_differences(loss, inputs, v)) < 1e-6
+    assert np.isfinite(value)
+
+
+def test_where_it_starts_matters_to_a_loop_only():
+    """z0 has the derivative zero, but for `Unrolled`, whose first step it is."""
+    loss = lambda z0, sensitivity: ops.sum(  # noqa: E731
+        fixed_point(f, NewtonGMRES(), z0, W, U, sensitivity=sensitivity, rtol=1e-12).z
+    )
+    assert not linearize(lambda z0: loss(z0, None), U).jvp(U).any()
+    assert not value_and_grad(lambda z0: loss(z0, None))(U)[1].any()
+    once = lambda z0: ops.sum(f(z0, W, U))  # noqa: E731
+    unrolled = lambda z0: loss(z0, Unrolled(1))  # noqa: E731
+    np.testing.assert_allclose(value_and_grad(unrolled)(U)[1], value_and_grad(once)(U)[1], rtol=1e-12)
+    assert linearize(unrolled, U).jvp(U) == pytest.approx(linearize(once, U).jvp(U), rel=1e-12)
+    for multiply in MODES.values():
+        np.testing.assert_allclose(multiply(unrolled, U, U), multiply(once, U, U), rtol=1e-9)
+
+
+def test_an_input_without_influence_has_no_derivative():
+    """What f ignores gets None, which training takes for a mistake; what is linear in it has no second one."""
+    line = lambda z, u, w: ops.add(ops.multiply(0.5, z), u)  # noqa: E731
+    loss = lambda both: ops.sum(fixed_point(line, Picard(), Z0, *both, rtol=1e-12, max_steps=99).z)  # noqa: E731
+    with pytest.raises(ValueError, match="the output does not depend on argument 0 at '1'"):
+        value_and_grad(loss)((U, W["bias"]))
+    gradient = lambda u: ops.sum(value_and_grad(lambda u: loss((u, W["bias"])))(u)[1])  # noqa: E731
+    assert gradient(U) == pytest.approx(2 * U.size)
+    with pytest.raises(ValueError, match="the output does not depend on argument 0"):
+        value_and_grad(gradient)(U)
+
+
+def test_the_solver_names_its_adjoint_and_the_caller_another():
+    """Options, policy and sensitivity are those given."""
+    with pytest.raises(ConvergenceError):
+        fixed_point(f, Picard(), Z0, W, U, max_steps=1, on_failure="raise")
+    loss = lambda u: ops.sum(fixed_point(f, Broyden(), Z0, W, u, sensitivity=Shine()).z)  # noqa: E731
+    assert np.isfinite(value_and_grad(loss)(U)[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"f": FixedPointProblem(f, W, U)}, "f must be a map of z, got a FixedPointProblem"),
+        ({"f": None}, "f must be a map of z, got None"),
+        ({"solver": "picard"}, "solver must be a solver, got 'picard'"),
+        ({"solver": Picard}, r"solver must be a solver, not a class; write Picard\(\.\.\.\)"),
+        ({"z0": [0.0]}, "z0 must be an array"),
+        ({"sensitivity": JacobianFree}, "sensitivity must be a sensitivity, not a class"),
+        ({"rtoll": 1e-3}, "fixed_point has no option 'rtoll'. Did you mean 'rtol'"),
+    ],
+)
+def test_wrong_arguments_are_answered_by_a_sentence(change: dict[str, Any], sentence: str):
+    """Each names the argument."""
+    given = {"f": f, "solver": Picard(), "z0": Z0, **change}
+    positional = [given.pop(name) for name in ("f", "solver", "z0")]
+    with pytest.raises(TypeError, match=sentence):
+        fixed_point(*positional, W, U, **given)
+
+
+def test_what_f_closes_over_must_be_an_input():
+    """A traced array that f depends on otherwise is refused, with what to do instead."""
+    with pytest.raises(TypeError, match=r"solve cannot be traced: .* use equilib\.fixed_point\(f, solver, z0, \*inp"):
+        value_and_grad(lambda u: ops.sum(fixed_point(lambda z: f(z, W, u), Picard(), Z0).z))(U)
+
+
+def test_it_is_imported_without_autograd():
+    """`from equilib import fixed_point` loads no automatic differentiation."""
+    program = "import sys; from equilib import fixed_point; print('autograd' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
