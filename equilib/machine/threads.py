@@ -41,14 +41,9 @@ class _Task(NamedTuple):
 def use_threads(count: int | None = None) -> int:
     """Let `by_shares` use so many threads in this process, and NumPy's BLAS one; return how many.
 
-    It changes the whole process, so only programs call it, never a library function. Until then one thread computes
-    everything but the matrix products, in which BLAS uses its own.
-
-    Parameters
-    ----------
-    count : int, optional
-        By default as many as BLAS has used so far, so that what limits those limits these; where its threads cannot be
-        counted, one.
+    By default they are as many as BLAS has used so far, so that what limits those limits these; where its threads
+    cannot be counted, one. It changes the whole process, so only programs call it, never a library function. Until then
+    one thread computes everything but the matrix products, in which BLAS uses its own.
 
     Raises ValueError if `count` is not positive.
     """
@@ -77,14 +72,8 @@ def shared(numbers: int) -> bool:
 def by_shares(work: Callable[[int, int], Result], samples: int, *, numbers: int) -> list[Result]:
     """Call work(first, last) for contiguous shares of the samples at the same time; return the results in order.
 
-    Within a share nothing is divided any further.
-
-    Parameters
-    ----------
-    work : callable
-        Computes the samples first, ..., last − 1.
-    numbers : int
-        How many numbers the whole work reads or writes: little work is not divided.
+    A call computes the samples first, ..., last − 1, and within a share nothing is divided any further. `numbers` is
+    how many of them the whole work reads or writes: little work is not divided.
     """
     threads = min(_count, samples)
     if threads < 2 or not shared(numbers):

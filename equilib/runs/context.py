@@ -26,18 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class RunContext:
-    """The run around an experiment.
+    """The run around an experiment, on the `device` that its request asks for.
+
+    It is recorded in the folder `out`, where nothing is written before `record`, and goes on from its `continuation`.
 
     Raises UserError if there is no such device here.
-
-    Attributes
-    ----------
-    out : Path
-        Where the run is recorded; nothing is written there before `record`.
-    continuation : Continuation or None
-        What the run goes on from.
-    device : Device
-        What the request asks for.
     """
 
     request: RunRequest

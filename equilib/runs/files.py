@@ -82,10 +82,8 @@ def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.nda
                 file.seek(0)
                 with np.load(file, allow_pickle=False) as found:
                     return dict(found)
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, RuntimeError) as error:
             raise DamagedArraysError(f"is not {what}, or is cut off or damaged ({error})") from error
-        except (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
-            raise DamagedArraysError(f"is not {what}, or is damaged ({error})") from error
     raise DamagedArraysError(f"is damaged: the checksum of {broken} is wrong")
 
 

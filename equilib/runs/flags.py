@@ -59,16 +59,12 @@ class Flag(Option):
         """Why an experiment cannot use it that does not use what it needs."""
         return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images"}[self.needs]
 
-    def plain(self, value: Any) -> Any:
-        """Return a value as JSON holds it."""
-        return value if value is None or self.type is float else _IN_JSON[self.type](value)
-
     def accepts(self, value: object) -> bool:
         """Tell whether a value that was read from JSON is of the right kind."""
         return self.optional if value is None else isinstance(value, _IN_JSON[self.type])
 
     def restored(self, value: Any) -> Any:
-        """Return the value that `plain` was given."""
+        """Return the value that JSON holds as `value`."""
         return self.type(value) if self.type in (Path, tuple) and value is not None else value
 
     def arguments(self, value: Any) -> list[str]:

@@ -30,13 +30,7 @@ _KINDS: dict[str, type] = {
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What `equilib run` left in a folder.
-
-    Attributes
-    ----------
-    facts : dict
-        The content of `run.json`, with solvers and adjoints as they are spelled today.
-    """
+    """What `equilib run` left in a folder; `facts`, what `run.json` holds, with names and options as spelled today."""
 
     path: Path
     facts: dict[str, Any]

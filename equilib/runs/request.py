@@ -12,6 +12,7 @@ from typing import Any
 from equilib.errors import UserError
 from equilib.machine.devices import DEVICES
 from equilib.plugin.entries import FIXED_POINT
+from equilib.runs.files import json_values
 from equilib.runs.flags import IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
 
 DATA_VARIABLE = "EQUILIB_DATA_DIR"
@@ -104,7 +105,7 @@ class RunRequest:
         """Return what decides the run, as plain values from which `from_record` makes it again."""
         # A number that JSON lacks is as good as its text: options are parsed when they are used.
         values = {name: str(value) if value in (inf, -inf) else value for name, value in self.values.items()}
-        plain = {name: each.plain(getattr(self, name)) for name, each in _RECORDED.items()}
+        plain = {name: json_values(getattr(self, name)) for name in _RECORDED}
         # Whoever looks at the run later may have another environment.
         named = self.data_dir or os.environ.get(DATA_VARIABLE)
         data_dir = str(Path(named).expanduser().absolute()) if named else None
