@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -121,27 +120,23 @@ def probe(urls: Sequence[str], *, seconds: float) -> dict[str, str | None]:
     """
     # The library, hence the proxies and the certificates, that the download itself will use.
     requests = require("requests", purpose="downloading data")
-    answers: SimpleQueue[tuple[str, str | None]] = SimpleQueue()
+    outcomes: dict[str, str | None] = dict.fromkeys(urls, f"no answer in {seconds:g} s")
 
     def ask(url: str) -> None:
         try:
             with requests.head(url, timeout=seconds, allow_redirects=True) as response:
                 response.raise_for_status()
-            answers.put((url, None))
+            outcomes[url] = None
         except requests.RequestException as error:
-            answers.put((url, reason(error)))
+            outcomes[url] = reason(error)
 
     end = time.monotonic() + seconds
-    for url in urls:
-        threading.Thread(target=ask, args=(url,), daemon=True).start()
-    outcome: dict[str, str | None] = dict.fromkeys(urls, f"no answer in {seconds:g} s")
-    for _ in urls:
-        try:
-            url, why = answers.get(timeout=max(0.0, end - time.monotonic()))
-        except Empty:
-            break
-        outcome[url] = why
-    return outcome
+    threads = [threading.Thread(target=ask, args=(url,), daemon=True) for url in urls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return dict(outcomes)  # threads that are left behind may still write
 
 
 def reason(error: Exception) -> str:

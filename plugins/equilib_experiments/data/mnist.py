@@ -62,7 +62,7 @@ class Mnist:
         except DownloadError as error:
             report(f"{error}; {SMALL_DIGITS} take its place. For MNIST itself, give its files with --data-dir.")
         digits = SmallDigits().load(None, report)
-        return replace(digits, source=f"{digits.source.replace(':', ', not MNIST:', 1)}", fallback=True)
+        return replace(digits, source=digits.source.replace(":", ", not MNIST:", 1), fallback=True)
 
 
 def _read(paths: dict[str, Path]) -> LabelledImages:
