@@ -83,14 +83,8 @@ class Option:
 class PartOption(Option):
     """An option whose value is a part: an object with options of its own, chosen by name among those of one kind.
 
-    Attributes
-    ----------
-    kind : str
-        As in "linear solver".
-    default : str or None
-        The name of the default.
-    instance : object
-        The default in Python; None where the class makes it, `dataclasses.MISSING` where it must be given.
+    The `default` is a name, and `instance` the default in Python: None where the class makes it, `dataclasses.MISSING`
+    where it must be given.
     """
 
     kind: str
@@ -120,14 +114,8 @@ def part(default: str | None, make: Callable[[], Any] | None = None, *, kind: st
     In text a name, with the part's own options by dots: `linear_solver=gmres,linear_solver.restart=9`; in Python the
     object itself: `NewtonGMRES(linear_solver=GMRES(9))`.
 
-    Parameters
-    ----------
-    default : str or None
-        The name of the default.
-    make : callable, optional
-        Makes the default; by default None where that is the default, and in Python the field must be given elsewhere.
-    kind : str
-        What a plugin provides it as: "solver", "integrator", "linear solver".
+    The `default` is a name, and `make` makes it: by default None where that is the default, and else in Python the
+    field must be given. `kind` is what a plugin provides it as: "solver", "integrator", "linear solver".
     """
     metadata = {_METADATA: {"help": help, "kind": kind, "default": default}}
     if make is not None:

@@ -17,19 +17,12 @@ T = TypeVar("T")
 def build(cls: type[T] | Blueprint, values: Mapping[str, object], *, owner: str, parts: Parts | None = None) -> Any:
     """Return an object with the options in `values`, Python values or texts, and the defaults of the rest.
 
+    Values of a part's options have a dotted name, as in {"linear_solver": "gmres", "linear_solver.restart": "9"};
+    without `parts`, which say what names stand for, parts are given as objects. The `owner`, as in "solver 'broyden'",
+    opens the sentence of an error.
+
     Raises OptionError if a name is unknown, a value is refused, a required option is missing, or the class itself
     refuses the values.
-
-    Parameters
-    ----------
-    cls : type or Blueprint
-        A dataclass with options.
-    values : mapping
-        Those of a part have a dotted name, as in {"linear_solver": "gmres", "linear_solver.restart": "9"}.
-    owner : str
-        What opens the sentence of an error, as in "solver 'broyden'".
-    parts : Parts, optional
-        What names of parts stand for; by default parts are given as objects.
     """
     blueprint = cls if isinstance(cls, Blueprint) else Blueprint(factory=cls)
     return _Builder(owner, parts or Parts()).make(blueprint, _by_field_name(values, owner=owner))

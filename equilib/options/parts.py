@@ -15,14 +15,8 @@ from equilib.options.spelling import by_part
 class Blueprint:
     """What a name stands for.
 
-    Attributes
-    ----------
-    factory : type
-        A dataclass with options.
-    preset : mapping
-        The values that the name gives to some of them, by dotted names.
-    around : mapping
-        The values that suit what it is a part of: defaults there, where there are such options.
+    The `factory` is a dataclass with options; `preset` are the values that the name gives to some of them, by dotted
+    names, and `around` those that suit what it is a part of: defaults there, where there are such options.
     """
 
     factory: type[Any]

@@ -33,16 +33,9 @@ class Named(Generic[P]):
 class Choice:
     """How equilibria or initial value problems are solved and differentiated.
 
-    Attributes
-    ----------
-    forward, backward : Named
-        The solver or integrator, and the adjoint.
-    options : SolveOptions or OdeOptions
-        Of the forward pass; failures are recorded unless the user said otherwise.
-    exact : bool
-        Whether the adjoint gives the gradient of the solution.
-    fallbacks : tuple of Named
-        They solve, one after another, what the solver leaves unconverged.
+    `forward` is the solver or the integrator, with `options` by which failures are recorded unless the user said
+    otherwise, and `backward` the adjoint, `exact` where it gives the gradient of the solution. The `fallbacks` solve,
+    one after another, what the solver leaves unconverged.
     """
 
     forward: Named[Any]

@@ -26,16 +26,9 @@ _FORMERLY_VALUES = ("epochs", "batch_size", "pretrain_epochs")
 class RunRequest:
     """One run as the user asked for it: the experiment, the values of its options that were given, and the flags.
 
-    Attributes
-    ----------
-    values : mapping
-        The experiment's options that the user set, by field name, parsed and validated.
-    argv : tuple of str
-        The command line, without the program's name.
-    solver, adjoint, optimizer, data : str or None
-        A name with options, as in "newton-gmres:restart=10"; None leaves the choice to the experiment.
-    log : str
-        What standard output gets: "auto", "quiet" or "json".
+    Solver, adjoint, optimizer and data are names with options, as in "newton-gmres:restart=10", or None, which leaves
+    the choice to the experiment. `values` are parsed and validated, `argv` is the command line without the program's
+    name, and `log` what standard output gets: "auto", "quiet" or "json".
     """
 
     experiment: str

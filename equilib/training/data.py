@@ -63,16 +63,9 @@ def sampled(curve: Callable[[np.ndarray], np.ndarray], train: np.ndarray, test: 
 class ImageFormat:
     """Format of images, and the classes that they are told apart by.
 
-    Attributes
-    ----------
-    height, width : int
-        Pixels.
-    channels : int
-        1 for grey, 3 for red, green and blue.
-    classes : tuple of str
-        The names of the classes, in the order of the labels and of the logits.
-    light_on_dark : bool or None
-        Whether the images are light on a dark background; None where that says nothing.
+    Sizes are in pixels, and there is one channel for grey, three for red, green and blue. The classes are in the order
+    of the labels and of the logits; `light_on_dark` tells whether the images are light on a dark background, None where
+    that says nothing.
     """
 
     height: int
@@ -144,12 +137,8 @@ class ImageData(Protocol):
     def load(self, data_dir: Path | None, report: Callable[[str], None]) -> LabelledImages:
         """Return the images; the same ones whenever they are loaded.
 
-        Raises UserError if they cannot be had.
+        `data_dir` is the folder that --data-dir names; None where it is left out, and EQUILIB_DATA_DIR may name one.
+        `report` takes lines for the log, as about a download.
 
-        Parameters
-        ----------
-        data_dir : Path or None
-            The folder that --data-dir names; None where it is left out, and EQUILIB_DATA_DIR may name one.
-        report : callable
-            Takes lines for the log, as about a download.
+        Raises UserError if they cannot be had.
         """
