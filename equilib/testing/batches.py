@@ -17,6 +17,9 @@ from equilib.testing.subject import SolverSubject, difference, same_bits, skip
 RTOL = 1e-6
 """The tolerance of these solves."""
 
+MANY = 130
+"""Samples of a large batch: more than 128, where what goes by powers of two begins anew."""
+
 
 def a_nan_stays_in_its_sample(subject: SolverSubject) -> None:
     """One bad image must not spoil a batch: 0 · nan is nan, so samples are selected, never multiplied by a mask."""
@@ -30,6 +33,9 @@ def a_nan_stays_in_its_sample(subject: SolverSubject) -> None:
         ended = solution.status[sick].name
         require(solution.status[sick] is Status.NONFINITE, f"with nan in its {where} a sample ended as {ended}")
         _agree(subject, solution, healthy, others, f"with nan in the {where} of sample {sick}")
+    late = DENSE.turning_nan(sick, derivatives=bool(subject.needs))
+    solution = subject.solve_problem(late, DENSE.start(), rtol=RTOL)
+    _agree(subject, solution, healthy, others, f"where f is nan in sample {sick} from the third evaluation on")
 
 
 def a_finished_sample_harms_nobody(subject: SolverSubject) -> None:
@@ -63,6 +69,15 @@ def treats_samples_separately(subject: SolverSubject) -> None:
         for i in range(len(known.z0)):
             alone = subject.solve(known.take([i]), rtol=RTOL, max_steps=60)
             _agree(subject, alone, _only(together, i), [0], f"on {known}, sample {i} alone and in its batch")
+
+
+def treats_many_samples_separately(subject: SolverSubject) -> None:
+    """A batch of any size is solved as a small one is: blocks, workers and caches begin to matter with its size."""
+    few = len(DENSE.z0)
+    first = subject.solve(DENSE, rtol=RTOL, max_steps=4)
+    many = subject.solve(DENSE.take([i % few for i in range(MANY)]), rtol=RTOL, max_steps=4)
+    for i in range(MANY):
+        _agree(subject, _only(many, i), _only(first, i % few), [0], f"in a batch of {MANY}, sample {i}")
 
 
 def takes_one_sample_or_none(subject: SolverSubject) -> None:

@@ -24,10 +24,10 @@ class Check:
 
     name: str
     reason: str
-    _examine: Callable[[], None] = field(repr=False)
+    _examine: Callable[[], str | None] = field(repr=False)
 
-    def __call__(self) -> None:
-        """Examine the law.
+    def __call__(self) -> str | None:
+        """Examine the law, and return what was measured, where it is a number that people ask for.
 
         Raises
         ------
@@ -37,7 +37,7 @@ class Check:
             With the reason, if it cannot be examined here; pytest shows the test as skipped.
         """
         try:
-            self._examine()
+            return self._examine()
         except (AssertionError, SkipTest):
             raise
         except Exception as error:
@@ -49,7 +49,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of a check: `status` is "ok", "failed" or "skipped", and `evidence` says what was seen."""
+    """What came of a check: `status` is "ok", "failed" or "skipped", and `evidence` says what was seen or measured."""
 
     check: Check
     status: str
@@ -78,13 +78,13 @@ def run_checks(checks: Iterable[Check]) -> Iterator[Outcome]:
     """Run the checks one after the other and yield what came of each."""
     for check in checks:
         try:
-            check()
+            measured = check()
         except SkipTest as reason:
             yield Outcome(check=check, status="skipped", evidence=str(reason))
         except AssertionError as error:
             yield Outcome(check=check, status="failed", evidence=str(error))
         else:
-            yield Outcome(check=check, status="ok")
+            yield Outcome(check=check, status="ok", evidence=measured or "")
 
 
 def require(condition: object, evidence: str) -> None:

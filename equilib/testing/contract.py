@@ -1,12 +1,16 @@
 """Laws about how a solver works: the obligations of `equilib.fixed_points.solver.Solver`."""
 
 # ruff: noqa: D401 - the docstring of a law is the reason why it must hold
+# ruff: noqa: NPY002 - the generator that is watched is the global one
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import pickle
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -50,6 +54,20 @@ def _has_no_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
+def goes_to_other_processes(subject: SolverSubject) -> None:
+    """A pool of processes is sent solvers by pickle."""
+    arrives_by_pickle(subject.solver)
+
+
+def arrives_by_pickle(instance: Any) -> None:
+    """Require that an object is the same after pickling."""
+    try:
+        arrived = pickle.loads(pickle.dumps(instance))
+    except Exception as error:
+        raise AssertionError(f"{error}; keep functions of a module on it, no lambdas or inner functions") from error
+    require(repr(arrived) == repr(instance), f"it is {arrived!r} after pickling, {instance!r} before")
+
+
 def returns_the_residual_of_its_iterate(subject: SolverSubject) -> None:
     """Convergence is judged by `state.residual`: it is f(z) − z at `state.z`, of this sign, not of the step before."""
     for known in (DENSE, IMAGES):
@@ -77,16 +95,34 @@ def takes_one_step_at_a_time(subject: SolverSubject) -> None:
 def keeps_nothing_on_itself(subject: SolverSubject) -> None:
     """A solver object serves many solves: the same problem gives the same bits, whatever was solved in between."""
     shared = dataclasses.replace(subject, solver=copy.deepcopy(subject.solver), copied=False)
-    first = shared.solve(DENSE, rtol=1e-6)
-    shared.solve(IMAGES, rtol=1e-6)
-    second = shared.solve(DENSE, rtol=1e-6)
+    with global_generator_untouched():
+        first = shared.solve(DENSE, rtol=1e-6)
+        shared.solve(IMAGES, rtol=1e-6)
+        second = shared.solve(DENSE, rtol=1e-6)
     require(first.nfe == second.nfe, f"the first solve took {first.nfe} evaluations, the same once more {second.nfe}")
     require(same_bits(first.z, second.z), f"the same solve differs by {difference(first.z, second.z):.1e}")
 
 
+@contextmanager
+def global_generator_untouched() -> Iterator[None]:
+    """Require that what is done meanwhile neither draws from nor seeds NumPy's global generator."""
+    before = np.random.get_state()
+    np.random.random()  # so that a seed is seen, too
+    drawn = np.random.get_state()
+    try:
+        yield
+        same = all(np.array_equal(*pair) for pair in zip(drawn, np.random.get_state(), strict=True))
+        require(
+            same, "it draws from or seeds NumPy's global generator; use one of its own, np.random.default_rng(seed)"
+        )
+    finally:
+        np.random.set_state(before)
+
+
 def changes_no_array_in_place(subject: SolverSubject) -> None:
-    """The initial guess is the user's, earlier iterates are the driver's, and some libraries' arrays cannot change."""
+    """The initial guess is the user's, earlier iterates and `f` are the driver's, and some arrays cannot change."""
     kept: list[tuple[str, Any, np.ndarray]] = []
+    touched: list[str] = []
 
     def see(state: SolverState) -> None:
         name = f"state {len(kept) // 2}"
@@ -96,7 +132,8 @@ def changes_no_array_in_place(subject: SolverSubject) -> None:
     problem, z0 = subject.problem(DENSE), DENSE.start()
     subject.solve_problem(problem, z0, max_steps=8)
     require(same_bits(z0, DENSE.z0), "it changed the initial guess in place")
-    subject.states(DENSE, see=see)
+    subject.states(DENSE, see=see, touched=touched)
+    require(not touched, f"it changed {', '.join(touched)} of the evaluator in place; work on a copy")
     for what, array, before in kept:
         require(same_bits(array, before), f"it changed {what} in place after it had returned it")
 

@@ -43,16 +43,14 @@ def directional_derivative(known: KnownMap, cotangent: np.ndarray, direction: Tr
     return (loss(STEP) - loss(-STEP)) / (2 * STEP)
 
 
-def dense_gradient(known: KnownMap, cotangent: np.ndarray) -> np.ndarray:
-    """Return the cotangent of the bias with w = (I − J)⁻ᵀ g from the dense Jacobians."""
+def dense_gradient(known: KnownMap, cotangent: np.ndarray) -> Tree:
+    """Return the cotangents of the inputs with w = (I − J)⁻ᵀ g from the dense Jacobians."""
     if known.solution is None:
         raise ValueError(f"{known} has no fixed point")
     J = known.jacobians()
     g = cotangent.reshape(len(cotangent), -1, 1)
     w = np.linalg.solve(np.eye(J.shape[1]) - J.swapaxes(1, 2), g).reshape(cotangent.shape)
-    problem = known.problem()
-    bias: np.ndarray = problem.linearize(known.solution).inputs_vjp(w)[0]["bias"]
-    return bias
+    return known.problem().linearize(known.solution).inputs_vjp(w)[0]
 
 
 def _fixed_point(known: KnownMap) -> np.ndarray:

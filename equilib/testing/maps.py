@@ -1,7 +1,7 @@
 """Maps whose fixed points are known, and some that have none, on arrays of any library, with derivatives by hand.
 
-All are z ↦ s·φ(gain·A(z)/s + bias), with one bias for each sample, and A a linear map. They compute a sample's value
-from that sample alone, bit for bit, so that differences are the solver's.
+All are z ↦ carried·z + s·φ(gain·A(z)/s + bias), with one bias for each sample, and A a linear map. They compute a
+sample's value from that sample alone, bit for bit, so that differences are the solver's.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ IDENTITY = Nonlinearity(lambda xp, x: x, lambda xp, x, value: xp.ones_like(x))
 TANH = Nonlinearity(lambda xp, x: xp.tanh(x), lambda xp, x, value: 1 - value * value)
 # It exceeds x by at least max(1, |x|): as an f it has no fixed point, nor nearly one relative to the size of z.
 ABOVE = Nonlinearity(lambda xp, x: x + xp.sqrt(1 + x * x), lambda xp, x, value: 1 + x / xp.sqrt(1 + x * x))
+# It exceeds x by 0.05 at least, which is little beside a large x.
+CREEPING = Nonlinearity(lambda xp, x: x + 0.05 + xp.sin(x) ** 2 / 2, lambda xp, x, value: 1 + xp.sin(x) * xp.cos(x))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class KnownMap:
     bias, z0 : ndarray, shape (batch, ...)
     solution : ndarray, shape (batch, ...), or None
         The fixed points, None where there are none.
-    gain, scale : float
+    gain, scale, carried : float
     """
 
     name: str
@@ -60,6 +62,7 @@ class KnownMap:
     solution: np.ndarray | None = field(repr=False)
     gain: float = 1.0
     scale: float = 1.0
+    carried: float = 0.0
 
     def start(self, xp: ModuleType = np, dtype: str = "float64") -> Array:
         """Return a new copy of the initial guess on arrays of `xp`."""
@@ -93,42 +96,61 @@ class KnownMap:
 
         return FixedPointProblem(f, self.inputs(xp, dtype), linearize=linearize)
 
+    def turning_nan(self, sick: int | slice, *, derivatives: bool = True) -> FixedPointProblem:
+        """Return the problem of which f is nan in some of the samples from its third evaluation on."""
+        calls: Counter[str] = Counter()
+        problem, ill = self.problem(calls=calls, derivatives=derivatives), self.poisoned(sick).inputs()
+
+        def linearize(f: Callable[..., Array], z: Array, inputs: Tree) -> Linearization:
+            return problem.derivatives(f, z, inputs if calls["f"] < 2 else ill)
+
+        return problem.of(lambda z, inputs: problem.f(z, inputs if calls["f"] < 2 else ill), linearize, *problem.inputs)
+
     def restrictable(self) -> FixedPointProblem:
-        """Return the problem with the bias as its only input, declared to have the batch axis."""
-        gain = self.inputs()["gain"]
+        """Return the problem with two inputs, the gain, and the bias, which is declared to have the batch axis."""
+        inputs = self.inputs()
         return FixedPointProblem(
-            lambda z, bias: self(z, {"gain": gain, "bias": bias}),
-            self.inputs()["bias"],
-            linearize=lambda _, z, bias: self.linearize(z, {"gain": gain, "bias": bias}, Counter()),
-            batched_inputs=(True,),
+            lambda z, gain, bias: self(z, {"gain": gain, "bias": bias}),
+            inputs["gain"],
+            inputs["bias"],
+            linearize=lambda _, z, gain, bias: self._by_leaf(z, {"gain": gain, "bias": bias}),
+            batched_inputs=(False, True),
         )
+
+    def _by_leaf(self, z: Array, inputs: Tree) -> Linearization:
+        linear = self.linearize(z, inputs, Counter())
+        return replace(linear, inputs_vjp=lambda w: tuple(linear.inputs_vjp(w)[0].values()))
 
     def __call__(self, z: Array, inputs: Tree) -> Array:
         """Evaluate the map."""
         inner = inputs["gain"] * self.apply(z) / self.scale + inputs["bias"]
-        return self.scale * self.activation.value(array_namespace(z), inner)
+        return self._carry(z, self.scale * self.activation.value(array_namespace(z), inner))
+
+    def _carry(self, z: Array, value: Array) -> Array:
+        return value + self.carried * z if self.carried else value
 
     def linearize(self, z: Array, inputs: Tree, calls: Counter[str]) -> Linearization:
         """Return the value, and products that count themselves."""
         xp = array_namespace(z)
         gain, product = inputs["gain"], self.apply(z)
         inner = gain * product / self.scale + inputs["bias"]
-        value = self.activation.value(xp, inner)
-        slope = self.activation.slope(xp, inner, value)
+        inside = self.activation.value(xp, inner)
+        slope = self.activation.slope(xp, inner, inside)
 
         def jvp(v: Array) -> Array:
             calls["jvp"] += 1
-            return slope * gain * self.apply(v)
+            return self._carry(v, slope * gain * self.apply(v))
 
         def vjp(w: Array) -> Array:
             calls["vjp"] += 1
-            return self.transpose(slope * gain * w)
+            return self._carry(w, self.transpose(slope * gain * w))
 
         def inputs_vjp(w: Array) -> tuple[Tree, ...]:
-            inside = slope * w
-            return ({"gain": xp.sum(inside * product), "bias": self.scale * inside},)
+            pulled = slope * w
+            return ({"gain": xp.sum(pulled * product), "bias": self.scale * pulled},)
 
-        return Linearization(value=self.scale * value, jvp=jvp, vjp=vjp, inputs_vjp=inputs_vjp)
+        value = self._carry(z, self.scale * inside)
+        return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=inputs_vjp)
 
     def jacobians(self) -> np.ndarray:
         """Return J at the fixed points, shape (batch, size, size)."""
@@ -149,10 +171,10 @@ class KnownMap:
         """Return the map with another initial guess."""
         return replace(self, z0=z0)
 
-    def poisoned(self, sample: int) -> KnownMap:
-        """Return the map with nan in the bias of one sample."""
+    def poisoned(self, sick: int | slice) -> KnownMap:
+        """Return the map with nan in the bias of some of the samples."""
         bias = self.bias.copy()
-        bias[sample] = np.nan
+        bias[sick] = np.nan
         return replace(self, bias=bias)
 
     def __str__(self) -> str:
@@ -233,3 +255,33 @@ _VALUES = _rng.uniform(-0.8, 0.8, (_BATCH, _SIZE))
 EXPANSIVE = _shifted("an expansive map", _reverse, bias=4 * _VALUES, solution=_VALUES, gain=3.0)
 NO_FIXED_POINT = _shifted("a map without fixed point", _same, bias=np.zeros((_BATCH, _SIZE)), activation=ABOVE)
 SHIFT = _shifted("z + 1, where I − J = 0", _same, bias=np.ones((_BATCH, _SIZE)))
+
+_steps = np.random.default_rng(21)
+_W = -np.eye(8) - 0.3 / 8**0.5 * _steps.standard_normal((8, 8))
+_INJECTION = _steps.standard_normal((6, 8))
+_FAR = np.array([[3.0], [20.0], [-3.0], [-20.0]])
+# Where f(z) − z is bounded, one long step makes every residual small beside z.
+DRIFTING = (
+    KnownMap(
+        name="z − tanh z from far away",
+        apply=_reverse,
+        transpose=_reverse,
+        activation=TANH,
+        bias=np.zeros_like(_FAR),
+        z0=_FAR,
+        solution=np.zeros_like(_FAR),
+        carried=1.0,
+    ),
+    KnownMap(
+        name="a residual block",
+        apply=_dense(_W),
+        transpose=_dense(_W.T),
+        activation=TANH,
+        bias=_INJECTION,
+        z0=np.zeros_like(_INJECTION),
+        solution=-np.linalg.solve(_W, _INJECTION.T).T,
+        carried=1.0,
+    ),
+    SHIFT,
+    _shifted("z + 0.05 + sin²(z)/2", _same, bias=np.zeros_like(_FAR), activation=CREEPING).starting_at(10 + 1.5 * _FAR),
+)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +13,18 @@ import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.fixed_points.solution import Solution, Status
+from equilib.testing.batches import MANY
 from equilib.testing.check import require
-from equilib.testing.contract import DTYPES, options_are_declared
+from equilib.testing.contract import DTYPES, arrives_by_pickle, global_generator_untouched, options_are_declared
 from equilib.testing.gradients import cotangent_for, dense_gradient
 from equilib.testing.maps import CONSTANT, DENSE, IMAGES, LINEAR, SHIFT, KnownMap
 from equilib.testing.subject import SensitivitySubject, difference, host, namespaces, same_bits, skip
 
 CLOSE = 1e-7
 """Relative to the gradient: the forward solve is made to 1e-11."""
+
+COSINE = 0.7
+"""Where ‖J‖ ≤ ρ, w = g makes an angle of cosine √(1 − ρ²) at least with the exact w = g + Jᵀw; here ρ is 0.7."""
 
 
 def declares_its_options(subject: SensitivitySubject) -> None:
@@ -29,21 +34,53 @@ def declares_its_options(subject: SensitivitySubject) -> None:
     require(isinstance(needs, Needs), f"needs is {needs!r}; declare it in the class, as in `needs = Needs()`")
 
 
+def goes_to_other_processes(subject: SensitivitySubject) -> None:
+    """A pool of processes is sent models, and their sensitivities, by pickle."""
+    arrives_by_pickle(subject.sensitivity)
+
+
 def agrees_with_the_dense_inverse(subject: SensitivitySubject) -> None:
     """A gradient that is called exact is (∂f/∂θ)ᵀ (I − J)⁻ᵀ g, which small matrices give directly."""
     if not subject.exact:
         skip("it is declared to be approximate")
     for known in (LINEAR, DENSE, IMAGES):
         cotangent = cotangent_for(known)
-        expected = dense_gradient(known, cotangent)
-        error = _relative(_bias(subject.pull(known, cotangent)), expected)
-        require(error < CLOSE, f"on {known} the gradient is off by {error:.1e} of its size")
+        pulled, expected = subject.pull(known, cotangent).inputs[0], dense_gradient(known, cotangent)
+        for name, leaf in expected.items():
+            error = _relative(host(pulled[name]), leaf)
+            require(error < CLOSE, f"on {known} the gradient of the {name} is off by {error:.1e} of its size")
+
+
+def points_along_the_gradient(subject: SensitivitySubject) -> str:
+    """An approximation may be short, but must go the gradient's way at least as far as w = g, for which this holds."""
+    cosines: dict[str, float] = {}
+    for known in (LINEAR, DENSE, IMAGES):
+        cotangent = cotangent_for(known)
+        found, expected = _bias(subject.pull(known, cotangent)), dense_gradient(known, cotangent)["bias"]
+        cosines[str(known)] = min(map(_cosine, found, expected))
+    measured = ", ".join(f"{cosine:.3f} on {known}" for known, cosine in cosines.items())
+    evidence = f"the least cosine of a sample with the exact gradient is {measured}"
+    least = min(cosines.values())
+    require(least >= COSINE, f"{evidence}; {COSINE} is asked for: what do signs, transposes and the place of J say?")
+    return evidence
+
+
+def forgets_no_input(subject: SensitivitySubject) -> None:
+    """f depends on parameters and on an injection, and training needs the cotangents of both, in their order."""
+    cotangent, solution = cotangent_for(DENSE), subject.solution(DENSE)
+    together = subject.pull_at(solution, DENSE.problem(), cotangent).inputs[0]
+    apart = subject.pull_at(solution, DENSE.restrictable(), cotangent).inputs
+    require(len(apart) == 2, f"of a problem with two inputs it returns {len(apart)} cotangents")
+    for name, leaf in zip(("gain", "bias"), apart, strict=True):
+        require(np.any(host(leaf) != 0), f"the cotangent of the {name} is zero, and f depends on it")
+        gap = _relative(host(leaf), host(together[name]))
+        require(gap < CLOSE, f"the cotangent of the {name} changes by {gap:.1e} where it is an input by itself")
 
 
 def is_right_where_the_jacobian_vanishes(subject: SensitivitySubject) -> None:
     """With J = 0 the fixed point is f itself: an approximate gradient may be short there, but not point elsewhere."""
     cotangent = cotangent_for(CONSTANT)
-    expected = dense_gradient(CONSTANT, cotangent)
+    expected = dense_gradient(CONSTANT, cotangent)["bias"]
     found = _bias(subject.pull(CONSTANT, cotangent))
     factor = 1.0 if subject.exact else float(np.sum(found * expected) / np.sum(expected**2))
     error = _relative(found, factor * expected) if factor else float("inf")
@@ -52,13 +89,20 @@ def is_right_where_the_jacobian_vanishes(subject: SensitivitySubject) -> None:
 
 
 def is_linear_in_the_cotangent(subject: SensitivitySubject) -> None:
-    """A pullback is a linear map: scaling the loss scales the gradient, and losses add up."""
+    """A pullback is a linear map: scaling the loss scales the gradient, at any size of it, and losses add up."""
+    solution, problem = subject.solution(DENSE), DENSE.problem()
+
+    def pull(cotangent: np.ndarray) -> np.ndarray:
+        return _bias(subject.pull_at(solution, problem, cotangent))
+
     first = cotangent_for(DENSE)
     second = np.roll(first, 1, axis=1)
-    combined = _bias(subject.pull(DENSE, 1e-3 * first - 2e3 * second))
-    separate = 1e-3 * _bias(subject.pull(DENSE, first)) - 2e3 * _bias(subject.pull(DENSE, second))
-    error = _relative(combined, separate)
+    once = pull(first)
+    error = _relative(pull(first - 2 * second), once - 2 * pull(second))
     require(error < CLOSE, f"the gradient of a sum of losses differs from the sum of gradients by {error:.1e}")
+    for scale in (-1e-30, -1e3, 1e30):
+        error = _relative(pull(scale * first) / scale, once)
+        require(error < CLOSE, f"{scale:g} times the cotangent is not so many times the gradient, but {error:.1e} off")
 
 
 def sends_zero_to_zero(subject: SensitivitySubject) -> None:
@@ -88,8 +132,12 @@ def returns_trees_like_the_inputs(subject: SensitivitySubject) -> None:
 
 
 def reports_its_solve(subject: SensitivitySubject) -> None:
-    """Whether the adjoint equation was solved is evidence, sample by sample, like that of a forward solve."""
-    solves = subject.pull(DENSE, cotangent_for(DENSE)).solves
+    """Whether w = Jᵀw + g was solved is evidence, sample by sample, and w with its residual bears it out."""
+    cotangent, calls = cotangent_for(DENSE), Counter[str]()
+    solution, problem = subject.solution(DENSE), DENSE.problem(calls=calls)
+    pulled = subject.pull_at(solution, problem, cotangent)
+    made = calls["jvp"] + calls["vjp"]
+    solves, linear = pulled.solves, DENSE.problem().linearize(solution.z)
     require(bool(solves) or not subject.exact, "it is declared exact and reports no solve in Pullback.solves")
     for each in solves:
         require(isinstance(each, Solution), f"Pullback.solves has a {type(each).__name__}, not a Solution")
@@ -97,6 +145,27 @@ def reports_its_solve(subject: SensitivitySubject) -> None:
         require(Status.RUNNING not in each.status, "a status is still RUNNING")
         require(each.residual_norm.shape == (len(DENSE.z0),), f"residual_norm is of shape {each.residual_norm.shape}")
         require(each.success or not subject.exact, f"it is declared exact: {each.failure_report()}")
+        if not pulled.truncated:
+            left = each.options.norm_of(linear.vjp(each.z) + cotangent - each.z)
+            gap = difference(left, each.residual_norm)
+            require(gap < CLOSE, f"Jᵀw + g − w at the w it reports is {np.max(left):.1e}, it says {each.residual_norm}")
+    counted = sum(each.nfe + each.njvp + each.nvjp for each in solves)
+    require(made <= counted or not solves, f"it made {made} products with J and Jᵀ, and reports {counted}")
+
+
+def starts_from_a_guess(subject: SensitivitySubject) -> None:
+    """With `Needs(guess=True)` an earlier w spares products; a bad one costs some, and changes no gradient."""
+    if not subject.sensitivity.needs.guess:
+        skip("it does not declare Needs(guess=True)")
+    cotangent, solution = cotangent_for(DENSE), subject.solution(DENSE)
+    cold = subject.pull_at(solution, DENSE.problem(), cotangent)
+    spent = []
+    for guess in (cold.solves[-1].z, np.full_like(cotangent, 1e3)):
+        warm = subject.pull_at(solution, DENSE.problem(), cotangent, guess=guess)
+        error = _relative(_bias(warm), _bias(cold))
+        require(error < CLOSE, f"from another guess the gradient is off by {error:.1e} of its size")
+        spent.append(sum(each.nfe + each.njvp for each in warm.solves))
+    require(spent[0] < spent[1], f"from its own answer it took {spent[0]} products, from a wrong one {spent[1]}")
 
 
 def does_not_raise_where_it_fails(subject: SensitivitySubject) -> None:
@@ -136,18 +205,32 @@ def treats_samples_separately(subject: SensitivitySubject) -> None:
         require(error < CLOSE, f"sample {i} alone and in its batch differ by {error:.1e} of the gradient")
 
 
+def treats_many_samples_separately(subject: SensitivitySubject) -> None:
+    """A batch of any size is differentiated as a small one is."""
+    rows = [i % len(DENSE.z0) for i in range(MANY)]
+    few = _bias(subject.pull(DENSE, cotangent_for(DENSE)))
+    error = _relative(_bias(subject.pull(DENSE.take(rows), cotangent_for(DENSE)[rows])), few[rows])
+    require(error < CLOSE, f"in a batch of {MANY} samples the gradients change by {error:.1e} of their size")
+
+
+def keeps_nothing_on_itself(subject: SensitivitySubject) -> None:
+    """A sensitivity serves many batches: the same call gives the same bits, whatever was asked in between."""
+    sensitivity, solution, cotangent = copy.deepcopy(subject.sensitivity), subject.solution(DENSE), cotangent_for(DENSE)
+    with global_generator_untouched():
+        first = _bias(sensitivity.pullback(DENSE.problem(), solution, cotangent))
+        sensitivity.pullback(LINEAR.problem(), subject.solution(LINEAR), np.flip(cotangent))
+        second = _bias(sensitivity.pullback(DENSE.problem(), solution, cotangent))
+    require(same_bits(first, second), f"the same call once more differs by {difference(first, second):.1e}")
+
+
 def changes_no_array_in_place(subject: SensitivitySubject) -> None:
-    """The cotangent is the tape's and the solution the user's: the same call twice gives the same bits."""
+    """The cotangent is the tape's, and the solution the user's."""
     solution = subject.solution(DENSE)
-    z, cotangent = host(solution.z), cotangent_for(DENSE)
-    sensitivity = copy.deepcopy(subject.sensitivity)
-    first, second = (sensitivity.pullback(DENSE.problem(), solution, cotangent) for _ in range(2))
+    kept, cotangent = {name: host(getattr(solution, name)) for name in ("z", "residual", "z0")}, cotangent_for(DENSE)
+    copy.deepcopy(subject.sensitivity).pullback(DENSE.problem(), solution, cotangent)
     require(same_bits(cotangent, cotangent_for(DENSE)), "it changed the cotangent in place")
-    require(same_bits(solution.z, z), "it changed the solution in place")
-    require(
-        same_bits(_bias(first), _bias(second)),
-        f"called twice it differs by {difference(_bias(first), _bias(second)):.1e}",
-    )
+    for name, before in kept.items():
+        require(same_bits(getattr(solution, name), before), f"it changed {name} of the solution in place")
 
 
 def runs_on_other_arrays(subject: SensitivitySubject) -> None:
@@ -166,6 +249,11 @@ def _pull(subject: SensitivitySubject, known: KnownMap, solution: Solution) -> P
 
 def _bias(pulled: Pullback[Solution]) -> np.ndarray:
     return host(pulled.inputs[0]["bias"])
+
+
+def _cosine(found: np.ndarray, expected: np.ndarray) -> float:
+    size = float(np.linalg.norm(found) * np.linalg.norm(expected))
+    return float(np.sum(found * expected)) / size if size > 0 else 0.0
 
 
 def _relative(found: np.ndarray, expected: Any) -> float:

@@ -15,7 +15,8 @@ import numpy as np
 
 from equilib.adjoints.fixed_point import suited
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, to_host
+from equilib.arrays import Array, array_namespace, to_host
+from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -25,6 +26,9 @@ from equilib.testing.maps import KnownMap
 
 LIBRARIES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
 """Modules of the array libraries that capabilities name."""
+
+LENT = ("active", "tolerance", "scale", "strictness")
+"""Arrays of an evaluator, which are the driver's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,33 +67,38 @@ class SolverSubject:
         return solve(problem, self.fresh(), z0, **{"on_failure": "record", "max_steps": 500, **options})
 
     def states(
-        self, known: KnownMap, dtype: str = "float64", see: Callable[[SolverState], None] | None = None, **options: Any
-    ) -> list[SolverState]:
-        """Solve, and return the state of the initial guess and those of all steps; `see` is shown each in time."""
+        self,
+        known: KnownMap,
+        dtype: str = "float64",
+        *,
+        see: Callable[[SolverState], None],
+        touched: list[str] | None = None,
+    ) -> None:
+        """Solve; `see` is shown the state of the initial guess and those of all steps, each in time.
+
+        To `touched` are added the names of the evaluator's arrays that the solver changes.
+        """
         solver = self.fresh()
-        states: list[SolverState] = []
 
-        def note(state: SolverState) -> SolverState:
-            states.append(state)
-            if see is not None:
+        def noted(method: Callable[..., SolverState]) -> Callable[..., SolverState]:
+            def call(f: Evaluator, *rest: Any) -> SolverState:
+                lent = {name: getattr(f, name) for name in LENT}
+                before = {name: array.copy() for name, array in lent.items()}
+                state = method(f, *rest)
+                if touched is not None:
+                    touched.extend(name for name, array in lent.items() if not same_bits(array, before[name]))
                 see(state)
-            return state
+                return state
 
-        methods = {name: getattr(solver, name) for name in ("init", "step", "run") if hasattr(solver, name)}
-        watched: Any = SimpleNamespace(**{name: _noted(method, note) for name, method in methods.items()})
-        options = {"on_failure": "record", "max_steps": 8, **options}
-        solve(self.problem(known, dtype=dtype), watched, known.start(dtype=dtype), **options)
-        return states
+            return call
+
+        methods = {name: noted(getattr(solver, name)) for name in ("init", "step", "run") if hasattr(solver, name)}
+        watched: Any = SimpleNamespace(**methods)
+        solve(self.problem(known, dtype=dtype), watched, known.start(dtype=dtype), on_failure="record", max_steps=8)
 
     def adjoint(self) -> Sensitivity[Solution]:
         """Return the sensitivity that is used with the solver by default."""
         return suited(self.fresh()) if self.sensitivity is None else self.sensitivity
-
-
-def _noted(
-    method: Callable[..., SolverState], note: Callable[[SolverState], SolverState]
-) -> Callable[..., SolverState]:
-    return lambda *args: note(method(*args))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,18 +116,17 @@ class SensitivitySubject:
         return solve(known.problem(xp, dtype), solver, known.start(xp, dtype), **{**tight, **options})
 
     def pull(
-        self,
-        known: KnownMap,
-        cotangent: np.ndarray,
-        xp: ModuleType = np,
-        dtype: str = "float64",
-        **options: Any,
+        self, known: KnownMap, cotangent: np.ndarray, xp: ModuleType = np, dtype: str = "float64", **given: Any
     ) -> Pullback[Solution]:
-        """Return the pullback of a cotangent at the solution."""
-        solution = self.solution(known, xp, dtype, **options)
-        problem = known.problem(xp, dtype)
-        sensitivity = copy.deepcopy(self.sensitivity)
-        return sensitivity.pullback(problem, solution, xp.asarray(cotangent.astype(dtype)))
+        """Return the pullback of a cotangent at the solution; `given` goes to the sensitivity."""
+        return self.pull_at(self.solution(known, xp, dtype), known.problem(xp, dtype), cotangent, **given)
+
+    def pull_at(
+        self, solution: Solution, problem: FixedPointProblem, cotangent: np.ndarray, **given: Any
+    ) -> Pullback[Solution]:
+        """Return the pullback of a cotangent at a solution."""
+        g = array_namespace(solution.z).asarray(cotangent.astype(str(solution.z.dtype).rpartition(".")[2]))
+        return copy.deepcopy(self.sensitivity).pullback(problem, solution, g, **given)
 
 
 def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:

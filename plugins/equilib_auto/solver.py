@@ -124,8 +124,9 @@ class Auto(Checked):
         newton = f.active & state.progress.newton
         state = self._directed(f, state, newton, target)
         progress, step = state.progress, _step(state, f.active)
-        linear = f.linearize(state.z + step) if newton.any() else None
-        new = Place.at(state.z + step, f.residual(state.z + step) if linear is None else linear.value - state.z - step)
+        z = state.z + step
+        linear = f.linearize(z) if newton.any() else None
+        new = Place.at(z, f.residual(z) if linear is None else linear.value - z)
         size = host_norm(new.z) / np.where(state.scale > 0, state.scale, 1.0)
         near = (size <= RUNAWAY) | (size <= FARTHEST) & (new.norm <= REDUCED * state.guess.norm)
         trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near)
@@ -183,13 +184,15 @@ def _learning_anew(f: Evaluator, state: AutoState) -> AutoState:
         return state
     place = state.least.where(due, state.place)
     inverse = state.inverse.restarted(f, place.z, due)
+    # The others' is the sum of its updates, which rounds otherwise than the whole product.
+    image = where_samples(due, inverse.apply(place.residual), state.image)
     return replace(
         state,
         z=place.z,
         residual=place.residual,
         progress=replace(state.progress, norm=place.norm),
         inverse=inverse,
-        image=inverse.apply(place.residual),
+        image=image,
     )
 
 

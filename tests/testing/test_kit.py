@@ -1,21 +1,32 @@
-"""The conformance kit: sound plugins pass, and each way to break the contract is found by the check for it."""
+"""The conformance kit: sound plugins pass, and each way to break the contract is found by the law that names it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 from unittest import SkipTest
 
 import numpy as np
 import pytest
 
-from equilib import ImplicitAdjoint, Picard
-from equilib.testing import Check, integrator_checks, run_checks, sensitivity_checks, solver_checks
+from equilib import ImplicitAdjoint, JacobianFree, Picard
+from equilib.testing import Check, Outcome, integrator_checks, run_checks, sensitivity_checks, solver_checks
 from equilib_newton_gmres.solver import NewtonGMRES
-from tests import broken_others, broken_solvers
-from tests.broken_others import INTEGRATORS, SENSITIVITIES
-from tests.broken_solvers import BROKEN
+from tests.broken import answers, batches, contract, integrators, sensitivities, sound
+from tests.broken.fault import Fault
+
+KINDS: dict[str, tuple[Callable[..., list[Check]], Any, tuple[Fault, ...]]] = {
+    "solver": (solver_checks, sound.Sound(), contract.FAULTS + answers.FAULTS + batches.FAULTS),
+    "sensitivity": (sensitivity_checks, ImplicitAdjoint(), sensitivities.FAULTS),
+    "integrator": (integrator_checks, integrators.Heun(), integrators.FAULTS),
+}
+"""The list of checks of each kind of plugin, a sound one, and the broken ones."""
+
+BROKEN = [
+    pytest.param(checks, fault, id=f"{kind}-{fault}") for kind, (checks, _, faults) in KINDS.items() for fault in faults
+]
 
 
 def failing(checks: list[Check]) -> set[str]:
@@ -23,11 +34,6 @@ def failing(checks: list[Check]) -> set[str]:
     outcomes = [outcome for outcome in run_checks(checks) if outcome.status == "failed"]
     assert all(outcome.evidence for outcome in outcomes)
     return {outcome.check.name for outcome in outcomes}
-
-
-def name_of(value: Any) -> str:
-    """Return the class's name as the id of a test."""
-    return "" if isinstance(value, set) else type(value).__name__
 
 
 @pytest.mark.parametrize("check", solver_checks(Picard(), needs=()), ids=str)
@@ -41,89 +47,62 @@ def test_the_documented_use_with_pytest(check: Check):
     [
         (Picard(damping=0.3), {}),
         (NewtonGMRES(), {"needs": ("jvp",)}),
-        (broken_solvers.Sound(), {}),
-        (broken_solvers.WholePicard(), {}),
-        (broken_solvers.Coupling(), {"couples_samples": True}),
-        (broken_solvers.WrongAdjoint(), {"exact": False}),
-        (broken_solvers.WrongAdjoint(), {"sensitivity": ImplicitAdjoint()}),
-        (broken_solvers.NumPyOnly(), {"backends": ("numpy",)}),
+        (answers.WholePicard(), {}),
+        (batches.Coupling(), {"couples_samples": True}),
+        (answers.WrongAdjoint(), {"exact": False}),
+        (answers.WrongAdjoint(), {"sensitivity": ImplicitAdjoint()}),
+        (contract.NumPyOnly(), {"backends": ("numpy",)}),
         (Picard(), {"backends": ("numpy", "cupy")}),
     ],
-    ids=name_of,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_declared_is_allowed(solver: Any, declared: dict[str, Any]):
     """Sound solvers pass, iterative or whole, and so do those whose author says what is special about them."""
     assert failing(solver_checks(solver, **declared)) == set()
 
 
-@pytest.mark.parametrize(("solver", "expected"), BROKEN, ids=name_of)
-def test_a_broken_solver_fails_the_checks_of_that_law(solver: Any, expected: set[str]):
-    """A solver that breaks one law fails the checks of that law, and no others."""
-    assert failing(solver_checks(solver)) == expected
+@pytest.mark.parametrize(("checks", "fault"), BROKEN)
+def test_a_broken_plugin_is_caught_by_the_law_that_names_its_fault(checks: Callable[..., list[Check]], fault: Fault):
+    """A plugin that breaks one law fails the check of that law, and those it cannot keep then, but no others."""
+    found = failing(checks(fault.plugin, **fault.declared))
+    assert fault.law in found, f"{fault.name} was not found; the kit found {found or 'nothing'}"
+    assert found == {fault.law} | fault.also
+
+
+def test_there_are_many_ways_to_break_a_contract():
+    """The kit is tried on broken plugins of every kind, each with a fault of its own and a name for it."""
+    faults = [fault for _, _, each in KINDS.values() for fault in each]
+    assert len({(type(fault.plugin), str(fault.plugin)) for fault in faults}) == len(faults) >= 100
+    assert all(fault.name for fault in faults)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_law_has_been_seen_to_fail(kind: str):
+    """No law is there that nothing fails; names are unique, each has its reason, and a sound plugin keeps them all."""
+    checks, plugin, faults = KINDS[kind]
+    names = [check.name for check in checks(plugin)]
+    assert set(names) == {fault.law for fault in faults}
+    assert len(names) == len(set(names))
+    assert all(check.reason.endswith(".") for check in checks(plugin))
+    assert failing(checks(plugin)) == set()
 
 
 def test_an_undeclared_derivative_is_found():
-    """A solver that uses J·v must say so; saying something else does not help, and without derivatives it raises."""
-    assert failing(solver_checks(broken_solvers.Undeclared(), needs=("jvp",))) == set()
-    assert failing(solver_checks(broken_solvers.Undeclared(), needs=("vjp",))) == {"uses_only_what_it_declares"}
-    assert "uses_only_what_it_declares" in failing(solver_checks(broken_solvers.Undeclared()))
-
-
-@pytest.mark.parametrize(("sensitivity", "expected"), SENSITIVITIES, ids=name_of)
-def test_a_broken_sensitivity_fails_the_checks_of_that_law(sensitivity: Any, expected: set[str]):
-    """A sensitivity that breaks one law fails the checks of that law, and no others."""
-    assert failing(sensitivity_checks(sensitivity)) == expected
-
-
-@pytest.mark.parametrize(("integrator", "expected"), INTEGRATORS, ids=name_of)
-def test_a_broken_integrator_fails_the_checks_of_that_law(integrator: Any, expected: set[str]):
-    """An integrator that breaks a law fails the check of that law."""
-    assert failing([check for check in integrator_checks(integrator) if check.name in expected]) == expected
-
-
-@pytest.mark.parametrize(
-    ("checks", "broken"),
-    [
-        (solver_checks(Picard()), [*BROKEN, (None, {"uses_only_what_it_declares"})]),
-        (sensitivity_checks(ImplicitAdjoint()), SENSITIVITIES),
-        (integrator_checks(broken_others.Heun()), [*INTEGRATORS, (None, {"finds_steady_states"})]),
-    ],
-    ids=["solver", "sensitivity", "integrator"],
-)
-def test_every_check_has_been_seen_to_fail(checks: list[Check], broken: Any):
-    """No check is there that nothing fails; names are unique, and each has its reason."""
-    names = [check.name for check in checks]
-    assert set(names) == set().union(*(expected for _, expected in broken))
-    assert len(names) == len(set(names))
-    assert all(check.reason.endswith(".") for check in checks)
-
-
-@pytest.mark.parametrize(
-    "checks", [sensitivity_checks(ImplicitAdjoint()), integrator_checks(broken_others.Heun())], ids=len
-)
-def test_sound_sensitivities_and_integrators_pass(checks: list[Check]):
-    """What the broken ones are made of passes."""
-    assert failing(checks) == set()
-
-
-def test_an_integrator_that_stands_still_is_no_solver():
-    """The check that makes a solver of an integrator fails for one whose steps lead nowhere."""
-
-    class Standing(broken_others.Heun):
-        def attempt(self, flow: Any, start: Any, h: Any, memory: Any) -> Any:
-            return super().attempt(flow, start, 0 * h, memory)
-
-    assert failing([c for c in integrator_checks(Standing()) if c.name == "finds_steady_states"])
+    """Without derivatives a solver that needs them raises; said to need them, it is sound."""
+    assert failing(solver_checks(contract.Undeclared(), needs=("jvp",))) == set()
+    assert "uses_only_what_it_declares" in failing(solver_checks(contract.Undeclared()))
 
 
 def test_a_sensitivity_that_is_called_approximate_need_not_be_exact():
-    """The comparison with the dense inverse is skipped, with the reason; where J vanishes it must still be right."""
-    from equilib import JacobianFree
-
-    outcomes = {str(outcome.check): outcome for outcome in run_checks(sensitivity_checks(JacobianFree(), exact=False))}
+    """The comparison with the dense inverse is skipped, with the reason; the cosine with the gradient is measured."""
+    outcomes: dict[str, Outcome] = {
+        str(outcome.check): outcome for outcome in run_checks(sensitivity_checks(JacobianFree(), exact=False))
+    }
     assert outcomes["agrees_with_the_dense_inverse"].status == "skipped"
     assert outcomes["agrees_with_the_dense_inverse"].evidence == "it is declared to be approximate"
     assert {outcome.status for outcome in outcomes.values()} == {"ok", "skipped"}
+    measured = outcomes["points_along_the_gradient"].evidence
+    assert measured.startswith("the least cosine of a sample with the exact gradient is 0.9")
 
 
 def test_a_missing_array_library_skips_with_the_reason(monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,335 @@
+"""Integrators that break one law each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from inspect import getclosurevars
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import array_namespace
+from equilib.ode import Start, System
+from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.integrator import Attempt, Memory, Step
+from equilib_scipy.integrators import RK45
+from tests.broken.fault import Fault, laws
+from tests.initial_value_problems import Heun as _Heun
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Heun(_Heun):
+    """Heun's method without options, to be broken."""
+
+    order: int = field(default=2, init=False)
+
+
+@dataclass
+class HeunNotFrozen:
+    """A dataclass, but not a frozen one."""
+
+    order = 2
+    controller = _Heun.controller
+    begin = _Heun.begin
+    attempt = _Heun.attempt
+    advance = _Heun.advance
+    interpolant = _Heun.interpolant
+
+
+@dataclass(frozen=True)
+class Boasting(Heun):
+    """An order that it does not have."""
+
+    order: int = field(default=3, init=False)
+
+
+@dataclass(frozen=True)
+class Careless(Heun):
+    """An estimate of the error that is far too small."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=attempt.error * 1e-4)
+
+
+@dataclass(frozen=True)
+class Stepwise(Heun):
+    """Values between steps that are those before the step."""
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Any]:
+        """Return nothing to add."""
+        return []
+
+
+@dataclass(frozen=True)
+class Forward(Heun):
+    """Step sizes that are taken for positive."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        return super().attempt(flow, start, np.abs(h), memory)
+
+
+@dataclass(frozen=True)
+class Clinging(Heun):
+    """A rejected step that moves the solution."""
+
+    def advance(
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
+        """Go on from the attempt, accepted or not."""
+        return FlowPoint(t, attempt.y, flow(t, attempt.y)), memory
+
+
+@dataclass(frozen=True)
+class SummingUp(Heun):
+    """A sum over the batch in the update."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, y=attempt.y + 0 * array_namespace(attempt.y).sum(attempt.y))
+
+
+@dataclass(frozen=True)
+class Numerous(Heun):
+    """Steps that depend on how many samples there are."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=attempt.error * (1 + 0.1 * start.y.shape[0]))
+
+
+@dataclass(frozen=True)
+class PastTheCounter(Heun):
+    """An evaluation that the flow does not see."""
+
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
+        """Call f itself."""
+        problem = getattr(flow._f, "__self__", None)
+        if problem is not None:
+            getclosurevars(problem.f).nonlocals["problem"].f(np.zeros((1,) * start.y.ndim), start.y)
+        return Memory()
+
+
+@dataclass(frozen=True)
+class WideningHeun(Heun):
+    """A step in float64."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Convert the state."""
+        attempt = super().attempt(flow, start, h, memory)
+        xp = array_namespace(attempt.y)
+        return replace(attempt, y=xp.astype(attempt.y, xp.float64))
+
+
+@dataclass(frozen=True)
+class Remembering(Heun):
+    """A derivative that is kept on the integrator."""
+
+    uses: list[int] = field(default_factory=list)
+
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
+        """Count."""
+        self.uses.append(1)
+        return Memory()
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step whose error grows with the number of integrations."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=attempt.error * len(self.uses))
+
+
+@dataclass(frozen=True)
+class HeunOnNumPy(Heun):
+    """NumPy's functions on whatever comes."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Call one of them."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, y=np.multiply(attempt.y, 1.0))
+
+
+@dataclass(frozen=True)
+class HoldingALambda(Heun):
+    """A function made inside another, on the integrator."""
+
+    update: Any = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "update", lambda y: y)
+
+
+@dataclass(frozen=True)
+class Halfhearted(Heun):
+    """A step of Euler's method for the first half of Heun's."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Weigh the slopes wrongly."""
+        attempt = super().attempt(flow, start, h, memory)
+        slope = flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
+        return replace(attempt, y=flow.combine(start.y, h, (0.6, 0.4), (start.dy, slope)))
+
+
+@dataclass(frozen=True)
+class Certain(Heun):
+    """An estimate of the error that is zero."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=0.0 * attempt.error)
+
+
+@dataclass(frozen=True)
+class WithoutAtol(RK45):
+    """A library that is not told of atol."""
+
+    def stepper(self, system: System, start: Start) -> Any:
+        """Begin an integration."""
+        return super().stepper(system, replace(start, atol=start.rtol))
+
+
+@dataclass(frozen=True)
+class AsItLikes(RK45):
+    """A library that keeps the tolerances that it was made with."""
+
+    def stepper(self, system: System, start: Start) -> Any:
+        """Begin an integration."""
+        return super().stepper(system, replace(start, rtol=1e-6, atol=1e-6))
+
+
+@dataclass(frozen=True)
+class Bent(Heun):
+    """A sign in the polynomial between two steps, whose ends are right."""
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Any]:
+        """Return a cubic with too much at the first power and too little at the second."""
+        first, second, third = super().interpolant(flow, step)
+        return [1.4 * first, second - 0.4 * first, third]
+
+
+@dataclass(frozen=True)
+class Swallowing(Heun):
+    """An error of nan that counts as none."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=np.nan_to_num(attempt.error))
+
+
+@dataclass(frozen=True)
+class Holding(Heun):
+    """The last value in place of nan."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, or stay."""
+        attempt = super().attempt(flow, start, h, memory)
+        xp = array_namespace(attempt.y)
+        y = xp.where(xp.isnan(attempt.y), start.y, attempt.y)
+        return replace(attempt, y=y, error=np.nan_to_num(attempt.error))
+
+
+@dataclass(frozen=True)
+class ManyAtATime(Heun):
+    """An error that is divided by the number of samples where there are many."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=attempt.error / (1 if start.y.shape[0] < 16 else 2))
+
+
+@dataclass(frozen=True)
+class Dithering(Heun):
+    """A step size with noise of NumPy's global generator."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, error=attempt.error * (1 + 1e-3 * np.random.random()))  # noqa: NPY002
+
+
+@dataclass(frozen=True)
+class OverTheStart(Heun):
+    """An initial value that is overwritten."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and end at where it began."""
+        attempt = super().attempt(flow, start, h, memory)
+        if type(start.y) is np.ndarray and (attempt.error <= 1).all():
+            start.y[...] = attempt.y
+        return attempt
+
+
+@dataclass(frozen=True)
+class Clipping(Heun):
+    """A solution that is kept within bounds."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step that ends between -50 and 50, and accept it there."""
+        attempt = super().attempt(flow, start, h, memory)
+        xp = array_namespace(attempt.y)
+        y = xp.clip(attempt.y, -50.0, 50.0)
+        far = bool(xp.any(xp.abs(attempt.y) >= 50))
+        return replace(attempt, y=y, error=0 * attempt.error if far else attempt.error)
+
+
+@dataclass(frozen=True)
+class Standing(Heun):
+    """A step that leads nowhere."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step of size 0."""
+        return super().attempt(flow, start, 0 * h, memory)
+
+
+MANY = "treats_many_samples_separately"
+NAN = laws("takes_back_a_step_into_nan", "ends_where_f_turns_nan")
+BLIND = laws(
+    "answers_between_its_steps",
+    "finds_steady_states",
+    "integrates_backwards",
+    "is_honest_where_the_solution_blows_up",
+    "recovers_from_a_step_too_long",
+    "takes_back_a_step_into_nan",
+)
+REPEATS = laws("a_nan_stays_in_its_sample", "answers_between_its_steps", "runs_on_other_arrays")
+
+FAULTS = (
+    Fault(HeunNotFrozen(), "declares_its_options"),
+    Fault(HoldingALambda(), "goes_to_other_processes"),
+    Fault(Boasting(), "has_the_order_it_declares"),
+    Fault(Halfhearted(), "has_the_order_it_declares", laws("follows_the_tolerance", "answers_between_its_steps")),
+    Fault(Careless(), "follows_the_tolerance", BLIND),
+    Fault(Certain(), "follows_the_tolerance", BLIND),
+    Fault(WithoutAtol(), "follows_the_tolerance"),
+    Fault(AsItLikes(), "follows_the_tolerance"),
+    Fault(Stepwise(), "answers_between_its_steps"),
+    Fault(Bent(), "answers_between_its_steps"),
+    Fault(Forward(), "integrates_backwards"),
+    Fault(Clinging(), "recovers_from_a_step_too_long", laws("takes_back_a_step_into_nan")),
+    Fault(Swallowing(), "takes_back_a_step_into_nan", NAN),
+    Fault(Holding(), "ends_where_f_turns_nan", NAN),
+    Fault(Clipping(), "is_honest_where_the_solution_blows_up"),
+    Fault(SummingUp(), "a_nan_stays_in_its_sample"),
+    Fault(Numerous(), "treats_samples_separately", laws(MANY)),
+    Fault(ManyAtATime(), MANY),
+    Fault(PastTheCounter(), "counts_every_evaluation", laws("runs_on_other_arrays")),
+    Fault(WideningHeun(), "keeps_dtypes"),
+    Fault(Remembering(), "keeps_nothing_on_itself"),
+    Fault(Dithering(), "keeps_nothing_on_itself", REPEATS | laws("treats_samples_separately", MANY)),
+    Fault(OverTheStart(), "keeps_nothing_on_itself", REPEATS | laws("has_the_order_it_declares")),
+    Fault(HeunOnNumPy(), "runs_on_other_arrays"),
+    Fault(
+        Standing(),
+        "finds_steady_states",
+        BLIND | NAN | laws("follows_the_tolerance", "has_the_order_it_declares"),
+    ),
+)
+"""Each with the law that names its fault; what else it fails is in `also`."""
