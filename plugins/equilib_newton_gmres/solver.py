@@ -57,7 +57,8 @@ class NewtonGMRES(Checked):
         point = NewtonPoint.at(f, z0)
         shape = point.norm.shape
         none = np.zeros(shape, dtype=int)
-        return _state(point, np.full(shape, self.forcing), np.full(shape, np.inf), none, none > 0)
+        forcing, radius = np.full(shape, self.forcing), np.full(shape, np.inf)
+        return NewtonState(**vars(point), forcing=forcing, radius=radius, level=none, failed=none > 0)
 
     def step(self, f: Evaluator, state: NewtonState) -> NewtonState:
         """Solve for the Newton step and go where the residual decreases."""
@@ -85,14 +86,9 @@ class NewtonGMRES(Checked):
         larger = ~(new.norm <= HALVED * state.norm)
         if np.count_nonzero(larger):
             larger &= may_grow(self.linear_solver, state.level, state.z)
-        return _state(new, following, radius, state.level + larger, rejected & ~larger)
+        level, failed = state.level + larger, rejected & ~larger
+        return NewtonState(**vars(new), forcing=following, radius=radius, level=level, failed=failed)
 
     def adjoint(self) -> ImplicitAdjoint:
         """Return the adjoint that uses the same linear solver."""
         return ImplicitAdjoint(linear_solver=self.linear_solver)
-
-
-def _state(
-    point: NewtonPoint, forcing: np.ndarray, radius: np.ndarray, level: np.ndarray, failed: np.ndarray
-) -> NewtonState:
-    return NewtonState(**vars(point), forcing=forcing, radius=radius, level=level, failed=failed)

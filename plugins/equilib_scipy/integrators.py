@@ -52,9 +52,8 @@ class ScipyStepper:
 
 @dataclass(frozen=True)
 class _Stepping:
-    """A stepper of `scipy.integrate`, with SciPy's error norm, step size control and dense output."""
+    """The stepper of `scipy.integrate` of the same name, with its error norm, step size control and dense output."""
 
-    method: ClassVar[str]
     order: ClassVar[int]
 
     @property
@@ -69,7 +68,7 @@ class _Stepping:
 
         first = None if start.first_step is None else min(start.first_step, abs(start.end - start.t))
         return ScipyStepper(
-            getattr(integrate, self.method)(
+            getattr(integrate, type(self).__name__)(
                 system,
                 start.t,
                 start.y,
@@ -90,7 +89,6 @@ class _Stepping:
 class RK45(_Stepping):
     """Dormand & Prince's Runge-Kutta method of order 5."""
 
-    method = "RK45"
     order = 5
 
 
@@ -98,7 +96,6 @@ class RK45(_Stepping):
 class DOP853(_Stepping):
     """Dormand & Prince's Runge-Kutta method of order 8."""
 
-    method = "DOP853"
     order = 8
 
 
@@ -116,7 +113,7 @@ class _Implicit(_Stepping, Checked):
 
         Raises StateTooLargeError if the system is larger than the option `largest` says.
         """
-        require_small(system.size, self.largest, solver=f"scipy:{self.method.lower()}", instead="scipy:dop853")
+        require_small(system.size, self.largest, solver=f"scipy:{type(self).__name__.lower()}", instead="scipy:dop853")
         return super().stepper(system, start)
 
     def _derivative(self, system: System) -> dict[str, Any]:
@@ -127,7 +124,6 @@ class _Implicit(_Stepping, Checked):
 class BDF(_Implicit):
     """Backward differentiation formulas of order 1 to 5."""
 
-    method = "BDF"
     order = 5
 
 
@@ -135,7 +131,6 @@ class BDF(_Implicit):
 class Radau(_Implicit):
     """The Radau IIA method of order 5."""
 
-    method = "Radau"
     order = 5
 
 
@@ -143,7 +138,6 @@ class Radau(_Implicit):
 class LSODA(_Implicit):
     """Adams methods that turn into backward differentiation formulas where the equation is stiff."""
 
-    method = "LSODA"
     order = 12
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any
 
 from equilib import Evaluator
 from equilib.arrays import Array
@@ -26,12 +26,10 @@ ALPHA = "the first Jacobian of f(z) − z is −1/alpha; none is SciPy's guess"
 
 @dataclass(frozen=True)
 class _Nonlin(Checked):
-    """A method of SciPy's `nonlin_solve`; a step is one of its iterations.
+    """The method of `scipy.optimize.root` of the same name; a step is one of its iterations.
 
     Its own tolerance is zero: it ends when the driver's is met.
     """
-
-    method: ClassVar[str]
 
     line_search: str | None = option(
         "armijo",
@@ -45,7 +43,7 @@ class _Nonlin(Checked):
         def solve(sample: Sample) -> Ending:
             options = {"maxiter": max_steps, "fatol": 0.0, "line_search": self.line_search}
             options["jac_options"] = self._jacobian(sample)
-            return call_root(sample, self.method, options, jacobian=None, out_of_steps=OUT_OF_STEPS)
+            return call_root(sample, type(self).__name__.lower(), options, jacobian=None, out_of_steps=OUT_OF_STEPS)
 
         from scipy.linalg import LinAlgWarning
 
@@ -76,21 +74,15 @@ class _Broyden(_Nonlin):
 class Broyden1(_Broyden):
     """Broyden's good method: the Jacobian gets the smallest update that satisfies the secant equation."""
 
-    method = "broyden1"
-
 
 @dataclass(frozen=True)
 class Broyden2(_Broyden):
     """Broyden's bad method: the inverse Jacobian gets the smallest update."""
 
-    method = "broyden2"
-
 
 @dataclass(frozen=True)
 class Anderson(_Nonlin):
     """Anderson mixing."""
-
-    method = "anderson"
 
     alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
     memory: int = option(5, help="previous iterates that are kept, SciPy's M", minimum=1)
@@ -103,8 +95,6 @@ class Anderson(_Nonlin):
 class LinearMixing(_Nonlin):
     """Damped Picard iteration with a line search: z ← z + α (f(z) − z)."""
 
-    method = "linearmixing"
-
     alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
 
 
@@ -112,14 +102,10 @@ class LinearMixing(_Nonlin):
 class DiagBroyden(LinearMixing):
     """Broyden's good method with a diagonal Jacobian."""
 
-    method = "diagbroyden"
-
 
 @dataclass(frozen=True)
 class ExcitingMixing(_Nonlin):
     """Damped Picard iteration with a step of its own per element, longer while the residual keeps its sign."""
-
-    method = "excitingmixing"
 
     alpha: float | None = option(0.5, help=ALPHA, exclusive_minimum=0.0)
     largest_alpha: float = option(1.0, help="the longest step of an element, SciPy's alphamax", exclusive_minimum=0.0)
@@ -128,8 +114,6 @@ class ExcitingMixing(_Nonlin):
 @dataclass(frozen=True)
 class Krylov(_Nonlin):
     """Newton-Krylov: products with the Jacobian are difference quotients of f."""
-
-    method = "krylov"
 
     linear_solver: str = option(
         "lgmres",

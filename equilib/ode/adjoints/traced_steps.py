@@ -28,10 +28,7 @@ class TracedSteps:
         self._integrator, self._solution, self._slopes, self._states = integrator, solution, slopes, states
         # The times at which each step begins, and the end.
         self._times = [np.full(plain.lanes, solution.t[0]), *(record.t for record in solution.record)]
-        accepting = np.zeros(plain.lanes)
-        self._flow = Flow(
-            self._slope, plain.zeros(), plain.lanes, lambda error, start, y: accepting, _traced_select, weighted_sum
-        )
+        self._flow = Flow(self._slope, plain.zeros(), plain.lanes, plain.error_norm, _traced_select, weighted_sum)
 
     def pull(self, cotangent: Array) -> Array:
         """Return the cotangent of y(t₀), as the first value of the steps, for `cotangent` of the outputs."""
