@@ -32,19 +32,10 @@ def check_gradient(
     by an adjoint solved to rounding; finite differences are taken between fixed points refined likewise, 4 in each
     direction. In float32 they are right to a few digits only: prefer float64.
 
-    Raises ValueError if the model iterates a fixed depth, where no adjoint is at work, or `directions` is not positive.
+    `deq` is a `DeepEquilibrium`, or another frozen dataclass with its fields; its parameters are in the dtype of x,
+    shape (batch, ...). `rng` draws c and the directions; by default the same numbers in every call.
 
-    Parameters
-    ----------
-    deq : DeepEquilibrium
-        Or another frozen dataclass with its fields.
-    params : tree of arrays
-        Those of `deq.init`, in the dtype of x.
-    x : array, shape (batch, ...)
-    directions : int
-        Random directions in which finite differences are taken.
-    rng : Generator, optional
-        Of c and of the directions; by default the same numbers in every call.
+    Raises ValueError if the model iterates a fixed depth, where no adjoint is at work, or `directions` is not positive.
     """
     if deq.fixed_depth:
         raise ValueError("a model with a fixed depth has no adjoint to check; check the model before `unrolled`")

@@ -61,17 +61,11 @@ def spectral_radius(
     by 1.2, whose radius is 0.9. An eigenvector that the random start misses stays unseen, which has probability 0 in
     exact arithmetic.
 
-    Raises TypeError if the problem or z is something else; ValueError if `dimension` is not positive.
+    The dimension of the Krylov space is the number of products, and of vectors like z that are kept. A radius is
+    reported as converged up to an estimated relative error of `rtol`. `rng` draws the start vectors, by default the
+    same in every call.
 
-    Parameters
-    ----------
-    z : array, shape (batch, ...)
-    dimension : int
-        Of the Krylov space: the number of products, and of vectors like z that are kept.
-    rtol : float
-        Estimated relative error up to which a radius is reported as converged.
-    rng : Generator, optional
-        Of the start vectors; by default the same in every call.
+    Raises TypeError if the problem or z is something else; ValueError if `dimension` is not positive.
     """
     check_type(problem, "problem", FixedPointProblem)
     check_state(z, "z")

@@ -16,16 +16,10 @@ from equilib.ops.convolution import Padding
 class Conv:
     """Correlate images with kernels; channels last: (batch, H, W, inputs) to (batch, H', W', outputs).
 
-    Raises ValueError if `padding` is neither "same" nor a number that is not negative, or a size is not positive.
+    The kernel has a height and a width. `padding` is rows and columns of zeros on each side; "same" keeps H and W at
+    stride 1 (an even kernel gets the odd row and column at the end).
 
-    Parameters
-    ----------
-    kernel : (int, int)
-        Height and width.
-    stride : int
-    padding : int or "same"
-        Rows and columns of zeros on each side; "same" keeps H and W at stride 1 (an even kernel gets the odd row
-        and column at the end).
+    Raises ValueError if `padding` is neither "same" nor a number that is not negative, or a size is not positive.
     """
 
     inputs: int

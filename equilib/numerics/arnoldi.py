@@ -81,11 +81,7 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
 def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
     """Take a product's components along the basis away, one after the other (modified Gram-Schmidt).
 
-    Returns
-    -------
-    column : array, shape (batch, len(basis) + 1)
-        The components, and the norm of the rest behind them.
-    rest : array, shape (batch, ...)
+    Returns the components with the norm of the rest behind them, shape (batch, len(basis) + 1), and the rest.
     """
     xp = array_namespace(product)
     column = []

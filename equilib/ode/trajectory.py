@@ -44,12 +44,7 @@ class Segment(Piece):
 
 @dataclass(frozen=True)
 class Trajectory:
-    """y(t) on the interval that was integrated: as accurate as the integrator's interpolant.
-
-    Attributes
-    ----------
-    segments : sequence of Piece
-    """
+    """y(t) on the interval that was integrated: as accurate as the integrator's interpolant."""
 
     segments: Sequence[Piece] = field(repr=False)
     flow: Flow = field(repr=False)

@@ -24,17 +24,11 @@ def group_norm(
 ) -> Array:
     """Normalize each sample's groups of channels to mean 0 and variance 1 (Wu & He 2018, eq. 1).
 
-    y = (x − μ) / √(σ² + ε) · scale + shift, with μ and σ² over all positions and the channels of one group.
+    y = (x − μ) / √(σ² + ε) · scale + shift, with μ and σ² over all positions and the channels of one group. The shapes
+    are (batch, ..., channels), and (channels,) of scale and shift. A group per channel makes instance norm, one group
+    in all makes layer norm.
 
     Raises ValueError if `groups` does not divide the number of channels, or `scale` or `shift` has another shape.
-
-    Parameters
-    ----------
-    x : array, shape (batch, ..., channels)
-    groups : int
-        Divides the number of channels; one per channel makes instance norm, one in all makes layer norm.
-    epsilon : float
-    scale, shift : array, shape (channels,), optional
     """
     channels = shape_of(x)[-1]
     if groups < 1 or channels % groups:
