@@ -21,8 +21,7 @@ def next_forcing(previous: np.ndarray, norm: np.ndarray, previous_norm: np.ndarr
         eta = GAMMA * (norm / previous_norm) ** EXPONENT
         floor = GAMMA * previous**EXPONENT
     eta = np.where(floor > SAFEGUARD_ABOVE, np.maximum(eta, floor), eta)
-    capped: np.ndarray = np.minimum(np.nan_to_num(eta, nan=LARGEST), LARGEST)
-    return capped
+    return np.asarray(np.minimum(np.nan_to_num(eta, nan=LARGEST), LARGEST))
 
 
 def tightened(forcing: np.ndarray, norm: np.ndarray, previous_norm: np.ndarray) -> np.ndarray:

@@ -60,5 +60,4 @@ class HessenbergLeastSquares:
         # The other elements get equations of their own, y = 0. Without elements below the diagonal, elimination is
         # substitution.
         triangle = np.where(used[:, :, None], self._triangle[:, :size, :size], np.eye(size))
-        y: np.ndarray = np.linalg.solve(triangle, np.where(used, self._rhs[:, :size], 0.0)[:, :, None])[:, :, 0]
-        return y
+        return np.asarray(np.linalg.solve(triangle, np.where(used, self._rhs[:, :size], 0.0)[:, :, None])[:, :, 0])

@@ -35,8 +35,7 @@ def solve_at_levels(
 
 def may_grow(solver: LinearSolver, level: np.ndarray, b: Array) -> np.ndarray:
     """Tell whose Krylov space is smaller than the state: bool, shape (batch,)."""
-    smaller: np.ndarray = _dimension(solver, b) * GROWTH**level < samples_as_rows(b).shape[1]
-    return smaller
+    return np.asarray(_dimension(solver, b) * GROWTH**level < samples_as_rows(b).shape[1])
 
 
 def _dimension(solver: LinearSolver, b: Array) -> int:

@@ -62,8 +62,7 @@ def sufficient_decrease(norm: np.ndarray, before: np.ndarray, length: np.ndarray
 
     Not-a-number is not a decrease.
     """
-    decreased: np.ndarray = norm <= (1 - SUFFICIENT * length * (1 - forcing)) * before
-    return decreased
+    return np.asarray(norm <= (1 - SUFFICIENT * length * (1 - forcing)) * before)
 
 
 def next_length(norm: np.ndarray, before: np.ndarray, length: np.ndarray, forcing: np.ndarray) -> np.ndarray:

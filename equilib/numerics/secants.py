@@ -63,8 +63,7 @@ class Secants:
             squares, overlap = np.where(usable, squares, 1.0), np.where(usable, overlap, 0.0)
         scale = 1 / np.sqrt(squares)
         matrix = gram * scale[:, :, None] * scale[:, None, :] + ridge * identity
-        weights: np.ndarray = scale * np.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
-        return weights
+        return np.asarray(scale * np.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0])
 
     def mixed(self, z: Array, residual: Array, mixing: np.ndarray | None, weights: np.ndarray) -> Array:
         """Return z + β r − Σ γᵢ (Δzᵢ + β Δrᵢ), shape (batch, ...) (Walker & Ni 2011).

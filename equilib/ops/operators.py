@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from operator import eq, ge, gt, le, lt, ne
 
-from equilib.arrays import Array
 from equilib.autodiff.boxes import TracedArray, static_value
 from equilib.ops.elementwise import abs as absolute
 from equilib.ops.elementwise import add, divide, multiply, negative, subtract
 from equilib.ops.elementwise import pow as power
 from equilib.ops.products import matmul
 from equilib.ops.shapes import getitem, matrix_transpose
-
-
-def _comparison(name: str) -> Any:
-    # The value of a comparison is a constant for every trace.
-    def compare(self: Array, other: Array) -> Array:
-        return getattr(static_value(self), name)(static_value(other))
-
-    return compare
 
 
 def install_operators(box: type[TracedArray]) -> None:
@@ -30,6 +21,8 @@ def install_operators(box: type[TracedArray]) -> None:
     single = {"neg": negative, "abs": absolute, "pow": power, "getitem": getitem}
     for name, function in single.items():
         setattr(box, f"__{name}__", function)
-    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(box, f"__{name}__", _comparison(f"__{name}__"))
+    for compare in (lt, le, gt, ge, eq, ne):
+        # The value of a comparison is a constant for every trace.
+        values = lambda self, other, compare=compare: compare(static_value(self), static_value(other))  # noqa: E731
+        setattr(box, f"__{compare.__name__}__", values)
     box.T = property(matrix_transpose)

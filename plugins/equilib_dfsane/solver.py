@@ -100,8 +100,7 @@ def _along(state: DFSaneState, length: np.ndarray) -> Array:
 
 def _merit(residual: Array) -> np.ndarray:
     """Return ‖F‖², squared on the host, where float32 does not overflow."""
-    norm: np.ndarray = host_norm(residual)
-    return norm**2
+    return np.asarray(host_norm(residual) ** 2)
 
 
 def _shorter(length: np.ndarray, now: np.ndarray, merit: np.ndarray) -> np.ndarray:

@@ -56,8 +56,7 @@ class Dogleg:
         """Return the ‖r − A s‖ that the model predicts."""
         x = np.stack((np.ones_like(a), -a, -b), axis=1)
         square = np.einsum("bi,bij,bj->b", x, self.image, x)
-        norm: np.ndarray = np.sqrt(np.maximum(square, 0.0))
-        return norm
+        return np.asarray(np.sqrt(np.maximum(square, 0.0)))
 
 
 def trust_region(
@@ -103,5 +102,4 @@ def _next_radius(radius: np.ndarray, length: np.ndarray, ratio: np.ndarray, *, w
 def _gram(*vectors: Array) -> np.ndarray:
     xp = array_namespace(*vectors)
     products = xp.stack([dot(one, other) for one in vectors for other in vectors], axis=1)
-    host: np.ndarray = to_host(products).astype(np.float64)
-    return host.reshape(-1, len(vectors), len(vectors))
+    return np.asarray(to_host(products).astype(np.float64).reshape(-1, len(vectors), len(vectors)))
