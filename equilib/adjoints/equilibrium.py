@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.solution import SampleStatus, Solution
 
 
@@ -25,6 +26,8 @@ class Record:
         The residual of each sample; None where nothing is solved for.
     adjoints : list of Solution or OdeSolution
         Filled during backward passes: the solves of adjoint equations, where there are some.
+    backward : Counts
+        Uses of f in backward passes so far.
     split : callable or None
         Takes a state apart into the tuple of arrays that it joins; None where it is a single array.
     """
@@ -34,6 +37,7 @@ class Record:
     njvp: int = 0
     residual_norm: np.ndarray | None = None
     adjoints: list[Any] = field(default_factory=list, repr=False)
+    backward: Counts = field(default_factory=Counts, repr=False)
     split: Callable[[Array], tuple[Array, ...]] | None = field(default=None, repr=False)
 
     @property
@@ -49,8 +53,8 @@ class Record:
     @property
     def adjoint_nvjp(self) -> int:
         """Products Jᵀ·w of backward passes so far."""
-        # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each.
-        return sum(each.nfe + each.njvp for each in self.adjoints)
+        # An evaluation of w ↦ Jᵀw + g and a product of its linearization are one vjp each. Not all report a solve.
+        return sum(each.nfe + each.njvp for each in self.adjoints) or self.backward.nvjp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,12 +65,11 @@ class Evolution(Record):
     """What an integration in a model leaves.
 
     `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity;
-    `solution` is the forward integration, and `backward` counts the uses of f in backward passes so far.
+    `solution` is the forward integration.
     """
 
     y: Array = field(repr=False)
     solution: OdeSolution
-    backward: Counts = field(repr=False)
 
     @property
     def state(self) -> Array:

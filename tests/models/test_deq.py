@@ -191,6 +191,36 @@ def _sum_and_record(deq: DeepEquilibrium, params: Any, x: Any) -> tuple[Any, Equ
     return ops.sum(found.z), found
 
 
+@dataclass(frozen=True)
+class Series:
+    """Two products Jᵀ·w, of which nothing is reported, as the protocol allows."""
+
+    needs: ClassVar[Needs] = Needs()
+
+    def pullback(self, problem: Any, solution: Solution, cotangent: Any, *, guess: Any = None) -> Pullback[Solution]:
+        """Take w = g + Jᵀ(g + Jᵀg)."""
+        linear = problem.linearize(solution.z)
+        return Pullback(inputs=linear.inputs_vjp(cotangent + linear.vjp(cotangent + linear.vjp(cotangent))))
+
+
+def test_products_that_no_solve_reports_are_counted_all_the_same(rng: np.random.Generator):
+    """Tables compare adjoints by Jᵀ·w; a sensitivity that solves no equation is counted where f is evaluated."""
+    counts = {}
+    for sensitivity in (Series(), JacobianFree(), ImplicitAdjoint()):
+        deq = DeepEquilibrium(CELL, NewtonGMRES(), sensitivity=sensitivity, options=TIGHT)
+        params, x, kept = drawn(deq), batch(rng), []
+
+        def loss(params: Any, deq: Any = deq, x: Any = x, kept: list[Any] = kept) -> Any:
+            kept.append(deq(params, x))
+            return ops.sum(kept[-1].z)
+
+        value_and_grad(loss)(params)
+        counts[type(sensitivity)] = kept[-1].adjoint_nvjp, sum(each.nfe + each.njvp for each in kept[-1].adjoints)
+    assert counts[Series] == (2, 0)
+    assert counts[JacobianFree] == (0, 0)
+    assert counts[ImplicitAdjoint][0] == counts[ImplicitAdjoint][1] > 2
+
+
 def test_autograd_itself_differentiates_the_equilibrium(rng: np.random.Generator):
     """autograd.grad goes through the same pullback."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), options=TIGHT)

@@ -15,6 +15,7 @@ from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
+from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import (
@@ -120,6 +121,7 @@ def equilibrium(
         njvp=solution.njvp,
         solution=solution,
         adjoints=way.adjoints,
+        backward=way.backward,
         tangents=way.tangents,
     )
 
@@ -133,8 +135,10 @@ class _Way:
     guess: Array | None
     adjoints: list[Solution] = field(default_factory=list)
     tangents: list[Solution] = field(default_factory=list)
+    backward: Counts = field(default_factory=Counts)
 
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback[Solution]:
+        problem = counted(problem, self.backward)
         pulled: Pullback[Solution] = self.sensitivity.pullback(problem, solution, cotangent, guess=self.guess)
         return pulled
 
