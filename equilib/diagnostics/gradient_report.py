@@ -22,45 +22,31 @@ REMEDIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class GradientCheck:
-    """What a gradient is worth; all of it is about ⟨c, z*⟩ with random numbers c.
-
-    Attributes
-    ----------
-    against_implicit : mapping of str to Agreement
-        The chosen gradient beside the implicit one at the refined fixed point, with respect to the "parameters" and
-        to the "inputs".
-    against_differences, implicit_against_differences : Agreement
-        The derivatives along random directions by the chosen and by the implicit gradient, beside finite differences.
-    differences_error : float
-        Estimated relative error of the finite differences.
-    contributions : mapping of str to float
-        What the error is made of, each part relative to the gradient: the forward residual, the adjoint residual,
-        and the adjoint's own approximation.
-    distance : float
-        ‖z − z*‖ / ‖z*‖ of the sample that is furthest from its refined fixed point.
-    forward : Solution
-        The chosen forward solve.
-    adjoint_solve : Solution or None
-        That of the chosen adjoint, where it solves an equation.
-    reference, reference_adjoint : Solution
-        The solve that refined the fixed point, and that of the implicit adjoint there.
-    accuracy : float
-        Relative error up to which a gradient counts as right, by the precision of the arrays.
-    """
+    """What a gradient is worth; all of it is about ⟨c, z*⟩ with random numbers c."""
 
     solver: str
     adjoint: str
     against_implicit: Mapping[str, Agreement]
+    """The chosen gradient beside the implicit one at the refined fixed point, for the "parameters" and the "inputs"."""
     against_differences: Agreement
+    """The derivatives along random directions by the chosen gradient, beside finite differences."""
     implicit_against_differences: Agreement
+    """Those by the implicit gradient."""
     differences_error: float
+    """Estimated relative error of the finite differences."""
     contributions: Mapping[str, float]
+    """What the error is made of, each part relative to the gradient: `FORWARD`, `ADJOINT` and `APPROXIMATION`."""
     distance: float
+    """‖z − z*‖ / ‖z*‖ of the sample that is furthest from its refined fixed point."""
     forward: Solution = field(repr=False)
     adjoint_solve: Solution | None = field(repr=False)
+    """The solve of the chosen adjoint, where it solves an equation."""
     reference: Solution = field(repr=False)
+    """The solve that refined the fixed point."""
     reference_adjoint: Solution = field(repr=False)
+    """The solve of the implicit adjoint there."""
     accuracy: float
+    """Relative error up to which a gradient counts as right, by the precision of the arrays."""
 
     @property
     def relative_error(self) -> float:

@@ -25,26 +25,17 @@ class RadiusStatus(SampleStatus):
 
 @dataclass(frozen=True, kw_only=True)
 class SpectralRadius:
-    """ρ(J) of each sample, as far as it could be found.
-
-    Attributes
-    ----------
-    radius : ndarray, shape (batch,)
-        The largest modulus of a Ritz value; nan where a product was not finite.
-    error : ndarray, shape (batch,)
-        First-order estimate of its error: the Ritz residual times the condition number of the Ritz value.
-    eigenvalue : ndarray of complex, shape (batch,)
-        The Ritz value, of a conjugate pair the one above the real axis.
-    status : tuple of RadiusStatus, length batch
-    products : int
-        Products J·v of the whole batch that were taken.
-    """
+    """ρ(J) of each sample, as far as it could be found: arrays of shape (batch,)."""
 
     radius: np.ndarray
+    """The largest modulus of a Ritz value; nan where a product was not finite."""
     error: np.ndarray
+    """First-order estimate of its error: the Ritz residual times the condition number of the Ritz value."""
     eigenvalue: np.ndarray
+    """The Ritz value, of a conjugate pair the one above the real axis."""
     status: tuple[RadiusStatus, ...]
     products: int
+    """Products J·v of the whole batch that were taken."""
 
 
 def spectral_radius(

@@ -36,26 +36,17 @@ class MultiScaleCell(Composite):
 
     Raises ValueError if the numbers of branches, mappings, shapes and fusing layers do not go together, or nothing
     leads to a scale.
-
-    Parameters
-    ----------
-    first : Cell
-        The branch of scale 0, the only one that sees x.
-    rest : sequence of Layer
-        The branches of the other scales.
-    mapping : sequence of sequences of Layer or None
-        `mapping[j][i]` leads from scale j to scale i; None where nothing does.
-    shapes : sequence of tuples of int
-        For each scale the shape of one sample.
-    fuse : sequence of Layer, optional
-        What follows the sums, one layer for each scale.
     """
 
     first: Cell
+    """The branch of scale 0, the only one that sees x."""
     rest: Sequence[Layer]
+    """The branches of the other scales."""
     mapping: Sequence[Sequence[Layer | None]]
+    """`mapping[j][i]` leads from scale j to scale i; None where nothing does."""
     shapes: Shapes
     fuse: Sequence[Layer] | None = None
+    """What follows the sums, one layer for each scale."""
 
     def __post_init__(self) -> None:
         count = len(self.shapes)

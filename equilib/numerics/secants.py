@@ -19,23 +19,19 @@ from equilib.numerics.combinations import combined, overlaps
 class Secants:
     """The last pairs of changes of z and of r = f(z) − z, and the products that the mixing weights depend on.
 
-    Attributes
-    ----------
-    images, changes : tuple of array, shape (batch, ...)
-        Δf(z) = Δz + Δr and Δr, the oldest first.
-    gram : ndarray, shape (batch, pairs, pairs)
-        ⟨Δrᵢ, Δrⱼ⟩.
-    overlap : ndarray, shape (batch, pairs)
-        ⟨Δrᵢ, r⟩ with the residual r of the iterate that is mixed from.
-    usable : ndarray of bool, shape (batch, pairs)
-        Pairs that a sample has not discarded.
+    The arrays have the shape (batch, ...), the products (batch, pairs, ...).
     """
 
     images: tuple[Array, ...] = field(repr=False)
+    """Δf(z) = Δz + Δr, the oldest first."""
     changes: tuple[Array, ...] = field(repr=False)
+    """Δr, the oldest first."""
     gram: np.ndarray
+    """⟨Δrᵢ, Δrⱼ⟩."""
     overlap: np.ndarray
+    """⟨Δrᵢ, r⟩ with the residual r of the iterate that is mixed from."""
     usable: np.ndarray
+    """Pairs that a sample has not discarded: bool."""
 
     @classmethod
     def none(cls, batch: int) -> Secants:

@@ -64,42 +64,26 @@ class StepRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class OdeSolution(BatchSolution):
-    """The result of one integration.
-
-    Attributes
-    ----------
-    t : ndarray, shape (times,)
-        The times asked for, the initial one first.
-    y : array, shape (times, batch, ...)
-        The solution there; nan where a sample did not come so far.
-    status : tuple of OdeStatus, length batch
-    reached : ndarray, shape (batch,)
-        The time at which each sample ended.
-    accepted, rejected : ndarray of int, shape (batch,)
-        Steps of each sample; a library's integrator does not tell the rejected ones, so that there are none.
-    nfe : int
-        Evaluations of f; one evaluation is one call on the whole batch.
-    trajectory : Trajectory or None
-        The solution as a function of time, with `dense=True`.
-    integrator : Integrator or LibraryIntegrator
-    options : OdeOptions
-    record : tuple of StepRecord
-        The steps, for adjoints that repeat them; empty where a library took them.
-    messages : tuple of str
-        What a library said at the end, for each sample or for the batch; else empty.
-    """
+    """The result of one integration; one evaluation of f is one call on the whole batch."""
 
     t: np.ndarray
+    """The times asked for, shape (times,), the initial one first."""
     y: Array = field(repr=False)
+    """The solution there, shape (times, batch, ...); nan where a sample did not come so far."""
     status: tuple[OdeStatus, ...]
     reached: np.ndarray
+    """The time at which each sample ended, shape (batch,)."""
     accepted: np.ndarray
     rejected: np.ndarray
+    """Steps of each sample, int, shape (batch,); of those rejected a library's integrator tells none."""
     trajectory: Trajectory | None = field(default=None, repr=False)
+    """The solution as a function of time, with `dense=True`."""
     integrator: AnyIntegrator
     options: OdeOptions = field(repr=False)
     record: tuple[StepRecord, ...] = field(repr=False)
+    """The steps, for adjoints that repeat them; empty where a library took them."""
     messages: tuple[str, ...] = field(default=(), repr=False)
+    """What a library said at the end, for each sample or for the batch; else empty."""
 
     def __str__(self) -> str:
         return (

@@ -17,21 +17,12 @@ class ButcherTableau:
     """The coefficients of an explicit Runge-Kutta pair whose last stage is the first of the next step (FSAL).
 
     Raises ValueError if the order conditions do not hold.
-
-    Attributes
-    ----------
-    a : tuple of rows
-        Row i holds the weights of stages 0 .. i−1 in stage i; the first row is empty, the last is b.
-    error : tuple of float
-        Weights of the error estimate, b̂ − b or its negative.
-    interpolant : tuple of rows
-        Row i holds the coefficients of θ, θ², ... in the weight bᵢ(θ) of stage i.
-    order, embedded_order, interpolant_order : int
     """
 
+    # Row i holds the weights of stages 0 .. i−1 in stage i; the first row is empty, the last is b.
     a: tuple[tuple[float, ...], ...]
-    error: tuple[float, ...]
-    interpolant: tuple[tuple[float, ...], ...]
+    error: tuple[float, ...]  # weights of the error estimate, b̂ − b or its negative
+    interpolant: tuple[tuple[float, ...], ...]  # row i holds the coefficients of θ, θ², ... in the weight bᵢ(θ)
     order: int
     embedded_order: int
     interpolant_order: int
