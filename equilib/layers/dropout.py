@@ -40,10 +40,7 @@ class Dropout(WithoutParameters):
         return {"mask": coefficients(kept / (1 - self.rate), value)}
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Apply the mask, where there is one.
-
-        Raises ValueError if x does not have the shape that was told.
-        """
+        """Apply the mask, where there is one; raises ValueError if x does not have the shape that was told."""
         if "mask" not in params:
             return x
         found = shape_of(x)[1:]

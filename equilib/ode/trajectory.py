@@ -57,10 +57,7 @@ class Trajectory:
         return starts, ends, direction, (direction * ends[:, 0]).tolist()
 
     def __call__(self, t: float) -> Array:
-        """Return y(t), shape (batch, ...).
-
-        Raises ValueError if some sample was not integrated as far as t.
-        """
+        """Return y(t), shape (batch, ...); raises ValueError if some sample was not integrated as far as t."""
         if not self.segments:
             raise ValueError("no step was accepted, so there is no solution after the initial time")
         starts, ends, direction, way = self._grid

@@ -14,10 +14,7 @@ Pair = tuple[int, int]
 
 
 def window_count(length: int, window: int, stride: int) -> int:
-    """Return how many windows fit into `length`.
-
-    Raises ValueError if not a single one does.
-    """
+    """Return how many windows fit into `length`; raises ValueError if not a single one does."""
     if window > length:
         raise ValueError(f"a window of {window} does not fit into a length of {length}")
     return (length - window) // stride + 1

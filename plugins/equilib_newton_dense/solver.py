@@ -36,10 +36,7 @@ class NewtonDense(Checked):
     largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
-        """Linearize at the initial guess.
-
-        Raises StateTooLargeError if a sample has more than `largest` elements.
-        """
+        """Linearize at the initial guess; raises StateTooLargeError if a sample has more than `largest` elements."""
         require_small(prod(z0.shape[1:]), self.largest, solver="newton-dense", instead="newton-gmres")
         return _state(NewtonPoint.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
 

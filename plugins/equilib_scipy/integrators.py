@@ -109,10 +109,7 @@ class _Implicit(_Stepping, Checked):
     )
 
     def stepper(self, system: System, start: Start) -> ScipyStepper:
-        """Begin an integration.
-
-        Raises StateTooLargeError if the system is larger than the option `largest` says.
-        """
+        """Begin an integration; raises StateTooLargeError if the system is larger than the option `largest` says."""
         require_small(system.size, self.largest, solver=f"scipy:{type(self).__name__.lower()}", instead="scipy:dop853")
         return super().stepper(system, start)
 

@@ -26,10 +26,7 @@ class UnseenStepsError(UserError):
 
 
 def own_steps(integrator: AnyIntegrator) -> Integrator:
-    """Return the integrator if its steps can be differentiated.
-
-    Raises UnseenStepsError if it is a library's.
-    """
+    """Return the integrator if its steps can be differentiated; raises UnseenStepsError if it is a library's."""
     if isinstance(integrator, LibraryIntegrator):
         raise UnseenStepsError(
             f"{integrator} takes its steps out of sight, so there is no discrete adjoint for it; use "
