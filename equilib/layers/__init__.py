@@ -5,12 +5,10 @@ from equilib.layers.containers import Activation, Chain, Flatten, Fork, Merge, P
 from equilib.layers.conv import Conv
 from equilib.layers.dense import Dense
 from equilib.layers.dropout import Dropout
-from equilib.layers.group_norm import GroupNorm
 from equilib.layers.initializers import KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
-from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool
+from equilib.layers.normalization import GroupNorm, WeightNorm
+from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool, Upsample
 from equilib.layers.protocol import Layer
-from equilib.layers.upsample import Upsample
-from equilib.layers.weight_norm import WeightNorm
 
 __all__ = [
     "Activation",
