@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,17 @@ METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 
 
 def append_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Add an epoch to the files in a folder; it is on the disk when this returns."""
-    with (folder / METRICS).open("a", encoding="utf-8", newline="") as file:
-        file.write(json.dumps(json_values(metrics), allow_nan=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    _write_table(folder)
+    """Add an epoch to the files in a folder; it is on the disk when this returns.
+
+    A column that turns up later, as a status does when it first occurs, is added to the whole table.
+    """
+    _append(folder / METRICS, json.dumps(json_values(metrics), allow_nan=False) + "\n")
+    row, table = flat(json_values(metrics)), folder / TABLE
+    columns = table.read_text("utf-8").partition("\n")[0].split(",") if table.exists() else []
+    if row.keys() <= set(columns):
+        _append(table, _csv([row], columns))
+    else:
+        _write_table(folder)
 
 
 def keep_metrics(folder: Path, count: int) -> None:
@@ -33,14 +38,23 @@ def keep_metrics(folder: Path, count: int) -> None:
 
 
 def _write_table(folder: Path) -> None:
-    """Write the table anew, as it gets a column when one turns up, which a status does when it first occurs."""
     rows = [flat(epoch) for epoch in read_metrics(folder / METRICS)]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, dict.fromkeys(name for row in rows for name in row), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    columns = {name: name for row in rows for name in row}
     with whole_file(folder / TABLE) as file:
-        file.write(text.getvalue().encode())
+        file.write(_csv([columns, *rows], columns).encode())
+
+
+def _csv(rows: list[dict[str, Any]], columns: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.DictWriter(text, list(columns), lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
