@@ -22,17 +22,10 @@ from equilib.training.data import Dataset, ImageData, LabelledImages
 class ImageRecipe(Recipe):
     """A recipe whose network classifies images: `network` is given the method and the `ImageFormat` that it reads.
 
-    A network that cannot read a format raises UserError.
-
-    Attributes
-    ----------
-    data : str or ImageData
-        The data set unless the user names another: a name with options, or a data set that has no name.
-    limit : int or None
-        Images taken from the start of the training set, `train_share` of them to train, the others to test; None takes
-        all, and the official test set.
-    with_all : mapping
-        What differs where all images are used.
+    A network that cannot read a format raises UserError. `data` is the data set unless the user names another: a name
+    with options, or a data set that has no name. `limit` images are taken from the start of the training set,
+    `train_share` of them to train, the others to test; None takes all, and the official test set. `with_all` is what
+    differs where all images are used.
     """
 
     data: str | ImageData

@@ -18,15 +18,8 @@ from equilib.errors import UserError
 class Dataset:
     """Inputs and targets, for training and for testing; axis 0 counts samples.
 
-    Attributes
-    ----------
-    train_inputs, train_targets, test_inputs, test_targets : arrays, shapes (samples, ...)
-    source : str or None
-        Where they are from, for people and for the record.
-    fallback : bool
-        Whether they take the place of others, which were not to be had.
-    introduction : tuple of str
-        Lines about them, for the log.
+    Arrays have shapes (samples, ...). `source` says for people and for the record where they are from, `fallback`
+    whether they take the place of others, which were not to be had; `introduction` are lines about them for the log.
     """
 
     train_inputs: Array
@@ -84,15 +77,8 @@ class ImageFormat:
 class LabelledImages:
     """Images and their classes.
 
-    Attributes
-    ----------
-    train_images, test_images : ndarray of uint8, shape (n, height, width) or (n, height, width, channels)
-    train_labels, test_labels : ndarray of uint8, shape (n,)
-        Classes, counted from 0.
-    source : str
-        Where they are from, one phrase for the log.
-    fallback : bool
-        Whether they take the place of others, which were not to be had.
+    Arrays are of uint8: images of shape (n, height, width) or (n, height, width, channels), labels, which count from 0,
+    of shape (n,). `source` and `fallback` are those of the `Dataset`.
     """
 
     train_images: np.ndarray = field(repr=False)
