@@ -83,6 +83,8 @@ def test_an_input_without_influence_has_no_derivative():
     loss = lambda both: ops.sum(fixed_point(line, Picard(), Z0, *both, rtol=1e-12, max_steps=99).z)  # noqa: E731
     with pytest.raises(ValueError, match="the output does not depend on argument 0 at '1'"):
         value_and_grad(loss)((U, W["bias"]))
+    with pytest.raises(ValueError, match="the output does not depend on argument 0 at '1'"):
+        value_and_grad(lambda u: ops.sum(value_and_grad(loss)((u, W["bias"]))[1][0]))(U)
     gradient = lambda u: ops.sum(value_and_grad(lambda u: loss((u, W["bias"])))(u)[1])  # noqa: E731
     assert gradient(U) == pytest.approx(2 * U.size)
     with pytest.raises(ValueError, match="the output does not depend on argument 0"):

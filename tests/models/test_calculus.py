@@ -115,6 +115,21 @@ def test_a_hessian_is_that_of_unrolling(guess: str):
     assert off(found, expected) < 1e-9
 
 
+@each_mode
+def test_the_hessian_at_a_minimum(mode: str):
+    """Where the cotangent of a sample, or of all, is zero, H·v of the squared distance to it is Jᵀ J v, not zero."""
+    small, both = CELLS[0], (CELLS[0].params, CELLS[0].x)
+    for missed in ([[0.0], [0.0], [0.0]], [[0.0], [1.0], [0.0]]):
+        target = state(small)(both) + np.array(missed)
+
+        def of(both: Any, target: np.ndarray = target) -> Any:
+            missing = ops.subtract(state(small)(both), target)
+            return ops.sum(ops.multiply(missing, missing))
+
+        v = drawn_like(both)
+        assert off(MODES[mode](of, both, v), by_differences(of, both, v)) < 1e-6
+
+
 @pytest.mark.parametrize("network", multiscale_networks.NETWORKS, ids=str)
 def test_several_scales_have_hessians_too(network: multiscale_networks.Scales):
     """Of a state of two scales: differences of gradients, to 1e-6."""

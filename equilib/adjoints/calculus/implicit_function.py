@@ -14,7 +14,6 @@ from typing import Any
 
 from equilib import ops
 from equilib.adjoints.equation import transposed
-from equilib.adjoints.idle import idle_samples, set_aside
 from equilib.adjoints.sensitivity import SolvesAdjoint
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import Linearized, joint_rule, linearize, primitive, static_value
@@ -42,21 +41,12 @@ class LinearEquations:
     note: Callable[..., None]
 
     def solve(self, b: Array, *, transpose: bool, guess: Array | None = None) -> Array:
-        """Return x, shape (batch, ...); zero where b is and the derivative of f is not finite."""
-        at = self.problem, self.solution
-        found = self._solved(*at, b, transpose=transpose, guess=guess)
-        if not found.success:
-            idle = idle_samples(self.solution, b) & found.failed
-            if idle.any():
-                found = self._solved(*set_aside(*at, idle), b, transpose=transpose, guess=guess)
+        """Return x, shape (batch, ...)."""
+        linear = self.problem.linearize(self.solution.z)
+        products = linear if transpose else transposed(linear)
+        found = self.sensitivity.solve_adjoint(products, self.solution, b, guess=guess)
         self.note(found, transpose=transpose)
         return found.z
-
-    def _solved(
-        self, problem: FixedPointProblem, solution: Solution, b: Array, *, transpose: bool, guess: Array | None
-    ) -> Solution:
-        linear = problem.linearize(solution.z)
-        return self.sensitivity.solve_adjoint(linear if transpose else transposed(linear), solution, b, guess=guess)
 
     def product(self, x: Array, z: Array, leaves: Sequence[Array], *, transpose: bool) -> Array:
         """Return J x or Jᵀ x at z and the leaves of the inputs, all of which may be traced."""

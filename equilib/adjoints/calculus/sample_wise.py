@@ -44,11 +44,11 @@ class SampleWise:
         return _kept(finite, _kept(self.followed, dz), np.nan)
 
     def pull(self, value: Array, sources: Sequence[Array], cotangent: Array) -> Sequence[Array | None]:
-        """Return the cotangents of all; samples that failed or have no derivative add nothing where theirs is zero."""
+        """Return the cotangents of all; samples without a derivative add nothing where theirs is zero."""
         g = _kept(self.followed, cotangent)
         left_out = idle_samples(self.solution, static_value(g))
         if left_out.any():
-            left_out &= self.solution.failed | ~self._differentiable()
+            left_out &= ~self._differentiable()
         if left_out.all():
             return [zeros_like(static_value(source)) for source in sources]
         differential, value, sources = self._set_aside(left_out, value, sources)
