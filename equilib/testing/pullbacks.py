@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from equilib.adjoints.equation import transposed
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.batches import MANY
@@ -166,6 +167,19 @@ def starts_from_a_guess(subject: SensitivitySubject) -> None:
         require(error < CLOSE, f"from another guess the gradient is off by {error:.1e} of its size")
         spent.append(sum(each.nfe + each.njvp for each in warm.solves))
     require(spent[0] < spent[1], f"from its own answer it took {spent[0]} products, from a wrong one {spent[1]}")
+
+
+def solves_both_equations(subject: SensitivitySubject) -> None:
+    """Tangents and second derivatives are made of solves of x = A x + b, with A = Jᵀ and with A = J."""
+    sensitivity: Any = copy.deepcopy(subject.sensitivity)
+    if not hasattr(sensitivity, "solve_adjoint"):
+        skip("it has no solve_adjoint, and so first derivatives in reverse mode only")
+    solution, b = subject.solution(DENSE), cotangent_for(DENSE)
+    linear = DENSE.problem().linearize(solution.z)
+    for name, products in (("Jᵀ", linear), ("J", transposed(linear))):
+        x = sensitivity.solve_adjoint(products, solution, b).z
+        left = float(np.max(np.abs(products.vjp(x) + b - x)) / np.max(np.abs(b)))
+        require(left < CLOSE, f"{name} x + b − x is {left:.1e} of b for the x that solve_adjoint returns")
 
 
 def does_not_raise_where_it_fails(subject: SensitivitySubject) -> None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from equilib import ImplicitAdjoint, JacobianFree, Linearization, Needs, Pullback, Solution, Status, solve
-from equilib.adjoints.equation import adjoint_problem
+from equilib.adjoints.equation import adjoint_problem, transposed
 from equilib.arrays import array_namespace, samples_as_rows, tree_map
 from equilib.numerics.affine import Affine
 from tests.broken.fault import Fault, laws
@@ -354,6 +354,15 @@ class Uphill(JacobianFree):
         return Pullback(inputs=linear.inputs_vjp(cotangent - 4 * linear.vjp(cotangent)))
 
 
+@dataclass(frozen=True)
+class Swapped(Sound):
+    """A solve for others with the products taken for their transposes."""
+
+    def solve_adjoint(self, linear: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Solution:
+        """Solve w = Jw + g."""
+        return ImplicitAdjoint().solve_adjoint(transposed(linear), solution, cotangent)
+
+
 DENSE = "agrees_with_the_dense_inverse"
 VANISHING = "is_right_where_the_jacobian_vanishes"
 COSINE = "points_along_the_gradient"
@@ -389,6 +398,7 @@ FAULTS = (
     Fault(Claiming(), SINGULAR),
     Fault(IgnoringTheGuess(), "starts_from_a_guess"),
     Fault(TrustingTheGuess(), "starts_from_a_guess"),
+    Fault(Swapped(), "solves_both_equations"),
     Fault(Masking(), "a_nan_stays_in_its_sample"),
     Fault(Averaging(), "treats_samples_separately", laws(DENSE, MANY)),
     Fault(ManyAtATime(), MANY),
