@@ -10,13 +10,13 @@ from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import build
-from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import Entry, IntegratorEntry, LinearSolverEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.entries import FIXED_POINT
 from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
-from equilib.testing.kit import integrator_checks, sensitivity_checks, solver_checks
+from equilib.testing.kit import integrator_checks, linear_solver_checks, sensitivity_checks, solver_checks
 
-CHECKED: tuple[type[Entry], ...] = (SolverEntry, SensitivityEntry, IntegratorEntry)
+CHECKED: tuple[type[Entry], ...] = (SolverEntry, SensitivityEntry, IntegratorEntry, LinearSolverEntry)
 """The records that there are checks for."""
 
 
@@ -40,8 +40,11 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
         return sensitivity_checks(built, exact=entry.exact, solver=solver_beside(registry, name))
     if isinstance(entry, IntegratorEntry):
         return integrator_checks(built)
+    if isinstance(entry, LinearSolverEntry):
+        return linear_solver_checks(built, couples_samples=entry.couples_samples, backends=entry.backends)
     raise UserError(
-        f"there are no checks for {kind.noun} {name!r}; there are for solvers, integrators and adjoints of fixed points"
+        f"there are no checks for {kind.noun} {name!r}; there are for solvers, linear solvers, integrators and "
+        "adjoints of fixed points"
     )
 
 

@@ -1,4 +1,4 @@
-"""Lists of checks: of a solver, an integrator, a sensitivity."""
+"""Lists of checks: of solvers, linear solvers, integrators, sensitivities."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.library import AnyIntegrator
-from equilib.testing import answers, batches, contract, integrations, pullbacks
+from equilib.testing import answers, batches, contract, integrations, linear_equations, pullbacks
 from equilib.testing.check import Check, checks_of
 from equilib.testing.integrations import IntegratorSubject
+from equilib.testing.linear_equations import LinearSolverSubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
 
 PRODUCTS = ("jvp", "vjp")
@@ -86,3 +88,16 @@ def sensitivity_checks(
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
     return checks_of(IntegratorSubject(integrator), integrations)
+
+
+def linear_solver_checks(
+    linear_solver: LinearSolver, *, couples_samples: bool = False, backends: Iterable[str] = ("any",)
+) -> list[Check]:
+    """Return the laws of a linear solver, with the options to check it with, as checks.
+
+    What is declared is as for `solver_checks`.
+    """
+    subject = LinearSolverSubject(
+        linear_solver=linear_solver, couples_samples=couples_samples, backends=tuple(backends)
+    )
+    return checks_of(subject, linear_equations)

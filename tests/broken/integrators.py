@@ -186,8 +186,20 @@ class Certain(Heun):
 
 
 @dataclass(frozen=True)
-class WithoutAtol(RK45):
-    """A library that is not told of atol."""
+class Library:
+    """SciPy's method of order 5, to be broken."""
+
+    order: int = field(default=5, init=False)
+    together: bool = field(default=True, init=False)
+
+    def stepper(self, system: System, start: Start) -> Any:
+        """Begin an integration."""
+        return RK45().stepper(system, start)
+
+
+@dataclass(frozen=True)
+class WithoutAtol(Library):
+    """A library that is told rtol for atol."""
 
     def stepper(self, system: System, start: Start) -> Any:
         """Begin an integration."""
@@ -195,7 +207,7 @@ class WithoutAtol(RK45):
 
 
 @dataclass(frozen=True)
-class AsItLikes(RK45):
+class AsItLikes(Library):
     """A library that keeps the tolerances that it was made with."""
 
     def stepper(self, system: System, start: Start) -> Any:

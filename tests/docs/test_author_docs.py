@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +20,14 @@ import pytest
 from equilib.cli import equilib, main
 from equilib.plugin import HOOKS, Capabilities, Entry, SensitivityEntry, SolverEntry, hooks
 from equilib.plugin.registry import Registry
-from equilib.testing import Check, integrator_checks, run_checks, sensitivity_checks, solver_checks
+from equilib.testing import (
+    Check,
+    integrator_checks,
+    linear_solver_checks,
+    run_checks,
+    sensitivity_checks,
+    solver_checks,
+)
 from tests.docs.test_docs import blocks
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -97,22 +105,25 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
 
 
 @pytest.mark.parametrize(
-    ("page", "factory", "make"),
+    ("page", "block", "factory", "make"),
     [
-        ("write-a-solver.md", "Relaxation", solver_checks),
-        ("write-an-adjoint.md", "Series", lambda series: sensitivity_checks(series, exact=False)),
-        ("write-an-integrator.md", "Heun", integrator_checks),
+        ("write-a-solver.md", 0, "Relaxation", solver_checks),
+        ("write-an-adjoint.md", 0, "Series", partial(sensitivity_checks, exact=False)),
+        ("write-an-integrator.md", 0, "Heun", integrator_checks),
+        ("plugin-api.md", 2, "Series", linear_solver_checks),
+        ("plugin-api.md", 3, "OneStep", partial(sensitivity_checks, exact=False)),
     ],
-    ids=["solver", "adjoint", "integrator"],
+    ids=["solver", "adjoint", "integrator", "linear solver", "short adjoint"],
 )
 def test_the_plugin_of_a_page_works(
     page: str,
+    block: int,
     factory: str,
     make: Callable[[object], list[Check]],
     program: Callable[..., ModuleType],
 ) -> None:
     """The module that a page shows registers, and passes the checks that the page promises."""
-    module = program(page)
+    module = program(page, block)
     registry = Registry()
     registry.register(module, name="page")
     (row,) = registry.plugins()

@@ -69,7 +69,10 @@ def test_the_command_fails_with_evidence(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["newton-gmers"], "no solver or adjoint or integrator 'newton-gmers'. Did you mean 'newton-gmres'?"),
+        (
+            ["newton-gmers"],
+            "no solver or adjoint or integrator or linear solver 'newton-gmers'. Did you mean 'newton-gmres'?",
+        ),
         (["picard", "--kind", "adjoint"], "no adjoint 'picard'. Available: "),
         (["picard:dampign=0.1"], "solver 'picard' has no option 'dampign'. Did you mean 'damping'?"),
     ],

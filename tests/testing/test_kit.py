@@ -12,15 +12,24 @@ import numpy as np
 import pytest
 
 from equilib import ImplicitAdjoint, JacobianFree, Picard
-from equilib.testing import Check, Outcome, integrator_checks, run_checks, sensitivity_checks, solver_checks
+from equilib.testing import (
+    Check,
+    Outcome,
+    integrator_checks,
+    linear_solver_checks,
+    run_checks,
+    sensitivity_checks,
+    solver_checks,
+)
 from equilib_newton_gmres.solver import NewtonGMRES
-from tests.broken import answers, batches, contract, integrators, sensitivities, sound
+from tests.broken import answers, batches, contract, integrators, linear_solvers, sensitivities, sound
 from tests.broken.fault import Fault
 
 KINDS: dict[str, tuple[Callable[..., list[Check]], Any, tuple[Fault, ...]]] = {
     "solver": (solver_checks, sound.Sound(), contract.FAULTS + answers.FAULTS + batches.FAULTS),
     "sensitivity": (sensitivity_checks, ImplicitAdjoint(), sensitivities.FAULTS),
     "integrator": (integrator_checks, integrators.Heun(), integrators.FAULTS),
+    "linear solver": (linear_solver_checks, linear_solvers.Sound(), linear_solvers.FAULTS),
 }
 """The list of checks of each kind of plugin, a sound one, and the broken ones."""
 
