@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from equilib.diagnostics import GradientCheck
 
 
-def _check(context: click.Context, request: RunRequest, *, as_json: bool, trained: Any, **given: Any) -> None:
+def _check(context: click.Context, request: RunRequest, *, as_json: bool, trained: Path | None, **given: Any) -> None:
     # Deferred: the model loads autograd and SciPy, which lists and help do without.
     from equilib.experiments.probe import load_probe, request_like
     from equilib.runs.record import RecordedRun

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, named_leaves, to_host
+from equilib.arrays import Array, named_leaves, to_host
 from equilib.errors import UserError, file_errors
 from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
 from equilib.training.snapshot import Snapshot
@@ -73,8 +73,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -
     arrays = {
         _HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8),
         _ORDER: snapshot.order,
-        **_named("params", snapshot.params),
-        **_named("optimizer", snapshot.optimizer),
+        **{f"{part}/{name}": to_host(leaf) for part in _PARTS for name, leaf in named_leaves(getattr(snapshot, part))},
         **_kept(snapshot.warm_starts),
     }
     with whole_file(path) as file:
@@ -119,10 +118,6 @@ def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):
         return None
     return header
-
-
-def _named(part: str, tree: Tree) -> dict[str, np.ndarray]:
-    return {f"{part}/{name}": to_host(leaf) for name, leaf in named_leaves(tree)}
 
 
 def _kept(warm_starts: Mapping[str, Sequence[Array | None]]) -> dict[str, np.ndarray]:

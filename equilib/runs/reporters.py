@@ -122,8 +122,11 @@ class JsonReporter(Reporter):
 
     def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Print the event "batch", or "test_batch" without a loss."""
-        place = {"title": title, "index": index, "count": count}
-        self._print(*(("test_batch", place) if loss is None else ("batch", {**place, "loss": loss})))
+        fields = {"title": title, "index": index, "count": count}
+        if loss is None:
+            self._print("test_batch", fields)
+        else:
+            self._print("batch", fields | {"loss": loss})
 
     def _print(self, kind: str, fields: Mapping[str, Any]) -> None:
         stamp = datetime.now().astimezone().isoformat(timespec="milliseconds")

@@ -19,7 +19,7 @@ from equilib_experiments.data.digits import counted
 from equilib_experiments.data.download import Distribution, DownloadError, fetch
 from equilib_experiments.data.folders import GivenFolder, given_folder
 
-SIDE, CHANNELS, CLASSES = 32, 3, 10
+SIDE, CHANNELS = 32, 3
 RECORD = 1 + CHANNELS * SIDE * SIDE
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = "test_batch.bin"
@@ -101,8 +101,8 @@ def parse_batch(content: bytes, name: str) -> tuple[np.ndarray, np.ndarray]:
         )
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD)
     labels = records[:, 0].copy()
-    if (labels >= CLASSES).any():
-        position = int(np.argmax(labels >= CLASSES))
+    if (labels >= len(KINDS)).any():
+        position = int(np.argmax(labels >= len(KINDS)))
         raise UserError(
             f"{name} holds the label {labels[position]} at image {position}, where 0 to 9 were expected; give the "
             "binary version of CIFAR-10, not of CIFAR-100"
