@@ -7,6 +7,7 @@ from itertools import product
 from types import ModuleType
 from typing import Any
 
+import autograd
 import numpy as np
 import pytest
 
@@ -220,3 +221,15 @@ def test_threads_do_not_mix_up_derivatives():
     with ThreadPoolExecutor(8) as pool:
         for found, expected in zip(pool.map(derivatives, xs * 9), alone * 9, strict=True):
             assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_autograd_nests_with_ours():
+    """autograd's Hessian and its forward mode go through the same equations."""
+    small = CELLS[0]
+    z = lambda x: fixed_point(small, NewtonGMRES(), small.z0, small.params, x, options=TIGHT).z  # noqa: E731
+    of = lambda x: ops.sum(ops.multiply(small.weights, ops.sin(z(x))))  # noqa: E731
+    v = drawn_like(small.x)
+    hessian = MODES["forward over reverse"](of, small.x, v)
+    assert off(np.tensordot(autograd.hessian(of)(small.x), v, 2), hessian) < 1e-10
+    assert off(autograd.make_jvp(z)(small.x)(v)[1], linearize(z, small.x).jvp(v)) < 1e-12
+    assert off(autograd.make_jvp(lambda x: value_and_grad(of)(x)[1])(small.x)(v)[1], hessian) < 1e-10

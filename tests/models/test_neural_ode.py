@@ -9,7 +9,8 @@ import pytest
 
 from equilib import ops
 from equilib.arrays.trees import tree_leaves, tree_map
-from equilib.autodiff import value_and_grad
+from equilib.autodiff import linearize, value_and_grad
+from equilib.errors import NoDerivativeError
 from equilib.layers import Chain, Dense
 from equilib.models.neural_ode import Autonomous, NeuralODE
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
@@ -58,3 +59,13 @@ def test_failures_are_raised_as_asked(rng: np.random.Generator) -> None:
         model(options=OdeOptions(max_steps=1, first_step=1e-3, on_failure="raise"))(
             params, np.ones((1, 3), dtype=np.float32)
         )
+
+
+def test_further_derivatives_of_an_integration_are_refused(rng: np.random.Generator) -> None:
+    """Forward mode and second derivatives raise, where a silent zero or a wrong number would be easy."""
+    params, x = model().init(rng), rng.standard_normal((2, 3)).astype(np.float32)
+    loss = lambda x: ops.sum(model()(params, x))  # noqa: E731
+    gradient = lambda x: value_and_grad(loss)(x)[1]  # noqa: E731
+    for derivative in (linearize(loss, x).jvp, lambda x: linearize(gradient, x)):
+        with pytest.raises(NoDerivativeError, match="an integration has first derivatives in reverse mode only"):
+            derivative(x)

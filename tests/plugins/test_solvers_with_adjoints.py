@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import Solution, solve
+from equilib import ImplicitAdjoint, Solution, SolveOptions, fixed_point, ops, solve
+from equilib.autodiff import linearize
+from equilib.errors import NoDerivativeError
 from equilib.plugin import Entry, SensitivityEntry, SolverEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
+from equilib_newton_gmres.solver import NewtonGMRES
 from tests.adjoint_formulas import approximation
+from tests.models.hessians import MODES, by_differences, drawn_like, off
 from tests.small_equilibria import CELLS, SmallEquilibrium, as_vector, times
 
 REGISTRY = Registry.discover()
@@ -83,6 +87,28 @@ def test_the_gradient(small: SmallEquilibrium, solver: SolverEntry, adjoint: Sen
     expected = approximation(adjoint.name, sensitivity, small, solution)
     assert norm(gradient - expected.gradient) < 1e-8 * norm(small.gradient)
     assert error <= expected.error + 1e-8 * norm(small.gradient)
+
+
+@each_cell
+@pytest.mark.parametrize("adjoint", [parameters(entry) for entry in ADJOINTS])
+def test_the_hessian(small: SmallEquilibrium, adjoint: SensitivityEntry):
+    """An exact adjoint, or a loop, gives H·v as differences of gradients do, to 1e-6; another refuses it by name."""
+    solver = built(REGISTRY.get(SolverEntry, (adjoint.solvers or ("newton-gmres",))[0]))
+    both, sensitivity = (small.params, small.x), built(adjoint)
+    v = drawn_like(both)
+
+    def loss(sensitivity: Any, solver: Any = solver) -> Any:
+        options = SolveOptions(rtol=1e-13, max_steps=500, on_failure="record")
+        z = lambda both: fixed_point(small, solver, small.z0, *both, sensitivity=sensitivity, options=options).z  # noqa: E731
+        return lambda both: ops.sum(ops.multiply(small.weights, ops.sin(z(both))))
+
+    if not (adjoint.exact or adjoint.name == "unrolled"):
+        with pytest.raises(NoDerivativeError, match=f"{type(sensitivity).__name__} has first derivatives in reverse"):
+            linearize(loss(sensitivity), both).jvp(v)
+        return
+    expected = by_differences(loss(ImplicitAdjoint(), NewtonGMRES()), both, v)
+    for multiply in MODES.values():
+        assert off(multiply(loss(sensitivity), both, v), expected) < 1e-6
 
 
 def test_every_adjoint_meets_every_solver_that_it_serves():
