@@ -21,7 +21,7 @@ from benchmarks.families import FAMILIES
 from benchmarks.sweep import Sweep, chosen_names, installed_solvers, parse
 from equilib import Solver, solve
 
-SEED, ROUNDS, BATCH, LONG = 11, 10, 4, 5
+ROUNDS, BATCH, LONG = 10, 4, 5
 """Every `LONG`-th round allows 1,000 steps."""
 
 FALSE = tuple(verdict for verdict in Verdict if verdict.false)
@@ -35,6 +35,7 @@ class Task:
     round: int
     dtype: str
     solvers: tuple[str, ...]
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Found:
 
 def main(argv: Sequence[str]) -> None:
     """Hunt, and print or save the table."""
-    sweep = parse("hunt", argv)
+    sweep = parse("hunt", argv, seeded=True)
     sweep.deliver("hunt", report(hunt(sweep), sweep))
 
 
@@ -59,14 +60,19 @@ def hunt(sweep: Sweep) -> list[Found]:
     solvers = tuple(installed_solvers(sweep.solvers))
     families = chosen_names(sweep.families, [family.name for family in FAMILIES])
     rounds = range(1 if sweep.quick else ROUNDS)
-    tasks = [Task(name, k, dtype, solvers) for k in rounds for name in families for dtype in ("float32", "float64")]
+    tasks = [
+        Task(name, k, dtype, solvers, sweep.seed)
+        for k in rounds
+        for name in families
+        for dtype in ("float32", "float64")
+    ]
     return [found for each in sweep.map(work, tasks) for found in each]
 
 
 def work(task: Task) -> list[Found]:
     """Draw the batch of a task, and solve it with every solver."""
     index, family = next((i, family) for i, family in enumerate(FAMILIES) if family.name == task.family)
-    instance = family.instance(np.random.default_rng((SEED, task.round, index)), BATCH, task.dtype)
+    instance = family.instance(np.random.default_rng((task.seed, task.round, index)), BATCH, task.dtype)
     limits = {"max_steps": 1000} if task.round % LONG == LONG - 1 else {}
     found = []
     for name in task.solvers:

@@ -21,6 +21,9 @@ from equilib.plugin.registry import Registry
 
 RESULTS = Path(__file__).parent / "results"
 
+SEED = 11
+"""Of what the committed tables were drawn with."""
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -39,6 +42,8 @@ class Sweep:
         Processes that share the work; the results do not depend on it.
     solvers, families : tuple of str
         Names of those to try; all of them where empty.
+    seed : int
+        Of what is drawn at random.
     """
 
     quick: bool = False
@@ -46,6 +51,7 @@ class Sweep:
     workers: int = 1
     solvers: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    seed: int = SEED
 
     def map(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
         """Do the work on every task, in processes where there are several; return the results in order."""
@@ -67,21 +73,27 @@ class Sweep:
     def as_typed(self) -> str:
         """The options that change the figures, as they stand on a command line."""
         chosen = [("--solver", self.solvers), ("--family", self.families)]
-        return (" --quick" if self.quick else "") + "".join(
-            f' {flag} "{each}"' for flag, names in chosen for each in names
+        seed = "" if self.seed == SEED else f" --seed {self.seed}"
+        return (
+            (" --quick" if self.quick else "")
+            + seed
+            + "".join(f' {flag} "{each}"' for flag, names in chosen for each in names)
         )
 
 
-def parse(name: str, argv: Sequence[str]) -> Sweep:
-    """Return what the arguments after a benchmark's name ask for."""
+def parse(name: str, argv: Sequence[str], *, seeded: bool = False) -> Sweep:
+    """Return what the arguments after a benchmark's name ask for; `seeded` ones draw their problems."""
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks {name}")
     parser.add_argument("--quick", action="store_true", help="do a tenth of the work")
     parser.add_argument("--save", action="store_true", help=f"write {name}.md into benchmarks/results")
     parser.add_argument("--workers", type=int, default=_cores(), help="processes (default: one for each core)")
     parser.add_argument("--solver", action="append", default=[], metavar="NAME", help="try this one; may be repeated")
     parser.add_argument("--family", action="append", default=[], metavar="NAME", help="try this one; may be repeated")
+    if seeded:
+        parser.add_argument("--seed", type=int, default=SEED, help=f"draw other problems (default: {SEED})")
     given = parser.parse_args(argv)
-    return Sweep(given.quick, given.save, given.workers, tuple(given.solver), tuple(given.family))
+    names = tuple(given.solver), tuple(given.family)
+    return Sweep(given.quick, given.save, given.workers, *names, getattr(given, "seed", SEED))
 
 
 def chosen_names(wanted: Iterable[str], names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.families.family import Drawn, Family, Map
+from benchmarks.families.family import Drawn, Family, Map, by_refinement
 from benchmarks.families.random import directions, times
 
 BETAS = (1.2, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -55,6 +55,11 @@ def _normalized(a: np.ndarray) -> np.ndarray:
 def _logistic_points(f: Map, z: np.ndarray, rate: np.ndarray) -> np.ndarray:
     other = 1 - 1 / rate
     return np.where(np.abs(z) < np.abs(z - other), 0.0, other)
+
+
+def _in_units(f: Map, z: np.ndarray, W: np.ndarray, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return s u for the fixed point u of tanh(u W + x) nearest to z / s: sizes of 1e-6 to 1e6 hinder no search."""
+    return scale * by_refinement(f, z / scale, W, x, np.ones_like(scale))
 
 
 def _contraction(rng: np.random.Generator, batch: int) -> Drawn:
@@ -117,7 +122,7 @@ def _bistable(rng: np.random.Generator, batch: int) -> Drawn:
 
 CELLS = (
     Family("tanh contraction", tanh_cell, _contraction),
-    Family("tanh, badly scaled", tanh_cell, _scaled),
+    Family("tanh, badly scaled", tanh_cell, _scaled, _in_units),
     Family("tanh, saturated", tanh_cell, _saturated),
     Family("Hopfield", hopfield, _hopfield),
     Family("group norm", group_norm_cell, _group_norm),

@@ -2,35 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
-
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, norms_together, rows_like, take_rows
 from equilib.fixed_points.options import SolveOptions
-
-SLACK = 3.0
-"""Distance to the fixed point, as the last step tells it, that may remain, in units of the tolerance. Where f contracts
-by less than 2/3 the residual alone decides."""
+from equilib.fixed_points.slope import RESOLVED, Evaluate, Place, strictness
 
 FAR = 10.0
 """Size of z, in units of the scale, beyond which a residual is doubted for its rounding."""
-
-AT_ONCE = 1e-3
-"""Share of the tolerance that an initial guess must meet to be taken without a look at the slope of the residual."""
-
-RESOLVED = 100.0
-"""Units of rounding of z to which a distance can be known, so that no smaller tolerance is asked of it."""
 
 WHOLE = slice(None)
 """The rows of all samples."""
 
 LARGEST = np.finfo(np.float64).max
 """What is infinite exceeds it."""
-
-Evaluate: TypeAlias = Callable[[Array], Array]
-"""z ↦ f(z) − z, on arrays of shape (batch, ...)."""
 
 
 def tolerance_at(
@@ -154,10 +139,8 @@ class Tolerance:
         if self.evaluate is None:
             return size, length, tolerance, met
         near = active & met
-        if self._before is None:  # the initial guess
-            near = near & (size > AT_ONCE * tolerance)
         if np.count_nonzero(near):
-            self._see_slope(self.evaluate, z, residual, rows, near, length)
+            self._see_slope(self.evaluate, Place(z, residual, size, tolerance, self._eps * length), rows, near)
         self._before = z, residual, rows
         far = length > reach
         if np.count_nonzero(far) or self._bent:
@@ -172,32 +155,21 @@ class Tolerance:
         reduced = share * np.fmax(tolerance, RESOLVED * rounding) - rounding
         tolerance = np.where(share < 1, np.fmin(reduced, tolerance), tolerance)
         size = np.where(far, size + rounding, size)
+        # Where the slope is too small for the rounding, not even a residual of zero is evidence.
         return size, length, np.fmax(tolerance, 0.0), size <= tolerance
 
-    def _see_slope(
-        self,
-        evaluate: Evaluate,
-        z: Array,
-        residual: Array,
-        rows: np.ndarray | slice,
-        near: np.ndarray,
-        length: np.ndarray,
-    ) -> None:
+    def _see_slope(self, evaluate: Evaluate, here: Place, rows: np.ndarray | slice, near: np.ndarray) -> None:
         """Set the strictness of samples that are near from how far z moved for the change of the residual."""
-        before, old, held = self._before or (z, None, rows)
-        if before is z and old is residual:
-            return  # the solver stands still
-        if before is z:  # there is no other state, or the solver has overwritten it
-            before = z + residual
-            old = evaluate(before)
-        elif isinstance(rows, np.ndarray) and len(rows) != before.shape[0]:
-            kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
-            before, old = take_rows(before, kept), take_rows(old, kept)
-        moved, changed = norms_together(self._norm, z - before, residual - old)
-        rounding = self._eps * length
-        # What of the change may be rounding tells nothing.
-        changed = np.fmax(changed - rounding, 0.0)
-        strictness = np.fmin(SLACK * changed / np.where(moved > 0, moved, 1.0), 1.0)
+        before: tuple[Array, Array] | None = None
+        if self._before is not None:
+            z, residual, held = self._before
+            if z is here.z and residual is here.residual:
+                return  # the solver stands still
+            if isinstance(rows, np.ndarray) and len(rows) != z.shape[0]:
+                kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
+                z, residual = take_rows(z, kept), take_rows(residual, kept)
+            before = None if z is here.z else (z, residual)  # which the solver has overwritten
+        share = strictness(evaluate, self._norm, here, before, near)
         # A sample that has moved by no more than rounding says nothing new.
-        self.strictness[rows] = np.where(near & (moved > 10 * rounding), strictness, self.strictness[rows])
+        self.strictness[rows] = np.where(near & np.isfinite(share), share, self.strictness[rows])
         self._bent = bool(np.count_nonzero(self.strictness < 1))

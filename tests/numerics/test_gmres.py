@@ -279,7 +279,8 @@ def test_affine_problems_are_solved_by_cycles(known: KnownMap, restart: int, xp:
         assert solution.steps.tolist() == [1] * 5
     else:
         assert solution.njvp <= restart * solution.steps.max()
-    assert solution.nfe == 1 + solution.steps.max()
+    # A leap to the solution asks for the slope there.
+    assert solution.nfe == 1 + solution.steps.max() + (restart == 20)
 
 
 def test_a_cycle_is_not_solved_beyond_the_tolerance():

@@ -1,0 +1,122 @@
+"""Slope of f(z) − z where a solve comes close: what share of the tolerance it leaves to the residual."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from equilib.arrays import Array, Norm, coefficients, host_norm, norms_together, rows_like
+
+SLACK = 3.0
+"""Distance to the fixed point, as the slope tells it, that may remain, in units of the tolerance. Where f contracts by
+less than 2/3 the residual alone decides."""
+
+RESOLVED = 100.0
+"""Units of rounding of z to which a distance can be known, so that no smaller tolerance is asked of it."""
+
+LEAP = 100.0
+"""Length of a step, in units of the tolerance, whose two ends say nothing of the slope at the second."""
+
+NOISE = 10.0
+"""Units of rounding of z up to which a residual, or a step, has no direction."""
+
+GRAIN = 4.0
+"""Units of rounding of z by which a residual may change for no reason."""
+
+EDGE = 0.01
+"""Residual, in units of the tolerance, at which a plateau ends."""
+
+Evaluate: TypeAlias = Callable[[Array], Array]
+"""z ↦ f(z) − z, on arrays of shape (batch, ...)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where samples have come: z and f(z) − z, shape (batch, ...); ‖f(z) − z‖, tolerance and rounding of z, (batch,)."""
+
+    z: Array
+    residual: Array
+    size: np.ndarray
+    tolerance: np.ndarray
+    rounding: np.ndarray
+
+
+def strictness(
+    evaluate: Evaluate, norm: Norm, here: Place, before: tuple[Array, Array] | None, near: np.ndarray
+) -> np.ndarray:
+    """Return the share of the tolerance that a residual may have, so that the distance is no more than `SLACK` of it.
+
+    The slope is that of the last step, from `before`, an iterate and its residual; after a leap, or without one, that
+    of a step as long as the tolerance along the residual, or else back on the way, which costs an evaluation. A plateau
+    of zeros that was leapt into is one if it ends in an edge: an exponential that only underflows there has no slope at
+    its end either. That takes as many evaluations as halve the leap down to the tolerance.
+
+    Parameters
+    ----------
+    near : ndarray of bool, shape (batch,)
+        The samples that are asked about.
+
+    Returns
+    -------
+    ndarray, shape (batch,)
+        nan or inf of a sample that has not moved, about which nothing is known.
+    """
+    moved, share = np.full((2, len(near)), np.inf)
+    if before is not None:
+        z, residual = before
+        moved, changed = norms_together(norm, here.z - z, here.residual - residual)
+        share = np.where(moved > NOISE * here.rounding, _share(here, moved, changed), np.nan)
+    reach = np.fmax(here.tolerance, RESOLVED * here.rounding)
+    leapt = near & (moved > LEAP * reach) & (here.size + here.rounding <= share * reach)
+    if not leapt.any():
+        return share
+    sure = leapt & (here.size > (0 if before is None else NOISE * here.rounding))
+    offset = _times(np.where(sure, reach / np.where(sure, here.size, 1.0), 0.0), here.residual)
+    if before is not None:
+        back = np.where(leapt & ~sure, reach / np.where(leapt, moved, 1.0), 0.0)
+        offset = offset + _times(back, before[0] - here.z)
+    there = evaluate(here.z + offset)
+    stepped, changed = norms_together(norm, offset, there - here.residual)
+    local = np.where(leapt & (stepped > 0), _share(here, stepped, changed), share)  # nan where f is not finite
+    flat = leapt & ~sure & (local == 0)
+    if before is not None and flat.any():
+        local = np.where(flat, _at_edge(evaluate, norm, here, before, moved, flat), local)
+    return np.fmin(share, local)
+
+
+def _share(here: Place, moved: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    # What of the change may be rounding tells nothing.
+    slope = np.fmax(changed - GRAIN * here.rounding, 0.0) / np.where(moved > 0, moved, 1.0)
+    return np.fmin(SLACK * slope, 1.0)
+
+
+def _at_edge(
+    evaluate: Evaluate,
+    norm: Norm,
+    here: Place,
+    before: tuple[Array, Array],
+    moved: np.ndarray,
+    flat: np.ndarray,
+) -> np.ndarray:
+    """Return the share where the residual emerges on the way back, by halving; 0 where it vanishes too gently there."""
+    edge = np.fmax(EDGE * here.tolerance, RESOLVED * here.rounding)
+    inner, outer = here.size, host_norm(before[1], norm)
+    near, far = np.zeros(len(flat)), np.ones(len(flat))
+    known = flat & (inner <= edge) & (outer > edge) & np.isfinite(moved)
+    way = before[0] - here.z
+    while (known & ((far - near) * moved > edge) & (far - near > np.spacing(far))).any():
+        middle = (near + far) / 2
+        size = host_norm(evaluate(here.z + _times(middle, way)), norm)
+        out = size > edge
+        near, inner = np.where(out, near, middle), np.where(out, inner, size)
+        far, outer = np.where(out, middle, far), np.where(out, size, outer)
+    width, change = (far - near) * moved, outer - inner
+    sharp = known & (change > NOISE * here.rounding) & (inner * width <= SLACK * here.tolerance * change)
+    return np.where(sharp, _share(here, width, change), 0.0)
+
+
+def _times(factor: np.ndarray, array: Array) -> Array:
+    return rows_like(coefficients(factor, array), array) * array
