@@ -35,7 +35,7 @@ Evaluate: TypeAlias = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Place:
-    """Where samples have come: z and f(z) − z, shape (batch, ...); ‖f(z) − z‖, tolerance and rounding of z, (batch,)."""
+    """Where samples came: z and f(z) − z, shape (batch, ...); ‖f(z) − z‖, tolerance, rounding of z, shape (batch,)."""
 
     z: Array
     residual: Array
@@ -84,7 +84,7 @@ def strictness(
     flat = leapt & ~sure & (local == 0)
     if before is not None and flat.any():
         local = np.where(flat, _at_edge(evaluate, norm, here, before, moved, flat), local)
-    return np.fmin(share, local)
+    return np.asarray(np.fmin(share, local))
 
 
 def _share(here: Place, moved: np.ndarray, changed: np.ndarray) -> np.ndarray:

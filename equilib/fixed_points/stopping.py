@@ -6,8 +6,9 @@ import numpy as np
 
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Status
+from equilib.fixed_points.slope import Evaluate
 from equilib.fixed_points.solver import SolverState
-from equilib.fixed_points.tolerance import WHOLE, Evaluate, Tolerance
+from equilib.fixed_points.tolerance import WHOLE, Tolerance
 
 PROGRESS = 0.99
 """Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would

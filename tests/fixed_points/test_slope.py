@@ -54,7 +54,7 @@ def test_a_plateau_may_be_leapt_into() -> None:
 
 def test_a_leap_asks_once_for_the_slope() -> None:
     """Where f contracts at the end of a long step the claim costs one evaluation, and a short step none."""
-    counted = [attempt(lambda z: 0 * z + goal, Picard(), [[1.0]]).nfe for goal in (5.0, 1.05)]
+    counted = [attempt(lambda z, goal=goal: 0 * z + goal, Picard(), [[1.0]]).nfe for goal in (5.0, 1.05)]
     assert counted == [3, 2]
 
 

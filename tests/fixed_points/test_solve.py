@@ -73,7 +73,7 @@ def test_each_sample_ends_at_its_own_first_step_within_the_tolerance(norm: str):
 
 
 def test_a_good_initial_guess_needs_no_step():
-    """A sample that starts at its fixed point converges with an evaluation, one more for the slope, and is returned as it is."""
+    """A sample that starts at its fixed point is returned as it is, for an evaluation, and one for the slope."""
     known = replace(TANH, z0=TANH.solution)
     for solver in SOLVERS:
         solution = solve_map(known, solver)
