@@ -14,7 +14,18 @@ from equilib.arrays.namespaces import (
     to_host_together,
     zeros_like,
 )
-from equilib.arrays.norms import Norm, dot, host_norm, max_norm, norms_together, rms_norm, two_norm
+from equilib.arrays.norms import (
+    Norm,
+    dot,
+    host_norm,
+    in_single,
+    max_norm,
+    norms_together,
+    rms_norm,
+    scaled,
+    two_norm,
+    units,
+)
 from equilib.arrays.samples import (
     check_like,
     coefficients,
@@ -39,6 +50,7 @@ __all__ = [
     "dot",
     "from_host",
     "host_norm",
+    "in_single",
     "is_array",
     "leaves_like",
     "max_norm",
@@ -49,6 +61,7 @@ __all__ = [
     "rms_norm",
     "rows_like",
     "samples_as_rows",
+    "scaled",
     "take_rows",
     "to_host",
     "to_host_together",
@@ -56,6 +69,7 @@ __all__ = [
     "tree_map",
     "tree_unflatten",
     "two_norm",
+    "units",
     "weighted_sum",
     "where_samples",
     "zeros_like",

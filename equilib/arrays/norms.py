@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 
 from equilib.arrays.namespaces import Array, array_namespace, to_host, to_host_together
-from equilib.arrays.samples import samples_as_rows
+from equilib.arrays.samples import coefficients, rows_like, samples_as_rows
 
 Norm: TypeAlias = Callable[[Array], Array]
 """A per-sample norm: an array of shape (batch, ...) to an array of shape (batch,)."""
@@ -23,8 +23,36 @@ _USUAL = {
 
 
 def dot(one: Array, other: Array) -> Array:
-    """Return the inner product of each sample of two arrays (batch, ...), shape (batch,)."""
-    return array_namespace(one).vecdot(samples_as_rows(one), samples_as_rows(other))
+    """Return the inner product of each sample of two arrays (batch, ...), shape (batch,), at least float32."""
+    xp = array_namespace(one)
+    return xp.vecdot(in_single(samples_as_rows(one)), in_single(samples_as_rows(other)))
+
+
+def in_single(array: Array) -> Array:
+    """Return an array of half precision in single, as its sums of squares leave its range; others as they are."""
+    if type(array) is np.ndarray and array.dtype in _USUAL:
+        return array
+    xp = array_namespace(array)
+    return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
+
+
+def units(norm: np.ndarray, like: Array) -> np.ndarray | None:
+    """Return powers of two near the norms, shape (batch,), of arrays whose squares might leave the range of a dtype.
+
+    1 for samples in no danger, None where no sample is. To divide by them rounds nothing.
+    """
+    info = array_namespace(like).finfo(like.dtype)
+    least, most = (np.log2(float(each)) for each in (info.smallest_normal, info.max))
+    exponent = np.rint(np.log2(np.where((norm > 0) & np.isfinite(norm), norm, 1.0)))
+    extreme = (exponent < least / 4) | (exponent > most / 4)
+    if info.bits < 32 or not np.count_nonzero(extreme):
+        return None
+    return np.asarray(2.0 ** np.where(extreme, np.clip(exponent, least + 2, most - 2), 0.0))
+
+
+def scaled(array: Array, factor: np.ndarray | None) -> Array:
+    """Return each sample of an array (batch, ...) times its factor, shape (batch,); None is 1."""
+    return array if factor is None else rows_like(coefficients(factor, array), array) * array
 
 
 def two_norm(array: Array) -> Array:
@@ -82,10 +110,8 @@ def _root_of_squares(array: Array, *, mean: bool) -> Array:
     if type(rows) is np.ndarray and rows.dtype in _USUAL:
         return _roots((rows,), mean=mean)[0]
     count = (rows.shape[1] or 1) if mean else 1
-    xp = array_namespace(array)
+    xp, rows = array_namespace(array), in_single(rows)
     dtype = rows.dtype
-    if xp.finfo(dtype).bits < 32:
-        rows, dtype = xp.astype(rows, xp.float32), xp.float32
     if dtype == xp.float32:  # whose squares float64 holds
         wide = xp.astype(rows, xp.float64)
         return xp.astype(xp.sqrt(xp.vecdot(wide, wide)) / count**0.5, dtype)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array, Norm, coefficients, host_norm, norms_together, rows_like
+from equilib.arrays import Array, Norm, host_norm, norms_together, scaled
 
 SLACK = 3.0
 """Distance to the fixed point, as the slope tells it, that may remain, in units of the tolerance. Where f contracts by
@@ -19,6 +19,9 @@ RESOLVED = 100.0
 
 LEAP = 100.0
 """Length of a step, in units of the tolerance, whose two ends say nothing of the slope at the second."""
+
+VETO = 10.0
+"""Distance that the slope where a leap ended may tell, in units of `SLACK`: it is that along one direction only."""
 
 NOISE = 10.0
 """Units of rounding of z up to which a residual, or a step, has no direction."""
@@ -49,10 +52,11 @@ def strictness(
 ) -> np.ndarray:
     """Return the share of the tolerance that a residual may have, so that the distance is no more than `SLACK` of it.
 
-    The slope is that of the last step, from `before`, an iterate and its residual; after a leap, or without one, that
-    of a step as long as the tolerance along the residual, or else back on the way, which costs an evaluation. A plateau
-    of zeros that was leapt into is one if it ends in an edge: an exponential that only underflows there has no slope at
-    its end either. That takes as many evaluations as halve the leap down to the tolerance.
+    The slope is that of the last step, from `before`, an iterate and its residual. After a leap a step as long as the
+    tolerance is tried, along the residual or else back on the way, for one evaluation: its slope may veto, and is the
+    one where there is no iterate before. A plateau of zeros that was leapt into is one if it ends in an edge: an
+    exponential that only underflows there has no slope at its end either. To find it takes as many evaluations as halve
+    the leap down to the tolerance.
 
     Parameters
     ----------
@@ -73,18 +77,21 @@ def strictness(
     leapt = near & (moved > LEAP * reach) & (here.size + here.rounding <= share * reach)
     if not leapt.any():
         return share
+    # As long as the tolerance, or so long that a change at the slope of the last step exceeds rounding.
+    length = np.fmax(reach, RESOLVED * here.rounding * SLACK / np.where(leapt, share, 1.0))
     sure = leapt & (here.size > (0 if before is None else NOISE * here.rounding))
-    offset = _times(np.where(sure, reach / np.where(sure, here.size, 1.0), 0.0), here.residual)
+    offset = scaled(here.residual, np.where(sure, length / np.where(sure, here.size, 1.0), 0.0))
     if before is not None:
-        back = np.where(leapt & ~sure, reach / np.where(leapt, moved, 1.0), 0.0)
-        offset = offset + _times(back, before[0] - here.z)
+        back = np.where(leapt & ~sure, length / np.where(leapt, moved, 1.0), 0.0)
+        offset = offset + scaled(before[0] - here.z, back)
     there = evaluate(here.z + offset)
     stepped, changed = norms_together(norm, offset, there - here.residual)
     local = np.where(leapt & (stepped > 0), _share(here, stepped, changed), share)  # nan where f is not finite
     flat = leapt & ~sure & (local == 0)
     if before is not None and flat.any():
         local = np.where(flat, _at_edge(evaluate, norm, here, before, moved, flat), local)
-    return np.asarray(np.fmin(share, local))
+    vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= VETO * local * reach))
+    return np.where(vetoed, np.fmin(share, local), share)
 
 
 def _share(here: Place, moved: np.ndarray, changed: np.ndarray) -> np.ndarray:
@@ -109,14 +116,10 @@ def _at_edge(
     way = before[0] - here.z
     while (known & ((far - near) * moved > edge) & (far - near > np.spacing(far))).any():
         middle = (near + far) / 2
-        size = host_norm(evaluate(here.z + _times(middle, way)), norm)
+        size = host_norm(evaluate(here.z + scaled(way, middle)), norm)
         out = size > edge
         near, inner = np.where(out, near, middle), np.where(out, inner, size)
         far, outer = np.where(out, middle, far), np.where(out, size, outer)
     width, change = (far - near) * moved, outer - inner
     sharp = known & (change > NOISE * here.rounding) & (inner * width <= SLACK * here.tolerance * change)
     return np.where(sharp, _share(here, width, change), 0.0)
-
-
-def _times(factor: np.ndarray, array: Array) -> Array:
-    return rows_like(coefficients(factor, array), array) * array

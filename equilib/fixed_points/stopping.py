@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.solution import Status
 from equilib.fixed_points.slope import Evaluate
+from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import SolverState
 from equilib.fixed_points.tolerance import WHOLE, Tolerance
 

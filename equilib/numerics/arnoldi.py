@@ -15,8 +15,10 @@ from equilib.arrays import (
     only_samples,
     rows_like,
     samples_as_rows,
+    scaled,
     to_host,
     two_norm,
+    units,
 )
 from equilib.numerics.linear_solver import MatVec
 
@@ -87,7 +89,7 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
     column = []
     for vector in basis:
         overlap = dot(vector, product)
-        product = product - rows_like(overlap, product) * vector
+        product = product - rows_like(xp.astype(overlap, product.dtype, copy=False), product) * vector
         column.append(overlap)
     column.append(two_norm(product))
     return xp.stack(column, axis=1), product
@@ -95,5 +97,8 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
 
 def normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:
     """Divide samples, shape (batch, ...), by their norms; those outside `mask` become zero even where not finite."""
-    factor = coefficients(1 / np.where(mask & (norm > 0), norm, 1.0), vector)
-    return only_samples(mask, rows_like(factor, vector) * vector)
+    size = np.where(mask & (norm > 0), norm, 1.0)
+    unit = units(size, vector)  # whose inverse is finite where that of the norm is not
+    if unit is not None:
+        size, vector = size / unit, scaled(vector, 1 / unit)
+    return only_samples(mask, scaled(vector, 1 / size))

@@ -11,6 +11,7 @@ from equilib.arrays import (
     array_namespace,
     coefficients,
     host_norm,
+    in_single,
     samples_as_rows,
     to_host,
     two_norm,
@@ -70,7 +71,8 @@ def invert_dense(matrix: Array, active: np.ndarray) -> Array:
 
 
 def _solve(matrix: Array, rhs: Array, active: np.ndarray) -> Array:
-    xp = array_namespace(rhs)
+    xp, dtype = array_namespace(rhs), rhs.dtype
+    matrix, rhs = in_single(matrix), in_single(rhs)  # which nobody factorizes in half precision
     size = to_host(xp.stack((two_norm(matrix), two_norm(rhs)))).astype(np.float64)
     usable = active & np.isfinite(size).all(axis=0)
     identity = identity_like(matrix)
@@ -82,7 +84,7 @@ def _solve(matrix: Array, rhs: Array, active: np.ndarray) -> Array:
     singular = usable & ~(10 * eps * size[0] * length <= 0.1 * size[1])
     if singular.any():
         x = where_samples(singular, xp.matmul(xp.linalg.pinv(where_samples(singular, matrix, identity)), rhs), x)
-    return x
+    return xp.astype(x, dtype, copy=False)
 
 
 def _factorized(matrix: Array, rhs: Array) -> Array:

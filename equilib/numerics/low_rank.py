@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, dot, rows_like, where_samples, zeros_like
+from equilib.arrays import Array, array_namespace, dot, max_norm, rows_like, two_norm, where_samples, zeros_like
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.combinations import combined, overlaps
@@ -56,13 +56,37 @@ class LowRankInverse:
 
 
 def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
-    """Return numerator / ⟨v, y⟩ and v, shape (batch, ...); zeros for both where ⟨v, y⟩ is rounding or not finite."""
-    xp = array_namespace(v)
-    product = dot(v, y)
+    """Return numerator / ⟨v, y⟩ and v, shape (batch, ...), or multiples with the same product.
+
+    Zeros for both where ⟨v, y⟩ is rounding or not finite.
+    """
+    xp, rounding = array_namespace(v), 10 * float(array_namespace(v).finfo(v.dtype).eps)
+    product, square = dot(v, y), dot(v, v)
+    size = square * dot(y, y)
     # |⟨v, y⟩| against ‖v‖‖y‖: below this the two are orthogonal as far as can be told.
-    size = dot(v, v) * dot(y, y)
-    rounding = 10 * float(xp.finfo(v.dtype).eps)
     safe = xp.isfinite(size) & (product * product > rounding**2 * size)
+    # Elsewhere than on the host it costs less to scale than to ask whether squares left the range.
+    if type(v) is not np.ndarray or not _in_range(size, square, v):
+        v = _near_one(v)
+        product, size = dot(v, y), two_norm(y)
+        safe = xp.isfinite(size) & (xp.abs(product) > rounding * two_norm(v) * size)
     factor = 1 / xp.where(safe, product, xp.ones_like(product))
     kept, zeros = rows_like(safe, v), xp.zeros_like(v)
-    return xp.where(kept, rows_like(factor, v) * numerator, zeros), xp.where(kept, v, zeros)
+    left = xp.astype(rows_like(factor, v) * numerator, v.dtype, copy=False)
+    return xp.where(kept, left, zeros), xp.where(kept, v, zeros)
+
+
+def _in_range(size: np.ndarray, square: np.ndarray, v: np.ndarray) -> bool:
+    """Tell whether no square left the range of the dtype; samples that are zero have none."""
+    info = np.finfo(size.dtype)
+    usual = (size < np.inf) & (size > info.tiny / info.eps)
+    return v.dtype == size.dtype and (np.count_nonzero(usual) == len(usual) or not v[~usual].any())
+
+
+def _near_one(v: Array) -> Array:
+    """Return each sample times a power of two, so that its largest element is of the order of 1: rounds nothing."""
+    xp = array_namespace(v)
+    largest, least = max_norm(v), float(xp.finfo(v.dtype).smallest_normal)
+    largest = xp.where((largest >= least) & xp.isfinite(largest), largest, xp.full_like(largest, least))
+    factor = 2.0 ** -xp.floor(xp.log2(largest))
+    return rows_like(factor, v) * v

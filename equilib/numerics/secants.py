@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients, rows_like, to_host_together, where_samples
+from equilib.arrays import Array, coefficients, in_single, rows_like, scaled, to_host_together, where_samples
 from equilib.numerics.combinations import combined, overlaps
 
 
@@ -32,11 +32,13 @@ class Secants:
     """⟨Δrᵢ, r⟩ with the residual r of the iterate that is mixed from."""
     usable: np.ndarray
     """Pairs that a sample has not discarded: bool."""
+    unit: np.ndarray | None = None
+    """What products are measured in, shape (batch,), so that they stay in the range of the dtype; None: 1."""
 
     @classmethod
-    def none(cls, batch: int) -> Secants:
+    def none(cls, batch: int, unit: np.ndarray | None = None) -> Secants:
         """Return the secants before there is a pair."""
-        return cls((), (), np.zeros((batch, 0, 0)), np.zeros((batch, 0)), np.zeros((batch, 0), dtype=bool))
+        return cls((), (), np.zeros((batch, 0, 0)), np.zeros((batch, 0)), np.zeros((batch, 0), dtype=bool), unit)
 
     def discarded(self, samples: np.ndarray) -> Secants:
         """Forget all pairs of the given samples, bool (batch,)."""
@@ -97,10 +99,10 @@ class Secants:
         first = max(len(self.images) + 1 - memory, 0)
         change = new_residual - residual
         changes = (*self.changes, change)[first:]
-        by_change, by_new = to_host_together(
-            overlaps((*changes, residual), change), overlaps((*changes, new_residual), new_residual)
-        )
-        norm = np.sqrt(by_new[:, -1])
+        inverse = None if self.unit is None else 1 / self.unit
+        *small, old, new = [in_single(scaled(each, inverse)) for each in (*changes, residual, new_residual)]
+        by_change, by_new = to_host_together(overlaps((*small, old), small[-1]), overlaps((*small, new), new))
+        norm = np.sqrt(by_new[:, -1]) * (1.0 if self.unit is None else self.unit)
         accepted = accept(norm)
         overlap = by_new[:, :-1]
         if np.count_nonzero(accepted) < len(accepted):
@@ -112,6 +114,7 @@ class Secants:
             gram=_bordered(self.gram[:, first:, first:], by_change[:, :-1]),
             overlap=overlap,
             usable=np.concatenate([self.usable[:, first:], np.ones((len(norm), 1), dtype=bool)], axis=1),
+            unit=self.unit,
         )
         return extended, norm, accepted
 

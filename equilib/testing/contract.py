@@ -203,7 +203,7 @@ def runs_on_other_arrays(subject: SolverSubject) -> None:
 
 def _evaluated_once(subject: SolverSubject, known: KnownMap, z0: np.ndarray, **options: Any) -> None:
     solution = subject.solve(known.starting_at(z0), **options)
-    require(solution.nfe <= 1, f"it spent {solution.nfe} evaluations where one tells")
+    require(solution.nfe <= 2, f"it spent {solution.nfe} evaluations where two tell, one of the slope")
     require(same_bits(solution.z, z0), "it did not return the initial guess as it was")
 
 

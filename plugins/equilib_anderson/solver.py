@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib import Evaluator
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, units
 from equilib.numerics.place import Place
 from equilib.numerics.secants import Secants
 from equilib.options import Checked, option
@@ -56,7 +56,7 @@ class Anderson(Checked):
         """Evaluate the initial guess."""
         least = Place.at(z0, f.residual(z0))
         none = np.zeros(len(least.norm), dtype=int)
-        return AndersonState(z0, least.residual, Secants.none(len(none)), least, none, none > 0)
+        return AndersonState(z0, least.residual, Secants.none(len(none), units(least.norm, z0)), least, none, none > 0)
 
     def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib import Evaluator
-from equilib.arrays import Array, array_namespace, coefficients, dot, host_norm, rows_like, to_host, where_samples
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    dot,
+    host_norm,
+    rows_like,
+    scaled,
+    to_host,
+    units,
+    where_samples,
+)
 from equilib.options import Checked, option
 
 # La Cruz, Martínez & Raydan 2006: decrease asked for, range of σ, and how fast a step length may shrink at once.
@@ -21,8 +32,8 @@ class DFSaneState:
     """An iterate, its residual, and what the next step length and its test depend on.
 
     `sigma` is the signed step length, shape (batch,); `merits` holds ‖f(z) − z‖² of the last iterates, the newest
-    last, shape (batch, ≤ history); `first` that of the guess; `steps` the number of steps. `failed` marks samples
-    whose line search found no acceptable step.
+    last, shape (batch, ≤ history); `first` that of the guess, all in units of `unit`², so that they stay in range;
+    `steps` the number of steps. `failed` marks samples whose line search found no acceptable step.
     """
 
     z: Array
@@ -30,6 +41,7 @@ class DFSaneState:
     sigma: np.ndarray
     merits: np.ndarray
     first: np.ndarray
+    unit: np.ndarray | None
     steps: int
     failed: np.ndarray
 
@@ -49,15 +61,17 @@ class DFSane(Checked):
     def init(self, f: Evaluator, z0: Array) -> DFSaneState:
         """Evaluate the initial guess."""
         residual = f.residual(z0)
-        merit = _merit(residual)
-        ones = np.ones(merit.shape)
-        return DFSaneState(z0, residual, ones, merit[:, None], merit, 0, ones < 0)
+        norm = host_norm(residual)
+        unit = units(norm, z0)
+        merit, ones = _merit(norm, unit), np.ones(norm.shape)
+        return DFSaneState(z0, residual, ones, merit[:, None], merit, unit, 0, ones < 0)
 
     def step(self, f: Evaluator, state: DFSaneState) -> DFSaneState:
         """Go along the residual as far as the merit allows, and measure the next step length."""
         z, residual, merit, failed = self._search(f, state)
         xp = array_namespace(z)
-        s, y = z - state.z, state.residual - residual
+        inverse = None if state.unit is None else 1 / state.unit
+        s, y = scaled(z - state.z, inverse), scaled(state.residual - residual, inverse)
         ss, sy = to_host(xp.stack((dot(s, s), dot(s, y)))).astype(np.float64)
         sigma = ss / np.where(sy == 0, np.nan, sy)
         usable = (np.abs(sigma) >= SMALLEST) & (np.abs(sigma) <= LARGEST)
@@ -68,6 +82,7 @@ class DFSane(Checked):
             sigma=np.where(usable, sigma, 1.0),
             merits=np.concatenate([state.merits, merit[:, None]], axis=1)[:, -self.history :],
             first=state.first,
+            unit=state.unit,
             steps=state.steps + 1,
             failed=failed,
         )
@@ -83,7 +98,7 @@ class DFSane(Checked):
             for sign, length in lengths.items():
                 trial = where_samples(searching, _along(state, sign * length), z)
                 trial_residual = f.residual(trial)
-                trial_merit = _merit(trial_residual)
+                trial_merit = _merit(host_norm(trial_residual), state.unit)
                 found = searching & (trial_merit <= ceiling - SUFFICIENT * length**2 * now)
                 z, residual = where_samples(found, trial, z), where_samples(found, trial_residual, residual)
                 merit = np.where(found, trial_merit, merit)
@@ -98,9 +113,9 @@ def _along(state: DFSaneState, length: np.ndarray) -> Array:
     return state.z + rows_like(coefficients(length * state.sigma, state.z), state.z) * state.residual
 
 
-def _merit(residual: Array) -> np.ndarray:
+def _merit(norm: np.ndarray, unit: np.ndarray | None) -> np.ndarray:
     """Return ‖F‖², squared on the host, where float32 does not overflow."""
-    return np.asarray(host_norm(residual) ** 2)
+    return np.square(norm if unit is None else norm / unit)
 
 
 def _shorter(length: np.ndarray, now: np.ndarray, merit: np.ndarray) -> np.ndarray:

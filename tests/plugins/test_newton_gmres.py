@@ -107,9 +107,9 @@ def test_a_strongly_coupled_map_gets_the_products_that_it_needs(globalization: s
 
 @each_linear_solver
 def test_a_linearization_is_made_once_and_applied_many_times(linear_solver: LinearSolver):
-    """Every evaluation of f is a linearization at a trial point; products evaluate nothing."""
+    """Every evaluation of f but that of the slope is a linearization at a trial point; products evaluate nothing."""
     solution = run(TANH, NewtonGMRES(linear_solver), rtol=1e-8)
-    assert solution.nfe == 1 + solution.steps.max()
+    assert solution.nfe == 2 + solution.steps.max()
     assert solution.njvp > solution.nfe
 
 
