@@ -29,7 +29,7 @@ def dot(one: Array, other: Array) -> Array:
 
 
 def in_single(array: Array) -> Array:
-    """Return an array of half precision in single, as its sums of squares leave its range; others as they are."""
+    """Return an array of any shape in half precision in single, whose range its sums of squares need; others as is."""
     if type(array) is np.ndarray and array.dtype in _USUAL:
         return array
     xp = array_namespace(array)

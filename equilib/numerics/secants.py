@@ -37,7 +37,7 @@ class Secants:
 
     @classmethod
     def none(cls, batch: int, unit: np.ndarray | None = None) -> Secants:
-        """Return the secants before there is a pair."""
+        """Return the secants before there is a pair; `unit` has the shape (batch,)."""
         return cls((), (), np.zeros((batch, 0, 0)), np.zeros((batch, 0)), np.zeros((batch, 0), dtype=bool), unit)
 
     def discarded(self, samples: np.ndarray) -> Secants:
