@@ -12,13 +12,20 @@ pytest; `equilib check NAME` runs the same checks on what is installed.
 """
 
 from equilib.testing.check import Check, Outcome, run_checks
-from equilib.testing.kit import integrator_checks, linear_solver_checks, sensitivity_checks, solver_checks
+from equilib.testing.kit import (
+    integrator_checks,
+    linear_solver_checks,
+    ode_sensitivity_checks,
+    sensitivity_checks,
+    solver_checks,
+)
 
 __all__ = [
     "Check",
     "Outcome",
     "integrator_checks",
     "linear_solver_checks",
+    "ode_sensitivity_checks",
     "run_checks",
     "sensitivity_checks",
     "solver_checks",

@@ -9,12 +9,19 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.options import build
 from equilib.plugin import Entry, IntegratorEntry, LinearSolverEntry, SensitivityEntry, SolverEntry
-from equilib.plugin.entries import FIXED_POINT
+from equilib.plugin.entries import ODE
 from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
-from equilib.testing.kit import integrator_checks, linear_solver_checks, sensitivity_checks, solver_checks
+from equilib.testing.kit import (
+    integrator_checks,
+    linear_solver_checks,
+    ode_sensitivity_checks,
+    sensitivity_checks,
+    solver_checks,
+)
 
 CHECKED: tuple[type[Entry], ...] = (SolverEntry, SensitivityEntry, IntegratorEntry, LinearSolverEntry)
 """The records that there are checks for."""
@@ -36,15 +43,16 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
     built: Any = build(entry.blueprint(), values, owner=f"{kind.noun} {name!r}", parts=registry)
     if isinstance(entry, SolverEntry):
         return _checks_of_a_solver(registry, entry, built)
-    if isinstance(entry, SensitivityEntry) and entry.solves == FIXED_POINT:
+    if isinstance(entry, SensitivityEntry) and entry.solves == ODE:
+        return ode_sensitivity_checks(built, _stepped(registry), exact=entry.exact)
+    if isinstance(entry, SensitivityEntry):
         return sensitivity_checks(built, exact=entry.exact, solver=solver_beside(registry, name))
     if isinstance(entry, IntegratorEntry):
         return integrator_checks(built)
     if isinstance(entry, LinearSolverEntry):
         return linear_solver_checks(built, couples_samples=entry.couples_samples, backends=entry.backends)
     raise UserError(
-        f"there are no checks for {kind.noun} {name!r}; there are for solvers, linear solvers, integrators and "
-        "adjoints of fixed points"
+        f"there are no checks for {kind.noun} {name!r}; there are for {', '.join(each.plural for each in CHECKED)}"
     )
 
 
@@ -63,6 +71,22 @@ def _checks_of_a_solver(registry: Registry, entry: SolverEntry, solver: Solver |
         sensitivity=own,
         exact=adjoint.exact,
     )
+
+
+def _stepped(registry: Registry) -> AnyIntegrator:
+    """Return an integrator of equilib's loop, since an adjoint may ask for its steps; of order 5 if there is one.
+
+    Raises
+    ------
+    UserError
+        If none is installed.
+    """
+    usable = [each.entry for each in registry.provided(IntegratorEntry) if not each.entry.unavailable]
+    for entry in sorted(usable, key=lambda entry: (abs(entry.order - 5), entry.name)):
+        integrator: AnyIntegrator = build(entry.blueprint(), {}, owner=f"integrator {entry.name!r}", parts=registry)
+        if not isinstance(integrator, LibraryIntegrator):
+            return integrator
+    raise UserError("adjoints of ODEs are checked with an integrator, and none is installed")
 
 
 def solver_beside(registry: Registry, sensitivity: str) -> Solver | WholeSolver | None:

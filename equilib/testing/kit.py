@@ -10,10 +10,12 @@ from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.library import AnyIntegrator
-from equilib.testing import answers, batches, contract, integrations, linear_equations, pullbacks
+from equilib.ode.solution import OdeSolution
+from equilib.testing import answers, batches, contract, integrations, linear_equations, ode_pullbacks, pullbacks
 from equilib.testing.check import Check, checks_of
 from equilib.testing.integrations import IntegratorSubject
 from equilib.testing.linear_equations import LinearSolverSubject
+from equilib.testing.ode_pullbacks import OdeSensitivitySubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
 
 PRODUCTS = ("jvp", "vjp")
@@ -83,6 +85,13 @@ def sensitivity_checks(
     """
     subject = SensitivitySubject(sensitivity=sensitivity, exact=exact, solver=solver or Picard())
     return checks_of(subject, pullbacks)
+
+
+def ode_sensitivity_checks(
+    sensitivity: Sensitivity[OdeSolution], integrator: AnyIntegrator, *, exact: bool = True
+) -> list[Check]:
+    """Return the laws of a sensitivity of initial value problems, whose solutions the integrator makes, as checks."""
+    return checks_of(OdeSensitivitySubject(sensitivity=sensitivity, integrator=integrator, exact=exact), ode_pullbacks)
 
 
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:

@@ -27,9 +27,10 @@ class Sound:
         return ImplicitAdjoint().pullback(problem, solution, cotangent)
 
 
-def scaled(pulled: Pullback[Solution], factor: Any) -> Pullback[Solution]:
+def scaled(pulled: Pullback[Any], factor: Any) -> Pullback[Any]:
     """Return the cotangents times a factor."""
-    return replace(pulled, inputs=tree_map(lambda leaf: leaf * factor, pulled.inputs))
+    start = None if pulled.start is None else pulled.start * factor
+    return replace(pulled, inputs=tree_map(lambda leaf: leaf * factor, pulled.inputs), start=start)
 
 
 @dataclass

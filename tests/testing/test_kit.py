@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest import SkipTest
 
@@ -17,18 +18,34 @@ from equilib.testing import (
     Outcome,
     integrator_checks,
     linear_solver_checks,
+    ode_sensitivity_checks,
     run_checks,
     sensitivity_checks,
     solver_checks,
 )
 from equilib_newton_gmres.solver import NewtonGMRES
-from tests.broken import answers, batches, contract, integrators, linear_solvers, sensitivities, sound
+from equilib_ode.tsit5 import Tsit5
+from tests.broken import (
+    answers,
+    batches,
+    contract,
+    integrators,
+    linear_solvers,
+    ode_sensitivities,
+    sensitivities,
+    sound,
+)
 from tests.broken.fault import Fault
 
 KINDS: dict[str, tuple[Callable[..., list[Check]], Any, tuple[Fault, ...]]] = {
     "solver": (solver_checks, sound.Sound(), contract.FAULTS + answers.FAULTS + batches.FAULTS),
     "sensitivity": (sensitivity_checks, ImplicitAdjoint(), sensitivities.FAULTS),
     "integrator": (integrator_checks, integrators.Heun(), integrators.FAULTS),
+    "sensitivity of an ODE": (
+        partial(ode_sensitivity_checks, integrator=Tsit5()),
+        ode_sensitivities.Sound(),
+        ode_sensitivities.FAULTS,
+    ),
     "linear solver": (linear_solver_checks, linear_solvers.Sound(), linear_solvers.FAULTS),
 }
 """The list of checks of each kind of plugin, a sound one, and the broken ones."""
