@@ -87,7 +87,8 @@ def check_like(like: Array, given: Array, name: str, what: str = "the fixed poin
 
     Raises ValueError if it is something else; `name`, as in "the guess", opens the sentence.
     """
-    if isinstance(given, type(like)) and given.shape == like.shape and given.dtype == like.dtype:
+    alike = isinstance(given, type(like)) or (isinstance(like, np.ndarray) and isinstance(given, np.generic))
+    if alike and given.shape == like.shape and given.dtype == like.dtype:
         return given
     raise ValueError(f"{name} must be like {what}, {_kind(like)}; it is {_kind(given)}")
 

@@ -130,3 +130,19 @@ def test_it_is_imported_without_autograd():
     program = "import sys; from equilib import fixed_point; print('autograd' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "False"
+
+
+def test_a_number_is_a_system():
+    """The equation z = tanh(a z)/2 + b in numbers: differences of the two derivatives, and nan where b is."""
+
+    def z(a: Any, b: Any = 0.3) -> Any:
+        f = lambda z, a, b: ops.add(ops.multiply(0.5, ops.tanh(ops.multiply(z, a))), b)  # noqa: E731
+        return fixed_point(f, NewtonGMRES(), np.array(0.5), a, b, batched=False, rtol=1e-13, on_failure="record").z
+
+    slope = lambda a: value_and_grad(z)(a)[1]  # noqa: E731
+    step = 1e-5
+    assert slope(0.5) == pytest.approx(float(z(0.5 + step) - z(0.5 - step)) / (2 * step), rel=1e-8)
+    assert linearize(z, 0.5).jvp(1.0) == pytest.approx(float(slope(0.5)), rel=1e-12)
+    expected = float(slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
+    assert value_and_grad(slope)(0.5)[1] == pytest.approx(expected, rel=1e-8)
+    assert np.isnan(linearize(lambda a: z(a, np.nan), 0.5).jvp(1.0))

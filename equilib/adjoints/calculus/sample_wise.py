@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.idle import idle_samples, set_aside
-from equilib.arrays import Array, array_namespace, from_host, host_norm, rows_like, tree_leaves, zeros_like
+from equilib.arrays import Array, array_namespace, from_host, host_norm, tree_leaves, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential
 from equilib.fixed_points.problem import FixedPointProblem
@@ -87,5 +87,5 @@ def _kept(rows: np.ndarray, array: Array, other: Array | float = 0.0) -> Array:
     if rows.all():
         return array
     like = static_value(array)
-    mask = from_host(rows, like)
-    return ops.where(rows_like(mask, like) if rows.size > 1 else mask, array, other)
+    shape = (rows.size, *(1,) * (like.ndim - 1)) if rows.size > 1 else (1,) * like.ndim
+    return ops.where(from_host(rows.reshape(shape), like), array, other)
