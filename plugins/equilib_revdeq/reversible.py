@@ -1,0 +1,143 @@
+"""The gradient of the reversible relaxation: its steps taken back, and the cotangent carried along."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from equilib import FixedPointProblem, ImplicitAdjoint, Needs, Pullback, Solution, Status
+from equilib.adjoints.idle import idle_samples, without_idle
+from equilib.adjoints.revolve import Iterates
+from equilib.adjoints.sensitivity import check_pullback
+from equilib.arrays import Array, array_namespace, samples_as_rows, to_host, tree_map, where_samples, zeros_like
+from equilib.errors import UserError
+from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.solve import rearranged
+from equilib.options import Checked, option
+from equilib_revdeq.pairs import where_pairs
+from equilib_revdeq.trajectory import Cotangents, Point, ReversibleState, Trajectory
+
+
+class NoStepsError(UserError):
+    """`Reversible` was asked for after a forward solve whose steps cannot be taken back."""
+
+
+@dataclass(frozen=True)
+class Reversible(Checked):
+    """Take back the steps of `revdeq`, and carry the cotangent along (McCallum et al. 2025, arXiv:2509.12917).
+
+    The gradient is that of the steps that each sample took, to rounding, whether they converged or not. A step back
+    costs two linearizations, and nothing is kept. After as many as the precision of the states allows, the state is
+    computed forward, from one of few that are kept, and what was computed backward is compared with it; at last with
+    the initial guess. Where it is off by more than rounding, fewer steps are taken back at a time.
+
+    Samples that a fallback solved have the implicit adjoint.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+
+    checkpoints: int = option(4, help="states kept in memory where many steps are to be taken back", minimum=1)
+
+    @np.errstate(all="ignore")  # what is not finite gets a status
+    def pullback(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
+    ) -> Pullback[Solution]:
+        """Return the cotangents of the inputs and of the initial guess for that of z, shape (batch, ...).
+
+        Raises
+        ------
+        NoStepsError
+            If the forward solver was not `revdeq`.
+        """
+        check_pullback(problem, solution, cotangent)
+        state = solution.state
+        if not isinstance(state, ReversibleState):
+            raise NoStepsError(
+                f"the adjoint reversible takes back the steps of revdeq, but the forward solver was {solution.solver}; "
+                "choose that one, or the adjoint implicit"
+            )
+        if not solution.batched:
+            problem = rearranged(problem, lambda z: z[None, ...], lambda z: z[0, ...])
+            arrays = {name: getattr(solution, name)[None, ...] for name in ("z0", "z", "residual")}
+            pulled = self.pullback(problem, replace(solution, batched=True, **arrays), cotangent[None, ...])
+            start: Array = pulled.start
+            return replace(pulled, start=start[0, ...])
+        elsewhere = solution.attempt > 0
+        if elsewhere.any():
+            return self._beside_fallbacks(problem, solution, cotangent, elsewhere)
+        counts = Counts()
+        steps = np.where(idle_samples(solution, cotangent), 0, _steps(solution))
+        problem, stood = without_idle(problem, solution, cotangent)
+        trajectory = Trajectory(counted(problem, counts), steps, state.share, stood.z0, stood.z)
+        bar = self._taken_back(trajectory, state, cotangent)
+        inputs = bar.inputs
+        if inputs is None:
+            inputs = problem.linearize(stood.z).inputs_vjp(zeros_like(cotangent))
+        return Pullback(
+            inputs=inputs, start=bar.first + bar.second, solves=(self._report(solution, steps, counts),), truncated=True
+        )
+
+    def _taken_back(self, trajectory: Trajectory, state: ReversibleState, cotangent: Array) -> Cotangents:
+        xp = array_namespace(cotangent)
+        # Not where the best iterate was another, nor where it is not finite.
+        known = to_host(xp.all(samples_as_rows(state.z == trajectory.rest), axis=1)) & (trajectory.steps > 0)
+        length, found = trajectory.reach, None
+        while found is None:
+            found = self._in_turns(trajectory, length, state, known, cotangent)
+            # f may have rounded otherwise when there were other samples beside; if not, it expands.
+            length = length if known.any() else length // 2
+            known = np.zeros_like(known)
+        return found
+
+    def _in_turns(
+        self, trajectory: Trajectory, length: int, state: ReversibleState, known: np.ndarray, cotangent: Array
+    ) -> Cotangents | None:
+        """Take back `length` steps at a time, from the state where it is known; None where they miss."""
+        turns = -(-trajectory.length // length)
+        kept = Iterates(lambda point: trajectory.forward(point, length), trajectory.start, self.checkpoints)
+        point = Point(trajectory.length, state.first, state.second)
+        if not (known | (trajectory.steps == 0)).all():
+            reached = kept[turns]
+            first, second = (where_pairs(known, *pair) for pair in zip(point[1:], reached[1:], strict=True))
+            point = Point(trajectory.length, first, second)
+        bar = Cotangents(zeros_like(cotangent), cotangent)
+        for turn in reversed(range(turns)):
+            point, bar = trajectory.back(point, bar, turn * length)
+            before = kept[turn]
+            if length > 1 and not trajectory.agree(point, before):
+                return None
+            point = before
+        return bar
+
+    def _beside_fallbacks(
+        self, problem: FixedPointProblem, solution: Solution, cotangent: Array, elsewhere: np.ndarray
+    ) -> Pullback[Solution]:
+        nothing, own = zeros_like(cotangent), replace(solution, attempt=np.zeros_like(solution.attempt))
+        implicit = ImplicitAdjoint().pullback(problem, solution, where_samples(elsewhere, cotangent, nothing))
+        pulled = self.pullback(problem, own, where_samples(elsewhere, nothing, cotangent))
+        inputs = tree_map(lambda one, other: one + other, pulled.inputs, implicit.inputs)
+        return replace(pulled, inputs=inputs, solves=(*pulled.solves, *implicit.solves), truncated=not implicit.failed)
+
+    def _report(self, solution: Solution, steps: np.ndarray, counts: Counts) -> Solution:
+        converged = solution.converged
+        return replace(
+            solution,
+            status=tuple(Status.CONVERGED if each else Status.MAX_STEPS for each in converged),
+            steps=steps,
+            nfe=counts.nfe,
+            sample_nfe=counts.sample_nfe,
+            njvp=0,
+            nvjp=counts.nvjp,
+            solver=str(self),
+            state=None,
+            fallbacks=(),
+            attempt=np.zeros_like(solution.attempt),
+        )
+
+
+def _steps(solution: Solution) -> np.ndarray:
+    """Return after how many steps each sample was at the z that was returned, shape (batch,)."""
+    trace = np.where(np.isfinite(solution.trace), solution.trace, np.inf)
+    return np.where(solution.converged, solution.steps, np.argmin(trace, axis=0))
