@@ -1,8 +1,9 @@
 """Peak memory of a training step against the number of solver steps, and against the depth of an unrolled loop.
 
 A cell that contracts so slowly that Picard iteration never converges. First its gradient by `ImplicitAdjoint`, with at
-most 10 and at most 100 steps; then that of a fixed depth of 10 and of 50, and of the adjoint `Unrolled` of that depth,
-each with 8 checkpoints and without: each in a process of its own, peak resident memory from the operating system.
+most 10 and at most 100 steps; then that of a fixed depth of 10 and of 50, with 8 checkpoints and without; and the
+gradients of 4 to 64 steps by `Reversible`, and by `Unrolled` with 8 checkpoints and without, beside the implicit one.
+Each in a process of its own, peak resident memory from the operating system.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 CHECKPOINTS = 8
+DOUBLED = (4, 8, 16, 32, 64)
 
 
 def main() -> None:
@@ -22,18 +24,20 @@ def main() -> None:
     print(__doc__)
     for name in ("picard", "newton-gmres"):
         _compare(name, "max_steps", 10, 100)
-    for name in ("fixed depth", "unrolled"):
-        _compare(f"{name}, {CHECKPOINTS} checkpoints", "depth", 10, 50)
-        _compare(f"{name}, no checkpoints", "depth", 10, 50)
+    kept = f"{CHECKPOINTS} checkpoints"
+    for name in (kept, "no checkpoints"):
+        _compare(f"fixed depth, {name}", "depth", 10, 50)
+    for name in ("revdeq", f"unrolled, {kept}", "unrolled, no checkpoints", "picard"):
+        _compare(name, "depth" if name.startswith("unrolled") else "max_steps", *DOUBLED)
 
 
-def _compare(name: str, what: str, few: int, many: int) -> None:
+def _compare(name: str, what: str, *numbers: int) -> None:
     peaks = []
-    for number in (few, many):
+    for number in numbers:
         command = [sys.executable, "-m", "benchmarks.memory", name, str(number)]
         peaks.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
-        print(f"{name}, {what} {number}: {peaks[-1]:.1f} MB")
-    print(f"{name}, ratio: {peaks[1] / peaks[0]:.3f}")
+        print(f"{name}, {what} {number}: {peaks[-1]:.1f} MB", flush=True)
+    print(f"{name}, ratio: {peaks[-1] / peaks[0]:.3f}")
 
 
 def measure(name: str, number: int) -> float:
@@ -43,6 +47,7 @@ def measure(name: str, number: int) -> float:
     from equilib.layers import Chain, Conv, TruncatedNormal
     from equilib.models import DeepEquilibrium, InjectedCell
     from equilib_newton_gmres.solver import NewtonGMRES
+    from equilib_revdeq.solver import RevDEQ
 
     def layer() -> Chain:
         return Chain(Conv(64, 64, padding="same", bias=False, initial_weight=TruncatedNormal(0.06)), ops.tanh)
@@ -50,7 +55,8 @@ def measure(name: str, number: int) -> float:
     kept = None if name.endswith("no checkpoints") else CHECKPOINTS
     loop = name.startswith(("fixed depth", "unrolled"))
     # One product per Newton step and an unreachable tolerance: as many steps as allowed.
-    solver = NewtonGMRES(GMRES(1)) if name == "newton-gmres" else Picard()
+    solvers = {"newton-gmres": NewtonGMRES(GMRES(1)), "revdeq": RevDEQ()}
+    solver = solvers.get(name, Picard())
     steps = 1 if loop else number
     options = SolveOptions(rtol=0.0, atol=1e-30, max_steps=steps, divergence=1e30, on_failure="record")
     deq = DeepEquilibrium(InjectedCell(layer(), layer(), layer()), solver, options=options)
@@ -62,7 +68,7 @@ def measure(name: str, number: int) -> float:
     params = deq.init(rng)
     x = rng.standard_normal((32, 13, 13, 64)).astype(np.float32)
     gradient = value_and_grad(lambda params: ops.mean(ops.pow(deq(params, x).z, 2)))
-    for _ in range(1 if loop else 3):
+    for _ in range(1 if loop or name == "revdeq" else 3):
         gradient(params)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 

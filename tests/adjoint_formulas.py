@@ -35,6 +35,8 @@ def approximation(name: str, sensitivity: Any, small: SmallEquilibrium, solution
     """
     if name == "unrolled":
         return unrolled(small, sensitivity.depth)
+    if name == "reversible":
+        return reversible(small, solution)
     if name not in INVERSES:
         raise AssertionError(
             f"adjoint {name!r} is registered with exact=False, and tests/adjoint_formulas.py does not say what it "
@@ -80,7 +82,7 @@ INVERSES: dict[str, Callable[[Any, SmallEquilibrium, Solution], np.ndarray]] = {
     "phantom": _neumann,
     "shine": _shine,
 }
-"""B of the approximate adjoints that have one; `unrolled` is a sum over its iterates instead."""
+"""B of the approximate adjoints that have one; `unrolled` and `reversible` are sums over their iterates instead."""
 
 
 @cache
@@ -99,3 +101,32 @@ def unrolled(small: SmallEquilibrium, depth: int) -> Approximation:
         w = times(small.jacobian(z).swapaxes(1, 2), w)
     rate = float(np.max(np.abs(np.linalg.eigvals(small.jacobians))))
     return Approximation(total, error=depth * rate**depth * float(np.linalg.norm(total)))
+
+
+def reversible(small: SmallEquilibrium, solution: Solution) -> Approximation:
+    """Return the gradient of the loss after the steps of revdeq that each sample took, by the chain rule.
+
+    y' = (1 − β) y + β f(z) and z' = (1 − β) z + β f(y'). Of J's eigenvalue μ a step makes λ, the larger root of
+    λ² − (2(1 − β) + (βμ)²) λ + (1 − β)², and the error is of the order of n·λⁿ after n steps.
+    """
+    share = solution.state.share
+    y = z = small.z0
+    points = []
+    for _ in range(int(max(solution.steps))):
+        points.append(z)
+        y = share * y + (1 - share) * small(z, small.params, small.x)
+        points.append(y)
+        z = share * z + (1 - share) * small(y, small.params, small.x)
+    # A half step is first ← (1 − β) first + β f(second); then the two change places.
+    first, second = small.cotangent(small.z_star), np.zeros_like(z)
+    total = np.zeros_like(small.vector)
+    for k in reversed(range(len(points))):
+        taken = (2 * solution.steps > k).reshape(-1, *(1,) * (z.ndim - 1))
+        w = np.where(taken, (1 - share) * first, 0.0)
+        total = total + small.inputs_jacobian(points[k]).T @ w.reshape(-1)
+        through = second + times(small.jacobian(points[k]).swapaxes(1, 2), w)
+        first, second = np.where(taken, through, first), np.where(taken, share * first, second)
+    trace = 2 * share + ((1 - share) * np.max(np.abs(np.linalg.eigvals(small.jacobians)))) ** 2
+    rate = (trace + (trace**2 - 4 * share**2) ** 0.5) / 2
+    steps = int(min(solution.steps))
+    return Approximation(total, error=steps * rate**steps * float(np.linalg.norm(total)))

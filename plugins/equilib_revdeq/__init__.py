@@ -36,5 +36,6 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
             "initial guess. It costs two linearizations a step and keeps a handful of states, whatever the number of "
             "steps. It needs `revdeq` as the solver."
         ),
+        exact=False,
         solvers=("revdeq",),
     )

@@ -38,7 +38,7 @@ class Reversible(Checked):
 
     needs: ClassVar[Needs] = Needs()
 
-    checkpoints: int = option(4, help="states kept in memory where many steps are to be taken back", minimum=1)
+    checkpoints: int = option(2, help="states kept in memory where many steps are to be taken back", minimum=1)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(
@@ -104,8 +104,8 @@ class Reversible(Checked):
             point = Point(trajectory.length, first, second)
         bar = Cotangents(zeros_like(cotangent), cotangent)
         for turn in reversed(range(turns)):
+            before = kept[turn]  # first: the last linearization may stay in memory until the next one
             point, bar = trajectory.back(point, bar, turn * length)
-            before = kept[turn]
             if length > 1 and not trajectory.agree(point, before):
                 return None
             point = before

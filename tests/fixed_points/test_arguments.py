@@ -27,6 +27,7 @@ from equilib_broyden.shine import Shine
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
+from equilib_revdeq.reversible import Reversible
 from tests.installed import solvers
 
 Z0 = np.zeros((2, 3))
@@ -224,7 +225,7 @@ def test_products_of_another_shape():
     assert solve(halved, NewtonGMRES(), np.zeros((2, 3), np.float32)).z.dtype == np.float32
 
 
-SENSITIVITIES = [ImplicitAdjoint(), JacobianFree(), Unrolled(2), Neumann(), Shine()]
+SENSITIVITIES = [ImplicitAdjoint(), JacobianFree(), Unrolled(2), Neumann(), Shine(), Reversible()]
 
 
 @pytest.mark.parametrize("sensitivity", SENSITIVITIES, ids=lambda each: type(each).__name__)
@@ -240,7 +241,7 @@ def test_arguments_of_a_pullback(sensitivity: Any):
         ((problem, solution, Z0.astype("f")), ValueError, "the cotangent must be like the fixed point, .* float32"),
         ((problem, solution, 1.0), ValueError, "the cotangent must be like the fixed point, .* of type float"),
     ]:
-        if not isinstance(sensitivity, Shine) or (kind is TypeError and arguments[0] is solution):
+        if not isinstance(sensitivity, Shine | Reversible) or (kind is TypeError and arguments[0] is solution):
             with pytest.raises(kind, match=sentence):
                 sensitivity.pullback(*arguments)
 

@@ -28,6 +28,8 @@ from equilib_broyden.limited import LimitedMemoryBroyden
 from equilib_broyden.shine import Shine
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
+from equilib_revdeq.reversible import Reversible
+from equilib_revdeq.solver import RevDEQ
 from tests.models.small import CELL, drawn
 
 RECORD = SolveOptions(rtol=1e-10, max_steps=60, on_failure="record")
@@ -42,6 +44,7 @@ SENSITIVITIES: list[tuple[Sensitivity[Any], Solver]] = [
     (Unrolled(20, checkpoints=None), Picard()),
     (Neumann(4), Picard()),
     (Shine(), Broyden()),
+    (Reversible(), RevDEQ()),
     (Shine(refine=3), LimitedMemoryBroyden()),
 ]
 

@@ -31,6 +31,7 @@ from equilib_broyden.shine import Shine
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
+from equilib_revdeq.reversible import Reversible
 from tests.models.networks import DENSE, exactly, gradient_by_formula, largest_difference, loss_of
 from tests.models.small import CELL, batch, drawn
 
@@ -128,6 +129,7 @@ def test_samples_that_cannot_use_a_guess_start_cold(sensitivity: Sensitivity, rn
         (Unrolled(5), "Unrolled"),
         (Neumann(), "Neumann"),
         (Shine(), "Shine"),
+        (Reversible(), "Reversible"),
     ],
 )
 def test_an_adjoint_that_starts_nowhere_says_so(sensitivity: Sensitivity, name: str, rng: np.random.Generator):

@@ -75,6 +75,7 @@ class SolverLaws:
     solves_singular: ClassVar[bool] = True
     without_fixed_point: ClassVar[tuple[Status, ...]] = (Status.MAX_STEPS, Status.DIVERGED)
     derivatives: ClassVar[tuple[str, ...]] = ()
+    exact: ClassVar[bool] = True  # its default adjoint
 
     @pytest.mark.parametrize("known", CONTRACTIONS, ids=str)
     def test_it_finds_known_fixed_points(self, known: KnownMap):
@@ -163,5 +164,5 @@ class SolverLaws:
 
     def test_it_keeps_the_laws_of_the_kit(self):
         """With these options too it does what `equilib.testing` asks of every solver."""
-        outcomes = run_checks(solver_checks(self.solver, needs=self.derivatives))
+        outcomes = run_checks(solver_checks(self.solver, needs=self.derivatives, exact=self.exact))
         assert not [f"{each.check}: {each.evidence}" for each in outcomes if each.status == "failed"]

@@ -112,9 +112,10 @@ def test_the_hessian(small: SmallEquilibrium, adjoint: SensitivityEntry):
 
 
 def test_every_adjoint_meets_every_solver_that_it_serves():
-    """Only `shine` needs the state of a solver, Broyden's; all other pairs there are."""
+    """Only `shine` and `reversible` need the state of a solver, Broyden's and revdeq's; all other pairs there are."""
     met = {adjoint.name: {s.name for s, a in pairs() if a is adjoint} for adjoint in ADJOINTS}
     assert met.pop("shine") == {"broyden", "lbroyden"}
+    assert met.pop("reversible") == {"revdeq"}
     everyone = {solver.name for solver in SOLVERS}
     assert {name: solvers for name, solvers in met.items() if solvers != everyone} == {}
 
