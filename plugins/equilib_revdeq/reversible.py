@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -16,8 +17,8 @@ from equilib.errors import UserError
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.solve import rearranged
 from equilib.options import Checked, option
-from equilib_revdeq.pairs import where_pairs
 from equilib_revdeq.trajectory import Cotangents, Point, ReversibleState, Trajectory
+from equilib_revdeq.words import where_words
 
 
 class NoStepsError(UserError):
@@ -31,7 +32,7 @@ class Reversible(Checked):
     The gradient is that of the steps that each sample took, to rounding, whether they converged or not. A step back
     costs two linearizations, and nothing is kept. After as many as the precision of the states allows, the state is
     computed forward, from one of few that are kept, and what was computed backward is compared with it; at last with
-    the initial guess. Where it is off by more than rounding, fewer steps are taken back at a time.
+    the initial guess. Where it is off by more than rounding, fewer of these steps are taken back at a time.
 
     Samples that a fallback solved have the implicit adjoint.
     """
@@ -80,34 +81,20 @@ class Reversible(Checked):
         )
 
     def _taken_back(self, trajectory: Trajectory, state: ReversibleState, cotangent: Array) -> Cotangents:
-        xp = array_namespace(cotangent)
-        # Not where the best iterate was another, nor where it is not finite.
-        known = to_host(xp.all(samples_as_rows(state.z == trajectory.rest), axis=1)) & (trajectory.steps > 0)
-        length, found = trajectory.reach, None
-        while found is None:
-            found = self._in_turns(trajectory, length, state, known, cotangent)
-            # f may have rounded otherwise when there were other samples beside; if not, it expands.
-            length = length if known.any() else length // 2
-            known = np.zeros_like(known)
-        return found
-
-    def _in_turns(
-        self, trajectory: Trajectory, length: int, state: ReversibleState, known: np.ndarray, cotangent: Array
-    ) -> Cotangents | None:
-        """Take back `length` steps at a time, from the state where it is known; None where they miss."""
-        turns = -(-trajectory.length // length)
-        kept = Iterates(lambda point: trajectory.forward(point, length), trajectory.start, self.checkpoints)
-        point = Point(trajectory.length, state.first, state.second)
-        if not (known | (trajectory.steps == 0)).all():
-            reached = kept[turns]
-            first, second = (where_pairs(known, *pair) for pair in zip(point[1:], reached[1:], strict=True))
-            point = Point(trajectory.length, first, second)
+        """Take back all steps, so many at a time, between states that are computed forward."""
+        turn = trajectory.reach
+        turns = -(-trajectory.length // turn)
+        kept = Iterates(lambda point: trajectory.forward(point, turn), trajectory.start, self.checkpoints)
+        point = _end(trajectory, state, lambda: kept[turns])
         bar = Cotangents(zeros_like(cotangent), cotangent)
-        for turn in reversed(range(turns)):
-            before = kept[turn]  # first: the last linearization may stay in memory until the next one
-            point, bar = trajectory.back(point, bar, turn * length)
-            if length > 1 and not trajectory.agree(point, before):
-                return None
+        for number in reversed(range(turns)):
+            before, given = kept[number], bar
+            while point.number > before.number:
+                point, bar = trajectory.back(point, bar)
+            if not trajectory.agree(point, before):
+                # f may have rounded otherwise when there were other samples beside; if not, it expands.
+                steps = min(turn, trajectory.length - before.number)
+                bar = _in_halves(trajectory, before, steps, given)
             point = before
         return bar
 
@@ -135,6 +122,30 @@ class Reversible(Checked):
             fallbacks=(),
             attempt=np.zeros_like(solution.attempt),
         )
+
+
+def _end(trajectory: Trajectory, state: ReversibleState, reached: Callable[[], Point]) -> Point:
+    """Return the states after all steps: the solver's last, in the other samples what is reached from the start."""
+    last = Point(trajectory.length, state.first, state.second)
+    # Not where the best iterate was another, nor where it is not finite.
+    same = array_namespace(state.z).all(samples_as_rows(state.z == trajectory.rest), axis=1)
+    known = to_host(same) | (trajectory.steps == 0)
+    if known.all():
+        return last
+    first, second = (where_words(known, *each) for each in zip(last[1:], reached()[1:], strict=True))
+    return Point(trajectory.length, first, second)
+
+
+def _in_halves(trajectory: Trajectory, before: Point, steps: int, given: Cotangents) -> Cotangents:
+    """Carry cotangents back through some steps, of which as many are taken back at a time as can be."""
+    point, bar = trajectory.forward(before, steps), given
+    while point.number > before.number:
+        point, bar = trajectory.back(point, bar)
+    if steps == 1 or trajectory.agree(point, before):
+        return bar
+    middle = trajectory.forward(before, steps // 2)
+    bar = _in_halves(trajectory, middle, steps - steps // 2, given)
+    return _in_halves(trajectory, before, steps // 2, bar)
 
 
 def _steps(solution: Solution) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib import Evaluator
-from equilib.arrays import Array, where_samples, zeros_like
+from equilib.arrays import Array, where_samples
 from equilib.options import Checked, option
-from equilib_revdeq.pairs import relaxed, where_pairs
 from equilib_revdeq.reversible import Reversible
 from equilib_revdeq.trajectory import ReversibleState
+from equilib_revdeq.words import relaxed, rounded, where_words, widened
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class RevDEQ(Checked):
     y ← (1 − β) y + β f(z), then z ← (1 − β) z + β f(y): two evaluations a step. It converges where the real eigenvalues
     μ of the Jacobian have |μ| < 1 and the imaginary ones |μ| < (2 − β)/β.
 
-    A step back divides by 1 − β, which magnifies rounding. So the states have twice the precision of z, and 1 − β is a
-    power of two; f is evaluated where they are rounded.
+    A step back divides by 1 − β, which magnifies rounding. So the states have twice the precision of float64, and 1 − β
+    is a power of two; f is evaluated at the states in the dtype of z.
     """
 
     beta: float = option(
@@ -29,17 +29,19 @@ class RevDEQ(Checked):
 
     def init(self, f: Evaluator, z0: Array) -> ReversibleState:
         """Evaluate the initial guess, shape (batch, ...), with which both states begin."""
-        begin = (z0, zeros_like(z0))
-        return ReversibleState(begin, begin, f(z0), 1 - self.beta)
+        begin = widened(z0)
+        return ReversibleState(z0, f(z0), begin, begin, 1 - self.beta)
 
     def step(self, f: Evaluator, state: ReversibleState) -> ReversibleState:
         """Return the next two states."""
         first = relaxed(state.first, state.value, state.share)
-        second = relaxed(state.second, f(first[0]), state.share)
+        second = relaxed(state.second, f(rounded(first, state.z)), state.share)
+        z = where_samples(f.active, rounded(second, state.z), state.z)
         return ReversibleState(
-            where_pairs(f.active, first, state.first),
-            where_pairs(f.active, second, state.second),
-            where_samples(f.active, f(second[0]), state.value),
+            z,
+            where_samples(f.active, f(z), state.value),
+            where_words(f.active, first, state.first),
+            where_words(f.active, second, state.second),
             state.share,
         )
 

@@ -11,29 +11,29 @@ import numpy as np
 
 from equilib import FixedPointProblem
 from equilib.arrays import Array, Tree, array_namespace, host_norm, tree_map, where_samples, zeros_like
-from equilib_revdeq.pairs import Pair, relaxed, where_pairs
+from equilib_revdeq.words import Words, precision, relaxed, rounded, where_words, widened
 
 DRIFT = 100.0
 """Roundings of z by which states computed backward may miss those computed forward."""
 
-MAGNIFIED = 1.5
-"""Power of 1/(1 − β) by which a step back magnifies rounding, as measured: between 1, where J is 0, and 2, where an
-eigenvalue of J is 1."""
+
+NEIGHBOURS = 1 / 32
+"""Share of the rounding of z that states computed backward may be off by: a few of millions of elements then round to
+the other neighbour, and f is evaluated there."""
 
 
 @dataclass(frozen=True)
 class ReversibleState:
-    """Both states, pairs of arrays (batch, ...), f at the second, and 1 − β; a finished sample's stay as they are."""
+    """The iterate z, shape (batch, ...), f(z), both states, of which z is the second, and 1 − β.
 
-    first: Pair = field(repr=False)
-    second: Pair = field(repr=False)
+    Those of a finished sample stay as they are.
+    """
+
+    z: Array
     value: Array = field(repr=False)
+    first: Words = field(repr=False)
+    second: Words = field(repr=False)
     share: float
-
-    @property
-    def z(self) -> Array:
-        """The second state, rounded, shape (batch, ...)."""
-        return self.second[0]
 
     @cached_property
     def residual(self) -> Array:
@@ -45,8 +45,8 @@ class Point(NamedTuple):
     """Both states after `number` steps, or after as many as a sample has taken where these are fewer."""
 
     number: int
-    first: Pair
-    second: Pair
+    first: Words
+    second: Words
 
 
 class Cotangents(NamedTuple):
@@ -73,7 +73,8 @@ class Trajectory:
     @property
     def start(self) -> Point:
         """Both states at the initial guess."""
-        return Point(0, *2 * ((self.z0, zeros_like(self.z0)),))
+        begin = widened(self.z0)
+        return Point(0, begin, begin)
 
     @property
     def length(self) -> int:
@@ -87,8 +88,12 @@ class Trajectory:
 
     @property
     def reach(self) -> int:
-        """How many steps back magnify the rounding of pairs to `DRIFT` times that of z."""
-        return max(int(log(DRIFT / self.precision) / log(self.share**-MAGNIFIED)), 1)
+        """How many steps back magnify the rounding of words to a share of that of z, by 1/(1 − β)² each.
+
+        That is the most where f contracts and J is normal: the eigenvalues of a step have the product (1 − β)².
+        """
+        allowed = NEIGHBOURS * self.precision / precision(len(self.start.first))
+        return max(int(log(allowed) / (-2 * log(self.share))), 1)
 
     def forward(self, point: Point, count: int) -> Point:
         """Take `count` steps."""
@@ -96,25 +101,23 @@ class Trajectory:
         end = min(number + count, self.length)
         for n in range(number, end):
             active = self.steps > n
-            first = where_pairs(active, relaxed(first, self.problem(self._at(active, second)), self.share), first)
-            second = where_pairs(active, relaxed(second, self.problem(self._at(active, first)), self.share), second)
+            first = where_words(active, relaxed(first, self.problem(self._at(active, second)), self.share), first)
+            second = where_words(active, relaxed(second, self.problem(self._at(active, first)), self.share), second)
         return Point(end, first, second)
 
-    def back(self, point: Point, bar: Cotangents, number: int) -> tuple[Point, Cotangents]:
-        """Take steps back until there are `number`, with the cotangents of the states."""
-        end, y, z = point
-        for n in reversed(range(number, end)):
-            active = self.steps > n
-            # z' = (1 − β) z + β f(y'), where y' is what z' leaves of y.
-            value, bar = self._pulled(active, y, bar)
-            z = where_pairs(active, relaxed(z, value, 1 / self.share), z)
-            # y' = (1 − β) y + β f(z)
-            value, swapped = self._pulled(active, z, Cotangents(bar.second, bar.first, bar.inputs))
-            y = where_pairs(active, relaxed(y, value, 1 / self.share), y)
-            bar = Cotangents(swapped.second, swapped.first, swapped.inputs)
-        return Point(number, y, z), bar
+    def back(self, point: Point, bar: Cotangents) -> tuple[Point, Cotangents]:
+        """Take a step back, with the cotangents of the states."""
+        number, y, z = point.number - 1, point.first, point.second
+        active = self.steps > number
+        # z' = (1 − β) z + β f(y')
+        value, bar = self._pulled(active, y, bar)
+        z = where_words(active, relaxed(z, value, 1 / self.share), z)
+        # y' = (1 − β) y + β f(z)
+        value, bar = self._pulled(active, z, Cotangents(bar.second, bar.first, bar.inputs))
+        y = where_words(active, relaxed(y, value, 1 / self.share), y)
+        return Point(number, y, z), Cotangents(bar.second, bar.first, bar.inputs)
 
-    def _pulled(self, active: np.ndarray, at: Pair, bar: Cotangents) -> tuple[Array, Cotangents]:
+    def _pulled(self, active: np.ndarray, at: Words, bar: Cotangents) -> tuple[Array, Cotangents]:
         """Return f(at), and the cotangents before second ← (1 − β) second + β f(first)."""
         linear = self.problem.linearize(self._at(active, at))
         w = where_samples(active, (1 - self.share) * bar.second, zeros_like(bar.second))
@@ -123,8 +126,8 @@ class Trajectory:
         first = where_samples(active, bar.first + through, bar.first)
         return linear.value, Cotangents(first, where_samples(active, self.share * bar.second, bar.second), total)
 
-    def _at(self, active: np.ndarray, pair: Pair) -> Array:
-        return where_samples(active, pair[0], self.rest)
+    def _at(self, active: np.ndarray, state: Words) -> Array:
+        return where_samples(active, rounded(state, self.rest), self.rest)
 
     def agree(self, one: Point, other: Point) -> bool:
         """Whether the states are the same to `DRIFT` roundings, in every sample that has taken steps."""
