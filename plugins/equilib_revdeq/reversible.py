@@ -12,7 +12,18 @@ from equilib import FixedPointProblem, ImplicitAdjoint, Needs, Pullback, Solutio
 from equilib.adjoints.idle import idle_samples, without_idle
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import check_pullback
-from equilib.arrays import Array, array_namespace, samples_as_rows, to_host, tree_map, where_samples, zeros_like
+from equilib.arrays import (
+    Array,
+    Tree,
+    array_namespace,
+    from_host,
+    rows_like,
+    samples_as_rows,
+    to_host,
+    tree_map,
+    where_samples,
+    zeros_like,
+)
 from equilib.errors import UserError
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.solve import rearranged
@@ -53,12 +64,7 @@ class Reversible(Checked):
             If the forward solver was not `revdeq`.
         """
         check_pullback(problem, solution, cotangent)
-        state = solution.state
-        if not isinstance(state, ReversibleState):
-            raise NoStepsError(
-                f"the adjoint reversible takes back the steps of revdeq, but the forward solver was {solution.solver}; "
-                "choose that one, or the adjoint implicit"
-            )
+        state = _reversible(solution)
         if not solution.batched:
             problem = rearranged(problem, lambda z: z[None, ...], lambda z: z[0, ...])
             arrays = {name: getattr(solution, name)[None, ...] for name in ("z0", "z", "residual")}
@@ -79,6 +85,27 @@ class Reversible(Checked):
         return Pullback(
             inputs=inputs, start=bar.first + bar.second, solves=(self._report(solution, steps, counts),), truncated=True
         )
+
+    def unroll(self, problem: FixedPointProblem, solution: Solution, start: Array, *inputs: Tree) -> Array:
+        """Return z, shape (batch, ...), by the same steps, traced: all of them stay in memory.
+
+        Raises
+        ------
+        NoStepsError
+            As `pullback` does, and if a fallback solved some samples.
+        """
+        from equilib import ops  # autograd is loaded by those who differentiate
+
+        if solution.attempt.any():
+            raise NoStepsError("samples that a fallback solved took no steps; for further derivatives take implicit")
+        share, steps = _reversible(solution).share, _steps(solution)
+        first = second = start
+        for k in range(2 * int(np.max(steps, initial=0))):
+            moved = share * first + (1 - share) * problem.f(second, *inputs)
+            active = 2 * steps > k
+            mask = rows_like(from_host(active, solution.z), solution.z)
+            first, second = second, moved if active.all() else ops.where(mask, moved, first)
+        return second
 
     def _taken_back(self, trajectory: Trajectory, state: ReversibleState, cotangent: Array) -> Cotangents:
         """Take back all steps, so many at a time, between states that are computed forward."""
@@ -122,6 +149,15 @@ class Reversible(Checked):
             fallbacks=(),
             attempt=np.zeros_like(solution.attempt),
         )
+
+
+def _reversible(solution: Solution) -> ReversibleState:
+    if isinstance(solution.state, ReversibleState):
+        return solution.state
+    raise NoStepsError(
+        f"the adjoint reversible takes back the steps of revdeq, but the forward solver was {solution.solver}; "
+        "choose that one, or the adjoint implicit"
+    )
 
 
 def _end(trajectory: Trajectory, state: ReversibleState, reached: Callable[[], Point]) -> Point:

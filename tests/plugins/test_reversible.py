@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import FixedPointProblem, Picard, Solution, SolveOptions, Status, ops, solve
+from equilib import FixedPointProblem, Picard, Solution, SolveOptions, Status, fixed_point, ops, solve
 from equilib.arrays.trees import tree_leaves
-from equilib.autodiff import value_and_grad
+from equilib.autodiff import jvp, value_and_grad
 from equilib.cli import main
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.layers import Chain, Dense
@@ -56,20 +56,18 @@ def reached(solution: Solution) -> np.ndarray:
     return np.where(solution.converged, solution.steps, np.argmin(solution.trace, axis=0))
 
 
-def through_the_steps(W: Any, x: Any, z0: Any, g: Any, steps: np.ndarray, share: float = 0.25) -> Any:
+def loop(W: Any, x: Any, z0: Any, steps: np.ndarray, share: float = 0.25) -> Any:
+    """Return where the steps lead that each sample takes."""
+    y = z = z0
+    for n in range(int(max(steps))):
+        y = share * y + (1 - share) * cell(z, W, x)
+        z = ops.where((steps > n)[:, None], share * z + (1 - share) * cell(y, W, x), z)
+    return z
+
+
+def through_the_steps(W: Any, x: Any, z0: Any, g: Any, steps: np.ndarray) -> Any:
     """Return the gradient of ⟨g, z⟩ with respect to W, x and z0 by autodiff of the loop, each sample with its steps."""
-
-    def loss(at: Any) -> Any:
-        W, x, z0 = at
-        y = z = z0
-        total = ops.sum(ops.multiply(z0, np.where((steps == 0)[:, None], g, 0).astype(g.dtype)))
-        for n in range(1, int(max(steps)) + 1):
-            y = share * y + (1 - share) * cell(z, W, x)
-            z = share * z + (1 - share) * cell(y, W, x)
-            total = total + ops.sum(ops.multiply(z, np.where((steps == n)[:, None], g, 0).astype(g.dtype)))
-        return total
-
-    return value_and_grad(loss)((W, x, z0))[1]
+    return value_and_grad(lambda at: ops.sum(ops.multiply(loop(*at, steps), g)))((W, x, z0))[1]
 
 
 def agree(pulled: Any, expected: Any, roundings: float = ROUNDINGS) -> None:
@@ -187,6 +185,28 @@ def test_it_follows_the_iterate_that_was_returned():
     assert len(set(reached(solution))) > 1
     assert not (solution.state.z == solution.z).all()
     agree(Reversible().pullback(problem, solution, g), through_the_steps(W, x, z0, g, reached(solution)))
+
+
+def test_further_derivatives_are_those_of_the_steps():
+    """Tangents and products with the Hessian are those of autodiff through the loop, each sample with its steps."""
+    W, x, z0, g = drawn(0.9)
+    x[:2] *= 30.0
+    steps = taken(100, W, x, z0, rtol=1e-3)[1].steps
+    assert len(set(steps)) > 2
+
+    def solved(at: Any) -> Any:
+        W, x, z0 = at
+        found = fixed_point(cell, RevDEQ(), z0, W, x, batched_inputs=(False, True), rtol=1e-3, max_steps=100)
+        return ops.sum(ops.multiply(ops.pow(found.z, 2), g))
+
+    def looped(at: Any) -> Any:
+        return ops.sum(ops.multiply(ops.pow(loop(*at, steps), 2), g))
+
+    at, way = (W, x, z0), drawn(1.0, seed=1)[:3]
+    assert jvp(solved, (at,), (way,))[1] == pytest.approx(jvp(looped, (at,), (way,))[1], rel=1e-12)
+    products = (jvp(lambda at, f=f: value_and_grad(f)(at)[1], (at,), (way,))[1] for f in (solved, looped))
+    for found, right in zip(*products, strict=True):
+        np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * np.max(np.abs(right)))
 
 
 def test_without_a_step_the_cotangent_is_that_of_the_guess():
