@@ -21,7 +21,7 @@ def check_pullback(
     kinds: tuple[type[Problem], type[BatchSolution]] = (FixedPointProblem, Solution),
     what: str = "the fixed point",
 ) -> None:
-    """Require what a pullback takes: a problem and a solution of these kinds, and a cotangent like its z or its y.
+    """Require a problem and a solution of these kinds, and a cotangent like the solution's z or y, (batch, ...).
 
     Raises
     ------

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from equilib import FixedPointProblem, ImplicitAdjoint, Needs, Pullback, Solution, Status
+from equilib import Counts, FixedPointProblem, ImplicitAdjoint, Needs, Pullback, Solution, Status
 from equilib.adjoints.idle import idle_samples, without_idle
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import check_pullback
@@ -25,7 +25,7 @@ from equilib.arrays import (
     zeros_like,
 )
 from equilib.errors import UserError
-from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.evaluator import counted
 from equilib.fixed_points.solve import rearranged
 from equilib.options import Checked, option
 from equilib_revdeq.trajectory import Cotangents, Point, ReversibleState, Trajectory

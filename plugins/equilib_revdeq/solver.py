@@ -19,12 +19,12 @@ class RevDEQ(Checked):
     y ← (1 − β) y + β f(z), then z ← (1 − β) z + β f(y): two evaluations a step. It converges where the real eigenvalues
     μ of the Jacobian have |μ| < 1 and the imaginary ones |μ| < (2 − β)/β.
 
-    A step back divides by 1 − β, which magnifies rounding. So the states have twice the precision of float64, and 1 − β
-    is a power of two; f is evaluated at the states in the dtype of z.
+    A step back divides by 1 − β, which magnifies rounding. So 1 − β is a power of two, and the states are of float64,
+    or where z is so as well sums of two arrays; f is evaluated at the states in the dtype of z.
     """
 
     beta: float = option(
-        0.75, help="share of f(z) in the next state, which less 1 is a power of two", choices=(0.5, 0.75, 0.875)
+        0.75, help="share of f(z) in the next state; what is left to 1 is a power of two", choices=(0.5, 0.75, 0.875)
     )
 
     def init(self, f: Evaluator, z0: Array) -> ReversibleState:

@@ -16,7 +16,6 @@ from equilib_revdeq.words import Words, precision, relaxed, rounded, where_words
 DRIFT = 100.0
 """Roundings of z by which states computed backward may miss those computed forward."""
 
-
 NEIGHBOURS = 1 / 32
 """Share of the rounding of z that states computed backward may be off by: a few of millions of elements then round to
 the other neighbour, and f is evaluated there."""
