@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise, zip_longest
 from math import prod
 from typing import NamedTuple
 
@@ -83,9 +84,9 @@ class LibraryRun:
         """Integrate every lane, together where the library can."""
         slopes = self._slopes()
         finite = np.isfinite(self.y).all(axis=1) & np.isfinite(slopes).all(axis=1)
-        for result in (result for result, fine in zip(self.results, finite, strict=True) if not fine):
-            result.status = OdeStatus.NONFINITE
-        lanes = [int(lane) for lane in np.flatnonzero(finite)]
+        for lane in np.flatnonzero(~finite):
+            self.results[lane].status = OdeStatus.NONFINITE
+        lanes = np.flatnonzero(finite).tolist()
         for group in [lanes] if self.integrator.together else [[lane] for lane in lanes]:
             run_in_lockstep({lane: self._call(lane, slopes[lane]) for lane in group}, self._answers)
         return self._solution()
@@ -188,19 +189,12 @@ class LibraryRun:
         )
 
     def _trajectory(self) -> Trajectory:
-        count = max(len(lane.ends) for lane in self.results)
-        rests = [[lane.reached] * (count - len(lane.ends)) for lane in self.results]
-        begin = self.times[0]
-        ends = np.asarray([[begin, *lane.ends, *rest] for lane, rest in zip(self.results, rests, strict=True)])
-        segments = [
-            LibrarySegment(
-                ends[:, index],
-                ends[:, index + 1],
-                tuple(lane.interpolants[index] if index < len(lane.ends) else None for lane in self.results),
-                self.y0,
-            )
-            for index in range(count)
-        ]
+        steps = max(len(lane.ends) for lane in self.results)
+        rests = [[lane.reached] * (steps - len(lane.ends)) for lane in self.results]
+        ends = [[self.times[0], *lane.ends, *rest] for lane, rest in zip(self.results, rests, strict=True)]
+        interpolants = zip_longest(*(lane.interpolants for lane in self.results))
+        pieces = zip(pairwise(np.transpose(ends)), interpolants, strict=True)
+        segments = [LibrarySegment(*bounds, each, self.y0) for bounds, each in pieces]
         return Trajectory(segments, Flow(self.problem.at, self.y0, self.lanes, lambda error, start, y: np.zeros(0)))
 
 
