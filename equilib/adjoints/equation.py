@@ -35,6 +35,8 @@ def solve_adjoint(
 ) -> Solution:
     """Solve w = Jᵀw + g to ‖Jᵀw + g − w‖ ≤ rtol·‖g‖, sample by sample, whatever the policy of the options.
 
+    With the criterion "residual" it is rtol·‖w‖.
+
     Cotangents have no natural size (a mean over the batch divides them by it): w is linear in g, and the equation is
     solved for w / ‖g‖.
 
@@ -49,6 +51,9 @@ def solve_adjoint(
     batched : bool
         False if the arrays have no batch axis.
     """
+    if options.criterion == "residual":
+        plain = replace(options, rtol=relative(options), atol=0.0, on_failure="record")
+        return solve(adjoint_problem(linear, cotangent), solver, start, plain, batched=batched)
     rows = cotangent if batched else cotangent[None, ...]
     with np.errstate(all="ignore"):  # what is not finite gets a status
         size = host_norm(rows, options.norm_of)

@@ -39,6 +39,12 @@ class SolveOptions(Checked):
         arrays=True,
     )
     max_steps: int = option(50, help="steps of the solver", minimum=0)
+    criterion: str = option(
+        "distance",
+        help="meaning of converged: the distance that the last step tells is small as well, on the scale where the "
+        "solve began (distance), or the residual beside the current z is (residual)",
+        choices=("distance", "residual"),
+    )
     norm: str | Norm = option("rms", help="norm of one sample", choices=NORMS, functions=True)
     divergence: float = option(
         1e16, help="growth of the residual over its first value that ends a sample at once", minimum=1.0

@@ -72,8 +72,10 @@ class Tolerance:
     """
 
     def __init__(self, options: SolveOptions, batch: int, evaluate: Evaluate | None = None) -> None:
-        self.options, self.evaluate = options, evaluate
-        self.scale, self.strictness = np.zeros(batch), np.ones(batch)
+        self.options, self.evaluate = options, evaluate if options.criterion == "distance" else None
+        # A residual is compared with z itself where no scale is smaller.
+        self.scale = np.full(batch, 0.0 if options.criterion == "distance" else np.inf)
+        self.strictness = np.ones(batch)
         self.largest, self.near = np.full(batch, np.inf), np.zeros(batch, dtype=bool)
         self._norm, self._eps, self._bent = options.norm_of, 0.0, False
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
@@ -118,7 +120,7 @@ class Tolerance:
         if norms.shape[1:] != (z.shape[0],):
             shapes = f"shape ({z.shape[0]},), it returned {norms.shape[1:]}"
             raise ValueError(f"norm must return one number a sample, {shapes}")
-        self.scale[rows] = np.fmax.reduce(norms)
+        self.scale[rows] = np.fmax(self.scale[rows], np.fmax.reduce(norms))
         self.largest[rows] = np.minimum(self.options.divergence * norms[0], LARGEST)
         self._eps = float(array_namespace(z).finfo(z.dtype).eps)
 

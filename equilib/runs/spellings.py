@@ -1,8 +1,12 @@
-"""Old spellings of solvers and adjoints in the records of runs, and today's."""
+"""Old spellings of solvers and adjoints in the records of runs, and today's.
+
+Defaults and rules that have changed since are spelled out, so that an old run goes on as it began. Only `auto` is
+another method than it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from equilib.options import parse_spec
@@ -20,14 +24,17 @@ def modern(facts: Mapping[str, Any]) -> dict[str, Any]:
     method = facts.get("method")
     if facts.get("format") == FORMAT or not isinstance(method, dict):
         return dict(facts)
+    solve = method.get("solve") or {}
+    if "per_sample" in solve:  # which integrations have, whose names and defaults are as ever
+        return dict(facts)
     forward = method.get("solver") or {}
-    if "per_sample" not in (method.get("solve") or {}):  # which integrations have, whose names are spelled as ever
-        method = {
-            **method,
-            "solver": _respelled(SOLVERS, forward, forward),
-            "adjoint": _respelled(ADJOINTS, method.get("adjoint") or {}, forward),
-            "fallback": [_respelled(SOLVERS, each, forward) for each in method.get("fallback") or ()],
-        }
+    method = {
+        **method,
+        "solver": _respelled(SOLVERS, forward, forward),
+        "adjoint": _respelled(ADJOINTS, method.get("adjoint") or {}, forward),
+        "fallback": [_respelled(SOLVERS, each, forward) for each in method.get("fallback") or ()],
+        "solve": {**solve, "criterion": "residual"},
+    }
     return {**facts, "method": method, "request": _request(facts.get("request"), method)}
 
 
@@ -38,19 +45,13 @@ def spec_of(chosen: Mapping[str, Any]) -> str:
 
 
 def _request(request: Any, method: Mapping[str, Any]) -> Any:
-    """Return a request that names what was recorded in full, where it named anything."""
+    """Return a request that names what was recorded in full."""
     if not isinstance(request, dict):
         return request
-    options = request.get("options") or {}
-    solve = {name: value for name, value in options.items() if name in (method.get("solve") or {})}
-    changed: dict[str, Any] = {"options": solve} if "options" in request else {}
-    if request.get("solver") is not None or options.keys() - solve.keys():
-        changed["solver"] = spec_of(method["solver"])
-    if request.get("adjoint") is not None:
-        changed["adjoint"] = spec_of(method["adjoint"])
-    if request.get("fallback"):
-        changed["fallback"] = [spec_of(each) for each in method["fallback"]]
-    return {**request, **changed}
+    named = {part: spec_of(method[part]) for part in ("solver", "adjoint") if method.get(part)}
+    fallback = [spec_of(each) for each in method.get("fallback") or ()]
+    solve = {name: "none" if value is None else str(value) for name, value in (method.get("solve") or {}).items()}
+    return {**request, **named, **({"fallback": fallback} if fallback else {}), "options": solve}
 
 
 def _respelled(table: Mapping[str, Respell], chosen: Mapping[str, Any], forward: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,9 +61,16 @@ def _respelled(table: Mapping[str, Respell], chosen: Mapping[str, Any], forward:
     return {**chosen, "name": RENAMED.get(name, name), "options": table[name](options, forward)}
 
 
-def _renamed(names: Mapping[str, str], others: str = "{}") -> Respell:
-    """Return the respelling that renames options: those in `names`, and the others by a format."""
-    return lambda options, _: {names.get(old, others.format(old)): value for old, value in options.items()}
+def _renamed(names: Mapping[str, str], others: str = "{}", gone: Sequence[str] = ()) -> Respell:
+    """Return the respelling that renames options, those in `names` and the others by a format, without those `gone`."""
+    return lambda options, _: {
+        names.get(old, others.format(old)): value for old, value in options.items() if old not in gone
+    }
+
+
+def _with(former: Options, respell: Respell = lambda options, _: options) -> Respell:
+    """Return the respelling that gives what was the default, or the only rule, where nothing else was chosen."""
+    return lambda options, forward: {**former, **respell(options, forward)}
 
 
 def _of_gmres(options: Options, forward: Mapping[str, Any]) -> Options:
@@ -70,7 +78,8 @@ def _of_gmres(options: Options, forward: Mapping[str, Any]) -> Options:
     chosen, restart = options.pop("linear_solver", "batched"), int(options.pop("restart", 20))
     # An iteration of BiCGStab has two products.
     limit, value = ("products", max(restart, 2)) if chosen == "bicgstab" else ("restart", restart)
-    return {"linear_solver": "gmres" if chosen == "batched" else chosen, f"linear_solver.{limit}": value, **options}
+    found = {"linear_solver": "gmres" if chosen == "batched" else chosen, f"linear_solver.{limit}": value, **options}
+    return {**found, "linear_solver.balance": False} if chosen == "library" else found
 
 
 def _of_implicit(options: Options, forward: Mapping[str, Any]) -> Options:
@@ -95,9 +104,14 @@ def _of_ode_adjoint(options: Options, forward: Mapping[str, Any]) -> Options:
 _LIBRARIES = ("scipy:rk45", "scipy:dop853", "scipy:lsoda", "scipy:bdf", "scipy:radau", "sundials:cvode")
 _STEADY = {"step_rtol": "step_rtol", "first_step": "first_step", "longest_step": "largest_step"}
 
+_RESTART = {"restart": "linear_solver.restart"}
+
 SOLVERS: dict[str, Respell] = {
-    "newton-gmres": _of_gmres,
-    **dict.fromkeys(("auto", "pseudo-transient"), _renamed({"restart": "linear_solver.restart"})),
+    "newton-gmres": _with({"enlarge": False}, _of_gmres),
+    "anderson": _with({"growth": 2.0, "restart": "last"}),
+    "lbroyden": _with({"growth": 5.0, "rejections": 8}),
+    "auto": _renamed(_RESTART, gone=("probe", "patience", "dense", "backtracks", "plain_steps")),
+    "pseudo-transient": _renamed(_RESTART),
     "vcabm": _renamed({"max_order": "integrator.max_order"}),
     # What was not of the steady state was of the library's integrator.
     **dict.fromkeys(_LIBRARIES, _renamed(_STEADY, others="integrator.{}")),

@@ -43,7 +43,7 @@ class Anderson(Checked):
     The residual may rise by orders of magnitude before it falls, as it has to where the Jacobian is not normal. A step
     after which it exceeds `growth` times its least so far, or is not finite, is taken back. The first time its pair of
     changes is kept, since it is true all the same, and corrects the next step. From the second time in a row, the
-    sample starts again without pairs from the place of its least residual, with half of β each time.
+    sample starts again without pairs, by default from the place of its least residual, with half of β each time.
     """
 
     memory: int = option(6, help="pairs of changes that are kept", minimum=1)
@@ -51,6 +51,11 @@ class Anderson(Checked):
     regularization: float = option(1e-10, help="ridge, relative to the size of the Gram matrix", minimum=0.0)
     growth: float = option(1e4, help="growth of the residual over its least at which a step is taken back", minimum=1.0)
     rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+    restart: str = option(
+        "least",
+        help="place from which a sample starts again: of its least residual, or the last one",
+        choices=("least", "last"),
+    )
 
     def init(self, f: Evaluator, z0: Array) -> AndersonState:
         """Evaluate the initial guess."""
@@ -82,7 +87,9 @@ class Anderson(Checked):
         rejections = np.maximum(state.rejections + 1, np.where(np.isfinite(norm), 0, RESTART))
         rejections = np.where(accepted, 0, rejections)
         # The place before a restart only needs its z and residual: pairs, and products with it, are discarded there.
-        before = least.where(rejections >= RESTART, Place(state.z, state.residual, norm))
+        before = Place(state.z, state.residual, norm)
+        if self.restart == "least":
+            before = least.where(rejections >= RESTART, before)
         place = tried.where(accepted, before)
         return AndersonState(place.z, place.residual, secants, least, rejections, rejections > self.rejections)
 

@@ -22,6 +22,7 @@ class LibraryGMRES(Checked):
     """
 
     restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+    balance: bool = option(True, help="division of each sample's equation by the size of its right-hand side")
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.
@@ -34,8 +35,9 @@ class LibraryGMRES(Checked):
         zeros = xp.zeros_like(b)
         if not usable.any():
             return zeros
-        # Samples of unlike size share the stopping test: each equation is divided by the size of its right-hand side.
-        size = rows_like(coefficients(np.where(usable, norm, 1.0), b), b)
+        # Samples of unlike size share the stopping test.
+        scale = np.where(usable & self.balance, norm, 1.0)
+        size = rows_like(coefficients(scale, b), b)
         rhs = where_samples(usable, b / size, zeros)
 
         def flat_matvec(v: Array) -> Array:
@@ -48,7 +50,7 @@ class LibraryGMRES(Checked):
         linalg = _linalg(b)
         operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
         # Each sample must reach its rtol, but the library tests ‖r‖ of the whole batch.
-        target = float(np.min(rtol[usable]))
+        target = float(np.min((rtol * (norm / scale))[usable]))
         cycle = 1 if isinstance(b, np.ndarray) else self.restart  # counted in cycles by SciPy, in products by CuPy
         flat = xp.reshape(rhs, (-1,))
         try:

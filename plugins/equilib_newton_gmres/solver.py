@@ -40,7 +40,7 @@ class NewtonGMRES(Checked):
     shared by the batch. The linearization is made once per step and applied many times. Both globalizations
     measure residuals in the norm that GMRES reduces, the Euclidean one, whatever the norm of the convergence test.
     Where a step does not halve the residual, the Krylov space of the next may be four times as large, up to the size of
-    the state; before a sample is given up, it is.
+    the state; before a sample is given up, it is, unless `enlarge` is false.
     """
 
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
@@ -51,6 +51,7 @@ class NewtonGMRES(Checked):
         choices=("line-search", "trust-region", "none"),
     )
     backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
+    enlarge: bool = option(True, help="growth of the Krylov space where a step does not halve the residual")
 
     def init(self, f: Evaluator, z0: Array) -> NewtonState:
         """Linearize at the initial guess."""
@@ -83,7 +84,7 @@ class NewtonGMRES(Checked):
                 f, state, direction, forcing=forcing, radius=radius, shrinks=self.backtracks
             )
         following = tightened(next_forcing(forcing, new.norm, state.norm), new.norm, state.norm)
-        larger = ~(new.norm <= HALVED * state.norm)
+        larger = ~(new.norm <= HALVED * state.norm) & self.enlarge
         if np.count_nonzero(larger):
             larger &= may_grow(self.linear_solver, state.level, state.z)
         level, failed = state.level + larger, rejected & ~larger

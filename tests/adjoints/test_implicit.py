@@ -169,6 +169,18 @@ def test_the_adjoint_has_its_own_tolerance_or_the_forward_one():
         assert np.all(adjoint.steps >= 1)
 
 
+@pytest.mark.parametrize(("criterion", "of"), [("distance", "g"), ("residual", "w")])
+def test_an_adjoint_is_solved_relative_to_the_cotangent_or_to_itself(criterion: str, of: str):
+    """It ends at the first w of ‖Jᵀw + g − w‖ ≤ rtol·‖g‖, with criterion="residual" of rtol·‖w‖."""
+    problem, g = FixedPointProblem(lambda z, x: 0.99 * z + x, np.ones((1, 2))), np.ones((1, 2))
+    forward = solve(problem, Picard(), np.full((1, 2), 100.0), criterion=criterion, max_steps=1000)
+    found = ImplicitAdjoint(Picard(), rtol=1e-1).pullback(problem, forward, g).solves[0]
+    w = np.cumsum(0.99 ** np.arange(300))
+    limit = 0.1 * (w if of == "w" else np.ones_like(w))
+    assert found.success
+    assert found.steps[0] == np.argmax(0.99 ** (1 + np.arange(300)) <= limit)
+
+
 @pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), ImplicitAdjoint(linear_solver=BiCGStab())], ids=str)
 def test_samples_without_gradient_and_samples_with_nan_stay_apart(sensitivity: Sensitivity, rng: np.random.Generator):
     """A zero cotangent gives w = 0 at once; a nan one ends as NONFINITE; the others are bit for bit as without."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import autograd.numpy as anp
 import numpy as np
@@ -120,6 +120,23 @@ def test_a_zero_residual_far_from_the_start_is_rounding() -> None:
     """Where z is so large that f(z) == z in floating point, the residual says nothing about the equation."""
     found = attempt(lambda z: z + 3 + np.cos(z), Leap(), np.ones((1, 1)), rtol=0.0, max_steps=5)
     assert found.status[0] is Status.DIVERGED
+
+
+@pytest.mark.parametrize(("residual", "expected"), [(0.99e-3, Status.CONVERGED), (1.01e-3, Status.STALLED)])
+def test_a_residual_beside_the_current_z_is_enough_on_demand(residual: float, expected: Status) -> None:
+    """With criterion="residual" CONVERGED is ‖f(z) − z‖ ≤ atol + rtol·‖z‖, wherever the solve began, and no more."""
+
+    @dataclass(frozen=True)
+    class Far(Leap):
+        def step(self, f: Evaluator, state: State) -> State:
+            return replace(super().step(f, state), residual=np.full_like(state.z, residual * 1e18))
+
+    options = {"criterion": "residual", "atol": 0.0, "max_steps": 2, "stagnation": 1}
+    assert attempt(lambda z: z + 1, Far(), np.ones((1, 1)), **options).status[0] is expected
+    assert attempt(lambda z: z + 1, Far(), np.ones((1, 1)), max_steps=2).status[0] is Status.DIVERGED
+    # 1e-4 (2 − z), a residual far from the fixed point.
+    slow = attempt(lambda z: z - 1e-4 * (z - 2), Picard(), [[1.0]], criterion="residual")
+    assert (slow.status[0], slow.nfe) == (Status.CONVERGED, 1)
 
 
 @pytest.mark.parametrize("constant", [1e-5, 1e-9, 1e-11])

@@ -148,6 +148,13 @@ def test_twice_in_a_row_the_pairs_are_forgotten():
     np.testing.assert_allclose(seen[3:], 1e-3 * 0.5 ** np.arange(1, 5), rtol=1e-12)
 
 
+@pytest.mark.parametrize(("restart", "place"), [("least", 0.0 + 1.0 / 2), ("last", 1.0 + 1.5 / 2)])
+def test_a_sample_starts_again_where_it_is_told(restart: str, place: float):
+    """From the place of its least residual, which is 1 at 0, or from the last one, where it is 1.5 at 1."""
+    f = lambda z: z + np.where(z == 0, 1.0, np.where(z == 1, 1.5, 9.0))  # noqa: E731
+    assert trials(Anderson(growth=2.0, restart=restart), f, 0.0)[4] == place
+
+
 def test_after_a_trial_that_is_not_finite_the_next_is_half_as_long():
     """Nothing was learned from it, so the same step is not tried again."""
     seen = trials(Anderson(rejections=4), lambda z: np.where(z == 0, 1.0, np.nan), 0.0)

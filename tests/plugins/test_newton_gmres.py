@@ -103,6 +103,10 @@ def test_a_strongly_coupled_map_gets_the_products_that_it_needs(globalization: s
     problem = FixedPointProblem(lambda z: z - z @ Q + b, jvp=lambda z, v: v - v @ Q, vjp=lambda z, w: w - w @ Q.T)
     solution = solve(problem, NewtonGMRES(globalization=globalization), np.zeros((2, 200)), rtol=1e-6)
     np.testing.assert_allclose(solution.z, b @ Q.T, rtol=1e-4, atol=1e-4)
+    fixed = NewtonGMRES(globalization=globalization, enlarge=False)
+    same = solve(problem, fixed, np.zeros((2, 200)), rtol=1e-6, max_steps=5, on_failure="record")
+    assert not same.success
+    assert same.njvp <= 5 * (20 + 2)  # a trust region takes two more
 
 
 @each_linear_solver

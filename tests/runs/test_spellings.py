@@ -47,12 +47,21 @@ PICARD, IMPLICIT = part("picard", damping=0.0), part("implicit", solver="gmres",
 @pytest.mark.parametrize(
     ("old", "solver"),
     [
-        (part("newton-gmres", linear_solver="batched", **NEWTON), NewtonGMRES()),
-        (part("newton-gmres", linear_solver="batched", **{**NEWTON, "restart": 10}), NewtonGMRES(GMRES(10))),
-        (part("newton-gmres", linear_solver="bicgstab", **NEWTON), NewtonGMRES(BiCGStab(20))),
-        (part("newton-gmres", linear_solver="bicgstab", **{**NEWTON, "restart": 1}), NewtonGMRES(BiCGStab(2))),
-        (part("newton-gmres", linear_solver="library", **NEWTON), NewtonGMRES(LibraryGMRES())),
-        (part("auto", restart=9), Auto(linear_solver=GMRES(9))),
+        (part("newton-gmres", linear_solver="batched", **NEWTON), NewtonGMRES(enlarge=False)),
+        (
+            part("newton-gmres", linear_solver="batched", **{**NEWTON, "restart": 10}),
+            NewtonGMRES(GMRES(10), enlarge=False),
+        ),
+        (part("newton-gmres", linear_solver="bicgstab", **NEWTON), NewtonGMRES(BiCGStab(20), enlarge=False)),
+        (
+            part("newton-gmres", linear_solver="bicgstab", **{**NEWTON, "restart": 1}),
+            NewtonGMRES(BiCGStab(2), enlarge=False),
+        ),
+        (
+            part("newton-gmres", linear_solver="library", **NEWTON),
+            NewtonGMRES(LibraryGMRES(balance=False), enlarge=False),
+        ),
+        (part("auto", restart=9, memory=3, probe=5, dense=64), Auto(memory=3, linear_solver=GMRES(9))),
         (part("pseudo-transient", restart=9), PseudoTransient(linear_solver=GMRES(9))),
         (part("vcabm", step_rtol=0.2, max_order=3), SteadyState(VCABM(3), step_rtol=0.2)),
         (part("tsit5", step_rtol=0.2), SteadyState(Tsit5(), step_rtol=0.2)),
@@ -64,7 +73,7 @@ PICARD, IMPLICIT = part("picard", damping=0.0), part("implicit", solver="gmres",
             part("scipy:bdf", step_rtol=0.1, first_step=0.2, longest_step=10.0, jacobian="difference", largest=9),
             SteadyState(BDF(jacobian="difference", largest=9), step_rtol=0.1, first_step=0.2),
         ),
-        (part("anderson", memory=3), Anderson(memory=3)),
+        (part("anderson", memory=3), Anderson(memory=3, growth=2.0, restart="last")),
     ],
 )
 def test_solvers_and_fallbacks_are_read_as_before(old: dict[str, Any], solver: object) -> None:
@@ -95,19 +104,19 @@ def test_solvers_and_fallbacks_are_read_as_before(old: dict[str, Any], solver: o
         (
             part("gmres", linear_solver="library", restart=7, rtol=None, max_steps=None),
             PICARD,
-            ImplicitAdjoint(linear_solver=LibraryGMRES(7)),
+            ImplicitAdjoint(linear_solver=LibraryGMRES(7, balance=False)),
         ),
         (IMPLICIT, PICARD, ImplicitAdjoint(linear_solver=GMRES())),
         (part("implicit", solver="bicgstab:products=6"), PICARD, ImplicitAdjoint(linear_solver=BiCGStab(6))),
         (
             part("implicit", solver="anderson:memory=3;mixing=0.5", rtol=1e-6),
             PICARD,
-            ImplicitAdjoint(Anderson(memory=3, mixing=0.5), rtol=1e-6),
+            ImplicitAdjoint(Anderson(memory=3, mixing=0.5, growth=2.0, restart="last"), rtol=1e-6),
         ),
         (
             part("implicit", solver="newton-gmres:linear_solver=bicgstab;forcing=0.5"),
             PICARD,
-            ImplicitAdjoint(NewtonGMRES(BiCGStab(20), forcing=0.5)),
+            ImplicitAdjoint(NewtonGMRES(BiCGStab(20), forcing=0.5, enlarge=False)),
         ),
         (
             part("ode-adjoint", integrator="bs3", **STEPS),
@@ -134,14 +143,19 @@ def test_adjoints_are_read_as_before(old: dict[str, Any], forward: dict[str, Any
         assert build_named(REGISTRY, SensitivityEntry, spec).part == adjoint
 
 
-def test_what_was_left_open_stays_open() -> None:
-    """A request that named nothing names nothing; options of the solver that were given apart stand with it."""
+def test_a_request_names_what_was_recorded() -> None:
+    """What was left open then is named in full, with the options of the solve, since the defaults are others today."""
     newton = part("newton-gmres", linear_solver="batched", **{**NEWTON, "restart": 5})
-    assert modern(recorded(newton, IMPLICIT))["request"] == RunRequest(experiment="mnist").describe()
-    request = modern(recorded(newton, IMPLICIT, options={"restart": "5", "rtol": "1e-2"}))["request"]
-    assert request["options"] == {"rtol": "1e-2"}
-    assert build_named(REGISTRY, SolverEntry, request["solver"]).part == NewtonGMRES(GMRES(5))
-    assert request["adjoint"] is None
+    solve = {**{name: str(value) for name, value in SOLVE.items()}, "stagnation": "none", "criterion": "residual"}
+    for options in {}, {"restart": "5", "rtol": "1e-2"}:
+        facts = recorded(newton, IMPLICIT, options=options)
+        facts["method"]["solve"] = {**SOLVE, "stagnation": None}
+        request = modern(facts)["request"]
+        assert request["options"] == solve
+        assert build_named(REGISTRY, SolverEntry, request["solver"]).part == NewtonGMRES(GMRES(5), enlarge=False)
+        assert build_named(REGISTRY, SensitivityEntry, request["adjoint"]).part == ImplicitAdjoint(
+            linear_solver=GMRES()
+        )
 
 
 def test_records_of_today_and_of_integrations_are_left_alone() -> None:
