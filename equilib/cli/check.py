@@ -27,7 +27,7 @@ HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
 @as_json
 @click.pass_context
 def check(context: click.Context, name: str, *, kind: str | None, as_json: bool) -> None:
-    """Check that a solver, a linear solver, an adjoint or an integrator keeps its contract."""
+    """Check that a plugin keeps its contract: a solver, an adjoint, an optimizer or what else has the name."""
     bare, values = parse_spec(name)
     registry = context.obj.registry
     records: list[dict[str, str]] = []

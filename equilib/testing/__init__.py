@@ -13,9 +13,11 @@ pytest; `equilib check NAME` runs the same checks on what is installed.
 
 from equilib.testing.check import Check, Outcome, run_checks
 from equilib.testing.kit import (
+    dataset_checks,
     integrator_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
+    optimizer_checks,
     sensitivity_checks,
     solver_checks,
 )
@@ -23,9 +25,11 @@ from equilib.testing.kit import (
 __all__ = [
     "Check",
     "Outcome",
+    "dataset_checks",
     "integrator_checks",
     "linear_solver_checks",
     "ode_sensitivity_checks",
+    "optimizer_checks",
     "run_checks",
     "sensitivity_checks",
     "solver_checks",

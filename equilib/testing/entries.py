@@ -11,24 +11,41 @@ from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.options import build
-from equilib.plugin import Entry, IntegratorEntry, LinearSolverEntry, SensitivityEntry, SolverEntry
+from equilib.plugin import (
+    DatasetEntry,
+    Entry,
+    IntegratorEntry,
+    LinearSolverEntry,
+    OptimizerEntry,
+    SensitivityEntry,
+    SolverEntry,
+)
 from equilib.plugin.entries import ODE
 from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
 from equilib.testing.kit import (
+    dataset_checks,
     integrator_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
+    optimizer_checks,
     sensitivity_checks,
     solver_checks,
 )
 
-CHECKED: tuple[type[Entry], ...] = (SolverEntry, SensitivityEntry, IntegratorEntry, LinearSolverEntry)
+CHECKED: tuple[type[Entry], ...] = (
+    SolverEntry,
+    SensitivityEntry,
+    IntegratorEntry,
+    LinearSolverEntry,
+    OptimizerEntry,
+    DatasetEntry,
+)
 """The records that there are checks for."""
 
 
 def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mapping[str, object]) -> list[Check]:
-    """Return the checks of a registered solver, sensitivity or integrator with the given options.
+    """Return the checks of what is registered, with the given options.
 
     Raises
     ------
@@ -51,6 +68,10 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
         return integrator_checks(built)
     if isinstance(entry, LinearSolverEntry):
         return linear_solver_checks(built, couples_samples=entry.couples_samples, backends=entry.backends)
+    if isinstance(entry, OptimizerEntry):
+        return optimizer_checks(built)
+    if isinstance(entry, DatasetEntry):
+        return dataset_checks(built)
     raise UserError(
         f"there are no checks for {kind.noun} {name!r}; there are for {', '.join(each.plural for each in CHECKED)}"
     )

@@ -1,8 +1,9 @@
-"""Lists of checks: of solvers, linear solvers, integrators, sensitivities."""
+"""Lists of checks, one for each kind of plugin."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.picard import Picard
@@ -11,12 +12,26 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import OdeSolution
-from equilib.testing import answers, batches, contract, integrations, linear_equations, ode_pullbacks, pullbacks
+from equilib.testing import (
+    answers,
+    batches,
+    contract,
+    images,
+    integrations,
+    linear_equations,
+    ode_pullbacks,
+    pullbacks,
+    updates,
+)
 from equilib.testing.check import Check, checks_of
+from equilib.testing.images import ImageDataSubject
 from equilib.testing.integrations import IntegratorSubject
 from equilib.testing.linear_equations import LinearSolverSubject
 from equilib.testing.ode_pullbacks import OdeSensitivitySubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
+from equilib.testing.updates import OptimizerSubject
+from equilib.training.data import ImageData
+from equilib.training.optimizers import Optimizer
 
 PRODUCTS = ("jvp", "vjp")
 
@@ -110,3 +125,13 @@ def linear_solver_checks(
         linear_solver=linear_solver, couples_samples=couples_samples, backends=tuple(backends)
     )
     return checks_of(subject, linear_equations)
+
+
+def optimizer_checks(optimizer: Optimizer) -> list[Check]:
+    """Return the laws of an optimizer, with the options to check it with, as checks."""
+    return checks_of(OptimizerSubject(optimizer), updates)
+
+
+def dataset_checks(dataset: ImageData, data_dir: Path | None = None) -> list[Check]:
+    """Return the laws of a data set of labelled images as checks; they load it from the folder, a few times."""
+    return checks_of(ImageDataSubject(dataset, data_dir), images)

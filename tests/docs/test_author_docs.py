@@ -22,8 +22,10 @@ from equilib.plugin import HOOKS, Capabilities, Entry, SensitivityEntry, SolverE
 from equilib.plugin.registry import Registry
 from equilib.testing import (
     Check,
+    dataset_checks,
     integrator_checks,
     linear_solver_checks,
+    optimizer_checks,
     run_checks,
     sensitivity_checks,
     solver_checks,
@@ -111,9 +113,13 @@ def program(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
         ("write-an-adjoint.md", 0, "Series", partial(sensitivity_checks, exact=False)),
         ("write-an-integrator.md", 0, "Heun", integrator_checks),
         ("plugin-api.md", 2, "Series", linear_solver_checks),
+        ("plugin-api.md", 0, "Relaxation", solver_checks),
+        ("plugin-api.md", 1, "Heun", integrator_checks),
         ("plugin-api.md", 3, "OneStep", partial(sensitivity_checks, exact=False)),
+        ("plugin-api.md", 4, "Descent", optimizer_checks),
+        ("plugin-api.md", 5, "Stripes", dataset_checks),
     ],
-    ids=["solver", "adjoint", "integrator", "linear solver", "short adjoint"],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_the_plugin_of_a_page_works(
     page: str,

@@ -1,4 +1,4 @@
-"""Every solver, adjoint and integrator that is installed keeps its contract."""
+"""Every plugin that is installed keeps its contract."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import pytest
 
 from equilib.cli import main
-from equilib.plugin import Entry, SensitivityEntry, SolverEntry
+from equilib.plugin import DatasetEntry, Entry, SensitivityEntry, SolverEntry
 from equilib.plugin.registry import Registry
 from equilib.testing import run_checks
 from equilib.testing.entries import CHECKED, entry_checks
@@ -17,6 +17,7 @@ ENTRIES = [
     pytest.param(kind, each.entry, id=f"{kind.noun}-{each.entry.name}")
     for kind in CHECKED
     for each in REGISTRY.provided(kind)
+    if kind is not DatasetEntry or each.entry.name == "digits"  # the others may ask the network
 ]
 
 
@@ -68,10 +69,7 @@ def test_the_command_fails_with_evidence(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["newton-gmers"],
-            "no solver or adjoint or integrator or linear solver 'newton-gmers'. Did you mean 'newton-gmres'?",
-        ),
+        (["newton-gmers"], "or data set 'newton-gmers'. Did you mean 'newton-gmres'?"),
         (["picard", "--kind", "adjoint"], "no adjoint 'picard'. Available: "),
         (["picard:dampign=0.1"], "solver 'picard' has no option 'dampign'. Did you mean 'damping'?"),
     ],

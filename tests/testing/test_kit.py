@@ -16,9 +16,11 @@ from equilib import ImplicitAdjoint, JacobianFree, Picard
 from equilib.testing import (
     Check,
     Outcome,
+    dataset_checks,
     integrator_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
+    optimizer_checks,
     run_checks,
     sensitivity_checks,
     solver_checks,
@@ -29,9 +31,11 @@ from tests.broken import (
     answers,
     batches,
     contract,
+    datasets,
     integrators,
     linear_solvers,
     ode_sensitivities,
+    optimizers,
     sensitivities,
     sound,
 )
@@ -47,6 +51,8 @@ KINDS: dict[str, tuple[Callable[..., list[Check]], Any, tuple[Fault, ...]]] = {
         ode_sensitivities.FAULTS,
     ),
     "linear solver": (linear_solver_checks, linear_solvers.Sound(), linear_solvers.FAULTS),
+    "optimizer": (optimizer_checks, optimizers.Sound(), optimizers.FAULTS),
+    "data set": (dataset_checks, datasets.Sound(), datasets.FAULTS),
 }
 """The list of checks of each kind of plugin, a sound one, and the broken ones."""
 
@@ -98,7 +104,7 @@ def test_a_broken_plugin_is_caught_by_the_law_that_names_its_fault(checks: Calla
 def test_there_are_many_ways_to_break_a_contract():
     """The kit is tried on broken plugins of every kind, each with a fault of its own and a name for it."""
     faults = [fault for _, _, each in KINDS.values() for fault in each]
-    assert len({(type(fault.plugin), str(fault.plugin)) for fault in faults}) == len(faults) >= 100
+    assert len({(type(fault.plugin), str(fault.plugin)) for fault in faults}) == len(faults) >= 180
     assert all(fault.name for fault in faults)
 
 
