@@ -16,9 +16,9 @@ from equilib.layers.pass_constants import with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
 from equilib.models.initial_guess import ZeroGuess
-from equilib.models.nan_samples import by_sample
 from equilib.models.neural_ode import CellODE, Evolution, NeuralODE
 from equilib.models.random_cell import for_pass, joins
+from equilib.models.sick_samples import by_sample
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,10 @@ class ODEChain:
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
         """Return the prediction for x, shape (batch, ...), and the record; `rng` is for dropout, in training."""
         x = read_only(x)
-        features = self.before(with_draws(self.before, params["before"], x, rng), x)
+        before, after = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
+        features = by_sample(lambda x: self.before(before, x), x)
         evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
-        return self.after(with_draws(self.after, params["after"], x, rng), evolution.output), evolution
+        return by_sample(lambda y: self.after(after, y), evolution.output), evolution
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import iterate
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
-from equilib.models.nan_samples import by_sample
 from equilib.models.random_cell import for_pass, joins
+from equilib.models.sick_samples import by_sample
 
 if TYPE_CHECKING:
     from equilib.diagnostics.gradient_report import GradientCheck

@@ -15,7 +15,7 @@ from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree
+from equilib.arrays import Array, Tree, coefficients
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import Refused
 from equilib.fixed_points.arguments import check_kind
@@ -28,11 +28,12 @@ from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
+from equilib.models.sick_samples import sick_samples, with_others
 from equilib.ode.adjoints import Interpolating
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
+from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 
 
 class VectorField(Protocol):
@@ -116,16 +117,37 @@ def evolve(
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
 
 
+def _marked(found: Evolution, sick: np.ndarray) -> Evolution:
+    """Return the record with nan, and the status of that, for the samples `sick`, bool of shape (batch,)."""
+    like = static_value(found.y)
+    nan = np.where(sick, np.nan, 0.0).reshape((1, -1) + (1,) * (like.ndim - 2))
+    status = tuple(OdeStatus.NONFINITE if each else its for each, its in zip(sick, found.solution.status, strict=True))
+    y = ops.add(found.y, coefficients(nan, like))
+    solution = replace(found.solution, y=static_value(y), status=status)
+    check_success(solution, solution.options.on_failure, IntegrationError, IntegrationWarning)
+    return replace(found, y=y, status=status, solution=solution)
+
+
 class _Integrated(ABC):
     """A model whose output is the state at the end of `span`."""
 
     span: tuple[float, float]
 
-    @abstractmethod
     def evolve(
         self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
     ) -> Evolution:
-        """Return the states, shape (times, batch, ...), at the times t, with the record; raises as a call does."""
+        """Return the states, shape (times, batch, ...), at the times t, with the record; raises as a call does.
+
+        Where x is not finite another sample is integrated in its place, and becomes nan.
+        """
+        sick = sick_samples(x)
+        if not sick.any():
+            return self._evolve(params, x, t, rng)
+        return _marked(self._evolve(params, with_others(x, sick), t, rng), sick)
+
+    @abstractmethod
+    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
+        """Evolve samples x, shape (batch, ...), that are finite."""
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Any:
         """Return the state at t₁, shape (batch, ...), where it joins several scales the tuple of them.
@@ -155,10 +177,7 @@ class NeuralODE(_Integrated):
         """Draw the parameters of the vector field."""
         return self.vector_field.init(rng)
 
-    def evolve(
-        self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
-    ) -> Evolution:
-        """Return y, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
+    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
 
@@ -187,10 +206,7 @@ class CellODE(_Integrated):
         """Draw the parameters of the cell and of the initial guess."""
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
-    def evolve(
-        self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
-    ) -> Evolution:
-        """Return z, shape (times, batch, ...), at the times t, with the record of the solve; raises as a call does."""
+    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
         x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)

@@ -22,12 +22,25 @@ from equilib import (
 from equilib.arrays import tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.layers import Dense
-from equilib.models import DeepEquilibrium, DEQChain, LayerGuess, OneStepGuess, ZeroGuess
+from equilib.models import (
+    Autonomous,
+    DeepEquilibrium,
+    DEQChain,
+    LayerGuess,
+    NeuralODE,
+    ODEChain,
+    OneStepGuess,
+    ZeroGuess,
+)
+from equilib.models.sick_samples import by_sample
+from equilib.ode.adjoints import Backsolve, Discrete, Interpolating
+from equilib.ode.solution import OdeOptions
 from equilib_broyden.full import Broyden
 from equilib_broyden.limited import LimitedMemoryBroyden
 from equilib_broyden.shine import Shine
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
+from equilib_ode.tsit5 import Tsit5
 from equilib_revdeq.reversible import Reversible
 from equilib_revdeq.solver import RevDEQ
 from tests.models.small import CELL, drawn
@@ -64,9 +77,9 @@ def masked(z: Any) -> Any:
     return ops.sum(ops.multiply(z, z))
 
 
-def check_like_without(deq: Any, read: Any = lambda found: found.z) -> None:
-    """Require the gradient of a masked batch with nan to be that of the batch without the sample, and x's to be 0."""
-    params, x = drawn(deq), inputs(np.nan)
+def check_like_without(deq: Any, sick: float, read: Any = lambda found: found.z) -> None:
+    """Require the gradient of a masked batch with a `sick` number to be that without the sample, and x's to be 0."""
+    params, x = drawn(deq), inputs(sick)
 
     def both(tree: Any) -> Any:
         return masked(read(deq(tree["params"], tree["x"])))
@@ -83,24 +96,30 @@ def check_like_without(deq: Any, read: Any = lambda found: found.z) -> None:
     np.testing.assert_array_equal(found["x"][LEFT_OUT], np.zeros(4))
 
 
+every_sick = pytest.mark.parametrize("sick", [np.nan, np.inf, -np.inf])
+
+
+@every_sick
 @pytest.mark.parametrize(("sensitivity", "solver"), SENSITIVITIES, ids=str)
-def test_nan_in_an_input_that_the_loss_masks_spoils_nothing(sensitivity: Any, solver: Solver):
+def test_nan_in_an_input_that_the_loss_masks_spoils_nothing(sensitivity: Any, solver: Solver, sick: float):
     """The gradient of parameters and inputs is that of the other samples alone, by every sensitivity."""
-    check_like_without(DeepEquilibrium(CELL, solver, OneStepGuess(), sensitivity, RECORD))
+    check_like_without(DeepEquilibrium(CELL, solver, OneStepGuess(), sensitivity, RECORD), sick)
 
 
+@every_sick
 @pytest.mark.parametrize("guess", [OneStepGuess(), ZeroGuess()], ids=str)
 @pytest.mark.parametrize("checkpoints", [None, 2])
-def test_nan_spoils_nothing_at_a_fixed_depth(guess: Any, checkpoints: int | None):
+def test_nan_spoils_nothing_at_a_fixed_depth(guess: Any, checkpoints: int | None, sick: float):
     """The same is true of iterations that are differentiated themselves."""
-    check_like_without(DeepEquilibrium(CELL, Picard(), guess, fixed_depth=4, checkpoints=checkpoints))
+    check_like_without(DeepEquilibrium(CELL, Picard(), guess, fixed_depth=4, checkpoints=checkpoints), sick)
 
 
-def test_nan_that_reaches_explicit_layers_spoils_nothing():
+@every_sick
+def test_nan_that_reaches_explicit_layers_spoils_nothing(sick: float):
     """Layers before the equilibrium, and a guess with parameters, take nothing from a masked sample of nan either."""
     deq = DeepEquilibrium(CELL, NewtonGMRES(), LayerGuess(Dense(4, 5)), options=RECORD)
     chain = DEQChain(Dense(4, 4), deq, Dense(5, 2))
-    x = inputs(np.nan)
+    x = inputs(sick)
     params = chain.init(np.random.default_rng(0))
 
     def loss(tree: Any, x: Any, reduce: Any) -> Any:
@@ -111,6 +130,36 @@ def test_nan_that_reaches_explicit_layers_spoils_nothing():
     _, expected = value_and_grad(loss)(params, x[KEPT], lambda z: ops.sum(ops.multiply(z, z)))
     for one, other in zip(tree_leaves(found), tree_leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+@every_sick
+@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("adjoint", [Interpolating(), Backsolve(), Discrete()], ids=str)
+def test_ode_models_take_nothing_from_a_masked_sample(sick: float, per_sample: bool, adjoint: Any):
+    """The sample is nan and NONFINITE, the others are integrated without it, and so is the gradient."""
+    options = OdeOptions(per_sample=per_sample, on_failure="record")
+    ode = NeuralODE(Autonomous(Dense(4, 4)), Tsit5(), adjoint, options)
+    chain = ODEChain(Dense(4, 4), ode, Dense(4, 2))
+    x, params = inputs(sick), chain.init(np.random.default_rng(0))
+    prediction, evolution = chain(params, x)
+    assert [each.label for each in evolution.status] == ["finished", "nonfinite", "finished", "finished"]
+    assert np.isnan(prediction[LEFT_OUT]).all()
+    _, found = value_and_grad(lambda p: masked(chain(p, x)[0]))(params)
+    _, expected = value_and_grad(lambda p: ops.sum(ops.multiply(*[chain(p, x[KEPT])[0]] * 2)))(params)
+    for one, other in zip(tree_leaves(found), tree_leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-2, atol=1e-2)
+
+
+def test_an_inf_that_the_loss_uses_is_not_hidden():
+    """Where a layer makes a finite number of it, its derivative is none: nan, not that of another sample."""
+    layer = Dense(4, 4)
+    params, x = layer.init(np.random.default_rng(0)), inputs(np.inf)
+    function = lambda p: by_sample(lambda x: ops.tanh(layer(p, x)), x)  # noqa: E731
+    np.testing.assert_array_equal(function(params), np.tanh(layer(params, x)))
+    _, used = value_and_grad(lambda p: ops.sum(function(p)))(params)
+    _, unused = value_and_grad(lambda p: masked(function(p)))(params)
+    assert np.isnan(used["weight"]).any()
+    assert np.isfinite(unused["weight"]).all()
 
 
 def test_nan_that_the_loss_uses_is_not_hidden():
