@@ -102,7 +102,7 @@ def test_the_hessian(small: SmallEquilibrium, adjoint: SensitivityEntry):
         z = lambda both: fixed_point(small, solver, small.z0, *both, sensitivity=sensitivity, options=options).z  # noqa: E731
         return lambda both: ops.sum(ops.multiply(small.weights, ops.sin(z(both))))
 
-    if not (adjoint.exact or adjoint.name == "unrolled"):
+    if not (adjoint.exact or adjoint.name in ("unrolled", "reversible")):
         with pytest.raises(NoDerivativeError, match=f"{type(sensitivity).__name__} has first derivatives in reverse"):
             linearize(loss(sensitivity), both).jvp(v)
         return
