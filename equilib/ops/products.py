@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any
+
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.autodiff.rules import LinearMap, with_rules, with_transposes
+from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.machine.threads import by_shares, shared
+from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
 
 
@@ -46,18 +51,41 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
     return _dense(x, weight) if bias is None else _dense(x, weight, bias)
 
 
-@with_rules(
-    lambda ans, x, weight, *bias: LinearMap(lambda v: _dense(v, weight), lambda g: _dense(g, weight.T)),
-    lambda ans, x, weight, *bias: LinearMap(lambda v: _dense(x, v), lambda g: matmul(_as_rows(x).T, _as_rows(g))),
-    lambda ans, x, weight, bias: LinearMap(
-        lambda v: broadcast_to(v, shape_of(ans)), lambda g: sum_to(g, shape_of(bias))
-    ),
-)
+@primitive
 def _dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
     product = _product(_as_rows(x), weight)
     if bias is not None:
         product = product + bias
     return product if x.ndim == 2 else array_namespace(product).reshape(product, (*x.shape[:-1], weight.shape[1]))
+
+
+@joint_rule(_dense)
+class _DenseMap:
+    """The derivative of `dense`: dx W + x dW + db, and its transposes g Wᵀ, xᵀ g and the sum of g."""
+
+    __slots__ = ("argnums", "args")
+
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.argnums, self.args = argnums, args
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        given = {self.argnums[p]: tangent for p, tangent in zip(positions, tangents, strict=True)}
+        x, weight = self.args[:2]
+        terms = [_dense(given[0], weight)] if 0 in given else []
+        terms += [_dense(x, given[1])] if 1 in given else []
+        terms += [broadcast_to(given[2], (*shape_of(x)[:-1], shape_of(weight)[1]))] if 2 in given else []
+        return reduce(add, terms)
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        return [self._pull(self.argnums[position], cotangent) for position in positions]
+
+    def _pull(self, argnum: int, cotangent: Array) -> Array:
+        x, weight = self.args[:2]
+        if argnum == 0:
+            return _dense(cotangent, weight.T)
+        if argnum == 1:
+            return matmul(_as_rows(x).T, _as_rows(cotangent))
+        return sum_to(cotangent, shape_of(self.args[2]))
 
 
 def _as_rows(x: Array) -> Array:
