@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+import autograd.numpy as anp
+import numpy as np
 from autograd.core import (
     defjvp,
     defjvp_argnums,
@@ -21,6 +23,7 @@ from autograd.core import (
     primitive_vjps,
     sum_outgrads,
 )
+from autograd.numpy import linalg
 from autograd.numpy.numpy_wrapper import _astype
 
 from equilib.arrays import Array
@@ -176,6 +179,16 @@ class _PerArgument:
 
 
 defjvp(_astype, "same")  # linear, which autograd does not say
+
+
+def _push_norm(tangent: Any, norm: Any, x: Any, *positional: Any, **named: Any) -> Any:
+    given = dict(zip(("ord", "axis", "keepdims"), positional, strict=False)) | named
+    flat = anp.sum(norm, axis=given.get("axis")) if given.pop("keepdims", False) else norm
+    return anp.reshape(linalg.norm_jvp(tangent, flat, x, **given), np.shape(norm))
+
+
+# autograd's own rule forgets keepdims; what broadcasts then is wrong without a word.
+defjvp(linalg._primitive_norm, _push_norm)
 
 
 class _FromAutograd:

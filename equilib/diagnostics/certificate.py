@@ -8,11 +8,12 @@ from enum import Enum
 
 import numpy as np
 
-from equilib.arrays import Array, coefficients, host_norm, rms_norm, rows_like, samples_as_rows
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rms_norm, rows_like, samples_as_rows, scaled
 from equilib.diagnostics.spectrum import RadiusStatus, spectral_radius
 from equilib.fixed_points.arguments import check_state, check_type
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.arnoldi import Compression, compress, random_start
+from equilib.numerics.gmres import GMRES
 
 FAILURE_PROBABILITY = 1e-6
 """With which probability, at most, the norm of one Jacobian exceeds what `jacobian_norm` returns."""
@@ -46,6 +47,9 @@ class Certificate:
     trust : tuple of Trust, length batch
     reason : tuple of str, length batch
         Why there is no bound; empty where there is one.
+    distance : ndarray, shape (batch,)
+        How far the fixed point is to first order, bound or none: the size of the Newton step (I − J)⁻¹ (f(z) − z) in
+        the rms norm. inf where `dimension` products do not give it, nan where products were not asked for.
     """
 
     bound: np.ndarray
@@ -53,6 +57,7 @@ class Certificate:
     contraction: np.ndarray
     trust: tuple[Trust, ...]
     reason: tuple[str, ...]
+    distance: np.ndarray
 
 
 def certify(
@@ -68,7 +73,9 @@ def certify(
 
     L is estimated by ‖J‖₂ at z, at f(z), and at random points of the ball that the bound claims; its fixed point is
     then certain only as far as J is no larger between them. The spectral radius would not do: where J is not normal,
-    z may be much further from z* than ‖f(z) − z‖ / (1 − ρ(J)).
+    z may be much further from z* than ‖f(z) − z‖ / (1 − ρ(J)). The rounding of f(z) − z, eps·‖z‖, counts as residual.
+    What no bound is possible for may be near its fixed point all the same, or far from it where f is near the identity,
+    as a gradient step is, and the residual small everywhere: `distance` tells.
 
     Parameters
     ----------
@@ -101,10 +108,22 @@ def certify(
     with np.errstate(all="ignore"):  # what is not finite gets a reason
         residual = problem.residual(z)
         norm = host_norm(residual, rms_norm)
+        rounding = float(array_namespace(z).finfo(z.dtype).eps) * host_norm(z, rms_norm)
         if lipschitz is not None:
-            return _certificate(norm, np.full(norm.shape, float(lipschitz)), Trust.PROVEN, {})
+            constant, unknown = np.full(norm.shape, float(lipschitz)), np.full(norm.shape, np.nan)
+            return _certificate(norm, rounding, constant, Trust.PROVEN, {}, unknown)
         contraction, reason = _probe(problem, z, residual, probes, dimension, rng)
-    return _certificate(norm, contraction, Trust.ESTIMATED, reason)
+        distance = _newton_distance(problem, z, residual + scaled(random_start(z, rng), rounding), dimension)
+    return _certificate(norm, rounding, contraction, Trust.ESTIMATED, reason, distance)
+
+
+def _newton_distance(problem: FixedPointProblem, z: Array, residual: Array, dimension: int) -> np.ndarray:
+    """Return ‖(I − J)⁻¹ r‖ of residuals with their rounding, shape (batch,), inf where GMRES leaves a tenth of r."""
+    linear, norm = problem.linearize(z), host_norm(residual, rms_norm)
+    step, left = GMRES(dimension).solve_with_residual(
+        lambda v: v - linear.jvp(v), residual, rtol=np.full(norm.shape, 1e-2), active=np.isfinite(norm)
+    )
+    return np.where(host_norm(left, rms_norm) <= 0.1 * norm, host_norm(step, rms_norm), np.inf)
 
 
 def jacobian_norm(
@@ -196,7 +215,14 @@ def _why_not_at(problem: FixedPointProblem, z: Array, norm: np.ndarray, dimensio
     return reason
 
 
-def _certificate(norm: np.ndarray, contraction: np.ndarray, trust: Trust, reason: dict[int, str]) -> Certificate:
+def _certificate(
+    norm: np.ndarray,
+    rounding: np.ndarray,
+    contraction: np.ndarray,
+    trust: Trust,
+    reason: dict[int, str],
+    distance: np.ndarray,
+) -> Certificate:
     for i in range(len(norm)):
         if not math.isfinite(norm[i]):
             reason[i] = "f(z) is not finite; check the point and the scale of the parameters"
@@ -204,9 +230,10 @@ def _certificate(norm: np.ndarray, contraction: np.ndarray, trust: Trust, reason
             reason[i] = f"the Lipschitz constant {contraction[i]:.3g} is not below 1, so f need not contract"
     known = np.array([i not in reason for i in range(len(norm))], dtype=bool)
     return Certificate(
-        bound=np.where(known, norm / np.where(known, 1 - contraction, 1.0), np.inf),
+        bound=np.where(known, (norm + rounding) / np.where(known, 1 - contraction, 1.0), np.inf),
         residual_norm=norm,
         contraction=contraction,
         trust=tuple(trust if each else Trust.UNKNOWN for each in known),
         reason=tuple(reason.get(i, "") for i in range(len(norm))),
+        distance=distance,
     )

@@ -128,6 +128,10 @@ def of_adjoint(sensitivity: object, what: str = "adjoint") -> str:
     return f"the {what} equation of {type(sensitivity).__name__} was not solved: "
 
 
+GROWTH = 1e4
+"""Growth, of a residual over its first value or of z over the scale of the solve, that is called divergence."""
+
+
 class Status(SampleStatus):
     """How the solve ended for one sample."""
 
@@ -135,7 +139,7 @@ class Status(SampleStatus):
     CONVERGED = "the residual, and the distance that the last step tells, fell to the tolerance"
     MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or try another solver"
     STALLED = "the residual could not be reduced further; the map may have no fixed point nearby"
-    DIVERGED = "the residual grew far beyond its first value; the map may be expansive here"
+    DIVERGED = "z or its residual grew far beyond the start; f may be expansive here, or have no fixed point"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
 
 
@@ -222,8 +226,18 @@ class Solution(BatchSolution):
         return (
             f"{self._solvers} left {failed.sum()} of {failed.size} samples unconverged: {failure_reasons(self.status)} "
             f"(residual up to {np.max(self.residual_norm[failed], initial=0.0):.2e} after "
-            f"{int(np.max(self.steps[failed], initial=0))} steps, {self.nfe} evaluations)"
+            f"{int(np.max(self.steps[failed], initial=0))} steps, {self.nfe} evaluations{self._growth()})"
         )
+
+    def _growth(self) -> str:
+        """Say what grew in the samples that diverged."""
+        diverged = np.array([status is Status.DIVERGED for status in self.status], dtype=bool)
+        if not diverged.any():
+            return ""
+        with np.errstate(all="ignore"):
+            growth = np.max(self.trace[:, diverged] / self.trace[0, diverged], initial=1.0)
+        # What else diverges is z, while its residual has hardly fallen.
+        return "; z grew, its residual did not fall" if growth < GROWTH else f"; the residual grew {growth:.0e}-fold"
 
 
 def failure_reasons(statuses: Iterable[SampleStatus]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.slope import Evaluate
-from equilib.fixed_points.solution import Status
+from equilib.fixed_points.solution import GROWTH, Status
 from equilib.fixed_points.solver import SolverState
 from equilib.fixed_points.tolerance import WHOLE, Tolerance
 
@@ -14,9 +14,6 @@ PROGRESS = 0.99
 """Share of the residual that must be gone within `stagnation` steps. At less than 1 % in so many, a factor of ten would
 take 230 times as many: nobody waits for that. The comparison is with the residual at the last progress, so that a solve
 that creeps by less than 1 % a step, but steadily, is none."""
-
-GROWTH = 1e4
-"""Growth, of a residual over its first value or of z over the scale of the solve, that is called divergence."""
 
 DRIFT = 100.0
 """Growth of z over the scale of the solve, with a residual that has hardly fallen, that is called divergence when the

@@ -63,7 +63,9 @@ class Option:
             return None
         if self.functions and callable(value):
             return value
-        if self.arrays and hasattr(value, "ndim") and value.ndim:
+        if self.arrays and hasattr(value, "ndim"):
+            if not value.ndim:
+                return self.parse(to_host(value).item())
             for element in to_host(value).ravel().tolist():
                 self.parse(element)
             return value

@@ -155,4 +155,5 @@ def _build_driven(
     wanted = {name: value for name, value in defaults.items() if name in known}
     own, drive = split({**wanted, **typed}, *blueprints, owner=owner, parts=registry)
     part = build(blueprints[0], own, owner=owner, parts=registry)
+    # A command prints the share of samples that failed, once an epoch: a warning for each batch would drown it.
     return _named(registry, entry, part), build(driver, {"on_failure": "record", **drive}, owner="the solve")

@@ -43,6 +43,14 @@ def test_our_products_with_the_jacobian_of_users_code(rng: np.random.Generator):
             assert distance(linear.vjp(w)[0], jacobian[k]) < 1e-14
 
 
+@pytest.mark.parametrize("rows", [2, 3])
+def test_a_norm_keeps_its_dimensions_forward(rows: int, rng: np.random.Generator):
+    """autograd's own product with the Jacobian of a norm forgets keepdims, which would broadcast to wrong numbers."""
+    f = lambda z: z / (2 + anp.linalg.norm(z, axis=1, keepdims=True))  # noqa: E731
+    z, v = rng.standard_normal((2, rows, 3))
+    np.testing.assert_allclose(linearize(f, z).jvp(v), (f(z + 1e-6 * v) - f(z - 1e-6 * v)) / 2e-6, rtol=1e-7)
+
+
 def test_users_code_and_operations_mix(rng: np.random.Generator):
     """Operations of both libraries follow each other in one function, on either side of an operator."""
     x = rng.standard_normal((2, 3))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
+import autograd.numpy as anp
 import numpy as np
 import pytest
 
@@ -46,6 +48,30 @@ def test_the_bound_is_sharp_for_a_shrinking_map() -> None:
     assert found.bound[0] == pytest.approx(2.0)
     assert found.contraction[0] == pytest.approx(0.9)
     assert found.residual_norm[0] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("rate", "dtype"), [(1e-3, np.float64), (1e-6, np.float64), (1e-3, np.float32)])
+def test_the_distance_is_told_where_the_residual_is_small_everywhere(rate: float, dtype: type) -> None:
+    """On gradient steps of Rosenbrock's function, in its valley: residuals of 1e-3 and less, a distance of order 1."""
+
+    def f(z: Any) -> Any:
+        x, y = z[:, 0], z[:, 1]
+        return z - dtype(rate) * anp.stack([400 * x**3 - 400 * x * y + 2 * x - 2, 200 * (y - x**2)], axis=1)
+
+    z = np.array([[0.62, 0.382], [1 + 1e-4, 1 + 2e-4]], dtype)
+    found = certify(FixedPointProblem(f), z)
+    assert (found.residual_norm < 2e-3 * rate / 1e-3).all()
+    assert found.distance[0] > 0.1
+    assert found.distance[1] < 1e-2
+
+
+def test_rounding_counts() -> None:
+    """In float32 a residual of zero is known to rounding only: so is the distance, 1e6 times that near the identity."""
+    c = np.ones((1, 4), np.float32)
+    found = certify(FixedPointProblem(lambda z: z - np.float32(1e-6) * (z - c)), c)
+    assert found.residual_norm[0] == 0
+    assert found.distance[0] == pytest.approx(0.12, rel=0.9)
+    assert certify(FixedPointProblem(lambda z: 0.5 * z + 0.5 * c), c, lipschitz=0.5).bound[0] > 1e-7
 
 
 def test_a_small_spectral_radius_promises_no_bound() -> None:

@@ -97,6 +97,18 @@ def failing(on_failure: str, **options: Any) -> Solution:
     return solve_map(known, Picard(), max_steps=7, on_failure=on_failure, **options)
 
 
+@pytest.mark.parametrize(
+    ("f", "text"),
+    [(lambda z: 3 * z + 1, "the residual grew"), (lambda z: z + 1, "z grew, its residual did not fall")],
+    ids=["expansive", "drift"],
+)
+def test_a_divergence_says_what_grew(f: Any, text: str):
+    """The report tells a residual that grew from a z that drifted away."""
+    found = solve(f, Picard(), np.ones((1, 2)), max_steps=400, on_failure="record")
+    assert found.status == (Status.DIVERGED,)
+    assert text in found.failure_report()
+
+
 def test_a_failure_is_raised_with_the_evidence_and_the_next_step():
     """The error says how many samples failed, how, how far they are off, and what to do; it holds the solution."""
     with pytest.raises(ConvergenceError) as caught:

@@ -262,6 +262,12 @@ def test_arrays_of_tolerances_fit_a_sample() -> None:
         SolveOptions(rtol=np.array([1.0, -1.0]))
 
 
+@pytest.mark.parametrize("name", ["rtol", "atol"])
+def test_an_array_without_axes_is_a_number(name: str) -> None:
+    """A tolerance that comes out of an array is that number."""
+    assert getattr(SolveOptions(**{name: np.array(1e-3)}), name) == 1e-3
+
+
 def test_a_norm_may_be_a_function() -> None:
     """What it says decides: here the first component alone."""
     found = attempt(badly_scaled, Picard(), np.zeros((1, 3)), norm=lambda z: np.abs(z[:, 0]), rtol=1e-6, max_steps=100)
