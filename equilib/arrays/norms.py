@@ -15,22 +15,30 @@ Norm: TypeAlias = Callable[[Array], Array]
 """A per-sample norm: an array of shape (batch, ...) to an array of shape (batch,)."""
 
 
-_USUAL = {
+USUAL = {
     np.dtype(each): (np.array(np.finfo(each).tiny / np.finfo(each).eps, each), np.array(np.inf, each))
     for each in (np.float32, np.float64)
 }
 """Sums of squares, by NumPy's types, between which nothing has overflowed, and what underflowed does not count."""
 
+_SAFE = {
+    np.dtype(each): (np.array(2 * float(np.finfo(each).tiny) ** 0.25), np.array(float(np.finfo(each).max) ** 0.25 / 2))
+    for each in (np.float32, np.float64)
+}
+"""Norms, by NumPy's types, between which squares of squares stay in range."""
+
 
 def dot(one: Array, other: Array) -> Array:
     """Return the inner product of each sample of two arrays (batch, ...), shape (batch,), at least float32."""
+    if type(one) is np.ndarray and one.dtype in USUAL:
+        return np.vecdot(samples_as_rows(one), samples_as_rows(other))
     xp = array_namespace(one)
     return xp.vecdot(in_single(samples_as_rows(one)), in_single(samples_as_rows(other)))
 
 
 def in_single(array: Array) -> Array:
     """Return an array of any shape in half precision in single, whose range its sums of squares need; others as is."""
-    if type(array) is np.ndarray and array.dtype in _USUAL:
+    if type(array) is np.ndarray and array.dtype in USUAL:
         return array
     xp = array_namespace(array)
     return xp.astype(array, xp.float32) if xp.finfo(array.dtype).bits < 32 else array
@@ -41,6 +49,10 @@ def units(norm: np.ndarray, like: Array) -> np.ndarray | None:
 
     1 for samples in no danger, None where no sample is. To divide by them rounds nothing.
     """
+    if type(like) is np.ndarray and like.dtype in _SAFE:
+        low, high = _SAFE[like.dtype]
+        if np.count_nonzero((norm > low) & (norm < high)) == norm.size:
+            return None
     info = array_namespace(like).finfo(like.dtype)
     least, most = (np.log2(float(each)) for each in (info.smallest_normal, info.max))
     exponent = np.rint(np.log2(np.where((norm > 0) & np.isfinite(norm), norm, 1.0)))
@@ -70,7 +82,7 @@ def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
 
     The shape is (arrays, batch), if `norm` returns one number a sample.
     """
-    if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in _USUAL:
+    if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in USUAL:
         norms = _roots([samples_as_rows(array) for array in arrays], mean=norm is rms_norm)
         return norms.astype(np.float64, copy=False)
     return np.stack(to_host_together(*map(norm, arrays)))
@@ -83,7 +95,7 @@ def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
     squares = np.empty((len(matrices), len(first)), first.dtype)
     for number, rows in enumerate(matrices):
         np.vecdot(rows, rows, out=squares[number])
-    least, largest = _USUAL[first.dtype]
+    least, largest = USUAL[first.dtype]
     usual = (squares > least) & (squares < largest)
     norms = np.sqrt(squares)
     count = (first.shape[1] or 1) if mean else 1
@@ -107,7 +119,7 @@ def _root(count: int, dtype: np.dtype) -> np.ndarray:
 def _root_of_squares(array: Array, *, mean: bool) -> Array:
     """Return √Σ x² of each sample, or the root of the mean, in the dtype of the array, at least float32."""
     rows = samples_as_rows(array)
-    if type(rows) is np.ndarray and rows.dtype in _USUAL:
+    if type(rows) is np.ndarray and rows.dtype in USUAL:
         return _roots((rows,), mean=mean)[0]
     count = (rows.shape[1] or 1) if mean else 1
     xp, rows = array_namespace(array), in_single(rows)

@@ -13,7 +13,6 @@ from equilib.arrays import (
     dot,
     host_norm,
     only_samples,
-    rows_like,
     samples_as_rows,
     scaled,
     to_host,
@@ -85,14 +84,17 @@ def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
 
     Returns the components with the norm of the rest behind them, shape (batch, len(basis) + 1), and the rest.
     """
-    xp = array_namespace(product)
-    column = []
+    xp, rows, column = array_namespace(product), samples_as_rows(product), []
     for vector in basis:
-        overlap = dot(vector, product)
-        product = product - rows_like(xp.astype(overlap, product.dtype, copy=False), product) * vector
+        direction = samples_as_rows(vector)
+        overlap = dot(direction, rows)
+        factor = overlap if overlap.dtype == rows.dtype else xp.astype(overlap, rows.dtype)
+        rows = rows - factor[:, None] * direction
         column.append(overlap)
-    column.append(two_norm(product))
-    return xp.stack(column, axis=1), product
+    column.append(two_norm(rows))
+    # NumPy's stack costs as much as several products of small vectors.
+    together = np.array(column).T.copy() if xp is np else xp.stack(column, axis=1)
+    return together, rows if product.ndim == 2 else xp.reshape(rows, product.shape)
 
 
 def normalized(vector: Array, norm: np.ndarray, mask: np.ndarray) -> Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, dot, max_norm, rows_like, two_norm, where_samples, zeros_like
+from equilib.arrays.norms import USUAL
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.combinations import combined, overlaps
@@ -70,16 +71,19 @@ def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
         v = _near_one(v)
         product, size = dot(v, y), two_norm(y)
         safe = xp.isfinite(size) & (xp.abs(product) > rounding * two_norm(v) * size)
-    factor = 1 / xp.where(safe, product, xp.ones_like(product))
-    kept, zeros = rows_like(safe, v), xp.zeros_like(v)
+    all_safe = type(v) is np.ndarray and np.count_nonzero(safe) == len(safe)
+    factor = 1 / (product if all_safe else xp.where(safe, product, xp.ones_like(product)))
     left = xp.astype(rows_like(factor, v) * numerator, v.dtype, copy=False)
+    if all_safe:
+        return left, v
+    kept, zeros = rows_like(safe, v), xp.zeros_like(v)
     return xp.where(kept, left, zeros), xp.where(kept, v, zeros)
 
 
 def _in_range(size: np.ndarray, square: np.ndarray, v: np.ndarray) -> bool:
     """Tell whether no square left the range of the dtype; samples that are zero have none."""
-    info = np.finfo(size.dtype)
-    usual = (size < np.inf) & (size > info.tiny / info.eps)
+    least, largest = USUAL[size.dtype]
+    usual = (size < largest) & (size > least)
     return v.dtype == size.dtype and (np.count_nonzero(usual) == len(usual) or not v[~usual].any())
 
 
