@@ -74,8 +74,8 @@ def treats_samples_separately(subject: SolverSubject) -> None:
 def treats_many_samples_separately(subject: SolverSubject) -> None:
     """A batch of any size is solved as a small one is: blocks, workers and caches begin to matter with its size."""
     few = len(DENSE.z0)
-    first = subject.solve(DENSE, rtol=RTOL, max_steps=4)
-    many = subject.solve(DENSE.take([i % few for i in range(MANY)]), rtol=RTOL, max_steps=4)
+    first = subject.solve(DENSE, rtol=RTOL, max_steps=3)
+    many = subject.solve(DENSE.take([i % few for i in range(MANY)]), rtol=RTOL, max_steps=3)
     for i in range(MANY):
         _agree(subject, _only(many, i), _only(first, i % few), [0], f"in a batch of {MANY}, sample {i}")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import array_namespace, to_host, two_norm, where_samples
+from equilib.arrays import host_norm, where_samples, zeros_like
 from equilib.options import Checked, option
 
 
@@ -16,13 +16,14 @@ class Richardson(Checked):
     step_size: float = option(1.0, help="share of the residual that is added", exclusive_minimum=0)
 
     def solve(self, matvec, b, *, rtol, active):
-        """Return x; samples that are not active get zeros."""
-        zeros, size = array_namespace(b).zeros_like(b), to_host(two_norm(b))
-        active = active & np.isfinite(size) & (size > 0)
-        x = zeros
+        """Return x; samples that are not active get zeros, and each ends by its own tolerance."""
+        size, x = host_norm(b), zeros_like(b)
+        going = active & np.isfinite(size) & (size > 0)
+        residual = where_samples(going, b, x)
         for _ in range(self.products):
-            residual = where_samples(active, b - matvec(x), zeros)
-            if (to_host(two_norm(residual)) <= rtol * size)[active].all():
+            x = where_samples(going, x + self.step_size * residual, x)
+            residual = where_samples(going, b - matvec(x), residual)
+            going = going & (host_norm(residual) > rtol * size)
+            if not going.any():
                 break
-            x = x + self.step_size * residual
         return x
