@@ -188,7 +188,7 @@ def test_an_unknown_option_is_refused():
     """An override that is no field of SolveOptions is a TypeError that names the nearest one, or all."""
     with pytest.raises(TypeError, match=r"solve has no option 'rtoll'\. Did you mean 'rtol'\?"):
         solve(np.cos, Picard(), np.zeros((1, 1)), rtoll=1e-3)
-    with pytest.raises(TypeError, match=r"no option 'xyz'\. It has: rtol, atol, max_steps, norm"):
+    with pytest.raises(TypeError, match=r"no option 'xyz'\. It has: rtol, atol, max_steps, criterion, norm"):
         solve(np.cos, Picard(), np.zeros((1, 1)), xyz=1e-3)
 
 
