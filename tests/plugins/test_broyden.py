@@ -172,11 +172,11 @@ def test_the_update_is_broydens_good_one(rng: np.random.Generator):
 @pytest.mark.parametrize(
     "inverse", [DenseInverse(-np.tile(np.eye(4), (3, 1, 1))), LowRankInverse(5)], ids=["dense", "low"]
 )
-@pytest.mark.parametrize("size", [np.inf, np.nan, 1e200])
+@pytest.mark.parametrize("size", [np.inf, np.nan])
 def test_a_sample_that_can_learn_nothing_keeps_its_inverse(
     inverse: InverseJacobian, size: float, rng: np.random.Generator
 ):
-    """Where a step or its change is not finite, or too large for a product, H is what it was; the others learn."""
+    """Where a step or its change is not finite, H is what it was; the others learn."""
     s, y, x = rng.standard_normal((3, 3, 4))
     before = taught(inverse, s, y)
     s, y = rng.standard_normal((2, 3, 4))
@@ -188,6 +188,18 @@ def test_a_sample_that_can_learn_nothing_keeps_its_inverse(
     np.testing.assert_array_equal(applied[1], before.apply(x)[1])
     np.testing.assert_allclose(known, applied, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(moved[[0, 2]], s[[0, 2]], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "inverse", [DenseInverse(-np.tile(np.eye(4), (3, 1, 1))), LowRankInverse(5)], ids=["dense", "low"]
+)
+def test_what_is_too_large_to_be_squared_teaches_all_the_same(inverse: InverseJacobian, rng: np.random.Generator):
+    """H y = s for a sample whose squares overflow."""
+    s, y = rng.standard_normal((2, 3, 4))
+    s[1] *= 1e200
+    y[1] *= 1e200
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(taught(inverse, s, y).apply(y), s, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
