@@ -107,10 +107,13 @@ def survives_a_map_that_returns_nan(subject: SolverSubject) -> None:
 
 
 def survives_a_map_that_turns_nan(subject: SolverSubject) -> None:
-    """nan may come on the way, as from a step into the logarithm of less than zero: no sample has converged there."""
+    """nan may come on the way, as from a logarithm of less than zero: it is no residual, and nobody has converged."""
     problem = DENSE.turning_nan(slice(None), derivatives=bool(subject.needs))
     solution = subject.solve_problem(problem, DENSE.start(), rtol=1e-8, max_steps=10)
-    require(not solution.converged.any(), "it claims to have converged where f returned nan from the third call on")
+    claims = "where f returned nan from the third call on"
+    require(not solution.converged.any(), f"it claims to have converged {claims}")
+    gap = np.nan_to_num(np.abs(solution.residual - _residual(DENSE, solution.z)))
+    require(gap.max() < 1e-9, f"it reports a residual that is off by {gap.max():.1e} {claims}")
     require(np.isfinite(solution.z).all(), "what it returns is not finite, though f(z0) was")
 
 
