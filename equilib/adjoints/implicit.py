@@ -43,13 +43,13 @@ class ImplicitAdjoint(Checked):
     needs: ClassVar[Needs] = Needs(guess=True)
 
     solver: Solver | WholeSolver | None = part(
-        None, kind="solver", help="iterates on w = Jᵀw + g in place of the linear solver; same: the forward solver"
+        None, kind="solver", help="iterate on w = Jᵀw + g in place of the linear solver; same: the forward solver"
     )
     linear_solver: LinearSolver | None = part(
-        "gmres", lambda: None, kind="linear solver", help="solver of (I − Jᵀ) w = g, unless there is a solver"
+        "gmres", lambda: None, kind="linear solver", help="solve (I − Jᵀ) w = g, unless there is a solver"
     )
-    rtol: float | None = option(None, help="residual relative to ‖g‖; none takes the forward solve's", minimum=0.0)
-    max_steps: int | None = option(None, help="steps of the solver; none takes the forward solve's", minimum=1)
+    rtol: float | None = option(None, help="allow this residual relative to ‖g‖; none: the forward rtol", minimum=0.0)
+    max_steps: int | None = option(None, help="stop after so many steps; none: the forward max_steps", minimum=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

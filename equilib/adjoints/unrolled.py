@@ -34,9 +34,9 @@ class Unrolled(Checked):
 
     needs: ClassVar[Needs] = Needs()
 
-    depth: int = option(30, help="number of iterations that are differentiated", minimum=1)
+    depth: int = option(30, help="differentiate so many iterations", minimum=1)
     checkpoints: int | None = option(
-        10, help="iterates kept in memory; none keeps every step, and evaluates none again", minimum=1
+        10, help="keep so many iterates in memory; none keeps every step, and evaluates none again", minimum=1
     )
 
     @np.errstate(all="ignore")  # what is not finite gets a status

@@ -29,38 +29,38 @@ class SolveOptions(Checked):
     """
 
     rtol: float | Array = option(
-        1e-3, help="residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf, arrays=True
+        1e-3, help="allow this residual relative to the size of z", minimum=0.0, exclusive_maximum=math.inf, arrays=True
     )
     atol: float | Array = option(
         1e-12,
-        help="residual that is enough whatever the size of z",
+        help="allow this residual whatever the size of z",
         minimum=0.0,
         exclusive_maximum=math.inf,
         arrays=True,
     )
-    max_steps: int = option(50, help="steps of the solver", minimum=0)
+    max_steps: int = option(50, help="stop after so many steps", minimum=0)
     criterion: str = option(
         "distance",
-        help="meaning of converged: the distance that the last step tells is small as well, on the scale where the "
-        "solve began (distance), or the residual beside the current z is (residual)",
+        help="choose what converged means: the distance that the last step tells is small as well, on the scale where "
+        "the solve began (distance), or the residual beside the current z is (residual)",
         choices=("distance", "residual"),
     )
-    norm: str | Norm = option("rms", help="norm of one sample", choices=NORMS, functions=True)
+    norm: str | Norm = option("rms", help="measure a sample in this norm", choices=NORMS, functions=True)
     divergence: float = option(
-        1e16, help="growth of the residual over its first value that ends a sample at once", minimum=1.0
+        1e16, help="end a sample at once when its residual has grown by this factor over its first value", minimum=1.0
     )
     stagnation: int | None = option(
-        None, help="steps without 1 % less residual that count as stagnation; none: a solve may pause", minimum=1
+        None, help="end a sample after so many steps without 1 % less residual; none: a solve may pause", minimum=1
     )
     compact: float = option(
         0.5,
-        help="share of unfinished samples at which f is evaluated on them alone, if problem and solver allow; 0: never",
+        help="evaluate f on unfinished samples alone from this share down, if problem and solver allow; 0: never",
         minimum=0.0,
         maximum=1.0,
     )
     on_failure: str = option(
         "warn",
-        help="error, warning or record of samples that did not converge, also of an adjoint equation in a model",
+        help="raise an error, warn or record where samples did not converge, also of an adjoint equation in a model",
         choices=("raise", "warn", "record"),
     )
 

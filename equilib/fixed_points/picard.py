@@ -24,7 +24,7 @@ class Picard(Checked):
     Converges where the spectral radius of damping·I + (1 − damping)·J is below one.
     """
 
-    damping: float = option(0.0, help="share of the old iterate that is kept", minimum=0.0, exclusive_maximum=1.0)
+    damping: float = option(0.0, help="keep this share of the old iterate", minimum=0.0, exclusive_maximum=1.0)
 
     def init(self, f: Evaluator, z0: Array) -> State:
         """Evaluate the initial guess, shape (batch, ...)."""

@@ -19,7 +19,7 @@ class BiCGStab(Checked):
     product. Its residual goes up and down, so the best iterate is what counts. It breaks down where A is skew.
     """
 
-    products: int = option(40, help="products with A at most, two for each iteration", minimum=2)
+    products: int = option(40, help="stop after so many products with A, two for each iteration", minimum=2)
 
     @np.errstate(all="ignore")  # a sample that overflows ends at its best iterate
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:

@@ -23,7 +23,7 @@ class GMRES(Checked):
     a product with A is shared by all. Products are orthogonalized by modified Gram-Schmidt.
     """
 
-    restart: int = option(20, help="dimension of the Krylov space", minimum=1)
+    restart: int = option(20, help="restart GMRES after so many products", minimum=1)
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Return x, shape (batch, ...), with ‖b − A x‖ ≤ rtol[i]·‖b‖, as far as `restart` products allow.

@@ -31,14 +31,14 @@ class OdeStatus(SampleStatus):
 class OdeOptions(Checked):
     """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1."""
 
-    rtol: float = option(1e-3, help="error of a step relative to the size of y", minimum=0.0)
-    atol: float = option(1e-6, help="error of a step that is acceptable whatever the size of y", exclusive_minimum=0.0)
-    per_sample: bool = option(False, help="a step size and an error norm for each sample, not for the batch")
-    max_steps: int = option(10_000, help="attempted steps", minimum=1)
-    first_step: float | None = option(None, help="size of the first step; none estimates it", exclusive_minimum=0.0)
+    rtol: float = option(1e-3, help="allow a step this error relative to the size of y", minimum=0.0)
+    atol: float = option(1e-6, help="allow a step this error whatever the size of y", exclusive_minimum=0.0)
+    per_sample: bool = option(False, help="take a step size and an error norm for each sample, not for the batch")
+    max_steps: int = option(10_000, help="stop after so many attempted steps", minimum=1)
+    first_step: float | None = option(None, help="begin with this step; none estimates it", exclusive_minimum=0.0)
     on_failure: str = option(
         "warn",
-        help="error, warning or record of samples that end early, also backward in time in a model",
+        help="raise an error, warn or record where samples end early, also backward in time in a model",
         choices=("raise", "warn", "record"),
     )
 

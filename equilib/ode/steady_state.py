@@ -52,12 +52,12 @@ class SteadyState(Checked):
     follows the residual once that has fallen by `RENEWAL`: give them a `step_rtol` of 0.01, as their names do.
     """
 
-    integrator: AnyIntegrator = part("tsit5", kind="integrator", help="method of the time steps")
-    step_rtol: float = option(0.03, help="error of a time step relative to the residual", exclusive_minimum=0.0)
-    step_atol: float = option(0.0, help="error of a time step that is acceptable whatever the residual", minimum=0.0)
-    first_step: float = option(1.0, help="size of the first time step", exclusive_minimum=0.0)
+    integrator: AnyIntegrator = part("tsit5", kind="integrator", help="take the time steps")
+    step_rtol: float = option(0.03, help="allow a time step this error relative to the residual", exclusive_minimum=0.0)
+    step_atol: float = option(0.0, help="allow a time step this error whatever the residual", minimum=0.0)
+    first_step: float = option(1.0, help="begin with this time step", exclusive_minimum=0.0)
     largest_step: float = option(
-        10.0, help="bound of the time step; where a map has no fixed point nothing else holds it", exclusive_minimum=0.0
+        10.0, help="bound the time step; where a map has no fixed point nothing else holds it", exclusive_minimum=0.0
     )
 
     def __new__(cls, integrator: Any = None, *args: object, **options: object) -> SteadyState:

@@ -5,7 +5,7 @@ line lists, parses and refuses is read from the fields:
 
     @dataclass(frozen=True)
     class Relaxation(Checked):
-        step_size: float = option(1.0, help="share of the residual that is added", exclusive_minimum=0)
+        step_size: float = option(1.0, help="add this share of the residual", exclusive_minimum=0)
 
 The value of an option may itself have options, as a linear solver has: then it is a part, which `part` declares, and
 text names it, as in `linear_solver=bicgstab,linear_solver.products=60`.

@@ -44,12 +44,10 @@ class Adam(Checked):
     regularize.
     """
 
-    beta1: float = option(0.9, help="decay of the mean of the gradients", minimum=0.0, exclusive_maximum=1.0)
-    beta2: float = option(0.999, help="decay of the mean of their squares", minimum=0.0, exclusive_maximum=1.0)
-    epsilon: float = option(1e-8, help="added to the root of the mean square", exclusive_minimum=0.0)
-    weight_decay: float = option(
-        0.0, help="share of the weights that is taken off per unit of learning rate", minimum=0.0
-    )
+    beta1: float = option(0.9, help="keep so much of the mean of the gradients", minimum=0.0, exclusive_maximum=1.0)
+    beta2: float = option(0.999, help="keep so much of the mean of their squares", minimum=0.0, exclusive_maximum=1.0)
+    epsilon: float = option(1e-8, help="add this to the root of the mean square", exclusive_minimum=0.0)
+    weight_decay: float = option(0.0, help="take this share of the weights off per unit of learning rate", minimum=0.0)
 
     def init(self, params: Tree) -> AdamState:
         """Return moments of zero."""

@@ -11,13 +11,13 @@ from equilib.options import Checked, option
 class Plan(Checked):
     """How long to train."""
 
-    pretrain_epochs: int = option(0, help="epochs at a fixed depth before the equilibrium is solved for", minimum=0)
+    pretrain_epochs: int = option(0, help="train so many epochs at a fixed depth first", minimum=0)
     # The unrolled model of depth 0 would be the equilibrium.
-    pretrain_depth: int = option(5, help="that depth", minimum=1)
-    epochs: int = option(3, help="epochs through the equilibrium", minimum=0)
-    batch_size: int = option(32, help="samples in a batch of training", minimum=1)
-    test_batch_size: int = option(100, help="samples in a batch of a test", minimum=1)
-    allow_unused: bool = option(False, help="whether parameters without influence are left as they are, not an error")
+    pretrain_depth: int = option(5, help="pretrain at this depth", minimum=1)
+    epochs: int = option(3, help="train so many epochs through the equilibrium", minimum=0)
+    batch_size: int = option(32, help="put so many samples in a training batch", minimum=1)
+    test_batch_size: int = option(100, help="put so many samples in a test batch", minimum=1)
+    allow_unused: bool = option(False, help="leave parameters without influence as they are, without an error")
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""

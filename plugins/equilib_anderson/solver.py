@@ -46,14 +46,14 @@ class Anderson(Checked):
     sample starts again without pairs, by default from the place of its least residual, with half of β each time.
     """
 
-    memory: int = option(6, help="pairs of changes that are kept", minimum=1)
-    mixing: float = option(1.0, help="share β of the residual that is added", exclusive_minimum=0.0, maximum=1.0)
-    regularization: float = option(1e-10, help="ridge, relative to the size of the Gram matrix", minimum=0.0)
-    growth: float = option(1e4, help="growth of the residual over its least at which a step is taken back", minimum=1.0)
-    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+    memory: int = option(6, help="keep so many pairs of changes", minimum=1)
+    mixing: float = option(1.0, help="add this share β of the residual", exclusive_minimum=0.0, maximum=1.0)
+    regularization: float = option(1e-10, help="add this ridge to the Gram matrix, relative to its size", minimum=0.0)
+    growth: float = option(1e4, help="take a step back when the residual is so many times its least", minimum=1.0)
+    rejections: int = option(8, help="give a sample up after so many steps taken back in a row", minimum=1)
     restart: str = option(
         "least",
-        help="place from which a sample starts again: of its least residual, or the last one",
+        help="choose the place from which a sample starts again: of its least residual, or the last one",
         choices=("least", "last"),
     )
 

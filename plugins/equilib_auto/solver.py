@@ -95,9 +95,9 @@ class Auto(Checked):
     state where a step does not halve the residual.
     """
 
-    memory: int = option(100, help="steps that the inverse Jacobian remembers", minimum=1)
-    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
-    forcing: float = option(0.1, help="residual reduction asked of the first GMRES", minimum=1e-12, maximum=0.9)
+    memory: int = option(100, help="keep so many steps in the inverse Jacobian", minimum=1)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solve the equation of each step")
+    forcing: float = option(0.1, help="ask the first GMRES for this residual reduction", minimum=1e-12, maximum=0.9)
 
     def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""

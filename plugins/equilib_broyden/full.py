@@ -41,13 +41,13 @@ class Broyden(Checked):
 
     jacobian: str = option(
         "as-needed",
-        help="beginning of H: at −I, as Picard iteration does (identity); at the true Jacobian, by products J·v "
+        help="begin H at −I, as Picard iteration does (identity); at the true Jacobian, by products J·v "
         "(products); or at −I, and again, after steps taken back, at the true Jacobian (as-needed)",
         choices=JACOBIANS,
     )
-    growth: float = option(5.0, help="growth of the residual at which a step is taken back", minimum=1.0)
-    rejections: int = option(12, help="steps taken back in a row before the sample is given up", minimum=1)
-    largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
+    growth: float = option(5.0, help="take a step back when the residual grows by this factor", minimum=1.0)
+    rejections: int = option(12, help="give a sample up after so many steps taken back in a row", minimum=1)
+    largest: int = option(1000, help="refuse states of more elements; a matrix holds their number squared", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> FullState:
         """Evaluate the initial guess.

@@ -21,9 +21,9 @@ class LimitedMemoryBroyden(Checked):
     time in a row, H begins again at −I, and the step is half as long each time.
     """
 
-    memory: int = option(100, help="steps that the inverse Jacobian remembers", minimum=1)
-    growth: float = option(1e4, help="growth of the residual over its least at which a step is taken back", minimum=1.0)
-    rejections: int = option(16, help="steps taken back in a row before the sample is given up", minimum=1)
+    memory: int = option(100, help="keep so many steps in the inverse Jacobian", minimum=1)
+    growth: float = option(1e4, help="take a step back when the residual is so many times its least", minimum=1.0)
+    rejections: int = option(16, help="give a sample up after so many steps taken back in a row", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> BroydenState:
         """Evaluate the initial guess."""

@@ -38,7 +38,7 @@ class Shine(Checked):
 
     needs: ClassVar[Needs] = Needs()
 
-    refine: int = option(0, help="Broyden steps that improve the result", minimum=0)
+    refine: int = option(0, help="improve the result by so many Broyden steps", minimum=0)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(

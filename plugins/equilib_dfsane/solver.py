@@ -55,8 +55,8 @@ class DFSane(Checked):
     `history` iterates, but for a slack that is summable. Each sample has its own lengths.
     """
 
-    history: int = option(10, help="iterates whose largest residual a step must stay below", minimum=1)
-    backtracks: int = option(12, help="times a step is shortened before the sample is given up", minimum=0)
+    history: int = option(10, help="keep a step below the largest residual of so many iterates", minimum=1)
+    backtracks: int = option(12, help="shorten a step so often before the sample is given up", minimum=0)
 
     def init(self, f: Evaluator, z0: Array) -> DFSaneState:
         """Evaluate the initial guess."""

@@ -21,8 +21,8 @@ class LibraryGMRES(Checked):
     tolerance asked for, and an answer depends, within its tolerance, on the other samples of the batch.
     """
 
-    restart: int = option(20, help="dimension of the Krylov space", minimum=1)
-    balance: bool = option(True, help="division of each sample's equation by the size of its right-hand side")
+    restart: int = option(20, help="restart GMRES after so many products", minimum=1)
+    balance: bool = option(True, help="divide each sample's equation by the size of its right-hand side")
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
         """Reduce the residual of the batch to min(rtol)·‖b‖ in the weakest sample, or return after one cycle.

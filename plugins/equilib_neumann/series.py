@@ -26,8 +26,8 @@ class Neumann(Checked):
 
     needs: ClassVar[Needs] = Needs()
 
-    terms: int = option(5, help="terms K of the series", minimum=1)
-    damping: float = option(0.0, help="share of the old w that is kept", minimum=0.0, exclusive_maximum=1.0)
+    terms: int = option(5, help="sum so many terms K of the series", minimum=1)
+    damping: float = option(0.0, help="keep this share of the old w", minimum=0.0, exclusive_maximum=1.0)
 
     @np.errstate(all="ignore")  # where the series overflows, the status says so
     def pullback(

@@ -30,10 +30,10 @@ class NewtonDense(Checked):
     """
 
     globalization: str = option(
-        "line-search", help="remedy for steps that increase the residual", choices=("line-search", "none")
+        "line-search", help="choose the remedy for steps that increase the residual", choices=("line-search", "none")
     )
-    backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
-    largest: int = option(1000, help="elements of a state up to which matrices of its size squared are kept", minimum=1)
+    backtracks: int = option(8, help="shorten a step so often before the sample is given up", minimum=0)
+    largest: int = option(1000, help="refuse states of more elements; a matrix holds their number squared", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
         """Linearize at the initial guess; raises StateTooLargeError if a sample has more than `largest` elements."""

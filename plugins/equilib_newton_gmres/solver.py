@@ -43,15 +43,15 @@ class NewtonGMRES(Checked):
     the state; before a sample is given up, it is, unless `enlarge` is false.
     """
 
-    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
-    forcing: float = option(0.1, help="residual reduction asked of the first GMRES", minimum=1e-12, maximum=0.9)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solve the equation of each step")
+    forcing: float = option(0.1, help="ask the first GMRES for this residual reduction", minimum=1e-12, maximum=0.9)
     globalization: str = option(
         "line-search",
-        help="remedy for steps that do not descend; trust-region also takes products Jᵀ·w",
+        help="choose the remedy for steps that do not descend; trust-region also takes products Jᵀ·w",
         choices=("line-search", "trust-region", "none"),
     )
-    backtracks: int = option(8, help="times a step is shortened before the sample is given up", minimum=0)
-    enlarge: bool = option(True, help="growth of the Krylov space where a step does not halve the residual")
+    backtracks: int = option(8, help="shorten a step so often before the sample is given up", minimum=0)
+    enlarge: bool = option(True, help="enlarge the Krylov space where a step does not halve the residual")
 
     def init(self, f: Evaluator, z0: Array) -> NewtonState:
         """Linearize at the initial guess."""

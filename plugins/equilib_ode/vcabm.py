@@ -66,7 +66,7 @@ class DoublingController:
 class VCABM(Checked):
     """Variable-order Adams-Bashforth-Moulton: two evaluations per accepted step, one per rejected one."""
 
-    max_order: int = option(12, help="order of the predictor at most", minimum=1, maximum=12)
+    max_order: int = option(12, help="limit the order of the predictor", minimum=1, maximum=12)
 
     order: ClassVar[int] = 2
     """Order of the first step, which corrects Euler's; later ones choose theirs."""

@@ -42,10 +42,10 @@ class PseudoTransient(Checked):
     F has the sign for which the flow runs into a stable fixed point; for f(z) − z the term I/τ would destabilize it.
     """
 
-    time_step: float = option(10.0, help="first time step τ; 1 is about the time scale of −z", exclusive_minimum=0.0)
-    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solver of the equation of a step")
-    forcing: float = option(0.01, help="residual reduction asked of the linear solver", minimum=1e-12, maximum=0.9)
-    rejections: int = option(8, help="steps taken back in a row before the sample is given up", minimum=1)
+    time_step: float = option(10.0, help="begin with this τ; 1 is about the time scale of −z", exclusive_minimum=0.0)
+    linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solve the equation of each step")
+    forcing: float = option(0.01, help="ask the linear solver for this residual reduction", minimum=1e-12, maximum=0.9)
+    rejections: int = option(8, help="give a sample up after so many steps taken back in a row", minimum=1)
 
     def init(self, f: Evaluator, z0: Array) -> PseudoTransientState:
         """Linearize at the initial guess."""

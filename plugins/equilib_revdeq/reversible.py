@@ -50,7 +50,7 @@ class Reversible(Checked):
 
     needs: ClassVar[Needs] = Needs()
 
-    checkpoints: int = option(2, help="states kept in memory where many steps are to be taken back", minimum=1)
+    checkpoints: int = option(2, help="keep so many states in memory where many steps are to be taken back", minimum=1)
 
     @np.errstate(all="ignore")  # what is not finite gets a status
     def pullback(

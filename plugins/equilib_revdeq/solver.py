@@ -24,7 +24,7 @@ class RevDEQ(Checked):
     """
 
     beta: float = option(
-        0.75, help="share of f(z) in the next state; what is left to 1 is a power of two", choices=(0.5, 0.75, 0.875)
+        0.75, help="put this share of f(z) in the next state; the rest is a power of two", choices=(0.5, 0.75, 0.875)
     )
 
     def init(self, f: Evaluator, z0: Array) -> ReversibleState:

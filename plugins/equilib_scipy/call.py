@@ -8,7 +8,7 @@ from typing import Any
 
 from equilib.libraries import Ending, Sample
 
-JACOBIAN = "dense Jacobian: exact, by products J·v, or by difference quotients, one per element"
+JACOBIAN = "compute the dense Jacobian: exact, by products J·v, or by difference quotients, one per element"
 
 LARGEST = 2000
 """The size of a sample beyond which dense Jacobians are refused by default: 32 MB each."""

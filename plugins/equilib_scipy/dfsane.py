@@ -14,10 +14,10 @@ from equilib.options import Checked, option
 class DFSane(Checked):
     """DF-SANE: steps along the residual, of Barzilai-Borwein length; a step is an evaluation of f."""
 
-    line_search: str = option("cruz", help="nonmonotone line search", choices=("cruz", "cheng"))
-    memory: int = option(10, help="residuals that the line search compares with, SciPy's M", minimum=1)
+    line_search: str = option("cruz", help="choose the nonmonotone line search", choices=("cruz", "cheng"))
+    memory: int = option(10, help="compare with so many residuals in the line search, SciPy's M", minimum=1)
     longest_step: float = option(
-        10.0, help="bound of the step length, and its inverse the lower one: 1/sigma_eps of SciPy", minimum=1.0
+        10.0, help="bound the step length by this and by its inverse from below: 1/sigma_eps of SciPy", minimum=1.0
     )
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:

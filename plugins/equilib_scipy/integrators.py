@@ -104,9 +104,7 @@ class _Implicit(_Stepping, Checked):
     """A stepper that solves with dense Jacobians."""
 
     jacobian: str = option("exact", help=f"{JACOBIAN}; odeint has the latter", choices=JACOBIANS)
-    largest: int = option(
-        LARGEST, help="elements of a system, a sample or else the batch, beyond which it refuses to work", minimum=1
-    )
+    largest: int = option(LARGEST, help="refuse systems, a sample or else the batch, of more elements", minimum=1)
 
     def stepper(self, system: System, start: Start) -> ScipyStepper:
         """Begin an integration; raises StateTooLargeError if the system is larger than the option `largest` says."""

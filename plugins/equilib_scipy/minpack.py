@@ -29,10 +29,8 @@ class _MINPACK(Checked):
     tolerances: ClassVar[tuple[str, ...]]
 
     jacobian: str = option("exact", help=JACOBIAN, choices=JACOBIANS)
-    factor: float = option(
-        100.0, help="bound of the first step, relative to the size of z0", minimum=0.1, maximum=100.0
-    )
-    largest: int = option(LARGEST, help="elements of a sample beyond which it refuses to work", minimum=1)
+    factor: float = option(100.0, help="bound the first step, relative to the size of z0", minimum=0.1, maximum=100.0)
+    largest: int = option(LARGEST, help="refuse samples of more elements", minimum=1)
 
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""

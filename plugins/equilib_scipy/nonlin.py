@@ -21,7 +21,7 @@ OUT_OF_STEPS = 2
 SCIPY_NAMES = {"reduction": "reduction_method", "memory": "M", "regularization": "w0", "largest_alpha": "alphamax"}
 """Options of the approximate Jacobian that have other names here."""
 
-ALPHA = "the first Jacobian of f(z) − z is −1/alpha; none is SciPy's guess"
+ALPHA = "begin with −1/alpha as the Jacobian of f(z) − z; none is SciPy's guess"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _Nonlin(Checked):
 
     line_search: str | None = option(
         "armijo",
-        help="backtracking (armijo), wolfe, whose difference quotients need float64, or none",
+        help="choose backtracking (armijo), wolfe, whose difference quotients need float64, or none",
         choices=("armijo", "wolfe"),
     )
 
@@ -62,10 +62,10 @@ class _Nonlin(Checked):
 @dataclass(frozen=True)
 class _Broyden(_Nonlin):
     alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
-    max_rank: int | None = option(None, help="rank of the updates that are kept; none keeps all", minimum=1)
+    max_rank: int | None = option(None, help="keep updates up to this rank; none keeps all", minimum=1)
     reduction: str = option(
         "restart",
-        help="updates that are dropped at max_rank: all, the oldest (simple), or the smallest singular values",
+        help="choose the updates to drop at max_rank: all, the oldest (simple), or the smallest singular values",
         choices=("restart", "simple", "svd"),
     )
 
@@ -85,9 +85,9 @@ class Anderson(_Nonlin):
     """Anderson mixing."""
 
     alpha: float | None = option(1.0, help=ALPHA, exclusive_minimum=0.0)
-    memory: int = option(5, help="previous iterates that are kept, SciPy's M", minimum=1)
+    memory: int = option(5, help="keep so many previous iterates, SciPy's M", minimum=1)
     regularization: float = option(
-        0.01, help="added to the Gram matrix relative to its diagonal, SciPy's w0", minimum=0
+        0.01, help="add this to the Gram matrix relative to its diagonal, SciPy's w0", minimum=0
     )
 
 
@@ -108,7 +108,7 @@ class ExcitingMixing(_Nonlin):
     """Damped Picard iteration with a step of its own per element, longer while the residual keeps its sign."""
 
     alpha: float | None = option(0.5, help=ALPHA, exclusive_minimum=0.0)
-    largest_alpha: float = option(1.0, help="the longest step of an element, SciPy's alphamax", exclusive_minimum=0.0)
+    largest_alpha: float = option(1.0, help="bound the step of an element, SciPy's alphamax", exclusive_minimum=0.0)
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Krylov(_Nonlin):
 
     linear_solver: str = option(
         "lgmres",
-        help="the method of scipy.sparse.linalg for the Newton step",
+        help="choose the method of scipy.sparse.linalg for the Newton step",
         choices=("lgmres", "gmres", "bicgstab", "cgs", "tfqmr"),
     )
-    inner_steps: int = option(20, help="products in one Newton step at most, SciPy's inner_maxiter", minimum=1)
-    outer_k: int = option(10, help="vectors that lgmres carries from step to step", minimum=0)
+    inner_steps: int = option(20, help="end a Newton step after so many products, SciPy's inner_maxiter", minimum=1)
+    outer_k: int = option(10, help="carry so many vectors of lgmres from step to step", minimum=0)
     width: float | None = option(
-        None, help="relative width of the difference quotients; none suits the dtype", exclusive_minimum=0.0
+        None, help="take difference quotients of this relative width; none suits the dtype", exclusive_minimum=0.0
     )
 
     def _jacobian(self, sample: Sample) -> dict[str, Any]:

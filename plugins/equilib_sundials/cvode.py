@@ -70,22 +70,22 @@ class CVODE(Checked):
 
     together: ClassVar[bool] = True
 
-    method: str = option("bdf", help="linear multistep method", choices=tuple(METHODS))
+    method: str = option("bdf", help="choose the linear multistep method", choices=tuple(METHODS))
     linear_solver: str = option(
         "gmres",
-        help="for Newton's method in a step: by difference quotients of f, or with dense Jacobians",
+        help="solve Newton's equation in a step by difference quotients of f, or with dense Jacobians",
         choices=LINEAR_SOLVERS,
     )
-    krylov_size: int = option(10, help="products in one linear solve at most", minimum=1)
+    krylov_size: int = option(10, help="end a linear solve after so many products", minimum=1)
     jacobian: str = option(
         "exact",
-        help="dense Jacobian: exact, by products J·v, or by difference quotients, one per element; "
+        help="compute the dense Jacobian: exact, by products J·v, or by difference quotients, one per element; "
         "odeint has the latter",
         choices=JACOBIANS,
     )
     largest: int = option(
         2000,
-        help="elements of a system, a sample or else the batch, beyond which it refuses dense Jacobians",
+        help="refuse dense Jacobians of systems, a sample or else the batch, of more elements",
         minimum=1,
     )
 

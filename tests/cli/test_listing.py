@@ -231,7 +231,7 @@ def test_show_tells_all_about_a_solver(run: Any) -> None:
         "inner one of 'batched', 'scipy' batched linear solver",
         "search true or false true whether to shorten steps",
         "eta a float or none none forcing term",
-        "max_steps an int >= 0 steps of the solver",
+        "max_steps an int >= 0 stop after so many steps",
     ):
         assert line in [words(each) for each in text.splitlines()]
 

@@ -80,7 +80,7 @@ def test_an_installed_solver_shows_its_options(scripts: Path) -> None:
     """`show` reads the options from the class in the other package."""
     shown = call(scripts / "equilib", "solvers", "show", "relaxation", cwd=scripts)
     assert shown.returncode == 0, shown.stderr
-    assert "step_size  a float > 0  0.5      share of the residual that is added" in shown.stdout
+    assert "step_size  a float > 0  0.5      add this share of the residual" in shown.stdout
 
 
 def test_no_installed_plugin_is_broken(scripts: Path) -> None:

@@ -28,7 +28,7 @@ class Gauss(Checked, BackwardAdjoint):
     needs = Needs(trajectory=True)
     dense = True
 
-    nodes: int = option(3, help="points of a step at which the integrand is evaluated", minimum=1)
+    nodes: int = option(3, help="evaluate the integrand at so many points of a step", minimum=1)
 
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
         """Return the equation of λ."""

@@ -12,8 +12,8 @@ from equilib.options import Checked, option
 class Richardson(Checked):
     """Add `step_size` times the residual to x."""
 
-    products: int = option(100, help="products with A, at most", minimum=1)
-    step_size: float = option(1.0, help="share of the residual that is added", exclusive_minimum=0)
+    products: int = option(100, help="stop after so many products with A", minimum=1)
+    step_size: float = option(1.0, help="add this share of the residual", exclusive_minimum=0)
 
     def solve(self, matvec, b, *, rtol, active):
         """Return x; samples that are not active get zeros, and each ends by its own tolerance."""

@@ -19,7 +19,7 @@ class Sine(Checked):
     """A sine on [−3, 3], fitted by an equilibrium of dense layers."""
 
     points: int = option(400, help="draw so many points to train on", minimum=1)
-    width: int = option(20, help="numbers in the state", minimum=1)
+    width: int = option(20, help="put so many numbers in the state", minimum=1)
 
     def make_recipe(self):
         """Return how the network is made, solved and trained."""

@@ -10,7 +10,7 @@ from equilib.options import Checked, option
 class Relaxation(Checked):
     """Add `step_size` times the residual to the iterate."""
 
-    step_size: float = option(0.5, help="share of the residual that is added", exclusive_minimum=0)
+    step_size: float = option(0.5, help="add this share of the residual", exclusive_minimum=0)
 
     def init(self, f, z0):
         """Evaluate the initial guess."""
