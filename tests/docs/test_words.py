@@ -20,10 +20,10 @@ from equilib.training.plan import Plan
 from tests.test_architecture import REPOSITORY, module_of, sources
 
 VERBS = {
-    *("add", "allow", "ask", "begin", "bound", "carry", "check", "choose", "combine", "compare", "compute", "continue"),
+    *("add", "allow", "ask", "begin", "bound", "carry", "check", "choose", "combine", "compare", "compute"),
     *("differentiate", "divide", "draw", "end", "enlarge", "evaluate", "give", "go", "improve", "invert", "iterate"),
-    *("keep", "leave", "limit", "list", "look", "loosen", "make", "measure", "multiply", "order", "pretrain", "print"),
-    *("put", "raise", "refuse", "replace", "restart", "save", "set", "shorten", "show", "solve", "start", "stop"),
+    *("keep", "leave", "limit", "look", "make", "measure", "multiply", "order", "pretrain", "print"),
+    *("put", "raise", "refuse", "replace", "restart", "set", "shorten", "solve", "start", "stop"),
     *("sum", "take", "test", "train", "use", "write"),
 }
 """The verbs that a help text begins with; a new one is added here."""
@@ -89,7 +89,7 @@ def test_flags_of_commands_are_sentences() -> None:
     helps = [
         f"{command.name}: {parameter.help}"
         for command in commands(equilib)
-        for parameter in command.params
+        for parameter in [*command.params, *getattr(command, "before", ()), *getattr(command, "after", ())]
         if isinstance(parameter, click.Option)
         and not (parameter.help and acts(parameter.help) and parameter.help[0].isupper() and "." in parameter.help)
     ]
