@@ -330,6 +330,7 @@ class FromZero(Sound):
 
 REMOVES = "keeps_answers_without_finished_samples"
 TOLERANCE = "honours_the_tolerance"
+LATE = "survives_a_map_that_turns_nan"
 IMAGES = laws("keeps_nothing_on_itself", "keeps_shapes", "finds_fixed_points_of_images")
 START = laws("needs_no_step_from_the_answer", "allows_no_step_at_all")
 MATES = laws(
@@ -346,17 +347,17 @@ FAULTS = (
     Fault(WithoutDefault(matrix=np.eye(2)), "declares_its_options"),
     Fault(FunctionAsOption(), "declares_its_options"),
     Fault(HoldingALambda(), "goes_to_other_processes"),
-    Fault(WrongSign(), "returns_the_residual_of_its_iterate"),
+    Fault(WrongSign(), "returns_the_residual_of_its_iterate", laws(LATE)),
     Fault(Stale(), "returns_the_residual_of_its_iterate"),
-    Fault(Halving(), "returns_the_residual_of_its_iterate", laws(TOLERANCE)),
+    Fault(Halving(), "returns_the_residual_of_its_iterate", laws(TOLERANCE, LATE)),
     Fault(StaleWhole(), "returns_the_residual_of_its_iterate"),
     Fault(Looping(), "takes_one_step_at_a_time", laws(TOLERANCE)),
     Fault(Endless(), "takes_one_step_at_a_time"),
     Fault(Remembering(), "keeps_nothing_on_itself"),
     Fault(Drawing(), "keeps_nothing_on_itself", REPEATS | laws("runs_on_other_arrays")),
     Fault(Reseeding(), "keeps_nothing_on_itself"),
-    Fault(InPlace(), "changes_no_array_in_place"),
-    Fault(OnTheGuess(), "changes_no_array_in_place", MATES),
+    Fault(InPlace(), "changes_no_array_in_place", laws(LATE)),
+    Fault(OnTheGuess(), "changes_no_array_in_place", MATES | laws(LATE)),
     Fault(Deactivating(), "changes_no_array_in_place", CONVERGES | laws(REMOVES)),
     Fault(Loosening(), "changes_no_array_in_place"),
     Fault(Flattening(), "keeps_shapes", IMAGES | laws("returns_the_residual_of_its_iterate")),
