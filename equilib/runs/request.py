@@ -26,7 +26,7 @@ _FORMERLY_VALUES = ("epochs", "batch_size", "pretrain_epochs")
 class RunRequest:
     """One run as the user asked for it: the experiment, the values of its options that were given, and the flags.
 
-    Solver, adjoint, optimizer and data are names with options, as in "newton-gmres:restart=10", or None, which leaves
+    Solver, adjoint, optimizer and data are names with options, as in "picard:damping=0.5", or None, which leaves
     the choice to the experiment. `values` are parsed and validated, `argv` is the command line without the program's
     name, and `log` what standard output gets: "auto", "quiet" or "json".
     """
