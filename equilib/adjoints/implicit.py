@@ -55,6 +55,8 @@ class ImplicitAdjoint(Checked):
         super().__post_init__()
         if self.solver is not None and self.linear_solver is not None:
             raise OptionError("the equation is solved by a solver or by a linear_solver; leave out one of them")
+        if self.solver is None and self.linear_solver is None:
+            object.__setattr__(self, "linear_solver", GMRES())
 
     def pullback(
         self, problem: FixedPointProblem, solution: Solution, cotangent: Array, *, guess: Array | None = None
@@ -81,7 +83,7 @@ class ImplicitAdjoint(Checked):
             rtol=relative(forward) or RTOL if self.rtol is None else self.rtol,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
-        solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
+        solver = self.solver if self.linear_solver is None else Affine(self.linear_solver)
         return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
 

@@ -103,8 +103,11 @@ class PartOption(Option):
     def parse(self, value: object) -> object:
         """Return the name of a part, None, or `value` itself where it is an object.
 
-        Raises OptionError if it is a number, a truth value, or none of the choices.
+        Raises OptionError if it is a number, a truth value, or none of the choices; None and "none" where the class
+        makes the default.
         """
+        if self.instance is None and not self.optional and (value is None or value == "none"):
+            raise OptionError("cannot be none; leave it out")
         if value is not None and not isinstance(value, str | int | float):
             return value
         return super().parse(value)
@@ -189,7 +192,8 @@ def _describe(cls: type, field: dataclasses.Field[Any], annotation: object) -> O
     if field.default_factory is not MISSING:
         default = field.default_factory()
     if marked is not None and "kind" in marked:
-        return PartOption(name=field.name, optional=optional, instance=default, **marked)
+        made = default is None and marked["default"] is not None  # by the class, so none is no choice of a user's
+        return PartOption(name=field.name, optional=optional and not made, instance=default, **marked)
     if marked is not None:  # in Python it may be of other types as well, such as an array in place of a number
         kinds = [kind for kind in kinds if kind in CONVERT]
     if len(kinds) != 1 or kinds[0] not in CONVERT:

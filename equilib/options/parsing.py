@@ -139,6 +139,8 @@ class Checked:
         cls = type(self)
         for each in describe(cls):
             value = getattr(self, each.name)
+            if value is None and isinstance(each, PartOption) and each.instance is None:
+                continue
             try:
                 each.parse(value)
                 if isinstance(value, str) and each.type in (int, float) and value.lower() != "none":

@@ -115,6 +115,6 @@ def plain_options(made: object, parts: Parts) -> dict[str, Any]:
             values[each.name] = parts.name_of(each.kind, type(value))
             inner = plain_options(value, parts)
             values |= {f"{each.name}.{name}": option for name, option in inner.items()}
-        else:
+        elif value is not None or each.optional:
             values[each.name] = value
     return values

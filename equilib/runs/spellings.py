@@ -22,8 +22,11 @@ Respell: TypeAlias = Callable[[Options, Mapping[str, Any]], Options]
 def modern(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the content of `run.json` with names and options as they are spelled today."""
     method = facts.get("method")
-    if facts.get("format") == FORMAT or not isinstance(method, dict):
+    if not isinstance(method, dict):
         return dict(facts)
+    if facts.get("format") == FORMAT:
+        adjoint = method.get("adjoint") or {}
+        return {**facts, "method": {**method, "adjoint": _with_linear_solver(adjoint)}} if adjoint else dict(facts)
     solve = method.get("solve") or {}
     if "per_sample" in solve:  # which integrations have, whose names and defaults are as ever
         return dict(facts)
@@ -42,6 +45,16 @@ def spec_of(chosen: Mapping[str, Any]) -> str:
     """Return what was recorded of a solver or an adjoint as --solver and --adjoint take it."""
     given = ",".join(f"{name}={'none' if value is None else value}" for name, value in chosen["options"].items())
     return f"{chosen['name']}:{given}" if given else str(chosen["name"])
+
+
+def _with_linear_solver(adjoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the linear solver of an implicit adjoint that was recorded without one, unless it had a solver."""
+    options = dict(adjoint.get("options") or {})
+    if options.get("linear_solver", "") is None:
+        del options["linear_solver"]
+        if options.get("solver", "") is None:
+            options |= {"linear_solver": "gmres", "linear_solver.restart": 20}
+    return {**adjoint, "options": options}
 
 
 def _request(request: Any, method: Mapping[str, Any]) -> Any:

@@ -100,7 +100,8 @@ def test_a_method_records_every_option(registry: Registry) -> None:
     own = {each.name: getattr(method.solver, each.name) for each in describe(NewtonGMRES)}
     assert described["solver"] == {"name": "newton-gmres", "options": own | linear}
     assert {"backtracks": 2, **linear}.items() <= described["solver"]["options"].items()
-    options = {"solver": None, "linear_solver": None, "rtol": None, "max_steps": None}
+    gmres = {"linear_solver": "gmres", "linear_solver.restart": 20}
+    options = {"solver": None, **gmres, "rtol": None, "max_steps": None}
     assert described["adjoint"] == {"name": "implicit", "options": options, "exact": True}
     assert described["solve"] == dataclasses.asdict(method.options)
 
@@ -111,7 +112,7 @@ def test_a_method_introduces_itself(registry: Registry) -> None:
     assert re.fullmatch(
         r"Solver: newton-gmres \(.*linear_solver.restart=7, .*backtracks=2.*\) with rtol=0\.01, max_steps=10", solver
     )
-    assert adjoint == "Adjoint: implicit"
+    assert adjoint == "Adjoint: implicit (linear_solver=gmres, linear_solver.restart=20)"
     assert choose(registry, "picard", adjoint="jacobian-free").introduce() == (
         "Solver: picard (damping=0.0) with rtol=0.01, max_steps=10",
         "Adjoint: jacobian-free: an approximate gradient",

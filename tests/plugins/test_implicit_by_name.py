@@ -102,6 +102,22 @@ def test_a_name_and_its_options_are_an_adjoint(spec: str, adjoint: object):
     assert named(spec) == adjoint
 
 
+def test_the_linear_solver_is_recorded_whether_named_or_not():
+    """`implicit` is one computation and one record, also from Python; with a solver it has no linear solver."""
+    ways = [choose(REGISTRY, "picard", adjoint=f"implicit{rest}") for rest in ("", ":linear_solver=gmres")]
+    assert ways[0].describe() == ways[1].describe()
+    assert ways[0].backward.options["linear_solver"] == "gmres"
+    assert ImplicitAdjoint() == ImplicitAdjoint(linear_solver=GMRES())
+    assert "linear_solver" not in choose(REGISTRY, "picard", adjoint="implicit:solver=picard").backward.options
+
+
+@pytest.mark.parametrize("spec", ["linear_solver=none", "solver=none,linear_solver=none"])
+def test_no_linear_solver_is_refused(spec: str):
+    """What would run GMRES nonetheless cannot be asked for."""
+    with pytest.raises(OptionError, match="option 'linear_solver' cannot be none; leave it out"):
+        named(f"implicit:{spec}")
+
+
 @pytest.mark.parametrize(
     ("solver", "expected"),
     [

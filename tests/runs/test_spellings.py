@@ -10,7 +10,7 @@ from equilib import GMRES, ImplicitAdjoint
 from equilib.numerics.bicgstab import BiCGStab
 from equilib.ode.steady_state import SteadyState
 from equilib.plugin import SensitivityEntry, SolverEntry
-from equilib.plugin.choosing import build_named
+from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 from equilib.runs.request import RunRequest
 from equilib.runs.spellings import FORMAT, modern, spec_of
@@ -39,6 +39,11 @@ def recorded(solver: dict[str, Any], adjoint: dict[str, Any], /, **request: Any)
 def part(name: str, **options: Any) -> dict[str, Any]:
     """Return the record of a solver or an adjoint."""
     return {"name": name, "options": options}
+
+
+def named(spec: str) -> Any:
+    """Return the adjoint of that name with those options."""
+    return build_named(REGISTRY, SensitivityEntry, spec).part
 
 
 PICARD, IMPLICIT = part("picard", damping=0.0), part("implicit", solver="gmres", rtol=None, max_steps=None)
@@ -156,6 +161,21 @@ def test_a_request_names_what_was_recorded() -> None:
         assert build_named(REGISTRY, SensitivityEntry, request["adjoint"]).part == ImplicitAdjoint(
             linear_solver=GMRES()
         )
+
+
+@pytest.mark.parametrize(
+    ("old", "adjoint"),
+    [
+        (part("implicit", solver=None, linear_solver=None, rtol=None, max_steps=None), ImplicitAdjoint()),
+        (part("ode-adjoint", linear_solver=None, **{"solver.step_rtol": 0.03}), named("ode-adjoint")),
+    ],
+)
+def test_an_adjoint_without_a_linear_solver_is_read(old: dict[str, Any], adjoint: ImplicitAdjoint) -> None:
+    """Runs of today's format recorded none for GMRES, and none beside a solver: they are what is recorded now."""
+    read = modern({**recorded(PICARD, old), "format": FORMAT})["method"]["adjoint"]
+    assert named(spec_of(read)) == adjoint
+    if old["name"] == "implicit":
+        assert read["options"] == choose(REGISTRY, "picard", adjoint="implicit").backward.options
 
 
 def test_records_of_today_and_of_integrations_are_left_alone() -> None:
