@@ -30,6 +30,8 @@ MODULES = [file for root in ("equilib", "plugins") for file in (REPOSITORY / roo
 OPEN = r"\b[A-Z]{2,}|\.\.\.|…|\||\{|yours"
 """What stands for something else."""
 
+FLAG = r"--(?:solver|adjoint|fallback|optimizer|data)(s?) (?!(?:names|and|take)\b)"
+
 PLACEHOLDERS = {"all", "yours", "series"}
 """What stands for names there, and the adjoint that a page writes."""
 
@@ -51,7 +53,9 @@ def commands() -> Iterator[tuple[str, str]]:
 def specs() -> Iterator[tuple[str, str]]:
     """Yield what stands after flags that take names with options, and names with options that stand by themselves."""
     for name, text in texts():
-        for many, spec in re.findall(r"--(?:solver|adjoint|fallback|optimizer|data)(s?) (?!(?:names|and|take)\b)([a-z][^\s`\";)]*)", text):
+        for many, spec in re.findall(
+            r"--(?:solver|adjoint|fallback|optimizer|data)(s?) (?!(?:names|and|take)\b)([a-z][^\s`\";)]*)", text
+        ):
             for each in spec.split(",") if many else [spec]:
                 yield name, each.rstrip(".,:")
         for spec in re.findall(r"[`\" (]([a-z][\w-]*(?::[a-z]\w*)*:[a-z][\w.]*=[\w.,=-]*\w)", text):
@@ -124,7 +128,9 @@ def test_shown_commands_are_taken(
     for line, name in {line: name for name, line in commands()}.items():
         words = shlex.split(line, comments=True)[1:]
         asked.clear()
-        runs = words[0] in ("run", "compare", "check-gradient") and len(words) > 1 and not {"--from", "--help"} & {*words}
+        runs = (
+            words[0] in ("run", "compare", "check-gradient") and len(words) > 1 and not {"--from", "--help"} & {*words}
+        )
         status = main([*words, *([] if runs else ["--help"])], registry=registry)
         try:
             for request in asked:
