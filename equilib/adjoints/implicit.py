@@ -83,7 +83,7 @@ class ImplicitAdjoint(Checked):
             rtol=relative(forward) or RTOL if self.rtol is None else self.rtol,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
-        solver = self.solver if self.linear_solver is None else Affine(self.linear_solver)
+        solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
         return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
 
