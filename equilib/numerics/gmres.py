@@ -57,7 +57,7 @@ class GMRES(Checked):
         solved = np.where(running, norm, 0.0)
         small = HessenbergLeastSquares(solved, self.restart, precision)
         while np.count_nonzero(running) and small.size < self.restart:
-            column, new = _extend(basis, matvec(basis[-1]))
+            column, new = _extend(basis, matvec(where_samples(running, basis[-1], zeros_like(b))))
             size = np.sqrt(np.vecdot(column, column))
             running = running & np.isfinite(size)
             columns.append(np.where(running[:, None], column, 0.0))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, dot, max_norm, rows_like, two_norm, where_samples, zeros_like
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    dot,
+    max_norm,
+    rows_like,
+    two_norm,
+    where_samples,
+    zeros_like,
+)
 from equilib.arrays.norms import USUAL
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import FixedPointProblem
@@ -31,25 +41,28 @@ class LowRankInverse:
 
     def transposed(self) -> LowRankInverse:
         """Return Hᵀ."""
-        return LowRankInverse(self.memory, self.right, self.left)
+        return replace(self, left=self.right, right=self.left)
 
     def restarted(self, f: Evaluator | FixedPointProblem, z: Array, samples: np.ndarray) -> LowRankInverse:
         """Return to −I for the given samples, bool (batch,)."""
         if not np.count_nonzero(samples):
             return self
         cleared = tuple(where_samples(samples, zeros_like(u), u) for u in self.left)
-        return LowRankInverse(self.memory, cleared, self.right)
+        return replace(self, left=cleared)
 
     def with_room(self) -> LowRankInverse:
         """Return H without its oldest product where it can hold no more: so the newest secant equation holds."""
         if len(self.left) < self.memory:
             return self
-        return LowRankInverse(self.memory, self.left[1:], self.right[1:])
+        return replace(self, left=self.left[1:], right=self.right[1:])
 
-    def updated(self, step: Array, change: Array, image: Array) -> LowRankInverse:
+    def updated(self, step: Array, change: Array, image: Array, cosine: np.ndarray | None = None) -> LowRankInverse:
         """Return the good Broyden update of H, which has room; `image` is H·change. All have the shape (batch, ...)."""
-        left, right = correction(step - image, self.transposed().apply(step), change)
-        return LowRankInverse(self.memory, (*self.left, left), (*self.right, right))
+        right = self.transposed().apply(step)
+        if cosine is not None:
+            right = _where_orthogonal(right, change, cosine)
+        left, right = correction(step - image, right, change)
+        return replace(self, left=(*self.left, left), right=(*self.right, right))
 
     def apply_updated(self, x: Array, before: Array) -> Array:
         """Return H x, shape (batch, ...), given what it was before the last update."""
@@ -94,3 +107,10 @@ def _near_one(v: Array) -> Array:
     largest = xp.where((largest >= least) & xp.isfinite(largest), largest, xp.full_like(largest, least))
     factor = 2.0 ** -xp.floor(xp.log2(largest))
     return rows_like(factor, v) * v
+
+
+def _where_orthogonal(v: Array, y: Array, cosine: np.ndarray) -> Array:
+    """Return v, but y for samples where the angle between them has a smaller cosine."""
+    xp = array_namespace(v)
+    least = coefficients(cosine, v) * two_norm(v) * two_norm(y)
+    return xp.where(rows_like(xp.abs(dot(v, y)) < least, v), y, v)

@@ -15,6 +15,12 @@ RESTART = 2
 REJECTIONS = 8
 """Steps taken back in a row after which a method is left."""
 
+WILD = 8.0
+"""Growth of the residual by the first Picard step after which secants seldom help, and Newton's method is next."""
+
+SMALL = 10
+"""Elements of a state up to which a Newton step costs so little that nothing else is waited for."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -58,12 +64,15 @@ class Secants(Method):
     growth: float = 1e4
     """Of the residual over its least so far, at which a step is taken back: on maps whose Jacobian is not normal it has
     to rise by orders of magnitude first."""
-    hopeless: tuple[int, float] = (5, 0.95)
+    hopeless: tuple[tuple[int, float], ...] = ((5, 0.95), (12, 0.7))
     """Trials within which the residual must have fallen to that share once: where it has not, it seldom does later."""
+    cosine: float = 0.1
+    """Of the angle between Hᵀ s and y, below which the update is that of bad Broyden (H + (s − H y) yᵀ/yᵀy): the good
+    one would divide by almost nothing (Martínez 2000, J. Comput. Appl. Math. 124)."""
 
     def window(self, size: int) -> int:
-        """Return 8 to 12 trials: the inverse of a small Jacobian is soon learned."""
-        return int(np.clip(2 * size, 8, 12))
+        """Return 8 to 24 trials: the inverse of a small Jacobian is soon learned."""
+        return int(np.clip(2 * size, 8, 24))
 
     def length(self, at: Standing, trial: Trial) -> np.ndarray:
         """Halve the length with each step taken back after the restart."""
@@ -71,20 +80,32 @@ class Secants(Method):
 
     def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
         """Give up after some steps taken back, or early."""
-        trials, share = self.hopeless
-        hopeless = (at.trials + 1 == trials) & ~(np.minimum(at.least, trial.norm) <= share * at.reference)
+        hopeless = (at.trials == 0) & ~(trial.norm <= WILD * at.first)
+        for trials, share in self.hopeless:
+            hopeless = hopeless | (at.trials + 1 == trials) & ~(np.minimum(at.least, trial.norm) <= share * at.first)
         return (trial.rejections > REJECTIONS) | hopeless
 
 
 @dataclass(frozen=True)
+class Plain(Secants):
+    """The same as the solver `lbroyden`: no step but Broyden's, as long as it likes."""
+
+    cosine: float = 0.0
+
+    def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
+        """Give up after some steps taken back."""
+        return np.asarray(trial.rejections > REJECTIONS)
+
+
+@dataclass(frozen=True)
 class Descent(Method):
-    """Newton's method with a line search."""
+    """Newton's method with a line search; good steps are followed by some that reuse what its products taught."""
 
     newton: bool = True
 
     def window(self, size: int) -> int:
-        """Return fewer trials the larger the state, whose trials cost more products."""
-        return int(np.clip(400 // max(size, 1), 12, 48))
+        """Return few trials, since each costs products."""
+        return 8
 
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Ask for a sufficient decrease."""
@@ -93,6 +114,11 @@ class Descent(Method):
     def length(self, at: Standing, trial: Trial) -> np.ndarray:
         """Shorten a step that was taken back."""
         return np.where(trial.kept, 1.0, next_length(trial.norm, at.norm, at.length, at.forcing))
+
+
+@dataclass(frozen=True)
+class Patient(Descent):
+    """Newton's method with a line search, every step with products of its own."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +189,10 @@ class Spectral(Method):
     range: tuple[float, float] = (1e-10, 1e10)
     """Of |σ|; outside, the length of a Picard step is taken."""
 
+    def window(self, size: int) -> int:
+        """Return fewer trials: lengths need not grow first."""
+        return 12
+
     def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
         """Ask for a decrease below the largest of the last residuals."""
         ceiling = np.max(at.history, axis=1) ** 2 + (at.history[:, 0] / (1 + at.trials)) ** 2
@@ -184,6 +214,6 @@ class Spectral(Method):
         return stuck
 
 
-SECANTS, DESCENT, JUMPS = Secants(), Descent(), Jumps()
+SECANTS, PLAIN, DESCENT, PATIENT, JUMPS = Secants(), Plain(), Descent(), Patient(), Jumps()
 CONTINUATION, FLOW, SPECTRAL = Continuation(), Flow(), Spectral()
-METHODS: tuple[Method, ...] = (SECANTS, DESCENT, JUMPS, CONTINUATION, FLOW, SPECTRAL)
+METHODS: tuple[Method, ...] = (SECANTS, PLAIN, DESCENT, PATIENT, JUMPS, CONTINUATION, FLOW, SPECTRAL)

@@ -9,19 +9,34 @@ import numpy as np
 
 from equilib.numerics.forcing import next_forcing, tightened
 from equilib.numerics.krylov_levels import HALVED
-from equilib_auto.methods import DESCENT, METHODS, RESTART, Method
+from equilib_auto.methods import DESCENT, METHODS, PATIENT, RESTART, SECANTS, SMALL, WILD, Method
 from equilib_auto.stages import GIVEN_UP, INFINITE, STAGES
 from equilib_auto.trial import Trial
 
 HISTORY = 10
 """Iterates whose residuals DF-SANE looks back on."""
 
-LEVEL = 1
-"""First level of the Krylov space: 80 products in a Newton step, where GMRES by itself takes 20. Elsewhere fewer are
+LEVEL = 2
+"""First level of the Krylov space: 320 products in a Newton step, where GMRES by itself takes 20. Elsewhere fewer are
 enough; but here only samples come to Newton's method whose equations are hard."""
+
+GATE, NARROWED = 0.2, 0.3
+"""Share of the residual that a Newton step must have left for the next step to be by the inverse that its products
+taught, and by how much less it must be after such a step has failed."""
+
+REUSED, WORTHWHILE = 0.5, 4
+"""Share of the residual that a step may leave, and products that a Krylov space must have taken, for the next one to be
+preconditioned by that inverse; from then on it is not where that does not halve the products."""
+
+MOST = 400
+"""Evaluations and products that Newton's method may still need at its rate."""
 
 _METHOD = np.array([*(METHODS.index(stage.method) for stage in STAGES), -1])
 _TRIALS = np.array([*(stage.trials for stage in STAGES), INFINITE])
+_CALLS = np.array([*(stage.calls for stage in STAGES), INFINITE])
+_EACH = np.array([*(stage.each for stage in STAGES), 0.0])
+_WILD = np.array([*(stage.wild is not False for stage in STAGES), True])
+_TAME = np.array([*(stage.wild is not True for stage in STAGES), True])
 _PATIENCE = np.array([*(stage.patience for stage in STAGES), INFINITE])
 _WORTH = np.array([*(stage.worth for stage in STAGES), 1.0])
 _LENGTH = np.array([*(stage.length for stage in STAGES), 1.0])
@@ -48,6 +63,15 @@ class Progress:
         Reduction asked of the linear solver for a Newton step.
     level : ndarray of int
         Level of the Krylov space.
+    calls : ndarray of int
+        Evaluations and products in this stage.
+    products : ndarray of int
+        Those of the last Krylov space that was not preconditioned; −1 where to precondition has not paid.
+    gate : ndarray
+        Share of the residual that a Newton step must leave for a step by the recycled inverse to follow.
+    recycling, inverted, picard, wild : ndarray of bool
+        Whether the next Krylov space is preconditioned, whether the next step is by the recycled inverse instead,
+        whether it is Picard's, and whether the residual has grown at once.
     """
 
     stage: np.ndarray
@@ -60,12 +84,20 @@ class Progress:
     length: np.ndarray
     forcing: np.ndarray
     level: np.ndarray
+    calls: np.ndarray
+    products: np.ndarray
+    gate: np.ndarray
+    recycling: np.ndarray
+    inverted: np.ndarray
+    picard: np.ndarray
+    wild: np.ndarray
 
     @classmethod
     def at(cls, norm: np.ndarray, forcing: float) -> Progress:
         """Begin with the first stage."""
         none, ones = np.zeros(norm.shape, dtype=int), np.ones(norm.shape)
-        return cls(none, norm, norm, norm, _alike(norm), none, none, ones, forcing * ones, none + LEVEL)
+        beginning = (none, norm, norm, norm, _alike(norm), none, none, ones, forcing * ones, none + LEVEL)
+        return cls(*beginning, none, none, GATE * ones, *[none > 0] * 4)
 
     @property
     def change(self) -> np.ndarray:
@@ -80,6 +112,11 @@ class Progress:
         return worth
 
     @property
+    def cosine(self) -> np.ndarray:
+        """Of the angle of a secant below which its update of the inverse Jacobian is that of bad Broyden."""
+        return np.where(self.by(SECANTS), SECANTS.cosine, 0.0)
+
+    @property
     def newton(self) -> np.ndarray:
         """Samples whose direction is Newton's."""
         return self.by(*(method for method in METHODS if method.newton))
@@ -89,11 +126,12 @@ class Progress:
         return np.isin(_METHOD[self.stage], [METHODS.index(method) for method in methods])
 
     @np.errstate(all="ignore")  # what is not finite is not kept
-    def judged(self, norm: np.ndarray, change: np.ndarray, near: np.ndarray) -> Trial:
+    def judged(self, norm: np.ndarray, change: np.ndarray, near: np.ndarray, clear: np.ndarray) -> Trial:
         """Judge a trial with these norms of the residual and of its change."""
         none = np.zeros(norm.shape, dtype=int)
-        trial = Trial(norm, change, near, none > 0, none)
+        trial = Trial(norm, change, near, clear, none > 0, none)
         kept = near & self._each(lambda method: method.keeps(self, trial), none > 0)
+        kept = np.where(self.inverted, near & (norm <= HALVED * self.norm), kept)
         beyond = np.where(np.isfinite(norm) & near, 0, RESTART)  # such a trial teaches nothing: restart at once
         return replace(trial, kept=kept, rejections=np.where(kept, 0, np.maximum(self.rejections + 1, beyond)))
 
@@ -105,15 +143,21 @@ class Progress:
         `may_grow` tells whose Krylov space is smaller than that.
         """
         least, trials = np.where(trial.kept, np.minimum(self.least, trial.norm), self.least), self.trials + 1
-        length = self._each(lambda method: method.length(self, trial), self.length)
-        stuck = self._each(lambda method: method.stuck(self, trial, length), trial.near & False)
-        again = stuck & self.by(DESCENT) & may_grow
-        larger = again | (self.newton & may_grow & trial.kept & ~(trial.norm <= HALVED * self.norm))
+        # No step by what was learned elsewhere is shortened: the next is by products at this place.
+        tried = self.inverted | self.recycling & ~trial.kept
+        length = np.where(tried, 1.0, self._each(lambda method: method.length(self, trial), self.length))
+        stuck = self._each(lambda method: method.stuck(self, trial, length), trial.near & False) & ~tried
+        again = stuck & self._descending & may_grow
+        poor = self.newton & ~self.inverted & may_grow & trial.kept & ~(trial.norm <= HALVED * self.norm)
         window = self._each(lambda method: np.full(trials.shape, method.window(size)), trials)
-        measured = trials % window == 0
-        slow = measured & self._slow(least, window, target * self.norm)
-        leaves = (stuck & ~again | slow | (trials >= _TRIALS[self.stage])) & (self.stage < GIVEN_UP)
+        measured, calls = trials % window == 0, self.calls + 1
+        slow = measured & trial.clear & self._slow(least, window, target * self.norm, size)
+        spent = (trials >= _TRIALS[self.stage]) | (calls >= _CALLS[self.stage] + _EACH[self.stage] * size)
+        leaves = (stuck & ~again | slow | spent) & (self.stage < GIVEN_UP)
+        wild = self.wild | (self.stage == 0) & (self.trials == 0) & ~(trial.norm <= WILD * self.first)
         stage = self.stage + leaves
+        for _ in STAGES:
+            stage = stage + (leaves & ~np.where(wild, _WILD[stage], _TAME[stage]))
         forcing = tightened(next_forcing(self.forcing, trial.norm, self.norm), trial.norm, self.norm)
         recent = np.concatenate([self.history[:, :1], self.history[:, 2:], trial.norm[:, None]], axis=1)
         return Progress(
@@ -122,12 +166,61 @@ class Progress:
             least=least,
             reference=np.where(measured, least, self.reference),
             history=np.where(trial.kept[:, None], recent, self.history),
-            rejections=np.where(again | leaves, 0, trial.rejections),
+            rejections=np.where(again | leaves | tried, 0, trial.rejections),
             trials=np.where(leaves, 0, trials),
             length=np.where(leaves, _LENGTH[stage], np.where(again, 1.0, length)),
-            forcing=np.where(trial.kept, forcing, self.forcing),
-            level=np.where(leaves, LEVEL, self.level + larger),
+            forcing=np.where(trial.kept & ~self.inverted, forcing, self.forcing),
+            level=np.where(leaves, LEVEL, self.level + (again | poor)),
+            calls=np.where(leaves, 0, calls),
+            products=np.where(leaves, 0, np.where(tried & ~self.inverted, -1, self.products)),
+            gate=self._gate(trial, leaves),
+            recycling=self._recycling(trial) & ~leaves & trial.clear,
+            inverted=self._inverting(trial) & ~leaves & trial.clear,
+            picard=self._prefers_picard(trial, size) & ~leaves,
+            wild=wild,
         )
+
+    @property
+    def first(self) -> np.ndarray:
+        """The norm at the beginning of the stage."""
+        return self.history[:, 0]
+
+    @property
+    def _descending(self) -> np.ndarray:
+        return self.by(DESCENT, PATIENT)
+
+    def asked(self, samples: np.ndarray, products: np.ndarray) -> Progress:
+        """Return the progress after Krylov spaces of some samples with these numbers of products, shape (batch,)."""
+        failed = self.recycling & (2 * products > self.products)
+        taken = np.where(self.recycling, np.where(failed, -1, self.products), np.where(self.products < 0, -1, products))
+        return replace(
+            self,
+            calls=np.where(samples, self.calls + products, self.calls),
+            products=np.where(samples, taken, self.products),
+        )
+
+    def _gate(self, trial: Trial, leaves: np.ndarray) -> np.ndarray:
+        return np.where(leaves | self.inverted & trial.kept, GATE, np.where(self.inverted, NARROWED, 1.0) * self.gate)
+
+    def _inverting(self, trial: Trial) -> np.ndarray:
+        """Tell where the next step is by the recycled inverse: after a good Newton step, or a good one of these."""
+        good: np.ndarray = trial.kept & (trial.norm <= np.where(self.inverted, HALVED, self.gate) * self.norm)
+        return self.by(DESCENT) & good & (self.inverted | (np.abs(self.products) >= WORTHWHILE))
+
+    def _recycling(self, trial: Trial) -> np.ndarray:
+        """Tell where the next Krylov space is preconditioned: where it is large, and the Jacobian near the last."""
+        near = trial.kept & (trial.norm <= REUSED * self.norm) | self.inverted & self.recycling
+        return np.asarray(self.by(DESCENT) & near & (self.products >= WORTHWHILE))
+
+    def _prefers_picard(self, trial: Trial, size: int) -> np.ndarray:
+        """Tell where the next step is Picard's: where a secant led nowhere at first, or such a step has led far.
+
+        Where f saturates, as in a Hopfield map, its iterates may settle at once after some steps that show nothing.
+        """
+        at_first = (self.trials > 0) & (self.trials < 6) & (size > SMALL)
+        lost = (trial.norm > self.norm) & (trial.norm > 0.9 * self.first) & (trial.norm < 3 * self.first)
+        good = trial.kept & np.where(self.picard, trial.norm < 0.3 * self.norm, at_first & lost)
+        return self.by(SECANTS) & good
 
     def moved(self, samples: np.ndarray, norm: np.ndarray) -> Progress:
         """Return the progress of samples that begin a stage at a place with this norm."""
@@ -146,12 +239,18 @@ class Progress:
             otherwise = np.where(index == each, rule(METHODS[each]), otherwise)
         return otherwise
 
-    def _slow(self, least: np.ndarray, window: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Tell where, at the rate of the last trials, more are needed than the stage has patience for."""
-        patience = _PATIENCE[self.stage]
-        rate = np.log(least / self.reference) / window
-        slow: np.ndarray = np.isfinite(patience) & ~((rate < 0) & (np.log(wanted / least) / rate <= patience))
-        return slow
+    def _slow(self, least: np.ndarray, window: np.ndarray, wanted: np.ndarray, size: int) -> np.ndarray:
+        """Tell where, at the rate of the last trials, more are needed than the stage has patience for.
+
+        Secants fall by fits and starts: while they fall at all, the rate of the whole stage is as good.
+        """
+        patience, missing = _PATIENCE[self.stage], np.log(wanted / least)
+        rate, whole = np.log(least / self.reference) / window, np.log(least / self.first) / (self.trials + 1)
+        falls = (rate < 0) & (missing >= patience * rate)
+        calls = np.where(self.by(DESCENT), self.calls + 1, 0)
+        falls &= missing * calls >= MOST * np.log(least / self.first)
+        falls |= self.by(SECANTS) & (least <= 0.9 * self.reference) & (missing >= (200 if size > SMALL else 60) * whole)
+        return np.isfinite(patience) & ~falls
 
 
 def _alike(norm: np.ndarray) -> np.ndarray:

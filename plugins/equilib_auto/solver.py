@@ -9,6 +9,7 @@ import numpy as np
 from equilib import Evaluator, Linearization
 from equilib.arrays import (
     Array,
+    array_namespace,
     coefficients,
     host_norm,
     only_samples,
@@ -26,8 +27,9 @@ from equilib.numerics.linear_solver import LinearSolver
 from equilib.numerics.low_rank import LowRankInverse
 from equilib.numerics.place import Place
 from equilib.options import Checked, option, part
-from equilib_auto.methods import CONTINUATION, FLOW, RESTART, SECANTS, SPECTRAL
+from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, PLAIN, RESTART, SECANTS, SPECTRAL
 from equilib_auto.progress import Progress
+from equilib_auto.recycling import Pair, Recycled, asked
 from equilib_auto.stages import GIVEN_UP, NAMES
 from equilib_auto.trial import Trial
 
@@ -38,6 +40,9 @@ f(z) − z is bounded, methods run away to places where it says nothing. A drive
 FARTHEST = 1e8
 """The same, whatever the residual, which is rounding there."""
 
+ROUNDING = 100.0
+"""Units of rounding of z, below which a residual is noise: a step by what was learned would follow it far."""
+
 REDUCED = 0.4
 """Share of the first residual that is a reduction."""
 
@@ -47,8 +52,9 @@ class AutoState:
     """The iterate that each sample goes on from, its residual, and what its stage needs.
 
     `guess` and `least` are the places of the initial guess and of the least residual; `scale` is ‖z‖ + ‖f(z) − z‖ at
-    the guess, or a later residual that is larger. `image` is H r. `linear` is f's linearization at the last trial,
-    which is the iterate of the samples in `linearized`; `direction` holds Newton steps.
+    the guess, or a later residual that is larger. `image` is H r; `krylov` is what Newton's products taught. `linear`
+    is f's linearization at the last trial, which is the iterate of the samples in `linearized`; `direction` holds
+    Newton steps.
     """
 
     z: Array
@@ -58,6 +64,7 @@ class AutoState:
     least: Place = field(repr=False)
     scale: np.ndarray = field(repr=False)
     inverse: LowRankInverse = field(repr=False)
+    krylov: Recycled = field(repr=False)
     image: Array = field(repr=False)
     direction: Array = field(repr=False)
     linear: Linearization | None = field(repr=False)
@@ -92,10 +99,11 @@ class Auto(Checked):
 
     A step is one trial of every sample, so one evaluation of f; a further one where samples go over to Newton. Newton
     steps are by GMRES with the forcing terms of Eisenstat and Walker, in Krylov spaces that grow up to the size of the
-    state where a step does not halve the residual.
+    state where a step does not halve the residual. What their products tell of the Jacobian is kept: while it changes
+    little, it preconditions the next Krylov space, or replaces it.
     """
 
-    memory: int = option(100, help="keep so many steps in the inverse Jacobian", minimum=1)
+    memory: int = option(150, help="keep so many steps in the inverse Jacobian", minimum=1)
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solve the equation of each step")
     forcing: float = option(0.1, help="ask the first GMRES for this residual reduction", minimum=1e-12, maximum=0.9)
 
@@ -111,6 +119,7 @@ class Auto(Checked):
             least=guess,
             scale=host_norm(z0) + guess.norm,
             inverse=inverse,
+            krylov=Recycled(inverse),
             image=inverse.apply(guess.residual),
             direction=zeros_like(z0),
             linear=None,
@@ -127,9 +136,11 @@ class Auto(Checked):
         z = state.z + step
         linear = f.linearize(z) if newton.any() else None
         new = Place.at(z, f.residual(z) if linear is None else linear.value - z)
-        size = host_norm(new.z) / np.where(state.scale > 0, state.scale, 1.0)
+        length = host_norm(new.z)
+        clear = new.norm > ROUNDING * float(array_namespace(z).finfo(z.dtype).eps) * length
+        size = length / np.where(state.scale > 0, state.scale, 1.0)
         near = (size <= RUNAWAY) | (size <= FARTHEST) & (new.norm <= REDUCED * state.guess.norm)
-        trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near)
+        trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near, clear)
         trial = replace(trial, kept=trial.kept & f.active)
         elements = samples_as_rows(new.z).shape[1]
         following = progress.advanced(trial, target, elements, may_grow(self.linear_solver, progress.level, new.z))
@@ -147,7 +158,7 @@ class Auto(Checked):
             linear=linear,
             linearized=trial.kept & (linear is not None),
         )
-        return _begun(state, f.active & (following.stage != progress.stage))
+        return _begun(f, state, f.active & (following.stage != progress.stage))
 
     def restrict(self, f: Evaluator, state: AutoState, rows: np.ndarray) -> AutoState:
         """Return the state of the samples `rows` only; those with Newton's method are linearized anew when needed."""
@@ -157,7 +168,7 @@ class Auto(Checked):
     def _directed(self, f: Evaluator, state: AutoState, newton: np.ndarray, target: np.ndarray) -> AutoState:
         """Solve (I − J) d = f(z) − z for the samples that need a new Newton step; with I/τ added in a continuation."""
         progress = state.progress
-        wanting = newton & ((progress.rejections == 0) | progress.by(CONTINUATION))
+        wanting = newton & ((progress.rejections == 0) & ~progress.inverted | progress.by(CONTINUATION))
         if not wanting.any():
             return state
         linear = state.linear
@@ -166,20 +177,39 @@ class Auto(Checked):
         progress = replace(progress, forcing=np.maximum(progress.forcing, np.minimum(SHARE * target, LARGEST)))
         added = np.where(progress.by(CONTINUATION), 1 / np.where(progress.length != 0, progress.length, 1.0), 0.0)
         shift = rows_like(coefficients(1 + added, state.z), state.z)
-        direction = solve_at_levels(
+        pairs: list[Pair] = []
+        reusing = wanting & progress.recycling
+        krylov = state.krylov.forgotten(wanting & ~reusing)
+
+        def conditioned(v: Array) -> Array:
+            return where_samples(reusing, -krylov.inverse.apply(v), v) if reusing.any() else v
+
+        def matvec(v: Array) -> Array:
+            v = conditioned(v)
+            product = shift * v - linear.jvp(v)
+            pairs.append((v, product))
+            return product
+
+        solved = solve_at_levels(
             self.linear_solver,
-            lambda v: shift * v - linear.jvp(v),
+            matvec,
             state.residual,
             rtol=progress.forcing,
             active=wanting,
             level=progress.level,
         )
-        return replace(state, progress=progress, direction=where_samples(wanting, direction, state.direction))
+        direction = where_samples(wanting, conditioned(solved), state.direction)
+        which = asked(pairs, wanting)
+        progress = progress.asked(wanting, np.sum(which, axis=0))
+        if isinstance(self.linear_solver, GMRES):  # others ask for products of samples that are done
+            for (v, product), samples in zip(pairs, which & progress.by(DESCENT), strict=True):
+                krylov = krylov.taught(samples, v, -product) if samples.any() else krylov
+        return replace(state, progress=progress, direction=direction, krylov=krylov)
 
 
 def _learning_anew(f: Evaluator, state: AutoState) -> AutoState:
     """Begin again with H = −I, at the place of the least residual, where steps had to be taken back."""
-    due = f.active & state.progress.by(SECANTS) & (state.progress.rejections == RESTART)
+    due = f.active & state.progress.by(SECANTS, PLAIN) & (state.progress.rejections == RESTART)
     if not due.any():
         return state
     place = state.least.where(due, state.place)
@@ -199,7 +229,10 @@ def _learning_anew(f: Evaluator, state: AutoState) -> AutoState:
 def _step(state: AutoState, active: np.ndarray) -> Array:
     """Return what is added to z in the next trial, zero for finished samples."""
     progress = state.progress
-    direction = where_samples(progress.by(SECANTS), -state.image, state.direction)
+    direction = where_samples(progress.by(SECANTS, PLAIN), -state.image, state.direction)
+    if progress.inverted.any():
+        direction = where_samples(progress.inverted, -state.krylov.inverse.apply(state.residual), direction)
+    direction = where_samples(progress.picard, state.residual, direction)
     direction = where_samples(progress.by(FLOW, SPECTRAL), state.residual, direction)
     length = np.where(progress.by(CONTINUATION), 1.0, progress.length)
     step = rows_like(coefficients(length, direction), direction) * direction
@@ -211,7 +244,10 @@ def _learned(f: Evaluator, state: AutoState, step: Array, tried: Array, standing
 
     `standing` is the residual that each sample goes on from.
     """
-    learning = f.active & state.progress.by(SECANTS)
+    newton = f.active & state.progress.by(DESCENT) & trial.kept
+    if newton.any():
+        state = replace(state, krylov=state.krylov.taught(newton, step, tried - state.residual))
+    learning = f.active & state.progress.by(SECANTS, PLAIN)
     if not learning.any():
         return replace(state, inverse=LowRankInverse(state.inverse.memory)) if state.inverse.left else state
     # A restarted H is not spoilt by the failures of its own steps.
@@ -220,19 +256,24 @@ def _learned(f: Evaluator, state: AutoState, step: Array, tried: Array, standing
     room = state.inverse.with_room()
     before = state.image if room is state.inverse else room.apply(state.residual)
     image = room.apply(tried)
-    inverse = room.updated(step, tried - state.residual, image - before)
+    inverse = room.updated(step, tried - state.residual, image - before, state.progress.cosine)
     after = inverse.apply_updated(standing, where_samples(trial.kept, image, before))
     return replace(state, inverse=inverse, image=after)
 
 
-def _begun(state: AutoState, samples: np.ndarray) -> AutoState:
+def _begun(f: Evaluator, state: AutoState, samples: np.ndarray) -> AutoState:
     """Place the samples that have come to a new stage where it begins."""
     if not samples.any():
         return state
+    plain = samples & state.progress.by(PLAIN)
+    inverse = state.inverse.restarted(f, state.z, plain)
     worthy = state.least.norm <= state.progress.worth * state.guess.norm
     place = state.guess.where(samples & ~worthy, state.least.where(samples, state.place))
     return replace(
         state,
+        inverse=inverse,
+        image=where_samples(plain, -place.residual, state.image),
+        krylov=state.krylov.forgotten(samples),
         z=place.z,
         residual=place.residual,
         progress=state.progress.moved(samples, place.norm),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, JUMPS, SECANTS, SPECTRAL, Method
+from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, JUMPS, PATIENT, PLAIN, SECANTS, SPECTRAL, Method
 
 INFINITE = float("inf")
 
@@ -29,6 +29,10 @@ class Stage:
         First length of a step.
     change : float
         Of the flow: change of the residual in a step, relative to it, at which the step is taken back.
+    calls, each : float
+        Evaluations and products that a sample has here at most: so many, and as many more for each element of it.
+    wild : bool, optional
+        Whether the stage is for samples whose residual grew at once, or for the others only; by default for all.
     """
 
     name: str
@@ -38,18 +42,24 @@ class Stage:
     worth: float = 1e-3
     length: float = 1.0
     change: float = 2.0
+    calls: float = INFINITE
+    each: float = 0.0
+    wild: bool | None = None
 
 
 STAGES = (
     Stage("broyden", SECANTS, trials=200, patience=150),
-    Stage("newton", DESCENT, trials=100, patience=100, worth=0.1),
+    Stage("newton", DESCENT, trials=100, patience=60, worth=0.1, calls=80, each=2),
+    Stage("newton-without-line-search", JUMPS, trials=40, patience=INFINITE, calls=80, each=0.5, wild=True),
+    Stage("dfsane", SPECTRAL, trials=50, patience=100, worth=0.0, wild=True),
     Stage("flow", FLOW, trials=80, patience=100, worth=0.0),
-    Stage("dfsane", SPECTRAL, trials=50, patience=100, worth=0.0),
-    Stage("newton-without-line-search", JUMPS, trials=40, patience=INFINITE),
+    Stage("dfsane", SPECTRAL, trials=50, patience=100, worth=0.0, wild=False),
+    Stage("newton-without-line-search", JUMPS, trials=40, patience=INFINITE, calls=80, each=0.5, wild=False),
+    Stage("broyden", PLAIN, trials=150, patience=INFINITE, worth=0.0),
+    Stage("pseudo-transient", CONTINUATION, trials=100, patience=200, length=10.0, calls=100, each=4),
     Stage("careful-flow", FLOW, trials=200, patience=INFINITE, change=0.5),
-    Stage("pseudo-transient", CONTINUATION, trials=100, patience=200, length=10.0),
     Stage("reversed-flow", FLOW, trials=50, patience=100, length=-1.0),
-    Stage("newton", DESCENT, trials=500, patience=INFINITE, worth=0.1),
+    Stage("newton", PATIENT, trials=500, patience=INFINITE, worth=0.1),
     Stage("dfsane", SPECTRAL, trials=400, patience=INFINITE),
     Stage("careful-flow", FLOW, trials=1000, patience=INFINITE, change=0.25),
 )

@@ -18,6 +18,8 @@ class Trial:
         Euclidean norm of the residual there, and of its change.
     near : ndarray of bool
         Whether the trial is not beyond all measure of where the solve began.
+    clear : ndarray of bool
+        Whether the residual is far above the rounding of the iterate.
     kept : ndarray of bool
         Whether the sample goes on from there.
     rejections : ndarray of int
@@ -27,6 +29,7 @@ class Trial:
     norm: np.ndarray
     change: np.ndarray
     near: np.ndarray
+    clear: np.ndarray
     kept: np.ndarray
     rejections: np.ndarray
 
@@ -41,6 +44,10 @@ class Standing(Protocol):
     @property
     def least(self) -> np.ndarray:
         """Its least in this stage."""
+
+    @property
+    def first(self) -> np.ndarray:
+        """Its norm at the beginning of the stage."""
 
     @property
     def reference(self) -> np.ndarray:
