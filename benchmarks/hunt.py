@@ -59,7 +59,7 @@ def hunt(sweep: Sweep) -> list[Found]:
     """Solve everything."""
     solvers = tuple(installed_solvers(sweep.solvers))
     families = chosen_names(sweep.families, [family.name for family in FAMILIES])
-    rounds = range(1 if sweep.quick else ROUNDS)
+    rounds = range(sweep.rounds or (1 if sweep.quick else ROUNDS))
     tasks = [
         Task(name, k, dtype, solvers, sweep.seed)
         for k in rounds

@@ -44,6 +44,8 @@ class Sweep:
         Names of those to try; all of them where empty.
     seed : int
         Of what is drawn at random.
+    rounds : int or None
+        How often it is drawn, by default as often as the benchmark says.
     """
 
     quick: bool = False
@@ -52,6 +54,7 @@ class Sweep:
     solvers: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     seed: int = SEED
+    rounds: int | None = None
 
     def map(self, work: Callable[[Task], Result], tasks: Sequence[Task]) -> list[Result]:
         """Do the work on every task, in processes where there are several; return the results in order."""
@@ -77,6 +80,7 @@ class Sweep:
         return (
             (" --quick" if self.quick else "")
             + seed
+            + ("" if self.rounds is None else f" --rounds {self.rounds}")
             + "".join(f' {flag} "{each}"' for flag, names in chosen for each in names)
         )
 
@@ -90,10 +94,12 @@ def parse(name: str, argv: Sequence[str], *, seeded: bool = False) -> Sweep:
     parser.add_argument("--solver", action="append", default=[], metavar="NAME", help="try this one; may be repeated")
     parser.add_argument("--family", action="append", default=[], metavar="NAME", help="try this one; may be repeated")
     if seeded:
+        parser.add_argument("--rounds", type=int, help="draw so many problems of each family")
         parser.add_argument("--seed", type=int, default=SEED, help=f"draw other problems (default: {SEED})")
     given = parser.parse_args(argv)
     names = tuple(given.solver), tuple(given.family)
-    return Sweep(given.quick, given.save, given.workers, *names, getattr(given, "seed", SEED))
+    drawn = (given.seed, given.rounds) if seeded else ()
+    return Sweep(given.quick, given.save, given.workers, *names, *drawn)
 
 
 def chosen_names(wanted: Iterable[str], names: Sequence[str]) -> list[str]:
