@@ -59,7 +59,17 @@ def _logistic_points(f: Map, z: np.ndarray, rate: np.ndarray) -> np.ndarray:
 
 def _in_units(f: Map, z: np.ndarray, W: np.ndarray, x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return s u for the fixed point u of tanh(u W + x) nearest to z / s: sizes of 1e-6 to 1e6 hinder no search."""
-    return scale * by_refinement(f, z / scale, W, x, np.ones_like(scale))
+    ones, u = np.ones_like(scale), z / scale
+    found = by_refinement(f, u, W, x, ones)
+    # There is one (Brouwer): it is looked for from elsewhere, the elements too small for the norm first.
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        lost = np.isnan(found).any(axis=1)
+        if not lost.any():
+            break
+        start = np.where(rng.random(u.shape) < 0.5, u, rng.uniform(-1, 1, u.shape))
+        found[lost] = by_refinement(f, start[lost], W[lost], x[lost], ones[lost])
+    return scale * found
 
 
 def _contraction(rng: np.random.Generator, batch: int) -> Drawn:
