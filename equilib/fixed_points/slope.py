@@ -74,7 +74,7 @@ def strictness(
         moved, changed = norms_together(norm, here.z - z, here.residual - residual)
         share = np.where(moved > NOISE * here.rounding, _share(here, moved, changed), np.nan)
     reach = np.fmax(here.tolerance, RESOLVED * here.rounding)
-    leapt = near & (moved > LEAP * reach) & (here.size + here.rounding <= share * reach)
+    leapt = near & (moved > LEAP * reach) & (here.size <= share * reach)
     if not leapt.any():
         return share
     # As long as the tolerance, or so long that a change at the slope of the last step exceeds rounding.
