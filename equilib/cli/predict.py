@@ -1,4 +1,4 @@
-"""`equilib predict RUN IMAGE...`: classes of images by the model of a run."""
+"""`equilib predict RUN FILE...`: classes of images, or other outputs, by the model of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 
 @click.command()
 @run_argument
-@click.argument("files", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--invert",
     is_flag=True,
@@ -31,7 +31,10 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 @as_json
 @click.pass_obj
 def predict(session: Session, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:
-    """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN."""
+    """Classify pictures, or arrays in npy or npz files, with the model of the run in the folder RUN.
+
+    What is no image is read from arrays like the run's inputs; where there are no classes, the outputs are printed.
+    """
     # Deferred: the model loads autograd and SciPy, which help does without.
     from equilib.commands.predict import predict as classify
     from equilib.runs.reporters import open_reporter
@@ -41,17 +44,19 @@ def predict(session: Session, /, run: Path, files: tuple[Path, ...], *, as_json:
     if as_json:
         print_json([asdict(each) for each in found])
     else:
-        print_table(HEADER, [_cells(each) for each in found])
+        labelled = found[0].probability is not None
+        print_table(HEADER if labelled else ("INPUT", "OUTPUT", *HEADER[4:]), [_cells(each) for each in found])
 
 
 def _cells(found: Prediction) -> tuple[str, ...]:
-    ranked = sorted(found.probabilities.items(), key=lambda pair: -pair[1])
-    following = " ".join(f"{name} {share:.1%}" for name, share in ranked[1:3])
+    said: tuple[str, ...] = (str(found.outputs).strip("[]"),)
+    if found.probability is not None:
+        ranked = sorted(found.probabilities.items(), key=lambda pair: -pair[1])
+        following = " ".join(f"{name} {share:.1%}" for name, share in ranked[1:3])
+        said = (found.label or "-", f"{found.probability:.1%}", following)
     return (
         found.image,
-        found.label or "-",
-        f"{found.probability:.1%}",
-        following,
+        *said,
         found.status,
         "-" if found.residual is None else f"{found.residual:.1e}",
         str(found.nfe),

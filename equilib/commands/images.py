@@ -41,6 +41,31 @@ def read_images(path: Path, wanted: ImageFormat, *, invert: bool = False) -> Ite
         yield ReadImage(name=image.name, pixels=pixels, notes=(*image.notes, *_doubts(pixels, wanted)))
 
 
+def read_samples(path: Path, like: np.ndarray) -> Iterator[ReadImage]:
+    """Yield the samples of an npy or npz file, one or several, as those of `like`, shape (samples, ...).
+
+    Raises UserError if the file cannot be read, or holds something else.
+    """
+    shape = like.shape[1:]
+    for key, array in _load(path).items():
+        fits = shape in (array.shape, array.shape[1:]) or (shape, array.ndim) == ((1,), 1)
+        if array.dtype.kind not in "buif" or not fits:
+            raise UserError(
+                f"{path}{key} has shape {array.shape} and type {array.dtype}; numbers of shape {shape} are expected, "
+                "as the model was trained on, one sample or several along the first axis"
+            )
+        for index, sample in enumerate(array.reshape(-1, *shape).astype(like.dtype)):
+            yield ReadImage(name=f"{path}{key}[{index}]", pixels=sample)
+
+
+def image_format(inputs: np.ndarray) -> ImageFormat | None:
+    """Return the format of inputs, shape (samples, height, width[, channels]), in [0, 1], or None."""
+    *size, channels = inputs.shape[1:] if inputs.ndim == 4 else (*inputs.shape[1:], 1)
+    if len(size) != 2 or channels not in (1, 3) or not ((inputs >= 0) & (inputs <= 1)).all():
+        return None
+    return ImageFormat(height=size[0], width=size[1], channels=channels, classes=())
+
+
 def _doubts(pixels: np.ndarray, wanted: ImageFormat) -> Iterator[str]:
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     if wanted.light_on_dark is not None and (np.median(edge) > 127) == wanted.light_on_dark:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from equilib.arrays import tree_leaves
+from equilib.arrays import Array, to_host, tree_leaves
 from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
@@ -130,6 +130,15 @@ def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:
         "pretrain_depth": plan.pretrain_depth,
         "batch_size": plan.batch_size,
     }
+
+
+def classes_of(setup: Setup, targets: Array | None, size: int) -> tuple[str, ...] | None:
+    """Return the classes that `size` outputs stand for, by the images or by targets, shape (samples, ...), or None."""
+    if setup.images is not None:
+        return setup.images.classes
+    if targets is None or targets.ndim != 1 or to_host(targets).dtype.kind not in "iu":
+        return None
+    return tuple(map(str, range(size)))
 
 
 def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:

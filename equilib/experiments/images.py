@@ -30,6 +30,7 @@ class ImageRecipe(Recipe):
 
     data: str | ImageData
     samples: str = "images"
+    reads_files: bool = True
     limit: int | None = 2500
     train_share: float = 0.8
     with_all: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from equilib.arrays import Array
 from equilib.models import Cell, DeepEquilibrium, InitialGuess
 from equilib.plugin.choice import Choice
 from equilib.plugin.entries import FIXED_POINT
+from equilib.runs.flags import FILES
 from equilib.runs.request import RunRequest
 from equilib.training.objectives import Classification, Objective
 from equilib.training.plan import Plan
@@ -44,6 +45,8 @@ class Recipe:
         What the model is, for people.
     samples : str
         What the samples are, in the plural.
+    reads_files : bool
+        Whether the data is looked for in `context.data_dir`, which `--data-dir` names.
     conclude : callable, optional
         Measures the trained model once more: a name and a number for each thing worth knowing at the end.
     """
@@ -59,12 +62,13 @@ class Recipe:
     transform: Callable[[Array, np.random.Generator], Array] | None = None
     title: str = ""
     samples: str = "samples"
+    reads_files: bool = False
     conclude: Callable[[Trainer], Mapping[str, float]] | None = None
 
     @property
     def uses(self) -> frozenset[str]:
         """What flags of `equilib run` may need."""
-        return frozenset({self.solves})
+        return frozenset({self.solves, *([FILES] if self.reads_files else [])})
 
     def asked(self, request: RunRequest) -> Recipe:
         """Return the recipe with the plan that was asked for, as far as it was.

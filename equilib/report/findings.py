@@ -12,7 +12,7 @@ from equilib.adjoints.equilibrium import Equilibrium, Record
 from equilib.arrays import Array, to_host
 from equilib.commands.evaluate import Evaluation, evaluate_model
 from equilib.errors import RunError, UserError
-from equilib.experiments.assembly import Training, trained
+from equilib.experiments.assembly import Training, classes_of, trained
 from equilib.fixed_points.solution import Solution, UnsolvedError
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import MODEL
@@ -90,15 +90,6 @@ def _measure(run: RecordedRun, training: Training, limit: int) -> Findings:
         inputs=to_host(data.test_inputs),
         targets=to_host(data.test_targets),
         predictions=predicted,
-        classes=_classes(training, predicted.shape[-1]),
+        classes=classes_of(training, data.test_targets, predicted.shape[-1]),
         first_solve=solves[0],
     )
-
-
-def _classes(training: Training, size: int) -> tuple[str, ...] | None:
-    if training.images is not None:
-        return training.images.classes
-    targets = training.trainer.data.test_targets
-    if targets.ndim != 1 or to_host(targets).dtype.kind not in "iu":
-        return None
-    return tuple(str(number) for number in range(size))

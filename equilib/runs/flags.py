@@ -24,6 +24,9 @@ _METAVARS: dict[Any, str] = {Path: "DIR", Mapping: "OPTION=VALUE", str: _PART, t
 IMAGES = "images"
 """What an experiment uses that classifies images, as FIXED_POINT and ODE are what one solves."""
 
+FILES = "files"
+"""What one uses that looks for its data in `context.data_dir`."""
+
 METHOD, TRAINING, PLACE, RECORDING, OUT = "method", "training", "place", "recording", "out"
 """What flags are about: how the model is solved; how it is trained; where and on which data; what is written when;
 and where, which alone is not recorded."""
@@ -57,7 +60,7 @@ class Flag(Option):
     @property
     def misfit(self) -> str:
         """Why an experiment cannot use it that does not use what it needs."""
-        return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images"}[self.needs]
+        return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images", FILES: "reads no files"}[self.needs]
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value that was read from JSON is of the right kind."""

@@ -13,7 +13,7 @@ from equilib.errors import UserError
 from equilib.machine.devices import DEVICES
 from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.files import json_values
-from equilib.runs.flags import IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
+from equilib.runs.flags import FILES, IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
 
 DATA_VARIABLE = "EQUILIB_DATA_DIR"
 """The environment variable that says where data lies, unless --data-dir does."""
@@ -81,7 +81,11 @@ class RunRequest:
     seed: int = flag(0, PLACE, "Draw the parameters, the batches and the dropout of this seed.", minimum=0)
     data: str | None = flag(None, PLACE, "Choose the data set; by default the recipe's.", needs=IMAGES)
     data_dir: Path | None = flag(
-        None, PLACE, "Look for data in this folder; by default in EQUILIB_DATA_DIR, then in the cache.", exists=True
+        None,
+        PLACE,
+        "Look for data in this folder; by default in EQUILIB_DATA_DIR, then in the cache.",
+        needs=FILES,
+        exists=True,
     )
     checkpoint_every: int = flag(
         1, RECORDING, "Write a checkpoint after so many epochs; 0: only at the end.", minimum=0
@@ -148,7 +152,8 @@ class RunRequest:
         Raises UserError if one was given.
         """
         for each in self.set_flags():
-            if each.needs and each.needs not in uses:
+            # A folder is recorded of every run, since the environment may name one.
+            if each.needs not in ("", FILES, *uses):
                 raise UserError(f"experiment {self.experiment!r} {each.misfit}: leave out {each.spelled[-1]}")
 
 

@@ -159,6 +159,10 @@ def test_the_experiments_of_the_page_run(
     assert "the same" in equilib("evaluate", sine)
     assert "Epoch: [11/11]" in equilib("resume", sine, "--epochs", "11")
     assert "Right" in equilib("check-gradient", "sine", "--from", sine, "-o", "rtol=1e-10", "-o", "max_steps=100")
+    points = str(tmp_path / "points.npy")
+    np.save(points, np.array([0.5, -0.5]))
+    rows = equilib("predict", sine, points).splitlines()[1:]
+    assert [float(row.split()[1]) for row in rows] == pytest.approx([np.sin(0.5), -np.sin(0.5)], abs=0.2)
     said = equilib("run", "stripes", "--optimizer", "sign-momentum", "--epochs", "1", "--out", stripes)
     assert "Data: 500 images of stripes" in said
     images = str(tmp_path / "image.npy")

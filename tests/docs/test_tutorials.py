@@ -39,13 +39,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_run_and_say_what_the_logs_say(
-    page: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    page: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each command goes to its end, without training; and no log has a model or method that none of them prints."""
+    monkeypatch.setenv("EQUILIB_DATA_DIR", str(data))
     said = set()
     for number, words in enumerate(run_commands(page)):
         short = ["--epochs", "0", *(["--pretrain-epochs", "0"] if words[1] in PRETRAINED else [])]
-        place = ["--data-dir", str(data), "--device", "cpu", "--out", str(tmp_path / str(number))]
+        place = ["--device", "cpu", "--out", str(tmp_path / str(number))]
         status = main([*words, *short, *place])
         text, errors = capsys.readouterr()
         assert (status, errors) == (0, ""), shlex.join(words)
