@@ -39,6 +39,11 @@ def a(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
 
 
+def some(amount: int, things: str) -> str:
+    """Return how many things there are, `things` being their plural."""
+    return f"{amount:,} {things.removesuffix('s') if amount == 1 else things}"
+
+
 @contextmanager
 def file_errors(what: str, remedy: str = "", *, error: type[Exception] = UserError) -> Iterator[None]:
     """Make an error of the file system an `error` that says what cannot be done, why, and the remedy."""

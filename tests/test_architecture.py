@@ -87,6 +87,12 @@ def _imports(file: Path, node: ast.AST, *, inside: bool) -> Iterator[Import]:
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, f"{file}:{child.lineno}: imports are absolute"
             yield from (Import(file, child.lineno, f"{child.module}.{alias.name}", inside) for alias in child.names)
+        elif (
+            isinstance(child, ast.Call)
+            and ast.unparse(child.func).rpartition(".")[2] in ("import_module", "resolve_name")
+            and isinstance(child.args[0], ast.Constant)
+        ):
+            yield Import(file, child.lineno, child.args[0].value.replace(":", "."), inside)
         else:
             deeper = inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from _imports(file, child, inside=deeper)
@@ -175,6 +181,22 @@ def test_each_storey_stands_on_lower_ones():
         if other not in (None, package) and FLOOR.get(other, len(STOREYS)) >= floor
     ]
     assert not offenders, report(offenders)
+
+
+def test_equilib_itself_stands_below_the_command_line():
+    """What `import equilib` offers is of packages below plugins and models, where training and runs begin."""
+    offenders = [
+        each
+        for each in imports()
+        if each.file == CORE / "__init__.py" and FLOOR.get(_package(each.name) or "", -1) >= FLOOR["models"]
+    ]
+    assert not offenders, report(offenders)
+
+
+def test_imports_by_name_are_seen():
+    """A module that is named to `import_module` counts as imported."""
+    tree = ast.parse('def f():\n    importlib.import_module("equilib.cli")')
+    assert [(each.name, each.inside_function) for each in _imports(CORE, tree, inside=False)] == [("equilib.cli", True)]
 
 
 def _package(name: str) -> str | None:

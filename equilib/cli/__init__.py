@@ -1,4 +1,4 @@
-"""The command line: run, resume, evaluate, report, compare; check plugins and gradients; list what is installed."""
+"""The command line: run, resume, evaluate, predict, report, compare; check plugins and gradients; doctor; lists."""
 
 from equilib.cli.program import equilib, main
 

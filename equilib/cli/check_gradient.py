@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equilib.cli.experiment_command import ExperimentGroup
-from equilib.cli.flags import FOLDER
+from equilib.cli.flags import FOLDER, AtLeast
 from equilib.cli.output import FAILED, JSON, paragraph, print_json, table
+from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
 
@@ -36,7 +37,7 @@ def _check(context: click.Context, request: RunRequest, *, as_json: bool, traine
         context.exit(FAILED)
 
 
-_POSITIVE = click.IntRange(min=1)
+_POSITIVE = AtLeast(min=1)
 
 check_gradient = ExperimentGroup(
     _check,
@@ -61,6 +62,7 @@ check_gradient = ExperimentGroup(
         JSON,
     ),
     title="Options",
+    solves=FIXED_POINT,
 )
 
 

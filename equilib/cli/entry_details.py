@@ -12,13 +12,22 @@ from equilib.options import Option, PartOption, describe, unfold
 from equilib.plugin import entries
 from equilib.plugin.registry import Provided, Registry
 
-FLAGS = {
-    entries.SolverEntry: "--solver",
-    entries.SensitivityEntry: "--adjoint",
-    entries.OptimizerEntry: "--optimizer",
-    entries.DatasetEntry: "--data",
+_WITH_OPTIONS = "{flag} {name} or {flag} {name}:OPTION=VALUE,OPTION=VALUE"
+
+USES = {
+    entries.SolverEntry: _WITH_OPTIONS.replace("{flag}", "--solver"),
+    entries.SensitivityEntry: _WITH_OPTIONS.replace("{flag}", "--adjoint"),
+    entries.OptimizerEntry: _WITH_OPTIONS.replace("{flag}", "--optimizer"),
+    entries.DatasetEntry: _WITH_OPTIONS.replace("{flag}", "--data"),
+    entries.LinearSolverEntry: "--solver newton-gmres:linear_solver={name},linear_solver.OPTION=VALUE",
+    entries.IntegratorEntry: "--solver steady:integrator={name},integrator.OPTION=VALUE; where an experiment solves an "
+    "ODE, --solver {name}:OPTION=VALUE",
+    entries.ExperimentEntry: "equilib run {name} --help",
 }
-"""The flag of `equilib run` that chooses an entry of the kind."""
+"""How an entry of the kind is chosen on the command line."""
+
+OF = {entries.FIXED_POINT: "fixed point", entries.ODE: "integration"}
+"""What an adjoint differentiates, in lists."""
 
 FEW = 6
 """The most names of parts that are listed where an option is described; of more there is a list of their own."""
@@ -121,7 +130,7 @@ def _options(entry: entries.Entry, registry: Registry) -> str:
         # Without defaults: those are the experiment's.
         every = [(option.name, option.expects, option.help) for option in describe(SolveOptions)]
         parts.append("Of every solver:\n\n" + table(("OPTION", "VALUE", "MEANING"), every, width=terminal_width()))
-    parts.append(_usage(entry))
+    parts.append(f"Use: {USES[type(entry)].format(name=entry.name)}")
     return "\n\n".join(parts)
 
 
@@ -137,12 +146,3 @@ def default_text(option: Option) -> str:
     if option.default is None or isinstance(option.default, bool):
         return str(option.default).lower()
     return str(option.default)
-
-
-def _usage(entry: entries.Entry) -> str:
-    if isinstance(entry, entries.ExperimentEntry):
-        return f"Use: equilib run {entry.name} --help"
-    if flag := FLAGS.get(type(entry)):
-        return f"Use: {flag} {entry.name} or {flag} {entry.name}:OPTION=VALUE,OPTION=VALUE"
-    factory = entry.load()
-    return f"Use in Python: from {factory.__module__} import {factory.__qualname__}"

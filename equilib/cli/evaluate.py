@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.flags import data_dir, device, run_argument
+from equilib.cli.flags import AtLeast, data_dir, device, run_argument
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @run_argument
 @data_dir
-@click.option(
-    "--limit", type=click.IntRange(min=1), metavar="INT", help="Test on the first so many samples; by default on all."
-)
+@click.option("--limit", type=AtLeast(min=1), help="Test on the first so many samples; by default on all.")
 @device
 @as_json
 @click.pass_obj

@@ -11,8 +11,10 @@ from click.core import ParameterSource
 from equilib.cli.flags import Choose, option_flag, run_flags
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
+from equilib.errors import UserError
 from equilib.options import build, describe
 from equilib.plugin import EntryError, ExperimentEntry
+from equilib.plugin.registry import Provided, Registry
 from equilib.runs.request import FLAGS, RunRequest
 
 Act: TypeAlias = Callable[..., None]
@@ -23,7 +25,8 @@ class ExperimentGroup(SuggestingGroup):
     """The experiments as commands; an experiment's module is imported only when it is the one that is named.
 
     A command has the experiment's options, under `title` those flags of `equilib run` that the experiment can use and
-    the command `offers`, and `before` and `after` them its own.
+    the command `offers`, and `before` and `after` them its own. Where it `solves` "fixed point" or "ode", it lists
+    experiments that solve that.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class ExperimentGroup(SuggestingGroup):
         before: Sequence[click.Option] = (),
         after: Sequence[click.Option] = (),
         title: str = "Options of every run",
+        solves: str = "",
         **settings: Any,
     ) -> None:
         super().__init__(
@@ -43,10 +47,25 @@ class ExperimentGroup(SuggestingGroup):
             **settings,
         )
         self.act, self.offers, self.before, self.after, self.title = act, offers, before, after, title
+        self.solves = solves
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the experiments' names."""
-        return [provided.entry.name for provided in session_of(ctx).registry.provided(ExperimentEntry)]
+        return [provided.entry.name for provided in self._listed(ctx)]
+
+    def _listed(self, ctx: click.Context) -> list[Provided[ExperimentEntry]]:
+        registry = session_of(ctx).registry
+        return [each for each in registry.provided(ExperimentEntry) if not self.solves or self._suits(each, registry)]
+
+    def _suits(self, provided: Provided[ExperimentEntry], registry: Registry) -> bool:
+        # Deferred: it loads autograd, which other lists do without.
+        from equilib.experiments.experiment import make_experiment
+
+        try:
+            request = RunRequest(experiment=provided.entry.name)
+            return make_experiment(request, registry).make_recipe().solves == self.solves
+        except UserError:  # which is for those to report who use it
+            return True
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Return the command of one experiment.
@@ -91,7 +110,7 @@ class ExperimentGroup(SuggestingGroup):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the experiments by the summaries of their records."""
-        rows = [(each.entry.name, each.entry.summary) for each in session_of(ctx).registry.provided(ExperimentEntry)]
+        rows = [(each.entry.name, each.entry.summary) for each in self._listed(ctx)]
         with formatter.section("Experiments"):
             formatter.write_dl(rows or [("(none)", "no plugin provides an experiment")])
 

@@ -17,6 +17,16 @@ from equilib.runs.flags import Flag
 
 FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
 
+
+class AtLeast(click.IntRange):
+    """An int with a least value, shown as the bounds of declared options are."""
+
+    name = "int"
+
+    def _describe_range(self) -> str:
+        return f">= {self.min}"
+
+
 run_argument = click.argument("run", metavar="RUN", type=FOLDER)
 data_dir = click.option(
     "--data-dir", type=FOLDER, metavar="DIR", help="Look for data in this folder; by default where the run found it."

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.entry_details import describe_entry, entry_record, full_record
+from equilib.cli.entry_details import OF, describe_entry, entry_record, full_record
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
@@ -83,10 +83,16 @@ def _print_list(session: Session, kind: type[Entry], *, as_json: bool) -> None:
     if as_json:
         print_json([entry_record(each) for each in provided])
     elif provided:
-        rows = [(each.entry.name, each.owner.plugin, _summary(each)) for each in provided]
-        print_table(("NAME", "PLUGIN", "SUMMARY"), rows)
+        header = ("NAME", "PLUGIN", *(("OF",) if kind is SensitivityEntry else ()), "SUMMARY")
+        print_table(
+            header, [(each.entry.name, each.owner.plugin, *_of(each.entry), _summary(each)) for each in provided]
+        )
     else:
         click.echo(f"No {kind.noun} is installed.")
+
+
+def _of(entry: Entry) -> tuple[str, ...]:
+    return (OF[entry.solves],) if isinstance(entry, SensitivityEntry) else ()
 
 
 def _summary(provided: Provided[Any]) -> str:

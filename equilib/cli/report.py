@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import FOLDER, data_dir, device
+from equilib.cli.flags import FOLDER, AtLeast, data_dir, device
 from equilib.cli.session import Session
 
 
@@ -23,10 +23,9 @@ from equilib.cli.session import Session
 @data_dir
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=AtLeast(min=0),
     default=1000,
     show_default=True,
-    metavar="INT",
     help="Test the model on the first so many samples; 0: on none, from the records alone.",
 )
 @device

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import data_dir, device, log_flags, log_of, run_argument
+from equilib.cli.flags import AtLeast, data_dir, device, log_flags, log_of, run_argument
 from equilib.cli.session import Session
 
 
@@ -22,8 +22,7 @@ from equilib.cli.session import Session
 )
 @click.option(
     "--epochs",
-    type=click.IntRange(min=0),
-    metavar="INT",
+    type=AtLeast(min=0),
     help="Train for so many epochs after pretraining, those done included; by default as planned.",
 )
 @data_dir

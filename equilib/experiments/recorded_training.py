@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from equilib.errors import some
 from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.runs.context import RunContext
@@ -63,4 +64,4 @@ def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
 def _result(training: Training, metrics: Mapping[str, Any]) -> str:
     objective, size = training.recipe.objective, training.trainer.data.test_inputs.shape[0]
     name, samples = objective.score_name, training.recipe.samples
-    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {size:,} {samples}"
+    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {some(size, samples)}"

@@ -1,4 +1,4 @@
-"""Linear equations without a matrix: batched GMRES, and the solver for affine fixed points built on it."""
+"""Batched GMRES: linear equations without a matrix."""
 
 from __future__ import annotations
 

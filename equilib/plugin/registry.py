@@ -150,6 +150,8 @@ class Registry(Parts):
         if provided:
             return provided[0]
         names = [each.entry.name for each in self.provided(kind)]
+        if any(name.startswith(f"{each}:") for each in names):
+            raise UnknownName(f"{name!r} is not of the form NAME or NAME:option=value,option=value")
         available = f" Available: {', '.join(names)}." if names else f" No {kind.noun} is installed."
         broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())
         failed = f" Plugins that failed to load: {broken}" if broken else ""

@@ -34,11 +34,6 @@ def _with_power(text: str) -> str:
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
-def some(amount: int, things: str) -> str:
-    """Return how many things there are, `things` being their plural."""
-    return f"{amount:,} {things.removesuffix('s') if amount == 1 else things}"
-
-
 def number(value: Any, show: Callable[[Any], str], key: str | None = None) -> Markup:
     """Return a number whose element holds the recorded one, and its place `key` in the record; or a dash."""
     if not isinstance(value, int | float):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from equilib.errors import some
 from equilib.report import numbers
 from equilib.report.charts import DASHED, SOLID, Chart, Series
 from equilib.report.findings import Findings, confusion
@@ -34,7 +35,7 @@ class TestImage:
 
 def summary(tested: Findings) -> str:
     """Return what the score is of, whether it is as recorded, and how the solves ended."""
-    shown, whole = numbers.some(tested.samples, f"test {tested.kind}"), tested.samples == tested.available
+    shown, whole = some(tested.samples, f"test {tested.kind}"), tested.samples == tested.available
     row, recorded = SCORE.called(tested.score_name), tested.recorded
     text = f"{row.short} on " + (f"all {shown}" if whole else f"the first {shown} of {tested.available:,}")
     if tested.is_repetition and recorded is not None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from equilib.errors import some
 from equilib.fixed_points.solution import Solution
 from equilib.report.charts import DASHED, SOLID, Chart, Series
 from equilib.report.findings import Findings
-from equilib.report.numbers import brief, some
+from equilib.report.numbers import brief
 from equilib.report.run import ReportedRun
 
 MEDIAN, WORST = "median of the samples", "worst sample"

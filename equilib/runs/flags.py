@@ -60,7 +60,9 @@ class Flag(Option):
     @property
     def misfit(self) -> str:
         """Why an experiment cannot use it that does not use what it needs."""
-        return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images", FILES: "reads no files"}[self.needs]
+        return {FIXED_POINT: "solves for no fixed point", IMAGES: "classifies no images", FILES: "reads no files"}[
+            self.needs
+        ]
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value that was read from JSON is of the right kind."""

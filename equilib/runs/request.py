@@ -34,7 +34,9 @@ class RunRequest:
     experiment: str
     values: Mapping[str, object] = field(default_factory=dict)
     argv: tuple[str, ...] = ()
-    solver: str | None = flag(None, METHOD, "Choose the solver of the forward pass; by default the recipe's.")
+    solver: str | None = flag(
+        None, METHOD, "Choose the solver of the forward pass, or the integrator of an ODE; by default the recipe's."
+    )
     options: Mapping[str, str] = flag(
         {},
         METHOD,
@@ -51,7 +53,7 @@ class RunRequest:
         needs=FIXED_POINT,
     )
     epochs: int | None = flag(
-        None, TRAINING, "Train for so many epochs after pretraining; by default the recipe's.", minimum=0
+        None, TRAINING, "Train for so many epochs, pretraining not counted; by default the recipe's.", minimum=0
     )
     pretrain_epochs: int | None = flag(
         None,

@@ -30,10 +30,11 @@ class Experiment:
     """What makes a class an experiment; nothing of it runs here."""
 
     solves: ClassVar[str] = "fixed point"
+    reads_files: ClassVar[bool] = True
 
     def make_recipe(self) -> Recipe:
         """Return a recipe of nothing."""
-        return Recipe(network=lambda method: None, schedule=Constant, solves=self.solves)
+        return Recipe(network=lambda method: None, schedule=Constant, solves=self.solves, reads_files=self.reads_files)
 
     def load_data(self, context: RunContext) -> Dataset:
         """Load nothing."""
@@ -57,7 +58,9 @@ class Study(Experiment):
 
 @dataclass(frozen=True)
 class Flow(Experiment):
-    """One that solves an ODE."""
+    """One that solves an ODE, on data that it draws."""
+
+    reads_files: ClassVar[bool] = False
 
     solves: ClassVar[str] = "ode"
 
@@ -195,6 +198,7 @@ def test_a_required_option_may_be_given(front: Front) -> None:
         (("clashing",), ["experiment 'clashing' declares 'seed', which is an option of every run"]),
         (("flow", "--loosen", "2"), ["experiment 'flow' solves for no fixed point: leave out --loosen"]),
         (("flow", "--data", "mnist"), ["experiment 'flow' classifies no images: leave out --data"]),
+        (("flow", "--data-dir", "."), ["experiment 'flow' reads no files: leave out --data-dir"]),
         (("idle",), ["experiment 'idle' cannot be used: Idle lacks make_recipe(self) or load_data(self, context)"]),
         (("lost",), ["experiment 'lost' could not be loaded", "No module named 'nowhere_at_all'"]),
     ],

@@ -244,11 +244,11 @@ def test_show_of_an_adjoint_says_whether_it_is_exact(run: Any) -> None:
 
 
 def test_show_of_an_integrator_tells_its_order_and_where_it_is(run: Any) -> None:
-    """An integrator has an order, advice, and a place to import it from."""
+    """An integrator has an order, advice, and flags that choose it."""
     text = run("integrators", "show", "heun").out
     assert "order    2" in text
     assert "For tests." in text
-    assert f"Use in Python: from {Plain.__module__} import Plain" in text
+    assert "Use: --solver steady:integrator=heun,integrator.OPTION=VALUE; where an experiment" in text
     assert json.loads(run("integrators", "show", "heun", "--json").out)["order"] == 2
 
 
@@ -361,3 +361,26 @@ def test_a_terminal_that_lacks_a_letter_still_gets_the_list() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"z ? f(z)" in done.stdout
+
+
+def test_parts_say_how_they_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    """`show` of a linear solver ends with the flag; lists of adjoints tell apart what they differentiate."""
+    assert main(["linear-solvers", "show", "bicgstab"]) == 0
+    assert "Use: --solver newton-gmres:linear_solver=bicgstab" in capsys.readouterr().out.splitlines()[-1]
+    assert main(["adjoints"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert (" integration " in rows["gauss"], " fixed point " in rows["implicit"]) == (True, True)
+
+
+def test_gradients_of_integrations_are_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    """`equilib check-gradient` lists what it can look at."""
+    assert main(["check-gradient", "--help"]) == 0
+    listed = capsys.readouterr().out.split("Experiments:")[1]
+    assert "mnist-steady-state" in listed
+    assert "mnist-neural-ode" not in listed
+
+
+def test_a_name_with_an_option_that_has_no_value_is_of_another_form(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not looked up as a whole."""
+    assert main(["run", "linear", "--solver", "newton-gmres:linear_solver"]) == 2
+    assert "'newton-gmres:linear_solver' is not of the form NAME or NAME:option=value" in capsys.readouterr().err

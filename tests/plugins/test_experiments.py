@@ -45,14 +45,13 @@ class Ended:
 class Runner:
     """Types `equilib run`."""
 
-    data: Path
     folder: Path
     capsys: pytest.CaptureFixture[str]
 
     def __call__(self, experiment: str, *argv: str) -> Ended:
         """Run it to its end."""
         out = self.folder / "run"
-        place = ("--data-dir", str(self.data), "--device", "cpu", "--overwrite", "--out", str(out))
+        place = ("--device", "cpu", "--overwrite", "--out", str(out))
         status = main(["run", experiment, *place, *argv])
         text, errors = self.capsys.readouterr()
         assert (status, errors) == (0, "")
@@ -63,7 +62,7 @@ class Runner:
     def refused(self, experiment: str, *argv: str) -> str:
         """Return the error of a run that must not begin."""
         out = self.folder / "refused"
-        assert main(["run", experiment, "--data-dir", str(self.data), "--out", str(out), *argv]) == 2
+        assert main(["run", experiment, "--out", str(out), *argv]) == 2
         assert not out.exists()
         return self.capsys.readouterr().err
 
@@ -78,9 +77,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Runner:
+def run(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Runner:
     """Return the command, set to the made-up data and a new folder."""
-    return Runner(data, tmp_path, capsys)
+    monkeypatch.setenv("EQUILIB_DATA_DIR", str(data))
+    return Runner(tmp_path, capsys)
 
 
 # mnist-neural-ode
@@ -122,7 +122,7 @@ def test_a_neural_ode_learns(run: Runner) -> None:
 def test_an_integration_that_fails_ends_the_run_in_one_sentence(run: Runner) -> None:
     """Too few steps are told with the statuses of the samples."""
     out = run.folder / "failed"
-    argv = ("--data-dir", str(run.data), "--out", str(out), *FEW, "-o", "max_steps=1", "-o", "rtol=1e-12")
+    argv = ("--out", str(out), *FEW, "-o", "max_steps=1", "-o", "rtol=1e-12")
     assert main(["run", "mnist-neural-ode", *argv]) == 1
     assert "the loss became nan at Epoch: [1/1] Batch: [1/1] (samples: 18 max_steps)" in run.capsys.readouterr().err
 
@@ -248,7 +248,7 @@ def test_fastdeqs_network_has_its_size_and_solves(model: str) -> None:
 @pytest.mark.parametrize("experiment", ["mnist-steady-state", "linear", "polynomial"])
 def test_an_equilibrium_can_be_looked_at(run: Runner, experiment: str) -> None:
     """`equilib check-gradient` finds the gradient right at a tight tolerance."""
-    data = ("--data-dir", str(run.data), "--device", "cpu", "--samples", "2", "--directions", "1")
+    data = ("--device", "cpu", "--samples", "2", "--directions", "1")
     tight = ("--solver", "newton-gmres", "-o", "rtol=1e-10", "-o", "atol=1e-12", "-o", "max_steps=50")
     assert main(["check-gradient", experiment, *data, *tight, "--json"]) == 0
     assert json.loads(run.capsys.readouterr().out)["confirmed"] is True
