@@ -43,7 +43,8 @@ def fixed_point(
     sensitivity : Sensitivity, optional
         By default what suits the solver, else `ImplicitAdjoint()`.
     batched_inputs : sequence of bool, optional
-        As in `FixedPointProblem`.
+        As in `FixedPointProblem`. Declared, samples with the cotangent zero add nothing to any gradient, whatever they
+        hold; else inputs with nan in such a sample make gradients nan, and a `ConvergenceWarning` says so.
 
     Returns
     -------

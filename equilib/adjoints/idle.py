@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, host_norm, take_rows, tree_map, zeros_like
+from equilib.arrays import Array, Tree, host_norm, take_rows, to_host, tree_leaves, tree_map, zeros_like
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -45,6 +45,17 @@ def set_aside(problem: FixedPointProblem, solution: Solution, idle: np.ndarray) 
     if problem.batched_inputs is not None:
         problem = problem.restricted(rows)
     return problem, replace(solution, z=take_rows(solution.z, rows), z0=take_rows(solution.z0, rows))
+
+
+def undeclared(problem: FixedPointProblem, solution: Solution, cotangent: Array, pulled: tuple[Tree, ...]) -> bool:
+    """Whether cotangents of the inputs are nan where that of z, shape (batch, ...), is finite and somewhere zero.
+
+    It is asked of problems only that do not declare which inputs have the batch axis.
+    """
+    if problem.batched_inputs is not None or not idle_samples(solution, cotangent).any():
+        return False
+    finite = [np.isfinite(to_host(each)).all() for each in (cotangent, *tree_leaves(pulled))]
+    return bool(finite[0] and not all(finite))
 
 
 def _nowhere(f: Any, z: Array, *inputs: Tree) -> Linearization:

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import ConvergenceError, FixedPointProblem, JacobianFree, Picard, Unrolled, fixed_point, ops, solve
+from equilib import (
+    ConvergenceError,
+    ConvergenceWarning,
+    FixedPointProblem,
+    JacobianFree,
+    Picard,
+    Unrolled,
+    fixed_point,
+    ops,
+    solve,
+)
 from equilib.autodiff import linearize, value_and_grad
 from equilib_broyden.full import Broyden
 from equilib_broyden.shine import Shine
@@ -146,3 +156,20 @@ def test_a_number_is_a_system():
     expected = float(slope(0.5 + step) - slope(0.5 - step)) / (2 * step)
     assert value_and_grad(slope)(0.5)[1] == pytest.approx(expected, rel=1e-8)
     assert np.isnan(linearize(lambda a: z(a, np.nan), 0.5).jvp(1.0))
+
+
+def test_a_gradient_that_an_undeclared_input_makes_nan_says_what_to_declare(recwarn: pytest.WarningsRecorder):
+    """With a nan in a sample that the loss leaves out a gradient is that of the others, or a warning tells how."""
+    u = U.copy()
+    u[1] = np.nan
+
+    def slope(w: Any, u: Any, kept: Any, declared: Any) -> Any:
+        options = {"rtol": 1e-12, "max_steps": 99, "on_failure": "record", "batched_inputs": declared}
+        return value_and_grad(lambda w: ops.sum(fixed_point(f, Picard(), Z0[: len(u)], w, u, **options).z[kept]))(w)[1]
+
+    alone = slope(W, u[[0, 2]], slice(None), None)
+    found = slope(W, u, np.array([0, 2]), (False, True))
+    assert not recwarn.list
+    np.testing.assert_allclose(found["weight"], alone["weight"], rtol=1e-9)
+    with pytest.warns(ConvergenceWarning, match=r"batched_inputs=\(False, True\)"):
+        assert np.isnan(slope(W, u, np.array([0, 2]), None)["weight"]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from equilib.adjoints.calculus.implicit_function import ImplicitFunction, LinearEquations
 from equilib.adjoints.calculus.sample_wise import SampleWise
 from equilib.adjoints.equilibrium import Equilibrium
+from equilib.adjoints.idle import undeclared
 from equilib.adjoints.linearizations import leaves_of_used
 from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
@@ -36,6 +38,12 @@ NO_CALCULUS = (
     "for J·v of a map with an equilibrium in it, take ImplicitAdjoint(), Unrolled() or a fixed depth"
 )
 """Why there is no other derivative."""
+
+UNDECLARED = (
+    "a gradient is nan, maybe of samples that the loss leaves out: 0 · nan is nan where f(z, *inputs) has nan. Declare "
+    "batched_inputs, which inputs have the batch axis, as in fixed_point(..., batched_inputs=(False, True)), and such "
+    "samples are set aside"
+)
 
 
 def differentiable(
@@ -100,7 +108,11 @@ def equilibrium(
     way = _Way(sensitivity, options.on_failure, guess)
 
     def pull(g: Array) -> Pullback[Solution]:
-        return way.pullback(problem, solution, only_samples(followed, g))
+        g = only_samples(followed, g)
+        pulled = way.pullback(problem, solution, g)
+        if undeclared(problem, solution, g, pulled.inputs):
+            warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
+        return pulled
 
     z, way.adjoints = differentiable(
         solution.z,
