@@ -75,9 +75,13 @@ def treats_many_samples_separately(subject: SolverSubject) -> None:
     """A batch of any size is solved as a small one is: blocks, workers and caches begin to matter with its size."""
     few = len(DENSE.z0)
     first = subject.solve(DENSE, rtol=RTOL, max_steps=3)
-    many = subject.solve(DENSE.take([i % few for i in range(MANY)]), rtol=RTOL, max_steps=3)
-    for i in range(MANY):
-        _agree(subject, _only(many, i), _only(first, i % few), [0], f"in a batch of {MANY}, sample {i}")
+    known = DENSE.take([i % few for i in range(MANY)])
+    far = known.starting_at(np.concatenate([known.z0[:-1], 1e6 * known.z0[-1:]]))
+    for each, others in ((known, MANY), (far, MANY - 1)):
+        many = subject.solve(each, rtol=RTOL, max_steps=3)
+        beside = "" if each is known else " beside one that starts far away"
+        for i in range(others):
+            _agree(subject, _only(many, i), _only(first, i % few), [0], f"in a batch of {MANY}, sample {i}{beside}")
 
 
 def takes_one_sample_or_none(subject: SolverSubject) -> None:

@@ -193,7 +193,7 @@ def does_not_raise_where_it_fails(subject: SensitivitySubject) -> None:
 
 
 def a_nan_stays_in_its_sample(subject: SensitivitySubject) -> None:
-    """One bad image must not spoil the gradients of a batch: the other samples' are the same, bit for bit."""
+    """One bad image must not spoil a batch, nor pass for a good one: its gradient is nan, the others' keep each bit."""
     sick = 3
     others = np.delete(np.arange(len(DENSE.z0)), sick)
     cotangent = cotangent_for(DENSE)
@@ -207,6 +207,8 @@ def a_nan_stays_in_its_sample(subject: SensitivitySubject) -> None:
         require(
             same_bits(bias[others], healthy[others]), f"nan in one sample's {where} changed the others by {gap:.1e}"
         )
+        size = np.max(np.abs(bias[sick]))
+        require(not np.isfinite(size), f"nan in a sample's {where} is swallowed: its own gradient is up to {size:.1e}")
 
 
 def treats_samples_separately(subject: SensitivitySubject) -> None:

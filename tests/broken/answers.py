@@ -138,6 +138,17 @@ class Denoising(Sound):
 
 
 @dataclass(frozen=True)
+class GoingBack(Sound):
+    """The iterate before nan, with a residual that is not its own."""
+
+    def step(self, f: Evaluator, state: Any) -> Any:
+        """Return the next iterate."""
+        new = super().step(f, state)
+        fit = np.isfinite(f.size(new.residual))
+        return State(where_samples(fit, new.z, state.z), where_samples(fit, new.residual, state.residual / 2))
+
+
+@dataclass(frozen=True)
 class RefusingLateNan(Sound):
     """An exception about nan on the way."""
 
@@ -274,11 +285,18 @@ FAULTS = (
     Fault(
         Raising(),
         "is_honest_without_a_fixed_point",
-        HONEST | laws("counts_every_evaluation", "treats_samples_separately", "does_not_depend_on_units"),
+        HONEST
+        | laws(
+            "counts_every_evaluation",
+            "treats_samples_separately",
+            "treats_many_samples_separately",
+            "does_not_depend_on_units",
+        ),
     ),
     Fault(Relative(), "is_honest_where_z_drifts_away", HONEST),
     Fault(RefusingNan(), "survives_a_map_that_returns_nan", NAN | laws("survives_a_map_that_turns_nan")),
     Fault(Denoising(), "survives_a_map_that_turns_nan"),
+    Fault(GoingBack(), "survives_a_map_that_turns_nan"),
     Fault(RefusingLateNan(), "survives_a_map_that_turns_nan", NAN),
     Fault(WrongAdjoint(), "differentiates_through_its_default_adjoint"),
     Fault(DoubledAdjoint(), "differentiates_through_its_default_adjoint"),

@@ -59,6 +59,16 @@ class Coupling(Sound):
 
 
 @dataclass(frozen=True)
+class CouplingWhereLarge(Sound):
+    """A shorter step for a large batch in which one residual is large."""
+
+    def step(self, f: Evaluator, state: Any) -> Any:
+        """Return the next iterate."""
+        large = state.z.shape[0] >= 20 and np.max(f.size(state.residual)) > 1e3
+        return self.at(f, state.z + (0.8 if large else 1.0) * state.residual)
+
+
+@dataclass(frozen=True)
 class NeverEmpty(Sound):
     """A largest residual of no samples."""
 
@@ -184,6 +194,7 @@ FAULTS = (
     Fault(Squaring(), "a_hopeless_sample_harms_nobody", laws("a_nan_stays_in_its_sample")),
     Fault(Coupling(), SAMPLES, laws(MANY, REMOVES)),
     Fault(CouplingFrom(), MANY),
+    Fault(CouplingWhereLarge(), MANY),
     Fault(CouplingFrom(128), MANY),
     Fault(NeverEmpty(), "takes_one_sample_or_none"),
     Fault(Mislaying(), REMOVES),

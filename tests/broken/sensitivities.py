@@ -67,6 +67,21 @@ class Clipped(Sound):
 
 
 @dataclass(frozen=True)
+class Swallowing(Sound):
+    """A gradient of zero where it is nan."""
+
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[Solution]:
+        """Replace what is not finite."""
+        pulled = super().pullback(problem, solution, cotangent)
+
+        def finite(leaf: Array) -> Array:
+            xp = array_namespace(leaf)
+            return xp.where(xp.isfinite(leaf), leaf, xp.zeros_like(leaf))
+
+        return replace(pulled, inputs=tree_map(finite, pulled.inputs))
+
+
+@dataclass(frozen=True)
 class Normalizing(Sound):
     """A cotangent that is divided by its size, sample by sample."""
 
@@ -401,6 +416,7 @@ FAULTS = (
     Fault(TrustingTheGuess(), "starts_from_a_guess"),
     Fault(Swapped(), "solves_both_equations"),
     Fault(Masking(), "a_nan_stays_in_its_sample"),
+    Fault(Swallowing(), "a_nan_stays_in_its_sample"),
     Fault(Averaging(), "treats_samples_separately", laws(DENSE, MANY)),
     Fault(ManyAtATime(), MANY),
     Fault(Remembering(), "keeps_nothing_on_itself"),
