@@ -48,20 +48,28 @@ class Place:
 
 
 def strictness(
-    evaluate: Evaluate, norm: Norm, here: Place, before: tuple[Array, Array] | None, near: np.ndarray
+    evaluate: Evaluate,
+    norm: Norm,
+    here: Place,
+    before: tuple[Array, Array] | None,
+    near: np.ndarray,
+    doubted: np.ndarray,
 ) -> np.ndarray:
     """Return the share of the tolerance that a residual may have, so that the distance is no more than `SLACK` of it.
 
     The slope is that of the last step, from `before`, an iterate and its residual. After a leap a step as long as the
     tolerance is tried, along the residual or else back on the way, for one evaluation: its slope may veto, and is the
-    one where there is no iterate before. A plateau of zeros that was leapt into is one if it ends in an edge: an
-    exponential that only underflows there has no slope at its end either. To find it takes as many evaluations as halve
-    the leap down to the tolerance.
+    one where there is no iterate before. So it is after a step longer than the tolerance of a sample that was doubted,
+    and decides there: beside a minimum of ‖f(z) − z‖ that is not zero, iterates jump about. A plateau of zeros that was
+    leapt into is one if it ends in an edge: an exponential that only underflows there has no slope at its end either.
+    To find it takes as many evaluations as halve the leap down to the tolerance.
 
     Parameters
     ----------
     near : ndarray of bool, shape (batch,)
         The samples that are asked about.
+    doubted : ndarray of bool, shape (batch,)
+        Those whose residual was small enough before, but not for its slope.
 
     Returns
     -------
@@ -74,7 +82,8 @@ def strictness(
         moved, changed = norms_together(norm, here.z - z, here.residual - residual)
         share = np.where(moved > NOISE * here.rounding, _share(here, moved, changed), np.nan)
     reach = np.fmax(here.tolerance, RESOLVED * here.rounding)
-    leapt = near & (moved > LEAP * reach) & (here.size <= share * reach)
+    leap = np.where(here.size > reach / 4, LEAP / 3, LEAP)  # what meets the tolerance just so is looked at sooner
+    leapt = near & (moved > np.where(doubted, 1.0, leap) * reach) & (here.size <= share * reach)
     if not leapt.any():
         return share
     # As long as the tolerance, or so long that a change at the slope of the last step exceeds rounding.
@@ -90,7 +99,7 @@ def strictness(
     flat = leapt & ~sure & (local == 0)
     if before is not None and flat.any():
         local = np.where(flat, _at_edge(evaluate, norm, here, before, moved, flat), local)
-    vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= VETO * local * reach))
+    vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= np.where(doubted, 1.0, VETO) * local * reach))
     return np.where(vetoed, np.fmin(share, local), share)
 
 

@@ -171,7 +171,7 @@ class Tolerance:
                 kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
                 z, residual = take_rows(z, kept), take_rows(residual, kept)
             before = None if z is here.z else (z, residual)  # which the solver has overwritten
-        share = strictness(evaluate, self._norm, here, before, near)
+        share = strictness(evaluate, self._norm, here, before, near, self.strictness[rows] < 1)
         # A sample that has moved by no more than rounding says nothing new.
         self.strictness[rows] = np.where(near & np.isfinite(share), share, self.strictness[rows])
         self._bent = bool(np.count_nonzero(self.strictness < 1))

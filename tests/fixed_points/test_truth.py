@@ -64,6 +64,17 @@ def test_what_has_no_fixed_point_does_not_converge(solver: object, f: Map) -> No
 
 
 @every_solver
+@pytest.mark.parametrize("gap", [0.02, 0.01])
+def test_a_minimum_of_the_residual_is_no_fixed_point(solver: object, gap: float) -> None:
+    """f(z) − z ≥ gap, but less than the tolerance: no slope where a claim is made tells a fixed point so far away."""
+    for start in (5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0):
+        found = attempt(lambda z: z + gap + anp.sin(z) ** 2 / 2, solver, [[start]])
+        z, tolerance = float(found.z[0, 0]), 1e-3 * min(start, float(found.z[0, 0]))
+        distance = (gap + np.sin(z) ** 2 / 2) / abs(np.sin(2 * z) / 2)
+        assert not found.success or distance < 30 * tolerance, (start, z, distance / tolerance)
+
+
+@every_solver
 def test_a_drift_is_not_taken_for_the_fixed_point(solver: object) -> None:
     """1.0005 z + 1 has the fixed point −2000, and Picard goes the other way."""
     found = attempt(lambda z: 1.0005 * z + 1, solver, np.zeros((1, 1)), max_steps=2000)
