@@ -93,6 +93,10 @@ class SteadyState(Checked):
 RENEWAL = 0.1
 """The residual may fall by this factor before the tolerance of a library's steps follows it."""
 
+STANDSTILL = 1e-12
+"""A library's steps below this size go nowhere: smaller than `SMALLEST_STEP`, as its implicit methods begin with them.
+"""
+
 STEP_RTOL = 1e-14
 """The relative tolerance that a library is given; the absolute one, which follows the residual, is what counts."""
 
@@ -112,22 +116,34 @@ class LibrarySteadyState(SteadyState):
         return run_samples(f, z0, lambda sample: self._follow(sample, max_steps), together=together)
 
     def _follow(self, sample: Sample, max_steps: int) -> Ending:
-        size = _rms(sample.residual(sample.z0))
-        stepper = self._stepper(sample, sample.z0, size, min(self.first_step, self.largest_step))
+        z, size = sample.z0, _rms(sample.residual(sample.z0))
+        stepper = self._stepper(sample, z, size, min(self.first_step, self.largest_step))
         for _ in range(max_steps):
             if sample.finished:
                 break
             refusal = stepper.step()
+            if refusal is None and stepper.step_size < STANDSTILL:
+                refusal = "the time steps have become too small to go anywhere"
             if refusal is not None:
                 return Ending(gave_up=True, message=refusal)
-            now = size if sample.last is None else _rms(sample.last)
+            if not np.isfinite(stepper.y).all():  # LSODA accepts it, the others reject it
+                stepper = self._stepper(sample, z, size, stepper.step_size / 10)
+                continue
+            z, now = stepper.y, size if sample.last is None else _rms(sample.last)
             if 0 < now <= RENEWAL * size:
                 size = now
-                stepper = self._stepper(sample, stepper.y, size, stepper.step_size)
+                stepper = self._stepper(sample, z, size, stepper.step_size)
         return Ending(gave_up=False)
 
     def _stepper(self, sample: Sample, z: np.ndarray, residual: float, first_step: float) -> TimeStepper:
-        system = System(lambda t, y: sample.residual(y), lambda t, y, kind: sample.jacobian(y, kind), sample.size)
+        def slope(t: float, y: np.ndarray) -> np.ndarray:
+            # After a stage outside f's domain the next ones are nan: that ends the trial step, not the sample.
+            return sample.residual(y) if np.isfinite(y).all() else np.full(sample.size, np.nan)
+
+        def jacobian(t: float, y: np.ndarray, kind: str) -> np.ndarray:
+            return sample.jacobian(y, kind) if np.isfinite(y).all() else np.full((sample.size,) * 2, np.nan)
+
+        system = System(slope, jacobian, sample.size)
         start = Start(
             t=0.0,
             end=np.inf,

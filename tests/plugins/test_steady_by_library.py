@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from equilib import solve
+from equilib import Solution, solve
 from equilib.ode import SteadyState
 from equilib.plugin import IntegratorEntry, SolverEntry
 from equilib.plugin.choosing import build_named, choose
@@ -80,3 +80,19 @@ def test_every_one_is_a_solver_of_enough_steps(name: str) -> None:
     assert name in REGISTRY.names("solver")
     assert isinstance(build_named(REGISTRY, SolverEntry, name).part, SteadyState)
     assert choose(REGISTRY, name, defaults={"max_steps": 10}, defaults_for="picard").options.max_steps == 100
+
+
+def test_a_trial_step_that_leaves_the_domain_of_f_is_rejected(name: str) -> None:
+    """A stage with nan ends the step and not the sample; batch mates, and one on its way out, have their own end."""
+    x = np.array([[0.1], [0.05], [0.124], [0.2]])
+    solver = build_named(REGISTRY, SolverEntry, name).part
+
+    def solved(rows: slice) -> Solution:
+        f = lambda z: np.where(z > 0.25, np.nan, 0.5 * z + x[rows])  # noqa: E731
+        return solve(f, solver, np.zeros_like(x[rows]), rtol=1e-6, max_steps=500, on_failure="record")
+
+    found = solved(slice(None))
+    assert list(found.converged) == [True, True, True, False]
+    np.testing.assert_allclose(found.z[:3], 2 * x[:3], rtol=1e-5)
+    assert found.z[3] <= 0.25
+    np.testing.assert_array_equal(solved(slice(1, 2)).z, found.z[1:2])
