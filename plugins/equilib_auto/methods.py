@@ -214,6 +214,23 @@ class Spectral(Method):
         return stuck
 
 
+@dataclass(frozen=True)
+class Rise(Method):
+    """Picard's steps while the residual rises: they show the scale of f, to which the tolerance is relative."""
+
+    growth: float = 1e12
+    """Of the residual over its first, beyond which f expands."""
+
+    def keeps(self, at: Standing, trial: Trial) -> np.ndarray:
+        """Keep what is finite."""
+        return np.isfinite(trial.norm)
+
+    def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
+        """End where the residual falls again."""
+        fallen = trial.norm <= 0.5 * np.max(at.history, axis=1)
+        return fallen | ~trial.kept | (trial.norm > self.growth * at.first)
+
+
 SECANTS, PLAIN, DESCENT, PATIENT, JUMPS = Secants(), Plain(), Descent(), Patient(), Jumps()
-CONTINUATION, FLOW, SPECTRAL = Continuation(), Flow(), Spectral()
-METHODS: tuple[Method, ...] = (SECANTS, PLAIN, DESCENT, PATIENT, JUMPS, CONTINUATION, FLOW, SPECTRAL)
+CONTINUATION, FLOW, SPECTRAL, RISE = Continuation(), Flow(), Spectral(), Rise()
+METHODS: tuple[Method, ...] = (SECANTS, PLAIN, DESCENT, PATIENT, JUMPS, CONTINUATION, FLOW, SPECTRAL, RISE)

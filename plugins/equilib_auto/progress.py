@@ -37,6 +37,7 @@ _CALLS = np.array([*(stage.calls for stage in STAGES), INFINITE])
 _EACH = np.array([*(stage.each for stage in STAGES), 0.0])
 _WILD = np.array([*(stage.wild is not False for stage in STAGES), True])
 _TAME = np.array([*(stage.wild is not True for stage in STAGES), True])
+_EXHAUSTED = np.array([*(stage.exhausted for stage in STAGES), False])
 _PATIENCE = np.array([*(stage.patience for stage in STAGES), INFINITE])
 _WORTH = np.array([*(stage.worth for stage in STAGES), 1.0])
 _LENGTH = np.array([*(stage.length for stage in STAGES), 1.0])
@@ -126,10 +127,12 @@ class Progress:
         return np.isin(_METHOD[self.stage], [METHODS.index(method) for method in methods])
 
     @np.errstate(all="ignore")  # what is not finite is not kept
-    def judged(self, norm: np.ndarray, change: np.ndarray, near: np.ndarray, clear: np.ndarray) -> Trial:
-        """Judge a trial with these norms of the residual and of its change."""
+    def judged(
+        self, norm: np.ndarray, change: np.ndarray, near: np.ndarray, clear: np.ndarray, noise: np.ndarray
+    ) -> Trial:
+        """Judge a trial with these norms of the residual and of its change; `noise` is rounding of the residual."""
         none = np.zeros(norm.shape, dtype=int)
-        trial = Trial(norm, change, near, clear, none > 0, none)
+        trial = Trial(norm, change, near, clear, np.fmax(norm, self.norm) <= noise, none > 0, none)
         kept = near & self._each(lambda method: method.keeps(self, trial), none > 0)
         kept = np.where(self.inverted, near & (norm <= HALVED * self.norm), kept)
         beyond = np.where(np.isfinite(norm) & near, 0, RESTART)  # such a trial teaches nothing: restart at once
@@ -153,11 +156,13 @@ class Progress:
         measured, calls = trials % window == 0, self.calls + 1
         slow = measured & trial.clear & self._slow(least, window, target * self.norm, size)
         spent = (trials >= _TRIALS[self.stage]) | (calls >= _CALLS[self.stage] + _EACH[self.stage] * size)
-        leaves = (stuck & ~again | slow | spent) & (self.stage < GIVEN_UP)
+        exhausted = self.by(DESCENT) & trial.exhausted
+        leaves = (stuck & ~again | slow | spent | exhausted) & (self.stage < GIVEN_UP)
+        aside = exhausted | _EXHAUSTED[self.stage]
         wild = self.wild | (self.stage == 0) & (self.trials == 0) & ~(trial.norm <= WILD * self.first)
         stage = self.stage + leaves
         for _ in STAGES:
-            stage = stage + (leaves & ~np.where(wild, _WILD[stage], _TAME[stage]))
+            stage = stage + (leaves & ~(np.where(wild, _WILD[stage], _TAME[stage]) & (aside | ~_EXHAUSTED[stage])))
         forcing = tightened(next_forcing(self.forcing, trial.norm, self.norm), trial.norm, self.norm)
         recent = np.concatenate([self.history[:, :1], self.history[:, 2:], trial.norm[:, None]], axis=1)
         return Progress(

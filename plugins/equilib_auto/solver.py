@@ -27,7 +27,7 @@ from equilib.numerics.linear_solver import LinearSolver
 from equilib.numerics.low_rank import LowRankInverse
 from equilib.numerics.place import Place
 from equilib.options import Checked, option, part
-from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, PLAIN, RESTART, SECANTS, SPECTRAL
+from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, PLAIN, RESTART, RISE, SECANTS, SPECTRAL
 from equilib_auto.progress import Progress
 from equilib_auto.recycling import Pair, Recycled, asked
 from equilib_auto.stages import GIVEN_UP, NAMES
@@ -42,6 +42,9 @@ FARTHEST = 1e8
 
 ROUNDING = 100.0
 """Units of rounding of z, below which a residual is noise: a step by what was learned would follow it far."""
+
+NOISE = 10.0
+"""The same, below which Newton's method can do no more."""
 
 REDUCED = 0.4
 """Share of the first residual that is a reduction."""
@@ -137,10 +140,11 @@ class Auto(Checked):
         linear = f.linearize(z) if newton.any() else None
         new = Place.at(z, f.residual(z) if linear is None else linear.value - z)
         length = host_norm(new.z)
-        clear = new.norm > ROUNDING * float(array_namespace(z).finfo(z.dtype).eps) * length
+        rounding = float(array_namespace(z).finfo(z.dtype).eps) * length
+        clear = new.norm > ROUNDING * rounding
         size = length / np.where(state.scale > 0, state.scale, 1.0)
         near = (size <= RUNAWAY) | (size <= FARTHEST) & (new.norm <= REDUCED * state.guess.norm)
-        trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near, clear)
+        trial = progress.judged(new.norm, host_norm(new.residual - state.residual), near, clear, NOISE * rounding)
         trial = replace(trial, kept=trial.kept & f.active)
         elements = samples_as_rows(new.z).shape[1]
         following = progress.advanced(trial, target, elements, may_grow(self.linear_solver, progress.level, new.z))
@@ -233,7 +237,7 @@ def _step(state: AutoState, active: np.ndarray) -> Array:
     if progress.inverted.any():
         direction = where_samples(progress.inverted, -state.krylov.inverse.apply(state.residual), direction)
     direction = where_samples(progress.picard, state.residual, direction)
-    direction = where_samples(progress.by(FLOW, SPECTRAL), state.residual, direction)
+    direction = where_samples(progress.by(FLOW, SPECTRAL, RISE), state.residual, direction)
     length = np.where(progress.by(CONTINUATION), 1.0, progress.length)
     step = rows_like(coefficients(length, direction), direction) * direction
     return only_samples(active, step)

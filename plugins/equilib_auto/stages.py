@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, JUMPS, PATIENT, PLAIN, SECANTS, SPECTRAL, Method
+from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, JUMPS, PATIENT, PLAIN, RISE, SECANTS, SPECTRAL, Method
 
 INFINITE = float("inf")
 
@@ -33,6 +33,8 @@ class Stage:
         Evaluations and products that a sample has here at most: so many, and as many more for each element of it.
     wild : bool, optional
         Whether the stage is for samples whose residual grew at once, or for the others only; by default for all.
+    exhausted : bool
+        Whether it is only for samples whose residual is rounding after Newton's steps, and who have not converged.
     """
 
     name: str
@@ -45,11 +47,15 @@ class Stage:
     calls: float = INFINITE
     each: float = 0.0
     wild: bool | None = None
+    exhausted: bool = False
 
 
 STAGES = (
     Stage("broyden", SECANTS, trials=200, patience=150),
     Stage("newton", DESCENT, trials=100, patience=60, worth=0.1, calls=80, each=2),
+    # A leap has met none of the residuals on the way, to the largest of which the tolerance is relative.
+    Stage("picard", RISE, trials=100, patience=INFINITE, worth=0.0, exhausted=True),
+    Stage("newton", DESCENT, trials=20, patience=60, worth=0.1, calls=80, each=2, exhausted=True),
     Stage("newton-without-line-search", JUMPS, trials=40, patience=INFINITE, calls=80, each=0.5, wild=True),
     Stage("dfsane", SPECTRAL, trials=50, patience=100, worth=0.0, wild=True),
     Stage("flow", FLOW, trials=80, patience=100, worth=0.0),

@@ -20,6 +20,8 @@ class Trial:
         Whether the trial is not beyond all measure of where the solve began.
     clear : ndarray of bool
         Whether the residual is far above the rounding of the iterate.
+    exhausted : ndarray of bool
+        Whether the residual was rounding of the iterate before the trial already, and is.
     kept : ndarray of bool
         Whether the sample goes on from there.
     rejections : ndarray of int
@@ -30,6 +32,7 @@ class Trial:
     change: np.ndarray
     near: np.ndarray
     clear: np.ndarray
+    exhausted: np.ndarray
     kept: np.ndarray
     rejections: np.ndarray
 

@@ -225,16 +225,26 @@ def test_where_the_jacobian_is_the_identity_at_the_start():
 
 
 def test_a_linear_map_that_is_not_normal():
-    """Powers of M grow before they vanish: the residual has to rise by orders of magnitude.
-
-    With z0 = 0 and z of 7e4, a tolerance of 1e-9 of where the solve began is below the rounding of z.
-    """
+    """Powers of M grow before they vanish: the residual has to rise by orders of magnitude."""
     M = np.diag(np.linspace(-0.8, 0.8, 12)) + 2 * np.eye(12, k=1)
     b = np.random.default_rng(0).standard_normal((4, 12))
     problem = FixedPointProblem(lambda z: z @ M + b, jvp=lambda z, v: v @ M)
-    found = solve(problem, Auto(), np.zeros((4, 12)), rtol=1e-8, max_steps=100)
+    found = solve(problem, Auto(), np.zeros((4, 12)), rtol=1e-9, max_steps=100)
     np.testing.assert_allclose(found.z, b @ np.linalg.inv(np.eye(12) - M), rtol=1e-3, atol=1e-3)
     assert found.nfe + found.njvp < 97
+
+
+@pytest.mark.parametrize("rtol", [1e-9, 1e-10])
+@pytest.mark.parametrize(("size", "coupling"), [(12, 2.0), (12, 1.7), (21, 1.6), (22, 1.7), (25, 1.9), (32, 1.3)])
+def test_a_leap_is_judged_by_the_residuals_that_it_leapt_over(size: int, coupling: float, rtol: float):
+    """What Picard's iterates reach within the tolerance Newton's one step from the same guess reaches as well."""
+    M = np.diag(np.linspace(-0.8, 0.8, size)) + coupling * np.eye(size, k=1)
+    b = np.random.default_rng(size).standard_normal((4, size))
+    problem = FixedPointProblem(lambda z: z @ M + b, jvp=lambda z, v: v @ M)
+    options = {"rtol": rtol, "max_steps": 200, "on_failure": "record"}
+    found, plain = (solve(problem, solver, np.zeros((4, size)), **options) for solver in (Auto(), Picard()))
+    assert found.success and plain.success
+    assert found.nfe + found.njvp < 1.25 * plain.nfe
 
 
 def test_a_strongly_coupled_map_gets_the_products_that_it_needs():
