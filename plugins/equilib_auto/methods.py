@@ -226,8 +226,9 @@ class Rise(Method):
         return np.isfinite(trial.norm)
 
     def stuck(self, at: Standing, trial: Trial, length: np.ndarray) -> np.ndarray:
-        """End where the residual falls again."""
+        """End where the residual falls again, or has not risen at once."""
         fallen = trial.norm <= 0.5 * np.max(at.history, axis=1)
+        fallen = fallen | (at.trials + 1 == 4) & (trial.norm <= 2 * at.first)
         return fallen | ~trial.kept | (trial.norm > self.growth * at.first)
 
 
