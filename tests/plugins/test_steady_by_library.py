@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from equilib import Solution, solve
+from equilib import Solution, ops, solve
 from equilib.ode import SteadyState
 from equilib.plugin import IntegratorEntry, SolverEntry
 from equilib.plugin.choosing import build_named, choose
@@ -88,7 +88,7 @@ def test_a_trial_step_that_leaves_the_domain_of_f_is_rejected(name: str) -> None
     solver = build_named(REGISTRY, SolverEntry, name).part
 
     def solved(rows: slice) -> Solution:
-        f = lambda z: np.where(z > 0.25, np.nan, 0.5 * z + x[rows])  # noqa: E731
+        f = lambda z: ops.where(z > 0.25, np.nan, 0.5 * z + x[rows])  # noqa: E731
         return solve(f, solver, np.zeros_like(x[rows]), rtol=1e-6, max_steps=500, on_failure="record")
 
     found = solved(slice(None))
