@@ -58,14 +58,14 @@ def check_type(value: object, name: str, kind: type, hint: str = "") -> None:
 
 
 def check_state(array: Array, name: str) -> None:
-    """Require an array of floating-point numbers.
+    """Require an array of floating-point numbers in native byte order, which is that of every result.
 
     Raises
     ------
     TypeError
         If it is something else.
     """
-    if type(array) is np.ndarray and array.dtype.kind == "f":
+    if type(array) is np.ndarray and array.dtype.kind == "f" and array.dtype.isnative:
         return
     if is_traced(array):
         raise TypeError(f"{name} is traced, and {TRACED[name[0]]}")
@@ -73,6 +73,11 @@ def check_state(array: Array, name: str) -> None:
         raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)), got {_described(array)}")
     if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and type(array) is not np.ndarray:
         raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take np.asarray({name})")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise TypeError(
+            f"{name} must be in native byte order, it is of {array.dtype.str}; "
+            f"take {name}.astype({name}.dtype.newbyteorder('='))"
+        )
     xp = array_namespace(array)
     if xp.isdtype(array.dtype, "complex floating"):
         raise TypeError(f"{name} must be real, it is of {array.dtype}; {COMPLEX}")

@@ -21,11 +21,13 @@ NORMS: dict[str, Norm] = {"rms": rms_norm, "max": max_norm, "two": two_norm}
 
 @dataclass(frozen=True, kw_only=True)
 class SolveOptions(Checked):
-    """When a solve ends. Sample i has converged when ‖f(z)ᵢ − zᵢ‖ ≤ atol + rtol·‖zᵢ‖.
+    """When a solve ends. A sample has converged when ‖r‖ ≤ tol and ‖r‖·‖Δz‖/‖Δr‖ ≤ 3·tol, where r = f(z) − z.
 
-    `equilib.fixed_points.tolerance` says what else is asked. With `atol=0` the test is relative to the size of z only,
-    with `rtol=0` absolute only. In Python `rtol` and `atol` may be arrays that broadcast against one sample, then the
-    test is ‖(f(z)ᵢ − zᵢ) / (atol + rtol·|zᵢ|)‖ ≤ 1, and `norm` may be a function of arrays (batch, ...) to (batch,).
+    tol = atol + rtol·min(‖z‖, S), S being the largest of ‖z0‖, ‖f(z0)‖ and the residuals so far; Δz and Δr are the last
+    step's, or a short probe's after a leap, and rounding counts as residual (`equilib.fixed_points.tolerance`). For an
+    adjoint equation it is ‖r‖ ≤ rtol·‖g‖, with criterion="residual" ‖r‖ ≤ atol + rtol·‖z‖, and no more. With `atol=0`
+    the test is relative only, with `rtol=0` absolute. In Python `rtol` and `atol` may be arrays that broadcast against
+    one sample: ‖r / (atol + rtol·|z|·min(1, S/‖z‖))‖ ≤ 1. `norm` may be a function of arrays (batch, ...) to (batch,).
     """
 
     rtol: float | Array = option(

@@ -140,7 +140,9 @@ class Status(SampleStatus):
     MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or try another solver"
     STALLED = "the residual could not be reduced further; the map may have no fixed point nearby"
     DIVERGED = "z or its residual grew far beyond the start; f may be expansive here, or have no fixed point"
-    NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
+    NONFINITE = (
+        "a nan or inf appeared, in f or in the solver's own arithmetic; check the inputs and the scale of f and z"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,11 @@ class Monitor:
         ----------
         rows : ndarray of int, optional
             The samples that the state is of, by default all; those that are active must be among them.
+
+        Raises
+        ------
+        ValueError
+            If the norm is none.
         """
         which = WHOLE if rows is None or len(rows) == len(self.active) else rows
         active = self.active[which]
@@ -105,6 +110,9 @@ class Monitor:
             return improved
         active, improved = self.active, self.active & improved
         if met is not None:
+            if np.count_nonzero(residual < 0):
+                least = np.nanmin(residual)
+                raise ValueError(f"norm must return numbers of at least zero, of f(z) − z it returned {least:.3g}")
             # Not a number is neither more nor less.
             going = active & ~met & (residual <= self.test.largest) & (self._size <= GROWTH * self.test.scale)
             if np.count_nonzero(going) < self.running:

@@ -117,7 +117,7 @@ def test_a_failure_is_raised_with_the_evidence_and_the_next_step():
     assert solution.status == (Status.CONVERGED, Status.NONFINITE) + (Status.MAX_STEPS,) * 3
     assert "left 4 of 5 samples unconverged" in text
     assert "3 × max_steps was reached; raise it" in text
-    assert "1 × a nan or inf appeared; check the inputs" in text
+    assert "1 × a nan or inf appeared, in f or in the solver's own arithmetic; check the inputs" in text
     assert "after 7 steps, 9 evaluations" in text
     assert "Picard(damping=0.0)" in text
     worst = play([0.5, 0.25], [2.0, 1.5]).failure_report()

@@ -99,6 +99,14 @@ def test_a_norm_of_another_shape_is_refused(norm: Callable[[Array], Array]) -> N
         attempt(lambda z: 0.5 * z + 1, Picard(), np.zeros((3, 4)), norm=norm)
 
 
+@pytest.mark.parametrize("norm", [lambda r: -np.abs(r).max(axis=1), lambda r: r.sum(axis=1)], ids=["minus", "sum"])
+@pytest.mark.parametrize("z0", [0.0, 5.0])
+def test_a_norm_that_turns_negative_is_refused(norm: Callable[[Array], Array], z0: float) -> None:
+    """Less than zero is below every tolerance: it is a mistake, and nobody has converged."""
+    with pytest.raises(ValueError, match=r"norm must return numbers of at least zero, of .* it returned -"):
+        attempt(lambda z: -0.5 * z + 1, Picard(), np.full((3, 4), z0), norm=norm)
+
+
 @pytest.mark.parametrize("rtol", ["1e-3", np.array([1e-3j] * 4)], ids=["text", "complex"])
 def test_a_tolerance_is_a_number(rtol: object) -> None:
     """Text and complex numbers are refused by name."""
