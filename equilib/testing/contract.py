@@ -43,8 +43,9 @@ def options_are_declared(instance: Any) -> None:
     known = {*required, *parts}
     required += [f.name for f in dataclasses.fields(cls) if f.init and f.name not in known and _has_no_default(f)]
     require(not required, f"no default for {', '.join(required)}, so that its name alone does not choose it")
+    parts = {name: part for name, part in parts.items() if part is not None}  # another part may take its place
     default = build(cls, parts, owner=cls.__name__)
-    given = {option.name: str(getattr(default, option.name)) for option in options}
+    given = {option.name: str(getattr(default, option.name)) for option in options if option.name not in known}
     require(
         build(cls, given | parts, owner=cls.__name__) == default, "its defaults, typed as text, give another solver"
     )
