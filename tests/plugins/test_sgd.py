@@ -60,13 +60,13 @@ def test_a_run_goes_on_with_its_velocity(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("EQUILIB_DATA_DIR", raising=False)
     write_digits(tmp_path / "digits")
-    flags = ("--optimizer", "sgd:momentum=0.5,scale=10")
+    flags = ("--optimizer", "sgd:momentum=0.5,scale=2")
     assert run(*flags, out="whole") == 0
     stop_after(monkeypatch, 10)
     assert run(*flags) == 130
     assert main(["resume", "run"]) == 0
     same("whole", "run")
-    assert record()["optimizer"] == {"name": "sgd", "options": {"momentum": 0.5, "nesterov": False, "scale": 10.0}}
+    assert record()["optimizer"] == {"name": "sgd", "options": {"momentum": 0.5, "nesterov": False, "scale": 2.0}}
     checkpoint = sorted(Path("run/checkpoints").iterdir())[-1]
     with np.load(checkpoint) as arrays:
         assert any(name.startswith("optimizer/velocity/deq/") for name in arrays)
