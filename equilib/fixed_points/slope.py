@@ -20,6 +20,9 @@ RESOLVED = 100.0
 LEAP = 100.0
 """Length of a step, in units of the tolerance, whose two ends say nothing of the slope at the second."""
 
+BARELY, SOONER = 0.25, 3.0
+"""Residual, in units of the tolerance, beyond which it is met just so, and by how much shorter a leap is then."""
+
 VETO = 10.0
 """Distance that the slope where a leap ended may tell, in units of `SLACK`: it is that along one direction only."""
 
@@ -82,7 +85,7 @@ def strictness(
         moved, changed = norms_together(norm, here.z - z, here.residual - residual)
         share = np.where(moved > NOISE * here.rounding, _share(here, moved, changed), np.nan)
     reach = np.fmax(here.tolerance, RESOLVED * here.rounding)
-    leap = np.where(here.size > reach / 4, LEAP / 3, LEAP)  # what meets the tolerance just so is looked at sooner
+    leap = np.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
     leapt = near & (moved > np.where(doubted, 1.0, leap) * reach) & (here.size <= share * reach)
     if not leapt.any():
         return share

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib import Counts, FixedPointProblem, ImplicitAdjoint, Needs, Pullback, Solution, Status
-from equilib.adjoints.idle import idle_samples, without_idle
+from equilib.adjoints.idle import idle_samples, set_aside
 from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import check_pullback
 from equilib.arrays import (
@@ -75,8 +75,9 @@ class Reversible(Checked):
         if elsewhere.any():
             return self._beside_fallbacks(problem, solution, cotangent, elsewhere)
         counts = Counts()
-        steps = np.where(idle_samples(solution, cotangent), 0, _steps(solution))
-        problem, stood = without_idle(problem, solution, cotangent)
+        idle = idle_samples(solution, cotangent)
+        steps = np.where(idle, 0, _steps(solution))
+        problem, stood = set_aside(problem, solution, idle)
         trajectory = Trajectory(counted(problem, counts), steps, state.share, stood.z0, stood.z)
         bar = self._taken_back(trajectory, state, cotangent)
         inputs = bar.inputs
