@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_nor
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
+from equilib.ode.outputs import checked_times, segment_of, write_outputs
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import (
     IntegrationError,
@@ -81,7 +82,7 @@ def odeint(
         keep shape and dtype.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
-    times = _checked_times(t)
+    times = checked_times(t)
     check_state(y0, "y0")
     check_kind(integrator, "integrator", "integrator")
     if y0.ndim < 1:
@@ -100,18 +101,6 @@ def odeint(
     solution = replace(solution, nfe=counts.nfe)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
-
-
-def _checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
-    try:
-        times = np.asarray(t, dtype=np.float64)
-    except (TypeError, ValueError):  # no numbers
-        times = np.zeros(0)
-    steps = np.diff(times) if times.ndim == 1 else np.zeros(0)
-    monotonic = steps.size > 0 and bool(np.all(steps > 0) or np.all(steps < 0))
-    if not (monotonic and np.isfinite(times).all()):
-        raise ValueError(f"t must be two or more finite times, increasing or decreasing, got {t!r}")
-    return times
 
 
 @dataclass
@@ -200,42 +189,6 @@ class _Integration:
             options=self.options,
             record=tuple(self.records),
         )
-
-
-def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
-    """Return the polynomial of an accepted step."""
-    return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))
-
-
-def write_outputs(
-    flow: Flow, integrator: Integrator, step: Step, times: np.ndarray, outputs: list[Array]
-) -> list[Array]:
-    """Return `outputs`, y at each of `times`, with those replaced that the step passed or reached."""
-    written = list(outputs)
-    segment: Segment | None = None
-    for index, at_end, inside in passed_outputs(step.start.t, step.end.t, step.accepted, times):
-        if at_end.any():
-            written[index] = flow.select(at_end, step.end.y, written[index])
-        if inside.any():
-            segment = segment or segment_of(flow, integrator, step)
-            value = segment(flow, np.where(inside, times[index], step.start.t))
-            written[index] = flow.select(inside, value, written[index])
-    return written
-
-
-def passed_outputs(
-    start: np.ndarray, end: np.ndarray, accepted: np.ndarray, times: np.ndarray
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the places of the output times that a step from `start` to `end` passes, the initial time excluded.
-
-    With each come the lanes, shape (lanes,), that reach it at the end of the step, and those that do inside it.
-    """
-    direction = np.sign(times[-1] - times[0])
-    passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
-    for index in map(int, np.flatnonzero(passed)):
-        t = times[index]
-        inside = accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
-        yield index, accepted & (end == t), inside
 
 
 def _finite_samples(array: Array) -> np.ndarray:

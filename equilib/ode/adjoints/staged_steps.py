@@ -7,8 +7,8 @@ import numpy as np
 from equilib.arrays import Array
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import passed_outputs
 from equilib.ode.integrator import StagedIntegrator, StepCotangents
+from equilib.ode.outputs import passed_outputs
 from equilib.ode.solution import OdeSolution, State
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from equilib.arrays import Array, Tree, from_host, rows_like, tree_map, zeros_like
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import write_outputs
 from equilib.ode.integrator import Integrator, Memory, Step
+from equilib.ode.outputs import write_outputs
 from equilib.ode.solution import OdeSolution, State
 
 if TYPE_CHECKING:
