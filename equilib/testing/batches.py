@@ -12,7 +12,7 @@ import numpy as np
 from equilib.fixed_points.solution import Solution, Status
 from equilib.testing.check import require
 from equilib.testing.maps import DENSE, EXPANSIVE, LINEAR
-from equilib.testing.subject import SolverSubject, difference, same_bits, skip
+from equilib.testing.subject import SolverSubject, difference, host, same_bits, skip
 
 RTOL = 1e-6
 """The tolerance of these solves."""
@@ -36,6 +36,9 @@ def a_nan_stays_in_its_sample(subject: SolverSubject) -> None:
     late = DENSE.turning_nan(sick, derivatives=bool(subject.needs))
     solution = subject.solve_problem(late, DENSE.start(), rtol=RTOL)
     _agree(subject, solution, healthy, others, f"where f is nan in sample {sick} from the third evaluation on")
+    # The driver ends such a sample; a solver that is stepped by hand must not go on from a z that nobody gave.
+    z = subject.stepped(DENSE.starting_at(z0)).z
+    require(not np.isfinite(host(z)[sick]).all(), f"nan in the initial guess of sample {sick} is replaced by a number")
 
 
 def a_finished_sample_harms_nobody(subject: SolverSubject) -> None:

@@ -66,6 +66,13 @@ class SolverSubject:
         """Solve, and keep what happens on record."""
         return solve(problem, self.fresh(), z0, **{"on_failure": "record", "max_steps": 500, **options})
 
+    def stepped(self, known: KnownMap) -> SolverState:
+        """Return the state after a step by hand from the map's own initial guess, or after all of its own loop."""
+        solver, z0 = self.fresh(), known.start()
+        f = Evaluator(self.problem(known), z0)
+        with np.errstate(all="ignore"):
+            return solver.run(f, z0, 10) if isinstance(solver, WholeSolver) else solver.step(f, solver.init(f, z0))
+
     def states(
         self,
         known: KnownMap,

@@ -50,6 +50,16 @@ class Squaring(Sound):
 
 
 @dataclass(frozen=True)
+class RestartingFromZero(Sound):
+    """Elements of z that are not finite, replaced by zero."""
+
+    def step(self, f: Evaluator, state: Any) -> Any:
+        """Return the next iterate."""
+        z, xp = state.z + state.residual, array_namespace(state.z)
+        return self.at(f, xp.where(xp.isfinite(z), z, xp.zeros_like(z)))
+
+
+@dataclass(frozen=True)
 class Coupling(Sound):
     """One step length for the batch."""
 
@@ -190,6 +200,7 @@ SAMPLES, MANY = "treats_samples_separately", "treats_many_samples_separately"
 FAULTS = (
     Fault(Masking(), "a_nan_stays_in_its_sample"),
     Fault(GivingUpTogether(), "a_nan_stays_in_its_sample"),
+    Fault(RestartingFromZero(), "a_nan_stays_in_its_sample"),
     Fault(Dividing(), "a_finished_sample_harms_nobody", laws("a_nan_stays_in_its_sample", REMOVES)),
     Fault(Squaring(), "a_hopeless_sample_harms_nobody", laws("a_nan_stays_in_its_sample")),
     Fault(Coupling(), SAMPLES, laws(MANY, REMOVES)),
