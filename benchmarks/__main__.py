@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALONE = ("detest", "linear_solvers", "memory", "importing", "classical")
+ALONE = ("detest", "linear_solvers", "memory", "importing")
 BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead")
-OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto", "hunt": "hunt"}
+OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto", "classical": "classical", "hunt": "hunt"}
 
 
 def main(argv: list[str]) -> None:
