@@ -57,15 +57,16 @@ def strictness(
     before: tuple[Array, Array] | None,
     near: np.ndarray,
     doubted: np.ndarray,
+    unknown: np.ndarray,
 ) -> np.ndarray:
     """Return the share of the tolerance that a residual may have, so that the distance is no more than `SLACK` of it.
 
     The slope is that of the last step, from `before`, an iterate and its residual. After a leap a step as long as the
     tolerance is tried, along the residual or else back on the way, for one evaluation: its slope may veto, and is the
-    one where there is no iterate before. So it is after a step longer than the tolerance of a sample that was doubted,
-    and decides there: beside a minimum of ‖f(z) − z‖ that is not zero, iterates jump about. A plateau of zeros that was
-    leapt into is one if it ends in an edge: an exponential that only underflows there has no slope at its end either.
-    To find it takes as many evaluations as halve the leap down to the tolerance.
+    one where there is no iterate before, or none but within rounding. So it is after a step longer than the tolerance
+    of a sample that was doubted, and decides there: beside a minimum of ‖f(z) − z‖ that is not zero, iterates jump
+    about. A plateau of zeros that was leapt into is one if it ends in an edge: an exponential that only underflows
+    there has no slope at its end either. To find it takes as many evaluations as halve the leap down to the tolerance.
 
     Parameters
     ----------
@@ -73,20 +74,24 @@ def strictness(
         The samples that are asked about.
     doubted : ndarray of bool, shape (batch,)
         Those whose residual was small enough before, but not for its slope.
+    unknown : ndarray of bool, shape (batch,)
+        Those of which no slope was known before.
 
     Returns
     -------
     ndarray, shape (batch,)
-        nan or inf of a sample that has not moved, about which nothing is known.
+        nan or inf of a sample that has not moved, about which nothing new is known.
     """
     moved, share = np.full((2, len(near)), np.inf)
     if before is not None:
         z, residual = before
         moved, changed = norms_together(norm, here.z - z, here.residual - residual)
-        share = np.where(moved > NOISE * here.rounding, _share(here, moved, changed), np.nan)
+        short = ~(moved > NOISE * here.rounding)
+        share = np.where(short, np.where(unknown & (moved > 0), np.inf, np.nan), _share(here, moved, changed))
     reach = np.fmax(here.tolerance, RESOLVED * here.rounding)
     leap = np.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
-    leapt = near & (moved > np.where(doubted, 1.0, leap) * reach) & (here.size <= share * reach)
+    long = np.isinf(share) | (moved > np.where(doubted, 1.0, leap) * reach)
+    leapt = near & long & (here.size <= share * reach)
     if not leapt.any():
         return share
     # As long as the tolerance, or so long that a change at the slope of the last step exceeds rounding.

@@ -76,7 +76,7 @@ class Tolerance:
         # A residual is compared with z itself where no scale is smaller.
         self.scale = np.full(batch, 0.0 if options.criterion == "distance" else np.inf)
         self.strictness = np.ones(batch)
-        self.largest, self.near = np.full(batch, np.inf), np.zeros(batch, dtype=bool)
+        self.largest, self.near, self._known = np.full(batch, np.inf), *np.zeros((2, batch), dtype=bool)
         self._norm, self._eps, self._bent = options.norm_of, 0.0, False
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
         self._bounds: tuple[np.ndarray, np.ndarray, np.ndarray | slice] | None = None
@@ -171,7 +171,9 @@ class Tolerance:
                 kept = np.searchsorted(held, rows) if isinstance(held, np.ndarray) else rows
                 z, residual = take_rows(z, kept), take_rows(residual, kept)
             before = None if z is here.z else (z, residual)  # which the solver has overwritten
-        share = strictness(evaluate, self._norm, here, before, near, self.strictness[rows] < 1)
+        share = strictness(evaluate, self._norm, here, before, near, self.strictness[rows] < 1, ~self._known[rows])
         # A sample that has moved by no more than rounding says nothing new.
-        self.strictness[rows] = np.where(near & np.isfinite(share), share, self.strictness[rows])
+        told = near & np.isfinite(share)
+        self.strictness[rows] = np.where(told, share, self.strictness[rows])
+        self._known[rows] |= told
         self._bent = bool(np.count_nonzero(self.strictness < 1))

@@ -183,6 +183,15 @@ def test_an_initial_guess_is_measured_before_it_is_believed() -> None:
         assert not attempt(lambda z, rate=rate: z - rate * (z - 2), Picard(), [[1.0]]).success
 
 
+def test_steps_within_rounding_are_no_evidence() -> None:
+    """Near 97 steps of 1e-3 (3 − z) in float16 are an ulp long, and tell no slope: one is asked for before a claim."""
+    slow = attempt(lambda z: z - np.float16(1e-3) * (z - np.float16(3)), Picard(), np.full((1, 1), 100, np.float16))
+    assert slow.status[0] is Status.MAX_STEPS
+    half = attempt(lambda z: z / 2 + np.float16(50), Picard(), np.full((1, 1), 90, np.float16))
+    assert half.success
+    assert float(half.z[0, 0]) == pytest.approx(100, abs=0.2)
+
+
 # --- norms and tolerances
 
 
