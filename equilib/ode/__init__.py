@@ -7,6 +7,7 @@ from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import (
     Attempt,
+    FixedStepIntegrator,
     Integrator,
     Linearize,
     Memory,
@@ -25,6 +26,7 @@ __all__ = [
     "Attempt",
     "ControlState",
     "Controller",
+    "FixedStepIntegrator",
     "Flow",
     "FlowPoint",
     "IController",

@@ -14,7 +14,7 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success
 from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
-from equilib.ode.integrator import Integrator, Step
+from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
 from equilib.ode.outputs import checked_times, segment_of, write_outputs
@@ -154,6 +154,8 @@ class _Integration:
         span = np.full(self.lanes, self.times[-1] - self.times[0])
         if self.options.first_step is not None:
             h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
+        elif isinstance(self.integrator, FixedStepIntegrator):
+            h = span / self.integrator.steps
         elif finite.any():
             scale = self.options.atol + self.options.rtol * array_namespace(start.y).abs(start.y)
             norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731

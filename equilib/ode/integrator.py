@@ -85,6 +85,18 @@ class Integrator(Protocol):
         """Return Q₁, Q₂, ..., of the shape of y, of y(t + θh) = y + θ Q₁ + θ² Q₂ + ... where the step was accepted."""
 
 
+@runtime_checkable
+class FixedStepIntegrator(Integrator, Protocol):
+    """**Protocol:** an integrator whose steps are given in number: `odeint` begins with the interval / `steps`.
+
+    Its controller keeps the step size, and its error is 0, or nan where y is not finite.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Number of equal steps from the first to the last time."""
+
+
 Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Array], Array]]]
 """Maps a time, shape (lanes,), and y to f(t, y) and the map w ↦ (∂f/∂y)ᵀ w."""
 

@@ -13,6 +13,9 @@ from equilib.ode.step_control import ControlState
 SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
 """A step that is shorter than this part of the time, or of the interval, does not move."""
 
+STRETCH = 1.01
+"""A step may be so much longer to land on the end, where else a sliver would be left (Hairer & Wanner's codes)."""
+
 
 @dataclass(frozen=True)
 class StepState:
@@ -43,7 +46,7 @@ def take_step(
     landing = np.zeros(flow.lanes, dtype=bool)
     if end is not None:
         left = end - state.point.t
-        landing = active & (np.abs(h) >= np.abs(left))
+        landing = active & (np.abs(h) * STRETCH >= np.abs(left))
         h = np.where(landing, left, h)
     attempt = integrator.attempt(flow, state.point, h, state.memory)
     accepted = active & (attempt.error <= 1)

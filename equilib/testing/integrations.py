@@ -18,7 +18,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.solve import solve
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import Integrator
+from equilib.ode.integrator import FixedStepIntegrator, Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, OdeStatus
@@ -97,6 +97,20 @@ def _that_is_stepped(subject: IntegratorSubject) -> Integrator:
     return subject.integrator
 
 
+def _that_controls_its_error(subject: IntegratorSubject) -> Integrator:
+    if isinstance(subject.integrator, FixedStepIntegrator):
+        raise SkipTest("its steps are given in number")
+    return _that_is_stepped(subject)
+
+
+def _allowed(subject: IntegratorSubject, error: float) -> float:
+    """Return the error allowed on the way from 0 to 2: with a number of steps what is usual for the order."""
+    integrator = subject.integrator
+    if isinstance(integrator, FixedStepIntegrator):
+        return float(10 * (2 / integrator.steps) ** integrator.order)
+    return error
+
+
 def _no_error(error: Array, start: Any, y: Array) -> np.ndarray:
     return np.zeros(start.t.shape)
 
@@ -120,6 +134,8 @@ class _AtFixedSteps:
 
 def follows_the_tolerance(subject: IntegratorSubject) -> None:
     """Who asks for a smaller error pays for it, and gets it."""
+    if not isinstance(subject.integrator, LibraryIntegrator):
+        _that_controls_its_error(subject)
     spent = []
     for rtol in (1e-3, 1e-4, 1e-5):
         solution = subject.run(rtol=rtol, atol=rtol)
@@ -144,7 +160,7 @@ def answers_between_its_steps(subject: IntegratorSubject) -> None:
     require(not free or solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
     require(same_bits(solution.y[-1], plain.y[-1]), "the end depends on the times asked for in between")
     error = max(difference(y, _decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
-    require(error <= 3e-4, f"between the steps the error is {error:.1e} at a tolerance of 1e-5")
+    require(error <= _allowed(subject, 3e-4), f"between the steps the error is {error:.1e} at a tolerance of 1e-5")
 
 
 def integrates_backwards(subject: IntegratorSubject) -> None:
@@ -153,12 +169,12 @@ def integrates_backwards(subject: IntegratorSubject) -> None:
     solution = subject.run(y0=end, times=(2.0, 0.0))
     _finishes(solution, "from t = 2 to 0")
     error = difference(solution.y[-1], Y0)
-    require(error < 1e-2, f"back at the start the error is {error:.1e} at a tolerance of 1e-4")
+    require(error < _allowed(subject, 1e-2), f"back at the start the error is {error:.1e} at a tolerance of 1e-4")
 
 
 def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
     """A rejected step leaves no trace: after a first step that is far too long the answer is as good as ever."""
-    _that_is_stepped(subject)
+    _that_controls_its_error(subject)
     solution = subject.run(first_step=2.0)
     _finishes(solution, "with a first step of 2")
     require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-4")
@@ -168,7 +184,7 @@ def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
 
 def takes_back_a_step_into_nan(subject: IntegratorSubject) -> None:
     """An error of nan is no small error: a step that leaves f's domain is rejected, and a shorter one does not."""
-    _that_is_stepped(subject)
+    _that_controls_its_error(subject)
 
     def bounded(t: Array, y: Array) -> Array:
         xp = array_namespace(y)
@@ -194,7 +210,9 @@ def is_honest_where_the_solution_blows_up(subject: IntegratorSubject) -> None:
     options: dict[str, Any] = {"on_failure": "record", "max_steps": 2000}
     solution = odeint(lambda t, y: y * y, np.ones((1, 1)), (0.0, 2.0), copy.deepcopy(subject.integrator), **options)
     require(not solution.success, "it claims to have passed the singularity")
-    require(float(solution.reached[0]) < 1.2, f"it went on to t = {solution.reached[0]:.3g}, the solution ends at 1")
+    # Euler's steps are too short there: it sees the singularity late.
+    latest = 1.5 if isinstance(subject.integrator, FixedStepIntegrator) else 1.2
+    require(float(solution.reached[0]) < latest, f"it went on to t = {solution.reached[0]:.3g}, the solution ends at 1")
 
 
 def a_nan_stays_in_its_sample(subject: IntegratorSubject) -> None:

@@ -86,3 +86,15 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
         advice="For high accuracy, or an expensive right-hand side; it needs the fewest evaluations below 1e-6.",
         order=13,
     )
+    for name, summary, order in (
+        ("euler", "Euler's method in equal steps, one evaluation each", 1),
+        ("midpoint", "The explicit midpoint rule in equal steps, two evaluations each", 2),
+        ("rk4", "The classical Runge-Kutta method in equal steps, four evaluations each", 4),
+    ):
+        yield IntegratorEntry(
+            name=name,
+            factory=f"equilib_ode.fixed_steps:{'RK4' if name == 'rk4' else name.capitalize()}",
+            summary=summary,
+            advice="For a given number of `steps`, whatever the error: no tolerance is asked for, and none is kept.",
+            order=order,
+        )

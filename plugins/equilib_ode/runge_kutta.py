@@ -35,8 +35,12 @@ class RungeKutta:
         """Make a step of size h."""
         stages, before_last = inner_stages(flow, self.tableau, start, h)
         stages = (*stages, flow(start.t + h, before_last))
-        error = error_norm(flow, self.tableau, start, h, stages, before_last)
+        error = self.error(flow, start, h, stages, before_last)
         return Attempt(y=before_last, error=error, order=self.order, stages=stages)
+
+    def error(self, flow: Flow, start: FlowPoint, h: np.ndarray, stages: tuple[Array, ...], y: Array) -> np.ndarray:
+        """Return the norm of the estimated error of the step to y, shape (lanes,)."""
+        return error_norm(flow, self.tableau, start, h, stages, y)
 
     def advance(
         self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory

@@ -61,7 +61,8 @@ def test_f_may_return_the_same_array_each_time(integrator: Any, per_sample: bool
 def test_f_may_return_the_state_itself(integrator: Any):
     """The solution of y' = y is an exponential."""
     found = odeint(lambda t, y: y, Y0, T, integrator, rtol=1e-6, atol=1e-9).y[-1]
-    np.testing.assert_allclose(found, 2 * np.e, rtol=1e-4)
+    # A hundred steps of Euler's are no more exact.
+    np.testing.assert_allclose(found, 2 * np.e, rtol=1e-2 if integrator.order == 1 else 1e-4)
 
 
 @every_integrator
