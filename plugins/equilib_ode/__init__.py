@@ -43,31 +43,29 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
 
 
-@hookimpl
-def equilib_integrators() -> Iterable[IntegratorEntry]:
-    """Yield the integrators."""
-    yield IntegratorEntry(
+INTEGRATORS = (
+    IntegratorEntry(
         name="tsit5",
         factory="equilib_ode.tsit5:Tsit5",
         summary="Tsitouras' Runge-Kutta method of order 5, six evaluations a step",
         advice="The default for smooth equations that are not stiff.",
         order=5,
-    )
-    yield IntegratorEntry(
+    ),
+    IntegratorEntry(
         name="dopri5",
         factory="equilib_ode.dopri5:Dopri5",
         summary="Dormand & Prince's Runge-Kutta method of order 5, six evaluations a step",
         advice="The classic: compare with it. Tsitouras' method needs somewhat fewer steps.",
         order=5,
-    )
-    yield IntegratorEntry(
+    ),
+    IntegratorEntry(
         name="bs3",
         factory="equilib_ode.bs3:BogackiShampine3",
         summary="Bogacki & Shampine's Runge-Kutta method of order 3, three evaluations a step",
         advice="For loose tolerances, where a method of order 5 has no use for its order.",
         order=3,
-    )
-    yield IntegratorEntry(
+    ),
+    IntegratorEntry(
         name="vcab3",
         factory="equilib_ode.vcab3:VCAB3",
         summary="Adams-Bashforth of order 3, one evaluation per accepted step and none per rejected one",
@@ -78,23 +76,32 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
         order=3,
         # Its controller keeps the errors at a small part of this.
         steady={"step_rtol": 0.1},
-    )
-    yield IntegratorEntry(
+    ),
+    IntegratorEntry(
         name="vcabm",
         factory="equilib_ode.vcabm:VCABM",
         summary="Adams-Bashforth-Moulton of variable order up to 13, two evaluations per accepted step",
         advice="For high accuracy, or an expensive right-hand side; it needs the fewest evaluations below 1e-6.",
         order=13,
-    )
-    for name, summary, order in (
-        ("euler", "Euler's method in equal steps, one evaluation each", 1),
-        ("midpoint", "The explicit midpoint rule in equal steps, two evaluations each", 2),
-        ("rk4", "The classical Runge-Kutta method in equal steps, four evaluations each", 4),
-    ):
-        yield IntegratorEntry(
-            name=name,
-            factory=f"equilib_ode.fixed_steps:{'RK4' if name == 'rk4' else name.capitalize()}",
-            summary=summary,
+    ),
+    *(
+        IntegratorEntry(
+            name=factory.lower(),
+            factory=f"equilib_ode.fixed_steps:{factory}",
+            summary=f"{method} in equal steps, {evaluations} a step",
             advice="For a given number of `steps`, whatever the error: no tolerance is asked for, and none is kept.",
             order=order,
         )
+        for factory, method, evaluations, order in (
+            ("Euler", "Euler's method of order 1", "one evaluation", 1),
+            ("Midpoint", "The explicit midpoint rule of order 2", "two evaluations", 2),
+            ("RK4", "The classical Runge-Kutta method of order 4", "four evaluations", 4),
+        )
+    ),
+)
+
+
+@hookimpl
+def equilib_integrators() -> Iterable[IntegratorEntry]:
+    """Yield the integrators."""
+    return INTEGRATORS
