@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_nor
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
-from equilib.ode.outputs import checked_times, segment_of, write_outputs
+from equilib.ode.outputs import Times, checked_times, lane_times, segment_of, unwritten, write_outputs
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import (
     IntegrationError,
@@ -36,7 +36,7 @@ from equilib.ode.trajectory import Segment, Trajectory
 def odeint(
     f: OdeProblem | Callable[[Array, Array], Array],
     y0: Array,
-    t: Sequence[float] | np.ndarray,
+    t: Times,
     integrator: AnyIntegrator,
     options: OdeOptions | None = None,
     *,
@@ -54,8 +54,9 @@ def odeint(
         (1, ..., 1), or (batch, 1, ..., 1) with `per_sample`.
     y0 : array, shape (batch, ...)
         The initial value; its dtype is the dtype of the integration.
-    t : sequence of float
-        Two or more times, increasing or decreasing. The steps do not depend on those between the first and the last.
+    t : sequence of float, or array, shape (times,) or (times, batch)
+        Two or more times, increasing or decreasing, which may repeat: with `per_sample` each sample may have its own.
+        The steps do not depend on those between the first and the last.
     integrator : Integrator or LibraryIntegrator
         The method. A library's runs on the host, in float64, with steps of its own; f keeps its dtype and device.
     options : OdeOptions, optional
@@ -78,15 +79,15 @@ def odeint(
     TypeError
         If an argument is not what it must be, or an override is not a field of `OdeOptions`.
     ValueError
-        If t is not strictly monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
+        If t is not monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
         keep shape and dtype.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
-    times = checked_times(t)
     check_state(y0, "y0")
-    check_kind(integrator, "integrator", "integrator")
     if y0.ndim < 1:
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
+    times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
+    check_kind(integrator, "integrator", "integrator")
     if not isinstance(f, OdeProblem):
         check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
@@ -109,13 +110,14 @@ class _Integration:
 
     problem: OdeProblem
     y0: Array
-    times: np.ndarray
+    t: np.ndarray
     integrator: Integrator
     options: OdeOptions
     error_norm: ErrorNorm | None
 
     def __post_init__(self) -> None:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
+        self.times = lane_times(self.t, self.lanes)
         norm = self.error_norm or tolerance_norm(self.options.rtol, self.options.atol, self.lanes)
         self.flow = Flow(self.problem.at, self.y0, self.lanes, norm)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
@@ -126,14 +128,13 @@ class _Integration:
 
     def run(self, *, dense: bool, states: bool) -> OdeSolution:
         state = self._start()
-        xp = array_namespace(self.y0)
-        outputs = [self.y0] + [xp.full_like(self.y0, np.nan) for _ in self.times[1:]]
+        outputs = unwritten(self.flow, self.y0, self.times)
         segments: list[Segment] = []
         for _ in range(self.options.max_steps):
             active = self.status == OdeStatus.RUNNING
             if not active.any():
                 break
-            state, step = take_step(self.integrator, self.flow, state, active, float(self.times[-1]))
+            state, step = take_step(self.integrator, self.flow, state, active, self.times[-1])
             self._account(state, step, active)
             if step.accepted.any():
                 before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
@@ -142,21 +143,23 @@ class _Integration:
                 if dense:
                     segments.append(segment_of(self.flow, self.integrator, step))
         self.status[self.status == OdeStatus.RUNNING] = OdeStatus.MAX_STEPS
-        return self._solution(state, xp.stack(outputs), Trajectory(segments, self.flow) if dense else None)
+        trajectory = Trajectory(segments or [Segment(self.times[0], self.times[0], self.y0, [])], self.flow)
+        return self._solution(state, array_namespace(self.y0).stack(outputs), trajectory if dense else None)
 
     def _start(self) -> StepState:
-        t0 = np.full(self.lanes, self.times[0])
+        t0 = self.times[0]
         start = FlowPoint(t0, self.y0, self.flow(t0, self.y0))
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
         self.status[~finite] = OdeStatus.NONFINITE
         if not finite.all():
             self.suspect = ~_finite_samples(start.dy) | ~_finite_samples(start.y)
-        span = np.full(self.lanes, self.times[-1] - self.times[0])
+        span = self.times[-1] - t0
+        self.status[finite & (span == 0)] = OdeStatus.FINISHED
         if self.options.first_step is not None:
             h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
         elif isinstance(self.integrator, FixedStepIntegrator):
             h = span / self.integrator.steps
-        elif finite.any():
+        elif (self.status == OdeStatus.RUNNING).any():
             scale = self.options.atol + self.options.rtol * array_namespace(start.y).abs(start.y)
             norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731
             h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
@@ -169,7 +172,7 @@ class _Integration:
         self.rejected += active & ~step.accepted
         t = state.point.t
         self.status[active & (t == self.times[-1])] = OdeStatus.FINISHED
-        smallest = SMALLEST_STEP * np.maximum(np.abs(t), abs(self.times[-1] - self.times[0]))
+        smallest = SMALLEST_STEP * np.maximum(np.abs(t), np.abs(self.times[-1] - self.times[0]))
         vanished = (self.status == OdeStatus.RUNNING) & (np.abs(state.h) < smallest)
         finite = np.isfinite(step.attempt.error)
         self.status[vanished & finite] = OdeStatus.STEP_TOO_SMALL
@@ -180,7 +183,7 @@ class _Integration:
     def _solution(self, state: StepState, y: Array, trajectory: Trajectory | None) -> OdeSolution:
         batch = self.y0.shape[0]
         return OdeSolution(
-            t=self.times,
+            t=self.t,
             y=y,
             status=status_of_samples(list(self.status), self.suspect),
             reached=np.broadcast_to(state.point.t, (batch,)),

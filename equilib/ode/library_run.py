@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.numerics.dense import difference_jacobian
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.outputs import lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
 from equilib.ode.stepping import SMALLEST_STEP
@@ -45,15 +45,14 @@ class LibrarySegment(Piece):
     """The steps of all lanes with one number: y(t) by the library's interpolants; t₀ = t₁ in lanes that had ended."""
 
     interpolants: tuple[Interpolant | None, ...] = field(repr=False)
-    y0: Array = field(repr=False)
 
     def __call__(self, flow: Flow, t: np.ndarray) -> Array:
-        """Return y at the times t, shape (lanes,); nan in lanes that had ended, the nearer end where t is outside."""
+        """Return y at the times t, shape (lanes,); y0 in lanes that had ended, the nearer end where t is outside."""
         inside = np.clip(t, np.minimum(self.t0, self.t1), np.maximum(self.t0, self.t1))
-        size = prod(self.y0.shape) // flow.lanes
+        start = np.reshape(to_host(self.y0), (flow.lanes, -1))
         rows = [
-            np.full(size, np.nan) if interpolant is None else interpolant(float(time))
-            for interpolant, time in zip(self.interpolants, inside, strict=True)
+            y0 if interpolant is None else interpolant(float(time))
+            for interpolant, time, y0 in zip(self.interpolants, inside, start, strict=True)
         ]
         return _like(np.stack(rows), self.y0)
 
@@ -64,7 +63,7 @@ class LibraryRun:
 
     problem: OdeProblem
     y0: Array
-    times: np.ndarray
+    t: np.ndarray
     integrator: LibraryIntegrator
     options: OdeOptions
     dense: bool
@@ -73,12 +72,13 @@ class LibraryRun:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
         host = to_host(self.y0)
         self.resolution = float(np.finfo(host.dtype).eps)
+        self.times = lane_times(self.t, self.lanes)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
-        self.t = np.full(self.lanes, self.times[0])
+        self.asked = self.times[0].copy()
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
         self.suspect = np.ones(self.y0.shape[0], dtype=bool)
-        blank = np.full((len(self.times), self.y.shape[1]), np.nan)
-        self.results = [_Lane(blank.copy(), self.times[0]) for _ in range(self.lanes)]
+        blank = np.where((self.times == self.times[0])[..., None], self.y, np.nan)
+        self.results = [_Lane(blank[:, lane], self.times[0, lane]) for lane in range(self.lanes)]
 
     def run(self) -> OdeSolution:
         """Integrate every lane, together where the library can."""
@@ -86,14 +86,18 @@ class LibraryRun:
         finite = np.isfinite(self.y).all(axis=1) & np.isfinite(slopes).all(axis=1)
         for lane in np.flatnonzero(~finite):
             self.results[lane].status = OdeStatus.NONFINITE
-        lanes = np.flatnonzero(finite).tolist()
+        for lane in np.flatnonzero(finite & (self.times[-1] == self.times[0])):
+            self.results[lane].status = OdeStatus.FINISHED
+        lanes = [lane for lane, each in enumerate(self.results) if each.status is OdeStatus.RUNNING]
         for group in [lanes] if self.integrator.together else [[lane] for lane in lanes]:
             run_in_lockstep({lane: self._call(lane, slopes[lane]) for lane in group}, self._answers)
         return self._solution()
 
     def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
-        call: Coroutine[None] = Coroutine(lambda: self._integrate(self.results[lane], system, start))
-        known = [(SlopeQuestion(float(self.times[0]), self.y[lane].copy()), slope)]
+        call: Coroutine[None] = Coroutine(
+            lambda: self._integrate(self.results[lane], system, start, self.times[:, lane])
+        )
+        known = [(SlopeQuestion(float(self.times[0, lane]), self.y[lane].copy()), slope)]
 
         def f(t: float, y: np.ndarray) -> np.ndarray | None:
             point, value = known[0]
@@ -108,8 +112,8 @@ class LibraryRun:
 
         system = System(f, jacobian, self.y.shape[1])
         start = Start(
-            t=float(self.times[0]),
-            end=float(self.times[-1]),
+            t=float(self.times[0, lane]),
+            end=float(self.times[-1, lane]),
             y=self.y[lane].copy(),
             rtol=self.options.rtol,
             atol=self.options.atol,
@@ -119,26 +123,26 @@ class LibraryRun:
 
     def _answers(self, waiting: dict[int, SlopeQuestion]) -> dict[int, np.ndarray]:
         for lane, point in waiting.items():
-            self.t[lane], self.y[lane] = point
+            self.asked[lane], self.y[lane] = point
         slopes = self._slopes()
         return {lane: slopes[lane] for lane in waiting}
 
     def _slopes(self) -> np.ndarray:
-        value = self.problem.at(self.t.copy(), _like(self.y, self.y0))
+        value = self.problem.at(self.asked.copy(), _like(self.y, self.y0))
         slopes = np.asarray(to_host(value), dtype=np.float64)
         finite = np.asarray(np.isfinite(slopes.reshape(len(self.suspect), -1)).all(axis=1))
         if not finite.all():
             self.suspect = ~finite
         return slopes.reshape(self.y.shape)
 
-    def _integrate(self, result: _Lane, system: System, start: Start) -> None:
+    def _integrate(self, result: _Lane, system: System, start: Start, times: np.ndarray) -> None:
         try:
             stepper = self.integrator.stepper(system, start)
             for _ in range(self.options.max_steps):
                 result.message = stepper.step() or ""
                 if result.message or not np.isfinite(stepper.y).all():
                     break
-                self._record(result, stepper)
+                self._record(result, stepper, times)
                 if stepper.t == start.end:
                     result.status = OdeStatus.FINISHED
                     return
@@ -154,18 +158,16 @@ class LibraryRun:
             result.message = str(error)
         result.status = OdeStatus.GAVE_UP if system.finite else OdeStatus.NONFINITE
 
-    def _record(self, result: _Lane, stepper: TimeStepper) -> None:
-        direction = np.sign(self.times[-1] - self.times[0])
-        before, after = direction * result.reached, direction * stepper.t
-        times = direction * self.times
-        inside = (times > before) & (times < after)
+    def _record(self, result: _Lane, stepper: TimeStepper, times: np.ndarray) -> None:
+        direction = np.sign(times[-1] - times[0])
+        inside = (direction * (times - result.reached) > 0) & (direction * (stepper.t - times) > 0)
         if self.dense or inside.any():
             interpolant = stepper.interpolant()
             for index in np.flatnonzero(inside):
-                result.y[index] = interpolant(float(self.times[index]))
+                result.y[index] = interpolant(float(times[index]))
             if self.dense:
                 result.interpolants.append(interpolant)
-        result.y[times == after] = stepper.y
+        result.y[times == stepper.t] = stepper.y
         result.reached = stepper.t
         result.ends.append(stepper.t)
 
@@ -175,7 +177,7 @@ class LibraryRun:
         outputs = [_like(rows, self.y0) for rows in np.stack([lane.y for lane in self.results], axis=1)]
         steps = np.asarray([len(lane.ends) for lane in self.results])
         return OdeSolution(
-            t=self.times,
+            t=self.t,
             y=xp.stack([self.y0, *outputs[1:]]),
             status=status_of_samples([lane.status for lane in self.results], self.suspect),
             reached=np.broadcast_to([lane.reached for lane in self.results], (batch,)),
@@ -191,10 +193,11 @@ class LibraryRun:
     def _trajectory(self) -> Trajectory:
         steps = max(len(lane.ends) for lane in self.results)
         rests = [[lane.reached] * (steps - len(lane.ends)) for lane in self.results]
-        ends = [[self.times[0], *lane.ends, *rest] for lane, rest in zip(self.results, rests, strict=True)]
+        ends = [[t0, *lane.ends, *rest] for t0, lane, rest in zip(self.times[0], self.results, rests, strict=True)]
         interpolants = zip_longest(*(lane.interpolants for lane in self.results))
         pieces = zip(pairwise(np.transpose(ends)), interpolants, strict=True)
-        segments = [LibrarySegment(*bounds, each, self.y0) for bounds, each in pieces]
+        rest = LibrarySegment(self.times[0], self.times[0], self.y0, (None,) * self.lanes)
+        segments = [LibrarySegment(*bounds, self.y0, each) for bounds, each in pieces] or [rest]
         return Trajectory(segments, Flow(self.problem.at, self.y0, self.lanes, lambda error, start, y: np.zeros(0)))
 
 

@@ -6,37 +6,81 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, array_namespace
 from equilib.ode.flow import Flow
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.trajectory import Segment
 
+Times = Sequence[float] | np.ndarray
+"""Output times, the initial one first, shape (times,); or (times, batch), a grid for each sample."""
 
-def checked_times(t: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Return the times on the host, shape (times,); raises ValueError if they are not monotonic and finite."""
+
+def checked_times(t: Times, batch: int, *, per_sample: bool) -> np.ndarray:
+    """Return the times on the host, shape (times,) or (times, batch).
+
+    Raises
+    ------
+    ValueError
+        If they are not monotonic and finite, or a grid for each sample where the batch steps as one.
+    """
     try:
         times = np.asarray(t, dtype=np.float64)
     except (TypeError, ValueError):  # no numbers
         times = np.zeros(0)
-    steps = np.diff(times) if times.ndim == 1 else np.zeros(0)
-    monotonic = steps.size > 0 and bool(np.all(steps > 0) or np.all(steps < 0))
+    steps = np.diff(times, axis=0) if times.ndim in (1, 2) else np.zeros(0)
+    monotonic = steps.size > 0 and bool(np.all(np.all(steps >= 0, axis=0) | np.all(steps <= 0, axis=0)))
     if not (monotonic and np.isfinite(times).all()):
         raise ValueError(f"t must be two or more finite times, increasing or decreasing, got {t!r}")
+    if times.ndim == 2 and not (per_sample and times.shape[1] == batch):
+        raise ValueError(
+            f"t of shape {times.shape} is a grid for each sample: it must be (times, batch), here (..., {batch}), with "
+            "per_sample=True"
+        )
     return times
 
 
-def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
-    """Return the polynomial of an accepted step."""
-    return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))
+def lane_times(times: np.ndarray, lanes: int) -> np.ndarray:
+    """Return output times as those of every lane, shape (times, lanes)."""
+    return times if times.ndim == 2 else np.repeat(times[:, None], lanes, axis=1)
+
+
+def initial_outputs(times: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the places of the output times, shape (times, lanes), that are initial ones, and the lanes, (lanes,)."""
+    initial = times == times[0]
+    for index in map(int, np.flatnonzero(initial.any(axis=1))):
+        yield index, initial[index]
+
+
+def passed_outputs(
+    start: np.ndarray, end: np.ndarray, times: np.ndarray
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the places of the output times, shape (times, lanes), that a step from `start` to `end` passes.
+
+    With each come the lanes, shape (lanes,), that reach it at the end of the step, and those that do inside it. What
+    is initial is not passed, and a lane that rests passes nothing.
+    """
+    direction = np.sign(end - start)
+    passed = (direction * (times - start) > 0) & (direction * (end - times) >= 0)
+    for index in map(int, np.flatnonzero(passed.any(axis=1))):
+        at_end = passed[index] & (times[index] == end)
+        yield index, at_end, passed[index] & ~at_end
+
+
+def unwritten(flow: Flow, y0: Array, times: np.ndarray) -> list[Array]:
+    """Return y at each of `times`, shape (times, lanes), before the first step: nan but where that is initial."""
+    outputs = [array_namespace(y0).full_like(y0, np.nan) for _ in times]
+    for index, lanes in initial_outputs(times):
+        outputs[index] = flow.select(lanes, y0, outputs[index])
+    return outputs
 
 
 def write_outputs(
     flow: Flow, integrator: Integrator, step: Step, times: np.ndarray, outputs: list[Array]
 ) -> list[Array]:
-    """Return `outputs`, y at each of `times`, with those replaced that the step passed or reached."""
+    """Return `outputs`, y at each of `times`, (times, lanes), with those replaced that the step passed or reached."""
     written = list(outputs)
     segment: Segment | None = None
-    for index, at_end, inside in passed_outputs(step.start.t, step.end.t, step.accepted, times):
+    for index, at_end, inside in passed_outputs(step.start.t, step.end.t, times):
         if at_end.any():
             written[index] = flow.select(at_end, step.end.y, written[index])
         if inside.any():
@@ -46,16 +90,6 @@ def write_outputs(
     return written
 
 
-def passed_outputs(
-    start: np.ndarray, end: np.ndarray, accepted: np.ndarray, times: np.ndarray
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield the places of the output times that a step from `start` to `end` passes, the initial time excluded.
-
-    With each come the lanes, shape (lanes,), that reach it at the end of the step, and those that do inside it.
-    """
-    direction = np.sign(times[-1] - times[0])
-    passed = (direction * times > np.min(direction * start)) & (direction * times <= np.max(direction * end))
-    for index in map(int, np.flatnonzero(passed)):
-        t = times[index]
-        inside = accepted & (direction * (t - start) > 0) & (direction * (end - t) > 0)
-        yield index, accepted & (end == t), inside
+def segment_of(flow: Flow, integrator: Integrator, step: Step) -> Segment:
+    """Return the polynomial of an accepted step."""
+    return Segment(step.start.t, step.end.t, step.start.y, integrator.interpolant(flow, step))

@@ -67,7 +67,7 @@ class OdeSolution(BatchSolution):
     """The result of one integration; one evaluation of f is one call on the whole batch."""
 
     t: np.ndarray
-    """The times asked for, shape (times,), the initial one first."""
+    """The times asked for, shape (times,) or (times, batch), the initial one first."""
     y: Array = field(repr=False)
     """The solution there, shape (times, batch, ...); nan where a sample did not come so far."""
     status: tuple[OdeStatus, ...]
@@ -98,9 +98,11 @@ class OdeSolution(BatchSolution):
         if not failed.any():
             return f"{self.integrator} finished all {failed.size} samples ({self.nfe} evaluations)"
         where = self.reached[failed]
+        end = np.atleast_1d(self.t[-1])
+        before = " to ".join(f"{t:g}" for t in dict.fromkeys((end.min(), end.max())))
         said = "; ".join(dict.fromkeys(message for message in self.messages if message))
         return (
-            f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {self.t[-1]:g}: "
+            f"{self.integrator} left {failed.sum()} of {failed.size} samples before t = {before}: "
             f"{failure_reasons(self.status)} "
             f"(at t = {where.min():.6g} to {where.max():.6g}, after {int(self.accepted[failed].max())} steps, "
             f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"

@@ -36,11 +36,11 @@ def begin(integrator: Integrator, flow: Flow, start: FlowPoint, h: np.ndarray) -
 
 
 def take_step(
-    integrator: Integrator, flow: Flow, state: StepState, active: np.ndarray, end: float | None = None
+    integrator: Integrator, flow: Flow, state: StepState, active: np.ndarray, end: np.ndarray | None = None
 ) -> tuple[StepState, Step]:
     """Attempt one step in the lanes that are `active`; lanes with an error of at most 1 accept it.
 
-    Where a lane would pass the time `end`, its step is shortened so that it lands there exactly.
+    Where a lane would pass its time `end`, shape (lanes,), its step is shortened so that it lands there exactly.
     """
     h = np.where(active, state.h, 0.0)
     landing = np.zeros(flow.lanes, dtype=bool)

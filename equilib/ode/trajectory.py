@@ -10,16 +10,20 @@ from functools import cached_property
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, array_namespace
 from equilib.ode.flow import Flow
 
 
 @dataclass(frozen=True)
 class Piece(ABC):
-    """The solution in one step of each lane, from t₀ to t₁, shape (lanes,); t₀ = t₁ in lanes that rest."""
+    """The solution in one step of each lane, from t₀ to t₁, shape (lanes,); t₀ = t₁ in lanes that rest.
+
+    `y0` is like y, where the step began.
+    """
 
     t0: np.ndarray
     t1: np.ndarray
+    y0: Array = field(repr=False)
 
     @abstractmethod
     def __call__(self, flow: Flow, t: np.ndarray) -> Array:
@@ -30,7 +34,6 @@ class Piece(ABC):
 class Segment(Piece):
     """One step: y(t₀ + θ (t₁ − t₀)) = y₀ + θ Q₁ + θ² Q₂ + ...; t₀ = t₁ in lanes that rejected it."""
 
-    y0: Array = field(repr=False)
     coefficients: list[Array] = field(repr=False)
 
     def __call__(self, flow: Flow, t: np.ndarray) -> Array:
@@ -51,28 +54,39 @@ class Trajectory:
 
     @cached_property
     def _grid(self) -> tuple[np.ndarray, np.ndarray, float, list[float]]:
-        """Where each segment begins and ends, which way time goes, and how far the first lane is after each."""
+        """Where each segment begins and ends, which way the first lane goes, and how far it is after each."""
         starts, ends = (np.stack(times) for times in zip(*((each.t0, each.t1) for each in self.segments), strict=True))
-        direction = float(np.sign(np.sum(ends - starts)))
+        direction = float(np.sign(ends[-1, 0] - starts[0, 0]))
         return starts, ends, direction, (direction * ends[:, 0]).tolist()
 
-    def __call__(self, t: float) -> Array:
-        """Return y(t), shape (batch, ...); raises ValueError if some sample was not integrated as far as t."""
-        if not self.segments:
-            raise ValueError("no step was accepted, so there is no solution after the initial time")
+    def __call__(self, t: float | np.ndarray) -> Array:
+        """Return y at a time, shape (batch, ...), or at times, shape (times, batch, ...).
+
+        These have the shape (times,), or, where samples step by themselves, (times, batch). Raises ValueError if some
+        sample was not integrated as far as t.
+        """
+        if not np.ndim(t):
+            return self.at(np.full(1, t))
+        rows = np.asarray(t, dtype=np.float64)
+        return array_namespace(self.segments[0].y0).stack([self.at(np.atleast_1d(row)) for row in rows])
+
+    def at(self, t: np.ndarray) -> Array:
+        """Return y at the times t of the lanes, shape (lanes,) or (1,); raises what a call does."""
         starts, ends, direction, way = self._grid
         # An adjoint asks for thousands of times, as a rule where the batch steps as one.
-        if self.flow.lanes == 1 and direction * (t - starts[0, 0]) >= 0:
-            place = bisect_left(way, direction * t)
+        if self.flow.lanes == 1 and direction * (t[0] - starts[0, 0]) > 0:
+            place = bisect_left(way, direction * t[0])
             if place < len(way):
-                return self.segments[place](self.flow, np.full(1, t))
-        reached = (direction * (t - ends) <= 0) & (direction * (t - starts) >= 0) & (ends != starts)
+                return self.segments[place](self.flow, t)
+        t = np.broadcast_to(t, self.flow.lanes)
+        reached = (np.minimum(starts, ends) <= t) & (t <= np.maximum(starts, ends))
         if not reached.any(axis=0).all():
-            first, last = starts[0, 0], direction * np.min(direction * ends[-1])
-            raise ValueError(f"t = {t} is not between {first} and {last}, where every sample has a solution")
+            lane = int(np.argmin(reached.any(axis=0)))
+            raise ValueError(
+                f"t = {t[lane]} is not between {starts[0, lane]} and {ends[-1, lane]}, where there is a solution"
+            )
         index = np.argmax(reached, axis=0)
-        times = np.full(self.flow.lanes, t)
-        value = self.segments[index[0]](self.flow, times)
+        value = self.segments[index[0]](self.flow, t)
         for other in np.unique(index[index != index[0]]):
-            value = self.flow.select(index == other, self.segments[other](self.flow, times), value)
+            value = self.flow.select(index == other, self.segments[other](self.flow, t), value)
         return value

@@ -122,7 +122,11 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
         ((decay, Y0, T, Picard()), TypeError, "integrator must be an integrator, got a Picard"),
         ((decay, Y0, T, SteadyState(Tsit5())), TypeError, "integrator must be an integrator, got a SteadyState"),
         ((decay, Y0, T, None), TypeError, "integrator must be an integrator, got None"),
-        ((decay, T, Y0, Tsit5()), ValueError, "t must be two or more finite times, increasing or decreasing"),
+        (
+            (decay, Y0, Y0, Tsit5()),
+            ValueError,
+            r"t of shape \(2, 3\) is a grid for each sample: .* \(..., 2\), with per",
+        ),
         ((decay, T, T, Tsit5()), TypeError, "y0 must be an array, such as .*, got a list"),
         ((Y0, decay, T, Tsit5()), TypeError, "y0 must be an array, .*, got a function"),
         ((None, Y0, T, Tsit5()), TypeError, "f must be a map of t and y, got None"),
@@ -133,7 +137,7 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
         ((decay, Y0, 1.0, Tsit5()), ValueError, "t must be two or more finite times, .* got 1.0"),
         ((decay, Y0, None, Tsit5()), ValueError, "t must be two or more finite times, .* got None"),
         ((decay, Y0, "now", Tsit5()), ValueError, "t must be two or more finite times, .* got 'now'"),
-        ((decay, Y0, [0.0, 1.0, 1.0], Tsit5()), ValueError, "t must be two or more finite times"),
+        ((decay, Y0, [0.0, 1.0, 0.9], Tsit5()), ValueError, "t must be two or more finite times"),
         ((decay, Y0, T, Tsit5(), 1e-6), TypeError, "options must be an OdeOptions, got a float"),
         (
             (lambda y, t: -y, Y0, T, Tsit5()),

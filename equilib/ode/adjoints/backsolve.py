@@ -9,7 +9,7 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval
 from equilib.ode.flow import ErrorNorm, time_like, tolerance_norm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -25,18 +25,18 @@ class Backsolve(BackwardAdjoint):
 
     needs = Needs()
 
-    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of y, λ and θ̄."""
         packing = Packing(solution.y[0, ...], 2, problem.inputs)
         # The tolerances of y and of λ are of different sizes: what counts is the larger of the two norms.
         size, forward = packing.state_size // 2, tolerance_norm(solution.options.rtol, solution.options.atol, 1)
         norms = norm_of_part(forward, slice(0, size)), norm_of_part(norm, slice(size, 2 * size))
 
-        def slope(t: float, state: Array) -> Array:
+        def slope(s: float, state: Array) -> Array:
             y, adjoint = packing.states(state)
-            linear = problem.linearize(time_like(np.asarray([t]), y), y)
-            y_bar, inputs_bar = linear.pull(adjoint)
-            return -packing.pack((-linear.value, y_bar), inputs_bar)
+            linear = problem.linearize(time_like(interval.at(s), y), y)
+            y_bar, inputs_bar = linear.pull(interval.paced(adjoint))
+            return -packing.pack((-interval.paced(linear.value), y_bar), inputs_bar)
 
         return Equation(
             slope,

@@ -17,6 +17,7 @@ from equilib.ode.adjoints.traced_steps import TracedSteps
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
+from equilib.ode.outputs import initial_outputs, lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, State
 
@@ -65,8 +66,10 @@ class Discrete:
             steps = StagedSteps(integrator, solution, flow, slopes, states)
         else:
             steps = TracedSteps(integrator, solution, flow, slopes, states)
-        y_bar = steps.pull(cotangent)
-        return Pullback(inputs=slopes.inputs_bar(), start=y_bar + cotangent[0, ...])
+        y_bar = steps.pull(cotangent) if solution.record else flow.zeros()
+        for index, initial in initial_outputs(lane_times(solution.t, lanes)):
+            y_bar = y_bar + flow.select(initial, cotangent[index, ...], flow.zeros())
+        return Pullback(inputs=slopes.inputs_bar(), start=y_bar)
 
 
 def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[State]:
@@ -74,7 +77,7 @@ def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[S
     kept = [record.state for record in solution.record if record.state is not None]
     if len(kept) == len(solution.record):
         return kept
-    t, y = np.full(flow.lanes, solution.t[0]), solution.y[0, ...]
+    t, y = lane_times(solution.t, flow.lanes)[0], solution.y[0, ...]
     point = FlowPoint(t, y, flow(t, y))
     memory, states = integrator.begin(flow, point), []
     for record in solution.record:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array, Tree, tree_map
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, forward_trajectory
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
 from equilib.ode.flow import ErrorNorm, time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -30,23 +32,33 @@ class Gauss(Checked, BackwardAdjoint):
 
     nodes: int = option(3, help="evaluate the integrand at so many points of a step", minimum=1)
 
-    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ."""
         trajectory = forward_trajectory(solution)
 
-        def slope(t: float, adjoint: Array) -> Array:
-            y = trajectory(t)
-            return -problem.linearize(time_like(np.asarray([t]), y), y).vjp(adjoint)
+        def linearized(s: float) -> Linearization:
+            t = interval.at(s)
+            y = trajectory.at(t)
+            return problem.linearize(time_like(t, y), y)
+
+        def slope(s: float, adjoint: Array) -> Array:
+            return -linearized(s).vjp(interval.paced(adjoint))
+
+        def integrand(s: float, adjoint: Array) -> tuple[Tree, ...]:
+            return linearized(s).inputs_vjp(interval.paced(adjoint))
 
         return Equation(
             slope,
             lambda _, adjoint, inputs: adjoint,
-            lambda found, inputs: (found.y[-1, ...], self._integrate(problem, trajectory, found.trajectory, inputs)),
+            lambda found, inputs: (found.y[-1, ...], self._integrate(integrand, found.trajectory, inputs)),
             norm,
         )
 
     def _integrate(
-        self, problem: OdeProblem, forward: Trajectory, reverse: Trajectory | None, total: tuple[Tree, ...]
+        self,
+        integrand: Callable[[float, Array], tuple[Tree, ...]],
+        reverse: Trajectory | None,
+        total: tuple[Tree, ...],
     ) -> tuple[Tree, ...]:
         """Add the integral over the steps of one backward integration to `total`."""
         assert reverse is not None  # asked for
@@ -54,9 +66,8 @@ class Gauss(Checked, BackwardAdjoint):
         for segment in reverse.segments:
             later, earlier = float(segment.t0[0]), float(segment.t1[0])
             for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
-                t = 0.5 * (later + earlier) + 0.5 * node * (later - earlier)
-                y, adjoint = forward(t), segment(reverse.flow, np.asarray([t]))
-                _, here = problem.linearize(time_like(np.asarray([t]), y), y).pull(adjoint)
+                s = 0.5 * (later + earlier) + 0.5 * node * (later - earlier)
+                here = integrand(s, segment(reverse.flow, np.asarray([s])))
                 share = 0.5 * weight * (later - earlier)
                 total = tree_map(lambda whole, part, share=share: _plus(whole, share, part), total, here)
         return total

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.ode.adjoints.augmented_state import Packing
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, forward_trajectory
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
 from equilib.ode.flow import ErrorNorm, time_like
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -25,15 +23,16 @@ class Interpolating(BackwardAdjoint):
 
     needs = Needs(trajectory=True)
 
-    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ and θ̄."""
         packing = Packing(solution.y[0, ...], 1, problem.inputs)
         trajectory = forward_trajectory(solution)
 
-        def slope(t: float, state: Array) -> Array:
+        def slope(s: float, state: Array) -> Array:
             (adjoint,) = packing.states(state)
-            y = trajectory(t)
-            y_bar, inputs_bar = problem.linearize(time_like(np.asarray([t]), y), y).pull(adjoint)
+            t = interval.at(s)
+            y = trajectory.at(t)
+            y_bar, inputs_bar = problem.linearize(time_like(t, y), y).pull(interval.paced(adjoint))
             return -packing.pack((y_bar,), inputs_bar)
 
         return Equation(

@@ -12,7 +12,7 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree, array_namespace, tree_map, zeros_like
 from equilib.ode.adjoints.augmented_state import is_floating
-from equilib.ode.flow import ErrorNorm, lane_rms, tolerance_norm
+from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
 from equilib.ode.integrate import odeint
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -32,10 +32,35 @@ class _Timed(OdeProblem):
         return self.f(float(t[0]), y)
 
 
+class Interval(NamedTuple):
+    """What lies between two output times, `earlier` and `later`, shape (lanes,), as s runs from `first` back to `last`.
+
+    s is the time itself where samples share their times; else each has t = earlier + s (later − earlier), `speed`
+    is dt/ds, and s runs from 1 to 0.
+    """
+
+    earlier: np.ndarray
+    later: np.ndarray
+    first: float
+    last: float
+    speed: Array | None
+
+    def at(self, s: float) -> np.ndarray:
+        """Return the times, shape (lanes,) on the host."""
+        if self.speed is None:
+            return np.asarray([s])
+        t = self.earlier + s * (self.later - self.earlier)
+        return np.asarray(np.clip(t, np.minimum(self.earlier, self.later), np.maximum(self.earlier, self.later)))
+
+    def paced(self, slope: Array) -> Array:
+        """Return what is per time, an array like y, per s."""
+        return slope if self.speed is None else slope * self.speed
+
+
 class Equation(NamedTuple):
     """One adjoint equation as an initial value problem.
 
-    `slope` maps a time on the host and a state to the state's derivative; `pack` the index of an output time and the
+    `slope` maps s, as in `Interval`, and a state to the state's derivative; `pack` the index of an output time and the
     cotangents of y and of the inputs there to a state; `unpack` the integration of that state and the cotangents of the
     inputs before it to both kinds of cotangents. `norm` is the error norm of the states.
     """
@@ -58,7 +83,7 @@ class BackwardAdjoint(ABC):
     """Whether `unpack` needs the trajectory."""
 
     @abstractmethod
-    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm) -> Equation:
+    def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the adjoint equation of a solution; `norm` is the error norm for cotangents."""
 
     def pullback(
@@ -72,21 +97,39 @@ class BackwardAdjoint(ABC):
         size = float(lane_rms(cotangent[None, ...], 1)[0])
         atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
         options = replace(solution.options, atol=atol, per_sample=False, on_failure="record")
-        slope, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(options.rtol, atol, 1))
+        if self.needs.trajectory:
+            forward_trajectory(solution)
         if not solution.success:
             return no_derivative(problem, solution)
         y_bar, inputs = cotangent[-1, ...], tree_map(zeros_like, problem.inputs)
         solves: tuple[OdeSolution, ...] = ()
         for index in range(len(solution.t) - 1, 0, -1):
-            state, times = pack(index, y_bar, inputs), [solution.t[index], solution.t[index - 1]]
-            found = odeint(_Timed(slope), state, times, solution.integrator, options, dense=self.dense, error_norm=norm)
-            solves = (*solves, found)
-            if not found.success:
-                return no_derivative(problem, solution, solves)
+            interval = _interval(solution, index)
+            if interval is not None:
+                slope, pack, unpack, norm = self.equation(
+                    problem, solution, tolerance_norm(options.rtol, atol, 1), interval
+                )
+                state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
+                found = odeint(
+                    _Timed(slope), state, times, solution.integrator, options, dense=self.dense, error_norm=norm
+                )
+                solves = (*solves, found)
+                if not found.success:
+                    return no_derivative(problem, solution, solves)
+                y_bar, inputs = unpack(found, inputs)
             # At an output time its own cotangent is added.
-            y_bar, inputs = unpack(found, inputs)
             y_bar = y_bar + cotangent[index - 1, ...]
         return Pullback(inputs=inputs, start=y_bar, solves=solves)
+
+
+def _interval(solution: OdeSolution, index: int) -> Interval | None:
+    """Return the interval before the output time `index`, None where it is empty."""
+    earlier, later = np.atleast_1d(solution.t[index - 1]), np.atleast_1d(solution.t[index])
+    if np.array_equal(earlier, later):
+        return None
+    if solution.t.ndim == 1:
+        return Interval(earlier, later, float(later[0]), float(earlier[0]), None)
+    return Interval(earlier, later, 1.0, 0.0, time_like(later - earlier, solution.y[0, ...]))
 
 
 def forward_trajectory(solution: OdeSolution) -> Trajectory:

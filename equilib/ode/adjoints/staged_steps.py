@@ -8,7 +8,7 @@ from equilib.arrays import Array
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import StagedIntegrator, StepCotangents
-from equilib.ode.outputs import passed_outputs
+from equilib.ode.outputs import lane_times, passed_outputs
 from equilib.ode.solution import OdeSolution, State
 
 
@@ -19,12 +19,12 @@ class StagedSteps:
         self, integrator: StagedIntegrator, solution: OdeSolution, flow: Flow, slopes: Slopes, states: list[State]
     ) -> None:
         self._integrator, self._solution, self._flow, self._slopes = integrator, solution, flow, slopes
-        self._states = states
+        self._states, self._outputs = states, lane_times(solution.t, flow.lanes)
 
     def pull(self, cotangent: Array) -> Array:
         """Return the cotangent of y(t₀), as the first value of the steps, for `cotangent` of the outputs."""
         records = self._solution.record
-        t0 = np.full(self._flow.lanes, self._solution.t[0])
+        t0 = self._outputs[0]
         y_bar, dy_bar = self._flow.zeros(), None
         for place in reversed(range(len(records))):
             t = records[place - 1].t if place else t0
@@ -38,13 +38,13 @@ class StagedSteps:
         """Return the cotangents of y and y' before a step."""
         flow, record, (y, dy, _) = self._flow, self._solution.record[place], self._states[place]
         inside: list[tuple[np.ndarray, Array]] = []
-        for output, at_end, within in passed_outputs(t, record.t, record.accepted, self._solution.t):
+        for output, at_end, within in passed_outputs(t, record.t, self._outputs):
             bar = cotangent[output, ...]
             if at_end.any():
                 y_bar = y_bar + flow.select(at_end, bar, flow.zeros())
             if within.any():
                 length = np.where(within, record.t - t, 1.0)
-                theta = np.where(within, (self._solution.t[output] - t) / length, 0.0)
+                theta = np.where(within, (self._outputs[output] - t) / length, 0.0)
                 inside.append((theta, flow.select(within, bar, flow.zeros())))
         pull_step, start = self._integrator.pull_step, FlowPoint(t, y, dy)
         if record.accepted.all():

@@ -10,7 +10,7 @@ from equilib.arrays import Array, Tree, from_host, rows_like, tree_map, zeros_li
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator, Memory, Step
-from equilib.ode.outputs import write_outputs
+from equilib.ode.outputs import lane_times, write_outputs
 from equilib.ode.solution import OdeSolution, State
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ class TracedSteps:
         from equilib.ops import weighted_sum
 
         self._integrator, self._solution, self._slopes, self._states = integrator, solution, slopes, states
+        self._outputs = times = lane_times(solution.t, plain.lanes)
         # The times at which each step begins, and the end.
-        self._times = [np.full(plain.lanes, solution.t[0]), *(record.t for record in solution.record)]
+        self._times = [times[0], *(record.t for record in solution.record)]
         self._flow = Flow(self._slope, plain.zeros(), plain.lanes, plain.error_norm, _traced_select, weighted_sum)
 
     def pull(self, cotangent: Array) -> Array:
@@ -63,8 +64,8 @@ class TracedSteps:
         attempt = integrator.attempt(flow, start, record.h, memory)
         end, kept = integrator.advance(flow, start, record.t, attempt, record.accepted, memory)
         step = Step(start=start, end=end, h=record.h, accepted=record.accepted, attempt=attempt, memory=memory)
-        nothing = [flow.zeros() for _ in self._solution.t]
-        outputs = write_outputs(flow, integrator, step, self._solution.t, nothing)
+        nothing = [flow.zeros() for _ in self._outputs]
+        outputs = write_outputs(flow, integrator, step, self._outputs, nothing)
         written = {index: new for index, (new, old) in enumerate(zip(outputs, nothing, strict=True)) if new is not old}
         return (end.y, end.dy, kept.arrays), written
 
