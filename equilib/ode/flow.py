@@ -111,6 +111,12 @@ class Flow:
         return zeros_like(self._like)
 
 
+def after(t: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """Return the times after steps of about h, both of shape (lanes,): the next numbers to t + h, and never t."""
+    moved = t + h
+    return np.asarray(np.where(moved == t, np.nextafter(t, np.copysign(np.inf, h)), moved))
+
+
 def time_like(t: np.ndarray, y: Array) -> Array:
     """Return times of lanes, shape (lanes,), as an array of the library and dtype of y that broadcasts against y."""
     return coefficients(np.reshape(t, (-1,) + (1,) * (y.ndim - 1)), y)

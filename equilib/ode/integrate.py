@@ -29,7 +29,7 @@ from equilib.ode.solution import (
     status_of_samples,
 )
 from equilib.ode.step_control import first_step as estimate_first_step
-from equilib.ode.stepping import SMALLEST_STEP, StepState, begin, take_step
+from equilib.ode.stepping import StepState, begin, take_step, vanished
 from equilib.ode.trajectory import Segment, Trajectory
 
 
@@ -172,12 +172,11 @@ class _Integration:
         self.rejected += active & ~step.accepted
         t = state.point.t
         self.status[active & (t == self.times[-1])] = OdeStatus.FINISHED
-        smallest = SMALLEST_STEP * np.maximum(np.abs(t), np.abs(self.times[-1] - self.times[0]))
-        vanished = (self.status == OdeStatus.RUNNING) & (np.abs(state.h) < smallest)
+        stuck = vanished(state, step)
         finite = np.isfinite(step.attempt.error)
-        self.status[vanished & finite] = OdeStatus.STEP_TOO_SMALL
-        self.status[vanished & ~finite] = OdeStatus.NONFINITE
-        if (vanished & ~finite).any():
+        self.status[stuck & finite] = OdeStatus.STEP_TOO_SMALL
+        self.status[stuck & ~finite] = OdeStatus.NONFINITE
+        if (stuck & ~finite).any():
             self.suspect = ~_finite_samples(step.attempt.y)
 
     def _solution(self, state: StepState, y: Array, trajectory: Trajectory | None) -> OdeSolution:

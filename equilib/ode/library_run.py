@@ -17,7 +17,6 @@ from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, T
 from equilib.ode.outputs import lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
-from equilib.ode.stepping import SMALLEST_STEP
 from equilib.ode.trajectory import Piece, Trajectory
 
 
@@ -146,7 +145,7 @@ class LibraryRun:
                 if stepper.t == start.end:
                     result.status = OdeStatus.FINISHED
                     return
-                if stepper.step_size < SMALLEST_STEP * max(abs(stepper.t), abs(start.end - start.t)):
+                if stepper.step_size == 0:
                     result.status = OdeStatus.STEP_TOO_SMALL
                     return
             else:

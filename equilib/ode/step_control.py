@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from equilib.arrays import Array
-
-if TYPE_CHECKING:
-    from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.flow import Flow, FlowPoint, after
 
 SMALLEST_ERROR = 1e-4
 """What an earlier error counts as if it was smaller."""
@@ -107,17 +105,20 @@ def first_step(
 ) -> np.ndarray:
     """Return a first step size for each lane by one Euler probe (Hairer, Nørsett & Wanner I, §II.4).
 
-    `span`, shape (lanes,), is the length of the interval, signed: no step is longer. For a method of order p the probe
-    asks that h^p · max(‖y'‖, ‖y''‖) be a hundredth, in the norm relative to the tolerance at the initial value,
-    `scaled_norm`, shape (lanes,) on the host.
+    `span`, shape (lanes,), is the length of the interval, signed: no step is longer. The unit of time is that in which
+    the solution moves by its size, or by the tolerance if that is more; in it the step h of a method of order p is such
+    that h^p · max(‖y'‖, ‖y''‖) is a hundredth, in the norm relative to the tolerance at the initial value,
+    `scaled_norm`, shape (lanes,) on the host. The constants of the source have dimensions; no unit changes these steps.
     """
-    size, slope = scaled_norm(start.y), scaled_norm(start.dy)
+    size, slope = np.fmax(scaled_norm(start.y), 1.0), scaled_norm(start.dy)
+    longest = np.abs(span)
     with np.errstate(all="ignore"):
-        probe = np.where((size < 1e-5) | (slope < 1e-5), 1e-6, 0.01 * size / slope)
-        probe = np.sign(span) * np.minimum(probe, np.abs(span))
+        # Where nothing moves yet, the interval is all that is known of the time scale.
+        unit = np.where(slope * longest < 1e-5, 1e-4 * longest, size / slope)
+        there = after(start.t, np.copysign(np.fmin(0.01 * unit, longest), span))
+        probe = there - start.t
         moved = flow.combine(start.y, probe, (1.0,), (start.dy,))
-        curvature = scaled_norm(flow(start.t + probe, moved) - start.dy) / np.abs(probe)
-        steepest = np.fmax(slope, curvature)
-        wanted = np.where(steepest <= 1e-15, np.maximum(1e-6, 1e-3 * np.abs(probe)), (0.01 / steepest) ** (1.0 / order))
-    length = np.fmin(np.fmin(100 * np.abs(probe), wanted), np.abs(span))
-    return np.asarray(np.sign(span) * length)
+        curvature = scaled_norm(flow(there, moved) - start.dy) / np.abs(probe)
+        steepest = np.fmax(slope * unit, np.where(np.isfinite(curvature), curvature, 0.0) * unit**2)
+        wanted = np.where(steepest > 0, unit * (0.01 / steepest) ** (1.0 / order), 1e-6 * longest)
+    return np.asarray(np.copysign(np.fmin(np.fmin(unit, wanted), longest), span))

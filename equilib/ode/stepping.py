@@ -6,12 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.flow import Flow, FlowPoint, after
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.step_control import ControlState
-
-SMALLEST_STEP = 10 * float(np.finfo(np.float64).eps)
-"""A step that is shorter than this part of the time, or of the interval, does not move."""
 
 STRETCH = 1.01
 """A step may be so much longer to land on the end, where else a sliver would be left (Hairer & Wanner's codes)."""
@@ -40,20 +37,27 @@ def take_step(
 ) -> tuple[StepState, Step]:
     """Attempt one step in the lanes that are `active`; lanes with an error of at most 1 accept it.
 
-    Where a lane would pass its time `end`, shape (lanes,), its step is shortened so that it lands there exactly.
+    Where a lane would pass its time `end`, shape (lanes,), its step is shortened so that it lands there exactly. A step
+    is the difference of two times as they are held, and goes at least to the next of them.
     """
+    t0 = state.point.t
     h = np.where(active, state.h, 0.0)
-    landing = np.zeros(flow.lanes, dtype=bool)
+    moved = np.where(active, after(t0, h), t0)
     if end is not None:
-        left = end - state.point.t
-        landing = active & (np.abs(h) * STRETCH >= np.abs(left))
-        h = np.where(landing, left, h)
+        moved = np.where(active & (np.abs(h) * STRETCH >= np.abs(end - t0)), end, moved)
+    proposed, h = np.where(moved == t0 + h, h, moved - t0), moved - t0
     attempt = integrator.attempt(flow, state.point, h, state.memory)
     accepted = active & (attempt.error <= 1)
-    moved = state.point.t + h
-    t = np.where(accepted, moved if end is None else np.where(landing, end, moved), state.point.t)
+    t = np.where(accepted, moved, t0)
     point, memory = integrator.advance(flow, state.point, t, attempt, accepted, state.memory)
     factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
-    following = StepState(point, h * factor, state.control.after(attempt.error, accepted), memory)
+    following = StepState(point, proposed * factor, state.control.after(attempt.error, accepted), memory)
     step = Step(start=state.point, end=point, h=h, accepted=accepted, attempt=attempt, memory=state.memory)
     return following, step
+
+
+def vanished(state: StepState, step: Step) -> np.ndarray:
+    """Tell in which lanes, shape (lanes,), a step was rejected and no shorter one leads to another time."""
+    t = state.point.t
+    shorter = np.abs(t + state.h - t)
+    return np.asarray(~step.accepted & (step.h != 0) & ((shorter == 0) | (shorter >= np.abs(step.h))))
