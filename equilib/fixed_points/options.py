@@ -76,26 +76,27 @@ class SolveOptions(Checked):
         """The norm as a function."""
         return NORMS[self.norm] if isinstance(self.norm, str) else self.norm
 
-    def component(self, name: str, z: Array) -> Array | float:
-        """Return the tolerance `name` as an array that broadcasts against z, shape (batch, ...).
 
-        Raises
-        ------
-        ValueError
-            If it does not broadcast against a sample.
-        """
-        value = getattr(self, name)
-        if not getattr(value, "ndim", 0):
-            return float(value)
-        shape = tuple(z.shape[1:])
-        host = to_host(value)
-        try:
-            host = np.broadcast_to(host, shape)
-        except ValueError:
-            raise ValueError(
-                f"the option {name!r} has the shape {host.shape}, which does not broadcast against a sample, {shape}"
-            ) from None
-        return from_host(np.array(host, dtype=to_host(z[:0, ...]).dtype), z)
+def component(options: Any, name: str, z: Array) -> Array | float:
+    """Return the tolerance `name` of options as an array that broadcasts against z, shape (batch, ...).
+
+    Raises
+    ------
+    ValueError
+        If it does not broadcast against a sample.
+    """
+    value = getattr(options, name)
+    if not getattr(value, "ndim", 0):
+        return float(value)
+    shape = tuple(z.shape[1:])
+    host = to_host(value)
+    try:
+        host = np.broadcast_to(host, shape)
+    except ValueError:
+        raise ValueError(
+            f"the option {name!r} has the shape {host.shape}, which does not broadcast against a sample, {shape}"
+        ) from None
+    return from_host(np.array(host, dtype=to_host(z[:0, ...]).dtype), z)
 
 
 def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: str) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, norms_together, rows_like, take_rows
-from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.options import SolveOptions, component
 from equilib.fixed_points.slope import RESOLVED, Evaluate, Place, strictness
 
 FAR = 10.0
@@ -41,7 +41,7 @@ def tolerance_at(
     if not options.by_component:
         return np.asarray(options.atol + options.rtol * reached)
     xp = array_namespace(z)
-    atol, rtol = (options.component(name, z) for name in ("atol", "rtol"))
+    atol, rtol = (component(options, name, z) for name in ("atol", "rtol"))
     share = rows_like(coefficients(np.where(size > 0, reached / np.where(size > 0, size, 1.0), 1.0), z), z)
     weight = atol + rtol * xp.abs(z) * share
     measured = host_norm(xp.where(residual == 0, 0 * residual, residual / weight), options.norm_of)

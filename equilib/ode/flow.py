@@ -122,8 +122,11 @@ def time_like(t: np.ndarray, y: Array) -> Array:
     return coefficients(np.reshape(t, (-1,) + (1,) * (y.ndim - 1)), y)
 
 
-def tolerance_norm(rtol: float, atol: float, lanes: int) -> ErrorNorm:
-    """Return the root mean square over a lane of error / (atol + rtol · max(|y₀|, |y₁|))."""
+def tolerance_norm(rtol: float | Array, atol: float | Array, lanes: int) -> ErrorNorm:
+    """Return the root mean square over a lane of error / (atol + rtol · max(|y₀|, |y₁|)).
+
+    Tolerances are numbers, or arrays that broadcast against y.
+    """
 
     def norm(error: Array, start: FlowPoint, y: Array) -> np.ndarray:
         xp = array_namespace(error)

@@ -11,7 +11,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
 from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib.fixed_points.options import overridden
+from equilib.fixed_points.options import component, overridden
 from equilib.fixed_points.solution import check_success
 from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
@@ -118,7 +118,8 @@ class _Integration:
     def __post_init__(self) -> None:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
         self.times = lane_times(self.t, self.lanes)
-        norm = self.error_norm or tolerance_norm(self.options.rtol, self.options.atol, self.lanes)
+        self.rtol, self.atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
+        norm = self.error_norm or tolerance_norm(self.rtol, self.atol, self.lanes)
         self.flow = Flow(self.problem.at, self.y0, self.lanes, norm)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
@@ -160,7 +161,7 @@ class _Integration:
         elif isinstance(self.integrator, FixedStepIntegrator):
             h = span / self.integrator.steps
         elif (self.status == OdeStatus.RUNNING).any():
-            scale = self.options.atol + self.options.rtol * array_namespace(start.y).abs(start.y)
+            scale = self.atol + self.rtol * array_namespace(start.y).abs(start.y)
             norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731
             h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
         else:

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from equilib.errors import UserError
 from equilib.ode.integrator import Integrator
 
 Interpolant = Callable[[float], np.ndarray]
@@ -45,16 +46,23 @@ class System:
 class Start:
     """Where and how an integration begins: at `t`, with y of shape (size,).
 
-    `end` may be before `t`, or infinite; a `first_step` of None leaves its size to the library.
+    `end` may be before `t`, or infinite; a `first_step` of None leaves its size to the library. Tolerances are numbers,
+    or have the shape (size,).
     """
 
     t: float
     end: float
     y: np.ndarray
-    rtol: float
-    atol: float
+    rtol: float | np.ndarray
+    atol: float | np.ndarray
     first_step: float | None = None
     longest_step: float = np.inf
+
+    def one_rtol(self, name: str) -> float:
+        """Return the relative tolerance as a number; raises UserError, in the integrator's name, where it is none."""
+        if isinstance(self.rtol, np.ndarray):
+            raise UserError(f"{name} takes one rtol for all components; give rtol a number, and atol the array")
+        return self.rtol
 
 
 class TimeStepper(Protocol):

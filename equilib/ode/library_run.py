@@ -10,6 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, from_host, to_host
 from equilib.errors import UserError
+from equilib.fixed_points.options import component
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.numerics.dense import difference_jacobian
 from equilib.ode.flow import Flow
@@ -114,11 +115,17 @@ class LibraryRun:
             t=float(self.times[0, lane]),
             end=float(self.times[-1, lane]),
             y=self.y[lane].copy(),
-            rtol=self.options.rtol,
-            atol=self.options.atol,
+            rtol=self._tolerance("rtol", lane),
+            atol=self._tolerance("atol", lane),
             first_step=self.options.first_step,
         )
         return call
+
+    def _tolerance(self, name: str, lane: int) -> float | np.ndarray:
+        value = component(self.options, name, self.y0)
+        if isinstance(value, float):
+            return value
+        return np.array(np.broadcast_to(to_host(value), self.y0.shape).reshape(self.y.shape)[lane], dtype=np.float64)
 
     def _answers(self, waiting: dict[int, SlopeQuestion]) -> dict[int, np.ndarray]:
         for lane, point in waiting.items():

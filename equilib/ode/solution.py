@@ -29,10 +29,17 @@ class OdeStatus(SampleStatus):
 
 @dataclass(frozen=True, kw_only=True)
 class OdeOptions(Checked):
-    """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1."""
+    """How an integration is done. A step is accepted when the rms of error / (atol + rtol·|y|) is at most 1.
 
-    rtol: float = option(1e-3, help="allow a step this error relative to the size of y", minimum=0.0)
-    atol: float = option(1e-6, help="allow a step this error whatever the size of y", exclusive_minimum=0.0)
+    In Python `rtol` and `atol` may be arrays that broadcast against one sample.
+    """
+
+    rtol: float | Array = option(
+        1e-3, help="allow a step this error relative to the size of y", minimum=0.0, arrays=True
+    )
+    atol: float | Array = option(
+        1e-6, help="allow a step this error whatever the size of y", exclusive_minimum=0.0, arrays=True
+    )
     per_sample: bool = option(False, help="take a step size and an error norm for each sample, not for the batch")
     max_steps: int = option(10_000, help="stop after so many attempted steps", minimum=1)
     first_step: float | None = option(None, help="begin with this step; none estimates it", exclusive_minimum=0.0)

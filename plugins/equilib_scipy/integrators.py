@@ -75,7 +75,7 @@ class _Stepping:
                 start.end,
                 first_step=first,
                 max_step=start.longest_step,
-                rtol=max(start.rtol, STEP_RTOL),
+                rtol=self._rtol(start),
                 atol=start.atol,
                 **self._derivative(system),
             )
@@ -83,6 +83,9 @@ class _Stepping:
 
     def _derivative(self, system: System) -> dict[str, Callable[[float, np.ndarray], np.ndarray]]:
         return {}
+
+    def _rtol(self, start: Start) -> Any:
+        return np.maximum(start.rtol, STEP_RTOL)
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,9 @@ class _Implicit(_Stepping, Checked):
 
     def _derivative(self, system: System) -> dict[str, Any]:
         return {"jac": partial(system.jacobian, kind=self.jacobian)}
+
+    def _rtol(self, start: Start) -> Any:
+        return max(start.one_rtol(f"scipy:{type(self).__name__.lower()}"), STEP_RTOL)
 
 
 @dataclass(frozen=True)

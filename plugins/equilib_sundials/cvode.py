@@ -117,5 +117,5 @@ class CVODE(Checked):
             options["max_step"] = start.longest_step
         if start.first_step is not None:
             options["first_step"] = np.copysign(min(start.first_step, abs(start.end - start.t)), start.end - start.t)
-        solver = Library(rhsfn, method=METHODS[self.method], rtol=start.rtol, atol=start.atol, **options)
+        solver = Library(rhsfn, method=METHODS[self.method], rtol=start.one_rtol("cvode"), atol=start.atol, **options)
         return CVODEStepper(solver, start)

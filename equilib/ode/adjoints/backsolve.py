@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs
-from equilib.arrays import Array
+from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.options import component
 from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval
 from equilib.ode.flow import ErrorNorm, time_like, tolerance_norm
@@ -29,7 +30,9 @@ class Backsolve(BackwardAdjoint):
         """Return the equation of y, λ and θ̄."""
         packing = Packing(solution.y[0, ...], 2, problem.inputs)
         # The tolerances of y and of λ are of different sizes: what counts is the larger of the two norms.
-        size, forward = packing.state_size // 2, tolerance_norm(solution.options.rtol, solution.options.atol, 1)
+        size, y = packing.state_size // 2, solution.y[0, ...]
+        rtol, atol = (_packed(component(solution.options, name, y), y) for name in ("rtol", "atol"))
+        forward = tolerance_norm(rtol, atol, 1)
         norms = norm_of_part(forward, slice(0, size)), norm_of_part(norm, slice(size, 2 * size))
 
         def slope(s: float, state: Array) -> Array:
@@ -44,3 +47,11 @@ class Backsolve(BackwardAdjoint):
             lambda found, _: packing.unpack(found.y[-1, ...]),
             lambda error, start, y: np.maximum(*[each(error, start, y) for each in norms]),
         )
+
+
+def _packed(tolerance: Array | float, y: Array) -> Array | float:
+    """Return a tolerance for y, shape (batch, ...), as one for the state that it is packed into, shape (1, size)."""
+    if isinstance(tolerance, float):
+        return tolerance
+    xp = array_namespace(y)
+    return xp.reshape(xp.broadcast_to(tolerance, y.shape), (1, -1))

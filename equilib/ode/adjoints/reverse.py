@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
-from equilib.arrays import Array, Tree, array_namespace, tree_map, zeros_like
+from equilib.arrays import Array, Tree, array_namespace, to_host, tree_map, zeros_like
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
 from equilib.ode.integrate import odeint
@@ -75,7 +75,8 @@ class BackwardAdjoint(ABC):
     """Integrates backward with the integrator, the tolerances and the step limit of the forward solution.
 
     A cotangent has no natural size (a mean over the batch divides it by that), so the absolute tolerance is taken
-    relative to its root mean square.
+    relative to its root mean square. Tolerances of each component, which say nothing of those of a cotangent, are
+    replaced by their geometric mean.
     """
 
     needs: ClassVar[Needs]
@@ -95,8 +96,9 @@ class BackwardAdjoint(ABC):
         """
         check_pullback(problem, solution, cotangent, *INTEGRATION)
         size = float(lane_rms(cotangent[None, ...], 1)[0])
-        atol = solution.options.atol * (size if np.isfinite(size) and size > 0 else 1.0)
-        options = replace(solution.options, atol=atol, per_sample=False, on_failure="record")
+        rtol, atol = _number(solution.options.rtol), _number(solution.options.atol)
+        atol *= size if np.isfinite(size) and size > 0 else 1.0
+        options = replace(solution.options, rtol=rtol, atol=atol, per_sample=False, on_failure="record")
         if self.needs.trajectory:
             forward_trajectory(solution)
         if not solution.success:
@@ -106,9 +108,7 @@ class BackwardAdjoint(ABC):
         for index in range(len(solution.t) - 1, 0, -1):
             interval = _interval(solution, index)
             if interval is not None:
-                slope, pack, unpack, norm = self.equation(
-                    problem, solution, tolerance_norm(options.rtol, atol, 1), interval
-                )
+                slope, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
                 state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
                 found = odeint(
                     _Timed(slope), state, times, solution.integrator, options, dense=self.dense, error_norm=norm
@@ -120,6 +120,14 @@ class BackwardAdjoint(ABC):
             # At an output time its own cotangent is added.
             y_bar = y_bar + cotangent[index - 1, ...]
         return Pullback(inputs=inputs, start=y_bar, solves=solves)
+
+
+def _number(tolerance: float | Array) -> float:
+    """Return a tolerance, or the geometric mean of one for each component."""
+    if isinstance(tolerance, float):
+        return tolerance
+    host = to_host(tolerance).astype(np.float64)
+    return float(np.prod(host ** (1 / host.size)))
 
 
 def _interval(solution: OdeSolution, index: int) -> Interval | None:
