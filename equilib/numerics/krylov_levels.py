@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from equilib.arrays import Array, samples_as_rows, where_samples, zeros_like
+from equilib.arrays import Array, array_namespace, samples_as_rows, to_host, two_norm, where_samples, zeros_like
 from equilib.numerics.linear_solver import LinearSolver, MatVec
 
 GROWTH = 4
@@ -16,26 +16,42 @@ HALVED = 0.5
 """Reduction of the residual by a step below which the next one may take a larger Krylov space: where the linear solver
 does what it was asked for, a larger space costs nothing."""
 
+LARGEST = 1000
+"""Vectors of a Krylov space that has grown: as many as a state may have elements that `newton-dense` takes."""
+
+IN_VAIN = 1000
+"""Products in spaces that have grown after which, if no step has halved the residual, spaces are as small as at first:
+the exact Newton step of the largest such state takes no more, and directions that are cut short descend as well."""
+
 
 def solve_at_levels(
     solver: LinearSolver, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray, level: np.ndarray
-) -> Array:
+) -> tuple[Array, np.ndarray]:
     """Solve as `LinearSolver.solve` does, each sample with its level's Krylov space, `GROWTH`^level times as large.
 
-    The levels are an ndarray of int, shape (batch,).
+    The levels are an ndarray of int, shape (batch,). Returns x, and which samples each product was for: bool, shape
+    (products, batch); none are told where all levels are zero.
     """
     if not np.count_nonzero(level):
-        return solver.solve(matvec, b, rtol=rtol, active=active)
-    x = zeros_like(b)
+        return solver.solve(matvec, b, rtol=rtol, active=active), np.zeros((0, len(level)), dtype=bool)
+    x, sizes = zeros_like(b), []
+
+    def noted(v: Array) -> Array:
+        sizes.append(two_norm(v))
+        return matvec(v)
+
     for each in np.unique(level[active]):
         chosen = active & (level == each)
-        x = where_samples(chosen, _at_level(solver, each, b).solve(matvec, b, rtol=rtol, active=chosen), x)
-    return x
+        x = where_samples(chosen, _at_level(solver, each, b).solve(noted, b, rtol=rtol, active=chosen), x)
+    if not sizes:
+        return x, np.zeros((0, len(level)), dtype=bool)
+    return x, np.asarray((to_host(array_namespace(b).stack(sizes)) > 0) & active)
 
 
 def may_grow(solver: LinearSolver, level: np.ndarray, b: Array) -> np.ndarray:
-    """Tell whose Krylov space is smaller than the state: bool, shape (batch,)."""
-    return np.asarray(_dimension(solver, b) * GROWTH**level < samples_as_rows(b).shape[1])
+    """Tell whose Krylov space is smaller than the state, and may have more vectors: bool, shape (batch,)."""
+    dimension, size = _dimension(solver, b) * GROWTH**level, samples_as_rows(b).shape[1]
+    return np.asarray((dimension < size) & (np.minimum(GROWTH * dimension, size) <= LARGEST))
 
 
 def _dimension(solver: LinearSolver, b: Array) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, only_samples, to_host, two_norm, where_samples
+from equilib.arrays import Array, only_samples, where_samples
 from equilib.numerics.low_rank import LowRankInverse
 
 Pair = tuple[Array, Array]
@@ -49,11 +49,3 @@ class Recycled:
         change = only_samples(samples, change)
         inverse = self.inverse.updated(step, change, self.inverse.apply(change))
         return Recycled(inverse, (*self.owners, samples))
-
-
-def asked(pairs: list[Pair], samples: np.ndarray) -> np.ndarray:
-    """Tell for which of the samples each product was: bool, shape (products, batch)."""
-    if not pairs:
-        return np.zeros((0, len(samples)), dtype=bool)
-    sizes = to_host(array_namespace(pairs[0][0]).stack([two_norm(v) for v, _ in pairs]))
-    return np.asarray((sizes > 0) & samples)

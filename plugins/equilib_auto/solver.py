@@ -29,7 +29,7 @@ from equilib.numerics.place import Place
 from equilib.options import Checked, option, part
 from equilib_auto.methods import CONTINUATION, DESCENT, FLOW, PLAIN, RESTART, RISE, SECANTS, SPECTRAL
 from equilib_auto.progress import Progress
-from equilib_auto.recycling import Pair, Recycled, asked
+from equilib_auto.recycling import Pair, Recycled
 from equilib_auto.stages import GIVEN_UP, NAMES
 from equilib_auto.trial import Trial
 
@@ -194,7 +194,7 @@ class Auto(Checked):
             pairs.append((v, product))
             return product
 
-        solved = solve_at_levels(
+        solved, which = solve_at_levels(
             self.linear_solver,
             matvec,
             state.residual,
@@ -203,7 +203,6 @@ class Auto(Checked):
             level=progress.level,
         )
         direction = where_samples(wanting, conditioned(solved), state.direction)
-        which = asked(pairs, wanting)
         progress = progress.asked(wanting, np.sum(which, axis=0))
         if isinstance(self.linear_solver, GMRES):  # others ask for products of samples that are done
             for (v, product), samples in zip(pairs, which & progress.by(DESCENT), strict=True):

@@ -109,6 +109,15 @@ def test_a_strongly_coupled_map_gets_the_products_that_it_needs(globalization: s
     assert same.njvp <= 5 * (20 + 2)  # a trust region takes two more
 
 
+def test_what_does_not_converge_costs_little():
+    """z + 1.5 + sin(zW) has no fixed point: large Krylov spaces in vain are followed by small ones, not by more."""
+    W = 3 / 16 * np.random.default_rng(0).standard_normal((256, 256))
+    problem = FixedPointProblem(lambda z: z + 1.5 + np.sin(z @ W), jvp=lambda z, v: v + np.cos(z @ W) * (v @ W))
+    solution = solve(problem, NewtonGMRES(), np.zeros((1, 256)), max_steps=40, on_failure="record")
+    # Twice, since the residual may be halved once: 1,000, the space in which that number is passed, and the small ones.
+    assert solution.njvp <= 2 * (1000 + 256) + 40 * 20
+
+
 @each_linear_solver
 def test_a_linearization_is_made_once_and_applied_many_times(linear_solver: LinearSolver):
     """Every evaluation of f but that of the slope is a linearization at a trial point; products evaluate nothing."""
