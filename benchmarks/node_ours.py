@@ -14,7 +14,7 @@ from benchmarks.peers.exchange import hand_back, receive
 from equilib import ops
 from equilib.arrays.trees import Tree
 from equilib.models import Autonomous, NeuralODE
-from equilib.models.neural_ode import Evolution
+from equilib.models.evolution import Evolution
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.solution import OdeOptions
 from equilib_ode.dopri5 import Dopri5

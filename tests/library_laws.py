@@ -12,7 +12,7 @@ import pytest
 from equilib import ops, solve
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
-from equilib.models.neural_ode import evolve
+from equilib.models.evolution import evolve
 from equilib.ode import LibraryIntegrator, OdeOptions, OdeProblem, OdeStatus, SteadyState, odeint
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from tests.arrays_under_test import lift, lower

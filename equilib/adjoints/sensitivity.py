@@ -122,7 +122,10 @@ class SolvesAdjoint(Protocol):
 
 
 class Unrolls(Protocol):
-    """**Protocol:** a sensitivity of fixed points that differentiates a loop, which is traced for other derivatives."""
+    """**Protocol:** a sensitivity that differentiates a loop, which is traced for other derivatives."""
 
-    def unroll(self, problem: FixedPointProblem, solution: Solution, start: Array, *inputs: Tree) -> Array:
-        """Return the value whose derivative it is, shape (batch, ...), from a start and inputs that are traced."""
+    def unroll(self, problem: Any, solution: Any, start: Array, *inputs: Tree) -> Array:
+        """Return the value whose derivative it is, from a start and inputs that are traced.
+
+        That is z, shape (batch, ...), or y at the output times, shape (times, batch, ...).
+        """

@@ -4,10 +4,11 @@ from equilib.adjoints.equilibrium import Equilibrium
 from equilib.models.cell import Cell, FromZero, InjectedCell, Joins, ResidualCell
 from equilib.models.chains import DEQChain, Explicit, ODEChain
 from equilib.models.deq import DeepEquilibrium
+from equilib.models.evolution import Evolution, evolve
 from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.models.multiscale import MultiScaleCell
 from equilib.models.named import MultiScaleDEQ, MultiScaleNeuralODE, MultiScaleSkipDEQ, SkipDEQ, SkipRegDEQ
-from equilib.models.neural_ode import Autonomous, CellODE, Evolution, NeuralODE, evolve
+from equilib.models.neural_ode import Autonomous, CellODE, NeuralODE
 from equilib.models.regularizers import Regularization, guess_distance, jacobian_size, residual_size
 
 __all__ = [

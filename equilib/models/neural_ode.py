@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from equilib import ops
-from equilib.adjoints.calculus.differentiable import differentiable
-from equilib.adjoints.equilibrium import Record
-from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree, coefficients
-from equilib.autodiff import static_value, stop_gradient
-from equilib.autodiff.custom import Refused
-from equilib.fixed_points.arguments import check_kind
+from equilib.autodiff import static_value
 from equilib.fixed_points.boundary import read_only
-from equilib.fixed_points.evaluator import Counts, counted
-from equilib.fixed_points.solution import check_success, of_adjoint
+from equilib.fixed_points.solution import check_success
 from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
+from equilib.models.evolution import Evolution, evolve
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import sick_samples, with_others
 from equilib.ode.adjoints import Interpolating
-from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.problem import OdeProblem
+from equilib.ode.outputs import Times
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 
 
@@ -61,62 +53,6 @@ class Autonomous(Composite):
         return self.layer(params, y)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evolution(Record):
-    """What an integration in a model leaves.
-
-    `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity;
-    `solution` is the forward integration.
-    """
-
-    y: Array = field(repr=False)
-    solution: OdeSolution
-
-    @property
-    def state(self) -> Array:
-        """The solution at the last time, shape (batch, ...)."""
-        return ops.getitem(self.y, (-1, ...))
-
-    @property
-    def adjoint_nvjp(self) -> int:
-        """Products Jᵀ·w of backward passes so far."""
-        return self.backward.nvjp
-
-
-def evolve(
-    f: Callable[..., Array],
-    y0: Array,
-    t: Sequence[float] | np.ndarray,
-    integrator: AnyIntegrator,
-    *inputs: Tree,
-    sensitivity: Sensitivity[OdeSolution] | None = None,
-    options: OdeOptions | None = None,
-) -> Evolution:
-    """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), and the inputs.
-
-    Nothing else that f depends on is differentiated, the times neither. The backward pass is done as the sensitivity
-    says, by default `Interpolating()`. Raises what `odeint` does.
-    """
-    way = Interpolating() if sensitivity is None else sensitivity
-    check_kind(way, "sensitivity", "sensitivity")
-    problem = OdeProblem(f, *stop_gradient(inputs))
-    problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
-    dense, states = way.needs.trajectory, way.needs.states
-    solution = odeint(problem, static_value(y0), t, integrator, options, dense=dense, states=states)
-    counts, on_failure = Counts(), solution.options.on_failure
-    y, adjoints = differentiable(
-        solution.y,
-        y0,
-        inputs,
-        lambda cotangent: way.pullback(counted(problem, counts), solution, cotangent),
-        partial(leaves_of_used, problem),
-        check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
-        differential=Refused("an integration has first derivatives in reverse mode only; take vjp or value_and_grad"),
-    )
-    status, nfe, njvp = solution.status, solution.nfe, solution.njvp
-    return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
-
-
 def _marked(found: Evolution, sick: np.ndarray) -> Evolution:
     """Return the record with nan, and the status of that, for the samples `sick`, bool of shape (batch,)."""
     like = static_value(found.y)
@@ -133,9 +69,7 @@ class _Integrated(ABC):
 
     span: tuple[float, float]
 
-    def evolve(
-        self, params: Tree, x: Array, t: Sequence[float], *, rng: np.random.Generator | None = None
-    ) -> Evolution:
+    def evolve(self, params: Tree, x: Array, t: Times, *, rng: np.random.Generator | None = None) -> Evolution:
         """Return the states, shape (times, batch, ...), at the times t, with the record; raises as a call does.
 
         Where x is not finite another sample is integrated in its place, and becomes nan.
@@ -146,7 +80,7 @@ class _Integrated(ABC):
         return _marked(self._evolve(params, with_others(x, sick), t, rng), sick)
 
     @abstractmethod
-    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
+    def _evolve(self, params: Tree, x: Array, t: Times, rng: np.random.Generator | None) -> Evolution:
         """Evolve samples x, shape (batch, ...), that are finite."""
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> Any:
@@ -177,7 +111,7 @@ class NeuralODE(_Integrated):
         """Draw the parameters of the vector field."""
         return self.vector_field.init(rng)
 
-    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
+    def _evolve(self, params: Tree, x: Array, t: Times, rng: np.random.Generator | None) -> Evolution:
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
 
@@ -206,7 +140,7 @@ class CellODE(_Integrated):
         """Draw the parameters of the cell and of the initial guess."""
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
-    def _evolve(self, params: Tree, x: Array, t: Sequence[float], rng: np.random.Generator | None) -> Evolution:
+    def _evolve(self, params: Tree, x: Array, t: Times, rng: np.random.Generator | None) -> Evolution:
         x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)

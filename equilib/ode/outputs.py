@@ -67,8 +67,9 @@ def passed_outputs(
 
 
 def unwritten(flow: Flow, y0: Array, times: np.ndarray) -> list[Array]:
-    """Return y at each of `times`, shape (times, lanes), before the first step: nan but where that is initial."""
-    outputs = [array_namespace(y0).full_like(y0, np.nan) for _ in times]
+    """Return y at each of `times`, shape (times, lanes), before the first step: nan, but y0 where that is initial."""
+    like = flow.zeros()
+    outputs = [array_namespace(like).full_like(like, np.nan) for _ in times]
     for index, lanes in initial_outputs(times):
         outputs[index] = flow.select(lanes, y0, outputs[index])
     return outputs

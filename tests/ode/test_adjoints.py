@@ -13,7 +13,7 @@ from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.problem import Linearization
-from equilib.models.neural_ode import evolve
+from equilib.models.evolution import evolve
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.flow import FlowPoint, tolerance_norm

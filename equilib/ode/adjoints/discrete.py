@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
-from equilib.arrays import Array
+from equilib.arrays import Array, Tree
 from equilib.errors import UserError
+from equilib.ode.adjoints.replay import Replay
 from equilib.ode.adjoints.reverse import INTEGRATION, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
-from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.flow import Flow, FlowPoint, time_like
 from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.outputs import initial_outputs, lane_times
@@ -41,7 +42,8 @@ class Discrete:
     """Carry the cotangent back through each accepted step: discretise, then optimise.
 
     Exact for the computed y, whatever the tolerance, with the step sizes as constants. It needs the state before every
-    step, not the stages, and evaluates f once more at each stage.
+    step, not the stages, and evaluates f once more at each stage. Tangents and second derivatives are those of the
+    steps replayed.
     """
 
     needs: ClassVar[Needs] = Needs(states=True)
@@ -65,11 +67,30 @@ class Discrete:
         if isinstance(integrator, StagedIntegrator):
             steps = StagedSteps(integrator, solution, flow, slopes, states)
         else:
-            steps = TracedSteps(integrator, solution, flow, slopes, states)
+            steps = TracedSteps(integrator, solution, slopes, states)
         y_bar = steps.pull(cotangent) if solution.record else flow.zeros()
         for index, initial in initial_outputs(lane_times(solution.t, lanes)):
             y_bar = y_bar + flow.select(initial, cotangent[index, ...], flow.zeros())
         return Pullback(inputs=slopes.inputs_bar(), start=y_bar)
+
+    def unroll(self, problem: OdeProblem, solution: OdeSolution, start: Array, *inputs: Tree) -> Array:
+        """Return y at the output times, shape (times, batch, ...), by steps that are traced: all stay in memory.
+
+        Raises UnseenStepsError as `pullback` does.
+        """
+        from equilib import ops
+
+        integrator = own_steps(solution.integrator)
+        like = solution.y[0, ...]
+
+        def f(t: np.ndarray, y: Array) -> Array:
+            return problem.f(time_like(t, like), y, *inputs)
+
+        y = Replay(integrator, solution, f).all_steps(start)
+        if solution.success:
+            return y
+        # What did not reach the end has no derivative, by whatever f depends on.
+        return ops.add(y, ops.multiply(f(lane_times(solution.t, 1)[0], start), float("nan")))
 
 
 def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[State]:

@@ -10,7 +10,7 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.models.neural_ode import evolve
+from equilib.models.evolution import evolve
 from equilib.ode import OdeStatus, odeint
 from equilib.ode.adjoints import Discrete
 from equilib_ode.fixed_steps import CLASSICAL, EULER, MIDPOINT, RK4, Euler, FixedSteps, Midpoint
