@@ -51,7 +51,7 @@ class Discrete:
     def pullback(
         self, problem: OdeProblem, solution: OdeSolution, cotangent: Array, *, guess: Array | None = None
     ) -> Pullback[OdeSolution]:
-        """Return the cotangents of y(t₀) and of the inputs.
+        """Return the cotangents of y(t₀), shape (batch, ...), and of the inputs.
 
         Raises UnseenStepsError if the integrator is a library's, whose steps cannot be differentiated.
         """
