@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 
 import numpy as np
 
@@ -49,6 +50,15 @@ def dense_jacobian(linear: Linearization) -> Array:
         tangent = coefficients(np.tile(unit, (rows.shape[0], 1)), linear.value)
         columns.append(samples_as_rows(linear.jvp(xp.reshape(tangent, linear.value.shape))))
     return xp.stack(columns, axis=2)
+
+
+def joint_jacobian(linear: Linearization) -> Array:
+    """Return J of the batch as one system, shape (1, size, size): one product for each of its elements."""
+    xp = array_namespace(linear.value)
+    shape = linear.value.shape
+    units = np.eye(prod(shape))
+    columns = [linear.jvp(xp.reshape(coefficients(unit, linear.value), shape)) for unit in units]
+    return xp.stack([xp.reshape(column, (1, -1)) for column in columns], axis=2)
 
 
 def identity_like(matrix: Array) -> Array:
@@ -104,15 +114,17 @@ JACOBIANS = ("exact", "difference")
 """By products J·v, or by difference quotients; either costs one product, or evaluation, per column."""
 
 
-def difference_jacobian(f: Callable[[np.ndarray], np.ndarray], z: np.ndarray, resolution: float) -> np.ndarray:
+def difference_jacobian(
+    f: Callable[[np.ndarray], np.ndarray], z: np.ndarray, resolution: float, least: float | np.ndarray = 1.0
+) -> np.ndarray:
     """Return ∂f/∂z of one system, shape (size, size), by difference quotients: size + 1 evaluations.
 
     f maps arrays of float64, shape (size,), to such; `resolution` is the relative spacing of the numbers that it is
-    computed in.
+    computed in, and smaller elements than `least` are moved as that is.
     """
     value = f(z)
     columns = []
-    for index, width in enumerate(np.sqrt(resolution) * np.maximum(np.abs(z), 1)):
+    for index, width in enumerate(np.sqrt(resolution) * np.maximum(np.abs(z), least)):
         moved = np.array(z)
         moved[index] += width
         # What the number format made of the width, not what was wanted (Dennis & Schnabel 1996, §5.4).

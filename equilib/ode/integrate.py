@@ -99,7 +99,7 @@ def odeint(
             solution = LibraryRun(problem, y0, times, integrator, options, dense=dense).run()
         else:
             solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense, states=states)
-    solution = replace(solution, nfe=counts.nfe)
+    solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 

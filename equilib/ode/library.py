@@ -15,19 +15,24 @@ Interpolant = Callable[[float], np.ndarray]
 """Maps a time in a step to the solution there, shape (size,)."""
 
 
+Jacobian: TypeAlias = Callable[[float, np.ndarray], np.ndarray]
+"""Maps a time and y, shape (size,), to ∂f/∂y, shape (size, size), float64."""
+
+
 class System:
     """What a library sees of one lane: y' = f(t, y) with y of float64, shape (size,), and t a number.
 
     f returns None once the work is called off; then the slope is zero, which ends every library's loop. `jacobian` maps
-    t, y and one of the kinds `equilib.numerics.dense.JACOBIANS` to ∂f/∂y, shape (size, size), float64: "exact", by
-    `size` products J·v, where these can be had, in `SteadyState` but not in `odeint`; or "difference", by size + 1
-    evaluations. `finite` tells whether the slope evaluated last is.
+    a kind to a `Jacobian`: "exact", by `size` products J·v; "difference", by size + 1 evaluations; or "auto", which is
+    "exact" in `SteadyState` and "difference" in `odeint`. For the latter it returns None where f is computed in
+    float64, for which the library's own difference quotients are made. `finite` tells whether the slope evaluated last
+    is.
     """
 
     def __init__(
         self,
         f: Callable[[float, np.ndarray], np.ndarray | None],
-        jacobian: Callable[[float, np.ndarray, str], np.ndarray],
+        jacobian: Callable[[str], Jacobian | None],
         size: int,
     ) -> None:
         self.jacobian, self.size, self.finite = jacobian, size, True

@@ -12,20 +12,22 @@ from equilib.arrays import Array, array_namespace, from_host, to_host
 from equilib.errors import UserError
 from equilib.fixed_points.options import component
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
-from equilib.numerics.dense import difference_jacobian
-from equilib.ode.flow import Flow
-from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
+from equilib.numerics.dense import dense_jacobian, difference_jacobian, joint_jacobian
+from equilib.ode.flow import Flow, time_like
+from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.library_units import InUnits, Units
 from equilib.ode.outputs import lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
 from equilib.ode.trajectory import Piece, Trajectory
 
 
-class SlopeQuestion(NamedTuple):
-    """Where a lane asks for its slope."""
+class Question(NamedTuple):
+    """Where a lane asks for its slope, or its Jacobian."""
 
     t: float
     y: np.ndarray
+    jacobian: bool = False
 
 
 @dataclass
@@ -95,26 +97,37 @@ class LibraryRun:
 
     def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
         call: Coroutine[None] = Coroutine(
-            lambda: self._integrate(self.results[lane], system, start, self.times[:, lane])
+            lambda: self._integrate(self.results[lane], system, start, slope, self.times[:, lane])
         )
-        known = [(SlopeQuestion(float(self.times[0, lane]), self.y[lane].copy()), slope)]
+        first = Question(float(self.times[0, lane]), self.y[lane].copy())
+        known: list[tuple[Question, np.ndarray | None]] = [(first, slope)]
 
         def f(t: float, y: np.ndarray) -> np.ndarray | None:
             point, value = known[0]
             if point.t != t or not np.array_equal(point.y, y):
-                point = SlopeQuestion(t, np.array(y, dtype=np.float64))
+                point = Question(t, np.array(y, dtype=np.float64))
                 value = call.ask(point)
                 known[0] = (point, value)
             return None if value is None else value.copy()
 
-        def jacobian(t: float, y: np.ndarray, kind: str) -> np.ndarray:
-            return difference_jacobian(lambda moved: system(t, moved), y, self.resolution)
+        def exact(t: float, y: np.ndarray) -> np.ndarray:
+            found = call.ask(Question(t, np.array(y, dtype=np.float64), jacobian=True))
+            return np.zeros((y.size, y.size)) if found is None else np.asarray(found)
+
+        def by_differences(t: float, y: np.ndarray) -> np.ndarray:
+            least = start.atol / np.maximum(start.rtol, self.resolution**0.5)
+            return difference_jacobian(lambda moved: system(t, moved), y, self.resolution, least)
+
+        def jacobian(kind: str) -> Jacobian | None:
+            if kind == "exact" and self.problem.differentiable:
+                return exact
+            return None if self.resolution <= np.finfo(np.float64).eps else by_differences
 
         system = System(f, jacobian, self.y.shape[1])
         start = Start(
-            t=float(self.times[0, lane]),
+            t=first.t,
             end=float(self.times[-1, lane]),
-            y=self.y[lane].copy(),
+            y=first.y,
             rtol=self._tolerance("rtol", lane),
             atol=self._tolerance("atol", lane),
             first_step=self.options.first_step,
@@ -127,11 +140,20 @@ class LibraryRun:
             return value
         return np.array(np.broadcast_to(to_host(value), self.y0.shape).reshape(self.y.shape)[lane], dtype=np.float64)
 
-    def _answers(self, waiting: dict[int, SlopeQuestion]) -> dict[int, np.ndarray]:
-        for lane, point in waiting.items():
-            self.asked[lane], self.y[lane] = point
-        slopes = self._slopes()
-        return {lane: slopes[lane] for lane in waiting}
+    def _answers(self, waiting: dict[int, Question]) -> dict[int, np.ndarray]:
+        # Jacobians wait until every lane wants one: they cost a product per column, for the batch.
+        slopes = {lane: point for lane, point in waiting.items() if not point.jacobian}
+        asked = slopes or waiting
+        for lane, point in asked.items():
+            self.asked[lane], self.y[lane] = point.t, point.y
+        found = self._slopes() if slopes else self._jacobians()
+        return {lane: found[lane] for lane in asked}
+
+    def _jacobians(self) -> np.ndarray:
+        y = _like(self.y, self.y0)
+        linear = self.problem.linearize(time_like(self.asked, y), y)
+        found = joint_jacobian(linear) if self.lanes == 1 else dense_jacobian(linear)
+        return np.asarray(to_host(found), dtype=np.float64)
 
     def _slopes(self) -> np.ndarray:
         value = self.problem.at(self.asked.copy(), _like(self.y, self.y0))
@@ -141,9 +163,9 @@ class LibraryRun:
             self.suspect = ~finite
         return slopes.reshape(self.y.shape)
 
-    def _integrate(self, result: _Lane, system: System, start: Start, times: np.ndarray) -> None:
+    def _integrate(self, result: _Lane, system: System, start: Start, slope: np.ndarray, times: np.ndarray) -> None:
         try:
-            stepper = self.integrator.stepper(system, start)
+            stepper = InUnits(self.integrator, system, start, Units.of(start, slope))
             for _ in range(self.options.max_steps):
                 result.message = stepper.step() or ""
                 if result.message or not np.isfinite(stepper.y).all():

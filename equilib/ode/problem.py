@@ -31,6 +31,8 @@ class OdeProblem(Problem):
     """
 
     state: ClassVar[str] = "y"
+    differentiable: ClassVar[bool] = True
+    """Whether there are products J·v: not of an adjoint equation."""
 
     def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization] | None = None) -> None:
         super().__init__(f, *inputs, linearize=linearize or _autodiff_linearize)

@@ -12,7 +12,7 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
-from equilib.ode.library import AnyIntegrator, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.library import AnyIntegrator, Jacobian, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import Checked, option, part
 
@@ -140,8 +140,10 @@ class LibrarySteadyState(SteadyState):
             # After a stage outside f's domain the next ones are nan: that ends the trial step, not the sample.
             return sample.residual(y) if np.isfinite(y).all() else np.full(sample.size, np.nan)
 
-        def jacobian(t: float, y: np.ndarray, kind: str) -> np.ndarray:
-            return sample.jacobian(y, kind) if np.isfinite(y).all() else np.full((sample.size,) * 2, np.nan)
+        def jacobian(kind: str) -> Jacobian:
+            nowhere = np.full((sample.size,) * 2, np.nan)
+            kind = "exact" if kind == "auto" else kind
+            return lambda t, y: sample.jacobian(y, kind) if np.isfinite(y).all() else nowhere
 
         system = System(slope, jacobian, sample.size)
         start = Start(

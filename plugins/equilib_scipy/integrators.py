@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -81,7 +79,7 @@ class _Stepping:
             )
         )
 
-    def _derivative(self, system: System) -> dict[str, Callable[[float, np.ndarray], np.ndarray]]:
+    def _derivative(self, system: System) -> dict[str, Any]:
         return {}
 
     def _rtol(self, start: Start) -> Any:
@@ -106,7 +104,7 @@ class DOP853(_Stepping):
 class _Implicit(_Stepping, Checked):
     """A stepper that solves with dense Jacobians."""
 
-    jacobian: str = option("exact", help=f"{JACOBIAN}; odeint has the latter", choices=JACOBIANS)
+    jacobian: str = option("auto", help=f"{JACOBIAN}; auto is exact but in odeint", choices=("auto", *JACOBIANS))
     largest: int = option(LARGEST, help="refuse systems, a sample or else the batch, of more elements", minimum=1)
 
     def stepper(self, system: System, start: Start) -> ScipyStepper:
@@ -115,7 +113,7 @@ class _Implicit(_Stepping, Checked):
         return super().stepper(system, start)
 
     def _derivative(self, system: System) -> dict[str, Any]:
-        return {"jac": partial(system.jacobian, kind=self.jacobian)}
+        return {"jac": system.jacobian(self.jacobian)}
 
     def _rtol(self, start: Start) -> Any:
         return max(start.one_rtol(f"scipy:{type(self).__name__.lower()}"), STEP_RTOL)

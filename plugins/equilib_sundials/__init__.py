@@ -34,10 +34,10 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
         factory="equilib_sundials.cvode:CVODE",
         summary="CVODE: BDF or Adams methods of variable order",
         advice=(
-            "For stiff equations, also large ones: its linear solver is iterative, with products by difference "
-            "quotients. `method=adams` is for equations that are not stiff. The states travel to the host and back "
-            "with every evaluation, and CVODE computes in float64, with the error norm of SUNDIALS; there is no "
-            "discrete adjoint. Its errors are somewhat larger than the tolerance."
+            "For stiff equations, also large ones: beyond 100 elements its linear solver is iterative, with products "
+            "by difference quotients. `method=adams` is for equations that are not stiff. The states travel to the "
+            "host and back with every evaluation, and CVODE computes in float64, with the error norm of SUNDIALS; "
+            "there is no discrete adjoint. Its errors are somewhat larger than the tolerance."
         ),
         order=5,
         # As the tolerance of its steps does not follow the residual at once, a smaller one.

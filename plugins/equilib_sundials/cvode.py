@@ -12,7 +12,11 @@ from equilib.ode import Interpolant, Start, System
 from equilib.options import Checked, option
 
 METHODS = {"bdf": "BDF", "adams": "Adams"}
-LINEAR_SOLVERS = ("gmres", "bicgstab", "tfqmr", "dense")
+LINEAR_SOLVERS = ("auto", "gmres", "bicgstab", "tfqmr", "dense")
+
+SMALL = 100
+"""The size of a system up to which "auto" solves with dense Jacobians."""
+
 
 NODES = 13
 """Points of a step through which its interpolating polynomial is laid: CVODE's is of degree 12 at most."""
@@ -72,16 +76,17 @@ class CVODE(Checked):
 
     method: str = option("bdf", help="choose the linear multistep method", choices=tuple(METHODS))
     linear_solver: str = option(
-        "gmres",
-        help="solve Newton's equation in a step by difference quotients of f, or with dense Jacobians",
+        "auto",
+        help="solve Newton's equation in a step by difference quotients of f, or with dense Jacobians; auto takes "
+        f"these in odeint for up to {SMALL} elements, else gmres",
         choices=LINEAR_SOLVERS,
     )
     krylov_size: int = option(10, help="end a linear solve after so many products", minimum=1)
     jacobian: str = option(
-        "exact",
+        "auto",
         help="compute the dense Jacobian: exact, by products J·v, or by difference quotients, one per element; "
-        "odeint has the latter",
-        choices=JACOBIANS,
+        "auto is exact but in odeint",
+        choices=("auto", *JACOBIANS),
     )
     largest: int = option(
         2000,
@@ -99,7 +104,11 @@ class CVODE(Checked):
 
         Raises StateTooLargeError if Jacobians are dense and the system is larger than `largest`.
         """
-        if self.linear_solver == "dense":
+        linear_solver = self.linear_solver
+        if linear_solver == "auto":
+            small = system.size <= min(SMALL, self.largest) and np.isfinite(start.end)
+            linear_solver = "dense" if small else "gmres"
+        if linear_solver == "dense":
             require_small(system.size, self.largest, solver="linear_solver=dense", instead="linear_solver=gmres")
         # Deferred: an optional extra.
         from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is that of the integrator here
@@ -107,12 +116,15 @@ class CVODE(Checked):
         def rhsfn(t: float, y: np.ndarray, yp: np.ndarray) -> None:
             yp[:] = system(t, y)
 
-        def jacfn(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
-            JJ[:] = system.jacobian(t, y, self.jacobian)
+        options: dict[str, Any] = {"linsolver": linear_solver, "krylov_dim": self.krylov_size}
+        if linear_solver == "dense":
+            options = {"linsolver": "dense"}
+            if (jacobian := system.jacobian(self.jacobian)) is not None:
 
-        options: dict[str, Any] = {"linsolver": self.linear_solver, "krylov_dim": self.krylov_size}
-        if self.linear_solver == "dense":
-            options = {"linsolver": "dense", "jacfn": jacfn}
+                def jacfn(t: float, y: np.ndarray, yp: np.ndarray, JJ: np.ndarray) -> None:
+                    JJ[:] = jacobian(t, y)
+
+                options["jacfn"] = jacfn
         if np.isfinite(start.longest_step):
             options["max_step"] = start.longest_step
         if start.first_step is not None:

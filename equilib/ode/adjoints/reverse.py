@@ -28,6 +28,8 @@ INTEGRATION = (OdeProblem, OdeSolution), "the solution"
 class _Timed(OdeProblem):
     """A problem whose f takes the time as a number: at single precision an array would miss the end of the interval."""
 
+    differentiable = False
+
     def at(self, t: np.ndarray, y: Array) -> Array:
         return self.f(float(t[0]), y)
 
