@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from equilib import ops
 from equilib.adjoints.calculus.differentiable import differentiable
@@ -20,11 +22,14 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.models.output_times import times_bar, traced_times, with_times
 from equilib.ode.adjoints import Interpolating
+from equilib.ode.adjoints.replay import traced_select
+from equilib.ode.grids import Subgrid
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.outputs import Times
+from equilib.ode.outputs import Times, checked_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
+from equilib.ode.stops import checked_stops
 
 NO_CALCULUS = (
     "an integration has first derivatives in reverse mode only by the adjoint {}; for tangents and second derivatives "
@@ -63,27 +68,33 @@ def evolve(
     *inputs: Tree,
     sensitivity: Sensitivity[OdeSolution] | None = None,
     options: OdeOptions | None = None,
+    stops: Sequence[float] = (),
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), in t and the inputs.
 
-    Nothing else that f depends on is differentiated. The backward pass is done as the sensitivity says, by default
-    `Interpolating()`; with `Discrete()` there are tangents and derivatives of any order as well. Raises what `odeint`
-    does.
+    Numbers among the inputs are constants, and nothing else that f depends on is differentiated. The backward pass is
+    done as the sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of
+    any order as well. Raises what `odeint` does.
     """
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
     times = traced_times(t)
     problem = OdeProblem(f, *stop_gradient(inputs))
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
-    dense, states = way.needs.trajectory, way.needs.states
-    at = t if times is None else static_value(times)
-    solution = odeint(problem, static_value(y0), at, integrator, options, dense=dense, states=states)
+    at: Any = t if times is None else static_value(times)
+    stops, options = checked_stops(stops), options or OdeOptions()
+    # The adjoint finds all times that it must not step over among the output times.
+    at = checked_times(at, (*np.shape(static_value(y0)), 0)[0], per_sample=options.per_sample) if stops else at
+    subgrid = Subgrid.joined(at, stops)
+    how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states, "stops": stops}
+    fine = odeint(problem, static_value(y0), subgrid.finer, integrator, options, **how)
+    solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
     counts, on_failure = Counts(), solution.options.on_failure
 
     def pull(cotangent: Array) -> Pullback[OdeSolution]:
         known = counted(problem, counts)
-        pulled = way.pullback(known, solution, cotangent)
+        pulled = way.pullback(known, fine, subgrid.put(cotangent))
         if times is None:
             return pulled
         bar = times_bar(known, solution, cotangent, pulled.start, times)
@@ -100,13 +111,15 @@ def evolve(
         pull,
         leaves,
         check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
-        differential=_differential(way, problem, solution, timed=times is not None),
+        differential=_differential(way, problem, fine, subgrid, timed=times is not None),
     )
     status, nfe, njvp = solution.status, solution.nfe, solution.njvp
     return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
 
 
-def _differential(way: Any, problem: OdeProblem, solution: OdeSolution, *, timed: bool) -> Differential:
+def _differential(
+    way: Any, problem: OdeProblem, solution: OdeSolution, subgrid: Subgrid, *, timed: bool
+) -> Differential:
     """Return the derivatives of y beyond the pullback: those of the steps, replayed by a sensitivity that can."""
     if not hasattr(way, "unroll"):
         return Refused(NO_CALCULUS.format(type(way).__name__))
@@ -115,7 +128,7 @@ def _differential(way: Any, problem: OdeProblem, solution: OdeSolution, *, timed
         inputs = tree_unflatten(problem.inputs, list(leaves[timed:]))
 
         def steps(start: Array) -> Array:
-            return way.unroll(problem, solution, start, *inputs)
+            return subgrid.take(way.unroll(problem, solution, start, *inputs), traced_select)
 
         return with_times(steps, lambda t, y: problem.f(t, y, *inputs), start, leaves[0]) if timed else steps(start)
 

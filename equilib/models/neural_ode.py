@@ -98,7 +98,7 @@ class NeuralODE(_Integrated):
     """Y(t₁) of y' = f(t, y; θ) with y(t₀) = x (Chen et al. 2018, arXiv:1806.07366).
 
     `Autonomous(layer)` makes a vector field f of a layer; the sensitivity is how the backward pass is done, the options
-    are tolerances and limits, and `span` is t₀ and t₁.
+    are tolerances and limits, `span` is t₀ and t₁, and `stops` are the times at which f is not smooth.
     """
 
     vector_field: VectorField
@@ -106,6 +106,7 @@ class NeuralODE(_Integrated):
     sensitivity: Sensitivity[OdeSolution] = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
+    stops: tuple[float, ...] = ()
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters of the vector field."""
@@ -118,7 +119,8 @@ class NeuralODE(_Integrated):
         def f(time: Array, y: Array, theta: Tree) -> Array:
             return field_(theta, time, y)
 
-        return evolve(f, x, t, self.integrator, own, sensitivity=self.sensitivity, options=self.options)
+        how: dict[str, Any] = {"sensitivity": self.sensitivity, "options": self.options, "stops": self.stops}
+        return evolve(f, x, t, self.integrator, own, **how)
 
 
 @dataclass(frozen=True)

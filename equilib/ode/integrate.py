@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from equilib.ode.solution import (
 )
 from equilib.ode.step_control import first_step as estimate_first_step
 from equilib.ode.stepping import StepState, begin, take_step, vanished
+from equilib.ode.stops import checked_stops, stretches
 from equilib.ode.trajectory import Segment, Trajectory
 
 
@@ -43,6 +44,7 @@ def odeint(
     dense: bool = False,
     states: bool = False,
     error_norm: ErrorNorm | None = None,
+    stops: Sequence[float] = (),
     **overrides: Any,
 ) -> OdeSolution:
     """Integrate y' = f(t, y) from y(t[0]) = y0, and return y at the times t.
@@ -69,6 +71,9 @@ def odeint(
         integrate again.
     error_norm : callable, optional
         Replaces the norm of the acceptance test; see `equilib.ode.flow.ErrorNorm`. A library has its own.
+    stops : sequence of float
+        Times at which f, or a derivative of f, jumps: a step ends there, and the integration begins anew. Before and
+        after it f is evaluated at times that are a float away, so what f is at a stop does not matter.
     **overrides
         Fields of `OdeOptions`, as in `odeint(f, y0, t, integrator, rtol=1e-6)`.
 
@@ -79,8 +84,8 @@ def odeint(
     TypeError
         If an argument is not what it must be, or an override is not a field of `OdeOptions`.
     ValueError
-        If t is not monotonic and finite, y0 has no batch axis, an option is out of its range, or f does not
-        keep shape and dtype.
+        If t is not monotonic and finite, a stop is no finite time, y0 has no batch axis, an option is out of its range,
+        or f does not keep shape and dtype.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
     check_state(y0, "y0")
@@ -92,14 +97,15 @@ def odeint(
         check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
     counts = Counts()
-    problem = counted(f, counts)
+    problem, stops = counted(f, counts), checked_stops(stops)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
         if isinstance(integrator, LibraryIntegrator):
-            solution = LibraryRun(problem, y0, times, integrator, options, dense=dense).run()
+            solution = LibraryRun(problem, y0, times, integrator, options, stops, dense=dense).run()
         else:
-            solution = _Integration(problem, y0, times, integrator, options, error_norm).run(dense=dense, states=states)
-    solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp)
+            integration = _Integration(problem, y0, times, integrator, options, stops, error_norm)
+            solution = integration.run(dense=dense, states=states)
+    solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 
@@ -113,6 +119,7 @@ class _Integration:
     t: np.ndarray
     integrator: Integrator
     options: OdeOptions
+    stops: Sequence[float]
     error_norm: ErrorNorm | None
 
     def __post_init__(self) -> None:
@@ -120,7 +127,7 @@ class _Integration:
         self.times = lane_times(self.t, self.lanes)
         self.rtol, self.atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
         norm = self.error_norm or tolerance_norm(self.rtol, self.atol, self.lanes)
-        self.flow = Flow(self.problem.at, self.y0, self.lanes, norm)
+        self.flow = Flow(self._slope, self.y0, self.lanes, norm)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
         self.rejected = np.zeros(self.lanes, dtype=int)
@@ -128,39 +135,51 @@ class _Integration:
         self.records: list[StepRecord] = []
 
     def run(self, *, dense: bool, states: bool) -> OdeSolution:
-        state = self._start()
         outputs = unwritten(self.flow, self.y0, self.times)
         segments: list[Segment] = []
-        for _ in range(self.options.max_steps):
-            active = self.status == OdeStatus.RUNNING
-            if not active.any():
+        t, y, left = self.times[0], self.y0, self.options.max_steps
+        for number, stretch in enumerate(stretches(self.times, self.stops)):
+            self.stretch = stretch
+            state = self._start(t, y)
+            while left and (active := self._running(state)).any():
+                left -= 1
+                limits = stretch.end, self.options.largest_step
+                state, step = take_step(self.integrator, self.flow, state, active, *limits)
+                self._account(state, step, active)
+                if step.accepted.any():
+                    before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
+                    record = StepRecord(step.h, step.end.t, step.accepted, step.memory.host, number, before)
+                    self.records.append(record)
+                    outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
+                    if dense:
+                        segments.append(segment_of(self.flow, self.integrator, step))
+            t, y = state.point.t, state.point.y
+            self.status[(self.status == OdeStatus.RUNNING) & (t == self.times[-1])] = OdeStatus.FINISHED
+            if not (left and (self.status == OdeStatus.RUNNING).any()):
                 break
-            state, step = take_step(self.integrator, self.flow, state, active, self.times[-1])
-            self._account(state, step, active)
-            if step.accepted.any():
-                before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
-                self.records.append(StepRecord(step.h, step.end.t, step.accepted, step.memory.host, before))
-                outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
-                if dense:
-                    segments.append(segment_of(self.flow, self.integrator, step))
         self.status[self.status == OdeStatus.RUNNING] = OdeStatus.MAX_STEPS
         trajectory = Trajectory(segments or [Segment(self.times[0], self.times[0], self.y0, [])], self.flow)
-        return self._solution(state, array_namespace(self.y0).stack(outputs), trajectory if dense else None)
+        return self._solution(t, array_namespace(self.y0).stack(outputs), trajectory if dense else None)
 
-    def _start(self) -> StepState:
-        t0 = self.times[0]
-        start = FlowPoint(t0, self.y0, self.flow(t0, self.y0))
+    def _slope(self, t: np.ndarray, y: Array) -> Array:
+        return self.problem.at(self.stretch.inside(t), y)
+
+    def _running(self, state: StepState) -> np.ndarray:
+        return np.asarray((self.status == OdeStatus.RUNNING) & (state.point.t != self.stretch.end))
+
+    def _start(self, t: np.ndarray, y: Array) -> StepState:
+        """Begin a stretch."""
+        start = FlowPoint(t, y, self.flow(t, y))
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
-        self.status[~finite] = OdeStatus.NONFINITE
+        self.status[(self.status == OdeStatus.RUNNING) & ~finite] = OdeStatus.NONFINITE
         if not finite.all():
             self.suspect = ~_finite_samples(start.dy) | ~_finite_samples(start.y)
-        span = self.times[-1] - t0
-        self.status[finite & (span == 0)] = OdeStatus.FINISHED
+        span = self.stretch.end - t
         if self.options.first_step is not None:
             h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
         elif isinstance(self.integrator, FixedStepIntegrator):
-            h = span / self.integrator.steps
-        elif (self.status == OdeStatus.RUNNING).any():
+            h = (self.times[-1] - self.times[0]) / self.integrator.steps
+        elif ((self.status == OdeStatus.RUNNING) & (span != 0)).any():
             scale = self.atol + self.rtol * array_namespace(start.y).abs(start.y)
             norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731
             h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
@@ -171,8 +190,6 @@ class _Integration:
     def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
         self.accepted += step.accepted
         self.rejected += active & ~step.accepted
-        t = state.point.t
-        self.status[active & (t == self.times[-1])] = OdeStatus.FINISHED
         stuck = vanished(state, step)
         finite = np.isfinite(step.attempt.error)
         self.status[stuck & finite] = OdeStatus.STEP_TOO_SMALL
@@ -180,13 +197,13 @@ class _Integration:
         if (stuck & ~finite).any():
             self.suspect = ~_finite_samples(step.attempt.y)
 
-    def _solution(self, state: StepState, y: Array, trajectory: Trajectory | None) -> OdeSolution:
+    def _solution(self, t: np.ndarray, y: Array, trajectory: Trajectory | None) -> OdeSolution:
         batch = self.y0.shape[0]
         return OdeSolution(
             t=self.t,
             y=y,
             status=status_of_samples(list(self.status), self.suspect),
-            reached=np.broadcast_to(state.point.t, (batch,)),
+            reached=np.broadcast_to(t, (batch,)),
             accepted=np.broadcast_to(self.accepted, (batch,)),
             rejected=np.broadcast_to(self.rejected, (batch,)),
             trajectory=trajectory,

@@ -61,7 +61,7 @@ class Start:
     rtol: float | np.ndarray
     atol: float | np.ndarray
     first_step: float | None = None
-    longest_step: float = np.inf
+    largest_step: float = np.inf
 
     def one_rtol(self, name: str) -> float:
         """Return the relative tolerance as a number; raises UserError, in the integrator's name, where it is none."""

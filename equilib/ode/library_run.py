@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -19,7 +20,11 @@ from equilib.ode.library_units import InUnits, Units
 from equilib.ode.outputs import lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
+from equilib.ode.stops import Stretch, stretches
 from equilib.ode.trajectory import Piece, Trajectory
+
+Slope: TypeAlias = Callable[[float, np.ndarray], np.ndarray | None]
+"""Maps a time and y, shape (size,), to the slope there; None where the work is called off."""
 
 
 class Question(NamedTuple):
@@ -68,6 +73,7 @@ class LibraryRun:
     t: np.ndarray
     integrator: LibraryIntegrator
     options: OdeOptions
+    stops: Sequence[float]
     dense: bool
 
     def __post_init__(self) -> None:
@@ -75,8 +81,9 @@ class LibraryRun:
         host = to_host(self.y0)
         self.resolution = float(np.finfo(host.dtype).eps)
         self.times = lane_times(self.t, self.lanes)
+        self.stretches = stretches(self.times, self.stops)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
-        self.asked = self.times[0].copy()
+        self.asked = self.stretches[0].inside(self.times[0]).copy()
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
         self.suspect = np.ones(self.y0.shape[0], dtype=bool)
         blank = np.where((self.times == self.times[0])[..., None], self.y, np.nan)
@@ -96,11 +103,10 @@ class LibraryRun:
         return self._solution()
 
     def _call(self, lane: int, slope: np.ndarray) -> Coroutine[None]:
-        call: Coroutine[None] = Coroutine(
-            lambda: self._integrate(self.results[lane], system, start, slope, self.times[:, lane])
-        )
-        first = Question(float(self.times[0, lane]), self.y[lane].copy())
-        known: list[tuple[Question, np.ndarray | None]] = [(first, slope)]
+        call: Coroutine[None] = Coroutine(lambda: self._integrate(lane, call, f))
+        known: list[tuple[Question, np.ndarray | None]] = [
+            (Question(float(self.asked[lane]), self.y[lane].copy()), slope)
+        ]
 
         def f(t: float, y: np.ndarray) -> np.ndarray | None:
             point, value = known[0]
@@ -110,28 +116,6 @@ class LibraryRun:
                 known[0] = (point, value)
             return None if value is None else value.copy()
 
-        def exact(t: float, y: np.ndarray) -> np.ndarray:
-            found = call.ask(Question(t, np.array(y, dtype=np.float64), jacobian=True))
-            return np.zeros((y.size, y.size)) if found is None else np.asarray(found)
-
-        def by_differences(t: float, y: np.ndarray) -> np.ndarray:
-            least = start.atol / np.maximum(start.rtol, self.resolution**0.5)
-            return difference_jacobian(lambda moved: system(t, moved), y, self.resolution, least)
-
-        def jacobian(kind: str) -> Jacobian | None:
-            if kind == "exact" and self.problem.differentiable:
-                return exact
-            return None if self.resolution <= np.finfo(np.float64).eps else by_differences
-
-        system = System(f, jacobian, self.y.shape[1])
-        start = Start(
-            t=first.t,
-            end=float(self.times[-1, lane]),
-            y=first.y,
-            rtol=self._tolerance("rtol", lane),
-            atol=self._tolerance("atol", lane),
-            first_step=self.options.first_step,
-        )
         return call
 
     def _tolerance(self, name: str, lane: int) -> float | np.ndarray:
@@ -163,28 +147,72 @@ class LibraryRun:
             self.suspect = ~finite
         return slopes.reshape(self.y.shape)
 
-    def _integrate(self, result: _Lane, system: System, start: Start, slope: np.ndarray, times: np.ndarray) -> None:
-        try:
-            stepper = InUnits(self.integrator, system, start, Units.of(start, slope))
-            for _ in range(self.options.max_steps):
-                result.message = stepper.step() or ""
-                if result.message or not np.isfinite(stepper.y).all():
-                    break
-                self._record(result, stepper, times)
-                if stepper.t == start.end:
-                    result.status = OdeStatus.FINISHED
-                    return
-                if stepper.step_size == 0:
-                    result.status = OdeStatus.STEP_TOO_SMALL
-                    return
-            else:
-                result.status = OdeStatus.MAX_STEPS
+    def _integrate(self, lane: int, call: Coroutine[None], f: Slope) -> None:
+        result, times, y = self.results[lane], self.times[:, lane], self.y[lane].copy()
+        for stretch in self.stretches:
+            if stretch.start[lane] == stretch.end[lane]:
+                continue
+            start = self._beginning(stretch, lane, y)
+            system = self._system(call, f, stretch, lane, start)
+            slope = system(start.t, y)
+            status = OdeStatus.GAVE_UP
+            try:
+                if system.finite:
+                    stepper = InUnits(self.integrator, system, start, Units.of(start, slope))
+                    status = self._follow(result, stepper, start.end, times)
+            except UserError:
+                raise
+            except BREAKDOWNS as error:
+                result.message = str(error)
+            result.status = status if status is not OdeStatus.GAVE_UP or system.finite else OdeStatus.NONFINITE
+            if status is not OdeStatus.FINISHED:
                 return
-        except UserError:
-            raise
-        except BREAKDOWNS as error:
-            result.message = str(error)
-        result.status = OdeStatus.GAVE_UP if system.finite else OdeStatus.NONFINITE
+            y = np.array(stepper.y)
+
+    def _system(self, call: Coroutine[None], f: Slope, stretch: Stretch, lane: int, start: Start) -> System:
+        def inside(t: float) -> float:
+            return min(max(t, stretch.least[lane]), stretch.greatest[lane]) if stretch.bounded else t
+
+        def exact(t: float, y: np.ndarray) -> np.ndarray:
+            found = call.ask(Question(inside(t), np.array(y, dtype=np.float64), jacobian=True))
+            return np.zeros((y.size, y.size)) if found is None else np.asarray(found)
+
+        def by_differences(t: float, y: np.ndarray) -> np.ndarray:
+            width = start.atol / np.maximum(start.rtol, self.resolution**0.5)
+            return difference_jacobian(lambda moved: system(t, moved), y, self.resolution, width)
+
+        def jacobian(kind: str) -> Jacobian | None:
+            if kind == "exact" and self.problem.differentiable:
+                return exact
+            return None if self.resolution <= np.finfo(np.float64).eps else by_differences
+
+        system = System(lambda t, y: f(inside(t), y), jacobian, self.y.shape[1])
+        return system
+
+    def _beginning(self, stretch: Stretch, lane: int, y: np.ndarray) -> Start:
+        largest = np.inf if self.options.largest_step is None else self.options.largest_step
+        return Start(
+            t=float(stretch.start[lane]),
+            end=float(stretch.end[lane]),
+            y=y,
+            rtol=self._tolerance("rtol", lane),
+            atol=self._tolerance("atol", lane),
+            first_step=None if self.options.first_step is None else min(self.options.first_step, largest),
+            largest_step=largest,
+        )
+
+    def _follow(self, result: _Lane, stepper: TimeStepper, end: float, times: np.ndarray) -> OdeStatus:
+        """Step to the end of a stretch, and return how that went."""
+        while len(result.ends) < self.options.max_steps:
+            result.message = stepper.step() or ""
+            if result.message or not np.isfinite(stepper.y).all():
+                return OdeStatus.GAVE_UP
+            self._record(result, stepper, times)
+            if stepper.t == end:
+                return OdeStatus.FINISHED
+            if stepper.step_size == 0:
+                return OdeStatus.STEP_TOO_SMALL
+        return OdeStatus.MAX_STEPS
 
     def _record(self, result: _Lane, stepper: TimeStepper, times: np.ndarray) -> None:
         direction = np.sign(times[-1] - times[0])

@@ -54,7 +54,7 @@ class Units:
             rtol=start.rtol,
             atol=start.atol / self.size,
             first_step=None if first is None else first / unit,
-            longest_step=start.longest_step / unit,
+            largest_step=start.largest_step / unit,
         )
 
 

@@ -43,6 +43,7 @@ class OdeOptions(Checked):
     per_sample: bool = option(False, help="take a step size and an error norm for each sample, not for the batch")
     max_steps: int = option(10_000, help="stop after so many attempted steps", minimum=1)
     first_step: float | None = option(None, help="begin with this step; none estimates it", exclusive_minimum=0.0)
+    largest_step: float | None = option(None, help="bound the steps; none does not", exclusive_minimum=0.0)
     on_failure: str = option(
         "warn",
         help="raise an error, warn or record where samples end early, also backward in time in a model",
@@ -59,13 +60,15 @@ class StepRecord:
     """What it takes to repeat one step that some lane accepted; what is on the host has the shape (lanes,).
 
     The step size `h` is 0 in lanes that rested, `t` are the times after the step. `plan` is the host part of the
-    integrator's memory before it, `state` the state before it, where `odeint` was to keep that.
+    integrator's memory before it, `stretch` the number of the stretch between stops, and `state` the state before the
+    step, where `odeint` was to keep that.
     """
 
     h: np.ndarray
     t: np.ndarray
     accepted: np.ndarray
     plan: Any
+    stretch: int = 0
     state: State | None = field(default=None, repr=False)
 
 
@@ -87,6 +90,8 @@ class OdeSolution(BatchSolution):
     """The solution as a function of time, with `dense=True`."""
     integrator: AnyIntegrator
     options: OdeOptions = field(repr=False)
+    stops: tuple[float, ...] = field(default=(), repr=False)
+    """The times at which steps ended because f is not smooth there, in ascending order."""
     record: tuple[StepRecord, ...] = field(repr=False)
     """The steps, for adjoints that repeat them; empty where a library took them."""
     messages: tuple[str, ...] = field(default=(), repr=False)

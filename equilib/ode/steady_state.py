@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class SteadyState(Checked):
 
     def step(self, f: Evaluator, state: SteadyStateState) -> SteadyStateState:
         """Attempt one time step in the samples that are not finished."""
-        progress, _ = take_step(self._method, self._flow(f, state.z), state.progress, f.active)
-        progress = replace(progress, h=np.minimum(progress.h, self.largest_step))
+        flow = self._flow(f, state.z)
+        progress, _ = take_step(self._method, flow, state.progress, f.active, largest=self.largest_step)
         return SteadyStateState(progress, f.active & (progress.h < SMALLEST_STEP))
 
     @property
@@ -153,7 +153,7 @@ class LibrarySteadyState(SteadyState):
             rtol=STEP_RTOL,
             atol=self.step_rtol * residual + self.step_atol / z.size**0.5,
             first_step=first_step,
-            longest_step=self.largest_step,
+            largest_step=self.largest_step,
         )
         return self.integrator.stepper(system, start)
 

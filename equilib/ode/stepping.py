@@ -33,15 +33,20 @@ def begin(integrator: Integrator, flow: Flow, start: FlowPoint, h: np.ndarray) -
 
 
 def take_step(
-    integrator: Integrator, flow: Flow, state: StepState, active: np.ndarray, end: np.ndarray | None = None
+    integrator: Integrator,
+    flow: Flow,
+    state: StepState,
+    active: np.ndarray,
+    end: np.ndarray | None = None,
+    largest: float | None = None,
 ) -> tuple[StepState, Step]:
-    """Attempt one step in the lanes that are `active`; lanes with an error of at most 1 accept it.
+    """Attempt one step in the lanes that are `active`, `largest` at most; lanes with an error of at most 1 accept it.
 
     Where a lane would pass its time `end`, shape (lanes,), its step is shortened so that it lands there exactly. A step
     is the difference of two times as they are held, and goes at least to the next of them.
     """
     t0 = state.point.t
-    h = np.where(active, state.h, 0.0)
+    h = np.where(active, state.h if largest is None else np.clip(state.h, -largest, largest), 0.0)
     moved = np.where(active, after(t0, h), t0)
     if end is not None:
         moved = np.where(active & (np.abs(h) * STRETCH >= np.abs(end - t0)), end, moved)

@@ -72,7 +72,7 @@ class _Stepping:
                 start.y,
                 start.end,
                 first_step=first,
-                max_step=start.longest_step,
+                max_step=start.largest_step,
                 rtol=self._rtol(start),
                 atol=start.atol,
                 **self._derivative(system),

@@ -125,8 +125,8 @@ class CVODE(Checked):
                     JJ[:] = jacobian(t, y)
 
                 options["jacfn"] = jacfn
-        if np.isfinite(start.longest_step):
-            options["max_step"] = start.longest_step
+        if np.isfinite(start.largest_step):
+            options["max_step"] = start.largest_step
         if start.first_step is not None:
             options["first_step"] = np.copysign(min(start.first_step, abs(start.end - start.t)), start.end - start.t)
         solver = Library(rhsfn, method=METHODS[self.method], rtol=start.one_rtol("cvode"), atol=start.atol, **options)

@@ -110,7 +110,7 @@ class PastTheCounter(Heun):
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Call f itself."""
-        problem = getattr(flow._f, "__self__", None)
+        problem = getattr(getattr(flow._f, "__self__", None), "problem", None)
         if problem is not None:
             getclosurevars(problem.f).nonlocals["problem"].f(np.zeros((1,) * start.y.ndim), start.y)
         return Memory()

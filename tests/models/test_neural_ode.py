@@ -12,6 +12,7 @@ from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import linearize, value_and_grad
 from equilib.errors import NoDerivativeError
 from equilib.layers import Chain, Dense
+from equilib.models.evolution import evolve
 from equilib.models.neural_ode import Autonomous, NeuralODE
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.solution import IntegrationError, OdeOptions
@@ -69,3 +70,21 @@ def test_further_derivatives_of_an_integration_are_refused(rng: np.random.Genera
     for derivative in (linearize(loss, x).jvp, lambda x: linearize(gradient, x)):
         with pytest.raises(NoDerivativeError, match="an integration has first derivatives in reverse mode only"):
             derivative(x)
+
+
+@pytest.mark.parametrize("way", [Interpolating(), Gauss(), Backsolve(), Discrete()], ids=lambda way: type(way).__name__)
+def test_numbers_among_the_inputs_are_constants(way: Any) -> None:
+    """A Python number stays what it is in f, and costs no derivative of the arrays beside it."""
+    seen = set()
+
+    def f(t: Any, y: Any, settings: Any, rate: Any) -> Any:
+        seen.update(map(type, settings.values()))
+        return -(y * rate) * settings["factor"] * settings["count"]
+
+    def loss(rate: Any) -> Any:
+        y0, settings = np.ones((1, 1)), {"factor": 0.5, "count": 2}
+        options = OdeOptions(rtol=1e-7, atol=1e-7)
+        return ops.sum(evolve(f, y0, [0, 1], Tsit5(), settings, rate, sensitivity=way, options=options).state)
+
+    np.testing.assert_allclose(value_and_grad(loss)(np.full((1,), 0.7))[1], -np.exp(-0.7), rtol=1e-6)
+    assert {float, int} <= seen

@@ -13,8 +13,9 @@ from equilib import ConvergenceError, ImplicitAdjoint, Picard, SolveOptions, Unr
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.solution import ConvergenceWarning, UnsolvedWarning
 from equilib.models import CellODE, DeepEquilibrium
+from equilib.models.evolution import evolve
 from equilib.ode import IntegrationError, OdeOptions
-from equilib.ode.adjoints import Interpolating
+from equilib.ode.adjoints import Backsolve, Interpolating
 from equilib.ode.solution import OdeStatus
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -106,3 +107,16 @@ def test_an_integrations_adjoint_has_the_same_policy():
         model = CellODE(CELL, Tsit5(), sensitivity=Abandoned(), options=OdeOptions(on_failure=policy))
         with pytest.raises(kind, match="the adjoint equation of Abandoned was not solved"):
             gradient(model)
+
+
+def test_a_flow_that_cannot_be_reversed_is_no_silent_nan():
+    """What contracts by e^1000 cannot be integrated backward: the policy says so in both directions."""
+
+    def loss(y0: Any) -> Any:
+        options = OdeOptions(on_failure="raise", max_steps=1000)
+        return ops.sum(
+            evolve(lambda t, y: 1000 * (1 - y), y0, [0, 1], Tsit5(), sensitivity=Backsolve(), options=options).y
+        )
+
+    with pytest.raises(IntegrationError, match="the adjoint equation of Backsolve was not solved"):
+        value_and_grad(loss)(np.zeros((1, 1)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_unflatten
+from equilib.arrays import Array, Tree, array_namespace, is_array, tree_leaves, tree_unflatten, zeros_like
 from equilib.ode.flow import ErrorNorm, FlowPoint
 
 
@@ -42,7 +42,7 @@ class Packing:
         leaves = []
         for floating, leaf in zip(self._floating, tree_leaves(self._inputs), strict=True):
             if not floating:
-                leaves.append(xp.zeros_like(leaf))
+                leaves.append(zeros_like(leaf))
                 continue
             size = prod(leaf.shape)
             leaves.append(xp.astype(xp.reshape(packed[0, place : place + size], leaf.shape), leaf.dtype))
@@ -65,4 +65,4 @@ def norm_of_part(norm: ErrorNorm, part: slice) -> ErrorNorm:
 
 def is_floating(leaf: Array) -> bool:
     """Tell whether a leaf of the inputs can have a cotangent."""
-    return bool(array_namespace(leaf).isdtype(leaf.dtype, "real floating"))
+    return is_array(leaf) and bool(array_namespace(leaf).isdtype(leaf.dtype, "real floating"))

@@ -10,6 +10,7 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree
 from equilib.errors import UserError
+from equilib.ode.adjoints.course import Course
 from equilib.ode.adjoints.replay import Replay
 from equilib.ode.adjoints.reverse import INTEGRATION, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
@@ -61,13 +62,16 @@ class Discrete:
             return no_derivative(problem, solution)
         lanes = solution.y.shape[1] if solution.options.per_sample else 1
         accepting = np.zeros(lanes)
-        flow = Flow(problem.at, solution.y[0, ...], lanes, lambda error, start, y: accepting)
-        slopes, states = Slopes(problem), _states(integrator, solution, flow)
+        course = Course(solution, lanes)
+        flow = Flow(
+            lambda t, y: problem.at(course.inside(t), y), solution.y[0, ...], lanes, lambda error, start, y: accepting
+        )
+        slopes, states = Slopes(problem, course), _states(integrator, solution, flow, course)
         steps: StagedSteps | TracedSteps
         if isinstance(integrator, StagedIntegrator):
-            steps = StagedSteps(integrator, solution, flow, slopes, states)
+            steps = StagedSteps(integrator, solution, flow, course, slopes, states)
         else:
-            steps = TracedSteps(integrator, solution, slopes, states)
+            steps = TracedSteps(integrator, solution, course, slopes, states)
         y_bar = steps.pull(cotangent) if solution.record else flow.zeros()
         for index, initial in initial_outputs(lane_times(solution.t, lanes)):
             y_bar = y_bar + flow.select(initial, cotangent[index, ...], flow.zeros())
@@ -86,22 +90,25 @@ class Discrete:
         def f(t: np.ndarray, y: Array) -> Array:
             return problem.f(time_like(t, like), y, *inputs)
 
-        y = Replay(integrator, solution, f).all_steps(start)
+        course = Course(solution, like.shape[0] if solution.options.per_sample else 1)
+        y = Replay(integrator, solution, course, f).all_steps(start)
         if solution.success:
             return y
         # What did not reach the end has no derivative, by whatever f depends on.
         return ops.add(y, ops.multiply(f(lane_times(solution.t, 1)[0], start), float("nan")))
 
 
-def _states(integrator: Integrator, solution: OdeSolution, flow: Flow) -> list[State]:
+def _states(integrator: Integrator, solution: OdeSolution, flow: Flow, course: Course) -> list[State]:
     """Return the state before each step: those that were kept, else by another integration."""
     kept = [record.state for record in solution.record if record.state is not None]
     if len(kept) == len(solution.record):
         return kept
     t, y = lane_times(solution.t, flow.lanes)[0], solution.y[0, ...]
-    point = FlowPoint(t, y, flow(t, y))
-    memory, states = integrator.begin(flow, point), []
-    for record in solution.record:
+    point, memory, states = FlowPoint(t, y, y), Memory(), []
+    for place, record in enumerate(solution.record):
+        if course.enter(place):
+            point = FlowPoint(point.t, point.y, flow(point.t, point.y))
+            memory = integrator.begin(flow, point)
         states.append((point.y, point.dy, memory.arrays))
         memory = Memory(memory.arrays, record.plan)
         attempt = integrator.attempt(flow, point, record.h, memory)

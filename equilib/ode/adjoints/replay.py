@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, from_host, rows_like, zeros_like
+from equilib.ode.adjoints.course import Course
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.outputs import lane_times, unwritten, write_outputs
@@ -20,11 +21,15 @@ class Replay:
     ----------
     integrator : Integrator
     solution : OdeSolution
+    course : Course
+        The stretches of its steps.
     f : callable
         Maps times, shape (lanes,), and y, which is traced, to y'.
     """
 
-    def __init__(self, integrator: Integrator, solution: OdeSolution, f: Callable[[np.ndarray, Array], Array]) -> None:
+    def __init__(
+        self, integrator: Integrator, solution: OdeSolution, course: Course, f: Callable[[np.ndarray, Array], Array]
+    ) -> None:
         from equilib.ops import weighted_sum
 
         like = zeros_like(solution.y[0, ...])
@@ -34,11 +39,13 @@ class Replay:
         self.outputs = lane_times(solution.t, lanes)
         # The times at which each step begins, and the end.
         self._times = [self.outputs[0], *(record.t for record in solution.record)]
-        self._flow = Flow(f, like, lanes, lambda error, start, y: accepting, _select, weighted_sum)
+        self.course, accept = course, lambda error, start, y: accepting
+        self._flow = Flow(lambda t, y: f(course.inside(t), y), like, lanes, accept, traced_select, weighted_sum)
 
-    def start(self, y: Array) -> State:
-        """Return the state before the first step."""
-        point = FlowPoint(self._times[0], y, self._flow(self._times[0], y))
+    def start(self, place: int, y: Array) -> State:
+        """Return the state before a step that begins a stretch."""
+        t = self._times[place]
+        point = FlowPoint(t, y, self._flow(t, y))
         return y, point.dy, self._integrator.begin(self._flow, point).arrays
 
     def step(self, place: int, state: State, outputs: list[Array]) -> tuple[State, list[Array]]:
@@ -60,13 +67,16 @@ class Replay:
         """Return y at the output times, shape (times, batch, ...), from y(t₀)."""
         from equilib import ops
 
-        outputs, state = unwritten(self._flow, y, self.outputs), self.start(y)
+        outputs, state = unwritten(self._flow, y, self.outputs), (y, y, ())
         for place in range(len(self._record)):
+            if self.course.enter(place):
+                state = self.start(place, state[0])
             state, outputs = self.step(place, state, outputs)
         return ops.stack(outputs)
 
 
-def _select(mask: np.ndarray, chosen: Array, other: Array) -> Array:
+def traced_select(mask: np.ndarray, chosen: Array, other: Array) -> Array:
+    """Take the samples where `mask`, shape (batch,), is true from `chosen`, the rest from `other`."""
     from equilib import ops
     from equilib.autodiff import static_value
 

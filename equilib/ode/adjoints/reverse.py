@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
 from equilib.ode.integrate import odeint
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeSolution
+from equilib.ode.solution import OdeOptions, OdeSolution
+from equilib.ode.stops import Stretch
 from equilib.ode.trajectory import Trajectory
 
 Cotangents = tuple[Array, tuple[Tree, ...]]
@@ -35,14 +36,13 @@ class _Timed(OdeProblem):
 
 
 class Interval(NamedTuple):
-    """What lies between two output times, `earlier` and `later`, shape (lanes,), as s runs from `first` back to `last`.
+    """What lies between two output times, `stretch`, in which s runs from `first` back to `last`.
 
-    s is the time itself where samples share their times; else each has t = earlier + s (later − earlier), `speed`
+    s is the time itself where samples share their times; else each has t = start + s (end − start), `speed`
     is dt/ds, and s runs from 1 to 0.
     """
 
-    earlier: np.ndarray
-    later: np.ndarray
+    stretch: Stretch
     first: float
     last: float
     speed: Array | None
@@ -50,9 +50,17 @@ class Interval(NamedTuple):
     def at(self, s: float) -> np.ndarray:
         """Return the times, shape (lanes,) on the host."""
         if self.speed is None:
-            return np.asarray([s])
-        t = self.earlier + s * (self.later - self.earlier)
-        return np.asarray(np.clip(t, np.minimum(self.earlier, self.later), np.maximum(self.earlier, self.later)))
+            return self.stretch.inside(np.asarray([s]))
+        t = self.stretch.start + s * (self.stretch.end - self.stretch.start)
+        return np.asarray(np.clip(t, self.stretch.least, self.stretch.greatest))
+
+    def options(self, options: OdeOptions) -> OdeOptions:
+        """Return the options with step sizes of s."""
+        if self.speed is None:
+            return options
+        speed = float(np.max(np.abs(self.stretch.end - self.stretch.start)))
+        sizes = {name: getattr(options, name) for name in ("first_step", "largest_step")}
+        return replace(options, **{name: size and size / speed for name, size in sizes.items()})
 
     def paced(self, slope: Array) -> Array:
         """Return what is per time, an array like y, per s."""
@@ -112,9 +120,8 @@ class BackwardAdjoint(ABC):
             if interval is not None:
                 slope, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
                 state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
-                found = odeint(
-                    _Timed(slope), state, times, solution.integrator, options, dense=self.dense, error_norm=norm
-                )
+                how: dict[str, Any] = {"dense": self.dense, "error_norm": norm}
+                found = odeint(_Timed(slope), state, times, solution.integrator, interval.options(options), **how)
                 solves = (*solves, found)
                 if not found.success:
                     return no_derivative(problem, solution, solves)
@@ -137,9 +144,14 @@ def _interval(solution: OdeSolution, index: int) -> Interval | None:
     earlier, later = np.atleast_1d(solution.t[index - 1]), np.atleast_1d(solution.t[index])
     if np.array_equal(earlier, later):
         return None
+    least, greatest = np.minimum(earlier, later), np.maximum(earlier, later)
+    between = [stop for stop in solution.stops if np.any((least < stop) & (stop < greatest))]
+    if between:
+        raise ValueError(f"an adjoint needs output times where f is not smooth: give t = {between} among them")
+    stretch = Stretch.between(earlier, later, solution.stops)
     if solution.t.ndim == 1:
-        return Interval(earlier, later, float(later[0]), float(earlier[0]), None)
-    return Interval(earlier, later, 1.0, 0.0, time_like(later - earlier, solution.y[0, ...]))
+        return Interval(stretch, float(later[0]), float(earlier[0]), None)
+    return Interval(stretch, 1.0, 0.0, time_like(later - earlier, solution.y[0, ...]))
 
 
 def forward_trajectory(solution: OdeSolution) -> Trajectory:

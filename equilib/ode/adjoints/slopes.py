@@ -7,20 +7,21 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
+from equilib.ode.adjoints.course import Course
 from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
 
 
 class Slopes:
-    """The right-hand side of a problem, near the points of one backward pass."""
+    """The right-hand side of a problem, near the points of one backward pass through the steps of a solution."""
 
-    def __init__(self, problem: OdeProblem) -> None:
-        self._problem = problem
+    def __init__(self, problem: OdeProblem, course: Course) -> None:
+        self._problem, self._course = problem, course
         self._sums = [zeros_like(leaf) for leaf in tree_leaves(problem.inputs)]
 
     def linearize(self, t: np.ndarray, y: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Return f(t, y) and the map w ↦ (∂f/∂y)ᵀ w; each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents."""
-        linear = self._problem.linearize(time_like(t, y), y)
+        linear = self._problem.linearize(time_like(self._course.inside(t), y), y)
 
         def pull(cotangent: Array) -> Array:
             y_bar, inputs_bar = linear.pull(cotangent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.ode.adjoints.course import Course
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import StagedIntegrator, StepCotangents
@@ -16,21 +17,30 @@ class StagedSteps:
     """The accepted steps of a solution, to go back through."""
 
     def __init__(
-        self, integrator: StagedIntegrator, solution: OdeSolution, flow: Flow, slopes: Slopes, states: list[State]
+        self,
+        integrator: StagedIntegrator,
+        solution: OdeSolution,
+        flow: Flow,
+        course: Course,
+        slopes: Slopes,
+        states: list[State],
     ) -> None:
         self._integrator, self._solution, self._flow, self._slopes = integrator, solution, flow, slopes
-        self._states, self._outputs = states, lane_times(solution.t, flow.lanes)
+        self._course, self._states, self._outputs = course, states, lane_times(solution.t, flow.lanes)
 
     def pull(self, cotangent: Array) -> Array:
         """Return the cotangent of y(t₀), as the first value of the steps, for `cotangent` of the outputs."""
         records = self._solution.record
         t0 = self._outputs[0]
-        y_bar, dy_bar = self._flow.zeros(), None
+        y_bar: Array = self._flow.zeros()
+        dy_bar: Array | None = None
         for place in reversed(range(len(records))):
-            t = records[place - 1].t if place else t0
+            t, begins = records[place - 1].t if place else t0, self._course.enter(place)
             y_bar, dy_bar = self._pull_step(place, t, y_bar, dy_bar, cotangent)
-        _, pull = self._slopes.linearize(t0, self._states[0][0])
-        return y_bar if dy_bar is None else y_bar + pull(dy_bar)
+            if begins:
+                _, pull = self._slopes.linearize(t, self._states[place][0])
+                y_bar, dy_bar = y_bar + pull(dy_bar), None
+        return y_bar
 
     def _pull_step(
         self, place: int, t: np.ndarray, y_bar: Array, dy_bar: Array | None, cotangent: Array

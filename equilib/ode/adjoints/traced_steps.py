@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equilib.arrays import Array, Tree, tree_map, zeros_like
+from equilib.ode.adjoints.course import Course
 from equilib.ode.adjoints.replay import Replay
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.integrator import Integrator
@@ -19,22 +21,29 @@ if TYPE_CHECKING:
 class TracedSteps:
     """The accepted steps of a solution, to go back through."""
 
-    def __init__(self, integrator: Integrator, solution: OdeSolution, slopes: Slopes, states: list[State]) -> None:
+    def __init__(
+        self, integrator: Integrator, solution: OdeSolution, course: Course, slopes: Slopes, states: list[State]
+    ) -> None:
         self._slopes, self._states = slopes, states
-        self._replay = Replay(integrator, solution, self._slope)
+        self._replay = Replay(integrator, solution, course, self._slope)
 
     def pull(self, cotangent: Array) -> Array:
         """Return the cotangent of y(t₀), as the first value of the steps, for `cotangent` of the outputs."""
         from equilib.autodiff import linearize
 
         bars: State | None = None
+        y_bar: Array = self._replay.nothing()[0]
         for place in reversed(range(len(self._states))):
+            begins = self._replay.course.enter(place)
             linear, written = self._linearize(place)
             if bars is None:
-                bars = tree_map(zeros_like, linear.value[0])
+                bars = (y_bar, *tree_map(zeros_like, linear.value[0][1:]))
             y_bar, rest = linear.vjp((bars, [cotangent[index, ...] for index in written]), argnums=(0, 1))
             bars = (y_bar, *rest)
-        (y_bar,) = linearize(self._replay.start, self._states[0][0]).vjp(bars)
+            if begins:
+                start = linearize(partial(self._replay.start, place), self._states[place][0])
+                (y_bar,) = start.vjp(bars)
+                bars = None
         return y_bar
 
     def _slope(self, t: np.ndarray, y: Array) -> Array:
