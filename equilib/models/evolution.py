@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, tree_unflatten
+from equilib.arrays import Array, Tree, coefficients, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
 from equilib.fixed_points.arguments import check_kind
+from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.models.output_times import times_bar, traced_times, with_times
@@ -30,6 +32,7 @@ from equilib.ode.outputs import Times, checked_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
 from equilib.ode.stops import checked_stops
+from equilib.ode.trees import StateTree, is_tree
 
 NO_CALCULUS = (
     "an integration has first derivatives in reverse mode only by the adjoint {}; for tangents and second derivatives "
@@ -42,17 +45,17 @@ NO_CALCULUS = (
 class Evolution(Record):
     """What an integration in a model leaves.
 
-    `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity;
-    `solution` is the forward integration.
+    `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity, or a tree
+    of such arrays; `solution` is the forward integration.
     """
 
-    y: Array = field(repr=False)
+    y: Tree = field(repr=False)
     solution: OdeSolution
 
     @property
-    def state(self) -> Array:
-        """The solution at the last time, shape (batch, ...)."""
-        return ops.getitem(self.y, (-1, ...))
+    def state(self) -> Tree:
+        """The solution at the last time, shape (batch, ...), or a tree of such arrays."""
+        return tree_map(lambda leaf: ops.getitem(leaf, (-1, ...)), self.y)
 
     @property
     def adjoint_nvjp(self) -> int:
@@ -61,8 +64,8 @@ class Evolution(Record):
 
 
 def evolve(
-    f: Callable[..., Array],
-    y0: Array,
+    f: Callable[..., Tree],
+    y0: Tree,
     t: Times,
     integrator: AnyIntegrator,
     *inputs: Tree,
@@ -72,14 +75,17 @@ def evolve(
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), in t and the inputs.
 
-    Numbers among the inputs are constants, and nothing else that f depends on is differentiated. The backward pass is
-    done as the sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of
-    any order as well. Raises what `odeint` does.
+    y0 may be a tree, as there. Nothing else that f depends on is differentiated. The backward pass is done as the
+    sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of any order as
+    well. Raises what `odeint` does.
     """
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
     times = traced_times(t)
-    problem = OdeProblem(f, *stop_gradient(inputs))
+    tree = StateTree(y0) if is_tree(y0) else None
+    if tree is not None:
+        f, y0 = tree.map_of(f), tree.pack(y0)
+    problem = OdeProblem(f, *tree_map(partial(_as_array, y0), inputs, stop_gradient(inputs)))
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     at: Any = t if times is None else static_value(times)
     stops, options = checked_stops(stops), options or OdeOptions()
@@ -90,46 +96,74 @@ def evolve(
     fine = odeint(problem, static_value(y0), subgrid.finer, integrator, options, **how)
     solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
-    counts, on_failure = Counts(), solution.options.on_failure
-
-    def pull(cotangent: Array) -> Pullback[OdeSolution]:
-        known = counted(problem, counts)
-        pulled = way.pullback(known, fine, subgrid.put(cotangent))
-        if times is None:
-            return pulled
-        bar = times_bar(known, solution, cotangent, pulled.start, times)
-        return Pullback(inputs=(bar, *pulled.inputs), start=pulled.start, solves=pulled.solves)
-
-    def leaves(bars: tuple[Tree, ...]) -> list[Array | None]:
-        first = 0 if times is None else 1
-        return [*bars[:first], *leaves_of_used(problem, bars[first:])]
-
+    course, on_failure = _Course(way, problem, fine, subgrid, times), solution.options.on_failure
     y, adjoints = differentiable(
         solution.y,
         y0,
         inputs if times is None else (times, *inputs),
-        pull,
-        leaves,
+        course.pull,
+        course.leaves,
         check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
-        differential=_differential(way, problem, fine, subgrid, timed=times is not None),
+        differential=course.differential(),
     )
-    status, nfe, njvp = solution.status, solution.nfe, solution.njvp
-    return Evolution(y=y, solution=solution, status=status, nfe=nfe, njvp=njvp, adjoints=adjoints, backward=counts)
+    return Evolution(
+        y=y if tree is None else tree.unpack(y),
+        solution=solution if tree is None else tree.solution(solution),
+        status=solution.status,
+        nfe=solution.nfe,
+        njvp=solution.njvp,
+        adjoints=adjoints,
+        backward=course.counts,
+    )
 
 
-def _differential(
-    way: Any, problem: OdeProblem, solution: OdeSolution, subgrid: Subgrid, *, timed: bool
-) -> Differential:
-    """Return the derivatives of y beyond the pullback: those of the steps, replayed by a sensitivity that can."""
-    if not hasattr(way, "unroll"):
-        return Refused(NO_CALCULUS.format(type(way).__name__))
+def _as_array(y: Array, leaf: Any, plain: Any) -> Any:
+    """Return the plain value of a leaf of the inputs, of a Python number that is differentiated an array like y's."""
+    differentiated = is_traced(leaf) and isinstance(plain, float)
+    return coefficients(np.asarray(plain), static_value(y)) if differentiated else plain
 
-    def replayed(start: Array, *leaves: Array) -> Array:
-        inputs = tree_unflatten(problem.inputs, list(leaves[timed:]))
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """How an integration is differentiated: in y(t₀), in the output times where they are traced, and in the inputs.
+
+    `solution` is that at all times at which an adjoint must not step over, `subgrid` those asked for among them.
+    """
+
+    sensitivity: Any
+    problem: OdeProblem
+    solution: OdeSolution
+    subgrid: Subgrid
+    times: Array | None
+    counts: Counts = field(default_factory=Counts)
+
+    def pull(self, cotangent: Array) -> Pullback[OdeSolution]:
+        """Return the cotangents for that of y at the times asked for."""
+        problem = counted(self.problem, self.counts)
+        pulled: Pullback[OdeSolution] = self.sensitivity.pullback(problem, self.solution, self.subgrid.put(cotangent))
+        if self.times is None:
+            return pulled
+        asked = replace(self.solution, t=self.subgrid.times, y=self.subgrid.take(self.solution.y))
+        bar = times_bar(problem, asked, cotangent, pulled.start, self.times)
+        return replace(pulled, inputs=(bar, *pulled.inputs))
+
+    def leaves(self, bars: tuple[Tree, ...]) -> list[Array | None]:
+        """Return the leaves of the cotangents, None for those on which f does not depend."""
+        first = 0 if self.times is None else 1
+        return [*bars[:first], *leaves_of_used(self.problem, bars[first:])]
+
+    def differential(self) -> Differential:
+        """Return the derivatives of y beyond the pullback: those of the steps, replayed by a sensitivity that can."""
+        if hasattr(self.sensitivity, "unroll"):
+            return Traced(self._replayed)
+        return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
+
+    def _replayed(self, start: Array, *leaves: Array) -> Array:
+        timed = self.times is not None
+        problem, inputs = self.problem, tree_unflatten(self.problem.inputs, list(leaves[timed:]))
 
         def steps(start: Array) -> Array:
-            return subgrid.take(way.unroll(problem, solution, start, *inputs), traced_select)
+            y = self.sensitivity.unroll(problem, self.solution, start, *inputs)
+            return self.subgrid.take(y, traced_select)
 
         return with_times(steps, lambda t, y: problem.f(t, y, *inputs), start, leaves[0]) if timed else steps(start)
-
-    return Traced(replayed)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
+from equilib.arrays import Array, Tree, array_namespace, samples_as_rows, to_host
 from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import component, overridden
@@ -32,11 +32,12 @@ from equilib.ode.step_control import first_step as estimate_first_step
 from equilib.ode.stepping import StepState, begin, take_step, vanished
 from equilib.ode.stops import checked_stops, stretches
 from equilib.ode.trajectory import Segment, Trajectory
+from equilib.ode.trees import StateTree, is_tree
 
 
 def odeint(
-    f: OdeProblem | Callable[[Array, Array], Array],
-    y0: Array,
+    f: OdeProblem | Callable[[Array, Tree], Tree],
+    y0: Tree,
     t: Times,
     integrator: AnyIntegrator,
     options: OdeOptions | None = None,
@@ -54,8 +55,10 @@ def odeint(
     f : OdeProblem or callable
         Maps (t, y) to an array of the shape and dtype of y; t is an array that broadcasts against y, of shape
         (1, ..., 1), or (batch, 1, ..., 1) with `per_sample`.
-    y0 : array, shape (batch, ...)
-        The initial value; its dtype is the dtype of the integration.
+    y0 : array, shape (batch, ...), or tree of such arrays
+        The initial value; its dtype is the dtype of the integration. Of a tree, a dict, tuple or list of arrays with
+        one batch axis and one dtype, f returns the like, with a t that has as many axes as the leaf with the fewest; y
+        is such a tree, and tolerances of each component are for all leaves in a row.
     t : sequence of float, or array, shape (times,) or (times, batch)
         Two or more times, increasing or decreasing, which may repeat: with `per_sample` each sample may have its own.
         The steps do not depend on those between the first and the last.
@@ -88,6 +91,9 @@ def odeint(
         or f does not keep shape and dtype.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
+    tree = StateTree(y0) if is_tree(y0) else None
+    if tree is not None:
+        f, y0 = tree.problem(f), tree.pack(y0)
     check_state(y0, "y0")
     if y0.ndim < 1:
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
@@ -106,6 +112,8 @@ def odeint(
             integration = _Integration(problem, y0, times, integrator, options, stops, error_norm)
             solution = integration.run(dense=dense, states=states)
     solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
+    if tree is not None:
+        solution = tree.solution(solution)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 

@@ -37,6 +37,11 @@ class OdeProblem(Problem):
     def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization] | None = None) -> None:
         super().__init__(f, *inputs, linearize=linearize or _autodiff_linearize)
 
+    @property
+    def automatic(self) -> bool:
+        """Whether the derivatives are those of automatic differentiation."""
+        return self.derivatives is _autodiff_linearize
+
     def at(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
         return self(time_like(t, y), y)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, Tree
 from equilib.fixed_points.solution import BatchSolution, SampleStatus, UnsolvedError, UnsolvedWarning, failure_reasons
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
@@ -78,8 +78,8 @@ class OdeSolution(BatchSolution):
 
     t: np.ndarray
     """The times asked for, shape (times,) or (times, batch), the initial one first."""
-    y: Array = field(repr=False)
-    """The solution there, shape (times, batch, ...); nan where a sample did not come so far."""
+    y: Tree = field(repr=False)
+    """The solution there, shape (times, batch, ...), or a tree of such; nan where a sample did not come so far."""
     status: tuple[OdeStatus, ...]
     reached: np.ndarray
     """The time at which each sample ended, shape (batch,)."""

@@ -7,10 +7,11 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.ode.flow import Flow
 
 
@@ -45,12 +46,21 @@ class Segment(Piece):
         return flow.combine(self.y0, np.ones(flow.lanes), powers, self.coefficients)
 
 
+class Unpacks(Protocol):
+    """**Protocol:** the way from an array, shape (..., batch, size), to a tree of arrays, shape (..., batch, ...)."""
+
+    def unpack(self, packed: Array) -> Tree:
+        """Return the tree."""
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """y(t) on the interval that was integrated: as accurate as the integrator's interpolant."""
 
     segments: Sequence[Piece] = field(repr=False)
     flow: Flow = field(repr=False)
+    tree: Unpacks | None = field(default=None, repr=False)
+    """What makes a tree of the array that y is packed into, where the state is one."""
 
     @cached_property
     def _grid(self) -> tuple[np.ndarray, np.ndarray, float, list[float]]:
@@ -59,16 +69,18 @@ class Trajectory:
         direction = float(np.sign(ends[-1, 0] - starts[0, 0]))
         return starts, ends, direction, (direction * ends[:, 0]).tolist()
 
-    def __call__(self, t: float | np.ndarray) -> Array:
+    def __call__(self, t: float | np.ndarray) -> Tree:
         """Return y at a time, shape (batch, ...), or at times, shape (times, batch, ...).
 
         These have the shape (times,), or, where samples step by themselves, (times, batch). Raises ValueError if some
         sample was not integrated as far as t.
         """
         if not np.ndim(t):
-            return self.at(np.full(1, t))
-        rows = np.asarray(t, dtype=np.float64)
-        return array_namespace(self.segments[0].y0).stack([self.at(np.atleast_1d(row)) for row in rows])
+            y = self.at(np.full(1, t))
+        else:
+            rows = np.asarray(t, dtype=np.float64)
+            y = array_namespace(self.segments[0].y0).stack([self.at(np.atleast_1d(row)) for row in rows])
+        return y if self.tree is None else self.tree.unpack(y)
 
     def at(self, t: np.ndarray) -> Array:
         """Return y at the times t of the lanes, shape (lanes,) or (1,); raises what a call does."""
