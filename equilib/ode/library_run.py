@@ -171,7 +171,8 @@ class LibraryRun:
 
     def _system(self, call: Coroutine[None], f: Slope, stretch: Stretch, lane: int, start: Start) -> System:
         def inside(t: float) -> float:
-            return min(max(t, stretch.least[lane]), stretch.greatest[lane]) if stretch.bounded else t
+            # Time in a library's units may miss the end by a rounding.
+            return min(max(t, float(stretch.least[lane])), float(stretch.greatest[lane]))
 
         def exact(t: float, y: np.ndarray) -> np.ndarray:
             found = call.ask(Question(inside(t), np.array(y, dtype=np.float64), jacobian=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,12 @@ from equilib import ops
 from equilib.autodiff import linearize, static_value, value_and_grad
 from equilib.errors import NoDerivativeError
 from equilib.models import evolve
-from equilib.ode import OdeOptions
+from equilib.ode import FixedStepIntegrator, LibraryIntegrator, OdeOptions
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
+from equilib.plugin import IntegratorEntry
+from equilib.plugin.choosing import build_named
+from equilib.plugin.registry import Registry
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
@@ -24,6 +29,8 @@ from tests.arrays_under_test import lift, lower
 
 WAYS = [Interpolating(), Gauss(), Backsolve(), Discrete()]
 every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
+REGISTRY = Registry.discover()
+NAMES = [each.entry.name for each in REGISTRY.provided(IntegratorEntry) if not each.entry.unavailable]
 SHARED, OWN = np.array([0.2, 0.9, 0.9, 1.4]), np.array([[0.2, 1.0], [0.9, 0.6], [0.9, 0.5], [1.4, 0.0]])
 by_both = pytest.mark.parametrize("times", [SHARED, OWN], ids=["shared", "own"])
 
@@ -170,3 +177,35 @@ def test_tangents_of_a_failed_integration_are_nan(tree: dict[str, Any]) -> None:
             return ops.sum(ops.where(np.isnan(static_value(found.y)), 0.0, found.y))
 
         assert np.isnan(linearize(end, tree[name]).jvp(np.ones_like(tree[name])))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_integrator_has_the_gradient_of_a_tree_and_of_times(name: str) -> None:
+    """Of y' = −θ cos(t) y it is known: y(t) = y₀ exp(θ (sin t₀ − sin t)), by every adjoint there is for it."""
+    integrator = build_named(REGISTRY, IntegratorEntry, name).part
+    if isinstance(integrator, FixedStepIntegrator):
+        integrator = replace(integrator, steps=50)  # type: ignore[type-var]
+    t0, t1, theta, y0 = 0.2, 1.3, 0.7, {"a": np.array([[0.6]]), "b": np.array([0.9])}
+    tol = 1e-9 if integrator.order > 3 else 3e-8
+    options = OdeOptions(rtol=tol, atol=tol)
+
+    def loss(y0: Any, t: Any, theta: Any, way: Any) -> Any:
+        def f(t: Any, y: Any, theta: Any) -> Any:
+            return {key: ops.multiply(ops.multiply(y[key], ops.negative(ops.cos(t))), theta) for key in y}
+
+        end = evolve(f, y0, t, integrator, theta, sensitivity=way, options=options).state
+        return ops.add(ops.sum(end["a"]), ops.multiply(ops.sum(end["b"]), 2.0))
+
+    known = np.exp(theta * (np.sin(t0) - np.sin(t1)))
+    total = (0.6 + 2 * 0.9) * known
+    rates = total * theta * np.array([np.cos(t0), -np.cos(t1)])
+    order = integrator.order if isinstance(integrator, FixedStepIntegrator) else 9
+    close = {1: 3e-2, 2: 3e-4}.get(order, 1e-6)
+    for way in WAYS:
+        if isinstance(way, Discrete) and isinstance(integrator, LibraryIntegrator):
+            continue
+        linear = linearize(partial(loss, way=way), y0, np.array([t0, t1]), theta)
+        by_y0, by_t, by_theta = linear.vjp(np.ones(()), (0, 1, 2))
+        np.testing.assert_allclose([by_y0["a"].item(), by_y0["b"].item()], [known, 2 * known], atol=close)
+        np.testing.assert_allclose(by_t, rates, atol=close)
+        np.testing.assert_allclose(by_theta, total * (np.sin(t0) - np.sin(t1)), atol=close)
