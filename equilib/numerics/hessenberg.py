@@ -22,9 +22,9 @@ class HessenbergLeastSquares:
         self.size = 0
         self._precision = precision
         self._triangle = np.zeros((batch, capacity, capacity))
-        self._turned = np.tile(np.eye(capacity + 1), (batch, 1, 1))
-        self._rhs = np.zeros((batch, capacity + 1))
-        self._rhs[:, 0] = beta
+        # The right-hand side stands before Q, so that each rotation turns both.
+        self._turned = np.tile(np.eye(capacity + 1, capacity + 2, 1), (batch, 1, 1))
+        self._turned[:, 0, 0] = beta
 
     def append(self, column: np.ndarray, running: np.ndarray) -> np.ndarray:
         """Add a column, shape (batch, size + 2), for the samples in `running`; return the residual norms of those."""
@@ -32,25 +32,21 @@ class HessenbergLeastSquares:
         if np.count_nonzero(running) < len(running):
             column = np.where(running[:, None], column, 0.0)
         rounding = self._precision * np.sqrt(np.vecdot(column, column))
-        turned = self._turned[:, : j + 2, : j + 2]
-        column = np.matmul(turned, column[:, :, None])[:, :, 0]
-        length = np.hypot(column[:, j], column[:, j + 1])
-        regular = length > rounding
-        safe = np.where(regular, length, 1.0)
-        # Where the column adds nothing, this turn keeps the residual as it is.
-        cosine = np.where(regular, column[:, j] / safe, 0.0)
-        sine = np.where(regular, column[:, j + 1] / safe, 1.0)
+        turned = self._turned[:, : j + 2, : j + 3]
+        column = np.matmul(turned[:, :, 1:], column[:, :, None])[:, :, 0]
+        diagonal = length = np.hypot(column[:, j], column[:, j + 1])
+        nothing = length <= rounding
+        if np.count_nonzero(nothing):  # then this turn keeps the residual as it is
+            column[nothing, j:] = 0.0, 1.0
+            diagonal, length = np.where(nothing, 0.0, length), np.where(nothing, 1.0, length)
         self._triangle[:, :j, j] = column[:, :j]
-        self._triangle[:, j, j] = np.where(regular, length, 0.0)
-        # Outside of `running` all columns to come are zero: Q no longer matters there.
-        upper, lower = turned[:, j].copy(), turned[:, j + 1].copy()
-        turned[:, j] = cosine[:, None] * upper + sine[:, None] * lower
-        turned[:, j + 1] = cosine[:, None] * lower - sine[:, None] * upper
-        rest = self._rhs[:, j]
-        self._rhs[:, j + 1] = np.where(running, -sine * rest, self._rhs[:, j + 1])
-        self._rhs[:, j] = np.where(running, cosine * rest, rest)
+        self._triangle[:, j, j] = diagonal
+        turn = column[:, j:] / length[:, None]
+        cosine, sine = turn[:, :1], turn[:, 1:]
+        upper, lower = turned[:, j], turned[:, j + 1]
+        turned[:, j], turned[:, j + 1] = cosine * upper + sine * lower, cosine * lower - sine * upper
         self.size += 1
-        return np.abs(self._rhs[:, j + 1])
+        return np.abs(turned[:, j + 1, 0])
 
     def solve(self) -> np.ndarray:
         """Return y, shape (batch, size); zeros at columns that a sample does not have or that add nothing."""
@@ -60,4 +56,5 @@ class HessenbergLeastSquares:
         # The other elements get equations of their own, y = 0. Without elements below the diagonal, elimination is
         # substitution.
         triangle = np.where(used[:, :, None], self._triangle[:, :size, :size], np.eye(size))
-        return np.asarray(np.linalg.solve(triangle, np.where(used, self._rhs[:, :size], 0.0)[:, :, None])[:, :, 0])
+        rhs = np.where(used, self._turned[:, :size, 0], 0.0)
+        return np.asarray(np.linalg.solve(triangle, rhs[:, :, None])[:, :, 0])
