@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from equilib.arrays import (
     where_samples,
     zeros_like,
 )
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.problem import Linearization
 
 ErrorNorm: TypeAlias = Callable[[Array, "FlowPoint", Array], np.ndarray]
 """Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
@@ -38,12 +40,39 @@ class FlowPoint:
     dy: Array
 
 
+class SlopeSolver(Protocol):
+    """**Protocol:** a solver of k = f(t, base + c k) for the slope k; `equilib.ode.newton` has one."""
+
+    @property
+    def c(self) -> np.ndarray:
+        """The factor c, shape (lanes,)."""
+
+    def solve(self, flow: Flow, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
+        """Return k at the times t, from a guess; errors count as those of a step from `start` do."""
+
+    def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
+        """Return the s of s = Aᵀ s + cotangent to rounding, where A is the derivative in `linear`."""
+
+
+ImplicitSlope: TypeAlias = Callable[[SlopeSolver, FlowPoint, np.ndarray, Array, Array], Array]
+"""Maps the solver, the start of the step, t, base and guess to the slope, as `Flow.implicit_slope` does."""
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def _no_linearization(t: np.ndarray, y: Array) -> NoReturn:
+    raise NoDerivativeError("this flow was made without a linearization; give Flow(..., linearize=...)")
+
+
 class Flow:
     """The right-hand side of an equation, with the arithmetic of one integration.
 
     f(t, y) takes t on the host, shape (lanes,); `like` is any array of the shape (batch, ...), dtype and library of y;
-    there are 1 or `batch` lanes. Where steps are traced, `select` and `combination` take the places of
-    `equilib.arrays.where_samples` and `equilib.arrays.weighted_sum`.
+    there are 1 or `batch` lanes. `linearize(t, y)` is what implicit methods need. Where steps are traced, `select` and
+    `combination` take the places of `equilib.arrays.where_samples` and `equilib.arrays.weighted_sum`, `constant` gives
+    the value of a traced array, and `implicit` is what `implicit_slope` does.
     """
 
     def __init__(
@@ -54,17 +83,34 @@ class Flow:
         error_norm: ErrorNorm,
         select: Callable[[np.ndarray, Array, Array], Array] = where_samples,
         combination: Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array] = weighted_sum,
+        linearize: Callable[[np.ndarray, Array], Linearization] = _no_linearization,
+        constant: Callable[[Array], Array] = _same,
+        implicit: ImplicitSlope | None = None,
     ) -> None:
         self._f, self._like, self._select, self._combination = f, like, select, combination
-        self.lanes, self.error_norm = lanes, error_norm
+        self.lanes, self.error_norm, self.constant = lanes, error_norm, constant
+        self._linearize, self._implicit = linearize, implicit
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the arithmetic, which interpolants use, without the functions."""
-        return {**vars(self), "_f": None, "error_norm": None}
+        return {**vars(self), "_f": None, "error_norm": None, "_linearize": None, "_implicit": None, "constant": _same}
 
     def __call__(self, t: np.ndarray, y: Array) -> Array:
         """Evaluate f at the times t, shape (lanes,)."""
         return self._f(t, y)
+
+    def linearize(self, t: np.ndarray, y: Array) -> Linearization:
+        """Evaluate f at the times t, shape (lanes,), and keep what J·v and Jᵀ·w need; raises NoDerivativeError."""
+        return self._linearize(t, self.constant(y))
+
+    def implicit_slope(self, solver: SlopeSolver, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
+        """Return the k of k = f(t, base + c k) that the solver finds from a guess, all of the shape of y; t as of f.
+
+        Where steps are traced it is an implicit function of the base.
+        """
+        if self._implicit is not None:
+            return self._implicit(solver, start, t, base, guess)
+        return solver.solve(self, start, t, base, guess)
 
     def combine(
         self, y: Array | None, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]

@@ -12,6 +12,7 @@ from equilib.arrays import Array, Tree, array_namespace, samples_as_rows, to_hos
 from equilib.fixed_points.arguments import check_kind, check_state
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import component, overridden
+from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solution import check_success
 from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
@@ -135,7 +136,7 @@ class _Integration:
         self.times = lane_times(self.t, self.lanes)
         self.rtol, self.atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
         norm = self.error_norm or tolerance_norm(self.rtol, self.atol, self.lanes)
-        self.flow = Flow(self._slope, self.y0, self.lanes, norm)
+        self.flow = Flow(self._slope, self.y0, self.lanes, norm, linearize=self._linearize)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
         self.rejected = np.zeros(self.lanes, dtype=int)
@@ -171,6 +172,9 @@ class _Integration:
 
     def _slope(self, t: np.ndarray, y: Array) -> Array:
         return self.problem.at(self.stretch.inside(t), y)
+
+    def _linearize(self, t: np.ndarray, y: Array) -> Linearization:
+        return self.problem.linearize_at(self.stretch.inside(t), y)
 
     def _running(self, state: StepState) -> np.ndarray:
         return np.asarray((self.status == OdeStatus.RUNNING) & (state.point.t != self.stretch.end))

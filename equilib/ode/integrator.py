@@ -14,10 +14,14 @@ from equilib.ode.step_control import Controller
 
 
 class Memory(NamedTuple):
-    """What a method keeps from step to step: arrays of the shape of y, and anything on the host."""
+    """What a method keeps from step to step: arrays of the shape of y, and anything on the host.
+
+    The `cache` saves work, a Jacobian for example, and is no part of the method: steps are repeated without it.
+    """
 
     arrays: tuple[Array, ...] = ()
     host: Any = None
+    cache: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,10 @@ class OdeProblem(Problem):
         """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
         return self(time_like(t, y), y)
 
+    def linearize_at(self, t: np.ndarray, y: Array) -> Linearization:
+        """Linearize f in y and the inputs at the times t of the lanes, shape (lanes,), as `linearize` does."""
+        return self.linearize(time_like(t, y), y)
+
 
 def _autodiff_linearize(f: Map, t: Array, y: Array, *inputs: Tree) -> Linearization:
     return autodiff_linearize(

@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
 from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.problem import Linearization
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
@@ -87,7 +88,16 @@ class SteadyState(Checked):
             size, residual = to_host(two_norm(error)), to_host(two_norm(start.dy))
             return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
 
-        return Flow(lambda t, z: f.residual(z), like, like.shape[0], error_norm)
+        def linearize(t: np.ndarray, z: Array) -> Linearization:
+            linear = f.linearize(z)
+            return Linearization(
+                value=linear.value - z,
+                jvp=lambda v: linear.jvp(v) - v,
+                vjp=lambda w: linear.vjp(w) - w,
+                inputs_vjp=linear.inputs_vjp,
+            )
+
+        return Flow(lambda t, z: f.residual(z), like, like.shape[0], error_norm, linearize=linearize)
 
 
 RENEWAL = 0.1

@@ -27,6 +27,7 @@ from equilib.ode.step_control import ControlState
 from equilib.testing.batches import MANY
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, arrives_by_pickle, global_generator_untouched, options_are_declared
+from equilib.testing.decay import decay, decayed, linearized_decay
 from equilib.testing.maps import DENSE
 from equilib.testing.subject import difference, host, namespaces, same_bits
 
@@ -53,16 +54,8 @@ class IntegratorSubject:
     ) -> OdeSolution:
         """Integrate y' = cos t − y, unless f is given, a sample bit for bit by itself."""
         given = {"rtol": 1e-4, "atol": 1e-5, "max_steps": 2000, "on_failure": "record", **options}
-        return odeint(f or _decay, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
-
-
-def _decay(t: Array, y: Array) -> Array:
-    return array_namespace(y).cos(t) - y
-
-
-def _decayed(y0: np.ndarray, t: float) -> np.ndarray:
-    y: np.ndarray = (np.cos(t) + np.sin(t)) / 2 + (y0 - 0.5) * np.exp(-t)
-    return y
+        problem = f or OdeProblem(decay, linearize=linearized_decay)
+        return odeint(problem, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
 
 
 def _finishes(solution: OdeSolution, when: str) -> None:
@@ -85,8 +78,8 @@ def has_the_order_it_declares(subject: IntegratorSubject) -> None:
     fixed: Any = _AtFixedSteps(copy.deepcopy(_that_is_stepped(subject)))
     errors = []
     for steps in (20, 40):
-        solution = odeint(_decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
-        errors.append(difference(solution.y[-1], _decayed(Y0, 2.0)))
+        solution = odeint(decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
+        errors.append(difference(solution.y[-1], decayed(Y0, 2.0)))
     order = log2(errors[0] / errors[1])
     require(order > subject.integrator.order - 0.4, f"it declares {subject.integrator.order}, measured is {order:.2f}")
 
@@ -140,7 +133,7 @@ def follows_the_tolerance(subject: IntegratorSubject) -> None:
     for rtol in (1e-3, 1e-4, 1e-5):
         solution = subject.run(rtol=rtol, atol=rtol)
         _finishes(solution, f"with rtol={rtol}")
-        error = difference(solution.y[-1], _decayed(Y0, TIMES[-1]))
+        error = difference(solution.y[-1], decayed(Y0, TIMES[-1]))
         require(error <= 30 * rtol, f"with rtol={rtol} the error at the end is {error:.1e}")
         spent.append(solution.nfe)
     require(spent == sorted(spent), f"tolerances of 1e-3, 1e-4 and 1e-5 took {spent} evaluations")
@@ -159,13 +152,13 @@ def answers_between_its_steps(subject: IntegratorSubject) -> None:
     free = not isinstance(subject.integrator, LibraryIntegrator)
     require(not free or solution.nfe <= plain.nfe + 1, f"41 times cost {solution.nfe} evaluations, 2 cost {plain.nfe}")
     require(same_bits(solution.y[-1], plain.y[-1]), "the end depends on the times asked for in between")
-    error = max(difference(y, _decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
+    error = max(difference(y, decayed(Y0, t)) for t, y in zip(asked, solution.y, strict=True))
     require(error <= _allowed(subject, 3e-4), f"between the steps the error is {error:.1e} at a tolerance of 1e-5")
 
 
 def integrates_backwards(subject: IntegratorSubject) -> None:
     """Adjoints run from the end to the beginning."""
-    end = _decayed(Y0, 2.0)
+    end = decayed(Y0, 2.0)
     solution = subject.run(y0=end, times=(2.0, 0.0))
     _finishes(solution, "from t = 2 to 0")
     error = difference(solution.y[-1], Y0)
@@ -178,7 +171,7 @@ def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
     solution = subject.run(first_step=2.0)
     _finishes(solution, "with a first step of 2")
     require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-4")
-    error = difference(solution.y[-1], _decayed(Y0, 2.0))
+    error = difference(solution.y[-1], decayed(Y0, 2.0))
     require(error < 3e-3, f"after {solution.rejected[0]} rejected steps the error is {error:.1e}")
 
 
@@ -188,17 +181,17 @@ def takes_back_a_step_into_nan(subject: IntegratorSubject) -> None:
 
     def bounded(t: Array, y: Array) -> Array:
         xp = array_namespace(y)
-        return xp.where(xp.abs(y) > 1.5, xp.nan, _decay(t, y))
+        return xp.where(xp.abs(y) > 1.5, xp.nan, decay(t, y))
 
     solution = subject.run(f=bounded, first_step=2.0)
     _finishes(solution, "with a first step out of f's domain")
-    error = difference(solution.y[-1], _decayed(Y0, 2.0))
+    error = difference(solution.y[-1], decayed(Y0, 2.0))
     require(error < 3e-3, f"after a step out of f's domain the error is {error:.1e}")
 
 
 def ends_where_f_turns_nan(subject: IntegratorSubject) -> None:
     """Where f is nan from t = 1 on there is no solution beyond, and none may be claimed."""
-    solution = subject.run(f=lambda t, y: _decay(t, y) + np.where(t > 1, np.nan, 0.0))
+    solution = subject.run(f=lambda t, y: decay(t, y) + np.where(t > 1, np.nan, 0.0))
     require(not solution.success, "it claims to have passed t = 1, from where on f is nan")
     require(
         float(np.max(solution.reached)) < 1.2, f"it went on to t = {np.max(solution.reached):.3g}, f is nan from 1 on"
@@ -252,7 +245,7 @@ def counts_every_evaluation(subject: IntegratorSubject) -> None:
 
     def counted(t: Array, y: Array) -> Array:
         calls["f"] += 1
-        return _decay(t, y)
+        return decay(t, y)
 
     solution = odeint(OdeProblem(counted), Y0, TIMES, copy.deepcopy(subject.integrator))
     require(solution.nfe == calls["f"], f"f was called {calls['f']} times, {solution.nfe} were counted")
@@ -270,9 +263,9 @@ def keeps_nothing_on_itself(subject: IntegratorSubject) -> None:
     shared: Any = copy.deepcopy(subject.integrator)
     y0 = Y0.copy()
     with global_generator_untouched():
-        first = odeint(_decay, y0, TIMES, shared)
-        odeint(_decay, np.ones((2, 2, 2)), (0.0, 1.0), shared, per_sample=True)
-        second = odeint(_decay, y0, TIMES, shared)
+        first = odeint(decay, y0, TIMES, shared)
+        odeint(decay, np.ones((2, 2, 2)), (0.0, 1.0), shared, per_sample=True)
+        second = odeint(decay, y0, TIMES, shared)
     require(same_bits(y0, Y0), "it changed the initial value in place")
     require(first.nfe == second.nfe, f"the first took {first.nfe} evaluations, the same once more {second.nfe}")
     require(same_bits(first.y, second.y), f"the same integration differs by {difference(first.y, second.y):.1e}")

@@ -84,6 +84,16 @@ INTEGRATORS = (
         advice="For high accuracy, or an expensive right-hand side; it needs the fewest evaluations below 1e-6.",
         order=13,
     ),
+    IntegratorEntry(
+        name="kencarp47",
+        factory="equilib_ode.kencarp47:KenCarp47",
+        summary="Kennedy & Carpenter's L-stable method of order 4 with six implicit stages, for stiff equations",
+        advice=(
+            "For stiff equations, where the steps of an explicit method follow the fastest time constant long after it "
+            "has decayed. It needs J·v: small samples are solved by LU, others by GMRES."
+        ),
+        order=4,
+    ),
     *(
         IntegratorEntry(
             name=factory.lower(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,15 +12,20 @@ from equilib_ode.order_conditions import defect
 ROUNDING = 2e-13
 """What coefficients of up to 16 digits, some of them near 100, leave of an order condition."""
 
+APART = 1e-3
+"""Distance of nodes below which they are one."""
+
 
 @dataclass(frozen=True, eq=False)
 class ButcherTableau:
-    """The coefficients of an explicit Runge-Kutta pair whose last stage is the first of the next step (FSAL).
+    """The coefficients of a Runge-Kutta pair whose last stage is the first of the next step (FSAL).
+
+    Its first stage is explicit, the others are explicit or diagonally implicit.
 
     Raises ValueError if the order conditions do not hold.
     """
 
-    # Row i holds the weights of stages 0 .. i−1 in stage i; the first row is empty, the last is b.
+    # Row i holds the weights of the stages before i, and of i where it is implicit; the first row is empty, the last b.
     a: tuple[tuple[float, ...], ...]
     error: tuple[float, ...]  # weights of the error estimate, b̂ − b or its negative
     interpolant: tuple[tuple[float, ...], ...]  # row i holds the coefficients of θ, θ², ... in the weight bᵢ(θ)
@@ -62,3 +68,21 @@ class ButcherTableau:
     def c(self) -> tuple[float, ...]:
         """The nodes: the row sums of A."""
         return tuple(float(sum(row)) for row in self.a)
+
+    @cached_property
+    def predictors(self) -> tuple[tuple[float, ...], ...]:
+        """The weights of the slopes before i, row i, in the guess of slope i: the polynomial through three of them."""
+        return tuple(_extrapolation(self.c[:i], self.c[i]) for i in range(len(self.c)))
+
+
+def _extrapolation(nodes: tuple[float, ...], target: float) -> tuple[float, ...]:
+    """Return the weights of Lagrange's polynomial through the up to three nodes next to the target."""
+    near: list[int] = []
+    for j in sorted(range(len(nodes)), key=lambda j: (abs(nodes[j] - target), -j)):
+        if all(abs(nodes[j] - nodes[i]) > APART for i in near):
+            near.append(j)
+    near = near[:3]
+    return tuple(
+        float(np.prod([(target - nodes[i]) / (nodes[j] - nodes[i]) for i in near if i != j])) if j in near else 0.0
+        for j in range(len(nodes))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +36,23 @@ class Backsolve(BackwardAdjoint):
         forward = tolerance_norm(rtol, atol, 1)
         norms = norm_of_part(forward, slice(0, size)), norm_of_part(norm, slice(size, 2 * size))
 
-        def slope(s: float, state: Array) -> Array:
+        def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
             y, adjoint = packing.states(state)
             linear = problem.linearize(time_like(interval.at(s), y), y)
-            y_bar, inputs_bar = linear.pull(interval.paced(adjoint))
-            return -packing.pack((-interval.paced(linear.value), y_bar), inputs_bar)
+
+            def derivative(slope: Array, adjoint: Array) -> Array:
+                y_bar, inputs_bar = linear.pull(interval.paced(adjoint))
+                return -packing.pack((-interval.paced(slope), y_bar), inputs_bar)
+
+            def product(v: Array) -> Array:
+                # Without the second derivatives of f, below the diagonal: Newton's method takes a step more instead.
+                v_y, v_adjoint = packing.states(v)
+                return derivative(linear.jvp(v_y), v_adjoint)
+
+            return derivative(linear.value, adjoint), product
 
         return Equation(
-            slope,
+            near,
             lambda index, adjoint, inputs: packing.pack((solution.y[index, ...], adjoint), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
             lambda error, start, y: np.maximum(*[each(error, start, y) for each in norms]),

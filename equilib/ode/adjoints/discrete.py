@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,13 +11,14 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree
 from equilib.errors import UserError
+from equilib.fixed_points.options import component
 from equilib.ode.adjoints.course import Course
 from equilib.ode.adjoints.replay import Replay
 from equilib.ode.adjoints.reverse import INTEGRATION, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
-from equilib.ode.flow import Flow, FlowPoint, time_like
+from equilib.ode.flow import Flow, FlowPoint, time_like, tolerance_norm
 from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.outputs import initial_outputs, lane_times
@@ -60,20 +62,16 @@ class Discrete:
         integrator = own_steps(solution.integrator)
         if not solution.success:
             return no_derivative(problem, solution)
-        lanes = solution.y.shape[1] if solution.options.per_sample else 1
-        accepting = np.zeros(lanes)
-        course = Course(solution, lanes)
-        flow = Flow(
-            lambda t, y: problem.at(course.inside(t), y), solution.y[0, ...], lanes, lambda error, start, y: accepting
-        )
+        course = Course(solution, solution.y.shape[1] if solution.options.per_sample else 1)
+        flow = _plain_flow(problem, solution, course)
         slopes, states = Slopes(problem, course), _states(integrator, solution, flow, course)
         steps: StagedSteps | TracedSteps
         if isinstance(integrator, StagedIntegrator):
             steps = StagedSteps(integrator, solution, flow, course, slopes, states)
         else:
-            steps = TracedSteps(integrator, solution, course, slopes, states)
+            steps = TracedSteps(integrator, solution, flow, course, slopes, states)
         y_bar = steps.pull(cotangent) if solution.record else flow.zeros()
-        for index, initial in initial_outputs(lane_times(solution.t, lanes)):
+        for index, initial in initial_outputs(lane_times(solution.t, flow.lanes)):
             y_bar = y_bar + flow.select(initial, cotangent[index, ...], flow.zeros())
         return Pullback(inputs=slopes.inputs_bar(), start=y_bar)
 
@@ -83,6 +81,7 @@ class Discrete:
         Raises UnseenStepsError as `pullback` does.
         """
         from equilib import ops
+        from equilib.ode.adjoints.implicit_stages import differentiable
 
         integrator = own_steps(solution.integrator)
         like = solution.y[0, ...]
@@ -91,11 +90,26 @@ class Discrete:
             return problem.f(time_like(t, like), y, *inputs)
 
         course = Course(solution, like.shape[0] if solution.options.per_sample else 1)
-        y = Replay(integrator, solution, course, f).all_steps(start)
+        plain = _plain_flow(problem, solution, course)
+        stages = differentiable(lambda t: partial(problem.f, time_like(course.inside(t), like)), plain, inputs)
+        y = Replay(integrator, solution, course, f, plain.linearize, stages).all_steps(start)
         if solution.success:
             return y
         # What did not reach the end has no derivative, by whatever f depends on.
         return ops.add(y, ops.multiply(f(lane_times(solution.t, 1)[0], start), float("nan")))
+
+
+def _plain_flow(problem: OdeProblem, solution: OdeSolution, course: Course) -> Flow:
+    like, options = solution.y[0, ...], solution.options
+    lanes = like.shape[0] if options.per_sample else 1
+    norm = tolerance_norm(component(options, "rtol", like), component(options, "atol", like), lanes)
+    return Flow(
+        lambda t, y: problem.at(course.inside(t), y),
+        like,
+        lanes,
+        norm,
+        linearize=lambda t, y: problem.linearize_at(course.inside(t), y),
+    )
 
 
 def _states(integrator: Integrator, solution: OdeSolution, flow: Flow, course: Course) -> list[State]:

@@ -41,14 +41,19 @@ class Gauss(Checked, BackwardAdjoint):
             y = trajectory.at(t)
             return problem.linearize(time_like(t, y), y)
 
-        def slope(s: float, adjoint: Array) -> Array:
-            return -linearized(s).vjp(interval.paced(adjoint))
+        def near(s: float, adjoint: Array) -> tuple[Array, Callable[[Array], Array]]:
+            linear = linearized(s)
+
+            def derivative(adjoint: Array) -> Array:
+                return -linear.vjp(interval.paced(adjoint))
+
+            return derivative(adjoint), derivative
 
         def integrand(s: float, adjoint: Array) -> tuple[Tree, ...]:
             return linearized(s).inputs_vjp(interval.paced(adjoint))
 
         return Equation(
-            slope,
+            near,
             lambda _, adjoint, inputs: adjoint,
             lambda found, inputs: (found.y[-1, ...], self._integrate(integrand, found.trajectory, inputs)),
             norm,

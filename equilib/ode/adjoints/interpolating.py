@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from equilib.adjoints.sensitivity import Needs
@@ -28,15 +29,19 @@ class Interpolating(BackwardAdjoint):
         packing = Packing(solution.y[0, ...], 1, problem.inputs)
         trajectory = forward_trajectory(solution)
 
-        def slope(s: float, state: Array) -> Array:
-            (adjoint,) = packing.states(state)
+        def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
             t = interval.at(s)
             y = trajectory.at(t)
-            y_bar, inputs_bar = problem.linearize(time_like(t, y), y).pull(interval.paced(adjoint))
-            return -packing.pack((y_bar,), inputs_bar)
+            linear = problem.linearize(time_like(t, y), y)
+
+            def derivative(state: Array) -> Array:
+                y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))
+                return -packing.pack((y_bar,), inputs_bar)
+
+            return derivative(state), derivative
 
         return Equation(
-            slope,
+            near,
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
             packing.seminorm(norm),

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, from_host, rows_like, zeros_like
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.course import Course
-from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.flow import Flow, FlowPoint, ImplicitSlope
 from equilib.ode.integrator import Integrator, Memory, Step
 from equilib.ode.outputs import lane_times, unwritten, write_outputs
 from equilib.ode.solution import OdeSolution, State
@@ -25,11 +26,20 @@ class Replay:
         The stretches of its steps.
     f : callable
         Maps times, shape (lanes,), and y, which is traced, to y'.
+    linearize, implicit : callable
+        As those of `Flow`.
     """
 
     def __init__(
-        self, integrator: Integrator, solution: OdeSolution, course: Course, f: Callable[[np.ndarray, Array], Array]
+        self,
+        integrator: Integrator,
+        solution: OdeSolution,
+        course: Course,
+        f: Callable[[np.ndarray, Array], Array],
+        linearize: Callable[[np.ndarray, Array], Linearization],
+        implicit: ImplicitSlope,
     ) -> None:
+        from equilib.autodiff import static_value
         from equilib.ops import weighted_sum
 
         like = zeros_like(solution.y[0, ...])
@@ -40,7 +50,17 @@ class Replay:
         # The times at which each step begins, and the end.
         self._times = [self.outputs[0], *(record.t for record in solution.record)]
         self.course, accept = course, lambda error, start, y: accepting
-        self._flow = Flow(lambda t, y: f(course.inside(t), y), like, lanes, accept, traced_select, weighted_sum)
+        self._flow = Flow(
+            lambda t, y: f(course.inside(t), y),
+            like,
+            lanes,
+            accept,
+            traced_select,
+            weighted_sum,
+            linearize,
+            static_value,
+            implicit,
+        )
 
     def start(self, place: int, y: Array) -> State:
         """Return the state before a step that begins a stretch."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree, array_namespace, to_host, tree_map, zeros_like
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
 from equilib.ode.integrate import odeint
@@ -26,6 +28,10 @@ INTEGRATION = (OdeProblem, OdeSolution), "the solution"
 """What the pullback of an integration takes, as `check_pullback` is told."""
 
 
+Near: TypeAlias = Callable[[float, Array], tuple[Array, Callable[[Array], Array]]]
+"""Maps s, as in `Interval`, and a state to the state's derivative and to the map v ↦ J v, J its derivative."""
+
+
 class _Timed(OdeProblem):
     """A problem whose f takes the time as a number: at single precision an array would miss the end of the interval."""
 
@@ -33,6 +39,21 @@ class _Timed(OdeProblem):
 
     def at(self, t: np.ndarray, y: Array) -> Array:
         return self.f(float(t[0]), y)
+
+    def linearize_at(self, t: np.ndarray, y: Array) -> Linearization:
+        return self.derivatives(self.f, float(t[0]), y)
+
+
+def _timed(near: Near) -> _Timed:
+    def linearize(_: object, s: float, state: Array) -> Linearization:
+        value, jvp = near(s, state)
+
+        def vjp(_: Array) -> NoReturn:
+            raise NoDerivativeError("an adjoint equation is linearized forward only; take another integrator")
+
+        return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=lambda _: ())
+
+    return _Timed(lambda s, state: near(s, state)[0], linearize=linearize)
 
 
 class Interval(NamedTuple):
@@ -70,12 +91,12 @@ class Interval(NamedTuple):
 class Equation(NamedTuple):
     """One adjoint equation as an initial value problem.
 
-    `slope` maps s, as in `Interval`, and a state to the state's derivative; `pack` the index of an output time and the
+    `near` tells the state's derivative; `pack` maps the index of an output time and the
     cotangents of y and of the inputs there to a state; `unpack` the integration of that state and the cotangents of the
     inputs before it to both kinds of cotangents. `norm` is the error norm of the states.
     """
 
-    slope: Callable[[float, Array], Array]
+    near: Near
     pack: Callable[[int, Array, tuple[Tree, ...]], Array]
     unpack: Callable[[OdeSolution, tuple[Tree, ...]], Cotangents]
     norm: ErrorNorm
@@ -118,10 +139,10 @@ class BackwardAdjoint(ABC):
         for index in range(len(solution.t) - 1, 0, -1):
             interval = _interval(solution, index)
             if interval is not None:
-                slope, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
+                near, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
                 state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
                 how: dict[str, Any] = {"dense": self.dense, "error_norm": norm}
-                found = odeint(_Timed(slope), state, times, solution.integrator, interval.options(options), **how)
+                found = odeint(_timed(near), state, times, solution.integrator, interval.options(options), **how)
                 solves = (*solves, found)
                 if not found.success:
                     return no_derivative(problem, solution, solves)

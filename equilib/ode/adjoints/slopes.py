@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.course import Course
-from equilib.ode.flow import time_like
 from equilib.ode.problem import OdeProblem
 
 
@@ -21,14 +21,19 @@ class Slopes:
 
     def linearize(self, t: np.ndarray, y: Array) -> tuple[Array, Callable[[Array], Array]]:
         """Return f(t, y) and the map w ↦ (∂f/∂y)ᵀ w; each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents."""
-        linear = self._problem.linearize(time_like(self._course.inside(t), y), y)
+        linear, pull = self.near(t, y)
+        return linear.value, pull
+
+    def near(self, t: np.ndarray, y: Array) -> tuple[Linearization, Callable[[Array], Array]]:
+        """Return f linearized at (t, y), whose own products add nothing, and the map that `linearize` returns."""
+        linear = self._problem.linearize_at(self._course.inside(t), y)
 
         def pull(cotangent: Array) -> Array:
             y_bar, inputs_bar = linear.pull(cotangent)
             self._sums = [total + part for total, part in zip(self._sums, tree_leaves(inputs_bar), strict=True)]
             return y_bar
 
-        return linear.value, pull
+        return linear, pull
 
     def inputs_bar(self) -> tuple[Tree, ...]:
         """Return the cotangents of the inputs so far."""

@@ -11,6 +11,7 @@ from equilib.arrays import Array, Tree, tree_map, zeros_like
 from equilib.ode.adjoints.course import Course
 from equilib.ode.adjoints.replay import Replay
 from equilib.ode.adjoints.slopes import Slopes
+from equilib.ode.flow import Flow
 from equilib.ode.integrator import Integrator
 from equilib.ode.solution import OdeSolution, State
 
@@ -22,10 +23,20 @@ class TracedSteps:
     """The accepted steps of a solution, to go back through."""
 
     def __init__(
-        self, integrator: Integrator, solution: OdeSolution, course: Course, slopes: Slopes, states: list[State]
+        self,
+        integrator: Integrator,
+        solution: OdeSolution,
+        plain: Flow,
+        course: Course,
+        slopes: Slopes,
+        states: list[State],
     ) -> None:
+        from equilib.ode.adjoints.implicit_stages import once_differentiable
+
         self._slopes, self._states = slopes, states
-        self._replay = Replay(integrator, solution, course, self._slope)
+        self._replay = Replay(
+            integrator, solution, course, self._slope, plain.linearize, once_differentiable(plain, slopes.near)
+        )
 
     def pull(self, cotangent: Array) -> Array:
         """Return the cotangent of y(t₀), as the first value of the steps, for `cotangent` of the outputs."""

@@ -9,11 +9,12 @@ import pytest
 
 from equilib_ode.bs3 import BS3
 from equilib_ode.dopri5 import DOPRI5
+from equilib_ode.kencarp47 import KENCARP47
 from equilib_ode.order_conditions import defect, density, rooted_trees
 from equilib_ode.tableau import ButcherTableau
 from equilib_ode.tsit5 import TSIT5
 
-TABLEAUS = {"bs3": BS3, "dopri5": DOPRI5, "tsit5": TSIT5}
+TABLEAUS = {"bs3": BS3, "dopri5": DOPRI5, "kencarp47": KENCARP47, "tsit5": TSIT5}
 
 
 def test_the_number_of_rooted_trees() -> None:
@@ -54,6 +55,19 @@ def test_the_interpolant_is_continuously_differentiable(tableau: ButcherTableau)
     first, last = np.eye(len(tableau.error))[[0, -1]]
     np.testing.assert_allclose(dense[:, 0], first, atol=1e-15)
     np.testing.assert_allclose(dense @ powers, last, atol=2e-12)
+
+
+def test_kennedy_and_carpenters_method_is_l_stable() -> None:
+    """|R(iy)| ≤ 1 on the imaginary axis, with all poles on the right of it, and R(∞) = 0."""
+    a, b = KENCARP47.matrix, KENCARP47.b
+    ones = np.ones(len(b))
+
+    def growth(z: complex) -> float:
+        return abs(1 + z * b @ np.linalg.solve(np.eye(len(b)) - z * a, ones))
+
+    assert max(growth(1j * y) for y in np.geomspace(1e-3, 1e6, 400)) <= 1 + 1e-9
+    assert set(np.diag(a)[1:]) == {0.1235}
+    assert abs(np.linalg.solve(a[1:, 1:], a[1:, 0])[-1]) < 1e-14
 
 
 @pytest.mark.parametrize(

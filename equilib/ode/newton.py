@@ -1,0 +1,207 @@
+"""Newton's method for the slopes of implicit methods, each lane by itself.
+
+A stage asks for k = f(t, base + c k). With z = c k and the Jacobian J of an earlier point, iterate
+
+    (I − c J) δ = c f(t, base + z) − z,   z ← z + δ
+
+until the error that is left, as the rate θ of the last two steps δ tells, is a small part of the tolerance (Hairer &
+Wanner, Solving Ordinary Differential Equations II, §IV.8).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, samples_as_rows, where_samples, zeros_like
+from equilib.fixed_points.problem import Linearization
+from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, solve_dense
+from equilib.numerics.gmres import GMRES
+from equilib.numerics.linear_solver import LinearSolver
+from equilib.ode.flow import Flow, FlowPoint
+from equilib.options import Checked, option, part
+
+KAPPA = 0.1
+"""Part of the tolerance that may be left of a slope's error."""
+
+ITERATIONS = 10
+"""Steps after which a stage is given up."""
+
+FORCING = 0.3
+"""Residual of a linear equation that is solved without a matrix, as a part of `KAPPA`, and of the right-hand side."""
+
+KRYLOV = 60
+"""Products of a cycle of GMRES, where no linear solver is chosen."""
+
+UNSOLVED = 1e4
+"""Error of a step whose slopes were not found: one much too large."""
+
+ROUNDING = 4.0
+"""Units of rounding of y that a slope may be off."""
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """f linearized at a point of each lane, with its matrices, shape (batch, size, size), where these are kept."""
+
+    t: np.ndarray
+    y: Array = field(repr=False)
+    linear: Linearization = field(repr=False)
+    matrix: Array | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Implicit(Checked):
+    """Options of implicit methods: how they solve their linear equations.
+
+    A sample of f may depend on the same sample of y only: a Jacobian is made of `size` products for the batch.
+    """
+
+    linear_solver: LinearSolver | None = part(
+        None, kind="linear solver", help="solve without matrices; none: by LU up to `largest` elements, then by gmres"
+    )
+    largest: int = option(100, help="keep a matrix for samples of at most so many elements", minimum=0)
+
+    def jacobian(self, flow: Flow, point: FlowPoint, known: Jacobian | None, renewed: np.ndarray) -> Jacobian:
+        """Return the Jacobian at a point; where a lane is not `renewed`, shape (lanes,), at that of the `known` one."""
+        if known is not None and not renewed.any():
+            return known
+        t, y = point.t, point.y
+        if known is not None:
+            t, y = np.where(renewed, t, known.t), flow.select(renewed, y, known.y)
+        linear = flow.linearize(t, y)
+        dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
+        return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None)
+
+    def newton(self, flow: Flow, c: np.ndarray, jacobian: Jacobian, rate: np.ndarray | None = None) -> Newton:
+        """Return the solver of the stages of one step with the factor c, shape (lanes,).
+
+        The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately.
+        """
+        return Newton(flow, c, jacobian, self.linear_solver or GMRES(KRYLOV), rate)
+
+
+class Newton:
+    """A `SlopeSolver` for one step.
+
+    Attributes
+    ----------
+    solved : ndarray of bool, shape (lanes,)
+        Whether all slopes so far were found.
+    rate : ndarray, shape (lanes,)
+        η = θ/(1 − θ), what is left of an error after a step.
+    iterations : ndarray of int, shape (lanes,)
+        Steps of the stage that took most.
+    """
+
+    def __init__(
+        self, flow: Flow, c: np.ndarray, jacobian: Jacobian, linear_solver: LinearSolver, rate: np.ndarray | None
+    ) -> None:
+        self.c, self._jacobian, self._linear_solver = c, jacobian, linear_solver
+        self.solved = np.ones(flow.lanes, dtype=bool)
+        self.rate = np.ones(flow.lanes) if rate is None else rate
+        self.iterations = np.zeros(flow.lanes, dtype=int)
+        self._inverse: Array | None = None
+        if jacobian.matrix is not None:
+            matrix = _shifted(jacobian.matrix, c)
+            usable = np.isfinite(host_norm(matrix))
+            nan = array_namespace(matrix).full_like(matrix, np.nan)
+            self._inverse = where_samples(usable, invert_dense(matrix, usable), nan)
+
+    def solve(self, flow: Flow, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
+        """Return the slopes at the times t, of the shape of y, from a guess; `solved` tells for which lanes."""
+        z = guess * flow.coefficient(self.c)
+        eps = float(array_namespace(z).finfo(z.dtype).eps)
+        enough = np.maximum(KAPPA, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
+        running, last = np.ones(flow.lanes, dtype=bool), np.full(flow.lanes, np.nan)
+        # A rate of other stages or steps is trusted less than one of this (ibid., eq. IV.8.10).
+        rate = np.maximum(self.rate, eps) ** 0.8
+        for iteration in range(1, ITERATIONS + 1):
+            residual = flow(t, base + z) * flow.coefficient(self.c) - z
+            step = self._step(flow, start, base + z, residual, running, enough)
+            z = flow.select(running, z + step, z)
+            size = flow.error_norm(step, start, base + z)
+            with np.errstate(all="ignore"):
+                theta = size / last
+                rate = np.where(running & (iteration > 1), np.where(theta < 1, theta / (1 - theta), np.inf), rate)
+                done = (size == 0) | (rate * size <= enough)
+                # What the rate promises for the steps that are left.
+                hopeless = ~done & ~(
+                    np.where(np.isnan(last), 0.0, theta) ** (ITERATIONS - iteration) * rate * size <= enough
+                )
+            self.iterations = np.where(running, np.maximum(self.iterations, iteration), self.iterations)
+            self.rate = np.where(running & done, np.minimum(rate, 1.0), self.rate)
+            lost = running & ((hopeless & (iteration > 1)) | ~np.isfinite(size))
+            self.solved &= ~lost
+            running, last = running & ~done & ~lost, size
+            if not running.any():
+                break
+        self.solved &= ~running
+        return z * flow.coefficient(_inverted(self.c))
+
+    def error(self, flow: Flow, estimate: Array, start: FlowPoint, y: Array) -> np.ndarray:
+        """Return the error of a step to y by (I − c J)⁻¹ estimate, shape (lanes,); where slopes are missing, too much.
+
+        The estimate itself makes too much of stiff components (Shampine; ibid., eq. IV.8.19). Without a matrix it is
+        taken as it is.
+        """
+        if self._inverse is not None:
+            estimate = self._by_inverse(flow.constant(estimate))
+        error = flow.error_norm(estimate, start, y)
+        return np.where(self.solved | ~np.isfinite(error), error, UNSOLVED)
+
+    def _by_inverse(self, residual: Array) -> Array:
+        xp = array_namespace(residual)
+        return xp.reshape(xp.matmul(self._inverse, samples_as_rows(residual)[:, :, None]), residual.shape)
+
+    def _step(
+        self, flow: Flow, start: FlowPoint, y: Array, residual: Array, running: np.ndarray, enough: np.ndarray
+    ) -> Array:
+        if self._inverse is not None:
+            return self._by_inverse(residual)
+        size = flow.error_norm(residual, start, y)
+        with np.errstate(all="ignore"):
+            wanted = np.nan_to_num(np.clip(FORCING * enough / size, 1e-10, FORCING), nan=FORCING)
+        rtol, active = (_of_samples(each, residual) for each in (wanted, running))
+        c, product = flow.coefficient(self.c), self._jacobian.linear.jvp
+        # Linear solvers return zeros for what is not finite.
+        solution = self._linear_solver.solve(lambda v: v - product(v) * c, residual, rtol=rtol, active=active)
+        return flow.select(np.isfinite(size), solution, residual)
+
+    def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
+        """Return the s of s = Aᵀ s + cotangent, shape (batch, ...), to rounding; A is the derivative in `linear`."""
+        every = np.ones(cotangent.shape[0], dtype=bool)
+        if self._inverse is not None:
+            matrix = array_namespace(cotangent).matrix_transpose(dense_jacobian(linear))
+            return solve_dense(identity_like(matrix) - matrix, cotangent, every)
+        total, residual, size = zeros_like(cotangent), cotangent, host_norm(cotangent)
+        for _ in range(ITERATIONS):
+            with np.errstate(all="ignore"):
+                rtol = np.nan_to_num(np.clip(SHARP * size / host_norm(residual), 0.0, 1.0), nan=1.0)
+            if (rtol >= 1).all():
+                break
+            total = total + self._linear_solver.solve(lambda v: v - linear.vjp(v), residual, rtol=rtol, active=every)
+            residual = cotangent - total + linear.vjp(total)
+        return total
+
+
+SHARP = 1e-12
+"""Relative residual of a transposed equation, whose solution is a derivative."""
+
+
+def _shifted(matrix: Array, c: np.ndarray) -> Array:
+    """Return I − c J for each sample, shape (batch, size, size)."""
+    return identity_like(matrix) - matrix * coefficients(_of_samples(c, matrix), matrix)[:, None, None]
+
+
+def _of_samples(values: np.ndarray, like: Array) -> np.ndarray:
+    """Return numbers of the lanes for each sample, shape (batch,)."""
+    return np.ascontiguousarray(np.broadcast_to(values, like.shape[:1]))
+
+
+def _inverted(c: np.ndarray) -> np.ndarray:
+    """Return 1/c, 0 in lanes that rest."""
+    resting = c == 0
+    return np.asarray(np.where(resting, 0.0, 1 / np.where(resting, 1.0, c)))

@@ -1,0 +1,224 @@
+"""The methods for stiff equations: what they cost and how exact they are, their linear equations, their gradients."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.stiff_problems import PROBLEMS, StiffProblem
+from equilib import ops
+from equilib.arrays import array_namespace
+from equilib.autodiff import jvp, value_and_grad
+from equilib.fixed_points.problem import Linearization
+from equilib.models.neural_ode import evolve
+from equilib.numerics.gmres import GMRES
+from equilib.ode import OdeOptions, OdeProblem, OdeSolution, odeint
+from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.newton import UNSOLVED
+from equilib_ode.kencarp47 import KenCarp47
+from equilib_ode.tsit5 import Tsit5
+from tests.arrays_under_test import lift, lower
+from tests.initial_value_problems import Constant, forced, reference
+
+METHODS = [KenCarp47()]
+every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
+SMALL = [problem for problem in PROBLEMS if problem.y0.size < 10]
+
+
+def integrated(problem: StiffProblem, method: Any, rtol: float = 1e-4, **options: Any) -> OdeSolution:
+    """Return the solution of a stiff problem by a batch of one."""
+    given = {"rtol": rtol, "atol": rtol * problem.atol, **options}
+    return odeint(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
+
+
+@every_method
+@pytest.mark.parametrize("problem", SMALL, ids=str)
+def test_the_published_solutions_are_reached(problem: StiffProblem, method: Any) -> None:
+    """At 1e-4 the end is right to a hundred tolerances, in some hundred steps."""
+    found = integrated(problem, method)
+    assert found.success, found.failure_report()
+    solution = problem.reference()
+    error = np.abs(found.y[-1, 0] - solution) / (1e-4 * (problem.atol + np.abs(solution)))
+    assert error.max() < 100
+    assert found.accepted[0] < 1000
+
+
+def _decays(rates: np.ndarray) -> OdeProblem:
+    """Return y' = r (cos t − y), r of shape (batch, size), for any array library."""
+
+    def f(t: Any, y: Any, r: Any) -> Any:
+        return r * (array_namespace(y).cos(t) - y)
+
+    def linearize(f: Any, t: Any, y: Any, r: Any) -> Linearization:
+        return Linearization(value=f(t, y, r), jvp=lambda v: -r * v, vjp=lambda w: -r * w, inputs_vjp=lambda w: (r,))
+
+    return OdeProblem(f, rates, linearize=linearize)
+
+
+@every_method
+@pytest.mark.parametrize("solver", ["lu", "gmres"])
+def test_each_sample_has_its_own_stiffness(xp: ModuleType, method: Any, solver: str) -> None:
+    """Samples step by themselves: one of rate 1e6 costs no more than its own steps, on every array library."""
+    rates, y0 = np.array([[1.0, 2.0], [1e6, 1.0]]), np.zeros((2, 2))
+    chosen = type(method)(linear_solver=GMRES()) if solver == "gmres" else method
+    problem = _decays(lift(xp, rates))
+    found = odeint(problem, lift(xp, y0), [0.0, 1.0], chosen, rtol=1e-5, atol=1e-5, per_sample=True)
+    exact = (rates**2 * np.cos(1) + rates * np.sin(1) - rates**2 * np.exp(-rates)) / (1 + rates**2)
+    np.testing.assert_allclose(lower(found.y[1, ...]), exact, atol=3e-4)
+    assert found.success
+    assert found.accepted.max() < 200
+    assert found.njvp > 0
+
+
+@every_method
+def test_gmres_and_lu_take_the_same_steps(method: Any) -> None:
+    """How the linear equations are solved is no part of the method: the answers agree far below the tolerance."""
+    y0 = np.array([[1.0, 0.3, -0.5], [0.2, 0.9, 2.0]])
+    lu, gmres = (
+        odeint(forced_by_ops, y0, [0, 3], type(method)(linear_solver=solver), rtol=1e-5, atol=1e-7)
+        for solver in (None, GMRES())
+    )
+    np.testing.assert_allclose(gmres.y, lu.y, atol=5e-6)
+    np.testing.assert_allclose(lu.y[1], reference(forced, y0, [0, 3])[1], atol=1e-4)
+
+
+def forced_by_ops(t: Any, y: Any) -> Any:
+    """Return `forced` by operations that can be traced."""
+    return ops.add(ops.multiply(-0.5, ops.multiply(y, y)), np.cos(t) / (1 + t))
+
+
+def field(t: Any, y: Any, params: Any) -> Any:
+    """Return a stiff field with a slow manifold: −200 (y − tanh(y W + b)) − 0.3 sin(t) y."""
+    slow = ops.tanh(ops.add(ops.matmul(y, params["weight"]), params["bias"]))
+    return ops.subtract(ops.multiply(-200.0, ops.subtract(y, slow)), ops.multiply(y, 0.3 * np.sin(t)))
+
+
+def arguments() -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
+    """Return an initial value, parameters, and the weights of a loss."""
+    rng = np.random.default_rng(4)
+    params = {"weight": 0.3 * rng.standard_normal((3, 3)), "bias": 0.3 * rng.standard_normal(3)}
+    return 0.3 * rng.standard_normal((2, 3)), params, rng.standard_normal((3, 2, 3))
+
+
+def gradients(way: Any, method: Any, **options: Any) -> tuple[np.ndarray, Any]:
+    """Return the gradient along three directions, and the loss as a function of how far to go along them."""
+    y0, params, weights = arguments()
+    rng = np.random.default_rng(5)
+    along = [rng.standard_normal(each.shape) for each in (y0, params["weight"], params["bias"])]
+
+    def loss(given: Any) -> Any:
+        start, theta = given
+        found = evolve(field, start, [0.0, 0.05, 0.4], method, theta, sensitivity=way, options=OdeOptions(**options))
+        return ops.sum(ops.multiply(found.y, weights))
+
+    def moved(steps: np.ndarray) -> float:
+        theta = {"weight": params["weight"] + steps[1] * along[1], "bias": params["bias"] + steps[2] * along[2]}
+        return float(loss((y0 + steps[0] * along[0], theta)))
+
+    _, (y_bar, bars) = value_and_grad(loss)((y0, params))
+    found = [np.sum(bar * way) for bar, way in zip((y_bar, bars["weight"], bars["bias"]), along, strict=True)]
+    return np.array(found), moved
+
+
+def by_differences(moved: Any, step: float) -> np.ndarray:
+    """Return the derivatives along the three directions by central differences."""
+    return np.array([(moved(e) - moved(-e)) / (2 * step) for e in step * np.eye(3)])
+
+
+@every_method
+@pytest.mark.parametrize("solver", ["lu", "gmres"])
+@pytest.mark.parametrize("per_sample", [False, True])
+def test_the_discrete_gradient_is_that_of_the_steps(method: Any, solver: str, per_sample: bool) -> None:
+    """With step sizes that are fixed it is the derivative of what was computed, to the tolerance of the stages."""
+
+    class Fixed(type(method)):  # type: ignore[misc]
+        """The same method with steps of one size."""
+
+        controller = Constant()
+
+    options = {each.name: getattr(method, each.name) for each in fields(method)}
+    fixed = Fixed(**{**options, "linear_solver": GMRES() if solver == "gmres" else None})
+    settings = {"rtol": 1e-13, "atol": 1e-9, "first_step": 0.02, "per_sample": per_sample}
+    found, moved = gradients(Discrete(), accepting(fixed), **settings)
+    np.testing.assert_allclose(found, by_differences(moved, 1e-5), rtol=1e-6, atol=1e-8)
+
+
+def accepting(method: Any) -> Any:
+    """Return a method whose errors are all acceptable."""
+
+    class Accepting(type(method)):  # type: ignore[misc]
+        """The same method, content with any error."""
+
+        def attempt(self, flow: Any, start: Any, h: Any, memory: Any) -> Any:
+            tried = super().attempt(flow, start, h, memory)
+            assert (tried.error != UNSOLVED).all()
+            return replace(tried, error=np.minimum(tried.error, 1.0))
+
+    return Accepting(**{each.name: getattr(method, each.name) for each in fields(method)})
+
+
+@every_method
+def test_all_ways_give_the_gradient(method: Any) -> None:
+    """At a tight tolerance each adjoint gives the gradient; backwards it is integrated by the method itself."""
+    _, moved = gradients(Discrete(), Tsit5(), rtol=1e-10, atol=1e-10)
+    differences = by_differences(moved, 1e-5)
+    for way in (Discrete(), Interpolating(), Gauss()):
+        found, _ = gradients(way, method, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(found, differences, rtol=1e-6, atol=1e-6, err_msg=str(way))
+
+
+@every_method
+def test_the_state_can_be_integrated_back(method: Any) -> None:
+    """Backsolve's equation is solved by an implicit method as well, where the flow is not stiff."""
+    y0, weights = np.array([[0.5, -0.2]]), np.array([[[0.0, 0.0]], [[1.0, -2.0]]])
+
+    def loss(rate: Any, way: Any, integrator: Any) -> Any:
+        found = evolve(
+            lambda t, y, r: ops.tanh(ops.multiply(r, y)),
+            y0,
+            [0.0, 1.0],
+            integrator,
+            rate,
+            sensitivity=way,
+            options=OdeOptions(rtol=1e-8, atol=1e-9),
+        )
+        return ops.sum(ops.multiply(found.y, weights))
+
+    rate = np.array([0.8, -1.5])
+    back, exact = (
+        value_and_grad(lambda r: loss(r, way, each))(rate)[1]  # noqa: B023
+        for way, each in ((Backsolve(), method), (Discrete(), Tsit5()))
+    )
+    np.testing.assert_allclose(back, exact, rtol=1e-6)
+
+
+@every_method
+@pytest.mark.parametrize("solver", ["lu", "gmres"])
+def test_implicit_steps_have_second_derivatives(method: Any, solver: str) -> None:
+    """The discrete gradient can be differentiated forward: its derivative is that by differences."""
+    chosen = type(method)(linear_solver=GMRES() if solver == "gmres" else None)
+    y0, weights = np.array([[0.5, -0.2]]), np.array([[[0.0, 0.0]], [[1.0, -2.0]]])
+
+    def loss(rate: Any) -> Any:
+        def pull(t: Any, y: Any, r: Any) -> Any:
+            return ops.subtract(ops.tanh(ops.multiply(r, y)), ops.multiply(5.0, y))
+
+        options = OdeOptions(rtol=0.0, atol=1e-9, first_step=0.1, on_failure="record", max_steps=4)
+        found = evolve(pull, y0, [0.0, 0.2], chosen_at_fixed_steps, rate, sensitivity=Discrete(), options=options)
+        return ops.sum(ops.multiply(found.y, weights))
+
+    class Fixed(type(chosen)):  # type: ignore[misc]
+        """The same method with steps of one size."""
+
+        controller = Constant()
+
+    chosen_at_fixed_steps = accepting(Fixed(linear_solver=chosen.linear_solver))
+    rate, along = np.array([0.8, -1.5]), np.array([0.3, 1.1])
+    gradient = lambda r: value_and_grad(loss)(r)[1]  # noqa: E731
+    _, second = jvp(gradient, (rate,), (along,))
+    differences = (gradient(rate + 1e-5 * along) - gradient(rate - 1e-5 * along)) / 2e-5
+    np.testing.assert_allclose(second, differences, rtol=1e-6, atol=1e-8)
