@@ -16,6 +16,7 @@ from equilib.arrays import Array, Tree, array_namespace
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
+from equilib.ode.outputs import Times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.testing.check import require
@@ -23,6 +24,7 @@ from equilib.testing.contract import DTYPES, arrives_by_pickle, global_generator
 from equilib.testing.subject import difference, host, namespaces, same_bits, skip
 
 TIMES = (0.0, 0.7, 2.0)
+SHARED = np.asarray(TIMES)[:, None]
 _rng = np.random.default_rng(8)
 Y0, RATE = _rng.uniform(0.2, 0.8, (4, 4)), _rng.uniform(0.5, 1.5, (4, 4))
 COTANGENT = _rng.standard_normal((len(TIMES), 4, 4))
@@ -51,9 +53,9 @@ def _linearize(f: object, t: Array, y: Array, params: Tree, rate: Array) -> Line
     )
 
 
-def known_gradient(cotangent: np.ndarray) -> Gradient:
+def known_gradient(cotangent: np.ndarray, times: np.ndarray = SHARED) -> Gradient:
     """Return the gradient of ⟨cotangent, y⟩, y = y₀ e^(ut) / (1 + y₀ (e^(ut) − 1)) with u = gain·rate."""
-    t = np.asarray(TIMES)[:, None, None]
+    t = times[:, :, None]
     grown = np.exp(t * GAIN * RATE)
     y = Y0 * grown / (1 + Y0 * (grown - 1))
     by_u = np.sum(cotangent * t * y * (1 - y), axis=0)
@@ -75,13 +77,18 @@ class OdeSensitivitySubject:
         return OdeProblem(growth, {"gain": xp.asarray(gain)}, xp.asarray(rate), linearize=_linearize)
 
     def solution(
-        self, xp: ModuleType = np, dtype: str = "float64", rows: slice = slice(None), **options: Any
+        self,
+        xp: ModuleType = np,
+        dtype: str = "float64",
+        rows: slice = slice(None),
+        times: Times = TIMES,
+        **options: Any,
     ) -> OdeSolution:
         """Integrate as the sensitivity needs it."""
         needs, y0 = self.sensitivity.needs, xp.asarray(Y0[rows].astype(dtype))
         given = {"rtol": TIGHT[dtype], "atol": TIGHT[dtype], "on_failure": "record", **options}
         problem, integrator = self.problem(xp, dtype, rows), copy.deepcopy(self.integrator)
-        return odeint(problem, y0, TIMES, integrator, dense=needs.trajectory, states=needs.states, **given)
+        return odeint(problem, y0, times, integrator, dense=needs.trajectory, states=needs.states, **given)
 
     def pullback(self, solution: OdeSolution, problem: OdeProblem, cotangent: np.ndarray) -> Pullback[OdeSolution]:
         """Return what the sensitivity does."""
@@ -137,6 +144,16 @@ def agrees_with_the_known_derivatives(subject: OdeSensitivitySubject) -> None:
         expected = known_gradient(alone)
         known = expected if index else {"y(t₀)": expected["y(t₀)"]}
         _agree(subject.gradient(alone), known, f"for a loss of the time {TIMES[index]}")
+
+
+def follows_the_times_of_each_sample(subject: OdeSensitivitySubject) -> None:
+    """With a step size for each sample, each may have its own times, in either direction, or stay where it is."""
+    times = np.outer(TIMES, (1.0, 0.5, -0.3, 0.0))
+    solution = subject.solution(times=times, per_sample=True)
+    found = gradient_of(subject.pullback(solution, subject.problem(), COTANGENT))
+    if not subject.exact:
+        skip("it is declared to be approximate")
+    _agree(found, known_gradient(COTANGENT, times), "for times of each sample")
 
 
 def is_linear_in_the_cotangent(subject: OdeSensitivitySubject) -> None:

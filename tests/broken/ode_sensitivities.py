@@ -62,6 +62,16 @@ class LastTime(Sound):
 
 
 @dataclass(frozen=True)
+class FirstTimes(Sound):
+    """The times of the first sample for all of them."""
+
+    def pullback(self, problem: Any, solution: Any, cotangent: Array, *, guess: Any = None) -> Pullback[OdeSolution]:
+        """Take the first column."""
+        shared = solution if solution.t.ndim == 1 else replace(solution, t=solution.t[:, :1] + 0 * solution.t)
+        return super().pullback(problem, shared, cotangent)
+
+
+@dataclass(frozen=True)
 class AgainstTime(Sound):
     """The sign of an integral that runs backward in time."""
 
@@ -162,20 +172,24 @@ class NumPyOnly(fixed_point.NumPyOnly, Sound):
 
 
 KNOWN = "agrees_with_the_known_derivatives"
+OWN_TIMES = "follows_the_times_of_each_sample"
 LINEAR = "is_linear_in_the_cotangent"
 TREES = "returns_trees_like_the_inputs"
 NAN = "returns_nan_where_the_solution_did_not_end"
 ITSELF = "keeps_nothing_on_itself"
 
-GRADIENTS = laws(KNOWN, LINEAR, NAN, ITSELF, "sends_zero_to_zero", "treats_samples_separately", "runs_on_other_arrays")
+GRADIENTS = laws(
+    KNOWN, OWN_TIMES, LINEAR, NAN, ITSELF, "sends_zero_to_zero", "treats_samples_separately", "runs_on_other_arrays"
+)
 
 _FAULTS = (
     Fault(NotFrozen(), "declares_its_options"),
     Fault(HoldingALambda(), "goes_to_other_processes"),
-    Fault(Doubled(), KNOWN),
-    Fault(WithoutShared(), KNOWN),
-    Fault(LastTime(), KNOWN),
-    Fault(AgainstTime(), KNOWN),
+    Fault(Doubled(), KNOWN, laws(OWN_TIMES)),
+    Fault(WithoutShared(), KNOWN, laws(OWN_TIMES)),
+    Fault(LastTime(), KNOWN, laws(OWN_TIMES)),
+    Fault(FirstTimes(), OWN_TIMES),
+    Fault(AgainstTime(), KNOWN, laws(OWN_TIMES)),
     Fault(OtherOrder(), TREES, GRADIENTS),
     Fault(WithoutStart(), TREES, GRADIENTS),
     Fault(Clipped(), LINEAR),
