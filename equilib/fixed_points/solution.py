@@ -37,7 +37,7 @@ class SampleStatus(Enum):
         return self.label in SUCCESSES
 
 
-SUCCESSES = ("converged", "finished")
+SUCCESSES = ("converged", "finished", "event")
 """The labels of the statuses of samples that have what was asked for."""
 
 

@@ -3,6 +3,7 @@
 The methods themselves are plugins. Nothing here knows autograd; `equilib.models.neural_ode` makes it differentiable.
 """
 
+from equilib.ode.events import Event, EventRecord
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import (
@@ -26,6 +27,8 @@ __all__ = [
     "Attempt",
     "ControlState",
     "Controller",
+    "Event",
+    "EventRecord",
     "FixedStepIntegrator",
     "Flow",
     "FlowPoint",

@@ -14,6 +14,8 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import component, overridden
 from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solution import check_success
+from equilib.ode.event_search import EventSearch
+from equilib.ode.events import Event, EventLog, checked_events, event_values
 from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -47,6 +49,7 @@ def odeint(
     states: bool = False,
     error_norm: ErrorNorm | None = None,
     stops: Sequence[float] = (),
+    events: Sequence[Event] = (),
     **overrides: Any,
 ) -> OdeSolution:
     """Integrate y' = f(t, y) from y(t[0]) = y0, and return y at the times t.
@@ -78,6 +81,9 @@ def odeint(
     stops : sequence of float
         Times at which f, or a derivative of f, jumps: a step ends there, and the integration begins anew. Before and
         after it f is evaluated at times that are a float away, so what f is at a stop does not matter.
+    events : sequence of Event
+        What to look for, in `OdeSolution.events`, with `per_sample` or a batch of one: each step is searched, at
+        `equilib.ode.event_search.PLACES`, for changes of sign, which are located on its interpolant to rounding.
     **overrides
         Fields of `OdeOptions`, as in `odeint(f, y0, t, integrator, rtol=1e-6)`.
 
@@ -89,12 +95,12 @@ def odeint(
         If an argument is not what it must be, or an override is not a field of `OdeOptions`.
     ValueError
         If t is not monotonic and finite, a stop is no finite time, y0 has no batch axis, an option is out of its range,
-        or f does not keep shape and dtype.
+        f does not keep shape and dtype, or there are events where the batch steps as one.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
     tree = StateTree(y0) if is_tree(y0) else None
     if tree is not None:
-        f, y0 = tree.problem(f), tree.pack(y0)
+        f, y0, events = tree.problem(f), tree.pack(y0), [tree.event(event) for event in checked_events(events)]
     check_state(y0, "y0")
     if y0.ndim < 1:
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
@@ -105,12 +111,13 @@ def odeint(
         f = OdeProblem(f)
     counts = Counts()
     problem, stops = counted(f, counts), checked_stops(stops)
+    events = checked_events(events, samples_alone=options.per_sample or y0.shape[0] == 1)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
         if isinstance(integrator, LibraryIntegrator):
-            solution = LibraryRun(problem, y0, times, integrator, options, stops, dense=dense).run()
+            solution = LibraryRun(problem, y0, times, integrator, options, stops, events, dense=dense).run()
         else:
-            integration = _Integration(problem, y0, times, integrator, options, stops, error_norm)
+            integration = _Integration(problem, y0, times, integrator, options, stops, events, error_norm)
             solution = integration.run(dense=dense, states=states)
     solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
     if tree is not None:
@@ -129,6 +136,7 @@ class _Integration:
     integrator: Integrator
     options: OdeOptions
     stops: Sequence[float]
+    events: Sequence[Event]
     error_norm: ErrorNorm | None
 
     def __post_init__(self) -> None:
@@ -142,6 +150,10 @@ class _Integration:
         self.rejected = np.zeros(self.lanes, dtype=int)
         self.suspect = np.ones(self.y0.shape[0], dtype=bool)
         self.records: list[StepRecord] = []
+        # Where lanes end by an event; and the output times, nan where a lane ended before.
+        self.ended, self.pending = np.full(self.lanes, np.nan), self.times
+        self.search = EventSearch(self.events, event_values(self.events, self.times[0], self.y0))
+        self.log = EventLog(self.events, self.y0)
 
     def run(self, *, dense: bool, states: bool) -> OdeSolution:
         outputs = unwritten(self.flow, self.y0, self.times)
@@ -159,9 +171,12 @@ class _Integration:
                     before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
                     record = StepRecord(step.h, step.end.t, step.accepted, step.memory.host, number, before)
                     self.records.append(record)
-                    outputs = write_outputs(self.flow, self.integrator, step, self.times, outputs)
-                    if dense:
-                        segments.append(segment_of(self.flow, self.integrator, step))
+                    segment = segment_of(self.flow, self.integrator, step) if dense or self.events else None
+                    if segment and self.events:
+                        segment = self._look(step, segment)
+                    outputs = write_outputs(self.flow, self.integrator, step, self.pending, outputs)
+                    if segment and dense:
+                        segments.append(segment)
             t, y = state.point.t, state.point.y
             self.status[(self.status == OdeStatus.RUNNING) & (t == self.times[-1])] = OdeStatus.FINISHED
             if not (left and (self.status == OdeStatus.RUNNING).any()):
@@ -209,19 +224,36 @@ class _Integration:
         if (stuck & ~finite).any():
             self.suspect = ~_finite_samples(step.attempt.y)
 
+    def _look(self, step: Step, segment: Segment) -> Segment:
+        """Search a step for events, end the lanes where a terminal one occurred, and return the step until then."""
+        start, end, flow, events = step.start.t, step.end.t, self.flow, self.events
+        last = event_values(events, end, step.end.y)
+        found, limit = self.search.step(start, end, lambda t: event_values(events, t, segment(flow, t)), last)
+        for event, t in found:
+            y = segment(flow, np.where(np.isnan(t), start, t))
+            for sample in np.flatnonzero(~np.isnan(t)).tolist():
+                self.log.note(event, sample, float(t[sample]), y[sample, ...])
+        ended = ~np.isnan(limit)
+        if not ended.any():
+            return segment
+        self.status[ended], self.ended[ended] = OdeStatus.EVENT, limit[ended]
+        self.pending = np.where(np.sign(end - start) * (self.times - limit) > 0, np.nan, self.pending)
+        return segment.until(flow, limit)
+
     def _solution(self, t: np.ndarray, y: Array, trajectory: Trajectory | None) -> OdeSolution:
         batch = self.y0.shape[0]
         return OdeSolution(
             t=self.t,
             y=y,
             status=status_of_samples(list(self.status), self.suspect),
-            reached=np.broadcast_to(t, (batch,)),
+            reached=np.broadcast_to(np.where(np.isnan(self.ended), t, self.ended), (batch,)),
             accepted=np.broadcast_to(self.accepted, (batch,)),
             rejected=np.broadcast_to(self.rejected, (batch,)),
             trajectory=trajectory,
             integrator=self.integrator,
             options=self.options,
             record=tuple(self.records),
+            events=self.log.records(),
         )
 
 

@@ -5,34 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, from_host, to_host
+from equilib.arrays import Array, array_namespace, to_host
 from equilib.errors import UserError
 from equilib.fixed_points.options import component
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.numerics.dense import dense_jacobian, difference_jacobian, joint_jacobian
+from equilib.ode.events import Event, EventLog, event_values
 from equilib.ode.flow import Flow, time_like
 from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.library_events import LaneWatch, Question
+from equilib.ode.library_segment import LibrarySegment, lanes_like
 from equilib.ode.library_units import InUnits, Units
 from equilib.ode.outputs import lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, status_of_samples
 from equilib.ode.stops import Stretch, stretches
-from equilib.ode.trajectory import Piece, Trajectory
+from equilib.ode.trajectory import Trajectory
 
 Slope: TypeAlias = Callable[[float, np.ndarray], np.ndarray | None]
 """Maps a time and y, shape (size,), to the slope there; None where the work is called off."""
-
-
-class Question(NamedTuple):
-    """Where a lane asks for its slope, or its Jacobian."""
-
-    t: float
-    y: np.ndarray
-    jacobian: bool = False
 
 
 @dataclass
@@ -47,23 +42,6 @@ class _Lane:
     interpolants: list[Interpolant] = field(default_factory=list, repr=False)
 
 
-@dataclass(frozen=True)
-class LibrarySegment(Piece):
-    """The steps of all lanes with one number: y(t) by the library's interpolants; t₀ = t₁ in lanes that had ended."""
-
-    interpolants: tuple[Interpolant | None, ...] = field(repr=False)
-
-    def __call__(self, flow: Flow, t: np.ndarray) -> Array:
-        """Return y at the times t, shape (lanes,); y0 in lanes that had ended, the nearer end where t is outside."""
-        inside = np.clip(t, np.minimum(self.t0, self.t1), np.maximum(self.t0, self.t1))
-        start = np.reshape(to_host(self.y0), (flow.lanes, -1))
-        rows = [
-            y0 if interpolant is None else interpolant(float(time))
-            for interpolant, time, y0 in zip(self.interpolants, inside, start, strict=True)
-        ]
-        return _like(np.stack(rows), self.y0)
-
-
 @dataclass
 class LibraryRun:
     """One call of `odeint` by a library's integrator."""
@@ -74,6 +52,7 @@ class LibraryRun:
     integrator: LibraryIntegrator
     options: OdeOptions
     stops: Sequence[float]
+    events: Sequence[Event]
     dense: bool
 
     def __post_init__(self) -> None:
@@ -87,6 +66,7 @@ class LibraryRun:
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
         self.suspect = np.ones(self.y0.shape[0], dtype=bool)
         blank = np.where((self.times == self.times[0])[..., None], self.y, np.nan)
+        self.log = EventLog(self.events, self.y0)
         self.results = [_Lane(blank[:, lane], self.times[0, lane]) for lane in range(self.lanes)]
 
     def run(self) -> OdeSolution:
@@ -126,21 +106,25 @@ class LibraryRun:
 
     def _answers(self, waiting: dict[int, Question]) -> dict[int, np.ndarray]:
         # Jacobians wait until every lane wants one: they cost a product per column, for the batch.
-        slopes = {lane: point for lane, point in waiting.items() if not point.jacobian}
-        asked = slopes or waiting
+        work = {"slope": self._slopes, "events": self._event_values, "jacobian": self._jacobians}
+        kind = min((point.kind for point in waiting.values()), key=list(work).index)
+        asked = {lane: point for lane, point in waiting.items() if point.kind == kind}
         for lane, point in asked.items():
             self.asked[lane], self.y[lane] = point.t, point.y
-        found = self._slopes() if slopes else self._jacobians()
+        found = work[kind]()
         return {lane: found[lane] for lane in asked}
 
+    def _event_values(self) -> np.ndarray:
+        return event_values(self.events, self.asked, lanes_like(self.y, self.y0)).T
+
     def _jacobians(self) -> np.ndarray:
-        y = _like(self.y, self.y0)
+        y = lanes_like(self.y, self.y0)
         linear = self.problem.linearize(time_like(self.asked, y), y)
         found = joint_jacobian(linear) if self.lanes == 1 else dense_jacobian(linear)
         return np.asarray(to_host(found), dtype=np.float64)
 
     def _slopes(self) -> np.ndarray:
-        value = self.problem.at(self.asked.copy(), _like(self.y, self.y0))
+        value = self.problem.at(self.asked.copy(), lanes_like(self.y, self.y0))
         slopes = np.asarray(to_host(value), dtype=np.float64)
         finite = np.asarray(np.isfinite(slopes.reshape(len(self.suspect), -1)).all(axis=1))
         if not finite.all():
@@ -148,7 +132,8 @@ class LibraryRun:
         return slopes.reshape(self.y.shape)
 
     def _integrate(self, lane: int, call: Coroutine[None], f: Slope) -> None:
-        result, times, y = self.results[lane], self.times[:, lane], self.y[lane].copy()
+        result, y = self.results[lane], self.y[lane].copy()
+        watch = LaneWatch(self.events, self.log, lane, call, float(self.times[0, lane]), y)
         for stretch in self.stretches:
             if stretch.start[lane] == stretch.end[lane]:
                 continue
@@ -159,7 +144,7 @@ class LibraryRun:
             try:
                 if system.finite:
                     stepper = InUnits(self.integrator, system, start, Units.of(start, slope))
-                    status = self._follow(result, stepper, start.end, times)
+                    status = self._follow(lane, stepper, start.end, watch)
             except UserError:
                 raise
             except BREAKDOWNS as error:
@@ -175,7 +160,7 @@ class LibraryRun:
             return min(max(t, float(stretch.least[lane])), float(stretch.greatest[lane]))
 
         def exact(t: float, y: np.ndarray) -> np.ndarray:
-            found = call.ask(Question(inside(t), np.array(y, dtype=np.float64), jacobian=True))
+            found = call.ask(Question(inside(t), np.array(y, dtype=np.float64), "jacobian"))
             return np.zeros((y.size, y.size)) if found is None else np.asarray(found)
 
         def by_differences(t: float, y: np.ndarray) -> np.ndarray:
@@ -202,36 +187,42 @@ class LibraryRun:
             largest_step=largest,
         )
 
-    def _follow(self, result: _Lane, stepper: TimeStepper, end: float, times: np.ndarray) -> OdeStatus:
+    def _follow(self, lane: int, stepper: TimeStepper, end: float, watch: LaneWatch) -> OdeStatus:
         """Step to the end of a stretch, and return how that went."""
+        result = self.results[lane]
         while len(result.ends) < self.options.max_steps:
             result.message = stepper.step() or ""
             if result.message or not np.isfinite(stepper.y).all():
                 return OdeStatus.GAVE_UP
-            self._record(result, stepper, times)
+            interpolant = stepper.interpolant() if self.dense or self.events else None
+            limit = watch.step(stepper, interpolant) if interpolant and self.events else None
+            self._record(result, stepper, self.times[:, lane], stepper.t if limit is None else limit, interpolant)
+            if limit is not None:
+                return OdeStatus.EVENT
             if stepper.t == end:
                 return OdeStatus.FINISHED
             if stepper.step_size == 0:
                 return OdeStatus.STEP_TOO_SMALL
         return OdeStatus.MAX_STEPS
 
-    def _record(self, result: _Lane, stepper: TimeStepper, times: np.ndarray) -> None:
+    def _record(
+        self, result: _Lane, stepper: TimeStepper, times: np.ndarray, end: float, interpolant: Interpolant | None
+    ) -> None:
         direction = np.sign(times[-1] - times[0])
-        inside = (direction * (times - result.reached) > 0) & (direction * (stepper.t - times) > 0)
-        if self.dense or inside.any():
-            interpolant = stepper.interpolant()
-            for index in np.flatnonzero(inside):
-                result.y[index] = interpolant(float(times[index]))
-            if self.dense:
-                result.interpolants.append(interpolant)
-        result.y[times == stepper.t] = stepper.y
-        result.reached = stepper.t
-        result.ends.append(stepper.t)
+        passed = (direction * (times - result.reached) > 0) & (direction * (end - times) >= 0)
+        for index in np.flatnonzero(passed & (times != stepper.t)):
+            interpolant = interpolant or stepper.interpolant()
+            result.y[index] = interpolant(float(times[index]))
+        result.y[passed & (times == stepper.t)] = stepper.y
+        if self.dense and interpolant:
+            result.interpolants.append(interpolant)
+        result.reached = end
+        result.ends.append(end)
 
     def _solution(self) -> OdeSolution:
         batch = self.y0.shape[0]
         xp = array_namespace(self.y0)
-        outputs = [_like(rows, self.y0) for rows in np.stack([lane.y for lane in self.results], axis=1)]
+        outputs = [lanes_like(rows, self.y0) for rows in np.stack([lane.y for lane in self.results], axis=1)]
         steps = np.asarray([len(lane.ends) for lane in self.results])
         return OdeSolution(
             t=self.t,
@@ -245,6 +236,7 @@ class LibraryRun:
             options=self.options,
             record=(),
             messages=tuple(lane.message for lane in self.results),
+            events=self.log.records(),
         )
 
     def _trajectory(self) -> Trajectory:
@@ -256,9 +248,3 @@ class LibraryRun:
         rest = LibrarySegment(self.times[0], self.times[0], self.y0, (None,) * self.lanes)
         segments = [LibrarySegment(*bounds, self.y0, each) for bounds, each in pieces] or [rest]
         return Trajectory(segments, Flow(self.problem.at, self.y0, self.lanes, lambda error, start, y: np.zeros(0)))
-
-
-def _like(rows: np.ndarray, y: Array) -> Array:
-    """Return rows of the lanes, shape (lanes, size), as an array like y."""
-    host = rows.reshape(tuple(y.shape)).astype(to_host(y[:0, ...]).dtype)
-    return from_host(host, y)

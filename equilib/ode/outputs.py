@@ -78,7 +78,10 @@ def unwritten(flow: Flow, y0: Array, times: np.ndarray) -> list[Array]:
 def write_outputs(
     flow: Flow, integrator: Integrator, step: Step, times: np.ndarray, outputs: list[Array]
 ) -> list[Array]:
-    """Return `outputs`, y at each of `times`, (times, lanes), with those replaced that the step passed or reached."""
+    """Return `outputs`, y at each of `times`, (times, lanes), with those replaced that the step passed or reached.
+
+    A time of nan is never reached.
+    """
     written = list(outputs)
     segment: Segment | None = None
     for index, at_end, inside in passed_outputs(step.start.t, step.end.t, times):

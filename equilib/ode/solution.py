@@ -10,6 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array, Tree
 from equilib.fixed_points.solution import BatchSolution, SampleStatus, UnsolvedError, UnsolvedWarning, failure_reasons
+from equilib.ode.events import EventRecord
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked, option
@@ -20,6 +21,7 @@ class OdeStatus(SampleStatus):
 
     RUNNING = "the integration has not ended"
     FINISHED = "the end of the interval was reached"
+    EVENT = "a terminal event occurred"
     MAX_STEPS = "max_steps was reached; raise it, loosen rtol, or shorten the interval"
     STEP_TOO_SMALL = "the step size vanished: the solution may blow up, or the tolerance is below what the dtype allows"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
@@ -92,6 +94,8 @@ class OdeSolution(BatchSolution):
     options: OdeOptions = field(repr=False)
     stops: tuple[float, ...] = field(default=(), repr=False)
     """The times at which steps ended because f is not smooth there, in ascending order."""
+    events: tuple[EventRecord, ...] = field(default=(), repr=False)
+    """Where each event occurred; the initial time is none."""
     record: tuple[StepRecord, ...] = field(repr=False)
     """The steps, for adjoints that repeat them; empty where a library took them."""
     messages: tuple[str, ...] = field(default=(), repr=False)

@@ -45,6 +45,14 @@ class Segment(Piece):
         powers = [theta**power for power in range(1, len(self.coefficients) + 1)]
         return flow.combine(self.y0, np.ones(flow.lanes), powers, self.coefficients)
 
+    def until(self, flow: Flow, limit: np.ndarray) -> Segment:
+        """Return the step as far as the times `limit`, shape (lanes,), whole where that is nan."""
+        length, ends = self.t1 - self.t0, np.isnan(limit)
+        t1 = np.where(ends, self.t1, limit)
+        share = np.where(ends, 1.0, (t1 - self.t0) / np.where(ends, 1.0, length))
+        shares = [flow.coefficient(share**power) for power in range(1, len(self.coefficients) + 1)]
+        return Segment(self.t0, t1, self.y0, [q * each for q, each in zip(self.coefficients, shares, strict=True)])
+
 
 class Unpacks(Protocol):
     """**Protocol:** the way from an array, shape (..., batch, size), to a tree of arrays, shape (..., batch, ...)."""

@@ -22,6 +22,7 @@ from equilib.arrays import (
 )
 from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import is_traced
+from equilib.ode.events import Event
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -74,12 +75,15 @@ class StateTree:
 
     def map_of(self, f: Callable[..., Tree]) -> Callable[..., Array]:
         """Return f(t, tree, *inputs) as a map of arrays; f's t has as many axes as the leaf with the fewest."""
+        return lambda t, y, *inputs: self.pack(self._checked(f(self._time(t), self.unpack(y), *inputs)))
 
-        def packed(t: Array, y: Array, *inputs: Tree) -> Array:
-            time = _functions([t]).reshape(t, (t.shape[0],) + (1,) * (self._axes - 1))
-            return self.pack(self._checked(f(time, self.unpack(y), *inputs)))
+    def event(self, event: Event) -> Event:
+        """Return the event of the packed state."""
+        return event.of(lambda t, y, *inputs: event.g(self._time(t), self.unpack(y), *inputs))
 
-        return packed
+    def _time(self, t: Array) -> Array:
+        time: Array = _functions([t]).reshape(t, (t.shape[0],) + (1,) * (self._axes - 1))
+        return time
 
     def problem(self, f: OdeProblem | Callable[..., Tree]) -> OdeProblem:
         """Return the problem of the packed state; raises ValueError if its derivatives are not automatic."""
@@ -90,9 +94,10 @@ class StateTree:
         return f.of(self.map_of(f.f), f.derivatives, *f.inputs)
 
     def solution(self, packed: OdeSolution) -> OdeSolution:
-        """Return a solution whose y and trajectory are trees."""
+        """Return a solution whose y, trajectory and records of events are of trees."""
         trajectory = None if packed.trajectory is None else replace(packed.trajectory, tree=self)
-        return replace(packed, y=self.unpack(packed.y), trajectory=trajectory)
+        events = tuple(replace(each, y=self.unpack(each.y)) for each in packed.events)
+        return replace(packed, y=self.unpack(packed.y), trajectory=trajectory, events=events)
 
     def _checked(self, slope: Tree) -> Tree:
         """Return what f returned; raises ValueError if it is not like y."""
