@@ -96,15 +96,15 @@ def evolve(
     fine = odeint(problem, static_value(y0), subgrid.finer, integrator, options, **how)
     solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
-    course, on_failure = _Course(way, problem, fine, subgrid, times), solution.options.on_failure
+    differentiated, on_failure = _Way(way, problem, fine, subgrid, times), solution.options.on_failure
     y, adjoints = differentiable(
         solution.y,
         y0,
         inputs if times is None else (times, *inputs),
-        course.pull,
-        course.leaves,
+        differentiated.pull,
+        differentiated.leaves,
         check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
-        differential=course.differential(),
+        differential=differentiated.differential(),
     )
     return Evolution(
         y=y if tree is None else tree.unpack(y),
@@ -113,7 +113,7 @@ def evolve(
         nfe=solution.nfe,
         njvp=solution.njvp,
         adjoints=adjoints,
-        backward=course.counts,
+        backward=differentiated.counts,
     )
 
 
@@ -124,7 +124,7 @@ def _as_array(y: Array, leaf: Any, plain: Any) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class _Course:
+class _Way:
     """How an integration is differentiated: in y(t₀), in the output times where they are traced, and in the inputs.
 
     `solution` is that at all times at which an adjoint must not step over, `subgrid` those asked for among them.

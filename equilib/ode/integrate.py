@@ -142,8 +142,8 @@ class _Integration:
     def __post_init__(self) -> None:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
         self.times = lane_times(self.t, self.lanes)
-        self.rtol, self.atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
-        norm = self.error_norm or tolerance_norm(self.rtol, self.atol, self.lanes)
+        rtol, atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
+        norm = self.error_norm or tolerance_norm(rtol, atol, self.lanes)
         self.flow = Flow(self._slope, self.y0, self.lanes, norm, linearize=self._linearize)
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
@@ -207,8 +207,8 @@ class _Integration:
         elif isinstance(self.integrator, FixedStepIntegrator):
             h = (self.times[-1] - self.times[0]) / self.integrator.steps
         elif ((self.status == OdeStatus.RUNNING) & (span != 0)).any():
-            scale = self.atol + self.rtol * array_namespace(start.y).abs(start.y)
-            norm = lambda array: lane_rms(array / scale, self.lanes)  # noqa: E731
+            # What an error norm leaves out, as that of an adjoint does, is no reason for a short step.
+            norm = lambda array: self.flow.error_norm(array, start, start.y)  # noqa: E731
             h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
         else:
             h = span

@@ -251,3 +251,12 @@ def test_the_error_of_an_integral_does_not_shorten_steps() -> None:
     norm = packing.seminorm(tolerance_norm(0.0, 1.0, 1))
     error = np.concatenate((np.full((1, 6), 2.0), np.full((1, 6), 1e9)), axis=1)
     assert norm(error, FlowPoint(np.zeros(1), packed, packed), packed) == [2.0]
+
+
+def test_integrals_do_not_shorten_the_first_step(arguments: tuple[Any, ...]) -> None:
+    """Where an adjoint begins, the cotangents of the parameters are zero and steep, and nothing depends on them."""
+    y0, params, weights = arguments
+    found = odeint(OdeProblem(field, params), y0, TIMES, Tsit5(), rtol=1e-5, atol=1e-5, dense=True)
+    with_integrals, alone = (way.pullback(OdeProblem(field, params), found, weights) for way in (WAYS[0], WAYS[1]))
+    for packed, plain in zip(with_integrals.solves, alone.solves, strict=True):
+        assert packed.nfe == plain.nfe
