@@ -14,7 +14,7 @@ from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, coefficients, tree_map, tree_unflatten
+from equilib.arrays import Array, Tree, coefficients, to_host, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
@@ -87,7 +87,7 @@ def evolve(
         f, y0 = tree.map_of(f), tree.pack(y0)
     problem = OdeProblem(f, *tree_map(partial(_as_array, y0), inputs, stop_gradient(inputs)))
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
-    at: Any = t if times is None else static_value(times)
+    at: Any = t if times is None else np.asarray(to_host(static_value(times)), dtype=np.float64)
     stops, options = checked_stops(stops), options or OdeOptions()
     # The adjoint finds all times that it must not step over among the output times.
     at = checked_times(at, (*np.shape(static_value(y0)), 0)[0], per_sample=options.per_sample) if stops else at

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, array_namespace, from_host, to_host
+from equilib.arrays import Array, array_namespace, coefficients, from_host, to_host
 from equilib.autodiff import static_value
 from equilib.autodiff.rules import with_transposes
 from equilib.fixed_points.boundary import is_traced
@@ -25,7 +25,9 @@ def traced_times(t: Times) -> Array | None:
     if is_traced(t):
         return t
     if isinstance(t, list | tuple) and any(map(is_traced, t)):
-        return ops.stack(list(t))
+        (like, *_) = (static_value(each) for each in t if is_traced(each))
+        rest = np.asarray if isinstance(like, float) else lambda each: coefficients(np.asarray(each), like)
+        return ops.stack([each if is_traced(each) else rest(each) for each in t])
     return None
 
 

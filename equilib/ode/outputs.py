@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, is_array, to_host
 from equilib.ode.flow import Flow
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.trajectory import Segment
@@ -24,7 +24,7 @@ def checked_times(t: Times, batch: int, *, per_sample: bool) -> np.ndarray:
         If they are not monotonic and finite, or a grid for each sample where the batch steps as one.
     """
     try:
-        times = np.asarray(t, dtype=np.float64)
+        times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
     except (TypeError, ValueError):  # no numbers
         times = np.zeros(0)
     steps = np.diff(times, axis=0) if times.ndim in (1, 2) else np.zeros(0)

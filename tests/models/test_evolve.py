@@ -92,15 +92,16 @@ def test_gradients_with_respect_to_the_output_times(
 
 
 def test_a_time_among_constants(tree: dict[str, Any]) -> None:
-    """A list of times may hold one that is differentiated, and a time and y of other dtypes meet."""
+    """A list of times may hold one that is differentiated, a number too, and a time and y of other dtypes meet."""
 
     def end(last: Any) -> Any:
         found = evolve(lambda t, y: ops.multiply(y, -0.5), tree["y0"].astype("float32"), [0, last], Tsit5())
         return ops.sum(found.state)
 
-    value, slope = value_and_grad(end)(np.asarray(1.5))
-    assert slope.dtype == np.float64
-    assert slope == pytest.approx(-0.5 * value, rel=1e-5)
+    for last in (np.asarray(1.5), 1.5):
+        value, slope = value_and_grad(end)(last)
+        assert slope.dtype == np.float64
+        assert slope == pytest.approx(-0.5 * value, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +138,17 @@ def test_tangents_and_second_derivatives(
         np.testing.assert_allclose(reverse[name], forward[name], rtol=1e-9, atol=1e-11)
         if name != "t" or isinstance(integrator, Tsit5):
             np.testing.assert_allclose(forward[name], expected[name], atol=1e-6)
+
+
+def test_times_on_any_array_library(xp: Any, tree: dict[str, Any]) -> None:
+    """One beside a number is of the library of y."""
+    y0 = lift(xp, tree["y0"])
+
+    def end(last: Any) -> Any:
+        return ops.sum(evolve(lambda t, y: ops.multiply(y, -0.5), y0, [0.0, last], Tsit5()).state)
+
+    value, slope = value_and_grad(end)(lift(xp, np.asarray(1.5)))
+    assert float(slope) == pytest.approx(-0.5 * float(value), rel=1e-5)
 
 
 def test_tangents_on_any_array_library(xp: Any, tree: dict[str, Any]) -> None:
