@@ -31,7 +31,8 @@ class Attempt:
     `y`, shape (batch, ...), is the solution after it, and `error`, shape (lanes,), the norm of its error, relative to
     the tolerance: at most 1 is acceptable. The controller reckons with `order`, a number or one for each lane. `stages`
     are derivatives and differences that `advance` and `interpolant` use; `memory` is what the method would keep if the
-    step were accepted.
+    step were accepted. A method that chooses its step sizes itself says by which `factor`, shape (lanes,), the next
+    is longer; else the controller does.
     """
 
     y: Array = field(repr=False)
@@ -39,6 +40,7 @@ class Attempt:
     order: int | np.ndarray
     stages: tuple[Array, ...] = field(default=(), repr=False)
     memory: Memory = field(default=Memory(), repr=False)
+    factor: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,12 +75,24 @@ class Implicit(Checked):
         dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
         return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None)
 
-    def newton(self, flow: Flow, c: np.ndarray, jacobian: Jacobian, rate: np.ndarray | None = None) -> Newton:
+    def newton(
+        self,
+        flow: Flow,
+        c: np.ndarray,
+        jacobian: Jacobian,
+        rate: np.ndarray | None = None,
+        *,
+        limit: int = ITERATIONS,
+        active: np.ndarray | None = None,
+    ) -> Newton:
         """Return the solver of the stages of one step with the factor c, shape (lanes,).
 
-        The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately.
+        The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately; at most `limit` steps
+        are made for a stage, and none in lanes that are not `active`.
         """
-        return Newton(flow, c, jacobian, self.linear_solver or GMRES(KRYLOV), rate)
+        rate = np.ones(flow.lanes) if rate is None else rate
+        active = np.ones(flow.lanes, dtype=bool) if active is None else active
+        return Newton(flow, c, jacobian, self.linear_solver or GMRES(KRYLOV), rate, limit, active)
 
 
 class Newton:
@@ -92,17 +104,21 @@ class Newton:
         Whether all slopes so far were found.
     rate : ndarray, shape (lanes,)
         η = θ/(1 − θ), what is left of an error after a step.
-    iterations : ndarray of int, shape (lanes,)
-        Steps of the stage that took most.
+    jacobian : Jacobian
     """
 
     def __init__(
-        self, flow: Flow, c: np.ndarray, jacobian: Jacobian, linear_solver: LinearSolver, rate: np.ndarray | None
+        self,
+        flow: Flow,
+        c: np.ndarray,
+        jacobian: Jacobian,
+        linear_solver: LinearSolver,
+        rate: np.ndarray,
+        limit: int,
+        active: np.ndarray,
     ) -> None:
-        self.c, self._jacobian, self._linear_solver = c, jacobian, linear_solver
-        self.solved = np.ones(flow.lanes, dtype=bool)
-        self.rate = np.ones(flow.lanes) if rate is None else rate
-        self.iterations = np.zeros(flow.lanes, dtype=int)
+        self.c, self.jacobian, self.rate, self.solved = c, jacobian, rate, np.ones(flow.lanes, dtype=bool)
+        self._linear_solver, self._limit, self._active = linear_solver, limit, active
         self._inverse: Array | None = None
         if jacobian.matrix is not None:
             matrix = _shifted(jacobian.matrix, c)
@@ -115,10 +131,10 @@ class Newton:
         z = guess * flow.coefficient(self.c)
         eps = float(array_namespace(z).finfo(z.dtype).eps)
         enough = np.maximum(KAPPA, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
-        running, last = np.ones(flow.lanes, dtype=bool), np.full(flow.lanes, np.nan)
+        running, last = self._active, np.full(flow.lanes, np.nan)
         # A rate of other stages or steps is trusted less than one of this (ibid., eq. IV.8.10).
         rate = np.maximum(self.rate, eps) ** 0.8
-        for iteration in range(1, ITERATIONS + 1):
+        for iteration in range(1, self._limit + 1):
             residual = flow(t, base + z) * flow.coefficient(self.c) - z
             step = self._step(flow, start, base + z, residual, running, enough)
             z = flow.select(running, z + step, z)
@@ -128,28 +144,26 @@ class Newton:
                 rate = np.where(running & (iteration > 1), np.where(theta < 1, theta / (1 - theta), np.inf), rate)
                 done = (size == 0) | (rate * size <= enough)
                 # What the rate promises for the steps that are left.
-                hopeless = ~done & ~(
-                    np.where(np.isnan(last), 0.0, theta) ** (ITERATIONS - iteration) * rate * size <= enough
-                )
-            self.iterations = np.where(running, np.maximum(self.iterations, iteration), self.iterations)
+                left = theta ** (self._limit - iteration) if iteration > 1 else 0.0
+                hopeless = ~done & ~(left * rate * size <= enough)
             self.rate = np.where(running & done, np.minimum(rate, 1.0), self.rate)
-            lost = running & ((hopeless & (iteration > 1)) | ~np.isfinite(size))
+            lost = running & (hopeless | ~np.isfinite(size))
             self.solved &= ~lost
             running, last = running & ~done & ~lost, size
             if not running.any():
                 break
         self.solved &= ~running
-        return z * flow.coefficient(_inverted(self.c))
+        return z * flow.coefficient(inverted(self.c))
 
-    def error(self, flow: Flow, estimate: Array, start: FlowPoint, y: Array) -> np.ndarray:
-        """Return the error of a step to y by (I − c J)⁻¹ estimate, shape (lanes,); where slopes are missing, too much.
+    def filtered(self, flow: Flow, estimate: Array) -> Array:
+        """Return (I − c J)⁻¹ estimate, of the shape of y, as a constant; without a matrix the estimate itself.
 
-        The estimate itself makes too much of stiff components (Shampine; ibid., eq. IV.8.19). Without a matrix it is
-        taken as it is.
+        An estimate of the error makes too much of stiff components (Shampine; ibid., eq. IV.8.19).
         """
-        if self._inverse is not None:
-            estimate = self._by_inverse(flow.constant(estimate))
-        error = flow.error_norm(estimate, start, y)
+        return estimate if self._inverse is None else self._by_inverse(flow.constant(estimate))
+
+    def error(self, error: np.ndarray) -> np.ndarray:
+        """Return the error of a step, shape (lanes,), `UNSOLVED` where slopes were not found."""
         return np.where(self.solved | ~np.isfinite(error), error, UNSOLVED)
 
     def _by_inverse(self, residual: Array) -> Array:
@@ -165,7 +179,7 @@ class Newton:
         with np.errstate(all="ignore"):
             wanted = np.nan_to_num(np.clip(FORCING * enough / size, 1e-10, FORCING), nan=FORCING)
         rtol, active = (_of_samples(each, residual) for each in (wanted, running))
-        c, product = flow.coefficient(self.c), self._jacobian.linear.jvp
+        c, product = flow.coefficient(self.c), self.jacobian.linear.jvp
         # Linear solvers return zeros for what is not finite.
         solution = self._linear_solver.solve(lambda v: v - product(v) * c, residual, rtol=rtol, active=active)
         return flow.select(np.isfinite(size), solution, residual)
@@ -201,7 +215,7 @@ def _of_samples(values: np.ndarray, like: Array) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(values, like.shape[:1]))
 
 
-def _inverted(c: np.ndarray) -> np.ndarray:
-    """Return 1/c, 0 in lanes that rest."""
+def inverted(c: np.ndarray) -> np.ndarray:
+    """Return 1/c, shape (lanes,), 0 in lanes that rest."""
     resting = c == 0
     return np.asarray(np.where(resting, 0.0, 1 / np.where(resting, 1.0, c)))

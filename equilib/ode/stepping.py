@@ -55,7 +55,9 @@ def take_step(
     accepted = active & (attempt.error <= 1)
     t = np.where(accepted, moved, t0)
     point, memory = integrator.advance(flow, state.point, t, attempt, accepted, state.memory)
-    factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
+    factor = attempt.factor
+    if factor is None:
+        factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
     following = StepState(point, proposed * factor, state.control.after(attempt.error, accepted), memory)
     step = Step(start=state.point, end=point, h=h, accepted=accepted, attempt=attempt, memory=state.memory)
     return following, step

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 from types import ModuleType
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.solve import solve
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import FixedStepIntegrator, Integrator
+from equilib.ode.integrator import Attempt, FixedStepIntegrator, Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, OdeStatus
@@ -120,6 +120,9 @@ class _AtFixedSteps:
 
     def __init__(self, integrator: Integrator) -> None:
         self._integrator = integrator
+
+    def attempt(self, *args: Any) -> Attempt:
+        return replace(self._integrator.attempt(*args), factor=None)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._integrator, name)

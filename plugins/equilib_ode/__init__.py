@@ -94,6 +94,16 @@ INTEGRATORS = (
         ),
         order=4,
     ),
+    IntegratorEntry(
+        name="bdf",
+        factory="equilib_ode.bdf:BDF",
+        summary="Backward differentiation formulas of order 1 to 5, one or two evaluations a step, for stiff equations",
+        advice=(
+            "For stiff equations with an expensive right-hand side: it needs the fewest evaluations. Where "
+            "J has large imaginary eigenvalues, or f is often not smooth, take `kencarp47`."
+        ),
+        order=5,
+    ),
     *(
         IntegratorEntry(
             name=factory.lower(),

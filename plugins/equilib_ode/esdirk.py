@@ -55,7 +55,8 @@ class ESDIRK(Implicit):
             slope = flow.implicit_slope(newton, start, start.t + node * h, base, guessed)
             y = flow.combine(base, h, row[-1:], (slope,))
             stages.append(slope)
-        error = newton.error(flow, flow.sum(h, self.tableau.error, stages), start, y)
+        estimate = newton.filtered(flow, flow.sum(h, self.tableau.error, stages))
+        error = newton.error(flow.error_norm(estimate, start, y))
         kept = memory._replace(cache=Cache(jacobian, newton.rate))
         return Attempt(y=y, error=error, order=self.order, stages=tuple(stages), memory=kept)
 

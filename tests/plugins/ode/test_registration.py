@@ -14,7 +14,7 @@ from equilib.plugin import IntegratorEntry, SolverEntry
 from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 
-NAMES = ["bs3", "dopri5", "euler", "kencarp47", "midpoint", "rk4", "tsit5", "vcab3", "vcabm"]
+NAMES = ["bdf", "bs3", "dopri5", "euler", "kencarp47", "midpoint", "rk4", "tsit5", "vcab3", "vcabm"]
 
 
 @pytest.fixture

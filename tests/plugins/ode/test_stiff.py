@@ -19,17 +19,18 @@ from equilib.numerics.gmres import GMRES
 from equilib.ode import OdeOptions, OdeProblem, OdeSolution, odeint
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.newton import UNSOLVED
+from equilib_ode.bdf import BDF
 from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import Constant, forced, reference
 
-METHODS = [KenCarp47()]
+METHODS = [KenCarp47(), BDF()]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 SMALL = [problem for problem in PROBLEMS if problem.y0.size < 10]
 
 
-def integrated(problem: StiffProblem, method: Any, rtol: float = 1e-4, **options: Any) -> OdeSolution:
+def integrated(problem: StiffProblem, method: Any, rtol: float = 1e-3, **options: Any) -> OdeSolution:
     """Return the solution of a stiff problem by a batch of one."""
     given = {"rtol": rtol, "atol": rtol * problem.atol, **options}
     return odeint(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
@@ -38,11 +39,11 @@ def integrated(problem: StiffProblem, method: Any, rtol: float = 1e-4, **options
 @every_method
 @pytest.mark.parametrize("problem", SMALL, ids=str)
 def test_the_published_solutions_are_reached(problem: StiffProblem, method: Any) -> None:
-    """At 1e-4 the end is right to a hundred tolerances, in some hundred steps."""
+    """At 1e-3 the end is right to a hundred tolerances, in some hundred steps."""
     found = integrated(problem, method)
     assert found.success, found.failure_report()
     solution = problem.reference()
-    error = np.abs(found.y[-1, 0] - solution) / (1e-4 * (problem.atol + np.abs(solution)))
+    error = np.abs(found.y[-1, 0] - solution) / (1e-3 * (problem.atol + np.abs(solution)))
     assert error.max() < 100
     assert found.accepted[0] < 1000
 
@@ -104,7 +105,7 @@ def arguments() -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
     return 0.3 * rng.standard_normal((2, 3)), params, rng.standard_normal((3, 2, 3))
 
 
-def gradients(way: Any, method: Any, **options: Any) -> tuple[np.ndarray, Any]:
+def gradients(way: Any, method: Any, times: Any = (0.0, 0.02, 0.06), **options: Any) -> tuple[np.ndarray, Any]:
     """Return the gradient along three directions, and the loss as a function of how far to go along them."""
     y0, params, weights = arguments()
     rng = np.random.default_rng(5)
@@ -112,7 +113,7 @@ def gradients(way: Any, method: Any, **options: Any) -> tuple[np.ndarray, Any]:
 
     def loss(given: Any) -> Any:
         start, theta = given
-        found = evolve(field, start, [0.0, 0.05, 0.4], method, theta, sensitivity=way, options=OdeOptions(**options))
+        found = evolve(field, start, times, method, theta, sensitivity=way, options=OdeOptions(**options))
         return ops.sum(ops.multiply(found.y, weights))
 
     def moved(steps: np.ndarray) -> float:
@@ -142,8 +143,8 @@ def test_the_discrete_gradient_is_that_of_the_steps(method: Any, solver: str, pe
 
     options = {each.name: getattr(method, each.name) for each in fields(method)}
     fixed = Fixed(**{**options, "linear_solver": GMRES() if solver == "gmres" else None})
-    settings = {"rtol": 1e-13, "atol": 1e-9, "first_step": 0.02, "per_sample": per_sample}
-    found, moved = gradients(Discrete(), accepting(fixed), **settings)
+    settings = {"rtol": 1e-13, "atol": 1e-9, "first_step": 0.001, "per_sample": per_sample}
+    found, moved = gradients(Discrete(), accepting(fixed), (0.0, 0.0034, 0.01), **settings)
     np.testing.assert_allclose(found, by_differences(moved, 1e-5), rtol=1e-6, atol=1e-8)
 
 
@@ -156,7 +157,7 @@ def accepting(method: Any) -> Any:
         def attempt(self, flow: Any, start: Any, h: Any, memory: Any) -> Any:
             tried = super().attempt(flow, start, h, memory)
             assert (tried.error != UNSOLVED).all()
-            return replace(tried, error=np.minimum(tried.error, 1.0))
+            return replace(tried, error=np.minimum(tried.error, 1.0), factor=None)
 
     return Accepting(**{each.name: getattr(method, each.name) for each in fields(method)})
 
