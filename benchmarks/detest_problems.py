@@ -1,8 +1,7 @@
 """The non-stiff DETEST problems.
 
 T. E. Hull, W. H. Enright, B. M. Fellen & A. E. Sedgwick, Comparing numerical methods for ordinary differential
-equations, SIAM J. Numer. Anal. 9 (1972), 603-637; all but C5, the motion of five planets. Every problem runs from t = 0
-to 20.
+equations, SIAM J. Numer. Anal. 9 (1972), 603-637. Every problem runs from t = 0 to 20.
 """
 
 from __future__ import annotations
@@ -61,6 +60,33 @@ def _orbit(t: np.ndarray, x: np.ndarray, y: np.ndarray, u: np.ndarray, v: np.nda
     return u, v, -x / cubed, -y / cubed
 
 
+# C5: the outer planets, their masses and that of the sun; positions, a planet a line, and velocities.
+_GRAVITY, _SUN = 2.95912208286, 1.00000597682
+_MASSES = np.array([0.000954786104043, 0.000285583733151, 0.0000437273164546, 0.0000517759138449, 0.00000277777777778])
+_PLANETS = [
+    *(3.42947415189, 3.35386959711, 1.35494901715),
+    *(6.64145542550, 5.97156957878, 2.18231499728),
+    *(11.2630437207, 14.6952576794, 6.27960525067),
+    *(-30.1552268759, 1.65699966404, 1.43785752721),
+    *(-21.1238353380, 28.4465098142, 15.3882659679),
+    *(-0.557160570446, 0.505696783289, 0.230578543901),
+    *(-0.415570776342, 0.365682722812, 0.169143213293),
+    *(-0.325325669158, 0.189706021964, 0.0877265322780),
+    *(-0.0240476254170, -0.287659532608, -0.117219543175),
+    *(-0.176860753121, -0.216393453025, -0.0148647893090),
+]
+
+
+def _planets(t: np.ndarray, y: np.ndarray) -> np.ndarray:
+    position, velocity = (part.reshape((*y.shape[:-1], 5, 3)) for part in np.split(y, 2, axis=-1))
+    pull = position / np.sum(position**2, axis=-1, keepdims=True) ** 1.5
+    apart = position[..., None, :, :] - position[..., :, None, :]
+    cubed = np.sum(apart**2, axis=-1, keepdims=True) ** 1.5 + np.eye(5)[..., None]
+    others = _MASSES[:, None] * (apart / cubed - pull[..., None, :, :] * (1 - np.eye(5)[..., None]))
+    slope = _GRAVITY * (np.sum(others, axis=-2) - (_SUN + _MASSES[:, None]) * pull)
+    return np.concatenate((velocity.reshape((*y.shape[:-1], 15)), slope.reshape((*y.shape[:-1], 15))), axis=-1)
+
+
 def _problems() -> list[InitialValueProblem]:
     def unit(size: int) -> list[float]:
         return [1.0, *([0.0] * (size - 1))]
@@ -80,6 +106,7 @@ def _problems() -> list[InitialValueProblem]:
         ("C2", _matrix(_chain(np.arange(1.0, 10.0))), unit(10)),
         ("C3", _matrix(_heat(10)), unit(10)),
         ("C4", _matrix(_heat(51)), unit(51)),
+        ("C5", _planets, _PLANETS),
         *(
             (f"D{number}", _columns(_orbit), [1 - e, 0.0, 0.0, np.sqrt((1 + e) / (1 - e))])
             for number, e in enumerate((0.1, 0.3, 0.5, 0.7, 0.9), start=1)

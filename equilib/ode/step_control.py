@@ -69,21 +69,24 @@ class _Bounded:
 
 @dataclass(frozen=True)
 class PIController(_Bounded):
-    """Proportional-integral control (Gustafsson 1991; constants as in OrdinaryDiffEq.jl).
+    """Proportional-integral control (Gustafsson 1991; default constants as in OrdinaryDiffEq.jl).
 
-    An accepted step of error E after one of error E' is followed by one longer by γ E^(−β₁) E'^(β₂), with
-    β₁ = 7/(10 p) and β₂ = 2/(5 p) for order p; a rejected one by γ E^(−β₁). The first step has no E': it is followed by
-    one longer by γ E^(−1/p), the elementary control. `smallest` and `largest` bound the factor.
+    An accepted step of error E after one of error E' is followed by one longer by γ E^(−α/p) E'^(β/p) for order p; a
+    rejected one by γ E^(−α/p). The first step has no E': it is followed by one longer by γ E^(−1/p), the elementary
+    control. In the long run the error is γ^(p/(α − β)). `smallest` and `largest` bound the factor.
     """
+
+    alpha: float = 0.7
+    beta: float = 0.4
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
     ) -> np.ndarray:
         """Return new step size / old step size, shape (lanes,)."""
         with np.errstate(all="ignore"):
-            proportional = self.safety * error ** (-0.7 / np.asarray(order))
+            proportional = self.safety * error ** (-self.alpha / np.asarray(order))
             elementary = self.safety * error ** (-1.0 / np.asarray(order))
-            grown = np.where(state.first, elementary, proportional * state.error ** (0.4 / np.asarray(order)))
+            grown = np.where(state.first, elementary, proportional * state.error ** (self.beta / np.asarray(order)))
         return self._bounded(np.where(accepted, grown, proportional), accepted, state)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib.ode.flow import Flow, FlowPoint, after
 from equilib.ode.integrator import Integrator, Memory, Step
-from equilib.ode.step_control import ControlState
+from equilib.ode.step_control import Controller, ControlState
 
 STRETCH = 1.01
 """A step may be so much longer to land on the end, where else a sliver would be left (Hairer & Wanner's codes)."""
@@ -39,11 +39,13 @@ def take_step(
     active: np.ndarray,
     end: np.ndarray | None = None,
     largest: float | None = None,
+    controller: Controller | None = None,
 ) -> tuple[StepState, Step]:
     """Attempt one step in the lanes that are `active`, `largest` at most; lanes with an error of at most 1 accept it.
 
     Where a lane would pass its time `end`, shape (lanes,), its step is shortened so that it lands there exactly. A step
-    is the difference of two times as they are held, and goes at least to the next of them.
+    is the difference of two times as they are held, and goes at least to the next of them. The controller is the
+    integrator's, unless there is one.
     """
     t0 = state.point.t
     h = np.where(active, state.h if largest is None else np.clip(state.h, -largest, largest), 0.0)
@@ -57,7 +59,8 @@ def take_step(
     point, memory = integrator.advance(flow, state.point, t, attempt, accepted, state.memory)
     factor = attempt.factor
     if factor is None:
-        factor = integrator.controller.factor(attempt.error, accepted, state.control, attempt.order)
+        way = controller or integrator.controller
+        factor = way.factor(attempt.error, accepted, state.control, attempt.order)
     following = StepState(point, proposed * factor, state.control.after(attempt.error, accepted), memory)
     step = Step(start=state.point, end=point, h=h, accepted=accepted, attempt=attempt, memory=state.memory)
     return following, step

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from equilib.ode import Controller, PIController
 from equilib_ode.runge_kutta import RungeKutta
 from equilib_ode.tableau import ButcherTableau
 
@@ -26,3 +27,4 @@ class BogackiShampine3(RungeKutta):
     """Bogacki & Shampine's method of order 3, three evaluations a step: for loose tolerances."""
 
     tableau: ClassVar[ButcherTableau] = BS3
+    controller: ClassVar[Controller] = PIController(safety=0.9, alpha=0.7, beta=0.3)

@@ -59,6 +59,7 @@ class FixedSteps(RungeKutta, Checked):
     """A method that divides the interval into `steps` equal steps, whatever the tolerance."""
 
     controller: ClassVar[Controller] = KeepingController()
+    steady_controller: ClassVar[Controller] = KeepingController()
 
     steps: int = option(100, help="divide the interval into so many steps", minimum=1)
 

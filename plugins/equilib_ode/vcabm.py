@@ -21,7 +21,7 @@ from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 
 TARGET = 0.4
-"""The error, relative to the tolerance, that the next step is chosen for."""
+"""The error, relative to the tolerance, up to which the order climbs at the start without asking."""
 
 RESTART_AFTER = 3
 """Rejections in a row after which the history is no longer trusted."""
@@ -43,12 +43,18 @@ class History(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DoublingController:
-    """Double the step, keep it, or shorten it (Shampine & Gordon, STEP): high orders need a history of equal steps.
+class StepwiseController:
+    """Lengthen the step by one of a few factors, keep it, or shorten it: high orders need a history of equal steps.
 
-    With the error E of a step of order k, and θ = `TARGET`: doubled where E 2^(k+1) ≤ θ, kept where E ≤ θ, else
-    multiplied by (θ/E)^(1/(k+1)), between 1/2 and 9/10; halved after a rejection.
+    After Shampine & Gordon's STEP, which only doubles. With the error E of a step of order k, and θ = `target`:
+    multiplied by the largest r of `growths` with E r^(k+1) ≤ θ, else kept where E ≤ `keep`, else multiplied by
+    (θ/E)^(1/(k+1)), between 1/2 and `cut`; halved after a rejection. Long leaps belong to the low orders of the start.
     """
+
+    growths: tuple[float, ...] = (1.3, 1.7, 2.5, 4.0, 8.0)
+    target: float = 0.45
+    keep: float = 0.5
+    cut: float = 0.85
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -56,9 +62,10 @@ class DoublingController:
         """Return new step size / old step size, shape (lanes,)."""
         exponent = np.asarray(order) + 1.0
         with np.errstate(all="ignore"):
-            shorter = np.clip((TARGET / error) ** (1 / exponent), 0.5, 0.9)
-        kept = np.where(error <= TARGET, 1.0, shorter)
-        grown = np.where(error * 2.0**exponent <= TARGET, 2.0, kept)
+            shorter = np.clip((self.target / error) ** (1 / exponent), 0.5, self.cut)
+        grown = np.where(error <= self.keep, 1.0, shorter)
+        for growth in self.growths:
+            grown = np.where(error * growth**exponent <= self.target, growth, grown)
         return np.where(np.isfinite(error), np.where(accepted, grown, 0.5), 0.2)
 
 
@@ -70,7 +77,9 @@ class VCABM(Checked):
 
     order: ClassVar[int] = 2
     """Order of the first step, which corrects Euler's; later ones choose theirs."""
-    controller: ClassVar[Controller] = DoublingController()
+    controller: ClassVar[Controller] = StepwiseController()
+    steady_controller: ClassVar[Controller] = StepwiseController((2.0,), target=TARGET, keep=TARGET, cut=0.9)
+    """Shampine & Gordon's: where stability bounds the step, equal ones are best."""
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return a history of no step, of order 1."""
