@@ -14,7 +14,7 @@ from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, coefficients, to_host, tree_map, tree_unflatten
+from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
@@ -22,9 +22,11 @@ from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.solution import check_success, of_adjoint
+from equilib.models.event_times import FIRST_ONLY, differentiable_record, with_event_times
 from equilib.models.output_times import times_bar, traced_times, with_times
 from equilib.ode.adjoints import Interpolating
 from equilib.ode.adjoints.replay import traced_select
+from equilib.ode.events import Event, EventRecord, checked_events
 from equilib.ode.grids import Subgrid
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
@@ -51,11 +53,18 @@ class Evolution(Record):
 
     y: Tree = field(repr=False)
     solution: OdeSolution
+    events: tuple[EventRecord, ...] = field(default=(), repr=False)
+    """Where each event occurred, times and states differentiable in everything that they depend on."""
 
     @property
     def state(self) -> Tree:
-        """The solution at the last time, shape (batch, ...), or a tree of such arrays."""
-        return tree_map(lambda leaf: ops.getitem(leaf, (-1, ...)), self.y)
+        """The solution where each sample ended: at the last time, or at its terminal event; shape (batch, ...)."""
+        state = tree_map(lambda leaf: ops.getitem(leaf, (-1, ...)), self.y)
+        for record in self.events:
+            if record.terminal and record.count.any():
+                own = tree_map(lambda leaf: ops.getitem(leaf, (0, ...)), record.y)
+                state = tree_map(partial(traced_select, record.count > 0), own, state)
+        return state
 
     @property
     def adjoint_nvjp(self) -> int:
@@ -72,33 +81,32 @@ def evolve(
     sensitivity: Sensitivity[OdeSolution] | None = None,
     options: OdeOptions | None = None,
     stops: Sequence[float] = (),
+    events: Sequence[Event] = (),
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), in t and the inputs.
 
     y0 may be a tree, as there. Nothing else that f depends on is differentiated. The backward pass is done as the
     sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of any order as
-    well. Raises what `odeint` does.
+    well. Times and states of events, `Evolution.events`, have first derivatives in all of these and in the events' own
+    inputs. Raises what `odeint` does.
     """
     way = Interpolating() if sensitivity is None else sensitivity
     check_kind(way, "sensitivity", "sensitivity")
     times = traced_times(t)
     tree = StateTree(y0) if is_tree(y0) else None
+    events = checked_events(events)
     if tree is not None:
-        f, y0 = tree.map_of(f), tree.pack(y0)
+        f, y0, events = tree.map_of(f), tree.pack(y0), tuple(map(tree.event, events))
     problem = OdeProblem(f, *tree_map(partial(_as_array, y0), inputs, stop_gradient(inputs)))
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     at: Any = t if times is None else np.asarray(to_host(static_value(times)), dtype=np.float64)
-    stops, options = checked_stops(stops), options or OdeOptions()
-    # The adjoint finds all times that it must not step over among the output times.
-    at = checked_times(at, (*np.shape(static_value(y0)), 0)[0], per_sample=options.per_sample) if stops else at
-    subgrid = Subgrid.joined(at, stops)
-    how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states, "stops": stops}
-    fine = odeint(problem, static_value(y0), subgrid.finer, integrator, options, **how)
-    solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
+    how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states}
+    given = problem, static_value(y0), at, integrator, options or OdeOptions()
+    solution, fine, subgrid = _integrated(*given, checked_stops(stops), events, **how)
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
-    differentiated, on_failure = _Way(way, problem, fine, subgrid, times), solution.options.on_failure
+    differentiated, on_failure = _Way(way, problem, fine, subgrid, solution.t, times), solution.options.on_failure
     y, adjoints = differentiable(
-        solution.y,
+        subgrid.take(fine.y),
         y0,
         inputs if times is None else (times, *inputs),
         differentiated.pull,
@@ -106,15 +114,44 @@ def evolve(
         check=lambda each: check_success(each, on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way)),
         differential=differentiated.differential(),
     )
+    y, records = differentiated.split(y, events)
+    if tree is not None:
+        y, solution = tree.unpack(y), tree.solution(solution)
+        records = tuple(replace(record, y=tree.unpack(record.y)) for record in records)
     return Evolution(
-        y=y if tree is None else tree.unpack(y),
-        solution=solution if tree is None else tree.solution(solution),
+        y=y,
+        events=records,
+        solution=solution,
         status=solution.status,
         nfe=solution.nfe,
         njvp=solution.njvp,
         adjoints=adjoints,
         backward=differentiated.counts,
     )
+
+
+def _integrated(
+    problem: OdeProblem,
+    y0: Array,
+    t: Any,
+    integrator: AnyIntegrator,
+    options: OdeOptions,
+    stops: tuple[float, ...],
+    events: Sequence[Event],
+    **how: Any,
+) -> tuple[OdeSolution, OdeSolution, Subgrid]:
+    """Return the solution asked for, one with all times among the outputs that adjoints must not step over, and where.
+
+    The times of the subgrid are those asked for, and then those of events.
+    """
+    times = checked_times(t, (*np.shape(y0), 0)[0], per_sample=options.per_sample) if stops else t
+    subgrid = Subgrid.joined(times, stops)
+    plain = [event.of(event.g, *stop_gradient(event.inputs)) for event in events]
+    fine = odeint(problem, y0, subgrid.finer, integrator, options, stops=stops, events=plain, **how)
+    solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
+    if not events:
+        return solution, fine, subgrid
+    return solution, *with_event_times(fine, solution.t)
 
 
 def _as_array(y: Array, leaf: Any, plain: Any) -> Any:
@@ -127,13 +164,15 @@ def _as_array(y: Array, leaf: Any, plain: Any) -> Any:
 class _Way:
     """How an integration is differentiated: in y(t₀), in the output times where they are traced, and in the inputs.
 
-    `solution` is that at all times at which an adjoint must not step over, `subgrid` those asked for among them.
+    `solution` is that at all times at which an adjoint must not step over; of the `subgrid` the first times are those
+    asked for, and then come those of events.
     """
 
     sensitivity: Any
     problem: OdeProblem
     solution: OdeSolution
     subgrid: Subgrid
+    asked: np.ndarray
     times: Array | None
     counts: Counts = field(default_factory=Counts)
 
@@ -143,8 +182,9 @@ class _Way:
         pulled: Pullback[OdeSolution] = self.sensitivity.pullback(problem, self.solution, self.subgrid.put(cotangent))
         if self.times is None:
             return pulled
-        asked = replace(self.solution, t=self.subgrid.times, y=self.subgrid.take(self.solution.y))
-        bar = times_bar(problem, asked, cotangent, pulled.start, self.times)
+        count = len(self.asked)
+        asked = replace(self.solution, t=self.asked, y=self.subgrid.take(self.solution.y)[:count, ...])
+        bar = times_bar(problem, asked, cotangent[:count, ...], pulled.start, self.times)
         return replace(pulled, inputs=(bar, *pulled.inputs))
 
     def leaves(self, bars: tuple[Tree, ...]) -> list[Array | None]:
@@ -154,9 +194,26 @@ class _Way:
 
     def differential(self) -> Differential:
         """Return the derivatives of y beyond the pullback: those of the steps, replayed by a sensitivity that can."""
+        if self.solution.events:
+            return Refused(FIRST_ONLY)
         if hasattr(self.sensitivity, "unroll"):
             return Traced(self._replayed)
         return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
+
+    def split(self, y: Array, events: Sequence[Event]) -> tuple[Array, tuple[EventRecord, ...]]:
+        """Return y at the times asked for, and the records of the events, of y at all times of the subgrid."""
+        if not events:
+            return y, ()
+        first, records = len(self.asked), []
+        times, missing = y[:first, ...], np.isnan(self.subgrid.times[:first])
+        if missing.any():
+            nan = coefficients(np.full((1,) * y.ndim, np.nan), static_value(y))
+            times = ops.where(from_host(missing.reshape(missing.shape + (1,) * (y.ndim - 2)), nan), nan, times)
+        for event, record in zip(events, self.solution.events, strict=True):
+            last = first + len(record.t)
+            records.append(differentiable_record(counted(self.problem, self.counts), event, record, y[first:last, ...]))
+            first = last
+        return times, tuple(records)
 
     def _replayed(self, start: Array, *leaves: Array) -> Array:
         timed = self.times is not None

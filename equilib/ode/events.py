@@ -47,7 +47,7 @@ class Event:
         self.__dict__.update(g=g, inputs=read_only(inputs), direction=direction, terminal=terminal)
 
     def of(self, g: Callable[..., Array], *inputs: Tree) -> Event:
-        """Return the event of another function, with the same inputs unless there are others."""
+        """Return the event of another g, to shape (batch,), with the same inputs unless there are others."""
         return Event(g, *(inputs or self.inputs), direction=self.direction, terminal=self.terminal)
 
     def __call__(self, t: Array, y: Array) -> Array:
@@ -64,12 +64,13 @@ class EventRecord:
     """Where an event occurred: all its occurrences, of each sample in their order.
 
     `t`, shape (occurrences, batch), and `y`, shape (occurrences, batch, ...), are times and states; nan where a sample
-    has fewer of them than another. `count`, shape (batch,), is how many each has.
+    has fewer of them than another. `count`, shape (batch,), is how many each has, at most one if it is `terminal`.
     """
 
     t: Array
     y: Tree = field(repr=False)
     count: np.ndarray
+    terminal: bool
 
     def of(self, sample: int) -> tuple[Array, Tree]:
         """Return the times, shape (count,), and the states, shape (count, ...), of a sample."""
@@ -102,7 +103,7 @@ class EventLog:
     """What occurred so far, of each event and sample; `like` is an array like y."""
 
     def __init__(self, events: Sequence[Event], like: Array) -> None:
-        self.like = like
+        self._events, self.like = events, like
         self._found: list[list[list[tuple[float, Array]]]] = [[[] for _ in range(like.shape[0])] for _ in events]
 
     def note(self, event: int, sample: int, t: float, y: Array) -> None:
@@ -111,13 +112,14 @@ class EventLog:
 
     def records(self) -> tuple[EventRecord, ...]:
         """Return the record of each event."""
-        return tuple(map(self._record, self._found))
+        return tuple(self._record(*each) for each in zip(self._events, self._found, strict=True))
 
-    def _record(self, found: list[list[tuple[float, Array]]]) -> EventRecord:
+    def _record(self, event: Event, found: list[list[tuple[float, Array]]]) -> EventRecord:
         xp, count = array_namespace(self.like), np.asarray([len(each) for each in found])
         blank = xp.full_like(self.like[0, ...], np.nan)
         rows = range(int(count.max(initial=0)))
         padded = [[each[row] if row < len(each) else (np.nan, blank) for each in found] for row in rows]
         times = np.asarray([[t for t, _ in row] for row in padded], dtype=np.float64).reshape(len(rows), len(found))
         states = [xp.stack([y for _, y in row]) for row in padded]
-        return EventRecord(times, xp.stack(states) if states else xp.stack([self.like])[:0, ...], count)
+        y = xp.stack(states) if states else xp.stack([self.like])[:0, ...]
+        return EventRecord(times, y, count, event.terminal)

@@ -28,7 +28,10 @@ def ordered(times: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Subgrid:
-    """Output times among those of a finer grid, both of shape (times,) or (times, batch)."""
+    """Output times among those of a finer grid, both of shape (times,) or (times, batch).
+
+    A time that is not among them, such as nan, has the solution at the end of the grid, and no cotangent.
+    """
 
     times: np.ndarray
     finer: np.ndarray
@@ -43,9 +46,10 @@ class Subgrid:
 
     @cached_property
     def _places(self) -> np.ndarray:
-        """The rows of the times in the finer grid, shape (times, 1) or (times, batch)."""
+        """The rows of the times in the finer grid, shape (times, 1) or (times, batch); −1 where there is none."""
         columns, finer = (each.reshape(len(each), -1) for each in (self.times, self.finer))
-        return np.asarray(np.argmax(columns[:, None, :] == finer[None, :, :], axis=1))
+        equal = columns[:, None, :] == finer[None, :, :]
+        return np.where(equal.any(axis=1), np.argmax(equal, axis=1), -1)
 
     def take(self, rows: Array, select: Callable[[np.ndarray, Array, Array], Array] = where_samples) -> Array:
         """Return the solution at the times, given that on the finer grid, both of shape (times, batch, ...).
@@ -69,7 +73,7 @@ class Subgrid:
         zeros = zeros_like(cotangent[0, ...])
         rows = [zeros for _ in self.finer]
         for index, places in enumerate(self._places):
-            for place in np.unique(places).tolist():
+            for place in np.unique(places[places >= 0]).tolist():
                 mask, bar = places == place, cotangent[index, ...]
                 rows[place] = rows[place] + (bar if mask.all() else where_samples(mask, bar, zeros))
         return array_namespace(cotangent).stack(rows)
