@@ -29,8 +29,9 @@ KAPPA = 0.1
 ITERATIONS = 10
 """Steps after which a stage is given up."""
 
-FORCING = 0.3
-"""Residual of a linear equation that is solved without a matrix, as a part of `KAPPA`, and of the right-hand side."""
+FORCING, RESIDUAL = 0.3, 3.0
+"""Residual of a linear equation solved without a matrix: at most this part of the right-hand side, and as little as so
+much of `KAPPA`. An error that stiff components have in it is smaller by far."""
 
 KRYLOV = 60
 """Products of a cycle of GMRES, where no linear solver is chosen."""
@@ -50,6 +51,10 @@ class Jacobian:
     y: Array = field(repr=False)
     linear: Linearization = field(repr=False)
     matrix: Array | None = field(repr=False)
+
+    def product(self, v: Array) -> Array:
+        """Return J v, of the shape of y."""
+        return self.linear.jvp(v) if self.matrix is None else _times(self.matrix, v)
 
 
 @dataclass(frozen=True)
@@ -160,24 +165,20 @@ class Newton:
 
         An estimate of the error makes too much of stiff components (Shampine; ibid., eq. IV.8.19).
         """
-        return estimate if self._inverse is None else self._by_inverse(flow.constant(estimate))
+        return estimate if self._inverse is None else _times(self._inverse, flow.constant(estimate))
 
     def error(self, error: np.ndarray) -> np.ndarray:
         """Return the error of a step, shape (lanes,), `UNSOLVED` where slopes were not found."""
         return np.where(self.solved | ~np.isfinite(error), error, UNSOLVED)
 
-    def _by_inverse(self, residual: Array) -> Array:
-        xp = array_namespace(residual)
-        return xp.reshape(xp.matmul(self._inverse, samples_as_rows(residual)[:, :, None]), residual.shape)
-
     def _step(
         self, flow: Flow, start: FlowPoint, y: Array, residual: Array, running: np.ndarray, enough: np.ndarray
     ) -> Array:
         if self._inverse is not None:
-            return self._by_inverse(residual)
+            return _times(self._inverse, residual)
         size = flow.error_norm(residual, start, y)
         with np.errstate(all="ignore"):
-            wanted = np.nan_to_num(np.clip(FORCING * enough / size, 1e-10, FORCING), nan=FORCING)
+            wanted = np.nan_to_num(np.clip(RESIDUAL * enough / size, 1e-10, FORCING), nan=FORCING)
         rtol, active = (_of_samples(each, residual) for each in (wanted, running))
         c, product = flow.coefficient(self.c), self.jacobian.linear.jvp
         # Linear solvers return zeros for what is not finite.
@@ -203,6 +204,12 @@ class Newton:
 
 SHARP = 1e-12
 """Relative residual of a transposed equation, whose solution is a derivative."""
+
+
+def _times(matrix: Array, v: Array) -> Array:
+    """Return the products of matrices, shape (batch, size, size), with samples."""
+    xp = array_namespace(v)
+    return xp.reshape(xp.matmul(matrix, samples_as_rows(v)[:, :, None]), v.shape)
 
 
 def _shifted(matrix: Array, c: np.ndarray) -> Array:

@@ -145,12 +145,15 @@ class IntegratorEntry(Entry, noun="integrator"):
         Options of `equilib.ode.steady_state.SteadyState` that suit it, where they are not the defaults there.
     capabilities : Capabilities
         Those of that solver.
+    solves : bool
+        Whether its name is that of a solver, too; `steady:integrator=NAME` is one in any case.
     """
 
     order: int = 0
     adjoint: str = "interpolating"
     steady: Mapping[str, object] = field(default_factory=dict, hash=False)
     capabilities: Capabilities = Capabilities(least_steps=TIME_STEPS)
+    solves: bool = True
 
     def blueprint(self) -> Blueprint:
         """Return the factory, the preset values, and what suits a steady state; raise as `load` does."""

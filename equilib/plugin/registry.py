@@ -216,7 +216,7 @@ def _entries(plugin: object, owner: Owner) -> tuple[Entry, ...]:
                     raise ValueError(f"{hook} yields {entry.name!r} twice")
                 found[kind][entry.name] = entry
     for name, integrator in found[IntegratorEntry].items():
-        if isinstance(integrator, IntegratorEntry):
+        if isinstance(integrator, IntegratorEntry) and integrator.solves:
             found[SolverEntry].setdefault(name, integrator.solver())
     return tuple(entry for entries in found.values() for entry in entries.values())
 

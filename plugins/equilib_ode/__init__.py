@@ -43,6 +43,8 @@ def equilib_sensitivities() -> Iterable[SensitivityEntry]:
     )
 
 
+IMPLICIT = Capabilities(least_steps=TIME_STEPS, needs_jvp=True)
+
 INTEGRATORS = (
     IntegratorEntry(
         name="tsit5",
@@ -93,6 +95,7 @@ INTEGRATORS = (
             "has decayed. It needs J·v: small samples are solved by LU, others by GMRES."
         ),
         order=4,
+        capabilities=IMPLICIT,
     ),
     IntegratorEntry(
         name="bdf",
@@ -103,6 +106,18 @@ INTEGRATORS = (
             "J has large imaginary eigenvalues, or f is often not smooth, take `kencarp47`."
         ),
         order=5,
+        capabilities=IMPLICIT,
+    ),
+    IntegratorEntry(
+        name="auto",
+        factory="equilib_ode.auto:Auto",
+        summary="tsit5, or kencarp47 where a sample turns out to be stiff",
+        advice=(
+            "Where it is not known whether the equation is stiff, or only parts of it are: a sample changes its method "
+            "when its steps are bounded by stability for a while, and back."
+        ),
+        order=4,
+        solves=False,  # of that name there is another
     ),
     *(
         IntegratorEntry(

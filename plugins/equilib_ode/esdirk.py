@@ -12,6 +12,9 @@ from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIControll
 from equilib.ode.newton import Implicit, Jacobian
 from equilib_ode.tableau import ButcherTableau
 
+SLOW = 0.02
+"""Rate of Newton's method above which a matrix is renewed at the next step."""
+
 
 @dataclass(frozen=True)
 class Cache:
@@ -44,10 +47,10 @@ class ESDIRK(Implicit):
         """Make a step of size h."""
         a, c = self.tableau.a, self.tableau.c
         cache: Cache | None = memory.cache
-        known = None if cache is None else cache.jacobian
-        moved = np.ones(flow.lanes, dtype=bool) if known is None else known.t != start.t
-        jacobian = self.jacobian(flow, start, known, moved)
-        newton = self.newton(flow, h * a[-1][-1], jacobian, None if cache is None else cache.rate)
+        known, rate = (None, None) if cache is None else (cache.jacobian, cache.rate)
+        slow = np.ones(flow.lanes, dtype=bool) if known is None or known.matrix is None else cache.rate > SLOW
+        jacobian = self.jacobian(flow, start, known, slow if known is None else slow & (known.t != start.t))
+        newton = self.newton(flow, h * a[-1][-1], jacobian, rate)
         stages, y = [start.dy], start.y
         for node, row, guess in zip(c[1:], a[1:], self.tableau.predictors[1:], strict=True):
             base = flow.combine(start.y, h, row[:-1], stages)
@@ -55,6 +58,10 @@ class ESDIRK(Implicit):
             slope = flow.implicit_slope(newton, start, start.t + node * h, base, guessed)
             y = flow.combine(base, h, row[-1:], (slope,))
             stages.append(slope)
+        stale = ~newton.solved & (jacobian.t != start.t)
+        if stale.any():
+            renewed = self.jacobian(flow, start, jacobian, stale)
+            return self.attempt(flow, start, h, memory._replace(cache=Cache(renewed, np.where(stale, 1.0, rate))))
         estimate = newton.filtered(flow, flow.sum(h, self.tableau.error, stages))
         error = newton.error(flow.error_norm(estimate, start, y))
         kept = memory._replace(cache=Cache(jacobian, newton.rate))

@@ -28,7 +28,7 @@ def registry() -> Registry:
 def test_every_integrator_is_a_solver_too(registry: Registry) -> None:
     """The same names are registered as integrators and as solvers, beside the solver of them all."""
     assert [each.entry.name for each in registry.provided(SolverEntry)] == sorted(["steady", *NAMES])
-    assert [each.entry.name for each in registry.provided(IntegratorEntry)] == NAMES
+    assert [each.entry.name for each in registry.provided(IntegratorEntry)] == ["auto", *NAMES]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,13 +19,14 @@ from equilib.numerics.gmres import GMRES
 from equilib.ode import OdeOptions, OdeProblem, OdeSolution, odeint
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.newton import UNSOLVED
+from equilib_ode.auto import Auto
 from equilib_ode.bdf import BDF
 from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import Constant, forced, reference
 
-METHODS = [KenCarp47(), BDF()]
+METHODS = [KenCarp47(), BDF(), Auto()]
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
 SMALL = [problem for problem in PROBLEMS if problem.y0.size < 10]
 
