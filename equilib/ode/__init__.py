@@ -22,9 +22,11 @@ from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.steady_state import SteadyState
 from equilib.ode.step_control import Controller, ControlState, IController, PIController
+from equilib.ode.stiffness import BoundedIntegrator, Stability
 
 __all__ = [
     "Attempt",
+    "BoundedIntegrator",
     "ControlState",
     "Controller",
     "Event",
@@ -45,6 +47,7 @@ __all__ = [
     "OdeSolution",
     "OdeStatus",
     "PIController",
+    "Stability",
     "StagedIntegrator",
     "Start",
     "SteadyState",

@@ -33,6 +33,7 @@ from equilib.ode.solution import (
 )
 from equilib.ode.step_control import first_step as estimate_first_step
 from equilib.ode.stepping import StepState, begin, take_step, vanished
+from equilib.ode.stiffness import BoundedIntegrator, complaints
 from equilib.ode.stops import checked_stops, stretches
 from equilib.ode.trajectory import Segment, Trajectory
 from equilib.ode.trees import StateTree, is_tree
@@ -182,6 +183,7 @@ class _Integration:
             if not (left and (self.status == OdeStatus.RUNNING).any()):
                 break
         self.status[self.status == OdeStatus.RUNNING] = OdeStatus.MAX_STEPS
+        self.messages = self._complaints(state)
         trajectory = Trajectory(segments or [Segment(self.times[0], self.times[0], self.y0, [])], self.flow)
         return self._solution(t, array_namespace(self.y0).stack(outputs), trajectory if dense else None)
 
@@ -240,6 +242,18 @@ class _Integration:
         self.pending = np.where(np.sign(end - start) * (self.times - limit) > 0, np.nan, self.pending)
         return segment.until(flow, limit)
 
+    def _complaints(self, state: StepState) -> tuple[str, ...]:
+        """Return for each lane that it is stiff, where that is why an explicit method failed."""
+        steps = self.integrator.steps if isinstance(self.integrator, FixedStepIntegrator) else 0
+        lost = self.status == (OdeStatus.NONFINITE if steps else OdeStatus.MAX_STEPS)
+        if not (isinstance(self.integrator, BoundedIntegrator) and lost.any()):
+            return ()
+        point, h = state.point, state.h
+        if steps:  # where it overflowed nothing can be seen
+            t, h = self.times[0], (self.times[-1] - self.times[0]) / steps
+            point = FlowPoint(t, self.y0, self.flow(t, self.y0))
+        return tuple(complaints(self.integrator.stability, self.flow, point, h, lost))
+
     def _solution(self, t: np.ndarray, y: Array, trajectory: Trajectory | None) -> OdeSolution:
         batch = self.y0.shape[0]
         return OdeSolution(
@@ -254,6 +268,7 @@ class _Integration:
             options=self.options,
             record=tuple(self.records),
             events=self.log.records(),
+            messages=self.messages,
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from equilib.arrays import Array, Tree
 from equilib.fixed_points.solution import BatchSolution, SampleStatus, UnsolvedError, UnsolvedWarning, failure_reasons
 from equilib.ode.events import EventRecord
-from equilib.ode.library import AnyIntegrator
+from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked, option
 
@@ -99,7 +99,7 @@ class OdeSolution(BatchSolution):
     record: tuple[StepRecord, ...] = field(repr=False)
     """The steps, for adjoints that repeat them; empty where a library took them."""
     messages: tuple[str, ...] = field(default=(), repr=False)
-    """What a library said at the end, for each sample or for the batch; else empty."""
+    """What a library said at the end, or that the equation is stiff, for each sample or for the batch; else empty."""
 
     def __str__(self) -> str:
         return (
@@ -107,6 +107,10 @@ class OdeSolution(BatchSolution):
             f"{int(np.max(self.accepted, initial=0))} steps, {int(np.max(self.rejected, initial=0))} rejected, "
             f"{self.nfe} evaluations)"
         )
+
+    @property
+    def _says(self) -> str:
+        return "It said: " if isinstance(self.integrator, LibraryIntegrator) else ""
 
     def failure_report(self) -> str:
         """Describe in one sentence each way in which samples failed, with the evidence."""
@@ -122,7 +126,7 @@ class OdeSolution(BatchSolution):
             f"{failure_reasons(self.status)} "
             f"(at t = {where.min():.6g} to {where.max():.6g}, after {int(self.accepted[failed].max())} steps, "
             f"{int(self.rejected[failed].max())} rejected, {self.nfe} evaluations)"
-            f"{f'. It said: {said}' if said else ''}"
+            f"{f'. {self._says}{said}' if said else ''}"
         )
 
 

@@ -11,8 +11,22 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, Linearize, Memory, PIController, Step, StepCotangents
+from equilib.ode import (
+    Attempt,
+    Controller,
+    Flow,
+    FlowPoint,
+    Linearize,
+    Memory,
+    PIController,
+    Stability,
+    Step,
+    StepCotangents,
+)
 from equilib_ode.tableau import ButcherTableau
+
+STIFF = "kencarp47, bdf or auto"
+"""What to take where the steps of an explicit method are bounded by stability."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +43,11 @@ class RungeKutta:
     def order(self) -> int:
         """Order of accuracy."""
         return self.tableau.order
+
+    @property
+    def stability(self) -> Stability:
+        """How far it is stable."""
+        return Stability(self.tableau.stability_interval, STIFF)
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return nothing: the derivative at the start is in the point."""

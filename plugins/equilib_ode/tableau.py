@@ -12,6 +12,9 @@ from equilib_ode.order_conditions import defect
 ROUNDING = 2e-13
 """What coefficients of up to 16 digits, some of them near 100, leave of an order condition."""
 
+ROOT = 1e-6
+"""Size of the rounding of a root."""
+
 APART = 1e-3
 """Distance of nodes below which they are one."""
 
@@ -68,6 +71,21 @@ class ButcherTableau:
     def c(self) -> tuple[float, ...]:
         """The nodes: the row sums of A."""
         return tuple(float(sum(row)) for row in self.a)
+
+    @cached_property
+    def stability_interval(self) -> float:
+        """The largest x so that |R(−z)| ≤ 1 for 0 ≤ z ≤ x, with the R of an explicit method: of its polynomial."""
+        powers = [np.ones(len(self.b))]
+        for _ in self.b:
+            powers.append(self.matrix @ powers[-1])
+        stable = [1.0, *(float(self.b @ each) for each in powers)]
+        crossings = [
+            root.real
+            for level in (1.0, -1.0)
+            for root in np.polynomial.Polynomial([stable[0] - level, *stable[1:]]).roots()
+            if abs(root.imag) < ROOT and root.real < -ROOT
+        ]
+        return -max(crossings)
 
     @cached_property
     def predictors(self) -> tuple[tuple[float, ...], ...]:

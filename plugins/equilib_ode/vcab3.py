@@ -21,9 +21,9 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Step, hermite
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Stability, Step, hermite
 from equilib_ode.bs3 import BS3
-from equilib_ode.runge_kutta import error_norm, inner_stages
+from equilib_ode.runge_kutta import STIFF, error_norm, inner_stages
 
 RAMP = 2
 """Accepted steps of the Runge-Kutta method before there is a history."""
@@ -46,6 +46,7 @@ class VCAB3:
     """Variable-step Adams-Bashforth of order 3: one evaluation per accepted step, one or none per rejected one."""
 
     order: ClassVar[int] = 3
+    stability: ClassVar[Stability] = Stability(6 / 11, STIFF)
     controller: ClassVar[Controller] = PIController(safety=SAFETY, largest=2.0, first_largest=10.0)
     """Short steps: there are many of them, and their errors add up."""
 

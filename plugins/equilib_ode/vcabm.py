@@ -16,9 +16,10 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, ControlState, Flow, FlowPoint, Memory, Step
+from equilib.ode import Attempt, Controller, ControlState, Flow, FlowPoint, Memory, Stability, Step
 from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
+from equilib_ode.runge_kutta import STIFF
 
 TARGET = 0.4
 """The error, relative to the tolerance, up to which the order climbs at the start without asking."""
@@ -77,6 +78,7 @@ class VCABM(Checked):
 
     order: ClassVar[int] = 2
     """Order of the first step, which corrects Euler's; later ones choose theirs."""
+    stability: ClassVar[Stability] = Stability(1.0, STIFF)
     controller: ClassVar[Controller] = StepwiseController()
     steady_controller: ClassVar[Controller] = StepwiseController((2.0,), target=TARGET, keep=TARGET, cut=0.9)
     """Shampine & Gordon's: where stability bounds the step, equal ones are best."""
