@@ -17,6 +17,8 @@ from equilib.arrays import (
     Array,
     array_namespace,
     coefficients,
+    from_host,
+    in_single,
     rms_norm,
     rows_like,
     to_host,
@@ -163,21 +165,46 @@ def after(t: np.ndarray, h: np.ndarray) -> np.ndarray:
     return np.asarray(np.where(moved == t, np.nextafter(t, np.copysign(np.inf, h)), moved))
 
 
-def time_like(t: np.ndarray, y: Array) -> Array:
-    """Return times of lanes, shape (lanes,), as an array of the library and dtype of y that broadcasts against y."""
-    return coefficients(np.reshape(t, (-1,) + (1,) * (y.ndim - 1)), y)
+def time_like(t: np.ndarray, y: Array, *, fine: bool = False) -> Array:
+    """Return times of lanes, shape (lanes,), as an array of y's library that broadcasts against y, in y's dtype.
+
+    `fine` times are of float64 whatever the dtype of y.
+    """
+    times = np.reshape(t, (-1,) + (1,) * (y.ndim - 1))
+    return from_host(np.asarray(times, dtype=np.float64), y) if fine else coefficients(times, y)
+
+
+COARSE = 2.0**-10
+"""Times that are rounded by more than this part of a step are kept in float64 beside coarser states."""
+
+
+def too_coarse(t: np.ndarray, h: np.ndarray, y: Array) -> bool:
+    """Tell whether times about t, in the dtype of y, are too coarse for steps of size h, both of shape (lanes,)."""
+    info = array_namespace(y).finfo(y.dtype)
+    if info.bits >= 64:
+        return False
+    resolution = float(info.eps)
+    return bool(np.any(resolution * np.abs(t) > COARSE * np.abs(h), where=h != 0))
 
 
 def tolerance_norm(rtol: float | Array, atol: float | Array, lanes: int) -> ErrorNorm:
     """Return the root mean square over a lane of error / (atol + rtol · max(|y₀|, |y₁|)).
 
-    Tolerances are numbers, or arrays that broadcast against y.
+    Tolerances are numbers, or arrays that broadcast against y. An error in half precision counts as at least the
+    tenth of y's rounding, up to a hundredth: what is less is no reason for a long step.
     """
 
     def norm(error: Array, start: FlowPoint, y: Array) -> np.ndarray:
-        xp = array_namespace(error)
-        scale = atol + rtol * xp.maximum(xp.abs(start.y), xp.abs(y))
-        return lane_rms(error / scale, lanes)
+        xp, info = array_namespace(error), array_namespace(error).finfo(error.dtype)
+        error, before, now = in_single(error), in_single(start.y), in_single(y)
+        size = xp.maximum(xp.abs(before), xp.abs(now))
+        least = max(atol, float(xp.finfo(error.dtype).smallest_normal)) if isinstance(atol, float) else atol
+        scale = least + rtol * size
+        found = lane_rms(error / scale, lanes)
+        if info.bits >= 32:
+            return found
+        rounding = np.minimum(0.1 * float(info.eps) * lane_rms(size / scale, lanes), 0.01)
+        return np.asarray(np.where(found < rounding, rounding, found))
 
     return norm
 

@@ -16,7 +16,7 @@ from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solution import check_success
 from equilib.ode.event_search import EventSearch
 from equilib.ode.events import Event, EventLog, checked_events, event_values
-from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm
+from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm, too_coarse
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
@@ -146,6 +146,7 @@ class _Integration:
         rtol, atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
         norm = self.error_norm or tolerance_norm(rtol, atol, self.lanes)
         self.flow = Flow(self._slope, self.y0, self.lanes, norm, linearize=self._linearize)
+        self.narrow = array_namespace(self.y0).finfo(self.y0.dtype).bits < 64
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
         self.rejected = np.zeros(self.lanes, dtype=int)
@@ -165,6 +166,7 @@ class _Integration:
             state = self._start(t, y)
             while left and (active := self._running(state)).any():
                 left -= 1
+                self._refine_times(state.point.t, state.h)
                 limits = stretch.end, self.options.largest_step
                 state, step = take_step(self.integrator, self.flow, state, active, *limits)
                 self._account(state, step, active)
@@ -187,6 +189,10 @@ class _Integration:
         trajectory = Trajectory(segments or [Segment(self.times[0], self.times[0], self.y0, [])], self.flow)
         return self._solution(t, array_namespace(self.y0).stack(outputs), trajectory if dense else None)
 
+    def _refine_times(self, t: np.ndarray, h: np.ndarray) -> None:
+        if self.narrow and too_coarse(t, h, self.y0):
+            self.problem, self.narrow = self.problem.with_fine_times(), False
+
     def _slope(self, t: np.ndarray, y: Array) -> Array:
         return self.problem.at(self.stretch.inside(t), y)
 
@@ -198,6 +204,7 @@ class _Integration:
 
     def _start(self, t: np.ndarray, y: Array) -> StepState:
         """Begin a stretch."""
+        self._refine_times(t, self.stretch.end - t)
         start = FlowPoint(t, y, self.flow(t, y))
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
         self.status[(self.status == OdeStatus.RUNNING) & ~finite] = OdeStatus.NONFINITE
@@ -267,6 +274,7 @@ class _Integration:
             integrator=self.integrator,
             options=self.options,
             record=tuple(self.records),
+            fine_times=self.problem.fine,
             events=self.log.records(),
             messages=self.messages,
         )

@@ -15,7 +15,7 @@ from equilib.fixed_points.options import component
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
 from equilib.numerics.dense import dense_jacobian, difference_jacobian, joint_jacobian
 from equilib.ode.events import Event, EventLog, event_values
-from equilib.ode.flow import Flow, time_like
+from equilib.ode.flow import Flow, too_coarse
 from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.library_events import LaneWatch, Question
 from equilib.ode.library_segment import LibrarySegment, lanes_like
@@ -71,6 +71,7 @@ class LibraryRun:
 
     def run(self) -> OdeSolution:
         """Integrate every lane, together where the library can."""
+        self._refine_times(self.times[0], self.times[-1] - self.times[0])
         slopes = self._slopes()
         finite = np.isfinite(self.y).all(axis=1) & np.isfinite(slopes).all(axis=1)
         for lane in np.flatnonzero(~finite):
@@ -119,7 +120,7 @@ class LibraryRun:
 
     def _jacobians(self) -> np.ndarray:
         y = lanes_like(self.y, self.y0)
-        linear = self.problem.linearize(time_like(self.asked, y), y)
+        linear = self.problem.linearize_at(self.asked, y)
         found = joint_jacobian(linear) if self.lanes == 1 else dense_jacobian(linear)
         return np.asarray(to_host(found), dtype=np.float64)
 
@@ -216,8 +217,13 @@ class LibraryRun:
         result.y[passed & (times == stepper.t)] = stepper.y
         if self.dense and interpolant:
             result.interpolants.append(interpolant)
+        self._refine_times(np.full(1, end), np.full(1, stepper.step_size))
         result.reached = end
         result.ends.append(end)
+
+    def _refine_times(self, t: np.ndarray, h: np.ndarray) -> None:
+        if not self.problem.fine and too_coarse(t, h, self.y0):
+            self.problem = self.problem.with_fine_times()
 
     def _solution(self) -> OdeSolution:
         batch = self.y0.shape[0]
@@ -237,6 +243,7 @@ class LibraryRun:
             record=(),
             messages=tuple(lane.message for lane in self.results),
             events=self.log.records(),
+            fine_times=self.problem.fine,
         )
 
     def _trajectory(self) -> Trajectory:

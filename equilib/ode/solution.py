@@ -98,6 +98,8 @@ class OdeSolution(BatchSolution):
     """Where each event occurred; the initial time is none."""
     record: tuple[StepRecord, ...] = field(repr=False)
     """The steps, for adjoints that repeat them; empty where a library took them."""
+    fine_times: bool = False
+    """Whether f was given times in float64, for which the dtype of y is too coarse."""
     messages: tuple[str, ...] = field(default=(), repr=False)
     """What a library said at the end, or that the equation is stiff, for each sample or for the batch; else empty."""
 

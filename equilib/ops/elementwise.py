@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
@@ -54,6 +55,12 @@ def multiply(x: Array, y: Array) -> Array:
 def divide(x: Array, y: Array) -> Array:
     """Return x / y, element by element; shapes broadcast."""
     return x / y
+
+
+@with_transposes(lambda x, dtype: lambda w: astype(w, static_value(x).dtype))
+def astype(x: Array, dtype: Any) -> Array:
+    """Return x in another floating dtype, of the shape of x."""
+    return array_namespace(x).astype(x, dtype)
 
 
 @with_transposes(lambda x: negative)

@@ -12,7 +12,7 @@ from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.options import component
 from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval
-from equilib.ode.flow import ErrorNorm, time_like, tolerance_norm
+from equilib.ode.flow import ErrorNorm, tolerance_norm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -38,7 +38,7 @@ class Backsolve(BackwardAdjoint):
 
         def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
             y, adjoint = packing.states(state)
-            linear = problem.linearize(time_like(interval.at(s), y), y)
+            linear = problem.linearize_at(interval.at(s), y)
 
             def derivative(slope: Array, adjoint: Array) -> Array:
                 y_bar, inputs_bar = linear.pull(interval.paced(adjoint))

@@ -18,7 +18,7 @@ from equilib.ode.adjoints.reverse import INTEGRATION, no_derivative
 from equilib.ode.adjoints.slopes import Slopes
 from equilib.ode.adjoints.staged_steps import StagedSteps
 from equilib.ode.adjoints.traced_steps import TracedSteps
-from equilib.ode.flow import Flow, FlowPoint, time_like, tolerance_norm
+from equilib.ode.flow import Flow, FlowPoint, tolerance_norm
 from equilib.ode.integrator import Integrator, Memory, StagedIntegrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.outputs import initial_outputs, lane_times
@@ -60,6 +60,7 @@ class Discrete:
         """
         check_pullback(problem, solution, cotangent, *INTEGRATION)
         integrator = own_steps(solution.integrator)
+        problem = problem.with_fine_times(fine=solution.fine_times)
         if not solution.success:
             return no_derivative(problem, solution)
         course = Course(solution, solution.y.shape[1] if solution.options.per_sample else 1)
@@ -84,14 +85,15 @@ class Discrete:
         from equilib.ode.adjoints.implicit_stages import differentiable
 
         integrator = own_steps(solution.integrator)
+        problem = problem.with_fine_times(fine=solution.fine_times)
         like = solution.y[0, ...]
 
         def f(t: np.ndarray, y: Array) -> Array:
-            return problem.f(time_like(t, like), y, *inputs)
+            return problem.f(problem.time(t, like), y, *inputs)
 
         course = Course(solution, like.shape[0] if solution.options.per_sample else 1)
         plain = _plain_flow(problem, solution, course)
-        stages = differentiable(lambda t: partial(problem.f, time_like(course.inside(t), like)), plain, inputs)
+        stages = differentiable(lambda t: partial(problem.f, problem.time(course.inside(t), like)), plain, inputs)
         y = Replay(integrator, solution, course, f, plain.linearize, stages).all_steps(start)
         if solution.success:
             return y

@@ -12,7 +12,7 @@ from equilib.arrays import Array, Tree, tree_map
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
-from equilib.ode.flow import ErrorNorm, time_like
+from equilib.ode.flow import ErrorNorm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.ode.trajectory import Trajectory
@@ -39,7 +39,7 @@ class Gauss(Checked, BackwardAdjoint):
         def linearized(s: float) -> Linearization:
             t = interval.at(s)
             y = trajectory.at(t)
-            return problem.linearize(time_like(t, y), y)
+            return problem.linearize_at(t, y)
 
         def near(s: float, adjoint: Array) -> tuple[Array, Callable[[Array], Array]]:
             linear = linearized(s)

@@ -9,7 +9,7 @@ from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
-from equilib.ode.flow import ErrorNorm, time_like
+from equilib.ode.flow import ErrorNorm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -32,7 +32,7 @@ class Interpolating(BackwardAdjoint):
         def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
             t = interval.at(s)
             y = trajectory.at(t)
-            linear = problem.linearize(time_like(t, y), y)
+            linear = problem.linearize_at(t, y)
 
             def derivative(state: Array) -> Array:
                 y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))

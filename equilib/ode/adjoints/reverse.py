@@ -37,6 +37,9 @@ class _Timed(OdeProblem):
 
     differentiable = False
 
+    def with_fine_times(self, *, fine: bool = True) -> OdeProblem:
+        return self
+
     def at(self, t: np.ndarray, y: Array) -> Array:
         return self.f(float(t[0]), y)
 
@@ -126,6 +129,7 @@ class BackwardAdjoint(ABC):
         Raises ValueError if the adjoint needs the trajectory, and the integration was not dense.
         """
         check_pullback(problem, solution, cotangent, *INTEGRATION)
+        problem = problem.with_fine_times(fine=solution.fine_times)
         size = float(lane_rms(cotangent[None, ...], 1)[0])
         rtol, atol = _number(solution.options.rtol), _number(solution.options.atol)
         atol *= size if np.isfinite(size) and size > 0 else 1.0
