@@ -87,7 +87,7 @@ class _InDtypeOfState:
             return value
         if not is_traced(value):
             return array_namespace(value).astype(value, dtype)
-        from equilib.ops import astype
+        from equilib.ops.elementwise import astype
 
         return astype(value, dtype)
 

@@ -12,7 +12,6 @@ from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weigh
 from equilib.ops.elementwise import (
     abs,  # noqa: A004  the names in the array API standard, here and below
     add,
-    astype,
     cos,
     divide,
     exp,
@@ -49,7 +48,6 @@ from equilib.ops.windows import average_pool, fold, max_pool, patches
 __all__ = [
     "abs",
     "add",
-    "astype",
     "average_pool",
     "broadcast_to",
     "concat",
