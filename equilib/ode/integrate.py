@@ -161,7 +161,7 @@ class _Integration:
         outputs = unwritten(self.flow, self.y0, self.times)
         segments: list[Segment] = []
         t, y, left = self.times[0], self.y0, self.options.max_steps
-        for number, stretch in enumerate(stretches(self.times, self.stops)):
+        for number, stretch in enumerate(stretches(self.times, self.stops, self.y0)):
             self.stretch = stretch
             state = self._start(t, y)
             while left and (active := self._running(state)).any():

@@ -60,7 +60,7 @@ class LibraryRun:
         host = to_host(self.y0)
         self.resolution = float(np.finfo(host.dtype).eps)
         self.times = lane_times(self.t, self.lanes)
-        self.stretches = stretches(self.times, self.stops)
+        self.stretches = stretches(self.times, self.stops, self.y0)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
         self.asked = self.stretches[0].inside(self.times[0]).copy()
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
