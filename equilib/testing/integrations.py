@@ -159,10 +159,15 @@ def answers_between_its_steps(subject: IntegratorSubject) -> None:
     require(error <= _allowed(subject, 3e-4), f"between the steps the error is {error:.1e} at a tolerance of 1e-5")
 
 
+def keeps_to_the_largest_step(subject: IntegratorSubject) -> None:
+    """What lies between two times that f is asked for goes unseen: who bounds the steps relies on it."""
+    steps = int(np.min(subject.run(largest_step=0.1).accepted))
+    require(steps >= 20, f"with a largest step of 0.1 it takes {steps} steps from 0 to 2")
+
+
 def integrates_backwards(subject: IntegratorSubject) -> None:
     """Adjoints run from the end to the beginning."""
-    end = decayed(Y0, 2.0)
-    solution = subject.run(y0=end, times=(2.0, 0.0))
+    solution = subject.run(y0=decayed(Y0, 2.0), times=(2.0, 0.0))
     _finishes(solution, "from t = 2 to 0")
     error = difference(solution.y[-1], Y0)
     require(error < _allowed(subject, 1e-2), f"back at the start the error is {error:.1e} at a tolerance of 1e-4")

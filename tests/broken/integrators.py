@@ -207,6 +207,15 @@ class WithoutAtol(Library):
 
 
 @dataclass(frozen=True)
+class Unbounded(Library):
+    """A library that is not told how long its steps may be."""
+
+    def stepper(self, system: System, start: Start) -> Any:
+        """Begin an integration."""
+        return super().stepper(system, replace(start, largest_step=np.inf))
+
+
+@dataclass(frozen=True)
 class AsItLikes(Library):
     """A library that keeps the tolerances that it was made with."""
 
@@ -324,6 +333,7 @@ FAULTS = (
     Fault(AsItLikes(), "follows_the_tolerance"),
     Fault(Stepwise(), "answers_between_its_steps"),
     Fault(Bent(), "answers_between_its_steps"),
+    Fault(Unbounded(), "keeps_to_the_largest_step"),
     Fault(Forward(), "integrates_backwards"),
     Fault(Clinging(), "recovers_from_a_step_too_long", laws("takes_back_a_step_into_nan")),
     Fault(Swallowing(), "takes_back_a_step_into_nan", NAN),
