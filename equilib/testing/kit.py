@@ -21,6 +21,7 @@ from equilib.testing import (
     linear_equations,
     ode_pullbacks,
     pullbacks,
+    units,
     updates,
 )
 from equilib.testing.check import Check, checks_of
@@ -111,7 +112,7 @@ def ode_sensitivity_checks(
 
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
-    return checks_of(IntegratorSubject(integrator), integrations)
+    return checks_of(IntegratorSubject(integrator), integrations, units)
 
 
 def linear_solver_checks(

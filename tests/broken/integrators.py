@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib.arrays import array_namespace
 from equilib.ode import Start, System
-from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.flow import Flow, FlowPoint, lane_rms, time_like
 from equilib.ode.integrator import Attempt, Memory, Step
 from equilib_scipy.integrators import RK45
 from tests.broken.fault import Fault, laws
@@ -221,7 +221,7 @@ class AsItLikes(Library):
 
     def stepper(self, system: System, start: Start) -> Any:
         """Begin an integration."""
-        return super().stepper(system, replace(start, rtol=1e-6, atol=1e-6))
+        return super().stepper(system, replace(start, rtol=1e-8, atol=1e-30))
 
 
 @dataclass(frozen=True)
@@ -310,6 +310,66 @@ class Standing(Heun):
         return super().attempt(flow, start, 0 * h, memory)
 
 
+def _with_more_error(attempt: Attempt, factor: Any) -> Attempt:
+    return replace(attempt, error=attempt.error * factor)
+
+
+@dataclass(frozen=True)
+class Hurried(Heun):
+    """A step that is called long beside 1."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and trust a long one less."""
+        return _with_more_error(super().attempt(flow, start, h, memory), 1 + np.abs(h))
+
+
+@dataclass(frozen=True)
+class Weighing(Heun):
+    """A solution that is called large beside 1."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and trust it less where y is large."""
+        return _with_more_error(super().attempt(flow, start, h, memory), 1 + lane_rms(start.y, flow.lanes))
+
+
+@dataclass(frozen=True)
+class Historic(Heun):
+    """A part of what the error is compared with that is the time."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and trust a late one more."""
+        return _with_more_error(super().attempt(flow, start, h, memory), 1 / (1 + np.abs(start.t)))
+
+
+@dataclass(frozen=True)
+class Wary(Heun):
+    """A step backward that is trusted less."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step."""
+        return _with_more_error(super().attempt(flow, start, h, memory), np.where(h < 0, 1.5, 1.0))
+
+
+@dataclass(frozen=True)
+class Grasping(Heun):
+    """What the user's f returned, kept for a second use."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step with slopes of which no copy was made."""
+        problem = getattr(getattr(flow._f, "__self__", None), "problem", None)
+        if problem is None or type(start.y) is not np.ndarray:
+            return super().attempt(flow, start, h, memory)
+
+        def slope(t: np.ndarray, y: Array) -> Array:
+            return problem.f(time_like(t, y), y)
+
+        first = slope(start.t, start.y)
+        last = slope(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,)))
+        y = flow.combine(start.y, h, (0.5, 0.5), (first, last))
+        error = flow.sum(h, (0.5, -0.5), (first, last))
+        return Attempt(y=y, error=flow.error_norm(error, start, y), order=2)
+
+
 MANY = "treats_many_samples_separately"
 NAN = laws("takes_back_a_step_into_nan", "ends_where_f_turns_nan")
 BLIND = laws(
@@ -334,7 +394,7 @@ FAULTS = (
     Fault(Stepwise(), "answers_between_its_steps"),
     Fault(Bent(), "answers_between_its_steps"),
     Fault(Unbounded(), "keeps_to_the_largest_step"),
-    Fault(Forward(), "integrates_backwards"),
+    Fault(Forward(), "integrates_backwards", laws("does_not_know_the_direction_of_time")),
     Fault(Clinging(), "recovers_from_a_step_too_long", laws("takes_back_a_step_into_nan")),
     Fault(Swallowing(), "takes_back_a_step_into_nan", NAN),
     Fault(Holding(), "ends_where_f_turns_nan", NAN),
@@ -342,8 +402,13 @@ FAULTS = (
     Fault(SummingUp(), "a_nan_stays_in_its_sample"),
     Fault(Numerous(), "treats_samples_separately", laws(MANY)),
     Fault(ManyAtATime(), MANY),
-    Fault(PastTheCounter(), "counts_every_evaluation", laws("runs_on_other_arrays")),
+    Fault(PastTheCounter(), "counts_every_evaluation", laws("lets_f_use_arrays_again", "runs_on_other_arrays")),
     Fault(WideningHeun(), "keeps_dtypes"),
+    Fault(Hurried(), "does_not_know_the_unit_of_time"),
+    Fault(Weighing(), "does_not_know_the_unit_of_y"),
+    Fault(Historic(), "does_not_know_the_origin_of_time", laws("does_not_know_the_unit_of_time")),
+    Fault(Wary(), "does_not_know_the_direction_of_time"),
+    Fault(Grasping(), "lets_f_use_arrays_again", laws("runs_on_other_arrays")),
     Fault(Remembering(), "keeps_nothing_on_itself"),
     Fault(Dithering(), "keeps_nothing_on_itself", REPEATS | laws("treats_samples_separately", MANY)),
     Fault(OverTheStart(), "keeps_nothing_on_itself", REPEATS | laws("has_the_order_it_declares")),
