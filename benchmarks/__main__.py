@@ -6,7 +6,7 @@ import importlib
 import sys
 
 ALONE = ("detest", "linear_solvers", "memory", "importing")
-BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead")
+BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead", "stiff")
 OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto", "classical": "classical", "hunt": "hunt"}
 
 

@@ -29,7 +29,7 @@ KAPPA = 0.1
 ITERATIONS = 10
 """Steps after which a stage is given up."""
 
-FORCING, RESIDUAL = 0.3, 3.0
+FORCING, RESIDUAL = 0.3, 2.0
 """Residual of a linear equation solved without a matrix: at most this part of the right-hand side, and as little as so
 much of `KAPPA`. An error that stiff components have in it is smaller by far."""
 
@@ -178,8 +178,10 @@ class Newton:
             return _times(self._inverse, residual)
         size = flow.error_norm(residual, start, y)
         with np.errstate(all="ignore"):
-            wanted = np.nan_to_num(np.clip(RESIDUAL * enough / size, 1e-10, FORCING), nan=FORCING)
-        rtol, active = (_of_samples(each, residual) for each in (wanted, running))
+            wanted = np.nan_to_num(RESIDUAL * enough / size, nan=FORCING, posinf=1.0)
+        # Where the residual is small enough already, no step is made, which ends the stage.
+        rtol = _of_samples(np.clip(wanted, 1e-10, FORCING), residual)
+        active = _of_samples(running & (wanted < 1), residual)
         c, product = flow.coefficient(self.c), self.jacobian.linear.jvp
         # Linear solvers return zeros for what is not finite.
         solution = self._linear_solver.solve(lambda v: v - product(v) * c, residual, rtol=rtol, active=active)
