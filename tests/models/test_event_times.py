@@ -102,6 +102,30 @@ def test_the_time_of_a_fall(way: Any, direction: int, xp: ModuleType) -> None:
 
 
 @every_way
+def test_an_integration_begins_where_an_event_ended_another(way: Any) -> None:
+    """A ball that comes up again with half its speed is back after twice the time of its fall, differentiably."""
+
+    def third_impact(a: Any) -> Any:
+        t, y = np.zeros(2), ops.stack((a["height"], 0 * a["height"]), axis=1)
+        options = OdeOptions(rtol=1e-8, atol=1e-8, per_sample=True)
+        event = Event(lambda t, y: y[:, 0], direction=-1)
+        for _ in range(3):
+            times, drag = ops.stack((t, t + 9.0)), np.zeros(())
+            (impact,) = evolve(
+                flight, y, times, Tsit5(), a["gravity"], drag, sensitivity=way, options=options, events=[event]
+            ).events
+            t, y = impact.t[0], impact.y[0] * np.array([0.0, -0.5])
+        return ops.sum(t)
+
+    a = {"height": np.array([2.0, 1.0]), "gravity": np.array(9.81)}
+    value, gradient = value_and_grad(third_impact)(a)
+    times = 2.5 * np.sqrt(2 * a["height"] / 9.81)
+    np.testing.assert_allclose(value, np.sum(times), rtol=1e-9)
+    np.testing.assert_allclose(gradient["height"], times / (2 * a["height"]), rtol=1e-7)
+    np.testing.assert_allclose(gradient["gravity"], -np.sum(times) / (2 * 9.81), rtol=1e-7)
+
+
+@every_way
 def test_who_comes_to_no_event_is_not_moved_by_it(way: Any) -> None:
     """A sample without an occurrence has nan in the record, its end in `state`, and the gradient of that."""
 
