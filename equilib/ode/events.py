@@ -10,7 +10,6 @@ import numpy as np
 from equilib.arrays import Array, Tree, array_namespace, to_host, tree_map
 from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import read_only
-from equilib.ode.flow import time_like
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -93,9 +92,9 @@ def checked_events(events: Sequence[Event], *, samples_alone: bool = True) -> tu
     return tuple(events)
 
 
-def event_values(events: Sequence[Event], t: np.ndarray, y: Array) -> np.ndarray:
-    """Return g of each event at the times t, shape (batch,), on the host, shape (events, batch)."""
-    values = [to_host(event(time_like(t, y), y)) for event in events]
+def event_values(events: Sequence[Event], t: Array, y: Array) -> np.ndarray:
+    """Return g of each event at the times t, shape (batch, 1, ..., 1), on the host, shape (events, batch)."""
+    values = [to_host(event(t, y)) for event in events]
     return np.asarray(values, dtype=np.float64).reshape(len(events), y.shape[0])
 
 

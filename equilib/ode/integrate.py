@@ -112,6 +112,8 @@ def odeint(
         f = OdeProblem(f)
     counts = Counts()
     problem, stops = counted(f, counts), checked_stops(stops)
+    if stops:  # a float beside a stop must not be one in single precision
+        problem = problem.with_fine_times()
     events = checked_events(events, samples_alone=options.per_sample or y0.shape[0] == 1)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
@@ -154,14 +156,14 @@ class _Integration:
         self.records: list[StepRecord] = []
         # Where lanes end by an event; and the output times, nan where a lane ended before.
         self.ended, self.pending = np.full(self.lanes, np.nan), self.times
-        self.search = EventSearch(self.events, event_values(self.events, self.times[0], self.y0))
+        self.search = EventSearch(self.events, self._event_values(self.times[0], self.y0))
         self.log = EventLog(self.events, self.y0)
 
     def run(self, *, dense: bool, states: bool) -> OdeSolution:
         outputs = unwritten(self.flow, self.y0, self.times)
         segments: list[Segment] = []
         t, y, left = self.times[0], self.y0, self.options.max_steps
-        for number, stretch in enumerate(stretches(self.times, self.stops, self.y0)):
+        for number, stretch in enumerate(stretches(self.times, self.stops)):
             self.stretch = stretch
             state = self._start(t, y)
             while left and (active := self._running(state)).any():
@@ -233,11 +235,14 @@ class _Integration:
         if (stuck & ~finite).any():
             self.suspect = ~_finite_samples(step.attempt.y)
 
+    def _event_values(self, t: np.ndarray, y: Array) -> np.ndarray:
+        return event_values(self.events, self.problem.time(t, y), y)
+
     def _look(self, step: Step, segment: Segment) -> Segment:
         """Search a step for events, end the lanes where a terminal one occurred, and return the step until then."""
-        start, end, flow, events = step.start.t, step.end.t, self.flow, self.events
-        last = event_values(events, end, step.end.y)
-        found, limit = self.search.step(start, end, lambda t: event_values(events, t, segment(flow, t)), last)
+        start, end, flow = step.start.t, step.end.t, self.flow
+        last = self._event_values(end, step.end.y)
+        found, limit = self.search.step(start, end, lambda t: self._event_values(t, segment(flow, t)), last)
         for event, t in found:
             y = segment(flow, np.where(np.isnan(t), start, t))
             for sample in np.flatnonzero(~np.isnan(t)).tolist():

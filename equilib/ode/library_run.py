@@ -60,7 +60,7 @@ class LibraryRun:
         host = to_host(self.y0)
         self.resolution = float(np.finfo(host.dtype).eps)
         self.times = lane_times(self.t, self.lanes)
-        self.stretches = stretches(self.times, self.stops, self.y0)
+        self.stretches = stretches(self.times, self.stops)
         # What was asked for last in every lane: those that ask for nothing need some place, too.
         self.asked = self.stretches[0].inside(self.times[0]).copy()
         self.y = np.array(host.reshape(self.lanes, -1), dtype=np.float64)
@@ -116,7 +116,8 @@ class LibraryRun:
         return {lane: found[lane] for lane in asked}
 
     def _event_values(self) -> np.ndarray:
-        return event_values(self.events, self.asked, lanes_like(self.y, self.y0)).T
+        y = lanes_like(self.y, self.y0)
+        return event_values(self.events, self.problem.time(self.asked, y), y).T
 
     def _jacobians(self) -> np.ndarray:
         y = lanes_like(self.y, self.y0)

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from equilib.arrays import Array, to_host
 from equilib.ode.grids import ordered
 
 
@@ -27,11 +26,10 @@ class Stretch:
     bounded: bool
 
     @classmethod
-    def between(cls, start: np.ndarray, end: np.ndarray, stops: Sequence[float], y: Array) -> Stretch:
-        """Return the stretch from start to end, shape (lanes,), with no stop between them; f has times of y's dtype."""
-        after, before, dtype = np.isin(start, stops), np.isin(end, stops), to_host(y[:0, ...]).dtype
-        ends = start.astype(dtype), end.astype(dtype)
-        first, last = np.where(after, np.nextafter(*ends), start), np.where(before, np.nextafter(*ends[::-1]), end)
+    def between(cls, start: np.ndarray, end: np.ndarray, stops: Sequence[float]) -> Stretch:
+        """Return the stretch from start to end, shape (lanes,), with no stop between them."""
+        after, before = np.isin(start, stops), np.isin(end, stops)
+        first, last = np.where(after, np.nextafter(start, end), start), np.where(before, np.nextafter(end, start), end)
         return cls(start, end, np.minimum(first, last), np.maximum(first, last), bool(np.any(after | before)))
 
     def inside(self, t: np.ndarray) -> np.ndarray:
@@ -50,10 +48,10 @@ def checked_stops(stops: Sequence[float]) -> tuple[float, ...]:
     return tuple(times.tolist())
 
 
-def stretches(times: np.ndarray, stops: Sequence[float], y: Array) -> list[Stretch]:
+def stretches(times: np.ndarray, stops: Sequence[float]) -> list[Stretch]:
     """Return the stretches of output times, shape (times, lanes), in the order in which they are integrated.
 
-    Where a lane has fewer of them than another, its last ones are empty. f has times of the dtype of y.
+    Where a lane has fewer of them than another, its last ones are empty.
     """
     cuts = ordered(times[[0, -1]], np.asarray(stops))
-    return [Stretch.between(start, end, stops, y) for start, end in pairwise(cuts)]
+    return [Stretch.between(start, end, stops) for start, end in pairwise(cuts)]

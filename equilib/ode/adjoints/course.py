@@ -14,7 +14,7 @@ class Course:
 
     def __init__(self, solution: OdeSolution, lanes: int) -> None:
         self._steps = [record.stretch for record in solution.record]
-        self._stretches = stretches(lane_times(solution.t, lanes), solution.stops, solution.y[0, ...])
+        self._stretches = stretches(lane_times(solution.t, lanes), solution.stops)
         self._stretch = self._stretches[0]
 
     def enter(self, place: int) -> bool:

@@ -173,7 +173,7 @@ def _interval(solution: OdeSolution, index: int) -> Interval | None:
     between = [stop for stop in solution.stops if np.any((least < stop) & (stop < greatest))]
     if between:
         raise ValueError(f"an adjoint needs output times where f is not smooth: give t = {between} among them")
-    stretch = Stretch.between(earlier, later, solution.stops, solution.y[0, ...])
+    stretch = Stretch.between(earlier, later, solution.stops)
     if solution.t.ndim == 1:
         return Interval(stretch, float(later[0]), float(earlier[0]), None)
     return Interval(stretch, 1.0, 0.0, time_like(later - earlier, solution.y[0, ...]))
