@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALONE = ("detest", "linear_solvers", "memory", "importing")
+ALONE = ("linear_solvers", "memory", "importing")
 BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead", "stiff")
-OPTIONS_OF_THEIR_OWN = {"results": "results_page", "auto": "auto", "classical": "classical", "hunt": "hunt"}
+OPTIONS_OF_THEIR_OWN = {
+    "results": "results_page",
+    **{name: name for name in ("auto", "classical", "detest", "hunt")},
+}
 
 
 def main(argv: list[str]) -> None:

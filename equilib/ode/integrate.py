@@ -183,7 +183,7 @@ class _Integration:
                     if segment and dense:
                         segments.append(segment)
             t, y = state.point.t, state.point.y
-            self.status[(self.status == OdeStatus.RUNNING) & (t == self.times[-1])] = OdeStatus.FINISHED
+            self._finish((self.status == OdeStatus.RUNNING) & (t == self.times[-1]), y)
             if not (left and (self.status == OdeStatus.RUNNING).any()):
                 break
         self.status[self.status == OdeStatus.RUNNING] = OdeStatus.MAX_STEPS
@@ -224,6 +224,13 @@ class _Integration:
         else:
             h = span
         return begin(self.integrator, self.flow, start, h)
+
+    def _finish(self, arrived: np.ndarray, y: Array) -> None:
+        finite = np.isfinite(lane_rms(y, self.lanes))  # which an error norm of the user's may not ask
+        self.status[arrived & finite] = OdeStatus.FINISHED
+        self.status[arrived & ~finite] = OdeStatus.NONFINITE
+        if (arrived & ~finite).any():
+            self.suspect = ~_finite_samples(y)
 
     def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
         self.accepted += step.accepted

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, array_namespace
 from equilib.ode.flow import Flow, FlowPoint, after
 
 SMALLEST_ERROR = 1e-4
@@ -124,4 +124,6 @@ def first_step(
         curvature = scaled_norm(flow(there, moved) - start.dy) / np.abs(probe)
         steepest = np.fmax(slope * unit, np.where(np.isfinite(curvature), curvature, 0.0) * unit**2)
         wanted = np.where(steepest > 0, unit * (0.01 / steepest) ** (1.0 / order), 1e-6 * longest)
+        # A step by which y moves less than its rounding is none.
+        wanted = np.fmax(wanted, float(array_namespace(start.y).finfo(start.y.dtype).eps) * unit)
     return np.asarray(np.copysign(np.fmin(np.fmin(unit, wanted), longest), span))
