@@ -7,11 +7,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, array_namespace
+from equilib.arrays import Array, Tree, array_namespace, take_rows
 from equilib.ode.flow import Flow
 
 
@@ -106,7 +107,26 @@ class Trajectory:
                 f"t = {t[lane]} is not between {starts[0, lane]} and {ends[-1, lane]}, where there is a solution"
             )
         index = np.argmax(reached, axis=0)
+        if (index == index[0]).all():
+            return self.segments[index[0]](self.flow, t)
+        if self._polynomials:
+            lanes = np.arange(self.flow.lanes)
+            y0, *powers = (take_rows(each, index * len(lanes) + lanes) for each in self._polynomials)
+            return Segment(starts[index, lanes], ends[index, lanes], y0, powers)(self.flow, t)
         value = self.segments[index[0]](self.flow, t)
         for other in np.unique(index[index != index[0]]):
             value = self.flow.select(index == other, self.segments[other](self.flow, t), value)
         return value
+
+    @cached_property
+    def _polynomials(self) -> list[Array]:
+        """Return y₀, Q₁, Q₂, ... of all steps in a row, shape (steps · batch, ...); nothing for pieces of other kinds.
+
+        An adjoint asks for thousands of times, each in a dozen of steps where samples step by themselves.
+        """
+        pieces = [each for each in self.segments if isinstance(each, Segment)]
+        if len(pieces) < len(self.segments):
+            return []
+        xp, zeros = array_namespace(pieces[0].y0), self.flow.zeros()
+        by_power = zip_longest(*(each.coefficients for each in pieces), fillvalue=zeros)
+        return [xp.concat(arrays, axis=0) for arrays in ([each.y0 for each in pieces], *map(list, by_power))]
