@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gradients, overhead, scaling, solvers
+from benchmarks import gradients, overhead, scaling, solvers, stiff_node
 from benchmarks.cells import CellCase, conv_cell, dense_cell
 from benchmarks.peers.environments import FINISHED, OF_PEER, Environment, home_of_environments
 from benchmarks.peers.exchange import Finished, read, run_contestant, write
 from benchmarks.race import Laps, laps_table, ratios_table
 from benchmarks.request import RESULTS, Request, parse
+from benchmarks.stiff_node_ours import measure
 
 PEERS = pytest.mark.skipif(
     not Environment("torch", home_of_environments()).exists,
@@ -87,6 +88,22 @@ def test_exact_adjoints_give_the_gradient_and_the_others_do_not(capsys: pytest.C
     assert rows["anderson, jacobian-free"]["error"] > 0.1
     assert rows["anderson, jacobian-free"]["vjp"] == 1
     assert "| dense 0.9 | equilib | newton-gmres |" in capsys.readouterr().out
+
+
+def test_contestants_with_another_stiff_network_are_refused() -> None:
+    """Solutions and gradients of one network agree, whatever the method; another right-hand side ends the benchmark."""
+    for network in stiff_node.networks(quick=True).values():
+        how = {"adjoint": "discrete", "rtol": 1e-4, "atol": 1e-4, "max_steps": 1000, "repeats": 0}
+        ours, theirs = (measure(network, {**how, "integrator": name})[0] for name in ("kencarp47", "bdf"))
+        of_y, of_gradient = stiff_node.errors(theirs, ours)
+        assert of_y * stiff_node.TOLERANCE < 1e-3
+        assert of_gradient < 1e-3
+        hidden = np.tanh(network["y0"] @ network["weight1"] + network["bias1"])
+        net = hidden @ network["weight2"] + network["bias2"]
+        assert np.array_equal(ours["y"][0], network["y0"])
+        np.testing.assert_allclose(ours["slope"], network["rates"] * (net - network["leak"] * network["y0"]), rtol=1e-9)
+        with pytest.raises(SystemExit, match="would compare different things"):
+            stiff_node.errors({**theirs, "slope": 1.001 * theirs["slope"]}, ours)
 
 
 @pytest.mark.parametrize("peers", [(), pytest.param(("torchdeq",), marks=PEERS)], ids=str)
