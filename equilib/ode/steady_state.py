@@ -15,6 +15,7 @@ from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, Jacobian, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.step_control import Controller
+from equilib.ode.newton import Implicit
 from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import Checked, option, part
 
@@ -80,7 +81,10 @@ class SteadyState(Checked):
         own: Controller | None = getattr(self._method, "steady_controller", None)
         progress, _ = take_step(self._method, flow, state.progress, f.active, largest=self.largest_step, controller=own)
         # The flow does not depend on time, which stays 0: no digit of a step is lost to it.
-        progress = replace(progress, point=replace(progress.point, t=np.zeros_like(progress.h)))
+        point = replace(progress.point, t=np.zeros_like(progress.h))
+        if isinstance(self._method, Implicit):  # the slope that it solved for is near f there
+            point = replace(point, dy=flow.select(f.active, f.residual(point.y), point.dy))
+        progress = replace(progress, point=point)
         return SteadyStateState(progress, f.active & (progress.h < SMALLEST_STEP))
 
     @property

@@ -126,6 +126,7 @@ INTEGRATORS = (
             summary=f"{method} in equal steps, {evaluations} a step",
             advice="For a given number of `steps`, whatever the error: no tolerance is asked for, and none is kept.",
             order=order,
+            solves=False,  # no step of theirs follows the residual
         )
         for factory, method, evaluations, order in (
             ("Euler", "Euler's method of order 1", "one evaluation", 1),
