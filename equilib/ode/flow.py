@@ -50,7 +50,7 @@ class SlopeSolver(Protocol):
         """The factor c, shape (lanes,)."""
 
     def solve(self, flow: Flow, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
-        """Return k at the times t, from a guess; errors count as those of a step from `start` do."""
+        """Return k at the times t, from a guess of c k; errors count as those of a step from `start` do."""
 
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
         """Return the s of s = Aᵀ s + cotangent to rounding, where A is the derivative in `linear`."""
@@ -106,7 +106,7 @@ class Flow:
         return self._linearize(t, self.constant(y))
 
     def implicit_slope(self, solver: SlopeSolver, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
-        """Return the k of k = f(t, base + c k) that the solver finds from a guess, all of the shape of y; t as of f.
+        """Return the k of k = f(t, base + c k) that the solver finds from a guess of c k, all of y's shape; t as of f.
 
         Where steps are traced it is an implicit function of the base.
         """

@@ -132,8 +132,8 @@ class Newton:
             self._inverse = where_samples(usable, invert_dense(matrix, usable), nan)
 
     def solve(self, flow: Flow, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
-        """Return the slopes at the times t, of the shape of y, from a guess; `solved` tells for which lanes."""
-        z = guess * flow.coefficient(self.c)
+        """Return the slopes at the times t, of the shape of y, from a guess of c k; `solved` tells for which lanes."""
+        z = guess
         eps = float(array_namespace(z).finfo(z.dtype).eps)
         enough = np.maximum(KAPPA, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
         running, last = self._active, np.full(flow.lanes, np.nan)

@@ -14,8 +14,8 @@ from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, Jacobian, LibraryIntegrator, Start, System, TimeStepper
-from equilib.ode.step_control import Controller
 from equilib.ode.newton import Implicit
+from equilib.ode.step_control import Controller
 from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import Checked, option, part
 

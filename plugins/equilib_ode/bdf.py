@@ -18,7 +18,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode import Attempt, Controller, Flow, FlowPoint, IController, Memory, Step
-from equilib.ode.newton import UNSOLVED, Implicit, Jacobian, Newton, inverted
+from equilib.ode.newton import UNSOLVED, Implicit, Jacobian, Newton
 from equilib.options import option
 
 HIGHEST = 5
@@ -106,16 +106,15 @@ class BDF(Implicit):
     ) -> tuple[Array, Newton]:
         """Return the slope at the end of the step, with a new Jacobian where the old one does not lead there."""
         place, base = FlowPoint(start.t + h, predicted, start.dy), predicted - psi
-        guess = flow.sum(inverted(c), (1.0,), (psi,))
         every = np.ones(flow.lanes, dtype=bool)
         jacobian = self.jacobian(flow, place, None, every) if cache is None else cache.jacobian
         newton = self.newton(flow, c, jacobian, None if cache is None else cache.rate, limit=ITERATIONS)
-        slope = flow.implicit_slope(newton, start, place.t, base, guess)
+        slope = flow.implicit_slope(newton, start, place.t, base, psi)
         lost = ~newton.solved
         if cache is not None and lost.any():
             jacobian = self.jacobian(flow, place, jacobian, lost)
             again = self.newton(flow, c, jacobian, np.where(lost, 1.0, newton.rate), limit=ITERATIONS, active=lost)
-            slope = flow.select(lost, flow.implicit_slope(again, start, place.t, base, guess), slope)
+            slope = flow.select(lost, flow.implicit_slope(again, start, place.t, base, psi), slope)
             newton = again
         return slope, newton
 

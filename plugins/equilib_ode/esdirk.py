@@ -54,7 +54,7 @@ class ESDIRK(Implicit):
         stages, y = [start.dy], start.y
         for node, row, guess in zip(c[1:], a[1:], self.tableau.predictors[1:], strict=True):
             base = flow.combine(start.y, h, row[:-1], stages)
-            guessed = flow.sum(np.ones(flow.lanes), guess, stages)
+            guessed = flow.sum(newton.c, guess, stages)
             slope = flow.implicit_slope(newton, start, start.t + node * h, base, guessed)
             y = flow.combine(base, h, row[-1:], (slope,))
             stages.append(slope)
