@@ -227,13 +227,16 @@ class StaleWhole(WholePicard):
         return State(state.z + state.residual, state.residual)
 
 
+DRAWS = np.random.default_rng(0)
+
+
 @dataclass(frozen=True)
 class Drawing(Sound):
-    """A random number that nobody can repeat."""
+    """A random number that no second solve repeats."""
 
     def step(self, f: Evaluator, state: Any) -> Any:
         """Take a step of random length, the same for all samples."""
-        share = float(np.random.default_rng().uniform(0.9, 1.0))
+        share = float(DRAWS.uniform(0.9, 1.0))
         return self.at(f, state.z + share * state.residual)
 
 
