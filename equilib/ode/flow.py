@@ -162,7 +162,10 @@ class Flow:
 def after(t: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Return the times after steps of about h, both of shape (lanes,): the next numbers to t + h, and never t."""
     moved = t + h
-    return np.asarray(np.where(moved == t, np.nextafter(t, np.copysign(np.inf, h)), moved))
+    stuck = moved == t
+    if np.count_nonzero(stuck):
+        moved = np.where(stuck, np.nextafter(t, np.copysign(np.inf, h)), moved)
+    return np.asarray(moved)
 
 
 def time_like(t: np.ndarray, y: Array, *, fine: bool = False) -> Array:
@@ -170,7 +173,7 @@ def time_like(t: np.ndarray, y: Array, *, fine: bool = False) -> Array:
 
     `fine` times are of float64 whatever the dtype of y.
     """
-    times = np.reshape(t, (-1,) + (1,) * (y.ndim - 1))
+    times = np.asarray(t).reshape((-1,) + (1,) * (y.ndim - 1))
     return from_host(np.asarray(times, dtype=np.float64), y) if fine else coefficients(times, y)
 
 
@@ -195,15 +198,16 @@ def tolerance_norm(rtol: float | Array, atol: float | Array, lanes: int) -> Erro
     """
 
     def norm(error: Array, start: FlowPoint, y: Array) -> np.ndarray:
-        xp, info = array_namespace(error), array_namespace(error).finfo(error.dtype)
-        error, before, now = in_single(error), in_single(start.y), in_single(y)
-        size = xp.maximum(xp.abs(before), xp.abs(now))
-        least = max(atol, float(xp.finfo(error.dtype).smallest_normal)) if isinstance(atol, float) else atol
-        scale = least + rtol * size
-        found = lane_rms(error / scale, lanes)
+        xp = array_namespace(error)
+        info = xp.finfo(error.dtype)
+        size = xp.maximum(xp.abs(start.y), xp.abs(y))
         if info.bits >= 32:
-            return found
+            least = max(atol, float(info.smallest_normal)) if isinstance(atol, float) else atol
+            return lane_rms(error / (least + rtol * size), lanes)
+        size = in_single(size)
+        scale = atol + rtol * size
         rounding = np.minimum(0.1 * float(info.eps) * lane_rms(size / scale, lanes), 0.01)
+        found = lane_rms(in_single(error) / scale, lanes)
         return np.asarray(np.where(found < rounding, rounding, found))
 
     return norm

@@ -234,7 +234,10 @@ class _Integration:
 
     def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
         self.accepted += step.accepted
-        self.rejected += active & ~step.accepted
+        rejected = active & ~step.accepted
+        if not np.count_nonzero(rejected):
+            return
+        self.rejected += rejected
         stuck = vanished(state, step)
         finite = np.isfinite(step.attempt.error)
         self.status[stuck & finite] = OdeStatus.STEP_TOO_SMALL

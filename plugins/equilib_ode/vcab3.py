@@ -71,7 +71,8 @@ class VCAB3:
             return self._ramp(flow, start, h, kept)
         g3 = 0.5 - h / (6 * (h + h1))
         y = flow.combine(start.y, h, (1.0, beta2 / 2, g3 * beta3), (start.dy, phi2, phi3))
-        error = flow.error_norm(flow.sum(h, (g3 * beta3,), (phi3,)), start, y)
+        gain = flow.sum(h, (g3 * beta3,), (phi3,))
+        error = flow.error_norm(gain, start, y)
         adams = Attempt(y=y, error=error, order=3, memory=kept)
         if not ramp.any() and not (error <= 1).any():
             return adams
@@ -81,8 +82,7 @@ class VCAB3:
             stages, bs3 = inner_stages(flow, BS3, start, h)
             y = flow.select(ramp, bs3, y)
         end = flow(start.t + h, y)
-        weights = (g3, -g3, -g3 * beta2, -g3 * beta3)
-        surprise = flow.error_norm(flow.sum(h, weights, (end, start.dy, phi2, phi3)), start, y)
+        surprise = flow.error_norm(flow.sum(h, (g3, -g3, -g3), (end, *kept.arrays)) - gain, start, y)
         error = np.where(error <= 1, np.maximum(error, surprise), error)
         if ramp.any():
             error = np.where(ramp, error_norm(flow, BS3, start, h, (*stages, end), y), error)

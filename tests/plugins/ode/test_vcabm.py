@@ -29,6 +29,13 @@ def test_weights_at_constant_steps() -> None:
     np.testing.assert_allclose(np.ravel(rescaling(np.array([0.1]), CONSTANT, 6)), 1, rtol=1e-13)
 
 
+def test_differences_of_weights_are_moultons() -> None:
+    """At constant steps gⱼ − gⱼ₋₁ are those of Adams and Moulton (Hairer, Nørsett & Wanner I, table III.1.2)."""
+    g = np.ravel(weights(np.array([0.1]), CONSTANT, 8))
+    moulton = [-1 / 2, -1 / 12, -1 / 24, -19 / 720, -3 / 160, -863 / 60480, -275 / 24192]
+    np.testing.assert_allclose(np.diff(g), moulton, rtol=1e-12)
+
+
 def test_weights_are_the_polynomials_at_one() -> None:
     """With any steps Gⱼ(1) = gⱼ."""
     h, d = np.array([0.2, 0.05]), distances(np.array([[0.1, 0.3], [0.4, 0.2], [0.1, 0.1], [0.3, 0.2]]))
