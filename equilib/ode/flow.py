@@ -92,6 +92,8 @@ class Flow:
         self._f, self._like, self._select, self._combination = f, like, select, combination
         self.lanes, self.error_norm, self.constant = lanes, error_norm, constant
         self._linearize, self._implicit = linearize, implicit
+        self.mixes: bool | None = None
+        """Whether f mixes the samples of the batch, once an implicit method knows."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the arithmetic, which interpolants use, without the functions."""

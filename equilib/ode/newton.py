@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, samples_as_rows, where_samples, zeros_like
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, where_samples, zeros_like
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, solve_dense
 from equilib.numerics.gmres import GMRES
@@ -45,23 +45,32 @@ ROUNDING = 4.0
 
 @dataclass(frozen=True)
 class Jacobian:
-    """f linearized at a point of each lane, with its matrices, shape (batch, size, size), where these are kept."""
+    """f linearized at a point of each lane, with its matrices, shape (batch, size, size), where these are kept.
+
+    Where f mixes the samples of a batch that steps as one, it is `joint`: `linear` and the matrix are those of a single
+    sample with all elements, the former of shape (1, elements).
+    """
 
     t: np.ndarray
     y: Array = field(repr=False)
     linear: Linearization = field(repr=False)
     matrix: Array | None = field(repr=False)
+    joint: bool
 
     def product(self, v: Array) -> Array:
         """Return J v, of the shape of y."""
-        return self.linear.jvp(v) if self.matrix is None else _times(self.matrix, v)
+        if self.matrix is not None:
+            return _times(self.matrix, v)
+        xp = array_namespace(v)
+        return xp.reshape(self.linear.jvp(xp.reshape(v, self.linear.value.shape)), v.shape)
 
 
 @dataclass(frozen=True)
 class Implicit(Checked):
     """Options of implicit methods: how they solve their linear equations.
 
-    A sample of f may depend on the same sample of y only: a Jacobian is made of `size` products for the batch.
+    A Jacobian is made of as many products as a sample has elements. Where the batch steps as one f may mix its samples,
+    and is then solved for as one sample: 2 log₂(batch) products at the beginning tell.
     """
 
     linear_solver: LinearSolver | None = part(
@@ -77,8 +86,11 @@ class Implicit(Checked):
         if known is not None:
             t, y = np.where(renewed, t, known.t), flow.select(renewed, y, known.y)
         linear = flow.linearize(t, y)
+        if flow.mixes is None:
+            flow.mixes = flow.lanes == 1 and _mixes(linear)
+        linear = _as_one(linear) if flow.mixes else linear
         dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
-        return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None)
+        return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None, flow.mixes)
 
     def newton(
         self,
@@ -179,16 +191,20 @@ class Newton:
         size = flow.error_norm(residual, start, y)
         with np.errstate(all="ignore"):
             wanted = np.nan_to_num(RESIDUAL * enough / size, nan=FORCING, posinf=1.0)
+        xp, c, product = array_namespace(residual), flow.coefficient(self.c), self.jacobian.linear.jvp
+        rows = xp.reshape(residual, self.jacobian.linear.value.shape)
         # Where the residual is small enough already, no step is made, which ends the stage.
-        rtol = _of_samples(np.clip(wanted, 1e-10, FORCING), residual)
-        active = _of_samples(running & (wanted < 1), residual)
-        c, product = flow.coefficient(self.c), self.jacobian.linear.jvp
+        rtol, active = (_of_samples(each, rows) for each in (np.clip(wanted, 1e-10, FORCING), running & (wanted < 1)))
         # Linear solvers return zeros for what is not finite.
-        solution = self._linear_solver.solve(lambda v: v - product(v) * c, residual, rtol=rtol, active=active)
-        return flow.select(np.isfinite(size), solution, residual)
+        solution = self._linear_solver.solve(lambda v: v - product(v) * c, rows, rtol=rtol, active=active)
+        return flow.select(np.isfinite(size), xp.reshape(solution, residual.shape), residual)
 
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
         """Return the s of s = Aᵀ s + cotangent, shape (batch, ...), to rounding; A is the derivative in `linear`."""
+        if self.jacobian.joint and linear.value.shape[0] > 1:
+            xp = array_namespace(cotangent)
+            found = self.solve_transposed(_as_one(linear), xp.reshape(cotangent, (1, -1)))
+            return xp.reshape(found, cotangent.shape)
         every = np.ones(cotangent.shape[0], dtype=bool)
         if self._inverse is not None:
             matrix = array_namespace(cotangent).matrix_transpose(dense_jacobian(linear))
@@ -208,10 +224,38 @@ SHARP = 1e-12
 """Relative residual of a transposed equation, whose solution is a derivative."""
 
 
+def _mixes(linear: Linearization) -> bool:
+    """Tell whether a sample of f depends on other samples: for each two of them, one bit of their numbers differs."""
+    xp, value = array_namespace(linear.value), linear.value
+    count = value.shape[0]
+    wave = np.cos(np.arange(1.0, 1.0 + prod(value.shape))).reshape(value.shape)
+    for bit in range((count - 1).bit_length()):
+        odd = np.arange(count) >> bit & 1 == 1
+        for moved in (odd, ~odd):
+            tangent = coefficients(np.where(moved.reshape(-1, *[1] * (value.ndim - 1)), wave, 0.0), value)
+            elsewhere = where_samples(moved, zeros_like(value), linear.jvp(tangent))
+            if bool(xp.any((elsewhere != 0) & xp.isfinite(elsewhere))):
+                return True
+    return False
+
+
+def _as_one(linear: Linearization) -> Linearization:
+    """Return the linearization of the batch as one sample, shape (1, elements)."""
+    xp, shape = array_namespace(linear.value), linear.value.shape
+
+    def jvp(v: Array) -> Array:
+        return xp.reshape(linear.jvp(xp.reshape(v, shape)), (1, -1))
+
+    def vjp(w: Array) -> Array:
+        return xp.reshape(linear.vjp(xp.reshape(w, shape)), (1, -1))
+
+    return Linearization(value=xp.reshape(linear.value, (1, -1)), jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
+
+
 def _times(matrix: Array, v: Array) -> Array:
     """Return the products of matrices, shape (batch, size, size), with samples."""
     xp = array_namespace(v)
-    return xp.reshape(xp.matmul(matrix, samples_as_rows(v)[:, :, None]), v.shape)
+    return xp.reshape(xp.matmul(matrix, xp.reshape(v, (matrix.shape[0], -1, 1))), v.shape)
 
 
 def _shifted(matrix: Array, c: np.ndarray) -> Array:

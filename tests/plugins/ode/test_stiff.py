@@ -228,6 +228,39 @@ def test_implicit_steps_have_second_derivatives(method: Any, solver: str) -> Non
     np.testing.assert_allclose(second, differences, rtol=1e-6, atol=1e-8)
 
 
+@every_method
+@pytest.mark.parametrize("solver", ["lu", "gmres"])
+def test_a_batch_that_steps_as_one_may_be_one_system(method: Any, solver: str) -> None:
+    """Where f mixes samples they are solved for as one, in as many steps, and with the gradient."""
+    chosen = type(method)(linear_solver=GMRES() if solver == "gmres" else None)
+    rates, start = np.array([1.0, 30.0, 400.0]), np.array([0.3, -1.0, 0.5])
+
+    def mixed(t: Any, y: Any, r: Any) -> Any:
+        neighbours = ops.stack([ops.getitem(y, 1), ops.getitem(y, 2), ops.getitem(y, 0)])
+        return ops.multiply(r, ops.subtract(ops.tanh(neighbours), y))
+
+    def loss(r: Any, method: Any, *, apart: bool) -> Any:
+        def f(t: Any, y: Any, r: Any) -> Any:
+            return ops.reshape(mixed(t, ops.reshape(y, (3,)), r), (1, 3)) if apart else mixed(t, y, r)
+
+        options = OdeOptions(rtol=1e-7, atol=1e-8)
+        found = evolve(
+            f, start[None] if apart else start, [0.0, 0.5], method, r, sensitivity=Discrete(), options=options
+        )
+        steps.append(int(found.solution.accepted.max()))
+        return ops.sum(ops.multiply(found.y, found.y))
+
+    steps: list[int] = []
+    (value, bar), (known, its) = (
+        value_and_grad(lambda r: loss(r, each, apart=apart))(rates)  # noqa: B023
+        for each, apart in ((chosen, False), (Tsit5(), True))
+    )
+    assert value == pytest.approx(known, rel=1e-5)
+    np.testing.assert_allclose(bar, its, rtol=1e-4, atol=1e-7)
+    loss(rates, chosen, apart=True)
+    assert steps[0] <= 1.1 * steps[2]
+
+
 def test_the_committed_table_has_at_most_twice_scipys_work() -> None:
     """On the stiff set kencarp47 stays below twice Radau's work, bdf below twice BDF's, to a hundred tolerances."""
     rows = json.loads((RESULTS / "stiff.json").read_text(encoding="utf-8"))["rows"]
