@@ -121,8 +121,8 @@ def first_step(
         there = after(start.t, np.copysign(np.fmin(0.01 * unit, longest), span))
         probe = there - start.t
         moved = flow.combine(start.y, probe, (1.0,), (start.dy,))
-        curvature = scaled_norm(flow(there, moved) - start.dy) / np.abs(probe)
-        steepest = np.fmax(slope * unit, np.where(np.isfinite(curvature), curvature, 0.0) * unit**2)
+        bend = scaled_norm(flow(there, moved) - start.dy) * unit * (unit / np.abs(probe))
+        steepest = np.fmax(slope * unit, np.where(np.isfinite(bend), bend, 0.0))
         wanted = np.where(steepest > 0, unit * (0.01 / steepest) ** (1.0 / order), 1e-6 * longest)
         # A step by which y moves less than its rounding is none.
         wanted = np.fmax(wanted, float(array_namespace(start.y).finfo(start.y.dtype).eps) * unit)
