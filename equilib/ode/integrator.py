@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.step_control import Controller
 
@@ -103,8 +104,8 @@ class FixedStepIntegrator(Integrator, Protocol):
         """Number of equal steps from the first to the last time."""
 
 
-Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Array, Callable[[Array], Array]]]
-"""Maps a time, shape (lanes,), and y to f(t, y) and the map w ↦ (∂f/∂y)ᵀ w."""
+Linearize: TypeAlias = Callable[[np.ndarray, Array], tuple[Linearization, Callable[[Array], Array]]]
+"""Maps a time, shape (lanes,), and y to f linearized there, and to the map w ↦ (∂f/∂y)ᵀ w to go back through f by."""
 
 
 class StepCotangents(NamedTuple):
@@ -120,7 +121,7 @@ class StepCotangents(NamedTuple):
 
 @runtime_checkable
 class StagedIntegrator(Integrator, Protocol):
-    """**Protocol:** an integrator without memory that goes back through its steps itself.
+    """**Protocol:** an integrator whose memory is a cache at most, that goes back through its steps itself.
 
     The steps of others are traced, which costs several times as much beside the evaluations of f.
     """

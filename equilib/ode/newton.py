@@ -202,22 +202,41 @@ class Newton:
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
         """Return the s of s = Aᵀ s + cotangent, shape (batch, ...), to rounding; A is the derivative in `linear`."""
         if self.jacobian.joint and linear.value.shape[0] > 1:
-            xp = array_namespace(cotangent)
-            found = self.solve_transposed(_as_one(linear), xp.reshape(cotangent, (1, -1)))
-            return xp.reshape(found, cotangent.shape)
-        every = np.ones(cotangent.shape[0], dtype=bool)
-        if self._inverse is not None:
-            matrix = array_namespace(cotangent).matrix_transpose(dense_jacobian(linear))
-            return solve_dense(identity_like(matrix) - matrix, cotangent, every)
-        total, residual, size = zeros_like(cotangent), cotangent, host_norm(cotangent)
-        for _ in range(ITERATIONS):
-            with np.errstate(all="ignore"):
-                rtol = np.nan_to_num(np.clip(SHARP * size / host_norm(residual), 0.0, 1.0), nan=1.0)
-            if (rtol >= 1).all():
-                break
-            total = total + self._linear_solver.solve(lambda v: v - linear.vjp(v), residual, rtol=rtol, active=every)
-            residual = cotangent - total + linear.vjp(total)
-        return total
+            found = self.solve_transposed(_as_one(linear), array_namespace(cotangent).reshape(cotangent, (1, -1)))
+            return array_namespace(cotangent).reshape(found, cotangent.shape)
+        xp, every, inverse = array_namespace(cotangent), np.ones(cotangent.shape[0], dtype=bool), self._inverse
+        if inverse is None or inverse.shape[1] > SMALL:
+            sharp = max(SHARP, ROUNDING * float(xp.finfo(cotangent.dtype).eps))
+            total, residual, size = zeros_like(cotangent), cotangent, host_norm(cotangent)
+            for _ in range(ITERATIONS):
+                with np.errstate(all="ignore"):
+                    rtol = np.nan_to_num(np.clip(sharp * size / host_norm(residual), 0.0, 1.0), nan=1.0)
+                if (rtol >= 1).all():
+                    return total
+                if inverse is None:
+                    step = self._linear_solver.solve(lambda v: v - linear.vjp(v), residual, rtol=rtol, active=every)
+                else:
+                    step = _times(xp.matrix_transpose(inverse), residual)
+                total = total + step
+                residual = cotangent - total + linear.vjp(total)
+            if inverse is None:
+                return total
+        matrix = xp.matrix_transpose(dense_jacobian(linear))
+        return solve_dense(identity_like(matrix) - matrix, cotangent, every)
+
+
+SMALL = 8
+"""Elements of samples up to which a new matrix costs no more than to iterate with that of the step."""
+
+
+def of_stage(linear: Linearization, c: float | Array) -> Linearization:
+    """Return the linearization of k ↦ f(t, base + c k) for that of f; c is a factor for arrays of the shape of y."""
+    return Linearization(
+        value=linear.value,
+        jvp=lambda v: linear.jvp(v) * c,
+        vjp=lambda w: linear.vjp(w) * c,
+        inputs_vjp=linear.inputs_vjp,
+    )
 
 
 SHARP = 1e-12

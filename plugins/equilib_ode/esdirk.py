@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Step
-from equilib.ode.newton import Implicit, Jacobian
-from equilib_ode.tableau import ButcherTableau
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Linearize, Memory, PIController, StepCotangents
+from equilib.ode.newton import Implicit, Jacobian, of_stage
+from equilib_ode.runge_kutta import Tabulated, through_stages
 
 SLOW = 0.02
 """Rate of Newton's method above which a matrix is renewed at the next step."""
@@ -25,23 +26,10 @@ class Cache:
 
 
 @dataclass(frozen=True)
-class ESDIRK(Implicit):
-    """A method given by its tableau; its last stage is the end of the step, and the first of the next.
+class ESDIRK(Implicit, Tabulated):
+    """A method whose stage i solves kᵢ = f(t + cᵢ h, y + h Σⱼ aᵢⱼ kⱼ); one γ = aᵢᵢ makes one matrix I − h γ J."""
 
-    Stage i solves kᵢ = f(t + cᵢ h, y + h Σⱼ aᵢⱼ kⱼ); all have one γ = aᵢᵢ, and with it one matrix I − h γ J.
-    """
-
-    tableau: ClassVar[ButcherTableau]
     controller: ClassVar[Controller] = PIController()
-
-    @property
-    def order(self) -> int:
-        """Order of accuracy."""
-        return self.tableau.order
-
-    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
-        """Return nothing: the derivative at the start is in the point."""
-        return Memory()
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h."""
@@ -67,14 +55,17 @@ class ESDIRK(Implicit):
         kept = memory._replace(cache=Cache(jacobian, newton.rate))
         return Attempt(y=y, error=error, order=self.order, stages=tuple(stages), memory=kept)
 
-    def advance(
-        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[FlowPoint, Memory]:
-        """Take the last stage as the derivative at the new point."""
-        y = flow.select(accepted, attempt.y, start.y)
-        return FlowPoint(t, y, flow.select(accepted, attempt.stages[-1], start.dy)), attempt.memory
+    def pull_step(
+        self, flow: Flow, linearize: Linearize, start: FlowPoint, h: np.ndarray, bars: StepCotangents
+    ) -> tuple[Array, Array]:
+        """Go back through the stages: from k̄ᵢ by s = (I − h γ J)⁻ᵀ k̄ᵢ and Jᵀ s, with the J of the stage."""
+        again, diagonal = self.attempt(flow, start, h, Memory()), h * self.tableau.a[-1][-1]
+        newton = self.newton(flow, diagonal, again.memory.cache.jacobian)
 
-    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
-        by_power = np.asarray(self.tableau.interpolant).T.tolist()
-        return [flow.sum(step.h, weights, step.attempt.stages) for weights in by_power]
+        def back(i: int, bar: Array) -> Array:
+            place = flow.combine(start.y, h, self.tableau.a[i], again.stages[: i + 1])
+            linear, pull = linearize(start.t + self.tableau.c[i] * h, place)
+            return pull(newton.solve_transposed(of_stage(linear, flow.coefficient(diagonal)), bar))
+
+        pulls = [partial(back, i) for i in range(1, len(again.stages))]
+        return through_stages(flow, self.tableau, h, pulls, bars)

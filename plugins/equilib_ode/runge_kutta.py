@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -30,28 +30,46 @@ STIFF = "kencarp47, bdf or auto"
 
 
 @dataclass(frozen=True)
-class RungeKutta:
-    """A method given by its tableau: a step costs stages − 1 evaluations, as its first stage is the last one's last."""
+class Tabulated:
+    """A method given by its tableau; its last stage is at the end of the step, and the first of the next."""
 
     tableau: ClassVar[ButcherTableau]
-    controller: ClassVar[Controller] = PIController(safety=0.92, alpha=0.9, beta=0.1)
-    """In the long run it keeps the error of a step at 60 % of the tolerance: γ^(5/0.8)."""
-    steady_controller: ClassVar[Controller] = PIController()
-    """Where stability bounds the step, more damping and a smaller error save rejections."""
 
     @property
     def order(self) -> int:
         """Order of accuracy."""
         return self.tableau.order
 
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
+        """Return nothing: the derivative at the start is in the point."""
+        return Memory()
+
+    def advance(
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
+        """Take the last stage as the derivative at the new point."""
+        y = flow.select(accepted, attempt.y, start.y)
+        return FlowPoint(t, y, flow.select(accepted, attempt.stages[-1], start.dy)), attempt.memory
+
+    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
+        """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
+        by_power = np.asarray(self.tableau.interpolant).T.tolist()
+        return [flow.sum(step.h, weights, step.attempt.stages) for weights in by_power]
+
+
+@dataclass(frozen=True)
+class RungeKutta(Tabulated):
+    """An explicit method: a step costs stages − 1 evaluations."""
+
+    controller: ClassVar[Controller] = PIController(safety=0.92, alpha=0.9, beta=0.1)
+    """In the long run it keeps the error of a step at 60 % of the tolerance: γ^(5/0.8)."""
+    steady_controller: ClassVar[Controller] = PIController()
+    """Where stability bounds the step, more damping and a smaller error save rejections."""
+
     @property
     def stability(self) -> Stability:
         """How far it is stable."""
         return Stability(self.tableau.stability_interval, STIFF)
-
-    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
-        """Return nothing: the derivative at the start is in the point."""
-        return Memory()
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h."""
@@ -63,18 +81,6 @@ class RungeKutta:
     def error(self, flow: Flow, start: FlowPoint, h: np.ndarray, stages: tuple[Array, ...], y: Array) -> np.ndarray:
         """Return the norm of the estimated error of the step to y, shape (lanes,)."""
         return error_norm(flow, self.tableau, start, h, stages, y)
-
-    def advance(
-        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
-    ) -> tuple[FlowPoint, Memory]:
-        """Take the last stage as the derivative at the new point."""
-        y = flow.select(accepted, attempt.y, start.y)
-        return FlowPoint(t, y, flow.select(accepted, attempt.stages[-1], start.dy)), memory
-
-    def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return h Σ bᵢ(θ) kᵢ by powers of θ."""
-        by_power = np.asarray(self.tableau.interpolant).T.tolist()
-        return [flow.sum(step.h, weights, step.attempt.stages) for weights in by_power]
 
     def pull_step(
         self, flow: Flow, linearize: Linearize, start: FlowPoint, h: np.ndarray, bars: StepCotangents
@@ -89,27 +95,35 @@ class RungeKutta:
         count = len(a) if bars.dy is not None or bars.inside else len(a) - 1
         stages, pulls = [start.dy], []
         for i in range(1, count):
-            value, pull = linearize(start.t + c[i] * h, flow.combine(start.y, h, a[i], stages))
-            stages.append(value)
+            linear, pull = linearize(start.t + c[i] * h, flow.combine(start.y, h, a[i], stages))
+            stages.append(linear.value)
             pulls.append(pull)
-        weights: list[Sequence[float | np.ndarray]] = [a[-1], *(self._weights_at(theta) for theta, _ in bars.inside)]
-        cotangents = [bars.y, *(bar for _, bar in bars.inside)]
+        return through_stages(flow, self.tableau, h, pulls, bars)
 
-        def of_stage(j: int) -> Array:
-            return flow.sum(h, [row[j] if j < len(row) else 0.0 for row in weights], cotangents)
 
-        for j in range(count - 1, 0, -1):
-            bar = of_stage(j)
-            if j == len(a) - 1 and bars.dy is not None:
-                bar = bar + bars.dy
-            cotangents.append(pulls[j - 1](bar))
-            weights.append(a[j])
-        return reduce(add, cotangents), of_stage(0)
+def through_stages(
+    flow: Flow, tableau: ButcherTableau, h: np.ndarray, pulls: Sequence[Callable[[Array], Array]], bars: StepCotangents
+) -> tuple[Array, Array]:
+    """Return the cotangents of y(t) and y'(t), as `StagedIntegrator.pull_step` does.
 
-    def _weights_at(self, theta: np.ndarray) -> list[np.ndarray]:
-        """Return b₁(θ), b₂(θ), ..., shape (lanes,) each."""
-        interpolant = np.asarray(self.tableau.interpolant)
-        return list(interpolant @ theta ** np.arange(1, interpolant.shape[1] + 1)[:, None])
+    `pulls` take the cotangent of each stage after the first to that of y + h Σⱼ aᵢⱼ kⱼ, j < i.
+    """
+    interpolant = np.asarray(tableau.interpolant)
+    powers = np.arange(1, interpolant.shape[1] + 1)[:, None]
+    weights: list[Sequence[float | np.ndarray]] = [tableau.a[-1]]
+    weights += [list(interpolant @ theta**powers) for theta, _ in bars.inside]
+    cotangents = [bars.y, *(bar for _, bar in bars.inside)]
+
+    def of_stage(j: int) -> Array:
+        return flow.sum(h, [row[j] if j < len(row) else 0.0 for row in weights], cotangents)
+
+    for j in range(len(pulls), 0, -1):
+        bar = of_stage(j)
+        if j == len(tableau.a) - 1 and bars.dy is not None:
+            bar = bar + bars.dy
+        cotangents.append(pulls[j - 1](bar))
+        weights.append(tableau.a[j][:j])
+    return reduce(add, cotangents), of_stage(0)
 
 
 def inner_stages(

@@ -22,6 +22,7 @@ from equilib.ode.integrator import StagedIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions
 from equilib_ode.bs3 import BogackiShampine3
+from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
 from equilib_ode.vcabm import VCABM
@@ -127,24 +128,25 @@ def test_the_discrete_way_is_exact_for_the_steps_taken(integrator: Any, argument
 
 @pytest.mark.parametrize("per_sample", [False, True])
 @pytest.mark.parametrize("times", [TIMES, [2.0, 1.5, 0.0]], ids=["forward", "backward"])
+@pytest.mark.parametrize("method", [Tsit5, KenCarp47], ids=lambda each: each.__name__)
 def test_going_back_through_the_stages_is_tracing_the_step(
-    per_sample: bool, times: list[float], arguments: tuple[Any, ...]
+    method: type[Any], per_sample: bool, times: list[float], arguments: tuple[Any, ...]
 ) -> None:
     """A Runge-Kutta method's own way back gives what its traced steps give, where samples rest and reject as well."""
     y0, params, weights = arguments
 
-    class Traced(Tsit5):
+    class Traced(method):  # type: ignore[misc]
         """The same method without a way back of its own."""
 
         pull_step = None
 
-    assert isinstance(Tsit5(), StagedIntegrator)
+    assert isinstance(method(), StagedIntegrator)
     assert not isinstance(Traced(), StagedIntegrator)
     y0 = y0 * np.array([[4.0], [0.1]])
     settings: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-4, "first_step": 1.8, "per_sample": per_sample}
     staged, traced = (
         flat(value_and_grad(loss_of(Discrete(), each, weights[: len(times)], times, **settings))((y0, params))[1])
-        for each in (Tsit5(), Traced())
+        for each in (method(), Traced())
     )
     np.testing.assert_allclose(staged, traced, rtol=1e-12, atol=1e-14)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,10 +37,10 @@ class Gauss(Checked, BackwardAdjoint):
         """Return the equation of λ."""
         trajectory = forward_trajectory(solution)
 
+        @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
         def linearized(s: float) -> Linearization:
             t = interval.at(s)
-            y = trajectory.at(t)
-            return problem.linearize_at(t, y)
+            return problem.linearize_at(t, trajectory.at(t))
 
         def near(s: float, adjoint: Array) -> tuple[Array, Callable[[Array], Array]]:
             linear = linearized(s)

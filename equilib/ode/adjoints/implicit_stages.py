@@ -15,6 +15,7 @@ from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.ode.flow import Flow, FlowPoint, ImplicitSlope, SlopeSolver
+from equilib.ode.newton import of_stage
 
 
 def solved_stage(
@@ -37,11 +38,8 @@ def once_differentiable(
     def implicit(solver: SlopeSolver, start: FlowPoint, t: np.ndarray, base: Array, guess: Array) -> Array:
         slope, place = solved_stage(plain, solver, start, t, base, guess)
         linear, pull = near(t, place)
-        c = plain.coefficient(solver.c)
-        scaled = Linearization(
-            value=slope, jvp=lambda v: linear.jvp(v) * c, vjp=lambda w: linear.vjp(w) * c, inputs_vjp=linear.inputs_vjp
-        )
-        return with_pullback(slope, lambda bar: (pull(solver.solve_transposed(scaled, bar)),), base)
+        stage = of_stage(linear, plain.coefficient(solver.c))
+        return with_pullback(slope, lambda bar: (pull(solver.solve_transposed(stage, bar)),), base)
 
     return implicit
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
+from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
 from equilib.ode.flow import ErrorNorm
@@ -29,10 +31,13 @@ class Interpolating(BackwardAdjoint):
         packing = Packing(solution.y[0, ...], 1, problem.inputs)
         trajectory = forward_trajectory(solution)
 
-        def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
+        @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
+        def linearized(s: float) -> Linearization:
             t = interval.at(s)
-            y = trajectory.at(t)
-            linear = problem.linearize_at(t, y)
+            return problem.linearize_at(t, trajectory.at(t))
+
+        def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
+            linear = linearized(s)
 
             def derivative(state: Array) -> Array:
                 y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))

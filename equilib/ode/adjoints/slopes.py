@@ -19,13 +19,11 @@ class Slopes:
         self._problem, self._course = problem, course
         self._sums = [zeros_like(leaf) for leaf in tree_leaves(problem.inputs)]
 
-    def linearize(self, t: np.ndarray, y: Array) -> tuple[Array, Callable[[Array], Array]]:
-        """Return f(t, y) and the map w ↦ (∂f/∂y)ᵀ w; each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents."""
-        linear, pull = self.near(t, y)
-        return linear.value, pull
+    def linearize(self, t: np.ndarray, y: Array) -> tuple[Linearization, Callable[[Array], Array]]:
+        """Return f linearized at (t, y), and the map w ↦ (∂f/∂y)ᵀ w.
 
-    def near(self, t: np.ndarray, y: Array) -> tuple[Linearization, Callable[[Array], Array]]:
-        """Return f linearized at (t, y), whose own products add nothing, and the map that `linearize` returns."""
+        Each use of the map adds (∂f/∂inputs)ᵀ w to the cotangents; the linearization's own products add nothing.
+        """
         linear = self._problem.linearize_at(self._course.inside(t), y)
 
         def pull(cotangent: Array) -> Array:

@@ -35,7 +35,7 @@ class TracedSteps:
 
         self._slopes, self._states = slopes, states
         self._replay = Replay(
-            integrator, solution, course, self._slope, plain.linearize, once_differentiable(plain, slopes.near)
+            integrator, solution, course, self._slope, plain.linearize, once_differentiable(plain, slopes.linearize)
         )
 
     def pull(self, cotangent: Array) -> Array:
@@ -61,8 +61,8 @@ class TracedSteps:
         from equilib.autodiff import static_value
         from equilib.autodiff.custom import with_pullback
 
-        value, pull = self._slopes.linearize(t, static_value(y))
-        return with_pullback(value, lambda cotangent: (pull(cotangent),), y)
+        linear, pull = self._slopes.linearize(t, static_value(y))
+        return with_pullback(linear.value, lambda cotangent: (pull(cotangent),), y)
 
     def _linearize(self, place: int) -> tuple[Linearized, list[int]]:
         """Return a step as a map (y, rest of the state) to (state, outputs), and the outputs' indices."""
