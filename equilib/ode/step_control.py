@@ -14,6 +14,9 @@ from equilib.ode.flow import Flow, FlowPoint, after
 SMALLEST_ERROR = 1e-4
 """What an earlier error counts as if it was smaller."""
 
+SMALL = 100.0
+"""What counts as the size of a smaller initial value, relative to the tolerance: what it soon is, if it moves."""
+
 FIRST_GROWTH = 1e4
 """By how much the first step, which is a guess, may be too small."""
 
@@ -109,11 +112,11 @@ def first_step(
     """Return a first step size for each lane by one Euler probe (Hairer, Nørsett & Wanner I, §II.4).
 
     `span`, shape (lanes,), is the length of the interval, signed: no step is longer. The unit of time is that in which
-    the solution moves by its size, or by the tolerance if that is more; in it the step h of a method of order p is such
-    that h^p · max(‖y'‖, ‖y''‖) is a hundredth, in the norm relative to the tolerance at the initial value,
+    the solution moves by its size, or by `SMALL` tolerances if that is more; in it the step h of a method of order p is
+    such that h^p · max(‖y'‖, ‖y''‖) is a hundredth, in the norm relative to the tolerance at the initial value,
     `scaled_norm`, shape (lanes,) on the host. The constants of the source have dimensions; no unit changes these steps.
     """
-    size, slope = np.fmax(scaled_norm(start.y), 1.0), scaled_norm(start.dy)
+    size, slope = np.fmax(scaled_norm(start.y), SMALL), scaled_norm(start.dy)
     longest = np.abs(span)
     with np.errstate(all="ignore"):
         # Where nothing moves yet, the interval is all that is known of the time scale.
