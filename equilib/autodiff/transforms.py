@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from operator import is_
 from typing import Any
 
+import numpy as np
 from autograd.tracer import Box
 
-from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_map
+from equilib.arrays import Array, Tree, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
 
@@ -83,18 +86,20 @@ def value_and_grad(
 
 def stop_gradient(tree: Tree) -> Tree:
     """Return `tree` with every traced array, in fields of dataclasses too, replaced by its plain value."""
-    return tree_map(_plain, tree)
-
-
-def _plain(leaf: Any) -> Any:
-    if isinstance(leaf, Box):
-        return static_value(leaf)
-    if not is_dataclass(leaf) or isinstance(leaf, type):
-        return leaf
-    changed = {}
-    for name in (each.name for each in fields(leaf) if each.init):
-        value = getattr(leaf, name)
-        plain = stop_gradient(value)
-        if any(one is not other for one, other in zip(tree_leaves(plain), tree_leaves(value), strict=True)):
-            changed[name] = plain
-    return replace(leaf, **changed) if changed else leaf
+    if isinstance(tree, Enum | np.ndarray | str | float | int):  # records hold hundreds
+        return tree
+    if isinstance(tree, Box):
+        return static_value(tree)
+    if isinstance(tree, dict):
+        plain = {key: stop_gradient(child) for key, child in tree.items()}
+        return plain if any(plain[key] is not child for key, child in tree.items()) else tree
+    if isinstance(tree, list | tuple):
+        children = [stop_gradient(child) for child in tree]
+        if all(map(is_, children, tree)):
+            return tree
+        return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
+    if not is_dataclass(tree) or isinstance(tree, type):
+        return tree
+    values = {each.name: getattr(tree, each.name) for each in fields(tree) if each.init}
+    changed = {name: plain for name, value in values.items() if (plain := stop_gradient(value)) is not value}
+    return replace(tree, **changed) if changed else tree
