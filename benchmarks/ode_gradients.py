@@ -30,9 +30,7 @@ from equilib_ode.tsit5 import Tsit5
 
 RESULT = Path(__file__).parent / "results" / "ode_gradients.md"
 NOTES = """
-What is left of 1.4e-7 is the differences' own. With `interpolating` the integrals of the inputs' cotangents are part of
-a state whose error test sees the cotangent of y alone; bdf, whose order and steps follow from that test, is off by 8e-6
-there. `gauss` has them by quadrature.
+What is left of 1.4e-7 is the differences' own.
 """
 
 WAYS = (Interpolating(), Gauss(), Backsolve(), Discrete())

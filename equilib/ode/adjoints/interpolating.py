@@ -12,6 +12,9 @@ from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
 from equilib.ode.flow import ErrorNorm
+from equilib.ode.integrator import StagedIntegrator
+from equilib.ode.library import AnyIntegrator
+from equilib.ode.newton import Implicit
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -49,5 +52,10 @@ class Interpolating(BackwardAdjoint):
             near,
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
-            packing.seminorm(norm),
+            norm if _follows_smoothness(solution.integrator) else packing.seminorm(norm),
         )
+
+
+def _follows_smoothness(integrator: AnyIntegrator) -> bool:
+    """Tell whether steps and order grow as far as λ is smooth, whatever the integrals need: implicit multistep ones."""
+    return isinstance(integrator, Implicit) and not isinstance(integrator, StagedIntegrator)
