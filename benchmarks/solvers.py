@@ -1,8 +1,10 @@
 """Evaluations of f that our solvers need to a tolerance, and those of torchdeq's on the same cells.
 
 Every solver has its default options, begins at zero and stops by the same test on each sample's ‖f(z) − z‖₂: "abs", at
-most the tolerance; "rel", at most the tolerance times ‖z‖₂ (torchdeq: times ‖f(z)‖₂). An evaluation is a call of f on
-the whole batch, counted by a wrapper, also in the peer; products J·v are listed apart. Nothing is timed.
+most the tolerance; "rel", at most the tolerance times ‖z‖₂ (torchdeq: times ‖f(z)‖₂). For ours this is
+`criterion="residual"`; what the default takes, which judges the distance to go as well, stands below the table. An
+evaluation is a call of f on the whole batch, counted by a wrapper, also in the peer; products J·v are listed apart.
+Nothing is timed.
 """
 
 from __future__ import annotations
@@ -82,6 +84,7 @@ class Row:
             rtol=0.0 if absolute else self.tolerance,
             atol=self.tolerance if absolute else 0.0,
             norm="two",
+            criterion="residual",
             max_steps=EVALUATIONS - 1,
             on_failure="record",
         )
@@ -120,13 +123,17 @@ def main(request: Request) -> None:
     prepare_process()
     rows = list(_rows(quick=request.quick))
     counts = {row: _ours(row) for row in rows}
+    by_distance = _total({row: _ours(row, criterion="distance") for row in rows})
+    default = [f"{name} {work} against {by_distance[name]}" for name, work in _total(counts).items()]
+    verdicts = [f"criterion residual against distance, in all: {', '.join(default)}"]
     versions = {"python": platform.python_version(), "numpy": np.__version__}
     if "torchdeq" in request.peers:
         theirs, their_versions = _torchdeq(rows, request)
         versions |= their_versions
         for row in rows:
             counts[row] |= theirs[row]
-    request.deliver("solvers", _text(counts, versions, request), _record(counts, versions, request))
+        verdicts = _verdicts(counts) + verdicts
+    request.deliver("solvers", _text(counts, verdicts, versions, request), _record(counts, verdicts, versions, request))
 
 
 def _rows(*, quick: bool) -> Iterator[Row]:
@@ -138,12 +145,12 @@ def _rows(*, quick: bool) -> Iterator[Row]:
                 yield Row(cell, mode, tolerance, dtype)
 
 
-def _ours(row: Row) -> dict[str, Count]:
+def _ours(row: Row, **options: Any) -> dict[str, Count]:
     counts = {}
     for name, solver in OURS.items():
         if name == "broyden" and row.cell.kind == "conv":  # a matrix of its state's size squared
             continue
-        found = solve(row.cell.map(row.dtype), solver, row.cell.zeros(row.dtype), row.options)
+        found = solve(row.cell.map(row.dtype), solver, row.cell.zeros(row.dtype), row.options, **options)
         counts[name] = Count(found.nfe, found.njvp, row.excess(found.z))
     return counts
 
@@ -171,7 +178,11 @@ def _torchdeq(rows: list[Row], request: Request) -> tuple[dict[Row, dict[str, Co
     return counts, done.report["versions"]
 
 
-def _text(counts: dict[Row, dict[str, Count]], versions: dict[str, str], request: Request) -> str:
+def _total(counts: dict[Row, dict[str, Count]]) -> dict[str, int]:
+    return {name: sum(each[name].work for each in counts.values() if name in each) for name in OURS}
+
+
+def _text(counts: dict[Row, dict[str, Count]], verdicts: list[str], versions: dict[str, str], request: Request) -> str:
     columns = list(dict.fromkeys(name for each in counts.values() for name in each))
     columns = [name for name in (*OURS, *TORCHDEQ) if name in columns]
     lines = [
@@ -200,7 +211,7 @@ def _text(counts: dict[Row, dict[str, Count]], versions: dict[str, str], request
     largest = {name: max(each[name].residual for each in counts.values() if name in each) for name in columns}
     cells = [f"{value:.2g}" for value in largest.values()]
     lines.append("| largest residual / tolerance | | | " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {verdict}" for verdict in _verdicts(counts))]
+    lines += ["", *(f"- {verdict}" for verdict in verdicts)]
     return "\n".join(lines)
 
 
@@ -219,7 +230,9 @@ def _verdicts(counts: dict[Row, dict[str, Count]]) -> list[str]:
     return verdicts
 
 
-def _record(counts: dict[Row, dict[str, Count]], versions: dict[str, str], request: Request) -> dict[str, Any]:
+def _record(
+    counts: dict[Row, dict[str, Count]], verdicts: list[str], versions: dict[str, str], request: Request
+) -> dict[str, Any]:
     return {
         "versions": versions,
         "threads": request.threads,
@@ -235,5 +248,5 @@ def _record(counts: dict[Row, dict[str, Count]], versions: dict[str, str], reque
             }
             for row, each in counts.items()
         ],
-        "verdicts": _verdicts(counts),
+        "verdicts": verdicts,
     }
