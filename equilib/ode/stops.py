@@ -53,5 +53,8 @@ def stretches(times: np.ndarray, stops: Sequence[float]) -> list[Stretch]:
 
     Where a lane has fewer of them than another, its last ones are empty.
     """
-    cuts = ordered(times[[0, -1]], np.asarray(stops))
+    ends = times[[0, -1]]
+    if not stops:
+        return [Stretch(times[0], times[-1], ends.min(axis=0), ends.max(axis=0), bounded=False)]
+    cuts = ordered(ends, np.asarray(stops))
     return [Stretch.between(start, end, stops) for start, end in pairwise(cuts)]
