@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.numerics.forcing import next_forcing, tightened
 from equilib.numerics.krylov_levels import HALVED
+from equilib.numerics.line_search import next_length, sufficient_decrease
 from equilib_auto.methods import DESCENT, METHODS, PATIENT, RESTART, SECANTS, SMALL, WILD, Method
 from equilib_auto.stages import GIVEN_UP, INFINITE, STAGES
 from equilib_auto.trial import Trial
@@ -30,6 +31,12 @@ preconditioned by that inverse; from then on it is not where that does not halve
 
 MOST = 400
 """Evaluations and products that Newton's method may still need at its rate."""
+
+AHEAD = 10
+"""Growth of the residual by a full Newton step up to which one more is tried before the step is shortened."""
+
+PROMISING, MORE = 0.01, 4.0
+"""Share of the first residual below which a stage may go on for longer than its calls, and for how much longer."""
 
 _METHOD = np.array([*(METHODS.index(stage.method) for stage in STAGES), -1])
 _TRIALS = np.array([*(stage.trials for stage in STAGES), INFINITE])
@@ -92,13 +99,15 @@ class Progress:
     inverted: np.ndarray
     picard: np.ndarray
     wild: np.ndarray
+    anchored: np.ndarray
+    watchful: np.ndarray
 
     @classmethod
     def at(cls, norm: np.ndarray, forcing: float) -> Progress:
         """Begin with the first stage."""
         none, ones = np.zeros(norm.shape, dtype=int), np.ones(norm.shape)
         beginning = (none, norm, norm, norm, _alike(norm), none, none, ones, forcing * ones, none + LEVEL)
-        return cls(*beginning, none, none, GATE * ones, *[none > 0] * 4)
+        return cls(*beginning, none, none, GATE * ones, *[none > 0] * 4, 0 * ones, ones > 0)
 
     @property
     def change(self) -> np.ndarray:
@@ -132,11 +141,17 @@ class Progress:
     ) -> Trial:
         """Judge a trial with these norms of the residual and of its change; `noise` is rounding of the residual."""
         none = np.zeros(norm.shape, dtype=int)
-        trial = Trial(norm, change, near, clear, np.fmax(norm, self.norm) <= noise, none > 0, none)
+        trial = Trial(norm, change, near, clear, np.fmax(norm, self.norm) <= noise, none > 0, none, none > 0, none > 0)
         kept = near & self._each(lambda method: method.keeps(self, trial), none > 0)
         kept = np.where(self.inverted, near & (norm <= HALVED * self.norm), kept)
+        looking = self.anchored > 0
+        kept = np.where(looking, near & sufficient_decrease(norm, self.anchored, self.length, self.forcing), kept)
+        full = self._descending & self.watchful & ~looking & ~self.inverted & (self.rejections == 0)
+        ahead = full & near & ~kept & (norm <= AHEAD * self.norm)
+        kept, returned = kept | ahead, looking & ~kept
         beyond = np.where(np.isfinite(norm) & near, 0, RESTART)  # such a trial teaches nothing: restart at once
-        return replace(trial, kept=kept, rejections=np.where(kept, 0, np.maximum(self.rejections + 1, beyond)))
+        rejections = np.where(kept, 0, np.where(returned, 1, np.maximum(self.rejections + 1, beyond)))
+        return replace(trial, kept=kept, rejections=rejections, ahead=ahead, returned=returned)
 
     @np.errstate(all="ignore")
     def advanced(self, trial: Trial, target: np.ndarray, size: int, may_grow: np.ndarray) -> Progress:
@@ -147,15 +162,18 @@ class Progress:
         """
         least, trials = np.where(trial.kept, np.minimum(self.least, trial.norm), self.least), self.trials + 1
         # No step by what was learned elsewhere is shortened: the next is by products at this place.
-        tried = self.inverted | self.recycling & ~trial.kept
+        tried = (self.inverted | self.recycling & ~trial.kept) & ~trial.returned
         length = np.where(tried, 1.0, self._each(lambda method: method.length(self, trial), self.length))
+        shorter = next_length(self.norm, self.anchored, np.ones(length.shape), self.forcing)
+        length = np.where(trial.returned, shorter, length)
         stuck = self._each(lambda method: method.stuck(self, trial, length), trial.near & False) & ~tried
         again = stuck & self._descending & may_grow
-        poor = self.newton & ~self.inverted & may_grow & trial.kept & ~(trial.norm <= HALVED * self.norm)
+        poor = self.newton & ~self.inverted & may_grow & trial.kept & ~trial.ahead & ~(trial.norm <= HALVED * self.norm)
         window = self._each(lambda method: np.full(trials.shape, method.window(size)), trials)
         measured, calls = trials % window == 0, self.calls + 1
         slow = measured & trial.clear & self._slow(least, window, target * self.norm, size)
-        spent = (trials >= _TRIALS[self.stage]) | (calls >= _CALLS[self.stage] + _EACH[self.stage] * size)
+        budget = (_CALLS[self.stage] + _EACH[self.stage] * size) * np.where(least <= PROMISING * self.first, MORE, 1.0)
+        spent = (trials >= _TRIALS[self.stage]) | (calls >= budget)
         exhausted = self.by(DESCENT) & trial.exhausted
         leaves = (stuck & ~again | slow | spent | exhausted) & (self.stage < GIVEN_UP)
         aside = exhausted | _EXHAUSTED[self.stage]
@@ -167,7 +185,7 @@ class Progress:
         recent = np.concatenate([self.history[:, :1], self.history[:, 2:], trial.norm[:, None]], axis=1)
         return Progress(
             stage=stage,
-            norm=np.where(trial.kept, trial.norm, self.norm),
+            norm=np.where(trial.kept, trial.norm, np.where(trial.returned, self.anchored, self.norm)),
             least=least,
             reference=np.where(measured, least, self.reference),
             history=np.where(trial.kept[:, None], recent, self.history),
@@ -183,6 +201,8 @@ class Progress:
             inverted=self._inverting(trial) & ~leaves & trial.clear,
             picard=self._prefers_picard(trial, size) & ~leaves,
             wild=wild,
+            anchored=np.where(trial.ahead & ~leaves, self.norm, 0.0),
+            watchful=leaves | self.watchful & ~trial.returned,
         )
 
     @property

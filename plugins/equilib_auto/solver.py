@@ -65,11 +65,13 @@ class AutoState:
     progress: Progress
     guess: Place = field(repr=False)
     least: Place = field(repr=False)
+    anchor: Place = field(repr=False)
     scale: np.ndarray = field(repr=False)
     inverse: LowRankInverse = field(repr=False)
     krylov: Recycled = field(repr=False)
     image: Array = field(repr=False)
     direction: Array = field(repr=False)
+    retreat: Array = field(repr=False)
     linear: Linearization | None = field(repr=False)
     linearized: np.ndarray
 
@@ -120,11 +122,13 @@ class Auto(Checked):
             progress=Progress.at(guess.norm, self.forcing),
             guess=guess,
             least=guess,
+            anchor=guess,
             scale=host_norm(z0) + guess.norm,
             inverse=inverse,
             krylov=Recycled(inverse),
             image=inverse.apply(guess.residual),
             direction=zeros_like(z0),
+            retreat=zeros_like(z0),
             linear=None,
             linearized=np.zeros(len(guess.norm), dtype=bool),
         )
@@ -150,7 +154,8 @@ class Auto(Checked):
         following = progress.advanced(trial, target, elements, may_grow(self.linear_solver, progress.level, new.z))
         # A finished sample stays with the stage that finished it.
         following = replace(following, stage=np.where(f.active, following.stage, progress.stage))
-        place = new.where(trial.kept, state.place)
+        place = state.anchor.where(trial.returned, new.where(trial.kept, state.place))
+        before = state.place
         state = _learned(f, state, step, new.residual, place.residual, trial)
         state = replace(
             state,
@@ -159,6 +164,9 @@ class Auto(Checked):
             progress=following,
             scale=np.where(trial.kept, np.fmax(state.scale, new.norm), state.scale),
             least=new.where(trial.kept & (new.norm < state.least.norm), state.least),
+            anchor=before.where(trial.ahead, state.anchor),
+            retreat=where_samples(trial.ahead, state.direction, state.retreat),
+            direction=where_samples(trial.returned, state.retreat, state.direction),
             linear=linear,
             linearized=trial.kept & (linear is not None),
         )

@@ -26,6 +26,8 @@ class Trial:
         Whether the sample goes on from there.
     rejections : ndarray of int
         Steps taken back in a row, with this one.
+    ahead, returned : ndarray of bool
+        Whether it is kept, although the residual rose, to look a step ahead, and whether that was in vain.
     """
 
     norm: np.ndarray
@@ -35,6 +37,8 @@ class Trial:
     exhausted: np.ndarray
     kept: np.ndarray
     rejections: np.ndarray
+    ahead: np.ndarray
+    returned: np.ndarray
 
 
 class Standing(Protocol):
