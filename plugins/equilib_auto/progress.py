@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from equilib.numerics.forcing import next_forcing, tightened
-from equilib.numerics.krylov_levels import HALVED
+from equilib.numerics.krylov_levels import HALVED, LARGEST
 from equilib.numerics.line_search import next_length, sufficient_decrease
 from equilib_auto.methods import DESCENT, METHODS, PATIENT, RESTART, SECANTS, SMALL, WILD, Method
-from equilib_auto.stages import GIVEN_UP, INFINITE, STAGES
+from equilib_auto.stages import GIVEN_UP, INFINITE, KINDS, STAGES
 from equilib_auto.trial import Trial
 
 HISTORY = 10
@@ -42,8 +42,7 @@ _METHOD = np.array([*(METHODS.index(stage.method) for stage in STAGES), -1])
 _TRIALS = np.array([*(stage.trials for stage in STAGES), INFINITE])
 _CALLS = np.array([*(stage.calls for stage in STAGES), INFINITE])
 _EACH = np.array([*(stage.each for stage in STAGES), 0.0])
-_WILD = np.array([*(stage.wild is not False for stage in STAGES), True])
-_TAME = np.array([*(stage.wild is not True for stage in STAGES), True])
+_ADMITS = np.array([*([kind in stage.kinds for kind in KINDS] for stage in STAGES), [True] * len(KINDS)])
 _EXHAUSTED = np.array([*(stage.exhausted for stage in STAGES), False])
 _PATIENCE = np.array([*(stage.patience for stage in STAGES), INFINITE])
 _WORTH = np.array([*(stage.worth for stage in STAGES), 1.0])
@@ -77,9 +76,15 @@ class Progress:
         Those of the last Krylov space that was not preconditioned; −1 where to precondition has not paid.
     gate : ndarray
         Share of the residual that a Newton step must leave for a step by the recycled inverse to follow.
-    recycling, inverted, picard, wild : ndarray of bool
-        Whether the next Krylov space is preconditioned, whether the next step is by the recycled inverse instead,
-        whether it is Picard's, and whether the residual has grown at once.
+    kind : ndarray of int
+        How the first stage was left, index into `KINDS`.
+    recycling, inverted, picard : ndarray of bool
+        Whether the next Krylov space is preconditioned, whether the next step is by the recycled inverse instead, and
+        whether it is Picard's.
+    anchored : ndarray
+        The norm where a step ahead began, which the next one must fall below; 0 where there is none.
+    watchful : ndarray of bool
+        Whether to look a step ahead: not after it was in vain once.
     """
 
     stage: np.ndarray
@@ -98,7 +103,7 @@ class Progress:
     recycling: np.ndarray
     inverted: np.ndarray
     picard: np.ndarray
-    wild: np.ndarray
+    kind: np.ndarray
     anchored: np.ndarray
     watchful: np.ndarray
 
@@ -107,7 +112,7 @@ class Progress:
         """Begin with the first stage."""
         none, ones = np.zeros(norm.shape, dtype=int), np.ones(norm.shape)
         beginning = (none, norm, norm, norm, _alike(norm), none, none, ones, forcing * ones, none + LEVEL)
-        return cls(*beginning, none, none, GATE * ones, *[none > 0] * 4, 0 * ones, ones > 0)
+        return cls(*beginning, none, none, GATE * ones, *[none > 0] * 3, none, 0 * ones, ones > 0)
 
     @property
     def change(self) -> np.ndarray:
@@ -172,15 +177,18 @@ class Progress:
         window = self._each(lambda method: np.full(trials.shape, method.window(size)), trials)
         measured, calls = trials % window == 0, self.calls + 1
         slow = measured & trial.clear & self._slow(least, window, target * self.norm, size)
-        budget = (_CALLS[self.stage] + _EACH[self.stage] * size) * np.where(least <= PROMISING * self.first, MORE, 1.0)
+        budget = _CALLS[self.stage] + _EACH[self.stage] * min(size, LARGEST)
+        budget = budget * np.where(least <= PROMISING * self.first, MORE, 1.0)
         spent = (trials >= _TRIALS[self.stage]) | (calls >= budget)
         exhausted = self.by(DESCENT) & trial.exhausted
         leaves = (stuck & ~again | slow | spent | exhausted) & (self.stage < GIVEN_UP)
         aside = exhausted | _EXHAUSTED[self.stage]
-        wild = self.wild | (self.stage == 0) & (self.trials == 0) & ~(trial.norm <= WILD * self.first)
+        wild = (self.trials == 0) & ~(trial.norm <= WILD * self.first)
+        came = np.where(wild, KINDS.index("wild"), np.where(~stuck & (size > SMALL), KINDS.index("slow"), 0))
+        kind = np.where(leaves & (self.stage == 0), came, self.kind)
         stage = self.stage + leaves
         for _ in STAGES:
-            stage = stage + (leaves & ~(np.where(wild, _WILD[stage], _TAME[stage]) & (aside | ~_EXHAUSTED[stage])))
+            stage = stage + (leaves & ~(_ADMITS[stage, kind] & (aside | ~_EXHAUSTED[stage])))
         forcing = tightened(next_forcing(self.forcing, trial.norm, self.norm), trial.norm, self.norm)
         recent = np.concatenate([self.history[:, :1], self.history[:, 2:], trial.norm[:, None]], axis=1)
         return Progress(
@@ -200,7 +208,7 @@ class Progress:
             recycling=self._recycling(trial) & ~leaves & trial.clear,
             inverted=self._inverting(trial) & ~leaves & trial.clear,
             picard=self._prefers_picard(trial, size) & ~leaves,
-            wild=wild,
+            kind=kind,
             anchored=np.where(trial.ahead & ~leaves, self.norm, 0.0),
             watchful=leaves | self.watchful & ~trial.returned,
         )
@@ -267,14 +275,19 @@ class Progress:
     def _slow(self, least: np.ndarray, window: np.ndarray, wanted: np.ndarray, size: int) -> np.ndarray:
         """Tell where, at the rate of the last trials, more are needed than the stage has patience for.
 
-        Secants fall by fits and starts: while they fall at all, the rate of the whole stage is as good.
+        Secants fall by fits and starts: while they fall at all, or have not had much time, the rate of the whole stage
+        is as good.
         """
         patience, missing = _PATIENCE[self.stage], np.log(wanted / least)
         rate, whole = np.log(least / self.reference) / window, np.log(least / self.first) / (self.trials + 1)
         falls = (rate < 0) & (missing >= patience * rate)
         calls = np.where(self.by(DESCENT), self.calls + 1, 0)
         falls &= missing * calls >= MOST * np.log(least / self.first)
-        falls |= self.by(SECANTS) & (least <= 0.9 * self.reference) & (missing >= (200 if size > SMALL else 60) * whole)
+        falls |= (
+            self.by(SECANTS)
+            & ((least <= 0.8 * self.reference) | (self.trials < 2 * window))
+            & (missing >= (400 if size > SMALL else 60) * whole)
+        )
         return np.isfinite(patience) & ~falls
 
 

@@ -54,10 +54,11 @@ REDUCED = 0.4
 class AutoState:
     """The iterate that each sample goes on from, its residual, and what its stage needs.
 
-    `guess` and `least` are the places of the initial guess and of the least residual; `scale` is ‖z‖ + ‖f(z) − z‖ at
-    the guess, or a later residual that is larger. `image` is H r; `krylov` is what Newton's products taught. `linear`
-    is f's linearization at the last trial, which is the iterate of the samples in `linearized`; `direction` holds
-    Newton steps.
+    `guess` and `least` are the places of the initial guess and of the least residual, `anchor` and `retreat` that where
+    a step ahead began, and the step that is shortened if it was in vain; `scale` is ‖z‖ + ‖f(z) − z‖ at the guess, or a
+    later residual that is larger. `image` is H r; `krylov` is what Newton's products taught. `linear` is f's
+    linearization at the last trial, which is the iterate of the samples in `linearized`; `direction` holds Newton
+    steps.
     """
 
     z: Array
@@ -104,8 +105,9 @@ class Auto(Checked):
 
     A step is one trial of every sample, so one evaluation of f; a further one where samples go over to Newton. Newton
     steps are by GMRES with the forcing terms of Eisenstat and Walker, in Krylov spaces that grow up to the size of the
-    state where a step does not halve the residual. What their products tell of the Jacobian is kept: while it changes
-    little, it preconditions the next Krylov space, or replaces it.
+    state where a step does not halve the residual. A full step after which the residual has risen a little is once
+    followed by another before it is shortened: so valleys of the residual are crossed. What their products tell of the
+    Jacobian is kept: while it changes little, it preconditions the next Krylov space, or replaces it.
     """
 
     memory: int = option(150, help="keep so many steps in the inverse Jacobian", minimum=1)
