@@ -27,4 +27,4 @@ class BogackiShampine3(RungeKutta):
     """Bogacki & Shampine's method of order 3, three evaluations a step: for loose tolerances."""
 
     tableau: ClassVar[ButcherTableau] = BS3
-    controller: ClassVar[Controller] = PIController(safety=0.9, alpha=0.75, beta=0.35)
+    controller: ClassVar[Controller] = PIController(safety=0.9, alpha=0.75, beta=0.35, first_largest=30.0)

@@ -61,8 +61,9 @@ class Tabulated:
 class RungeKutta(Tabulated):
     """An explicit method: a step costs stages − 1 evaluations."""
 
-    controller: ClassVar[Controller] = PIController(safety=0.92, alpha=0.9, beta=0.1)
-    """In the long run it keeps the error of a step at 60 % of the tolerance: γ^(5/0.8)."""
+    controller: ClassVar[Controller] = PIController(safety=0.92, alpha=0.9, beta=0.1, first_largest=30.0)
+    """In the long run it keeps the error of a step at 60 % of the tolerance: γ^(5/0.8). That of a first step may be but
+    rounding, beyond which it says nothing of the next."""
     steady_controller: ClassVar[Controller] = PIController()
     """Where stability bounds the step, more damping and a smaller error save rejections."""
 
