@@ -29,9 +29,9 @@ KAPPA = 0.1
 ITERATIONS = 10
 """Steps after which a stage is given up."""
 
-FORCING, RESIDUAL = 0.3, 2.0
+FORCING, RESIDUAL = 0.3, 0.3
 """Residual of a linear equation solved without a matrix: at most this part of the right-hand side, and as little as so
-much of `KAPPA`. An error that stiff components have in it is smaller by far."""
+much of the tolerance. An error that stiff components have in it is smaller by far."""
 
 KRYLOV = 60
 """Products of a cycle of GMRES, where no linear solver is chosen."""
@@ -100,16 +100,17 @@ class Implicit(Checked):
         rate: np.ndarray | None = None,
         *,
         limit: int = ITERATIONS,
+        kappa: float = KAPPA,
         active: np.ndarray | None = None,
     ) -> Newton:
         """Return the solver of the stages of one step with the factor c, shape (lanes,).
 
         The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately; at most `limit` steps
-        are made for a stage, and none in lanes that are not `active`.
+        are made for a stage, and none in lanes that are not `active`; `kappa` of the tolerance may be left.
         """
         rate = np.ones(flow.lanes) if rate is None else rate
         active = np.ones(flow.lanes, dtype=bool) if active is None else active
-        return Newton(flow, c, jacobian, self.linear_solver or GMRES(KRYLOV), rate, limit, active)
+        return Newton(flow, c, jacobian, self.linear_solver or GMRES(KRYLOV), rate, limit, kappa, active)
 
 
 class Newton:
@@ -132,10 +133,11 @@ class Newton:
         linear_solver: LinearSolver,
         rate: np.ndarray,
         limit: int,
+        kappa: float,
         active: np.ndarray,
     ) -> None:
         self.c, self.jacobian, self.rate, self.solved = c, jacobian, rate, np.ones(flow.lanes, dtype=bool)
-        self._linear_solver, self._limit, self._active = linear_solver, limit, active
+        self._linear_solver, self._limit, self._kappa, self._active = linear_solver, limit, kappa, active
         self._inverse: Array | None = None
         if jacobian.matrix is not None:
             matrix = _shifted(jacobian.matrix, c)
@@ -147,13 +149,13 @@ class Newton:
         """Return the slopes at the times t, of the shape of y, from a guess of c k; `solved` tells for which lanes."""
         z = guess
         eps = float(array_namespace(z).finfo(z.dtype).eps)
-        enough = np.maximum(KAPPA, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
+        enough = np.maximum(self._kappa, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
         running, last = self._active, np.full(flow.lanes, np.nan)
         # A rate of other stages or steps is trusted less than one of this (ibid., eq. IV.8.10).
         rate = np.maximum(self.rate, eps) ** 0.8
         for iteration in range(1, self._limit + 1):
             residual = flow(t, base + z) * flow.coefficient(self.c) - z
-            step = self._step(flow, start, base + z, residual, running, enough)
+            step = self._step(flow, start, base + z, residual, running, enough, first=iteration == 1)
             z = flow.select(running, z + step, z)
             size = flow.error_norm(step, start, base + z)
             with np.errstate(all="ignore"):
@@ -184,17 +186,28 @@ class Newton:
         return np.where(self.solved | ~np.isfinite(error), error, UNSOLVED)
 
     def _step(
-        self, flow: Flow, start: FlowPoint, y: Array, residual: Array, running: np.ndarray, enough: np.ndarray
+        self,
+        flow: Flow,
+        start: FlowPoint,
+        y: Array,
+        residual: Array,
+        running: np.ndarray,
+        enough: np.ndarray,
+        *,
+        first: bool,
     ) -> Array:
         if self._inverse is not None:
             return _times(self._inverse, residual)
         size = flow.error_norm(residual, start, y)
         with np.errstate(all="ignore"):
-            wanted = np.nan_to_num(RESIDUAL * enough / size, nan=FORCING, posinf=1.0)
+            wanted = np.nan_to_num(np.maximum(RESIDUAL, enough) / size, nan=FORCING, posinf=1.0)
         xp, c, product = array_namespace(residual), flow.coefficient(self.c), self.jacobian.linear.jvp
         rows = xp.reshape(residual, self.jacobian.linear.value.shape)
-        # Where the residual is small enough already, no step is made, which ends the stage.
-        rtol, active = (_of_samples(each, rows) for each in (np.clip(wanted, 1e-10, FORCING), running & (wanted < 1)))
+        # Where the residual is small enough already, no step is made, which ends the stage; but the norm may be one of
+        # some components only, so there is a first one.
+        rtol, active = (
+            _of_samples(each, rows) for each in (np.clip(wanted, 1e-10, FORCING), running & (first | (wanted < 1)))
+        )
         # Linear solvers return zeros for what is not finite.
         solution = self._linear_solver.solve(lambda v: v - product(v) * c, rows, rtol=rtol, active=active)
         return flow.select(np.isfinite(size), xp.reshape(solution, residual.shape), residual)

@@ -28,10 +28,10 @@ ALPHA = (1 - KAPPA) * GAMMA
 ERROR = KAPPA * GAMMA + 1 / np.arange(1, HIGHEST + 3)
 """Constants of the orders 0 to 6, the first and the last for comparison only."""
 
-ITERATIONS = 4
-"""Steps of Newton's method before the Jacobian is renewed, or the step shortened."""
+ITERATIONS, LEFT = 4, 0.03
+"""Steps of Newton's method before the Jacobian is renewed, or the step shortened; and what may be left of an error."""
 
-SAFETY, LARGEST, SMALLEST = 0.8, 10.0, 0.2
+SAFETY, LARGEST, SMALLEST = 0.7, 10.0, 0.2
 """Part of the factor of a step size that an error allows, and bounds of the factor."""
 
 SAME = 1e-12
@@ -108,12 +108,14 @@ class BDF(Implicit):
         place, base = FlowPoint(start.t + h, predicted, start.dy), predicted - psi
         every = np.ones(flow.lanes, dtype=bool)
         jacobian = self.jacobian(flow, place, None, every) if cache is None else cache.jacobian
-        newton = self.newton(flow, c, jacobian, None if cache is None else cache.rate, limit=ITERATIONS)
+        newton = self.newton(flow, c, jacobian, None if cache is None else cache.rate, limit=ITERATIONS, kappa=LEFT)
         slope = flow.implicit_slope(newton, start, place.t, base, psi)
         lost = ~newton.solved
         if cache is not None and lost.any():
             jacobian = self.jacobian(flow, place, jacobian, lost)
-            again = self.newton(flow, c, jacobian, np.where(lost, 1.0, newton.rate), limit=ITERATIONS, active=lost)
+            again = self.newton(
+                flow, c, jacobian, np.where(lost, 1.0, newton.rate), limit=ITERATIONS, kappa=LEFT, active=lost
+            )
             slope = flow.select(lost, flow.implicit_slope(again, start, place.t, base, psi), slope)
             newton = again
         return slope, newton
@@ -174,7 +176,8 @@ def _where(mask: np.ndarray, value: float | np.ndarray) -> np.ndarray:
 
 def _rescaled(flow: Flow, differences: tuple[Array, ...], k: np.ndarray, ratio: np.ndarray) -> tuple[Array, ...]:
     """Return the differences of the interpolant for steps longer by `ratio`, shape (lanes,); ibid., §2.3."""
-    if (np.abs(ratio - 1) <= SAME).all():
+    changed = np.abs(ratio - 1) > SAME
+    if not changed.any():
         return differences
     highest, each = int(k.max()), np.ones(flow.lanes)
     matrix = _differences(ratio, highest) @ _differences(np.ones(1), highest)
@@ -184,7 +187,7 @@ def _rescaled(flow: Flow, differences: tuple[Array, ...], k: np.ndarray, ratio: 
         )
         for i in range(1, highest + 1)
     ]
-    kept = [flow.select(i <= k, *pair) for i, pair in enumerate(zip(new, differences, strict=False), 1)]
+    kept = [flow.select(changed & (i <= k), *pair) for i, pair in enumerate(zip(new, differences, strict=False), 1)]
     return (*kept, *differences[highest:])
 
 
