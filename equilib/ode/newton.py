@@ -21,6 +21,7 @@ from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, 
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.flow import Flow, FlowPoint
+from equilib.ode.joint import as_one, mixes
 from equilib.options import Checked, option, part
 
 KAPPA = 0.1
@@ -87,8 +88,8 @@ class Implicit(Checked):
             t, y = np.where(renewed, t, known.t), flow.select(renewed, y, known.y)
         linear = flow.linearize(t, y)
         if flow.mixes is None:
-            flow.mixes = flow.lanes == 1 and _mixes(linear)
-        linear = _as_one(linear) if flow.mixes else linear
+            flow.mixes = flow.lanes == 1 and mixes(linear)
+        linear = as_one(linear) if flow.mixes else linear
         dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
         return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None, flow.mixes)
 
@@ -105,7 +106,8 @@ class Implicit(Checked):
     ) -> Newton:
         """Return the solver of the stages of one step with the factor c, shape (lanes,).
 
-        The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately; at most `limit` steps
+        The `rate`, shape (lanes,), is what was left of an error after a step of Newton's lately, inf where that says
+        nothing: a Jacobian of another point may make steps short that lead nowhere. At most `limit` steps
         are made for a stage, and none in lanes that are not `active`; `kappa` of the tolerance may be left.
         """
         rate = np.ones(flow.lanes) if rate is None else rate
@@ -163,8 +165,7 @@ class Newton:
                 rate = np.where(running & (iteration > 1), np.where(theta < 1, theta / (1 - theta), np.inf), rate)
                 done = (size == 0) | (rate * size <= enough)
                 # What the rate promises for the steps that are left.
-                left = theta ** (self._limit - iteration) if iteration > 1 else 0.0
-                hopeless = ~done & ~(left * rate * size <= enough)
+                hopeless = ~done & ~(theta ** (self._limit - iteration) * rate * size <= enough) & (iteration > 1)
             self.rate = np.where(running & done, np.minimum(rate, 1.0), self.rate)
             lost = running & (hopeless | ~np.isfinite(size))
             self.solved &= ~lost
@@ -215,7 +216,7 @@ class Newton:
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:
         """Return the s of s = Aᵀ s + cotangent, shape (batch, ...), to rounding; A is the derivative in `linear`."""
         if self.jacobian.joint and linear.value.shape[0] > 1:
-            found = self.solve_transposed(_as_one(linear), array_namespace(cotangent).reshape(cotangent, (1, -1)))
+            found = self.solve_transposed(as_one(linear), array_namespace(cotangent).reshape(cotangent, (1, -1)))
             return array_namespace(cotangent).reshape(found, cotangent.shape)
         xp, every, inverse = array_namespace(cotangent), np.ones(cotangent.shape[0], dtype=bool), self._inverse
         if inverse is None or inverse.shape[1] > SMALL:
@@ -254,34 +255,6 @@ def of_stage(linear: Linearization, c: float | Array) -> Linearization:
 
 SHARP = 1e-12
 """Relative residual of a transposed equation, whose solution is a derivative."""
-
-
-def _mixes(linear: Linearization) -> bool:
-    """Tell whether a sample of f depends on other samples: for each two of them, one bit of their numbers differs."""
-    xp, value = array_namespace(linear.value), linear.value
-    count = value.shape[0]
-    wave = np.cos(np.arange(1.0, 1.0 + prod(value.shape))).reshape(value.shape)
-    for bit in range((count - 1).bit_length()):
-        odd = np.arange(count) >> bit & 1 == 1
-        for moved in (odd, ~odd):
-            tangent = coefficients(np.where(moved.reshape(-1, *[1] * (value.ndim - 1)), wave, 0.0), value)
-            elsewhere = where_samples(moved, zeros_like(value), linear.jvp(tangent))
-            if bool(xp.any((elsewhere != 0) & xp.isfinite(elsewhere))):
-                return True
-    return False
-
-
-def _as_one(linear: Linearization) -> Linearization:
-    """Return the linearization of the batch as one sample, shape (1, elements)."""
-    xp, shape = array_namespace(linear.value), linear.value.shape
-
-    def jvp(v: Array) -> Array:
-        return xp.reshape(linear.jvp(xp.reshape(v, shape)), (1, -1))
-
-    def vjp(w: Array) -> Array:
-        return xp.reshape(linear.vjp(xp.reshape(w, shape)), (1, -1))
-
-    return Linearization(value=xp.reshape(linear.value, (1, -1)), jvp=jvp, vjp=vjp, inputs_vjp=linear.inputs_vjp)
 
 
 def _times(matrix: Array, v: Array) -> Array:

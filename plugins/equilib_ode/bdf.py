@@ -53,16 +53,9 @@ class History(NamedTuple):
     size: np.ndarray
 
 
-class Cache(NamedTuple):
-    """The Jacobian, and how fast Newton's method converged with it, shape (lanes,)."""
-
-    jacobian: Jacobian
-    rate: np.ndarray
-
-
 @dataclass(frozen=True)
 class BDF(Implicit):
-    """Backward differentiation formulas of order 1 to 5, each lane with its own: one or two evaluations a step."""
+    """Backward differentiation formulas of order 1 to 5, each lane with its own: two or three evaluations a step."""
 
     max_order: int = option(5, help="limit the order", minimum=1, maximum=HIGHEST)
 
@@ -91,8 +84,8 @@ class BDF(Implicit):
         order, factor = self._next(flow, start, y, new, k, equal, error)
         factor = np.where(error == UNSOLVED, 0.5, factor)
         kept = History(order, np.where((order == k) & (factor == 1), equal, 0), h)
-        cache = Cache(found.jacobian, found.rate)
-        return Attempt(y=y, error=error, order=k, stages=(slope,), memory=Memory(new, kept, cache), factor=factor)
+        memory = Memory(new, kept, found.jacobian)
+        return Attempt(y=y, error=error, order=k, stages=(slope,), memory=memory, factor=factor)
 
     def _solve(
         self,
@@ -102,22 +95,20 @@ class BDF(Implicit):
         c: np.ndarray,
         predicted: Array,
         psi: Array,
-        cache: Cache | None,
+        known: Jacobian | None,
     ) -> tuple[Array, Newton]:
         """Return the slope at the end of the step, with a new Jacobian where the old one does not lead there."""
         place, base = FlowPoint(start.t + h, predicted, start.dy), predicted - psi
         every = np.ones(flow.lanes, dtype=bool)
-        jacobian = self.jacobian(flow, place, None, every) if cache is None else cache.jacobian
-        newton = self.newton(flow, c, jacobian, None if cache is None else cache.rate, limit=ITERATIONS, kappa=LEFT)
+        jacobian = self.jacobian(flow, place, None, every) if known is None else known
+        unknown = np.full(flow.lanes, np.inf)
+        newton = self.newton(flow, c, jacobian, unknown, limit=ITERATIONS, kappa=LEFT)
         slope = flow.implicit_slope(newton, start, place.t, base, psi)
         lost = ~newton.solved
-        if cache is not None and lost.any():
+        if known is not None and lost.any():
             jacobian = self.jacobian(flow, place, jacobian, lost)
-            again = self.newton(
-                flow, c, jacobian, np.where(lost, 1.0, newton.rate), limit=ITERATIONS, kappa=LEFT, active=lost
-            )
-            slope = flow.select(lost, flow.implicit_slope(again, start, place.t, base, psi), slope)
-            newton = again
+            newton = self.newton(flow, c, jacobian, unknown, limit=ITERATIONS, kappa=LEFT, active=lost)
+            slope = flow.select(lost, flow.implicit_slope(newton, start, place.t, base, psi), slope)
         return slope, newton
 
     def _next(

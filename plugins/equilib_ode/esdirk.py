@@ -38,7 +38,8 @@ class ESDIRK(Implicit, Tabulated):
         known, rate = (None, None) if cache is None else (cache.jacobian, cache.rate)
         slow = np.ones(flow.lanes, dtype=bool) if known is None or known.matrix is None else cache.rate > SLOW
         jacobian = self.jacobian(flow, start, known, slow if known is None else slow & (known.t != start.t))
-        newton = self.newton(flow, h * a[-1][-1], jacobian, rate)
+        trusted = None if rate is None else np.where(jacobian.t == start.t, rate, np.inf)
+        newton = self.newton(flow, h * a[-1][-1], jacobian, trusted)
         stages, y = [start.dy], start.y
         for node, row, guess in zip(c[1:], a[1:], self.tableau.predictors[1:], strict=True):
             base = flow.combine(start.y, h, row[:-1], stages)

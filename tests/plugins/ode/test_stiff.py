@@ -211,7 +211,7 @@ def test_implicit_steps_have_second_derivatives(method: Any, solver: str) -> Non
         def pull(t: Any, y: Any, r: Any) -> Any:
             return ops.subtract(ops.tanh(ops.multiply(r, y)), ops.multiply(5.0, y))
 
-        options = OdeOptions(rtol=0.0, atol=1e-9, first_step=0.1, on_failure="record", max_steps=4)
+        options = OdeOptions(rtol=0.0, atol=1e-11, first_step=0.1, on_failure="record", max_steps=4)
         found = evolve(pull, y0, [0.0, 0.2], chosen_at_fixed_steps, rate, sensitivity=Discrete(), options=options)
         return ops.sum(ops.multiply(found.y, weights))
 
