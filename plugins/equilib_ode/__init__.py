@@ -100,7 +100,7 @@ INTEGRATORS = (
     IntegratorEntry(
         name="bdf",
         factory="equilib_ode.bdf:BDF",
-        summary="Backward differentiation formulas of order 1 to 5, two or three evaluations a step, for stiff equations",
+        summary="Backward differentiation formulas of order 1 to 5, some two evaluations a step, for stiff equations",
         advice=(
             "For stiff equations with an expensive right-hand side: it needs the fewest evaluations. Where "
             "J has large imaginary eigenvalues, or f is often not smooth, take `kencarp47`."
