@@ -151,7 +151,8 @@ class Newton:
         """Return the slopes at the times t, of the shape of y, from a guess of c k; `solved` tells for which lanes."""
         z = guess
         eps = float(array_namespace(z).finfo(z.dtype).eps)
-        enough = np.maximum(self._kappa, flow.error_norm(start.y * (ROUNDING * eps), start, start.y))
+        rounding = flow.error_norm(start.y * (ROUNDING * eps), start, start.y)
+        enough = np.maximum(self._kappa, rounding)
         running, last = self._active, np.full(flow.lanes, np.nan)
         # A rate of other stages or steps is trusted less than one of this (ibid., eq. IV.8.10).
         rate = np.maximum(self.rate, eps) ** 0.8
@@ -163,7 +164,8 @@ class Newton:
             with np.errstate(all="ignore"):
                 theta = size / last
                 rate = np.where(running & (iteration > 1), np.where(theta < 1, theta / (1 - theta), np.inf), rate)
-                done = (size == 0) | (rate * size <= enough)
+                # The quotient of two steps that are rounding is no rate.
+                done = (size == 0) | (rate * size <= enough) | ((size <= rounding) & (iteration > 1))
                 # What the rate promises for the steps that are left.
                 hopeless = ~done & ~(theta ** (self._limit - iteration) * rate * size <= enough) & (iteration > 1)
             self.rate = np.where(running & done, np.minimum(rate, 1.0), self.rate)
