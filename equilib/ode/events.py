@@ -31,7 +31,7 @@ class Event:
     Raises
     ------
     TypeError, ValueError
-        If g is no function, or the direction is another.
+        If g is no function, the direction is another, or `terminal` no bool.
     """
 
     g: Callable[..., Array]
@@ -43,6 +43,7 @@ class Event:
         check_kind(g, "g", "function")
         if direction not in (-1, 0, 1):
             raise ValueError(f"direction must be 1 for rising, -1 for falling or 0 for both, got {direction!r}")
+        check_type(terminal, "terminal", bool)
         self.__dict__.update(g=g, inputs=read_only(inputs), direction=direction, terminal=terminal)
 
     def of(self, g: Callable[..., Array], *inputs: Tree) -> Event:
@@ -54,7 +55,9 @@ class Event:
         value = self.g(t, read_only(y), *self.inputs)
         shape = getattr(value, "shape", None)
         if shape != (y.shape[0],):
-            raise ValueError(f"an event must have a number for each sample, shape ({y.shape[0]},), g returned {shape}")
+            raise ValueError(
+                f"an event must have a number for each sample, shape ({y.shape[0]},), g returned {shape or value!r}"
+            )
         return value
 
 
@@ -83,8 +86,10 @@ def checked_events(events: Sequence[Event], *, samples_alone: bool = True) -> tu
     Raises
     ------
     TypeError, ValueError
-        If one is none, or the samples do not step by themselves.
+        If they are no sequence of events, or the samples do not step by themselves.
     """
+    if not isinstance(events, Sequence):
+        raise TypeError(f"events must be a sequence, such as [Event(g)], got {events!r}")
     for event in events:
         check_type(event, "an event", Event, "; write Event(g)")
     if len(events) and not samples_alone:

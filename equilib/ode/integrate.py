@@ -107,6 +107,8 @@ def odeint(
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
     check_kind(integrator, "integrator", "integrator")
+    if error_norm is not None:
+        check_kind(error_norm, "error_norm", "function")
     if not isinstance(f, OdeProblem):
         check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
@@ -163,6 +165,8 @@ class _Integration:
         outputs = unwritten(self.flow, self.y0, self.times)
         segments: list[Segment] = []
         t, y, left = self.times[0], self.y0, self.options.max_steps
+        if isinstance(self.integrator, FixedStepIntegrator):  # whose steps are what was asked for
+            left = max(left, self.integrator.steps + len(self.stops) + 1)
         for number, stretch in enumerate(stretches(self.times, self.stops)):
             self.stretch = stretch
             state = self._start(t, y)

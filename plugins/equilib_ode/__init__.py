@@ -103,7 +103,7 @@ INTEGRATORS = (
         summary="Backward differentiation formulas of order 1 to 5, some two evaluations a step, for stiff equations",
         advice=(
             "For stiff equations with an expensive right-hand side: it needs the fewest evaluations. Where "
-            "J has large imaginary eigenvalues, or f is often not smooth, take `kencarp47`."
+            "J has large imaginary eigenvalues, take `kencarp47`."
         ),
         order=5,
         capabilities=IMPLICIT,

@@ -150,7 +150,7 @@ def test_zeros_are_found_to_rounding() -> None:
     [
         ({"per_sample": False}, "sample comes to an event in its own time"),
         ({"events": [Event(lambda t, y: y)]}, r"a number for each sample, shape \(3,\), g returned \(3, 2\)"),
-        ({"events": [Event(lambda t, y: 1.0)]}, "g returned None"),
+        ({"events": [Event(lambda t, y: 1.0)]}, r"g returned 1\.0"),
     ],
 )
 def test_mistakes_are_refused(change: dict[str, Any], message: str) -> None:
@@ -160,5 +160,10 @@ def test_mistakes_are_refused(change: dict[str, Any], message: str) -> None:
         odeint(falling, BALLS, [0, 1], Tsit5(), **settings)
     with pytest.raises(TypeError, match="an event must be an Event, got a function; write Event"):
         odeint(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=[height])  # type: ignore[list-item]
+    for events in (Event(height), None):
+        with pytest.raises(TypeError, match=r"events must be a sequence, such as \[Event\(g\)\]"):
+            odeint(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=events)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="direction must be 1"):
         Event(height, direction=2)
+    with pytest.raises(TypeError, match="terminal must be a bool"):
+        Event(height, terminal="yes")  # type: ignore[arg-type]
