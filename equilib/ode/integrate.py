@@ -107,15 +107,12 @@ def odeint(
         raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
     check_kind(integrator, "integrator", "integrator")
-    if error_norm is not None:
-        check_kind(error_norm, "error_norm", "function")
     if not isinstance(f, OdeProblem):
         check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
     counts = Counts()
     problem, stops = counted(f, counts), checked_stops(stops)
-    if stops:  # a float beside a stop must not be one in single precision
-        problem = problem.with_fine_times()
+    problem = problem.with_fine_times() if stops else problem  # a float beside a stop is none in single precision
     events = checked_events(events, samples_alone=options.per_sample or y0.shape[0] == 1)
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
@@ -125,8 +122,7 @@ def odeint(
             integration = _Integration(problem, y0, times, integrator, options, stops, events, error_norm)
             solution = integration.run(dense=dense, states=states)
     solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
-    if tree is not None:
-        solution = tree.solution(solution)
+    solution = solution if tree is None else tree.solution(solution)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 
@@ -223,8 +219,8 @@ class _Integration:
             h = (self.times[-1] - self.times[0]) / self.integrator.steps
         elif ((self.status == OdeStatus.RUNNING) & (span != 0)).any():
             # What an error norm leaves out, as that of an adjoint does, is no reason for a short step.
-            norm = lambda array: self.flow.error_norm(array, start, start.y)  # noqa: E731
-            h = estimate_first_step(self.flow, start, span, self.integrator.order, norm)
+            order, norm = self.integrator.order, lambda array: self.flow.error_norm(array, start, start.y)
+            h = estimate_first_step(self.flow, start, span, order, norm)
         else:
             h = span
         return begin(self.integrator, self.flow, start, h)

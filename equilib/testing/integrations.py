@@ -133,16 +133,14 @@ def follows_the_tolerance(subject: IntegratorSubject) -> None:
     if not isinstance(subject.integrator, LibraryIntegrator):
         _that_controls_its_error(subject)
     spent = []
-    # Of an order of 8 a tolerance of 1e-5 asks for no more steps than one of 1e-3.
-    finest = 1e-5 if subject.integrator.order < 6 else 1e-7
+    finest = 1e-5 if subject.integrator.order < 6 else 1e-7  # of an order of 8, 1e-5 asks for no more than 1e-3
     for rtol in (1e-3, 1e-4, finest):
         solution = subject.run(rtol=rtol, atol=rtol)
         _finishes(solution, f"with rtol={rtol}")
         error = difference(solution.y[-1], decayed(Y0, TIMES[-1]))
         require(error <= 30 * rtol, f"with rtol={rtol} the error at the end is {error:.1e}")
         spent.append(solution.nfe)
-    require(spent == sorted(spent), f"tolerances of 1e-3, 1e-4 and {finest:.0e} took {spent} evaluations")
-    require(spent[0] < spent[-1], f"a tolerance of 1e-3 took {spent[0]} evaluations, as many as {finest:.0e}")
+    require(spent[0] <= spent[1] <= spent[2] > spent[0], f"1e-3, 1e-4 and {finest:.0e} took {spent} evaluations")
     loose = subject.run(rtol=1e-9, atol=1e-3).nfe
     require(loose <= spent[1], f"atol=1e-3 beside a small rtol took {loose} evaluations: it does not see atol")
 
