@@ -69,13 +69,16 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
 
+LONG = ("kit", "all_solvers", "truth", "third_party", "scipy_bridge", "benchmarks", "architecture")
+"""Files that take long: begun first, since the last one leaves the other workers without work."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests marked `gpu` where there is none, and say why; refuse names that no other process has."""
     addresses = [item.nodeid for item in items if " at 0x" in item.nodeid]
     if addresses:
         raise pytest.UsageError(f"give it `ids=named` of tests/names.py, or workers disagree: {addresses[0]}")
-    # A file that takes long must not be begun last, when the other workers have nothing left.
-    items.sort(key=lambda item: "test_kit.py" not in item.nodeid)
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
     on_gpu = [item for item in items if item.get_closest_marker("gpu")]
     reason = _why_no_gpu() if on_gpu else None
     if reason is not None:
