@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array, Tree, tree_map
-from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, along_the_solution, linear_near
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -35,26 +33,13 @@ class Gauss(Checked, BackwardAdjoint):
 
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ."""
-        trajectory = forward_trajectory(solution)
-
-        @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
-        def linearized(s: float) -> Linearization:
-            t = interval.at(s)
-            return problem.linearize_at(t, trajectory.at(t))
-
-        def near(s: float, adjoint: Array) -> tuple[Array, Callable[[Array], Array]]:
-            linear = linearized(s)
-
-            def derivative(adjoint: Array) -> Array:
-                return -linear.vjp(interval.paced(adjoint))
-
-            return derivative(adjoint), derivative
+        linearized = along_the_solution(problem, solution, interval)
 
         def integrand(s: float, adjoint: Array) -> tuple[Tree, ...]:
             return linearized(s).inputs_vjp(interval.paced(adjoint))
 
         return Equation(
-            near,
+            linear_near(linearized, lambda linear, adjoint: -linear.vjp(interval.paced(adjoint))),
             lambda _, adjoint, inputs: adjoint,
             lambda found, inputs: (found.y[-1, ...], self._integrate(integrand, found.trajectory, inputs)),
             norm,

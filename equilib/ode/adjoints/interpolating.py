@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import Packing
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, forward_trajectory
+from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, along_the_solution, linear_near
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.integrator import StagedIntegrator
 from equilib.ode.library import AnyIntegrator
@@ -32,24 +30,13 @@ class Interpolating(BackwardAdjoint):
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ and θ̄."""
         packing = Packing(solution.y[0, ...], 1, problem.inputs)
-        trajectory = forward_trajectory(solution)
 
-        @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
-        def linearized(s: float) -> Linearization:
-            t = interval.at(s)
-            return problem.linearize_at(t, trajectory.at(t))
-
-        def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
-            linear = linearized(s)
-
-            def derivative(state: Array) -> Array:
-                y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))
-                return -packing.pack((y_bar,), inputs_bar)
-
-            return derivative(state), derivative
+        def derivative(linear: Linearization, state: Array) -> Array:
+            y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))
+            return -packing.pack((y_bar,), inputs_bar)
 
         return Equation(
-            near,
+            linear_near(along_the_solution(problem, solution, interval), derivative),
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
             norm if _follows_smoothness(solution.integrator) else packing.seminorm(norm),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -184,6 +185,32 @@ def forward_trajectory(solution: OdeSolution) -> Trajectory:
     if solution.trajectory is None:
         raise ValueError("this adjoint follows the forward solution backward: integrate it with dense=True")
     return solution.trajectory
+
+
+def along_the_solution(
+    problem: OdeProblem, solution: OdeSolution, interval: Interval
+) -> Callable[[float], Linearization]:
+    """Return the map of s, as in `Interval`, to f linearized on the solution; raises as `forward_trajectory`."""
+    trajectory = forward_trajectory(solution)
+
+    @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
+    def linearized(s: float) -> Linearization:
+        t = interval.at(s)
+        return problem.linearize_at(t, trajectory.at(t))
+
+    return linearized
+
+
+def linear_near(
+    linearized: Callable[[float], Linearization], derivative: Callable[[Linearization, Array], Array]
+) -> Near:
+    """Return the `Near` of a state whose derivative is linear in it, a function of f linearized and of the state."""
+
+    def near(s: float, state: Array) -> tuple[Array, Callable[[Array], Array]]:
+        product = partial(derivative, linearized(s))
+        return product(state), product
+
+    return near
 
 
 def no_derivative(
