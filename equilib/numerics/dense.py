@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 
 import numpy as np
 
@@ -50,15 +49,6 @@ def dense_jacobian(linear: Linearization) -> Array:
         tangent = coefficients(np.tile(unit, (rows.shape[0], 1)), linear.value)
         columns.append(samples_as_rows(linear.jvp(xp.reshape(tangent, linear.value.shape))))
     return xp.stack(columns, axis=2)
-
-
-def joint_jacobian(linear: Linearization) -> Array:
-    """Return J of the batch as one system, shape (1, size, size): one product for each of its elements."""
-    xp = array_namespace(linear.value)
-    shape = linear.value.shape
-    units = np.eye(prod(shape))
-    columns = [linear.jvp(xp.reshape(coefficients(unit, linear.value), shape)) for unit in units]
-    return xp.stack([xp.reshape(column, (1, -1)) for column in columns], axis=2)
 
 
 def identity_like(matrix: Array) -> Array:

@@ -13,9 +13,10 @@ from equilib.arrays import Array, array_namespace, to_host
 from equilib.errors import UserError
 from equilib.fixed_points.options import component
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
-from equilib.numerics.dense import dense_jacobian, difference_jacobian, joint_jacobian
+from equilib.numerics.dense import dense_jacobian, difference_jacobian
 from equilib.ode.events import Event, EventLog, event_values
 from equilib.ode.flow import Flow, too_coarse
+from equilib.ode.joint import as_one
 from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System, TimeStepper
 from equilib.ode.library_events import LaneWatch, Question
 from equilib.ode.library_segment import LibrarySegment, lanes_like
@@ -122,7 +123,7 @@ class LibraryRun:
     def _jacobians(self) -> np.ndarray:
         y = lanes_like(self.y, self.y0)
         linear = self.problem.linearize_at(self.asked, y)
-        found = joint_jacobian(linear) if self.lanes == 1 else dense_jacobian(linear)
+        found = dense_jacobian(as_one(linear) if self.lanes == 1 else linear)
         return np.asarray(to_host(found), dtype=np.float64)
 
     def _slopes(self) -> np.ndarray:

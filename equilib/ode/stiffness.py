@@ -64,7 +64,7 @@ def _fastest(flow: Flow, point: FlowPoint, h: np.ndarray) -> tuple[np.ndarray, n
 
     eps = float(array_namespace(point.y).finfo(point.y.dtype).eps)
     width = np.sqrt(eps) * np.maximum(norm(point.y), np.abs(h) * norm(point.dy))
-    v, w = unit(point.dy), unit(point.dy)
+    v = w = unit(point.dy)
     change = point.dy
     for _ in range(PRODUCTS):
         v = w
