@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from equilib.layers import TruncatedNormal
 
 CHANNELS, SIDE = 64, 14
 UNITS = 256
+SAME = ((1, 1), (1, 1))
+"""Padding that keeps the size under a 3×3 kernel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +41,8 @@ class CellCase:
         """Return f(z) with these weights and this injection."""
         if self.kind == "dense":
             return ops.tanh(ops.add(ops.dense(z, weights[0]), u))
-        return ops.tanh(convolve(ops.add(ops.tanh(convolve(z, weights[0])), u), weights[1]))
+        block = partial(ops.conv2d_block, activation="tanh", padding=SAME)
+        return block(block(z, weights[0], after=u), weights[1])
 
     def map(self, dtype: str) -> Callable[[Array], Array]:
         """Return f in this precision."""
@@ -56,7 +60,7 @@ class CellCase:
 
 def convolve(z: Array, kernel: Array) -> Array:
     """Correlate with a 3×3 kernel, keeping the size."""
-    return ops.conv2d(z, kernel, (1, 1), ((1, 1), (1, 1)))
+    return ops.conv2d(z, kernel, (1, 1), SAME)
 
 
 def dense_cell(scale: float, batch: int, seed: int = 0) -> CellCase:

@@ -19,12 +19,22 @@ from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, Status
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, SolverState
+from equilib.kernels import Family, offer
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode import SteadyState, odeint
 
 __version__ = "0.1.0"
+
+
+def _installed_kernels() -> tuple[Family, ...]:
+    from equilib.plugin.kernels import installed_families  # deferred: plugins are found when a kernel is of use
+
+    return installed_families()
+
+
+offer(_installed_kernels)
 
 __all__ = [
     "GMRES",

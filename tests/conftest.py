@@ -6,15 +6,13 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from equilib.machine.blas import thread_control
-from equilib.machine.threads import threads_in_use, use_threads
 from tests.arrays_under_test import NAMESPACES
 
 # Each test says for itself whether a broken plugin is isolated or raised.
@@ -35,26 +33,6 @@ def _make_importable(package: str) -> None:
 
 
 _make_importable("benchmarks")
-
-
-def _threads() -> tuple[int, int]:
-    """Return how many threads share the samples, and how many BLAS has."""
-    control = thread_control()
-    return threads_in_use(), 1 if control is None else control.get()
-
-
-THREADS = _threads()
-
-
-@pytest.fixture(autouse=True)
-def threads_of_the_session() -> Iterator[None]:
-    """Undo `use_threads`, which each command does: the order of sums in a test depends on no test before it."""
-    yield
-    if _threads() != THREADS:
-        use_threads(THREADS[0])
-        control = thread_control()
-        if control is not None:
-            control.set(THREADS[1])
 
 
 @pytest.fixture(params=NAMESPACES)

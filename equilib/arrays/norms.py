@@ -10,6 +10,7 @@ import numpy as np
 
 from equilib.arrays.namespaces import Array, array_namespace, to_host, to_host_together
 from equilib.arrays.samples import coefficients, rows_like, samples_as_rows
+from equilib.kernels import operation
 
 Norm: TypeAlias = Callable[[Array], Array]
 """A per-sample norm: an array of shape (batch, ...) to an array of shape (batch,)."""
@@ -28,6 +29,7 @@ _SAFE = {
 """Norms, by NumPy's types, between which squares of squares stay in range."""
 
 
+@operation("dot")
 def dot(one: Array, other: Array) -> Array:
     """Return the inner product of each sample of two arrays (batch, ...), shape (batch,), at least float32."""
     if type(one) is np.ndarray and one.dtype in USUAL:
@@ -94,7 +96,7 @@ def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
     first = matrices[0]
     squares = np.empty((len(matrices), len(first)), first.dtype)
     for number, rows in enumerate(matrices):
-        np.vecdot(rows, rows, out=squares[number])
+        squares[number] = dot(rows, rows)
     least, largest = USUAL[first.dtype]
     usual = (squares > least) & (squares < largest)
     norms = np.sqrt(squares)

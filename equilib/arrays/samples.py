@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from equilib.arrays.namespaces import _NUMPY, Array, array_namespace, from_host
+from equilib.kernels import operation
 
 
 def samples_as_rows(array: Array) -> Array:
@@ -58,6 +59,7 @@ def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
     return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
 
 
+@operation("weighted_sum", leading=lambda base, weights, arrays: arrays[0] if arrays else base)
 def weighted_sum(base: Array | None, weights: Sequence[float | Array], arrays: Sequence[Array]) -> Array:
     """Return base + Σ wᵢ aᵢ, from left to right, for arrays of one shape and dtype.
 

@@ -28,6 +28,7 @@ OK, ABSENT, SLOW, BROKEN = "ok", "absent", "slow", "broken"
 """States: all is well; an optional part is not there; it works, but costs time; it does not work."""
 
 REINSTALL = "pip install --force-reinstall equilib"
+FAST = 'pip install "equilib[fast]"'
 # In the order in which OpenBLAS asks for them.
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -117,8 +118,9 @@ def _library(about: str, find: Callable[[], Blas], cores: int) -> Iterator[Findi
 def kernels(about: str, blas: Blas, better: str | None, *, forced: str | None) -> Finding:
     """Judge the kernels of a BLAS library, given those that would be better and the user's OPENBLAS_CORETYPE."""
     if better is None:
-        unknown = "" if blas.kernel else "; its kernels are unknown"
-        return Finding(about, OK, f"{blas}{unknown}", facts=blas.describe())
+        if blas.threads is None:
+            return Finding(about, OK, f"{blas}; its kernels and threads are unknown", FAST, blas.describe())
+        return Finding(about, OK, str(blas), facts=blas.describe())
     remedy = f"unset {CORETYPE}" if forced else f"set {CORETYPE}={better}"
     return Finding(about, SLOW, f"{blas}, although the CPU has {better}'s instructions", remedy, blas.describe())
 

@@ -5,6 +5,7 @@ from equilib.layers.containers import Activation, Chain, Flatten, Fork, Merge, P
 from equilib.layers.conv import Conv
 from equilib.layers.dense import Dense
 from equilib.layers.dropout import Dropout
+from equilib.layers.epilogue import TakesEpilogue
 from equilib.layers.initializers import KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
 from equilib.layers.normalization import GroupNorm, WeightNorm
 from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool, Upsample
@@ -27,6 +28,7 @@ __all__ = [
     "MaxPool",
     "Merge",
     "Parallel",
+    "TakesEpilogue",
     "TruncatedNormal",
     "Upsample",
     "WeightNorm",

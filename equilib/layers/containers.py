@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.composite import Composite
+from equilib.layers.epilogue import TakesEpilogue, activation_name, apply
 from equilib.layers.protocol import Layer, WithoutParameters
+from equilib.ops.convolution_block import IDENTITY
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,36 @@ class Chain(_Container):
     The parameters are a list, one entry for each layer.
     """
 
+    def __init__(self, *layers: Layer | Callable[[Array], Array]) -> None:
+        super().__init__(*layers)
+        self._stages = list(_stages(self.layers))
+
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layers in turn; each takes the shape that the last returns."""
-        for layer, own in zip(self.layers, params, strict=True):
-            x = layer(own, x)
-        return x
+        return self.with_epilogue(params, x, IDENTITY, None)
+
+    def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
+        """Return φ(chain(x)) + after for x of shape (batch, ...), as `TakesEpilogue` says."""
+        if len(params) != len(self.layers):
+            raise ValueError(f"a chain of {len(self.layers)} layers takes as many parameters, not {len(params)}")
+        last = len(self._stages) - 1
+        for stage, (number, name) in enumerate(self._stages):
+            if stage == last and IDENTITY in (name, activation):
+                return apply(self.layers[number], params[number], x, activation if name == IDENTITY else name, after)
+            x = apply(self.layers[number], params[number], x, name)
+        return apply(lambda _, y: y, None, x, activation, after)
+
+
+def _stages(layers: Sequence[Any]) -> Iterator[tuple[int, str]]:
+    """Yield the number of each layer, and the activation behind it that becomes part of it."""
+    part_of_the_last = False
+    for number, (layer, following) in enumerate(pairwise((*layers, None))):
+        if part_of_the_last:
+            part_of_the_last = False
+            continue
+        name = activation_name(following.function) if isinstance(following, Activation) else None
+        part_of_the_last = isinstance(layer, TakesEpilogue) and name is not None
+        yield number, (name or IDENTITY) if part_of_the_last else IDENTITY
 
 
 class Fork(_Container):

@@ -10,6 +10,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
 from equilib.ops.convolution import Padding
+from equilib.ops.convolution_block import IDENTITY
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,13 @@ class Conv:
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Convolve images, shape (batch, height, width, channels)."""
-        y = ops.conv2d(x, params["weight"], (self.stride, self.stride), self._padding())
-        return ops.add(y, params["bias"]) if self.bias else y
+        return self.with_epilogue(params, x, IDENTITY, None)
+
+    def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
+        """Return φ(conv(x)) + after, of the shape of `conv(x)`, as `TakesEpilogue` says."""
+        bias = params["bias"] if self.bias else None
+        stride = self.stride, self.stride
+        return ops.conv2d_block(x, params["weight"], bias, after, activation, stride, self._padding())
 
     def _padding(self) -> Padding:
         if isinstance(self.padding, int):

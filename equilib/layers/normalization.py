@@ -8,8 +8,10 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, Tree
+from equilib.layers.epilogue import apply
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.protocol import Layer
+from equilib.ops.convolution_block import IDENTITY
 from equilib.ops.shapes import shape_of
 
 
@@ -75,7 +77,11 @@ class WeightNorm:
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the layer to x, shape (batch, ...)."""
-        return self.layer(params if "weight" in params else self.prepare(params), x)
+        return self.with_epilogue(params, x, IDENTITY, None)
+
+    def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
+        """Return φ(layer(x)) + after for x of shape (batch, ...), as `TakesEpilogue` says."""
+        return apply(self.layer, params if "weight" in params else self.prepare(params), x, activation, after)
 
 
 def _inputs(weight: Array) -> tuple[int, ...]:

@@ -18,13 +18,14 @@ class Layer(Protocol):
     3. `__call__` uses operations of `equilib.ops` only, so that it runs, and differentiates, on every array library.
     4. Axis 0 is the batch, images are channels last; no sample influences another.
 
-    A layer may have three more methods; what is made of layers, as a cell or an initial guess is, has the first:
+    A layer may have more methods; what is made of layers, as a cell or an initial guess is, has the first:
 
     - `children() -> tree`: the layers that it is made of, as `equilib.layers.Composite` has them.
     - `prepare(params) -> tree`: the parameters in another form, computed once for many evaluations; `__call__` takes
       it, and takes parameters as they are drawn.
     - `draw(x, rng) -> dict`: random arrays of shape (batch, ...) for the batch x, which stay the same during a solve;
       `__call__` finds them among its parameters.
+    - `with_epilogue(params, x, activation, after) -> array`: the layer with what follows it, see `TakesEpilogue`.
     """
 
     def init(self, rng: np.random.Generator) -> Tree:

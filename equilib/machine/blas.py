@@ -1,5 +1,7 @@
 """The BLAS library behind NumPy: its kernels, its threads, and whether it has better kernels than it chose.
 
+What it is doing is read by `threadpoolctl`, where that is installed; else only what NumPy was built with is known.
+
 OpenBLAS chooses its kernels by the CPU's model when it is loaded. A model that it does not know, or that a virtual
 machine invented, gets those of an older CPU. The environment variable OPENBLAS_CORETYPE decides instead, but is read
 at that moment only; so what is found here can be changed by starting the program again (`equilib.cli.restart`).
@@ -7,16 +9,13 @@ at that moment only; so what is found here can be changed by starting the progra
 
 from __future__ import annotations
 
-import ctypes
-import importlib.util
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy
 
@@ -46,8 +45,7 @@ class Blas:
     library: str  # "openblas", or what the package that uses it was built with
     version: str
     kernel: str | None = None  # the CPU that its kernels were made for, in OpenBLAS's spelling
-    kernels: tuple[str, ...] = ()  # those for AVX2 and AVX-512 that it could use instead; empty where it cannot choose
-    threads: int | None = None  # of a product; in a run, those that share the samples as well
+    threads: int | None = None  # of a product
     instead_of: str | None = None  # the kernel that OpenBLAS chose, where `equilib` chose another
 
     def __str__(self) -> str:
@@ -60,13 +58,13 @@ class Blas:
         return ", ".join(parts)
 
     def describe(self) -> dict[str, Any]:
-        """Return everything but `kernels` as plain values."""
-        return {name: value for name, value in asdict(self).items() if name != "kernels"}
+        """Return everything as plain values."""
+        return asdict(self)
 
 
 def numpy_blas() -> Blas:
     """Return the library that NumPy multiplies matrices with."""
-    return _blas(numpy, "numpy._core._multiarray_umath")
+    return _blas(numpy)
 
 
 def scipy_blas() -> Blas:
@@ -76,7 +74,7 @@ def scipy_blas() -> Blas:
     """
     import scipy.linalg
 
-    return _blas(scipy, "scipy.linalg._fblas")
+    return _blas(scipy)
 
 
 def cpu_flags() -> frozenset[str] | None:
@@ -88,15 +86,15 @@ def cpu_flags() -> frozenset[str] | None:
     return next((frozenset(line.partition(":")[2].split()) for line in lines if line.startswith("flags")), None)
 
 
-def better_kernel(flags: Collection[str], *, chosen: str | None, version: str, kernels: Collection[str]) -> str | None:
+def better_kernel(flags: Collection[str], *, chosen: str | None, version: str) -> str | None:
     """Return the kernel that OpenBLAS should have chosen; None where the chosen one is not known to be slower.
 
-    `flags` are the instruction sets of the CPU, as Linux names them, `kernels` those that OpenBLAS was built with.
+    `flags` are the instruction sets of the CPU, as Linux names them.
     """
     # The best that the CPU has, or nothing: on AMD's servers OpenBLAS sets block sizes by the CPU, and the buffers of
     # kernels that are older than the CPU can overflow (OpenBLAS pull request 6027).
     best = next((name for name, needed in _NEEDS.items() if needed <= set(flags)), None)
-    if best is None or best not in kernels or chosen not in _SLOWER[best] or version_numbers(version) < _OLDEST:
+    if best is None or chosen not in _SLOWER[best] or version_numbers(version) < _OLDEST:
         return None
     return best
 
@@ -106,28 +104,7 @@ def advised_kernel(blas: Blas) -> str | None:
     flags = cpu_flags()
     if flags is None:
         return None
-    return better_kernel(flags, chosen=blas.kernel, version=blas.version, kernels=blas.kernels)
-
-
-class ThreadControl(NamedTuple):
-    """How many threads multiply matrices in this process, to be read and to be changed."""
-
-    get: Callable[[], int]
-    set: Callable[[int], None]
-
-
-@cache
-def thread_control() -> ThreadControl | None:
-    """Return the control over the threads of NumPy's OpenBLAS; None where there is none."""
-    origin = _origin("numpy._core._multiarray_umath")
-    if origin is None:
-        return None
-    library = ctypes.PyDLL(origin)  # shorter calls than those that let go of the interpreter lock
-    get, change = (_find(library, f"openblas_{verb}_num_threads") for verb in ("get", "set"))
-    if get is None or change is None:
-        return None
-    get.restype, change.argtypes, change.restype = ctypes.c_int, [ctypes.c_int], None
-    return ThreadControl(get, change)
+    return better_kernel(flags, chosen=blas.kernel, version=blas.version)
 
 
 def version_numbers(version: str) -> tuple[int, ...]:
@@ -135,43 +112,26 @@ def version_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _blas(package: ModuleType, extension: str) -> Blas:
-    found = package.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    built = Blas(library=found["name"], version=str(found.get("version", "")))
-    origin = _origin(extension)
-    if origin is None:
-        return built
-    library = ctypes.CDLL(origin)
-    config = _call(library, "openblas_get_config", ctypes.c_char_p)
-    if config is None:
-        return built
-    name = _call(library, "openblas_get_corename", ctypes.c_char_p)
+def _blas(package: ModuleType) -> Blas:
+    pool = _pool(package.__name__)
+    if pool is None:
+        built = package.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        return Blas(library=built["name"], version=str(built.get("version", "")))
     return Blas(
-        library="openblas",
-        version=config.decode().split()[1],
-        kernel=None if name is None else name.decode(),
-        kernels=tuple(each for each in _NEEDS if hasattr(library, f"gotoblas_{each.upper()}")),
-        threads=_call(library, "openblas_get_num_threads", ctypes.c_int),
+        library=pool["internal_api"],
+        version=pool["version"] or "",
+        kernel=pool.get("architecture"),
+        threads=pool["num_threads"],
         instead_of=os.environ.get(CHOSEN),
     )
 
 
-def _origin(extension: str) -> str | None:
-    """Return the file of a module in which the functions of the library that it was linked with are found."""
-    spec = importlib.util.find_spec(extension)
-    # Windows looks symbols up in the module only.
-    return None if os.name == "nt" or spec is None else spec.origin
-
-
-def _find(library: ctypes.CDLL, name: str) -> Any:
-    """Return a function of OpenBLAS, whose names have affixes in wheels and in builds with long integers, or None."""
-    names = (f"{prefix}{name}{suffix}" for prefix in ("scipy_", "") for suffix in ("64_", "", "_64"))
-    return next((found for each in names if (found := getattr(library, each, None)) is not None), None)
-
-
-def _call(library: ctypes.CDLL, name: str, result: Any) -> Any:
-    function = _find(library, name)
-    if function is None:
+def _pool(package: str) -> dict[str, Any] | None:
+    """Return what threadpoolctl reads of the library that a package brought, or of the only one; None without it."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
         return None
-    function.restype = result
-    return function()
+    pools: list[dict[str, Any]] = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    own = [pool for pool in pools if {package, f"{package}.libs"} & set(Path(pool["filepath"]).parts)]
+    return next(iter(own or pools), None)

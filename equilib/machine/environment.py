@@ -5,14 +5,12 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas
+from equilib.machine.blas import CORETYPE, advised_kernel, numpy_blas
 from equilib.machine.cores import available_cores
-from equilib.machine.threads import threads_in_use
 
 PACKAGES = (
     "equilib",
@@ -24,6 +22,7 @@ PACKAGES = (
     "array-api-compat",
     "cupy-cuda12x",
     "cupy-cuda13x",
+    "threadpoolctl",
 )
 
 
@@ -33,22 +32,17 @@ def describe_environment() -> dict[str, Any]:
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "blas": _blas().describe() | {"cores": available_cores()},
+        "blas": numpy_blas().describe() | {"cores": available_cores()},
         "git": _git_state(Path(__file__).parent),
     }
 
 
 def arithmetic() -> str:
     """Return one line about what multiplies NumPy's matrices: library, kernels, threads and the cores for them."""
-    blas, cores = _blas(), available_cores()
+    blas, cores = numpy_blas(), available_cores()
     better = advised_kernel(blas)
     hint = f"; {CORETYPE}={better} would be faster" if better else ""
     return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}"
-
-
-def _blas() -> Blas:
-    found = numpy_blas()
-    return found if threads_in_use() == 1 else replace(found, threads=threads_in_use())
 
 
 def _version(package: str) -> str | None:

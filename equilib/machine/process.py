@@ -1,4 +1,4 @@
-"""Settings of a process that computes with big arrays: threads, malloc, and its peak memory."""
+"""Settings of a process that computes with big arrays: malloc, what plugins may change, and its peak memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import platform
 import sys
 from pathlib import Path
 
-from equilib.machine.threads import use_threads
+_prepared = False
 
 
 def prepare_process() -> None:
-    """Keep the memory of big arrays, and let the threads of BLAS share the samples of a batch."""
+    """Keep the memory of big arrays, and allow kernels to change what the whole process shares."""
+    global _prepared
     keep_big_blocks()
-    use_threads()
+    _prepared = True
+
+
+def prepared() -> bool:
+    """Tell whether this process is a program's, so that kernels may change what it shares: the threads of BLAS."""
+    return _prepared
 
 
 # glibc's malloc.h

@@ -11,6 +11,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree, zeros_like
 from equilib.autodiff import static_value
 from equilib.layers.composite import Composite
+from equilib.layers.epilogue import apply
 from equilib.layers.protocol import Layer
 
 
@@ -89,7 +90,7 @@ class InjectedCell(Composite):
 
     def step(self, params: Tree, z: Array, u: Array) -> Array:
         """Return after(recur(z) + u), of the shape of z."""
-        return self.after(params["after"], ops.add(self.recur(params["recur"], z), u))
+        return self.after(params["after"], apply(self.recur, params["recur"], z, after=u))
 
     def from_zero(self, params: Tree, u: Array) -> Array:
         """Return after(recur(0) + u), of the shape of u; recur(0), the same in all samples, is evaluated for one."""

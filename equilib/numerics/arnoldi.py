@@ -19,6 +19,7 @@ from equilib.arrays import (
     two_norm,
     units,
 )
+from equilib.kernels import operation
 from equilib.numerics.linear_solver import MatVec
 
 
@@ -79,6 +80,7 @@ def compress(matvec: MatVec, start: Array, dimension: int) -> tuple[Compression,
     )
 
 
+@operation("orthogonalized", leading=lambda basis, product: product)
 def orthogonalized(basis: list[Array], product: Array) -> tuple[Array, Array]:
     """Take a product's components along the basis away, one after the other (modified Gram-Schmidt).
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, to_host, where_samples, zeros_like
-from equilib.machine.threads import by_shares, shared
 from equilib.numerics.arnoldi import normalized, orthogonalized
 from equilib.numerics.combinations import combined
 from equilib.numerics.hessenberg import HessenbergLeastSquares
@@ -85,14 +84,6 @@ class _Cycle:
 
 def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
     """Orthogonalize a product against the basis; return the column of the Hessenberg matrix and the rest."""
-    if type(product) is np.ndarray and shared(2 * len(basis) * product.size):
-        parts = by_shares(
-            lambda first, last: orthogonalized([vector[first:last] for vector in basis], product[first:last]),
-            len(product),
-            numbers=2 * len(basis) * product.size,
-        )
-        columns, rests = zip(*parts, strict=True)
-        return np.concatenate(columns).astype(np.float64), np.concatenate(rests)
     column, rest = orthogonalized(basis, product)
     return to_host(column).astype(np.float64), rest
 

@@ -9,6 +9,7 @@ import sys
 from equilib.autodiff.boxes import install
 from equilib.ops.activations import gelu, relu, sigmoid, tanh
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weight_transpose
+from equilib.ops.convolution_block import conv2d_block
 from equilib.ops.elementwise import (
     abs,  # noqa: A004  the names in the array API standard, here and below
     add,
@@ -52,6 +53,7 @@ __all__ = [
     "broadcast_to",
     "concat",
     "conv2d",
+    "conv2d_block",
     "conv2d_input_transpose",
     "conv2d_weight_transpose",
     "cos",

@@ -2,21 +2,19 @@
 
 Images are channels last: (batch, height, width, channels). conv2d(x, w) is bilinear, so its derivatives are
 conv2d itself and the transposes of v ↦ conv2d(v, w) and v ↦ conv2d(x, v); the three operations are closed under
-differentiation. Each is one copy and one matrix product, save where `lines` is faster.
+differentiation. Each is one copy and one matrix product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
-import numpy as np
-
-from equilib.arrays import Array, Namespace, array_namespace
+from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import with_transposes
-from equilib.machine.threads import by_shares
-from equilib.ops.host.convolution import WIDE, conv2d_by_lines, weight_transpose_by_lines
+from equilib.kernels import operation
 from equilib.ops.shapes import pad, shape_of
 from equilib.ops.windows import Pair, patches, window_count
 
@@ -32,7 +30,7 @@ NO_PADDING: Padding = ((0, 0), (0, 0))
         lambda w: conv2d_input_transpose(w, weight, shape_of(x), stride, padding)
     ),
     lambda x, weight, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_weight_transpose(x, w, _kernel(weight), stride, padding)
+        lambda w: conv2d_weight_transpose(x, w, kernel_size(weight), stride, padding)
     ),
 )
 def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> Array:
@@ -52,37 +50,53 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
     array, shape (batch, H', W', outputs)
         With H' = (H + top + bottom − kernel height) // stride + 1.
     """
+    check_channels(x, weight)
+    images_of(x.shape, kernel_size(weight), stride, padding)
+    return _convolve(x, weight, stride, padding)
+
+
+def check_channels(x: Array, weight: Array) -> None:
+    """Raise ValueError if images and a kernel have other channels."""
     if x.shape[-1] != weight.shape[2]:
         raise ValueError(
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "
             f"the kernel takes {weight.shape[2]} (third axis of {weight.shape})"
         )
-    if not isinstance(x, np.ndarray):
-        xp = array_namespace(x, weight)
-        columns, size = _columns(x, _kernel(weight), stride, padding)
-        return xp.reshape(columns @ xp.reshape(weight, (-1, weight.shape[3])), (*size, weight.shape[3]))
-    images = zip(x.shape[1:3], padding, _kernel(weight), stride, strict=True)
-    rows, cols = (window_count(length + sum(pads), window, step) for length, pads, window, step in images)
-    out = np.empty((len(x), rows, cols, weight.shape[3]), dtype=np.result_type(x, weight))
-    convolve = conv2d_by_lines if _wide(x, _kernel(weight)) else _conv2d_by_windows
-    by_shares(
-        lambda first, last: convolve(x[first:last], weight, stride, padding, out[first:last]),
-        len(x),
-        numbers=out.size * weight.shape[0],
-    )
-    return out
+
+
+def images_of(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding) -> tuple[int, int, int]:
+    """Return (batch, H', W') of a convolution of images of `shape`; raises ValueError if the kernel does not fit."""
+    axes = zip(shape[1:3], padding, kernel, stride, strict=True)
+    rows, cols = (window_count(length + sum(pads), window, step) for length, pads, window, step in axes)
+    return shape[0], rows, cols
+
+
+@operation("conv2d")
+def _convolve(x: Array, weight: Array, stride: Pair, padding: Padding) -> Array:
+    xp = array_namespace(x, weight)
+    columns, images = _columns(x, kernel_size(weight), stride, padding)
+    return xp.reshape(columns @ xp.reshape(weight, (-1, weight.shape[3])), (*images, weight.shape[3]))
 
 
 @with_transposes(
     lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: lambda w: conv2d(w, weight, stride, padding),
     lambda g, weight, shape, stride=UNIT, padding=NO_PADDING: (
-        lambda w: conv2d_weight_transpose(w, g, _kernel(weight), stride, padding)
+        lambda w: conv2d_weight_transpose(w, g, kernel_size(weight), stride, padding)
     ),
 )
 def conv2d_input_transpose(
     g: Array, weight: Array, shape: tuple[int, ...], stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
-    """Apply the transpose of x ↦ conv2d(x, weight), for x of `shape`, to g of the shape of the result."""
+    """Apply the transpose of x ↦ conv2d(x, weight), for x of `shape`, to g of the shape of the result.
+
+    Raises ValueError if g has another shape.
+    """
+    _require(g.shape, (*images_of(shape, kernel_size(weight), stride, padding), weight.shape[3]))
+    return _input_transpose(g, weight, shape, stride, padding)
+
+
+@operation("conv2d_input_transpose")
+def _input_transpose(g: Array, weight: Array, shape: tuple[int, ...], stride: Pair, padding: Padding) -> Array:
     xp = array_namespace(g, weight)
     axes = [
         list(_remainders(shape[axis], g.shape[axis], weight.shape[axis - 1], stride[axis - 1], padding[axis - 1]))
@@ -111,29 +125,25 @@ def conv2d_input_transpose(
 def conv2d_weight_transpose(
     x: Array, g: Array, kernel: Pair, stride: Pair = UNIT, padding: Padding = NO_PADDING
 ) -> Array:
-    """Apply the transpose of w ↦ conv2d(x, w), for kernels of one size, to g of the shape of the result."""
-    if not isinstance(x, np.ndarray):
-        return _weight_transpose_by_windows(x, g, kernel, stride, padding)
-    transpose = weight_transpose_by_lines if _wide(x, kernel) else _weight_transpose_by_windows
-    shares = by_shares(
-        lambda first, last: transpose(x[first:last], g[first:last], kernel, stride, padding),
-        len(x),
-        numbers=g.size * kernel[0],
-    )
-    return sum(shares[1:], start=shares[0])
+    """Apply the transpose of w ↦ conv2d(x, w), for kernels of one size, to g of the shape of the result.
+
+    Raises ValueError if g has another shape.
+    """
+    _require(g.shape, (*images_of(x.shape, kernel, stride, padding), g.shape[-1]))
+    return _weight_transpose(x, g, kernel, stride, padding)
 
 
-def _conv2d_by_windows(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, out: np.ndarray) -> None:
-    columns, _ = _columns(x, _kernel(weight), stride, padding)
-    np.matmul(columns, weight.reshape(-1, weight.shape[3]), out=out.reshape(-1, weight.shape[3]))
-
-
-def _weight_transpose_by_windows(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    xp = array_namespace(x, g)
-    columns, _ = _columns(x, kernel, stride, padding)
-    outputs = g.shape[-1]
-    transposed = xp.permute_dims(columns, (1, 0)) @ xp.reshape(g, (-1, outputs))
+@operation("conv2d_weight_transpose")
+def _weight_transpose(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
+    xp, outputs = array_namespace(x, g), g.shape[-1]
+    columns, images = _columns(x, kernel, stride, padding)
+    transposed = xp.permute_dims(columns, (1, 0)) @ xp.reshape(g, (prod(images), outputs))
     return xp.reshape(transposed, (*kernel, x.shape[-1], outputs))
+
+
+def _require(shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if tuple(shape) != wanted:
+        raise ValueError(f"a cotangent of the convolution must have the shape {wanted}, it has {tuple(shape)}")
 
 
 class _Remainder(NamedTuple):
@@ -161,20 +171,15 @@ def _remainders(length: int, results: int, kernel: int, stride: int, padding: Pa
             )
 
 
-def _wide(x: Array, kernel: Pair) -> bool:
-    return isinstance(x, np.ndarray) and kernel != UNIT and kernel[1] * x.shape[3] >= WIDE
-
-
-def _kernel(weight: Array) -> Pair:
+def kernel_size(weight: Array) -> Pair:
+    """Return height and width of the kernels in a weight."""
     height, width = shape_of(weight)[:2]
     return height, width
 
 
 def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, tuple[int, int, int]]:
     """Return the windows as rows of a matrix, and (batch, H', W')."""
-    xp: Namespace = array_namespace(x)
     padded = pad(x, ((0, 0), *padding, (0, 0)))
-    n, height, width, channels = padded.shape
-    rows, cols = (window_count(*each) for each in zip((height, width), kernel, stride, strict=True))
     windows = padded if kernel == UNIT and stride == UNIT else patches(padded, kernel, stride)
-    return xp.reshape(windows, (n * rows * cols, kernel[0] * kernel[1] * channels)), (n, rows, cols)
+    images = images_of(x.shape, kernel, stride, padding)
+    return array_namespace(x).reshape(windows, (prod(images), kernel[0] * kernel[1] * x.shape[3])), images

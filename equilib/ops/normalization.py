@@ -8,15 +8,16 @@ from math import prod
 from typing import Any
 
 from equilib.arrays import Array, array_namespace
+from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive
+from equilib.kernels import operation
 from equilib.ops.elementwise import add, multiply, subtract
 from equilib.ops.elementwise import pow as power
-from equilib.ops.host.blocks import on_host
-from equilib.ops.host.group_norm import GroupNormDerivative, Samples, group_norm_by_blocks
-from equilib.ops.reductions import mean
+from equilib.ops.reductions import mean as mean_over
 from equilib.ops.shapes import broadcast_to, reshape, shape_of, sum_to
 
-_SPACE_AND_CHANNELS = (1, 3)
+Moments = tuple[Array, Array]
+"""The mean and 1/√(σ² + ε) of each group, shapes (batch, groups)."""
 
 
 def group_norm(
@@ -41,20 +42,76 @@ def group_norm(
 
 @primitive
 def _group_norm(
-    x: Array, scale: Array | None, shift: Array | None, groups: int, epsilon: float, kept: list[Samples]
+    x: Array, scale: Array | None, shift: Array | None, groups: int, epsilon: float, kept: list[Moments]
 ) -> Array:
-    # On the host, `kept` takes what the derivative would compute again.
-    if on_host(*(each for each in (x, scale, shift) if each is not None)):
-        out, samples = group_norm_by_blocks(x, scale, shift, groups, epsilon)
-        kept.append(samples)
-        return out
-    xp = array_namespace(x)
-    grouped = xp.reshape(x, _grouped_shape(x, groups))
-    centred = grouped - xp.mean(grouped, axis=_SPACE_AND_CHANNELS, keepdims=True)
-    variance = xp.mean(centred * centred, axis=_SPACE_AND_CHANNELS, keepdims=True)
-    normal = xp.reshape(centred / xp.sqrt(variance + epsilon), x.shape)
+    out, *moments = _normalize(x, scale, shift, groups, epsilon)
+    kept.append((moments[0], moments[1]))
+    return out
+
+
+@operation("group_norm")
+def _normalize(
+    x: Array, scale: Array | None, shift: Array | None, groups: int, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """Return y, and μ and 1/√(σ² + ε) of each group, shape (batch, groups)."""
+    xp, shape = array_namespace(x), _grouped_shape(x, groups)
+    grouped = xp.reshape(x, shape)
+
+    def average(a: Array) -> Array:
+        # In two steps of one size each: NumPy is slow over axes that are no neighbours.
+        return xp.mean(xp.mean(a, axis=1), axis=-1)
+
+    mean = average(grouped)
+    centred = grouped - mean[:, None, :, None]
+    inverse = 1 / xp.sqrt(average(centred * centred) + epsilon)
+    normal = xp.reshape(centred * inverse[:, None, :, None], x.shape)
     scaled = normal if scale is None else normal * scale
-    return scaled if shift is None else scaled + shift
+    return (scaled if shift is None else scaled + shift), mean, inverse
+
+
+@operation("group_norm_push")
+def _push(
+    v: Array,
+    x: Array,
+    scale: Array | None,
+    mean: Array,
+    inverse: Array,
+    d_scale: Array | None,
+    d_shift: Array | None,
+    groups: int,
+) -> Array:
+    normal = _normal(x, mean, inverse, groups)
+    moved = _symmetric(v, normal, inverse)
+    moved = moved if scale is None else multiply(moved, scale)
+    moved = moved if d_scale is None else add(moved, multiply(reshape(normal, shape_of(x)), d_scale))
+    return moved if d_shift is None else add(moved, d_shift)
+
+
+@operation("group_norm_pull")
+def _pull(
+    g: Array, x: Array, scale: Array | None, mean: Array, inverse: Array, groups: int
+) -> tuple[Array, Array, Array]:
+    """Return the cotangents of x, of scale and of shift."""
+    normal, channels = _normal(x, mean, inverse, groups), shape_of(x)[-1:]
+    of_x = _symmetric(g if scale is None else multiply(g, scale), normal, inverse)
+    return of_x, sum_to(multiply(g, reshape(normal, shape_of(x))), channels), sum_to(g, channels)
+
+
+def _normal(x: Array, mean: Array, inverse: Array, groups: int) -> Array:
+    """Return (x − μ) / √(σ² + ε), split into groups."""
+    return multiply(subtract(reshape(x, _grouped_shape(x, groups)), _spread(mean)), _spread(inverse))
+
+
+def _symmetric(v: Array, normal: Array, inverse: Array) -> Array:
+    # (v − ⟨v⟩ − y ⟨y v⟩) / √(σ² + ε): a symmetric map, hence its own transpose.
+    split = reshape(v, shape_of(normal))
+    along = multiply(normal, _group_mean(multiply(normal, split)))
+    return reshape(multiply(subtract(subtract(split, _group_mean(split)), along), _spread(inverse)), shape_of(v))
+
+
+def _spread(moment: Array) -> Array:
+    samples, groups = shape_of(moment)
+    return reshape(moment, (samples, 1, groups, 1))
 
 
 def _grouped_shape(x: Array, groups: int) -> tuple[int, int, int, int]:
@@ -63,7 +120,7 @@ def _grouped_shape(x: Array, groups: int) -> tuple[int, int, int, int]:
 
 
 def _group_mean(x: Array) -> Array:
-    return mean(x, _SPACE_AND_CHANNELS, keepdims=True)
+    return mean_over(mean_over(x, 1, keepdims=True), 3, keepdims=True)
 
 
 @joint_rule(_group_norm)
@@ -76,54 +133,26 @@ class _GroupNormMap:
 
     def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
         given = {self.argnums[p]: tangent for p, tangent in zip(positions, tangents, strict=True)}
-        if 0 in given and self._on_host(*tangents):
-            return self._by_blocks.push(given[0], given.get(1), given.get(2))
-        terms = [self._scaled(self._symmetric(given[0]))] if 0 in given else []
-        terms += [multiply(self._normal, given[1])] if 1 in given else []
+        if 0 in given:
+            return _push(given[0], self.x, self.scale, *self._moments, given.get(1), given.get(2), self.groups)
+        normal = reshape(_normal(self.x, *self._moments, self.groups), shape_of(self.x))
+        terms = [multiply(normal, given[1])] if 1 in given else []
         terms += [broadcast_to(given[2], shape_of(self.x))] if 2 in given else []
         return reduce(add, terms)
 
     def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
-        wanted = [self.argnums[position] for position in positions]
-        if 0 in wanted and self._on_host(cotangent):
-            cotangents = self._by_blocks.pull(cotangent)
-            return [cotangents[argnum] for argnum in wanted]
-        return [self._pull(argnum, cotangent) for argnum in wanted]
-
-    def _pull(self, argnum: int, cotangent: Array) -> Array:
-        if argnum == 0:
-            return self._symmetric(self._scaled(cotangent))
-        channels = shape_of(self.x)[-1:]
-        return sum_to(multiply(cotangent, self._normal) if argnum == 1 else cotangent, channels)
-
-    def _on_host(self, *vectors: Array) -> bool:
-        if not (self.kept and on_host(self.x, *vectors)):
-            return False
-        return self.scale is None or on_host(self.scale, self.x)
+        cotangents = _pull(cotangent, self.x, self.scale, *self._moments, self.groups)
+        return [cotangents[self.argnums[position]] for position in positions]
 
     @cached_property
-    def _by_blocks(self) -> GroupNormDerivative:
-        return GroupNormDerivative(self.kept[0], self.scale)
-
-    @cached_property
-    def _normal_and_inverse(self) -> tuple[Array, Array]:
-        """The normalized x and 1/√(σ² + ε), split into groups."""
+    def _moments(self) -> Moments:
+        if static_value(self.x) is self.x:
+            moments: Moments = self.kept[0]
+            return moments
+        # Those that were kept are numbers, these are functions of x.
         grouped = reshape(self.x, _grouped_shape(self.x, self.groups))
-        centred = subtract(grouped, _group_mean(grouped))
+        mean = _group_mean(grouped)
+        centred = subtract(grouped, mean)
         inverse = power(add(_group_mean(multiply(centred, centred)), self.epsilon), -0.5)
-        return multiply(centred, inverse), inverse
-
-    @property
-    def _normal(self) -> Array:
-        return reshape(self._normal_and_inverse[0], shape_of(self.x))
-
-    def _scaled(self, v: Array) -> Array:
-        return v if self.scale is None else multiply(v, self.scale)
-
-    def _symmetric(self, v: Array) -> Array:
-        # (v − ⟨v⟩ − y ⟨y v⟩) / √(σ² + ε): a symmetric map, hence its own transpose.
-        normal, inverse = self._normal_and_inverse
-        v = reshape(v, shape_of(normal))
-        along = multiply(normal, _group_mean(multiply(normal, v)))
-        flat = subtract(subtract(v, _group_mean(v)), along)
-        return reshape(multiply(flat, inverse), shape_of(self.x))
+        shape = (shape_of(self.x)[0], self.groups)
+        return reshape(mean, shape), reshape(inverse, shape)

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-import numpy as np
-
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
-from equilib.machine.threads import by_shares, shared
+from equilib.kernels import operation
 from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
 
@@ -29,17 +27,9 @@ def matmul(x: Array, y: Array) -> Array:
     return _product(x, y)
 
 
+@operation("matmul")
 def _product(x: Array, y: Array) -> Array:
-    """Return x @ y; on the host the threads share the rows of a big matrix x."""
-    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and x.ndim == y.ndim == 2):
-        return array_namespace(x, y).matmul(x, y)
-    # In the time in which NumPy reads or writes a number a core makes about thirty multiplications.
-    effort = x.size * y.shape[1] // 30
-    if not shared(effort):
-        return np.matmul(x, y)
-    out = np.empty((x.shape[0], y.shape[1]), dtype=np.result_type(x, y))
-    by_shares(lambda first, last: np.matmul(x[first:last], y, out=out[first:last]), len(x), numbers=effort)
-    return out
+    return array_namespace(x, y).matmul(x, y)
 
 
 def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:

@@ -11,8 +11,7 @@ from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
 from equilib.ops.elementwise import divide, exp, multiply, subtract
-from equilib.ops.host.sums import Axes, sum_axes
-from equilib.ops.shapes import broadcast_to, reshape, shape_of
+from equilib.ops.shapes import Axes, broadcast_to, reshape, shape_of, sum_axes
 
 
 def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
@@ -30,7 +29,7 @@ def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
 @with_transposes(lambda x, axis=None, keepdims=False: lambda w: _spread(w, shape_of(x), axis))
 def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
     """Return the sum of x over `axis`, of the shape of x without it; of shape () over all axes, None."""
-    return sum_axes(x, axis, keepdims=keepdims)
+    return sum_axes(x, axis, keepdims)
 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API

@@ -10,9 +10,10 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, zeros_like
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
-from equilib.ops.host.sums import sum_axes
+from equilib.kernels import operation
 
 Index = Any
+Axes = int | tuple[int, ...] | None
 _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
 
 
@@ -64,6 +65,17 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     if shape_of(x) == tuple(shape):
         return x
     return array_namespace(x).broadcast_to(x, shape)
+
+
+@operation("sum")
+def sum_axes(x: Array, axis: Axes, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  by position
+    """Return the sum of an array, not traced, over `axis`."""
+    xp = array_namespace(x)
+    if isinstance(axis, tuple) and len(axis) > 1 and len(set(axis)) == len(axis) and min(axis) >= 0:
+        # The first axis last: sums of fewer numbers are rounded less.
+        first, *rest = sorted(axis)
+        x, axis = xp.sum(x, axis=tuple(rest), keepdims=keepdims), first
+    return xp.sum(x, axis=axis, keepdims=keepdims)
 
 
 @with_transposes(lambda x, shape: lambda w: broadcast_to(w, shape_of(x)))

@@ -228,3 +228,8 @@ class DatasetEntry(Entry, noun="data set", plural="datasets"):
 @dataclass(frozen=True, kw_only=True)
 class ExperimentEntry(Entry, noun="experiment"):
     """An experiment of `equilib run`: `factory` meets `equilib.experiments.Experiment`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelEntry(Entry, noun="kernel family", plural="kernels"):
+    """A family of kernels: `factory` meets `equilib.kernels.KernelFamily`."""

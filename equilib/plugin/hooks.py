@@ -11,6 +11,7 @@ from equilib.plugin.entries import (
     Entry,
     ExperimentEntry,
     IntegratorEntry,
+    KernelEntry,
     LinearSolverEntry,
     OptimizerEntry,
     SensitivityEntry,
@@ -66,6 +67,12 @@ def equilib_experiments() -> Iterable[ExperimentEntry]:
     return ()
 
 
+@hookspec
+def equilib_kernels() -> Iterable[KernelEntry]:
+    """Yield one entry per family of kernels."""
+    return ()
+
+
 HOOKS: dict[str, type[Entry]] = {
     "equilib_solvers": SolverEntry,
     "equilib_integrators": IntegratorEntry,
@@ -74,6 +81,7 @@ HOOKS: dict[str, type[Entry]] = {
     "equilib_optimizers": OptimizerEntry,
     "equilib_datasets": DatasetEntry,
     "equilib_experiments": ExperimentEntry,
+    "equilib_kernels": KernelEntry,
 }
 """Each hook and the kind of entry that it yields, in the order of listings."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, to_host, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
+from equilib.kernels import operation
 from equilib.options import Checked, option
 
 
@@ -64,20 +65,37 @@ class Adam(Checked):
         # A NumPy scalar would turn float32 parameters into float64.
         rate = float(rate)
         columns = [leaves_like(params, tree) for tree in (params, gradient, state.mean, state.square)]
-        results = [self._leaf(p, g, m, s, rate, bias1, bias2) for p, g, m, s in zip(*columns, strict=True)]
+        constants = rate, self.beta1, self.beta2, bias1, bias2, self.epsilon
+        results = [
+            adam(p, g, m, s, *constants, self.weight_decay if p.ndim > 1 else 0.0)
+            for p, g, m, s in zip(*columns, strict=True)
+        ]
         new, mean, square = (tree_unflatten(params, [r[i] for r in results]) for i in range(3))
         return new, AdamState(mean=mean, square=square, count=count)
 
-    def _leaf(
-        self, p: Array, g: Array, mean: Array, square: Array, rate: float, bias1: float, bias2: float
-    ) -> tuple[Any, Any, Any]:
-        xp = array_namespace(p)
-        mean = self.beta1 * mean + (1 - self.beta1) * g
-        square = self.beta2 * square + (1 - self.beta2) * (g * g)
-        step = (mean / bias1) / (xp.sqrt(square / bias2) + self.epsilon)
-        if self.weight_decay and p.ndim > 1:
-            step = step + self.weight_decay * p
-        return p - rate * step, mean, square
+
+@operation("adam")
+def adam(
+    p: Array,
+    g: Array,
+    mean: Array,
+    square: Array,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    bias1: float,
+    bias2: float,
+    epsilon: float,
+    weight_decay: float,
+) -> tuple[Array, Array, Array]:
+    """Return parameters of any shape after a step with the gradient g, and their moments."""
+    xp = array_namespace(p)
+    mean = beta1 * mean + (1 - beta1) * g
+    square = beta2 * square + (1 - beta2) * (g * g)
+    step = (mean / bias1) / (xp.sqrt(square / bias2) + epsilon)
+    if weight_decay:
+        step = step + weight_decay * p
+    return p - rate * step, mean, square
 
 
 def global_norm(tree: Tree) -> float:

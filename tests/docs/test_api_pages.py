@@ -117,7 +117,7 @@ def test_there_is_something_to_look_at() -> None:
     assert is_documented("equilib.plugin", "TIME_STEPS")
     assert not is_documented("equilib.machine.blas", "kernel")
     assert not is_documented("equilib.numerics.gmres", "np")
-    assert not is_documented("equilib.numerics.gmres", "by_shares")
+    assert not is_documented("equilib.numerics.gmres", "orthogonalized")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -255,7 +255,7 @@ def test_a_chain_refuses_parameters_of_another(rng: np.random.Generator):
     chain = Chain(Dense(4, 4), Dense(4, 4))
     params, x = drawn(chain), rng.standard_normal((5, 4))
     for wrong in (params[:1], [*params, {}]):
-        with pytest.raises(ValueError, match="zip"):
+        with pytest.raises(ValueError, match="a chain of 2 layers takes as many parameters"):
             chain(wrong, x)
         with pytest.raises(ValueError, match="zip"):
             Parallel(*chain.layers)(wrong, x)

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from equilib.machine import environment
-from equilib.machine import threads as workers
 from equilib.machine.blas import numpy_blas
 from equilib.machine.cores import available_cores
-from equilib.machine.environment import arithmetic, describe_environment
+from equilib.machine.environment import describe_environment
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -48,17 +47,7 @@ def test_the_environment_is_plain_and_names_versions() -> None:
     assert None not in described["versions"].values()
     assert described["python"] == ".".join(map(str, sys.version_info[:3]))
     assert described["platform"]
-    threads = {"threads": described["blas"]["threads"], "cores": available_cores()}
-    assert described["blas"] == numpy_blas().describe() | threads
-
-
-def test_the_threads_are_those_that_share_the_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are BLAS's until a program takes them over, and then as many as it took, whatever BLAS is left with."""
-    monkeypatch.setattr(workers, "_count", 1)
-    assert describe_environment()["blas"]["threads"] == numpy_blas().threads
-    monkeypatch.setattr(workers, "_count", 3)
-    assert describe_environment()["blas"]["threads"] == 3
-    assert "3 threads" in arithmetic()
+    assert described["blas"] == numpy_blas().describe() | {"cores": available_cores()}
 
 
 def test_a_checkout_is_named_by_its_commit(checkout: Path) -> None:

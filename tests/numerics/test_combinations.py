@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equilib.machine import threads as workers
 from equilib.numerics.combinations import combined, overlaps
-from equilib.numerics.gmres import GMRES
 from tests.arrays_under_test import NAMESPACES, lift, lower
 
 SHAPES = [(3, 5), (4,), (2, 3, 4), (5, 70_000)]
@@ -56,21 +54,3 @@ def test_nothing_added_is_the_base(rng: np.random.Generator):
     """Without arrays the base itself comes back."""
     base, weights, _ = drawn(rng, (3, 2), 0, "float32")
     assert combined(base, weights, []) is base
-
-
-def test_shares_change_nothing(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many threads share the samples, combinations, products and GMRES come out the same bit for bit."""
-    arrays, weights = [rng.standard_normal((7, 5)) for _ in range(3)], rng.standard_normal((7, 3))
-    b, matrix = rng.standard_normal((7, 5)), np.eye(5) + 0.1 * rng.standard_normal((7, 5, 5))
-
-    def results() -> list[np.ndarray]:
-        solution = GMRES().solve(
-            lambda v: np.einsum("nij,nj->ni", matrix, v), b, rtol=np.full(7, 1e-9), active=np.ones(7, dtype=bool)
-        )
-        return [combined(b, weights, arrays), overlaps(arrays, b), solution]
-
-    alone = results()
-    monkeypatch.setattr(workers, "_count", 3)
-    monkeypatch.setattr(workers, "_WORTHWHILE", 0)
-    for expected, found in zip(alone, results(), strict=True):
-        assert np.array_equal(expected, found)

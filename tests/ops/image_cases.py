@@ -116,6 +116,42 @@ def _convolutions() -> list[Case]:
     return cases
 
 
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "tanh": np.tanh,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "relu": lambda x: np.maximum(x, 0),
+}
+
+
+def _blocks() -> list[Case]:
+    def case(activation: str, each: Geometry, before: Shape, after: Shape) -> Case:
+        function = ACTIVATIONS[activation]
+        return Case(
+            "conv2d_block",
+            lambda x, w, b, a: ops.conv2d_block(x, w, b, a, activation, each.stride, each.padding),
+            (each.image, each.kernel, before, after),
+            lambda x, w, b, a: function(correlate(x, w, each) + b) + a,
+            activation,
+        )
+
+    same, strided = GEOMETRIES["3x3, same size"], GEOMETRIES["3x3, stride 2"]
+    plain = Case(
+        "conv2d_block",
+        lambda x, w: ops.conv2d_block(x, w, activation="tanh"),
+        (same.image, same.kernel),
+        lambda x, w: np.tanh(correlate(x, w, same._replace(padding=((0, 0), (0, 0))))),
+        "nothing added",
+    )
+    return [
+        plain,
+        case("identity", same, same.result, (2,)),
+        case("tanh", same, (2,), same.result),
+        case("sigmoid", strided, strided.result, (1, *strided.result[1:])),
+        case("relu", same, (2,), ()),
+    ]
+
+
 WINDOWS = {
     "2x2, stride 2": ((2, 4, 6, 3), (2, 2), (2, 2)),
     "3x2, overlapping": ((1, 5, 4, 2), (3, 2), (1, 1)),
@@ -246,4 +282,4 @@ def _group_norms() -> list[Case]:
     ]
 
 
-CASES = [*_convolutions(), *_windows(), *_group_norms()]
+CASES = [*_convolutions(), *_blocks(), *_windows(), *_group_norms()]

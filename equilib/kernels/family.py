@@ -1,0 +1,52 @@
+"""Families of kernels that are installed, as their source tells them when they are first asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from equilib.kernels.kernel import Kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The kernels of one plugin.
+
+    `name` is what `--kernels` takes, `package` the distribution and its version, `make(spec)` returns the records for
+    "NAME:option=value,...", and `unavailable` says why they cannot be used here, empty where they can.
+    """
+
+    name: str
+    package: str
+    make: Callable[[str], Iterable[Kernel]]
+    unavailable: str = ""
+
+    def candidates(self, spec: str) -> tuple[Candidate, ...]:
+        """Return the kernels as what may be used; raises what `make` raises."""
+        return tuple(Candidate(self, kernel) for kernel in self.make(spec))
+
+
+class Candidate:
+    """A kernel that may be used, and its code once it is loaded."""
+
+    def __init__(self, family: Family, kernel: Kernel) -> None:
+        self.family, self.kernel, self.applies = family, kernel, kernel.applies
+        self.reason = ""
+        """Why it is used no more."""
+        self._lock = threading.Lock()
+        self._function: Callable[..., Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.family.name}/{self.kernel.name} of {self.kernel.operation} ({self.family.package})"
+
+    def function(self) -> Callable[..., Any]:
+        """Return the code, which the first thread loads; raises what that raises."""
+        if self._function is None:
+            with self._lock:
+                self._function = self._function or self.kernel.function()
+        return self._function
+
+
+Source = Callable[[], Iterable[Family]]

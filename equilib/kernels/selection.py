@@ -1,0 +1,214 @@
+"""Choice of the kernels that compute the operations of this process."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from equilib.errors import UserError, did_you_mean
+from equilib.kernels.family import Candidate, Family, Source
+
+AUTO = "auto"
+"""The choice of every kernel that applies, whatever its family."""
+
+NONE = "none"
+"""The choice of formulas only."""
+
+VARIABLE = "EQUILIB_KERNELS"
+"""The environment variable that is the choice of a process which makes none."""
+
+LEAST = 4096
+"""Numbers of an array below which the formula takes no longer than to ask for a kernel."""
+
+
+class KernelWarning(UserWarning):
+    """A kernel cannot be used; the formula is used instead."""
+
+
+class UnknownKernels(UserError, LookupError):  # noqa: N818  it reads as what is wrong
+    """No plugin provides kernels of that name."""
+
+
+Table = dict[type, dict[Any, tuple[Candidate, ...]] | None]
+"""For each type of array the candidates by dtype and device; None where there are none."""
+
+_lock = threading.RLock()
+_source: Source = tuple
+_families: tuple[Family, ...] | None = None
+_asking = False
+_choice: str | None = None
+_made: dict[str, tuple[Candidate, ...]] = {}  # of "NAME:option=value,...", once they were asked for
+_broken: dict[str, str] = {}  # why there are none
+_tables: list[Table] = []
+least = LEAST
+
+
+def new_table() -> Table:
+    """Return an operation's table, which is emptied whenever another choice is made or a kernel fails."""
+    _tables.append({})
+    return _tables[-1]
+
+
+def offer(source: Source) -> None:
+    """Make `source` what tells the families of kernels; it is called once, when a kernel is first of use."""
+    global _source, _families
+    with _lock:
+        _source, _families = source, None
+        _made.clear()
+        _broken.clear()
+        _forget()
+
+
+@contextmanager
+def offering(source: Source) -> Iterator[None]:
+    """Make `source` what tells the families of kernels for the time being, in all threads."""
+    before = _source
+    offer(source)
+    try:
+        yield
+    finally:
+        offer(before)
+
+
+def families() -> tuple[Family, ...]:
+    """Return the families of kernels by name; raises what the source raises, once."""
+    global _families
+    with _lock:
+        if _families is None:
+            _families = ()
+            _families = tuple(sorted(_source(), key=lambda family: family.name))
+        return _families
+
+
+def chosen() -> str:
+    """Return the choice of this process."""
+    return os.environ.get(VARIABLE) or AUTO if _choice is None else _choice
+
+
+def use_kernels(choice: str) -> None:
+    """Use the kernels of one family, "NAME:option=value,...", of all ("auto") or of none ("none") in this process.
+
+    Raises UnknownKernels if there is no such family; UserError if it cannot be used here, or an option is refused.
+    """
+    global _choice
+    with _lock:
+        if choice not in (AUTO, NONE):
+            _require(choice)
+        _choice = choice
+        _forget()
+
+
+@contextmanager
+def using_kernels(choice: str, *, least_numbers: int = LEAST) -> Iterator[None]:
+    """Make a choice for the time being, in all threads; smaller arrays than `least_numbers` are left to formulas.
+
+    Raises as `use_kernels` does.
+    """
+    global _choice, least
+    before = _choice, least
+    use_kernels(choice)
+    least = least_numbers
+    try:
+        yield
+    finally:
+        with _lock:
+            _choice, least = before
+            _forget()
+
+
+def in_use(operation: str) -> list[Candidate]:
+    """Return the kernels of this process for an operation, the best first."""
+    with _lock:
+        found = [each for spec in _specs() for each in _candidates(spec) if each.kernel.operation == operation]
+        usable = [each for each in found if not each.reason]
+        return sorted(usable, key=lambda each: (-each.kernel.priority, each.family.name, each.kernel.name))
+
+
+def enter(table: Table, operation: str, kind: type) -> dict[Any, tuple[Candidate, ...]] | None:
+    """Enter into an operation's table whether there is a kernel for a type of array, and return the entry."""
+    global _asking
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    with _lock:
+        if _asking:  # what the source computes itself is left to formulas
+            return None
+        _asking = True
+        try:
+            found = table[kind] = {} if any(each.kernel.array == name for each in in_use(operation)) else None
+        finally:
+            _asking = False
+        return found
+
+
+def drop(candidate: Candidate, error: Exception) -> None:
+    """Use a kernel no more, and say so once."""
+    with _lock:
+        if candidate.reason:
+            return
+        candidate.reason = _cause(error)
+        _forget()
+    _warn(f"kernel {candidate} failed ({candidate.reason})")
+
+
+def candidates_of(family: Family) -> tuple[tuple[Candidate, ...], str]:
+    """Return the candidates of a family, as this process has chosen its options, and why there are none."""
+    choice = chosen()
+    spec = choice if choice.partition(":")[0] == family.name else family.name
+    with _lock:
+        return _candidates(spec), _broken.get(spec, "")
+
+
+def _specs() -> list[str]:
+    choice = chosen()
+    if choice == NONE:
+        return []
+    try:
+        if choice != AUTO:
+            return [choice] if choice in _made else [_require(choice)]
+        return [family.name for family in families() if not family.unavailable]
+    except Exception as error:  # anything may be wrong with what is installed, or with the environment variable
+        if choice not in _broken:
+            _broken[choice] = _cause(error)
+            _warn(f"there are no kernels for {VARIABLE}={choice} ({_broken[choice]})")
+        return []
+
+
+def _require(choice: str) -> str:
+    """Return a choice whose family has been made; raise as `use_kernels` does."""
+    name = choice.partition(":")[0]
+    known = {family.name: family for family in families()}
+    if name not in known:
+        names = [AUTO, NONE, *known]
+        raise UnknownKernels(f"no kernels {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
+    if known[name].unavailable:
+        raise UserError(f"kernels {name!r} cannot be used here: {known[name].unavailable}")
+    if choice not in _made:
+        _made[choice] = known[name].candidates(choice)
+    return choice
+
+
+def _candidates(spec: str) -> tuple[Candidate, ...]:
+    if spec not in _made:
+        try:
+            _require(spec)
+        except Exception as error:
+            _made[spec], _broken[spec] = (), _cause(error)
+            _warn(f"kernels {spec!r} cannot be loaded ({_broken[spec]})")
+    return _made[spec]
+
+
+def _forget() -> None:
+    for table in _tables:
+        table.clear()
+
+
+def _cause(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _warn(what: str) -> None:
+    text = f"{what}: the formula is used; tell the author of the plugin, or set {VARIABLE}={NONE}"
+    warnings.warn(text, KernelWarning, stacklevel=2)
