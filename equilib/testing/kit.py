@@ -18,6 +18,7 @@ from equilib.testing import (
     contract,
     images,
     integrations,
+    integrator_contract,
     linear_equations,
     ode_pullbacks,
     pullbacks,
@@ -26,7 +27,7 @@ from equilib.testing import (
 )
 from equilib.testing.check import Check, checks_of
 from equilib.testing.images import ImageDataSubject
-from equilib.testing.integrations import IntegratorSubject
+from equilib.testing.integrator_subject import IntegratorSubject
 from equilib.testing.linear_equations import LinearSolverSubject
 from equilib.testing.ode_pullbacks import OdeSensitivitySubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
@@ -112,7 +113,7 @@ def ode_sensitivity_checks(
 
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
-    return checks_of(IntegratorSubject(integrator), integrations, units)
+    return checks_of(IntegratorSubject(integrator), integrator_contract, integrations, units)
 
 
 def linear_solver_checks(

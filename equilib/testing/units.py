@@ -15,7 +15,7 @@ from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.testing.check import require
 from equilib.testing.decay import decay, linearized_decay
-from equilib.testing.integrations import TIMES, Y0, IntegratorSubject
+from equilib.testing.integrator_subject import TIMES, Y0, IntegratorSubject
 from equilib.testing.subject import difference
 
 ATOL = 1e-5
