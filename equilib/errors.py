@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,15 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 def a(noun: str) -> str:
     """Return a noun with its indefinite article."""
     return f"{'an' if noun[0] in 'aeioAEIO' else 'a'} {noun}"
+
+
+def brief(value: object) -> str:
+    """Return what a value looks like in Python, in one line and shortened."""
+    return " ".join(_BRIEF.repr(value).split())
+
+
+_BRIEF = reprlib.Repr()
+_BRIEF.maxstring, _BRIEF.maxother = 120, 60
 
 
 def some(amount: int, things: str) -> str:

@@ -10,11 +10,11 @@ from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree
-from equilib.fixed_points.arguments import check_kind
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.options.kinds import check_kind
 
 
 def fixed_point(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from equilib.arrays import Array, Tree, check_like
-from equilib.fixed_points.arguments import check_type
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
+from equilib.options.kinds import check_type
 
 S = TypeVar("S", bound=BatchSolution)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import click
 
 from equilib.cli.output import FAILED, as_json, print_json, print_table
 from equilib.errors import did_you_mean
-from equilib.options import parse_spec
+from equilib.options import OptionError, parse_spec
 from equilib.plugin import Entry
 from equilib.plugin.registry import Registry, UnknownName
-from equilib.testing import Outcome, run_checks
+from equilib.testing import Check, Outcome, run_checks
 from equilib.testing.entries import CHECKED, entry_checks
 
 HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
@@ -31,8 +32,8 @@ def check(context: click.Context, name: str, *, kind: str | None, as_json: bool)
     bare, values = parse_spec(name)
     registry = context.obj.registry
     records: list[dict[str, str]] = []
-    for each in _kinds(registry, bare, kind):
-        outcomes = list(run_checks(entry_checks(registry, each, bare, values)))
+    for each, checks in _checks(registry, bare, kind, values).items():
+        outcomes = list(run_checks(checks))
         records += [_record(each, outcome) for outcome in outcomes]
         if not as_json:
             _print(f"{each.noun.capitalize()} {name}", outcomes)
@@ -40,6 +41,22 @@ def check(context: click.Context, name: str, *, kind: str | None, as_json: bool)
         print_json(records)
     if any(record["status"] == "failed" for record in records):
         context.exit(FAILED)
+
+
+def _checks(
+    registry: Registry, name: str, noun: str | None, values: Mapping[str, str]
+) -> dict[type[Entry], list[Check]]:
+    """Return the checks of the entries of this name that have the options; raises OptionError if none has."""
+    found: dict[type[Entry], list[Check]] = {}
+    refusals = []
+    for kind in _kinds(registry, name, noun):
+        try:
+            found[kind] = entry_checks(registry, kind, name, values)
+        except OptionError as error:
+            refusals.append(str(error))
+    if not found:
+        raise OptionError(" ".join(refusals))
+    return found
 
 
 def _print(title: str, outcomes: list[Outcome]) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, rms_norm, rows_like, samples_as_rows, scaled
 from equilib.diagnostics.spectrum import RadiusStatus, spectral_radius
-from equilib.fixed_points.arguments import check_state, check_type
+from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.numerics.arnoldi import Compression, compress, random_start
 from equilib.numerics.gmres import GMRES
+from equilib.options.kinds import check_type
 
 FAILURE_PROBABILITY = 1e-6
 """With which probability, at most, the norm of one Jacobian exceeds what `jacobian_norm` returns."""

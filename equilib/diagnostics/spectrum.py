@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.fixed_points.arguments import check_state, check_type
+from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import SampleStatus
 from equilib.numerics.arnoldi import Compression, compress, random_start
+from equilib.options.kinds import check_type
 
 
 class RadiusStatus(SampleStatus):

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array
-from equilib.errors import a
+from equilib.arrays import Array, array_namespace, is_array, to_host
+from equilib.errors import a, brief
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
-
-KNOWN_BY = {
-    "solver": ("init step -inject", "run"),
-    "integrator": ("attempt", "stepper"),
-    "sensitivity": ("needs pullback",),
-    "cell": ("init inject step",),
-    "initial guess": ("init __call__",),
-    "function": ("__call__",),
-    "map of z": ("__call__ -derivatives",),
-    "map of t and y": ("__call__ -derivatives",),
-    "random generator": ("standard_normal",),
-}
-"""For each kind of argument the methods by which it is known: all of one entry, without those after a minus."""
-
-_HINTS = {
-    "solver": "; give the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
-    "integrator": "; give the object, such as equilib_ode.tsit5.Tsit5()",
-    "sensitivity": "; give the object, such as equilib.ImplicitAdjoint()",
-}
-
-
-def check_kind(value: Any, name: str, kind: str) -> None:
-    """Require an object of a kind of `KNOWN_BY`.
-
-    Raises
-    ------
-    TypeError
-        If it is something else.
-    """
-    if isinstance(value, type):
-        raise TypeError(f"{name} must be {a(kind)}, not a class; write {value.__name__}(...)")
-    has = lambda name: hasattr(value, name.lstrip("-")) is not name.startswith("-")  # noqa: E731
-    if not any(all(map(has, methods.split())) for methods in KNOWN_BY[kind]):
-        raise TypeError(f"{name} must be {a(kind)}, got {_described(value)}{_HINTS.get(kind, '')}")
-
-
-def check_type(value: object, name: str, kind: type, hint: str = "") -> None:
-    """Require an instance of a class.
-
-    Raises
-    ------
-    TypeError
-        If it is something else; `hint` ends the sentence.
-    """
-    if not isinstance(value, kind):
-        raise TypeError(f"{name} must be {a(kind.__name__)}, got {_described(value)}{hint}")
+from equilib.options.kinds import described
 
 
 def check_state(array: Array, name: str) -> None:
@@ -70,9 +28,10 @@ def check_state(array: Array, name: str) -> None:
     if is_traced(array):
         raise TypeError(f"{name} is traced, and {TRACED[name[0]]}")
     if not is_array(array):
-        raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)), got {_described(array)}")
+        raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)), got {described(array)}")
     if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and type(array) is not np.ndarray:
-        raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take np.asarray({name})")
+        plain = f"{name}.filled(...)" if isinstance(array, np.ma.MaskedArray) else f"np.asarray({name})"
+        raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take {plain}")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         raise TypeError(
             f"{name} must be in native byte order, it is of {array.dtype.str}; "
@@ -85,9 +44,55 @@ def check_state(array: Array, name: str) -> None:
         raise TypeError(f"{name} must hold floating-point numbers, it is of {array.dtype}; convert it")
 
 
-def _described(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return repr(value)
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return f"an array of shape {tuple(value.shape)}" if is_array(value) else a(type(value).__name__)
+def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs: int = 0, where: str = "") -> None:
+    """Require that a function can be called with the arguments and as many inputs; no call is made.
+
+    Raises
+    ------
+    TypeError
+        If it takes others; of one that takes more the sentence says `where` inputs are given.
+    """
+    count = len(arguments) + inputs
+    if type(function) is FunctionType:  # to ask for a signature takes as long as a small f
+        code = function.__code__
+        if code.co_argcount == count and not code.co_kwonlyargcount:
+            return
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions in C tell none
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        given = ", ".join((*arguments, *(["*inputs"] if inputs else [])))
+        how = f" with {inputs} inputs" if inputs > 1 else " with one input" if inputs else ""
+        plain = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+        more = where and sum(each.default is inspect.Parameter.empty for each in plain) > count
+        hint = f"; what else it depends on are inputs, as in {where}" if more else ""
+        raise TypeError(
+            f"{name} is called as {name}({given}){how}, but takes {inspect.Signature(plain)}{hint}"
+        ) from None
+
+
+def real_numbers(given: Any, must: str) -> np.ndarray:
+    """Return real numbers that a user gave, in an array or not, on the host in float64.
+
+    Raises
+    ------
+    TypeError
+        If the array is traced.
+    ValueError
+        If they are something else: truth values, text, dates, complex or masked numbers, rows of several lengths. The
+        sentence begins with what they `must` be.
+    """
+    if is_traced(given) or (isinstance(given, list | tuple) and any(map(is_traced, given))):
+        raise TypeError(f"{must}, got traced ones; {TRACED['y']}")
+    try:
+        host = np.asanyarray(to_host(given) if is_array(given) else given)
+    except ValueError:  # rows of several lengths
+        host = np.asanyarray(None)
+    if host.dtype.kind in "iuf" and (type(host) is np.ndarray or not np.ma.is_masked(host)):
+        return np.asarray(host, dtype=np.float64)
+    what = f"an array of {host.dtype}" if is_array(given) and host.dtype.kind not in "iuf" else brief(given)
+    seconds = "; take seconds, as in (t - t[0]) / np.timedelta64(1, 's')" if host.dtype.kind in "mM" else ""
+    raise ValueError(f"{must}, got {what}{seconds}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from textwrap import shorten
 from typing import TypeVar
 
 import numpy as np
@@ -26,10 +28,10 @@ _CALLS = {"z": "f(z)", "y": "f(t, y)"}
 
 def read_only(tree: Tree) -> Tree:
     """Return the tree with NumPy's arrays as views that cannot be written to; other leaves are as they were."""
-    return tree_map(lambda leaf: _lent(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
+    return tree_map(lambda leaf: lent(leaf) if isinstance(leaf, np.ndarray) else leaf, tree)
 
 
-def _lent(array: Array) -> Array:
+def lent(array: Array) -> Array:
     """Return an array for somebody who must not change this one: a view, or a copy where no view is read-only."""
     if not isinstance(array, np.ndarray):
         return copied(array)
@@ -67,18 +69,24 @@ def evaluate(
         As `checked` does.
     """
     try:
-        value = f(*before, _lent(z), *inputs)
+        value = f(*before, lent(z), *inputs)
     except Exception as error:
-        if not hasattr(error, "__notes__"):
-            given = f"{name} of shape {tuple(z.shape)} and dtype {z.dtype}"
-            error.add_note(f"{_CALLS[name]} was given {given}, which it must not change")
+        explain(error, _CALLS[name], f"{name} of shape {tuple(z.shape)} and dtype {z.dtype}")
         raise
     return checked(value, z, "f", name)
 
 
+def explain(error: Exception, call: str, given: str) -> None:
+    """Note on an error in a user's function how it was called, and with what, unless it has a note."""
+    if not hasattr(error, "__notes__"):
+        error.add_note(f"{call} was given {given}, which it must not change")
+        if "read-only" in str(error):
+            error.add_note("return a new array, or write into one of your own")
+
+
 def evaluate_product(product: Callable[..., Array], what: str, z: Array, v: Array, *inputs: Tree) -> Array:
     """Return J·v or Jᵀ·v by a user's function, called `what`, in the dtype of z; raises what `checked` does."""
-    value = product(_lent(z), _lent(v), *inputs)
+    value = product(lent(z), lent(v), *inputs)
     if is_array(value) and value.dtype != z.dtype:
         value = array_namespace(value).astype(value, z.dtype)
     return copied(checked(value, z, what))
@@ -141,5 +149,14 @@ def traced(linearize: Callable[..., T], f: Callable[..., Array], *args: Tree, in
         raise
     except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
         raise NoDerivativeError(
-            f"f cannot be traced ({type(error).__name__}: {error}); write it with equilib.ops, or give {instead}"
+            f"f cannot be traced ({_cause(error)}); write it with equilib.ops or autograd.numpy, or give {instead}"
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Return why a trace failed: the function of NumPy's protocol that knows no trace, else the error."""
+    function = re.search(r"<ufunc '(\w+)'>", str(error))
+    if function is None:
+        return f"{type(error).__name__}: {shorten(str(error), 200)}".removesuffix(".")
+    how = " with out=, which no derivative follows" if "out=(" in str(error) else ", which has no derivative"
+    return f"it calls {function[1]}{how}"

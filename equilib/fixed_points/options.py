@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 
 from equilib.arrays import Array, Norm, from_host, max_norm, rms_norm, to_host, two_norm
-from equilib.errors import did_you_mean
-from equilib.fixed_points.arguments import check_type
 from equilib.options import Checked, option
+from equilib.options.kinds import check_type
+from equilib.options.parsing import check_names
 
 T = TypeVar("T")
 
@@ -112,10 +112,6 @@ def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], func
     if not overrides:
         return given
     made: Any = given
-    known = [each.name for each in fields(made)]
-    for name in overrides:
-        if name not in known:
-            hint = did_you_mean(name, known) or f" It has: {', '.join(known)}."
-            raise TypeError(f"{function} has no option {name!r}.{hint}")
+    check_names(overrides, kind, function)
     changed: T = replace(made, **overrides)
     return changed

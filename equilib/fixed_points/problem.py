@@ -10,8 +10,9 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, named_leaves, take_rows, tree_map
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.arguments import check_kind
+from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
+from equilib.options.kinds import check_kind
 
 Map = Callable[..., Array]
 
@@ -53,6 +54,7 @@ class Problem:
     """
 
     state: ClassVar[str] = "z"
+    arguments: ClassVar[tuple[str, ...]] = ("z",)
 
     f: Map
     inputs: tuple[Tree, ...]
@@ -61,6 +63,7 @@ class Problem:
     def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization]) -> None:
         for name, given in (("f", f), ("linearize", linearize)):
             check_kind(given, name, "function")
+        check_call(f, "f", *self.arguments, inputs=len(inputs), where=f"{type(self).__name__}(f, *inputs)")
         self.__dict__.update(f=f, inputs=read_only(inputs), derivatives=linearize)
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from equilib.arrays import Array
-from equilib.fixed_points.arguments import check_kind, check_state
+from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import evaluate
 from equilib.fixed_points.fallback import solve_in_turn
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.options.kinds import check_kind
 
 Arrange: TypeAlias = Callable[[Array], Array]
 

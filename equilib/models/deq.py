@@ -15,7 +15,6 @@ from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
-from equilib.fixed_points.arguments import check_kind, check_type
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import State
@@ -29,6 +28,7 @@ from equilib.models.checkpointed import iterate
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
+from equilib.options.kinds import check_kind, check_type
 
 if TYPE_CHECKING:
     from equilib.diagnostics.gradient_report import GradientCheck

@@ -18,23 +18,25 @@ from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_m
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
-from equilib.fixed_points.arguments import check_kind
+from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.models.event_times import FIRST_ONLY, differentiable_record, with_event_times
 from equilib.models.output_times import times_bar, traced_times, with_times
 from equilib.ode.adjoints import Interpolating
+from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.adjoints.replay import traced_select
 from equilib.ode.events import Event, EventRecord, checked_events
 from equilib.ode.grids import Subgrid
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.outputs import Times, checked_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
-from equilib.ode.stops import checked_stops
+from equilib.ode.times import Times, checked_stops, checked_times
 from equilib.ode.trees import StateTree, is_tree
+from equilib.options.kinds import check_kind
 
 NO_CALCULUS = (
     "an integration has first derivatives in reverse mode only by the adjoint {}; for tangents and second derivatives "
@@ -82,16 +84,17 @@ def evolve(
     options: OdeOptions | None = None,
     stops: Sequence[float] = (),
     events: Sequence[Event] = (),
+    **overrides: Any,
 ) -> Evolution:
     """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), in t and the inputs.
 
     y0 may be a tree, as there. Nothing else that f depends on is differentiated. The backward pass is done as the
     sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of any order as
     well. Times and states of events, `Evolution.events`, have first derivatives in all of these and in the events' own
-    inputs. Raises what `odeint` does.
+    inputs. Raises what `odeint` does, and UnseenStepsError where a library's steps are to be differentiated.
     """
-    way = Interpolating() if sensitivity is None else sensitivity
-    check_kind(way, "sensitivity", "sensitivity")
+    way = _checked_way(Interpolating() if sensitivity is None else sensitivity, f, len(inputs), integrator)
+    options = overridden(OdeOptions, options, overrides, "evolve")
     times = traced_times(t)
     tree = StateTree(y0) if is_tree(y0) else None
     events = checked_events(events)
@@ -101,7 +104,7 @@ def evolve(
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     at: Any = t if times is None else np.asarray(to_host(static_value(times)), dtype=np.float64)
     how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states}
-    given = problem, static_value(y0), at, integrator, options or OdeOptions()
+    given = problem, static_value(y0), at, integrator, options
     solution, fine, subgrid = _integrated(*given, checked_stops(stops), events, **how)
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
     differentiated, on_failure = _Way(way, problem, fine, subgrid, solution.t, times), solution.options.on_failure
@@ -128,6 +131,17 @@ def evolve(
         adjoints=adjoints,
         backward=differentiated.counts,
     )
+
+
+def _checked_way(way: Any, f: Callable[..., Tree], inputs: int, integrator: AnyIntegrator) -> Sensitivity[OdeSolution]:
+    """Return the sensitivity; raises what `evolve` does about it, about f and its number of inputs."""
+    check_kind(way, "sensitivity", "sensitivity")
+    check_kind(f, "f", "map of t and y")
+    check_call(f, "f", "t", "y", inputs=inputs, where="evolve(f, y0, t, integrator, *inputs)")
+    if way.needs.states:
+        own_steps(integrator)
+    checked: Sensitivity[OdeSolution] = way
+    return checked
 
 
 def _integrated(

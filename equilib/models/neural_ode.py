@@ -10,9 +10,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree, coefficients
+from equilib.arrays import Array, Tree, coefficients, is_array, tree_leaves
 from equilib.autodiff import static_value
-from equilib.fixed_points.boundary import read_only
+from equilib.fixed_points.boundary import is_traced, read_only
 from equilib.fixed_points.solution import check_success
 from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
@@ -24,8 +24,9 @@ from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import sick_samples, with_others
 from equilib.ode.adjoints import Interpolating
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.outputs import Times
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
+from equilib.ode.times import Times, checked_span, checked_stops
+from equilib.options.kinds import check_kind, check_type, described
 
 
 class VectorField(Protocol):
@@ -43,6 +44,9 @@ class Autonomous(Composite):
     """A layer as a vector field that does not depend on time."""
 
     layer: Layer
+
+    def __post_init__(self) -> None:
+        check_kind(self.layer, "layer", "layer")
 
     def children(self) -> Layer:
         """Return the layer."""
@@ -67,13 +71,27 @@ def _marked(found: Evolution, sick: np.ndarray) -> Evolution:
 class _Integrated(ABC):
     """A model whose output is the state at the end of `span`."""
 
+    integrator: AnyIntegrator
+    sensitivity: Sensitivity[OdeSolution]
+    options: OdeOptions
     span: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        for name in ("integrator", "sensitivity"):
+            check_kind(getattr(self, name), name, name)
+        check_type(self.options, "options", OdeOptions)
+        checked_span(self.span)
 
     def evolve(self, params: Tree, x: Array, t: Times, *, rng: np.random.Generator | None = None) -> Evolution:
         """Return the states, shape (times, batch, ...), at the times t, with the record; raises as a call does.
 
         Where x is not finite another sample is integrated in its place, and becomes nan.
         """
+        for leaf in tree_leaves(x) or [x]:
+            if not (is_array(leaf) or is_traced(leaf)):
+                raise TypeError(f"x must be an array, shape (batch, ...), or a tree of such, it has {described(leaf)}")
+        if rng is not None:
+            check_kind(rng, "rng", "random generator")
         sick = sick_samples(x)
         if not sick.any():
             return self._evolve(params, x, t, rng)
@@ -108,6 +126,11 @@ class NeuralODE(_Integrated):
     span: tuple[float, float] = (0.0, 1.0)
     stops: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind(self.vector_field, "vector_field", "vector field")
+        checked_stops(self.stops)
+
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters of the vector field."""
         return self.vector_field.init(rng)
@@ -138,11 +161,17 @@ class CellODE(_Integrated):
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind(self.cell, "cell", "cell")
+        check_kind(self.initial_guess, "initial_guess", "initial guess")
+
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters of the cell and of the initial guess."""
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
     def _evolve(self, params: Tree, x: Array, t: Times, rng: np.random.Generator | None) -> Evolution:
+        check_type(params, "params", dict, "; give what init returns")
         x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)

@@ -15,9 +15,9 @@ from equilib.autodiff import static_value
 from equilib.autodiff.rules import with_transposes
 from equilib.fixed_points.boundary import is_traced
 from equilib.ode.flow import time_like
-from equilib.ode.outputs import Times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
+from equilib.ode.times import Times
 
 
 def traced_times(t: Times) -> Array | None:

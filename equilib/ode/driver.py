@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, samples_as_rows, to_host
+from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.options import component
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.event_search import EventSearch
 from equilib.ode.events import Event, EventLog, event_values
-from equilib.ode.flow import ErrorNorm, Flow, FlowPoint, lane_rms, tolerance_norm, too_coarse
+from equilib.ode.flow import (
+    ErrorNorm,
+    Flow,
+    FlowPoint,
+    checked_norm,
+    finite_samples,
+    lane_rms,
+    tolerance_norm,
+    too_coarse,
+)
 from equilib.ode.integrator import FixedStepIntegrator, Integrator, Step
 from equilib.ode.outputs import lane_times, segment_of, unwritten, write_outputs
 from equilib.ode.problem import OdeProblem
@@ -41,7 +50,8 @@ class Integration:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
         self.times = lane_times(self.t, self.lanes)
         rtol, atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
-        norm = self.error_norm or tolerance_norm(rtol, atol, self.lanes)
+        own = self.error_norm
+        norm = tolerance_norm(rtol, atol, self.lanes) if own is None else checked_norm(own, self.lanes)
         self.flow = Flow(self._slope, self.y0, self.lanes, norm, linearize=self._linearize)
         self.narrow = array_namespace(self.y0).finfo(self.y0.dtype).bits < 64
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
@@ -109,7 +119,7 @@ class Integration:
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
         self.status[(self.status == OdeStatus.RUNNING) & ~finite] = OdeStatus.NONFINITE
         if not finite.all():
-            self.suspect = ~_finite_samples(start.dy) | ~_finite_samples(start.y)
+            self.suspect = ~finite_samples(start.dy) | ~finite_samples(start.y)
         span = self.stretch.end - t
         if self.options.first_step is not None:
             h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
@@ -128,7 +138,7 @@ class Integration:
         self.status[arrived & finite] = OdeStatus.FINISHED
         self.status[arrived & ~finite] = OdeStatus.NONFINITE
         if (arrived & ~finite).any():
-            self.suspect = ~_finite_samples(y)
+            self.suspect = ~finite_samples(y)
 
     def _account(self, state: StepState, step: Step, active: np.ndarray) -> None:
         self.accepted += step.accepted
@@ -141,7 +151,7 @@ class Integration:
         self.status[stuck & finite] = OdeStatus.STEP_TOO_SMALL
         self.status[stuck & ~finite] = OdeStatus.NONFINITE
         if (stuck & ~finite).any():
-            self.suspect = ~_finite_samples(step.attempt.y)
+            self.suspect = ~finite_samples(step.attempt.y)
 
     def _event_values(self, t: np.ndarray, y: Array) -> np.ndarray:
         return event_values(self.events, self.problem.time(t, y), y)
@@ -183,7 +193,7 @@ class Integration:
             reached=np.broadcast_to(np.where(np.isnan(self.ended), t, self.ended), (batch,)),
             accepted=np.broadcast_to(self.accepted, (batch,)),
             rejected=np.broadcast_to(self.rejected, (batch,)),
-            trajectory=trajectory,
+            dense=trajectory,
             integrator=self.integrator,
             options=self.options,
             record=tuple(self.records),
@@ -191,8 +201,3 @@ class Integration:
             events=self.log.records(),
             messages=self.messages,
         )
-
-
-def _finite_samples(array: Array) -> np.ndarray:
-    xp = array_namespace(array)
-    return np.asarray(to_host(xp.all(xp.isfinite(samples_as_rows(array)), axis=1)))

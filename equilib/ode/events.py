@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, array_namespace, to_host, tree_map
-from equilib.fixed_points.arguments import check_kind, check_type
-from equilib.fixed_points.boundary import read_only
+from equilib.arrays import Array, Tree, array_namespace, is_array, to_host, tree_map
+from equilib.errors import brief
+from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.boundary import explain, lent, read_only
+from equilib.ode.flow import finite_samples
+from equilib.options.kinds import check_kind, check_type, described, is_number
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -41,8 +45,10 @@ class Event:
 
     def __init__(self, g: Callable[..., Array], *inputs: Tree, direction: int = 0, terminal: bool = True) -> None:
         check_kind(g, "g", "function")
-        if direction not in (-1, 0, 1):
-            raise ValueError(f"direction must be 1 for rising, -1 for falling or 0 for both, got {direction!r}")
+        check_call(g, "g", "t", "y", inputs=len(inputs), where="Event(g, *inputs)")
+        if not is_number(direction, Real) or direction not in (-1, 0, 1):
+            must = "1 for rising, -1 for falling or 0 for both"
+            raise ValueError(f"direction must be {must}, got {brief(direction)}")
         check_type(terminal, "terminal", bool)
         self.__dict__.update(g=g, inputs=read_only(inputs), direction=direction, terminal=terminal)
 
@@ -51,13 +57,19 @@ class Event:
         return Event(g, *(inputs or self.inputs), direction=self.direction, terminal=self.terminal)
 
     def __call__(self, t: Array, y: Array) -> Array:
-        """Return g, shape (batch,); raises ValueError if it has another shape."""
-        value = self.g(t, read_only(y), *self.inputs)
-        shape = getattr(value, "shape", None)
-        if shape != (y.shape[0],):
-            raise ValueError(
-                f"an event must have a number for each sample, shape ({y.shape[0]},), g returned {shape or value!r}"
-            )
+        """Return g, shape (batch,); raises TypeError or ValueError if it is no such array of floating-point numbers."""
+        try:
+            value = self.g(t, lent(y), *self.inputs)
+        except Exception as error:
+            explain(error, "g(t, y)", f"y of shape {tuple(y.shape)} and dtype {y.dtype}")
+            raise
+        must = f"g must return a number for each sample, shape ({y.shape[0]},)"
+        if not is_array(value):
+            raise TypeError(f"{must}, it returned {described(value)}")
+        if value.shape != (y.shape[0],):
+            raise ValueError(f"{must}, it returned shape {tuple(value.shape)}")
+        if not array_namespace(value).isdtype(value.dtype, "real floating"):
+            raise TypeError(f"{must}, whose sign changes where it occurs, as in y[:, 0] - 1; it returned {value.dtype}")
         return value
 
 
@@ -75,7 +87,10 @@ class EventRecord:
     terminal: bool
 
     def of(self, sample: int) -> tuple[Array, Tree]:
-        """Return the times, shape (count,), and the states, shape (count, ...), of a sample."""
+        """Return the times, shape (count,), and the states, shape (count, ...), of a sample; raises IndexError."""
+        last = len(self.count) - 1
+        if not is_number(sample, Integral) or not -last <= sample + 1 <= last + 1:
+            raise IndexError(f"sample must be an int from 0 to {last}, got {brief(sample)}")
         count = int(self.count[sample])
         return self.t[:count, sample], tree_map(lambda leaf: leaf[:count, sample, ...], self.y)
 
@@ -89,7 +104,7 @@ def checked_events(events: Sequence[Event], *, samples_alone: bool = True) -> tu
         If they are no sequence of events, or the samples do not step by themselves.
     """
     if not isinstance(events, Sequence):
-        raise TypeError(f"events must be a sequence, such as [Event(g)], got {events!r}")
+        raise TypeError(f"events must be a sequence, such as [Event(g)], got {brief(events)}")
     for event in events:
         check_type(event, "an event", Event, "; write Event(g)")
     if len(events) and not samples_alone:
@@ -98,9 +113,20 @@ def checked_events(events: Sequence[Event], *, samples_alone: bool = True) -> tu
 
 
 def event_values(events: Sequence[Event], t: Array, y: Array) -> np.ndarray:
-    """Return g of each event at the times t, shape (batch, 1, ..., 1), on the host, shape (events, batch)."""
-    values = [to_host(event(t, y)) for event in events]
-    return np.asarray(values, dtype=np.float64).reshape(len(events), y.shape[0])
+    """Return g of each event at the times t, shape (batch, 1, ..., 1), on the host, shape (events, batch).
+
+    Raises ValueError if it is nan where y is finite: no change of its sign would be seen.
+    """
+    rows = [to_host(event(t, y)) for event in events]
+    values = np.asarray(rows, dtype=np.float64).reshape(len(events), y.shape[0])
+    lost = np.isnan(values)
+    if np.count_nonzero(lost) and np.any(lost & finite_samples(y)):
+        number, sample = (int(each[0]) for each in np.nonzero(lost & finite_samples(y)))
+        raise ValueError(
+            f"g must be a number wherever y is finite, event {number} has nan in sample {sample} at "
+            f"t = {to_host(t).ravel()[sample % t.shape[0]]}; continue it beyond where it ends the integration"
+        )
+    return values
 
 
 class EventLog:

@@ -21,12 +21,13 @@ from equilib.arrays import (
     in_single,
     rms_norm,
     rows_like,
+    samples_as_rows,
     to_host,
     weighted_sum,
     where_samples,
     zeros_like,
 )
-from equilib.errors import NoDerivativeError
+from equilib.errors import NoDerivativeError, brief
 from equilib.fixed_points.problem import Linearization
 
 ErrorNorm: TypeAlias = Callable[[Array, "FlowPoint", Array], np.ndarray]
@@ -213,6 +214,28 @@ def tolerance_norm(rtol: float | Array, atol: float | Array, lanes: int) -> Erro
         return np.asarray(np.where(found < rounding, rounding, found))
 
     return norm
+
+
+def checked_norm(norm: ErrorNorm, lanes: int) -> ErrorNorm:
+    """Return a user's error norm, which raises ValueError where it returns something else."""
+
+    def checked(error: Array, start: FlowPoint, y: Array) -> np.ndarray:
+        found = norm(error, start, y)
+        array = isinstance(found, np.ndarray) and found.dtype.kind == "f"
+        if array and found.shape == (lanes,) and not np.count_nonzero(found < 0):
+            return found
+        raise ValueError(
+            f"error_norm must return numbers that are not negative, a NumPy array of floats of shape ({lanes},), it "
+            f"returned {brief(found)}"
+        )
+
+    return checked
+
+
+def finite_samples(array: Array) -> np.ndarray:
+    """Return which samples are finite, on the host, shape (batch,)."""
+    xp = array_namespace(array)
+    return np.asarray(to_host(xp.all(xp.isfinite(samples_as_rows(array)), axis=1)))
 
 
 def lane_rms(array: Array, lanes: int) -> np.ndarray:

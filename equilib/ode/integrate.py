@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, Tree
-from equilib.fixed_points.arguments import check_kind, check_state
+from equilib.fixed_points.arguments import check_call, check_state
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success
@@ -18,11 +18,11 @@ from equilib.ode.events import Event, checked_events
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.library_run import LibraryRun
-from equilib.ode.outputs import Times, checked_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
-from equilib.ode.stops import checked_stops
+from equilib.ode.times import Times, checked_stops, checked_times
 from equilib.ode.trees import StateTree, is_tree
+from equilib.options.kinds import check_kind, check_type
 
 
 def odeint(
@@ -85,21 +85,14 @@ def odeint(
         f does not keep shape and dtype, or there are events where the batch steps as one.
     """
     options = overridden(OdeOptions, options, overrides, "odeint")
-    tree = StateTree(y0) if is_tree(y0) else None
-    if tree is not None:
-        f, y0, events = tree.problem(f), tree.pack(y0), [tree.event(event) for event in checked_events(events)]
-    check_state(y0, "y0")
-    if y0.ndim < 1:
-        raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
+    tree, f, y0 = _packed(f, y0)
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
-    check_kind(integrator, "integrator", "integrator")
-    if not isinstance(f, OdeProblem):
-        check_kind(f, "f", "map of t and y")
-        f = OdeProblem(f)
+    _check_way(integrator, error_norm, dense=dense, states=states)
     counts = Counts()
     problem, stops = counted(f, counts), checked_stops(stops)
     problem = problem.with_fine_times() if stops else problem  # a float beside a stop is none in single precision
     events = checked_events(events, samples_alone=options.per_sample or y0.shape[0] == 1)
+    events = events if tree is None else tuple(map(tree.event, events))
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
         if isinstance(integrator, LibraryIntegrator):
@@ -111,3 +104,29 @@ def odeint(
     solution = solution if tree is None else tree.solution(solution)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
+
+
+def _packed(f: OdeProblem | Callable[..., Tree], y0: Tree) -> tuple[StateTree | None, OdeProblem, Array]:
+    """Return how a tree is packed, the problem, and y0 of shape (batch, ...); raises what `odeint` does."""
+    tree = StateTree(y0) if is_tree(y0) else None
+    if tree is None:
+        check_state(y0, "y0")
+        if y0.ndim < 1:
+            raise ValueError("y0 needs a batch axis: give it the shape (1, ...) if there is one sample")
+    if not isinstance(f, OdeProblem):
+        check_kind(f, "f", "map of t and y")
+        f = OdeProblem(f)
+    return (None, f, y0) if tree is None else (tree, tree.problem(f), tree.pack(y0))
+
+
+def _check_way(integrator: AnyIntegrator, error_norm: ErrorNorm | None, *, dense: bool, states: bool) -> None:
+    """Require an integrator, and what it can do beside its steps; raises what `odeint` does."""
+    check_kind(integrator, "integrator", "integrator")
+    check_type(dense, "dense", bool)
+    check_type(states, "states", bool)
+    if error_norm is not None:
+        check_kind(error_norm, "error_norm", "function")
+        check_call(error_norm, "error_norm", "error", "start", "y")
+    for name, asked in (("error_norm", error_norm is not None), ("states", states)):
+        if asked and isinstance(integrator, LibraryIntegrator):
+            raise ValueError(f"{name} is not for {integrator}, whose steps are a library's own: leave it out")

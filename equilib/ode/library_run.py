@@ -239,7 +239,7 @@ class LibraryRun:
             reached=np.broadcast_to([lane.reached for lane in self.results], (batch,)),
             accepted=np.broadcast_to(steps, (batch,)),
             rejected=np.zeros(batch, dtype=int),
-            trajectory=self._trajectory() if self.dense else None,
+            dense=self._trajectory() if self.dense else None,
             integrator=self.integrator,
             options=self.options,
             record=(),

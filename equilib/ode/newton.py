@@ -16,6 +16,7 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, where_samples, zeros_like
+from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, solve_dense
 from equilib.numerics.gmres import GMRES
@@ -86,7 +87,11 @@ class Implicit(Checked):
         t, y = point.t, point.y
         if known is not None:
             t, y = np.where(renewed, t, known.t), flow.select(renewed, y, known.y)
-        linear = flow.linearize(t, y)
+        try:
+            linear = flow.linearize(t, y)
+        except NoDerivativeError as error:
+            way = "an integrator without derivatives, such as Tsit5() or SciPy's BDF()"
+            raise NoDerivativeError(f"{type(self).__name__} needs products J·v, and {error}; or take {way}") from error
         if flow.mixes is None:
             flow.mixes = flow.lanes == 1 and mixes(linear)
         linear = as_one(linear) if flow.mixes else linear

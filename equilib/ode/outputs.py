@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array, to_host
+from equilib.arrays import Array, array_namespace
 from equilib.ode.flow import Flow
 from equilib.ode.integrator import Integrator, Step
 from equilib.ode.trajectory import Segment
-
-Times = Sequence[float] | np.ndarray
-"""Output times, the initial one first, shape (times,); or (times, batch), a grid for each sample."""
-
-
-def checked_times(t: Times, batch: int, *, per_sample: bool) -> np.ndarray:
-    """Return the times on the host, shape (times,) or (times, batch).
-
-    Raises
-    ------
-    ValueError
-        If they are not monotonic and finite, or a grid for each sample where the batch steps as one.
-    """
-    try:
-        times = np.asarray(to_host(t) if is_array(t) else t, dtype=np.float64)
-    except (TypeError, ValueError):  # no numbers
-        times = np.zeros(0)
-    steps = np.diff(times, axis=0) if times.ndim in (1, 2) else np.zeros(0)
-    monotonic = steps.size > 0 and bool(np.all(np.all(steps >= 0, axis=0) | np.all(steps <= 0, axis=0)))
-    if not (monotonic and np.isfinite(times).all()):
-        raise ValueError(f"t must be two or more finite times, increasing or decreasing, got {t!r}")
-    if times.ndim == 2 and not (per_sample and times.shape[1] == batch):
-        raise ValueError(
-            f"t of shape {times.shape} is a grid for each sample: it must be (times, batch), here (..., {batch}), with "
-            "per_sample=True"
-        )
-    return times
 
 
 def lane_times(times: np.ndarray, lanes: int) -> np.ndarray:

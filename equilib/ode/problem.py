@@ -32,11 +32,12 @@ class OdeProblem(Problem):
     """
 
     state: ClassVar[str] = "y"
+    arguments: ClassVar[tuple[str, ...]] = ("t", "y")
     differentiable: ClassVar[bool] = True
     """Whether there are products J·v: not of an adjoint equation."""
 
     def __init__(self, f: Map, *inputs: Tree, linearize: Callable[..., Linearization] | None = None) -> None:
-        super().__init__(f, *inputs, linearize=linearize or _autodiff_linearize)
+        super().__init__(f, *inputs, linearize=_autodiff_linearize if linearize is None else linearize)
 
     @property
     def automatic(self) -> bool:

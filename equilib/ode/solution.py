@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -37,10 +38,18 @@ class OdeOptions(Checked):
     """
 
     rtol: float | Array = option(
-        1e-3, help="allow a step this error relative to the size of y", minimum=0.0, arrays=True
+        1e-3,
+        help="allow a step this error relative to the size of y",
+        minimum=0.0,
+        exclusive_maximum=math.inf,
+        arrays=True,
     )
     atol: float | Array = option(
-        1e-6, help="allow a step this error whatever the size of y", exclusive_minimum=0.0, arrays=True
+        1e-6,
+        help="allow a step this error whatever the size of y",
+        exclusive_minimum=0.0,
+        exclusive_maximum=math.inf,
+        arrays=True,
     )
     per_sample: bool = option(False, help="take a step size and an error norm for each sample, not for the batch")
     max_steps: int = option(10_000, help="stop after so many attempted steps", minimum=1)
@@ -88,8 +97,8 @@ class OdeSolution(BatchSolution):
     accepted: np.ndarray
     rejected: np.ndarray
     """Steps of each sample, int, shape (batch,); of those rejected a library's integrator tells none."""
-    trajectory: Trajectory | None = field(default=None, repr=False)
-    """The solution as a function of time, with `dense=True`."""
+    dense: Trajectory | None = field(default=None, repr=False)
+    """What `trajectory` returns, where it was kept."""
     integrator: AnyIntegrator
     options: OdeOptions = field(repr=False)
     stops: tuple[float, ...] = field(default=(), repr=False)
@@ -109,6 +118,13 @@ class OdeSolution(BatchSolution):
             f"{int(np.max(self.accepted, initial=0))} steps, {int(np.max(self.rejected, initial=0))} rejected, "
             f"{self.nfe} evaluations)"
         )
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The solution as a function of time; raises ValueError if it was not integrated with `dense=True`."""
+        if self.dense is None:
+            raise ValueError("the solution as a function of time was not kept: integrate it with dense=True")
+        return self.dense
 
     @property
     def _says(self) -> str:

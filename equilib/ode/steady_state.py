@@ -66,7 +66,8 @@ class SteadyState(Checked):
 
     def __new__(cls, integrator: Any = None, *args: object, **options: object) -> SteadyState:
         """Make the solver that suits the integrator."""
-        return super().__new__(LibrarySteadyState if isinstance(integrator, LibraryIntegrator) else cls)
+        kind = LibrarySteadyState if isinstance(integrator, LibraryIntegrator) else cls
+        return super().__new__(kind, integrator, *args, **options)
 
     def init(self, f: Evaluator, z0: Array) -> SteadyStateState:
         """Evaluate the initial guess, shape (batch, ...), which is the derivative at time 0."""

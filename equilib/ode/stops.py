@@ -37,17 +37,6 @@ class Stretch:
         return np.clip(t, self.least, self.greatest) if self.bounded else t
 
 
-def checked_stops(stops: Sequence[float]) -> tuple[float, ...]:
-    """Return the stops as numbers, in their order in time, each once; ValueError if they are no finite times."""
-    try:
-        times = np.unique(np.asarray(stops, dtype=np.float64))
-    except (TypeError, ValueError):  # no numbers
-        times = np.full(1, np.nan)
-    if not np.isfinite(times).all():
-        raise ValueError(f"stops must be finite times, at which f is not smooth, got {stops!r}")
-    return tuple(times.tolist())
-
-
 def stretches(times: np.ndarray, stops: Sequence[float]) -> list[Stretch]:
     """Return the stretches of output times, shape (times, lanes), in the order in which they are integrated.
 

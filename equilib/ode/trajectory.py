@@ -14,6 +14,7 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, take_rows
 from equilib.ode.flow import Flow
+from equilib.ode.times import query_times
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,15 @@ class Trajectory:
     def __call__(self, t: float | np.ndarray) -> Tree:
         """Return y at a time, shape (batch, ...), or at times, shape (times, batch, ...).
 
-        These have the shape (times,), or, where samples step by themselves, (times, batch). Raises ValueError if some
-        sample was not integrated as far as t.
+        These have the shape (times,), or, where samples step by themselves, (times, batch). Raises ValueError if they
+        are no times, or some sample was not integrated as far as t.
         """
-        if not np.ndim(t):
-            y = self.at(np.full(1, t))
+        times = query_times(t, self.flow.lanes)
+        if not times.ndim:
+            y = self.at(times[None])
         else:
-            rows = np.asarray(t, dtype=np.float64)
-            y = array_namespace(self.segments[0].y0).stack([self.at(np.atleast_1d(row)) for row in rows])
+            rows = [self.at(np.atleast_1d(row)) for row in times] or [self.flow.zeros()]
+            y = array_namespace(rows[0]).stack(rows)[: len(times), ...]
         return y if self.tree is None else self.tree.unpack(y)
 
     def at(self, t: np.ndarray) -> Array:

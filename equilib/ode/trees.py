@@ -21,7 +21,7 @@ from equilib.arrays import (
     tree_unflatten,
 )
 from equilib.fixed_points.arguments import check_state
-from equilib.fixed_points.boundary import is_traced
+from equilib.fixed_points.boundary import explain, is_traced
 from equilib.ode.events import Event
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -75,29 +75,35 @@ class StateTree:
 
     def map_of(self, f: Callable[..., Tree]) -> Callable[..., Array]:
         """Return f(t, tree, *inputs) as a map of arrays; f's t has as many axes as the leaf with the fewest."""
-        return lambda t, y, *inputs: self.pack(self._checked(f(self._time(t), self.unpack(y), *inputs)))
+        return lambda t, y, *inputs: self.pack(self._checked(self._called(f, "f(t, y)", t, y, *inputs)))
 
     def event(self, event: Event) -> Event:
         """Return the event of the packed state."""
-        return event.of(lambda t, y, *inputs: event.g(self._time(t), self.unpack(y), *inputs))
+        return event.of(lambda t, y, *inputs: self._called(event.g, "g(t, y)", t, y, *inputs))
+
+    def _called(self, function: Callable[..., Any], call: str, t: Array, y: Array, *inputs: Tree) -> Any:
+        state = self.unpack(y)
+        try:
+            return function(self._time(t), state, *inputs)
+        except Exception as error:
+            explain(error, call, f"y, a tree with {', '.join(map(repr, self._paths))}")
+            raise
 
     def _time(self, t: Array) -> Array:
         time: Array = _functions([t]).reshape(t, (t.shape[0],) + (1,) * (self._axes - 1))
         return time
 
-    def problem(self, f: OdeProblem | Callable[..., Tree]) -> OdeProblem:
+    def problem(self, f: OdeProblem) -> OdeProblem:
         """Return the problem of the packed state; raises ValueError if its derivatives are not automatic."""
-        if not isinstance(f, OdeProblem):
-            return OdeProblem(self.map_of(f))
         if not f.automatic:
             raise ValueError("a state that is a tree needs automatic derivatives: leave out linearize, or pack it")
         return f.of(self.map_of(f.f), f.derivatives, *f.inputs)
 
     def solution(self, packed: OdeSolution) -> OdeSolution:
         """Return a solution whose y, trajectory and records of events are of trees."""
-        trajectory = None if packed.trajectory is None else replace(packed.trajectory, tree=self)
+        dense = None if packed.dense is None else replace(packed.dense, tree=self)
         events = tuple(replace(each, y=self.unpack(each.y)) for each in packed.events)
-        return replace(packed, y=self.unpack(packed.y), trajectory=trajectory, events=events)
+        return replace(packed, y=self.unpack(packed.y), dense=dense, events=events)
 
     def _checked(self, slope: Tree) -> Tree:
         """Return what f returned; raises ValueError if it is not like y."""

@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
 from equilib.arrays import to_host
-from equilib.errors import UserError, a, did_you_mean
+from equilib.errors import UserError, a, brief, did_you_mean
 from equilib.options.values import CONVERT, Bounds, Simple
 
 T = TypeVar("T")
@@ -67,17 +67,17 @@ class Option:
             if not value.ndim:
                 return self.parse(to_host(value).item())
             for element in to_host(value).ravel().tolist():
-                self.parse(element)
+                self.parse([element] if isinstance(element, str) else element)
             return value
         try:
             converted = CONVERT[self.type](value)
         except (ValueError, OverflowError):
-            raise OptionError(f"expects {self.expects}, got {value!r}") from None
+            raise OptionError(f"expects {self.expects}, got {brief(value)}") from None
         if self.choices and converted not in self.choices:
             hint = did_you_mean(str(converted), [str(choice) for choice in self.choices])
-            raise OptionError(f"expects {self.expects}, got {value!r}.{hint}".removesuffix("."))
+            raise OptionError(f"expects {self.expects}, got {brief(value)}.{hint}".removesuffix("."))
         if isinstance(converted, int | float) and not self.bounds.allow(converted):
-            raise OptionError(f"expects {self.expects}, got {value!r}")
+            raise OptionError(f"expects {self.expects}, got {brief(value)}")
         return converted
 
 

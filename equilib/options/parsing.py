@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self, TypeVar
 
-from equilib.errors import UserError, did_you_mean
+from equilib.errors import UserError, brief, did_you_mean
 from equilib.options.declaration import Option, OptionError, PartOption, describe
+from equilib.options.kinds import is_of_kind
 from equilib.options.parts import Blueprint, Parts, default_values, suited, unfold
 from equilib.options.spelling import by_part, field_name, parse_spec
 
@@ -121,9 +122,20 @@ def _by_field_name(values: Mapping[str, object], *, owner: str) -> dict[str, obj
 
 def unknown_option(name: str, known: Iterable[str], *, owner: str) -> OptionError:
     """Return the error about an option that `owner` has not, with the known name that was probably meant."""
-    known = list(known)
+    return OptionError(_no_option(name, list(known), owner))
+
+
+def _no_option(name: str, known: Sequence[str], owner: str) -> str:
     listed = f" It has: {', '.join(known)}." if known else " It has none."
-    return OptionError(f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}")
+    return f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}"
+
+
+def check_names(names: Iterable[str], cls: type[Any], owner: str) -> None:
+    """Require that names are those of fields of a dataclass; raises TypeError in the `owner`'s name."""
+    known = [each.name for each in fields(cls) if each.init]
+    for name in names:
+        if name not in known:
+            raise TypeError(_no_option(name, known, owner))
 
 
 class Checked:
@@ -132,8 +144,17 @@ class Checked:
     The command line checks what it parses; this is for those who construct a solver in Python. A class with a
     `__post_init__` of its own calls that of this one first.
 
-    Raises OptionError if there is one; it is a ValueError.
+    Raises OptionError if there is one; it is a ValueError. Raises TypeError for an option that it has not.
     """
+
+    def __new__(cls, *args: object, **options: object) -> Self:
+        """Make an object of known options."""
+        kind: type[Any] = cls
+        check_names(options, kind, kind.__name__)
+        ordered = [each.name for each in fields(kind) if each.init and not each.kw_only]
+        if len(args) > len(ordered):
+            raise TypeError(f"{cls.__name__} takes {len(ordered)} values without a name, not {len(args)}: name them")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         cls = type(self)
@@ -143,10 +164,12 @@ class Checked:
                 continue
             try:
                 each.parse(value)
-                if isinstance(value, str) and each.type in (int, float) and value.lower() != "none":
+                if isinstance(value, str) and each.type is not str:
                     raise OptionError(f"expects {each.expects}, got the text {value!r}")
             except OptionError as error:
                 raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
-            if isinstance(each, PartOption) and isinstance(value, str | type):
+            if not isinstance(each, PartOption) or value is None:
+                continue
+            if isinstance(value, str | type) or not is_of_kind(value, each.kind):
                 expected = f"{each.expects} as an object"
-                raise OptionError(f"{cls.__name__}: option {each.name!r} expects {expected}, got {value!r}")
+                raise OptionError(f"{cls.__name__}: option {each.name!r} expects {expected}, got {brief(value)}")

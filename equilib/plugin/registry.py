@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 import pluggy
 
 from equilib.errors import UserError, did_you_mean
-from equilib.options import Blueprint, Parts
+from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
 
 GROUP = "equilib"
@@ -151,6 +151,8 @@ class Registry(Parts):
             return provided[0]
         names = [each.entry.name for each in self.provided(kind)]
         if any(name.startswith(f"{each}:") for each in names):
+            if "=" in name:
+                raise UnknownName(f"no {kind.noun} {name!r}: the name alone is {parse_spec(name)[0]!r}.")
             raise UnknownName(f"{name!r} is not of the form NAME or NAME:option=value,option=value")
         available = f" Available: {', '.join(names)}." if names else f" No {kind.noun} is installed."
         broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())

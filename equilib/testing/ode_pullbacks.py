@@ -16,9 +16,9 @@ from equilib.arrays import Array, Tree, array_namespace
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.integrate import odeint
 from equilib.ode.library import AnyIntegrator
-from equilib.ode.outputs import Times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
+from equilib.ode.times import Times
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, arrives_by_pickle, global_generator_untouched, options_are_declared
 from equilib.testing.subject import difference, host, namespaces, same_bits, skip

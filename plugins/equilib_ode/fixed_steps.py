@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode import Controller, ControlState, Flow, FlowPoint
-from equilib.options import Checked, option
+from equilib.options import option
 from equilib_ode.runge_kutta import RungeKutta
 from equilib_ode.tableau import ButcherTableau
 
@@ -55,7 +55,7 @@ class KeepingController:
 
 
 @dataclass(frozen=True)
-class FixedSteps(RungeKutta, Checked):
+class FixedSteps(RungeKutta):
     """A method that divides the interval into `steps` equal steps, whatever the tolerance."""
 
     controller: ClassVar[Controller] = KeepingController()

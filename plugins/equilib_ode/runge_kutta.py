@@ -23,6 +23,7 @@ from equilib.ode import (
     Step,
     StepCotangents,
 )
+from equilib.options import Checked
 from equilib_ode.tableau import ButcherTableau
 
 STIFF = "kencarp47, bdf or auto"
@@ -30,7 +31,7 @@ STIFF = "kencarp47, bdf or auto"
 
 
 @dataclass(frozen=True)
-class Tabulated:
+class Tabulated(Checked):
     """A method given by its tableau; its last stage is at the end of the step, and the first of the next."""
 
     tableau: ClassVar[ButcherTableau]

@@ -22,6 +22,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Stability, Step, hermite
+from equilib.options import Checked
 from equilib_ode.bs3 import BS3
 from equilib_ode.runge_kutta import STIFF, error_norm, inner_stages
 
@@ -42,7 +43,7 @@ class History(NamedTuple):
 
 
 @dataclass(frozen=True)
-class VCAB3:
+class VCAB3(Checked):
     """Variable-step Adams-Bashforth of order 3: one evaluation per accepted step, one or none per rejected one."""
 
     order: ClassVar[int] = 3

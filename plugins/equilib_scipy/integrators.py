@@ -49,7 +49,7 @@ class ScipyStepper:
 
 
 @dataclass(frozen=True)
-class _Stepping:
+class _Stepping(Checked):
     """The stepper of `scipy.integrate` of the same name, with its error norm, step size control and dense output."""
 
     order: ClassVar[int]
@@ -101,7 +101,7 @@ class DOP853(_Stepping):
 
 
 @dataclass(frozen=True)
-class _Implicit(_Stepping, Checked):
+class _Implicit(_Stepping):
     """A stepper that solves with dense Jacobians."""
 
     jacobian: str = option("auto", help=f"{JACOBIAN}; auto is exact but in odeint", choices=("auto", *JACOBIANS))

@@ -17,7 +17,7 @@ from equilib_experiments.data.mnist import TEST, TRAIN
 from tests.digits import write_digits, write_idx
 from tests.programs import HIDE_CUPY, equilib
 
-MNIST = ("run", "mnist")
+MNIST, NODE = ("run", "mnist"), ("run", "mnist-neural-ode")
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +80,20 @@ WRONG = [
     ),
     ((*MNIST, "--solver", "newton-gmres:restart=9"), "no option 'restart'. Did you mean 'linear_solver.restart'?"),
     ((*MNIST, "--solver", "newton-gmres:linear_solver=libary"), "no linear solver 'libary'. Did you mean 'library'?"),
+    (("integrators", "show", "rk5"), "no integrator 'rk5'. Did you mean 'rk4'?"),
+    (("integrators", "show", "rk4:steps=9"), "no integrator 'rk4:steps=9': the name alone is 'rk4'."),
+    (("check", "rk4:step=9"), "integrator 'rk4' has no option 'step'. Did you mean 'steps'?"),
+    (("check", "bdf:max_order=9"), "integrator 'bdf': option 'max_order' expects an int in [1, 5], got '9'"),
+    (("check", "kencarp47:linear_solver=gmrs"), "no linear solver 'gmrs'. Did you mean 'gmres'?"),
+    ((*MNIST, "--solver", "steady:integrator=tsit6"), "no integrator 'tsit6'. Did you mean 'tsit5'?"),
+    (
+        (*MNIST, "--solver", "steady:integrator=bdf:max_order=3"),
+        "the name alone is 'bdf'. Write integrator=bdf,integrator.max_order=3",
+    ),
+    ((*NODE, "--solver", "rk4:steps=0"), "integrator 'rk4': option 'steps' expects an int >= 1, got '0'"),
+    ((*NODE, "-o", "largest_stp=1"), "no option 'largest_stp'. Did you mean 'largest_step'?"),
+    ((*NODE, "-o", "rtol=inf"), "option 'rtol' expects a float in [0.0, inf), got 'inf'"),
+    ((*NODE, "--solver", "scipy:rk45", "--adjoint", "discrete"), "takes its steps out of sight"),
     ((*MNIST, "-o", "rtol=-1"), "option 'rtol' expects a float"),
     ((*MNIST, "-o", "rtol=nan"), "option 'rtol' expects a float"),
     ((*MNIST, "-o", "max_steps=many"), "option 'max_steps' expects an int >= 0, got 'many'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from equilib import ImplicitAdjoint, Picard, SolveOptions, ops
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense
-from equilib.models import CellODE, DeepEquilibrium, InjectedCell, OneStepGuess
+from equilib.models import Autonomous, CellODE, DeepEquilibrium, InjectedCell, NeuralODE, OneStepGuess
 from equilib.ode.adjoints import Interpolating
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
@@ -122,6 +123,51 @@ def test_parts_of_a_model(settings: dict[str, Any], sentence: str):
     """They are refused when the model is made, by a sentence that names the argument."""
     with pytest.raises(TypeError, match=f"^{sentence}"):
         DeepEquilibrium(**{"cell": CELL, "solver": Picard(), **settings})
+
+
+FIELD = Autonomous(Dense(4, 4))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "sentence"),
+    [
+        (
+            partial(NeuralODE, None, Tsit5()),
+            TypeError,
+            "vector_field must be a vector field, got None; of a layer",
+        ),
+        (partial(NeuralODE, lambda t, y: y, Tsit5()), TypeError, "vector_field must be a vector field, got a function"),
+        (partial(Autonomous, None), TypeError, "layer must be a layer, got None"),
+        (partial(NeuralODE, FIELD, "tsit5"), TypeError, "integrator must be an integrator, got 'tsit5'"),
+        (partial(NeuralODE, FIELD, Tsit5(), "gauss"), TypeError, "sensitivity must be a sensitivity, got 'gauss'"),
+        (partial(NeuralODE, FIELD, Tsit5(), options={}), TypeError, "options must be an OdeOptions, got a dict"),
+        (partial(NeuralODE, FIELD, Tsit5(), span=1.0), ValueError, "span must be two finite times, .*, got 1.0"),
+        (partial(NeuralODE, FIELD, Tsit5(), span=(0, np.inf)), ValueError, "span must be two finite times"),
+        (partial(NeuralODE, FIELD, Tsit5(), stops=0.5), ValueError, "stops must be finite times, .*, got 0.5"),
+        (partial(CellODE, Dense(4, 5), Tsit5()), TypeError, "cell must be a cell, got a Dense"),
+        (partial(CellODE, CELL, None), TypeError, "integrator must be an integrator, got None"),
+        (partial(CellODE, CELL, Tsit5(), None), TypeError, "initial_guess must be an initial guess, got None"),
+        (partial(CellODE, CELL, Tsit5(), span=[0, 1, 2]), ValueError, "span must be two finite times"),
+    ],
+    ids=range(13),
+)
+def test_parts_of_a_model_of_an_integration(make: Any, kind: type[Exception], sentence: str):
+    """They are refused when the model is made."""
+    with pytest.raises(kind, match=f"^{sentence}"):
+        make()
+
+
+def test_arguments_of_a_call_of_an_integration(rng: np.random.Generator):
+    """What is no array, no parameters and no generator is named."""
+    ode, cell = NeuralODE(FIELD, Tsit5()), CellODE(CELL, Tsit5())
+    params, x = ode.init(rng), batch(rng)
+    for wrong in (None, "x", [0.5], lambda: 0):
+        with pytest.raises(TypeError, match=r"^x must be an array"):
+            ode(params, wrong)
+    with pytest.raises(TypeError, match=r"^rng must be a random generator, got an int"):
+        ode(params, x, rng=0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"^params must be a dict, got an array of shape .*; give what init returns"):
+        cell(x, x)
 
 
 def test_arguments_of_a_call(rng: np.random.Generator):

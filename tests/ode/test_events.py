@@ -57,7 +57,6 @@ def test_balls_end_on_the_ground(integrator: Any) -> None:
     np.testing.assert_allclose(record.y[0, :, 1], BALLS[:, 1] - G * IMPACTS, atol=3e-5)
     np.testing.assert_array_equal(np.isnan(found.y[2:, :, 0]), [[True, False, False], [True, True, True]])
     np.testing.assert_allclose(found.y[2, 2, 0], 5 - 1.5 - G / 8, atol=5e-6)
-    assert found.trajectory is not None
     np.testing.assert_allclose(found.trajectory(np.stack([record.t[0], 0.9 * record.t[0]]))[0, :, 0], 0, atol=1e-13)
     with pytest.raises(ValueError, match="where there is a solution"):
         found.trajectory(np.full((1, 3), 1.0))
@@ -149,14 +148,14 @@ def test_zeros_are_found_to_rounding() -> None:
     ("change", "message"),
     [
         ({"per_sample": False}, "sample comes to an event in its own time"),
-        ({"events": [Event(lambda t, y: y)]}, r"a number for each sample, shape \(3,\), g returned \(3, 2\)"),
-        ({"events": [Event(lambda t, y: 1.0)]}, r"g returned 1\.0"),
+        ({"events": [Event(lambda t, y: y)]}, r"a number for each sample, shape \(3,\), it returned shape \(3, 2\)"),
+        ({"events": [Event(lambda t, y: 1.0)]}, "a number for each sample, .*, it returned a float"),
     ],
 )
 def test_mistakes_are_refused(change: dict[str, Any], message: str) -> None:
     """What is no event is an error that says why."""
     settings: dict[str, Any] = {"events": [Event(height)], "per_sample": True} | change
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         odeint(falling, BALLS, [0, 1], Tsit5(), **settings)
     with pytest.raises(TypeError, match="an event must be an Event, got a function; write Event"):
         odeint(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=[height])  # type: ignore[list-item]

@@ -51,7 +51,6 @@ def test_single_precision_stays(xp: ModuleType, per_sample: bool) -> None:
 
     found = odeint(f, lift(xp, Y0, "float32"), [0, 0.5, 1], Heun(), per_sample=per_sample, dense=True)
     assert found.y.dtype == xp.float32
-    assert found.trajectory is not None
     assert found.trajectory(0.3).dtype == xp.float32
     assert seen == {"float32"}
 
@@ -75,7 +74,6 @@ def test_the_trajectory_is_the_solution_between_the_times(xp: ModuleType, per_sa
     """With `dense`, y(t) is there for every t of the interval, and equals the output at output times."""
     settings: dict[str, Any] = {"rtol": 1e-3, "atol": 1e-4, "dense": True, "per_sample": per_sample}
     found = odeint(forced, lift(xp, Y0), [0, 0.7, 2], Heun(), **settings)
-    assert found.trajectory is not None
     np.testing.assert_allclose(lower(found.trajectory(0.7)), lower(found.y[1, ...]), rtol=1e-14)
     np.testing.assert_allclose(lower(found.trajectory(2.0)), lower(found.y[2, ...]), rtol=1e-12)
     np.testing.assert_array_equal(lower(found.trajectory(0.0)), Y0)

@@ -39,7 +39,6 @@ def test_an_empty_span_is_its_beginning(xp: ModuleType, integrator: Any, per_sam
     """Nothing is stepped, and the trajectory is that point."""
     found = odeint(forced, lift(xp, Y0), [3, 3, 3], integrator, per_sample=per_sample, dense=True)
     assert found.success
-    assert found.trajectory is not None
     np.testing.assert_array_equal(lower(found.y), [Y0] * 3)
     np.testing.assert_array_equal(lower(found.trajectory(3.0)), Y0)
     with pytest.raises(ValueError, match=r"t = 3.1 is not between 3.0 and 3.0"):
@@ -51,7 +50,6 @@ def test_each_sample_has_its_own_times(xp: ModuleType, integrator: Any) -> None:
     """It is integrated as it is alone, up or down or not at all, and lands on its own end."""
     settings: dict[str, Any] = {"per_sample": True, "dense": True}
     found = odeint(forced, lift(xp, Y0), OWN, integrator, **settings)
-    assert found.trajectory is not None
     np.testing.assert_array_equal(found.reached, OWN[-1])
     np.testing.assert_allclose(lower(found.trajectory(OWN[1:3])), lower(found.y[1:3, ...]), rtol=1e-13, atol=1e-15)
     for sample in range(3):
@@ -64,7 +62,6 @@ def test_each_sample_has_its_own_times(xp: ModuleType, integrator: Any) -> None:
 def test_dense_output_at_many_times(xp: ModuleType) -> None:
     """An array of times gives what each gives by itself, stacked."""
     trajectory = odeint(forced, lift(xp, Y0), [0, 2], Heun(), dense=True, per_sample=True).trajectory
-    assert trajectory is not None
     times = np.array([1.3, 0.2, 0.0])
     np.testing.assert_array_equal(lower(trajectory(times)), [lower(trajectory(float(t))) for t in times])
 

@@ -31,12 +31,16 @@ class Cycle(Checked):
 
     restart: int = option(20, help="vectors kept", minimum=1)
 
+    def solve(self) -> None:
+        """Be known for a linear solver by this."""
+
 
 @dataclass(frozen=True)
 class Sweep:
     """Another linear solver."""
 
     sweeps: int = option(3, help="sweeps", minimum=1)
+    solve = Cycle.solve
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.outputs import initial_outputs, lane_times
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution, State
+from equilib.options import Checked
 
 
 class UnseenStepsError(UserError):
@@ -41,7 +42,7 @@ def own_steps(integrator: AnyIntegrator) -> Integrator:
 
 
 @dataclass(frozen=True)
-class Discrete:
+class Discrete(Checked):
     """Carry the cotangent back through each accepted step: discretise, then optimise.
 
     Exact for the computed y, whatever the tolerance, with the step sizes as constants. It needs the state before every

@@ -15,11 +15,11 @@ from equilib.ode.flow import ErrorNorm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.ode.trajectory import Trajectory
-from equilib.options import Checked, option
+from equilib.options import option
 
 
 @dataclass(frozen=True)
-class Gauss(Checked, BackwardAdjoint):
+class Gauss(BackwardAdjoint):
     """Integrate λ' = −(∂f/∂y)ᵀ λ backward; then θ̄ = ∫ (∂f/∂θ)ᵀ λ dt by Gauss's quadrature on each of its steps.
 
     The cotangents of the parameters are computed at `nodes` points of a step instead of at each stage, and are no
@@ -48,11 +48,10 @@ class Gauss(Checked, BackwardAdjoint):
     def _integrate(
         self,
         integrand: Callable[[float, Array], tuple[Tree, ...]],
-        reverse: Trajectory | None,
+        reverse: Trajectory,
         total: tuple[Tree, ...],
     ) -> tuple[Tree, ...]:
         """Add the integral over the steps of one backward integration to `total`."""
-        assert reverse is not None  # asked for
         nodes, weights = np.polynomial.legendre.leggauss(self.nodes)
         for segment in reverse.segments:
             later, earlier = float(segment.t0[0]), float(segment.t1[0])

@@ -17,10 +17,11 @@ from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
 from equilib.ode.integrate import odeint
+from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution
 from equilib.ode.stops import Stretch
-from equilib.ode.trajectory import Trajectory
+from equilib.options import Checked
 
 Cotangents = tuple[Array, tuple[Tree, ...]]
 """Those of y and of the inputs."""
@@ -106,7 +107,7 @@ class Equation(NamedTuple):
     norm: ErrorNorm
 
 
-class BackwardAdjoint(ABC):
+class BackwardAdjoint(Checked, ABC):
     """Integrates backward with the integrator, the tolerances and the step limit of the forward solution.
 
     A cotangent has no natural size (a mean over the batch divides it by that), so the absolute tolerance is taken
@@ -136,7 +137,7 @@ class BackwardAdjoint(ABC):
         atol *= size if np.isfinite(size) and size > 0 else 1.0
         options = replace(solution.options, rtol=rtol, atol=atol, per_sample=False, on_failure="record")
         if self.needs.trajectory:
-            forward_trajectory(solution)
+            _ = solution.trajectory  # asked for before anything is integrated
         if not solution.success:
             return no_derivative(problem, solution)
         y_bar, inputs = cotangent[-1, ...], tree_map(zeros_like, problem.inputs)
@@ -146,7 +147,8 @@ class BackwardAdjoint(ABC):
             if interval is not None:
                 near, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
                 state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
-                how: dict[str, Any] = {"dense": self.dense, "error_norm": norm}
+                own = None if isinstance(solution.integrator, LibraryIntegrator) else norm
+                how: dict[str, Any] = {"dense": self.dense, "error_norm": own}
                 found = odeint(_timed(near), state, times, solution.integrator, interval.options(options), **how)
                 solves = (*solves, found)
                 if not found.success:
@@ -180,18 +182,11 @@ def _interval(solution: OdeSolution, index: int) -> Interval | None:
     return Interval(stretch, 1.0, 0.0, time_like(later - earlier, solution.y[0, ...]))
 
 
-def forward_trajectory(solution: OdeSolution) -> Trajectory:
-    """Return the forward solution as a function of time; ValueError if the integration was not dense."""
-    if solution.trajectory is None:
-        raise ValueError("this adjoint follows the forward solution backward: integrate it with dense=True")
-    return solution.trajectory
-
-
 def along_the_solution(
     problem: OdeProblem, solution: OdeSolution, interval: Interval
 ) -> Callable[[float], Linearization]:
-    """Return the map of s, as in `Interval`, to f linearized on the solution; raises as `forward_trajectory`."""
-    trajectory = forward_trajectory(solution)
+    """Return the map of s, as in `Interval`, to f linearized on the solution; raises as `solution.trajectory`."""
+    trajectory = solution.trajectory
 
     @lru_cache(maxsize=1)  # the iterations of an implicit stage are at one time
     def linearized(s: float) -> Linearization:

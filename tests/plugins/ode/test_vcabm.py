@@ -117,7 +117,6 @@ def test_a_nan_sample_does_not_touch_the_others() -> None:
 def test_single_precision_stays(xp: ModuleType) -> None:
     """A float32 state stays float32, in the trajectory too."""
     found = odeint(rotation, lift(xp, Y0, "float32"), [0, 1], VCABM(), per_sample=True, dense=True, rtol=1e-4)
-    assert found.trajectory is not None
     assert found.y.dtype == found.trajectory(0.5).dtype == xp.float32
     np.testing.assert_allclose(lower(found.trajectory(0.5)), rotated(Y0, 0.5), atol=1e-3)
 

@@ -1,0 +1,77 @@
+"""Kinds of objects by their methods, and the sentences that refuse another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equilib.arrays import is_array
+from equilib.errors import a, brief
+
+KNOWN_BY = {
+    "solver": ("init step -inject", "run"),
+    "linear solver": ("solve",),
+    "integrator": ("attempt", "stepper"),
+    "sensitivity": ("needs pullback",),
+    "cell": ("init inject step",),
+    "layer": ("init __call__",),
+    "vector field": ("init __call__",),
+    "initial guess": ("init __call__",),
+    "function": ("__call__",),
+    "map of z": ("__call__ -derivatives",),
+    "map of t and y": ("__call__ -derivatives",),
+    "random generator": ("standard_normal",),
+}
+"""For each kind of argument the methods by which it is known: all of one entry, without those after a minus."""
+
+_HINTS = {
+    "solver": "; give the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
+    "integrator": "; give the object, such as equilib_ode.tsit5.Tsit5()",
+    "sensitivity": "; give the object, such as equilib.ImplicitAdjoint()",
+    "vector field": "; of a layer make Autonomous(layer)",
+}
+
+
+def is_of_kind(value: object, kind: str) -> bool:
+    """Tell whether an object has the methods of a kind; any has those of a kind that `KNOWN_BY` does not list."""
+    has = lambda name: hasattr(value, name.lstrip("-")) is not name.startswith("-")  # noqa: E731
+    return kind not in KNOWN_BY or any(all(map(has, methods.split())) for methods in KNOWN_BY[kind])
+
+
+def is_number(value: object, kind: type) -> bool:
+    """Tell whether a value is a number of an abstract `kind` of Python's, and no truth value."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_kind(value: Any, name: str, kind: str) -> None:
+    """Require an object of a kind of `KNOWN_BY`.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    """
+    if isinstance(value, type):
+        raise TypeError(f"{name} must be {a(kind)}, not a class; write {value.__name__}(...)")
+    if not is_of_kind(value, kind):
+        raise TypeError(f"{name} must be {a(kind)}, got {described(value)}{_HINTS.get(kind, '')}")
+
+
+def check_type(value: object, name: str, kind: type, hint: str = "") -> None:
+    """Require an instance of a class.
+
+    Raises
+    ------
+    TypeError
+        If it is something else; `hint` ends the sentence.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {a(kind.__name__)}, got {described(value)}{hint}")
+
+
+def described(value: Any) -> str:
+    """Return what a value is, in a few words."""
+    if value is None or isinstance(value, str):
+        return brief(value)
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"an array of shape {tuple(value.shape)}" if is_array(value) else a(type(value).__name__)
