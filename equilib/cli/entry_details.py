@@ -73,7 +73,13 @@ def _finite(value: object) -> object:
 def describe_entry(provided: Provided[Any], registry: Registry) -> str:
     """Return the text of `show`: facts, advice, options."""
     entry = provided.entry
-    facts = [("from", f"plugin {provided.owner}"), *_spelling(entry, registry), *_facts(entry)]
+    place = entry.factory if isinstance(entry.factory, str) else f"{entry.factory.__module__}:{entry.factory.__name__}"
+    facts = [
+        ("from", f"plugin {provided.owner}"),
+        ("class", place.replace(":", ".")),
+        *_spelling(entry, registry),
+        *_facts(entry),
+    ]
     width = max(len(label) for label, _ in facts) + 2
     parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{fact}" for label, fact in facts)]
     if entry.advice:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Number
 from types import FunctionType
 from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array, to_host
+from equilib.arrays import Array, array_namespace, is_array, named_leaves, to_host
 from equilib.errors import a, brief
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
 from equilib.options.kinds import described
@@ -72,6 +73,16 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
         raise TypeError(
             f"{name} is called as {name}({given}){how}, but takes {inspect.Signature(plain)}{hint}"
         ) from None
+
+
+def check_inputs(inputs: tuple[Any, ...]) -> None:
+    """Require trees of numbers and of arrays of numbers; raises TypeError."""
+    for path, leaf in named_leaves(inputs):
+        dtype = leaf.dtype if isinstance(leaf, np.ndarray) else None
+        numbers = is_traced(leaf) or is_array(leaf) or isinstance(leaf, Number)
+        if not numbers or (dtype is not None and dtype.kind not in "biufc"):
+            what = described(leaf) if dtype is None else f"an array of {dtype}"
+            raise TypeError(f"inputs must be numbers, arrays or trees of these, got {what} at {path!r}: take a closure")
 
 
 def real_numbers(given: Any, must: str) -> np.ndarray:

@@ -135,8 +135,8 @@ def _remedy(value: Array, name: str) -> str:
     return f"give its inputs the dtype of {name}, NumPy's scalars among them: np.sqrt(2) is a float64"
 
 
-def traced(linearize: Callable[..., T], f: Callable[..., Array], *args: Tree, instead: str) -> T:
-    """Return linearize(f, *args).
+def traced(linearize: Callable[..., T], f: Callable[..., Array], *args: Tree, instead: str = "", name: str = "f") -> T:
+    """Return linearize(f, *args), where the user calls f by `name`.
 
     Raises
     ------
@@ -148,9 +148,8 @@ def traced(linearize: Callable[..., T], f: Callable[..., Array], *args: Tree, in
     except NoDerivativeError:
         raise
     except (TypeError, AttributeError, ValueError) as error:  # how code fails on what is not the array it expects
-        raise NoDerivativeError(
-            f"f cannot be traced ({_cause(error)}); write it with equilib.ops or autograd.numpy, or give {instead}"
-        ) from error
+        ways = f"equilib.ops or autograd.numpy{f', or give {instead}' if instead else ''}"
+        raise NoDerivativeError(f"{name} cannot be traced ({_cause(error)}); write it with {ways}") from error
 
 
 def _cause(error: Exception) -> str:

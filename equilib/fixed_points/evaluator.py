@@ -12,6 +12,7 @@ from equilib.arrays import Array, Tree, host_norm
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.tolerance import tolerance_at
+from equilib.options.kinds import check_type
 
 P = TypeVar("P", bound=Problem)
 
@@ -39,7 +40,8 @@ class Counts:
         self.sample_nfe += z.shape[0] if z.ndim else 1
 
     def products(self, linear: Linearization) -> Linearization:
-        """Return the linearization whose products are counted here."""
+        """Return the linearization whose products are counted here; raises TypeError if it is none."""
+        check_type(linear, "what linearize returns", Linearization)
 
         def jvp(v: Array) -> Array:
             self.njvp += 1

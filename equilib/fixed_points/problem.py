@@ -12,7 +12,7 @@ from equilib.arrays import Array, Tree, named_leaves, take_rows, tree_map
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_kind, check_type
 
 Map = Callable[..., Array]
 
@@ -64,6 +64,7 @@ class Problem:
         for name, given in (("f", f), ("linearize", linearize)):
             check_kind(given, name, "function")
         check_call(f, "f", *self.arguments, inputs=len(inputs), where=f"{type(self).__name__}(f, *inputs)")
+        check_call(linearize, "linearize", "f", *self.arguments, inputs=len(inputs))
         self.__dict__.update(f=f, inputs=read_only(inputs), derivatives=linearize)
 
     def of(self, f: Map, derivatives: Callable[..., Linearization], *inputs: Tree) -> Self:
@@ -94,6 +95,7 @@ class Problem:
         except NoDerivativeError:
             self._evaluated(*at)  # where f itself is wrong, this says so
             raise
+        check_type(linear, "what linearize returns", Linearization)
         checked(linear.value, at[-1], name=self.state)
         return linear
 

@@ -16,6 +16,7 @@ from equilib import ops
 from equilib.arrays import Array, array_namespace, coefficients, from_host, rows_like, tree_leaves
 from equilib.autodiff import Linearized, static_value, stop_gradient
 from equilib.autodiff.custom import Refused, with_pullback
+from equilib.fixed_points.boundary import traced
 from equilib.ode.events import Event, EventRecord
 from equilib.ode.flow import time_like
 from equilib.ode.grids import Subgrid, ordered
@@ -98,7 +99,7 @@ class _Occurrence:
     @cached_property
     def _linear(self) -> Linearized:
         t, y = self._at
-        return Linearized(self.event.g, time_like(t, y), y, *stop_gradient(self.event.inputs))
+        return traced(Linearized, self.event.g, time_like(t, y), y, *stop_gradient(self.event.inputs), name="g")
 
     @cached_property
     def _rate(self) -> Array:

@@ -18,7 +18,7 @@ from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_m
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
-from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.arguments import check_call, check_inputs
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
@@ -93,7 +93,7 @@ def evolve(
     well. Times and states of events, `Evolution.events`, have first derivatives in all of these and in the events' own
     inputs. Raises what `odeint` does, and UnseenStepsError where a library's steps are to be differentiated.
     """
-    way = _checked_way(Interpolating() if sensitivity is None else sensitivity, f, len(inputs), integrator)
+    way = _checked_way(Interpolating() if sensitivity is None else sensitivity, f, inputs, integrator)
     options = overridden(OdeOptions, options, overrides, "evolve")
     times = traced_times(t)
     tree = StateTree(y0) if is_tree(y0) else None
@@ -133,11 +133,16 @@ def evolve(
     )
 
 
-def _checked_way(way: Any, f: Callable[..., Tree], inputs: int, integrator: AnyIntegrator) -> Sensitivity[OdeSolution]:
-    """Return the sensitivity; raises what `evolve` does about it, about f and its number of inputs."""
+def _checked_way(
+    way: Any, f: Callable[..., Tree], inputs: tuple[Tree, ...], integrator: AnyIntegrator
+) -> Sensitivity[OdeSolution]:
+    """Return the sensitivity; raises what `evolve` does about it, f and the inputs."""
     check_kind(way, "sensitivity", "sensitivity")
+    if isinstance(f, OdeProblem):
+        raise TypeError("f must be a map of t, y and inputs, got an OdeProblem; give its f, and its inputs at the end")
     check_kind(f, "f", "map of t and y")
-    check_call(f, "f", "t", "y", inputs=inputs, where="evolve(f, y0, t, integrator, *inputs)")
+    check_inputs(inputs)
+    check_call(f, "f", "t", "y", inputs=len(inputs), where="evolve(f, y0, t, integrator, *inputs)")
     if way.needs.states:
         own_steps(integrator)
     checked: Sensitivity[OdeSolution] = way

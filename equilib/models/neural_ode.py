@@ -87,6 +87,8 @@ class _Integrated(ABC):
 
         Where x is not finite another sample is integrated in its place, and becomes nan.
         """
+        if is_array(params) and not (is_array(x) or is_traced(x)):
+            raise TypeError(f"params must be what init returns, got {described(params)}; they come before x")
         for leaf in tree_leaves(x) or [x]:
             if not (is_array(leaf) or is_traced(leaf)):
                 raise TypeError(f"x must be an array, shape (batch, ...), or a tree of such, it has {described(leaf)}")

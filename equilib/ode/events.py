@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, is_array, to_host, tree_map
 from equilib.errors import brief
-from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.arguments import check_call, check_inputs
 from equilib.fixed_points.boundary import explain, lent, read_only
 from equilib.ode.flow import finite_samples
 from equilib.options.kinds import check_kind, check_type, described, is_number
@@ -45,6 +45,7 @@ class Event:
 
     def __init__(self, g: Callable[..., Array], *inputs: Tree, direction: int = 0, terminal: bool = True) -> None:
         check_kind(g, "g", "function")
+        check_inputs(inputs)
         check_call(g, "g", "t", "y", inputs=len(inputs), where="Event(g, *inputs)")
         if not is_number(direction, Real) or direction not in (-1, 0, 1):
             must = "1 for rising, -1 for falling or 0 for both"

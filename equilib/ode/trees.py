@@ -75,7 +75,8 @@ class StateTree:
 
     def map_of(self, f: Callable[..., Tree]) -> Callable[..., Array]:
         """Return f(t, tree, *inputs) as a map of arrays; f's t has as many axes as the leaf with the fewest."""
-        return lambda t, y, *inputs: self.pack(self._checked(self._called(f, "f(t, y)", t, y, *inputs)))
+        slope = lambda *arguments: self._checked(f(*arguments))  # noqa: E731
+        return lambda t, y, *inputs: self.pack(self._called(slope, "f(t, y)", t, y, *inputs))
 
     def event(self, event: Event) -> Event:
         """Return the event of the packed state."""

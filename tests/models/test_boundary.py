@@ -164,6 +164,8 @@ def test_arguments_of_a_call_of_an_integration(rng: np.random.Generator):
     for wrong in (None, "x", [0.5], lambda: 0):
         with pytest.raises(TypeError, match=r"^x must be an array"):
             ode(params, wrong)
+    with pytest.raises(TypeError, match=r"^params must be what init returns, got an array of .*; they come before x"):
+        ode(x, params)
     with pytest.raises(TypeError, match=r"^rng must be a random generator, got an int"):
         ode(params, x, rng=0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"^params must be a dict, got an array of shape .*; give what init returns"):

@@ -238,8 +238,31 @@ def test_functions_that_can_be_called() -> None:
         np.testing.assert_array_equal(odeint(f, Y0, T, Tsit5()).y, odeint(decay, Y0, T, Tsit5()).y)
     with pytest.raises(TypeError, match=r"^f is called as f\(t, y, \*inputs\) with 2 inputs, but takes \(t, y\)$"):
         evolve(decay, Y0, T, Tsit5(), 1.0, 2.0)
-    with pytest.raises(TypeError, match=r"^linearize must be a function, got a list"):
-        OdeProblem(decay, linearize=[])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: OdeProblem(decay, linearize=[]), "linearize must be a function, got a list"),  # type: ignore[arg-type]
+        (
+            lambda: OdeProblem(decay, linearize=decay),
+            r"linearize is called as linearize\(f, t, y\), but takes \(t, y\)",
+        ),
+        (
+            lambda: odeint(OdeProblem(decay, linearize=lambda f, t, y: None), Y0, T, BDF()),  # type: ignore[arg-type,return-value]
+            "what linearize returns must be a Linearization, got None",
+        ),
+        (lambda: evolve(OdeProblem(decay), Y0, T, Tsit5()), "f must be a map of t, y and inputs, got an OdeProblem"),
+        (lambda: evolve(never, Y0, T, Tsit5(), {"a": "x"}), "inputs must be .*, got 'x' at '0/a': take a closure"),
+        (lambda: evolve(never, Y0, T, Tsit5(), np.array([None])), "inputs must be .*, got an array of object at '0'"),
+        (lambda: Event(level, never), "inputs must be .*, got a function at '0'"),
+    ],
+    ids=range(7),
+)
+def test_problems_and_inputs(make: Any, sentence: str) -> None:
+    """What f is made of, and what it depends on, is named where it is something else."""
+    with pytest.raises(TypeError, match=f"^{sentence}"):
+        make()
 
 
 VALUES = {
@@ -328,6 +351,19 @@ def test_options_of_methods(make: Any, kind: type[Exception], sentence: str) -> 
     """Unknown ones are named with what was meant, and so are parts of another kind."""
     with pytest.raises(kind, match=f"^{sentence}"):
         make()
+
+
+def test_an_event_of_what_has_no_derivative() -> None:
+    """The function in the way is named, where the event is differentiated."""
+
+    def when(y0: Any) -> Any:
+        event = Event(lambda t, y: y[:, 0] - 1.0 + np.spacing(y[:, 0]))
+        return ops.sum(evolve(decay, y0, T, Tsit5(), events=[event], per_sample=True).events[0].t)
+
+    with pytest.raises(
+        NoDerivativeError, match=r"^g cannot be traced \(it calls spacing, .*; write it with equilib.ops"
+    ):
+        value_and_grad(when)(Y0)
 
 
 @pytest.mark.parametrize("integrator", [KenCarp47(), BDF()], ids=lambda each: type(each).__name__)
