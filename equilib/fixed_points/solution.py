@@ -76,7 +76,7 @@ class BatchSolution:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields for pickle, None for a solver's state or a library's trajectory with functions in it."""
-        return {name: _kept(value) if name in ("state", "trajectory") else value for name, value in vars(self).items()}
+        return {name: _kept(value) if name in ("state", "dense") else value for name, value in vars(self).items()}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return replace(self, **{each.name: deepcopy(getattr(self, each.name), memo) for each in fields(self)})

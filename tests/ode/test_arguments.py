@@ -360,9 +360,7 @@ def test_an_event_of_what_has_no_derivative() -> None:
         event = Event(lambda t, y: y[:, 0] - 1.0 + np.spacing(y[:, 0]))
         return ops.sum(evolve(decay, y0, T, Tsit5(), events=[event], per_sample=True).events[0].t)
 
-    with pytest.raises(
-        NoDerivativeError, match=r"^g cannot be traced \(it calls spacing, .*; write it with equilib.ops"
-    ):
+    with pytest.raises(NoDerivativeError, match=r"^g cannot be traced \(it calls spacing, .*; write it with"):
         value_and_grad(when)(Y0)
 
 
