@@ -6,6 +6,7 @@ import numbers
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,10 +44,13 @@ def restricted_state(f: Evaluator, state: S, rows: np.ndarray) -> S:
     """
     standing: SolverState = state  # type: ignore[assignment]  # a bound would lose the state's own type
     z = standing.z
-    return take_samples(state, rows, batch=z.shape[0], linearize=lambda: f.linearize(take_rows(z, rows)))
+    restricted: S = take_samples(state, rows, batch=z.shape[0], linearize=lambda: f.linearize(take_rows(z, rows)))
+    return restricted
 
 
-def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[], Linearization] | None = None) -> S:
+def take_samples(
+    tree: Any, rows: np.ndarray, *, batch: int, linearize: Callable[[], Linearization] | None = None
+) -> Any:
     """Return what `restricted_state` does, of any arrays (batch, ...); `linearize` replaces a linearization.
 
     Raises
@@ -54,32 +58,29 @@ def take_samples(tree: S, rows: np.ndarray, *, batch: int, linearize: Callable[[
     SharedStateError
         As `restricted_state`.
     """
-
-    def take(value: Any) -> Any:
-        if isinstance(value, Linearization) and linearize is not None:
-            return linearize()
-        if value is None or isinstance(value, str | Enum | numbers.Number):
-            return value
-        if is_array(value):
-            if value.shape[:1] != (batch,):
-                raise SharedStateError(
-                    f"axis 0 of an array in the state, of shape {tuple(value.shape)}, is not the batch of {batch}; "
-                    "arrange it so, or restrict it in the solver's `restrict`"
-                )
-            return take_rows(value, rows)
-        if isinstance(value, tuple | list):
-            return _same_kind(value, [take(each) for each in value])
-        if isinstance(value, dict):
-            return {key: take(each) for key, each in value.items()}
-        if is_dataclass(value) and not isinstance(value, Linearization):
-            return _with_fields(value, {each.name: take(getattr(value, each.name)) for each in fields(value)})
-        raise SharedStateError(
-            f"the state holds a {type(value).__name__}, and it cannot be told which sample needs what of it; "
-            "restrict it in the solver's `restrict`"
-        )
-
-    restricted: S = take(tree)
-    return restricted
+    if isinstance(tree, Linearization) and linearize is not None:
+        return linearize()
+    if tree is None or isinstance(tree, str | Enum | numbers.Number):
+        return tree
+    if is_array(tree):
+        if tree.shape[:1] != (batch,):
+            raise SharedStateError(
+                f"axis 0 of an array in the state, of shape {tuple(tree.shape)}, is not the batch of {batch}; "
+                "arrange it so, or restrict it in the solver's `restrict`"
+            )
+        return take_rows(tree, rows)
+    # By its name, not by a closure that calls itself: that would keep the arrays until they are collected.
+    take = partial(take_samples, rows=rows, batch=batch, linearize=linearize)
+    if isinstance(tree, tuple | list):
+        return _same_kind(tree, [take(each) for each in tree])
+    if isinstance(tree, dict):
+        return {key: take(each) for key, each in tree.items()}
+    if is_dataclass(tree) and not isinstance(tree, Linearization):
+        return _with_fields(tree, {each.name: take(getattr(tree, each.name)) for each in fields(tree)})
+    raise SharedStateError(
+        f"the state holds a {type(tree).__name__}, and it cannot be told which sample needs what of it; "
+        "restrict it in the solver's `restrict`"
+    )
 
 
 def put_samples(whole: Any, part: Any, rows: np.ndarray, *, batch: int) -> Any:
@@ -88,30 +89,27 @@ def put_samples(whole: Any, part: Any, rows: np.ndarray, *, batch: int) -> Any:
     Histories that have grown in `part` since are filled up with zeros in `whole`. What belongs to no sample is that of
     `part`.
     """
-
-    def put(old: Any, new: Any) -> Any:
-        if old is new:
-            return old
-        if old is None or new is None:
-            return None
-        if isinstance(old, Linearization) and isinstance(new, Linearization):
-            return _joined(old, new, rows)
-        if is_array(old) and old.ndim:
-            return put_rows(_filled(old, new.shape), _filled(new, old.shape), rows)
-        if isinstance(old, tuple | list):
-            longer, shorter = max(old, new, key=len), min(old, new, key=len)
-            missing = [_zeros_like(each, len(rows) if new is shorter else batch) for each in longer[len(shorter) :]]
-            first, second = ([*each, *missing] if each is shorter else each for each in (old, new))
-            return _same_kind(old, [put(*pair) for pair in zip(first, second, strict=True)])
-        if isinstance(old, dict):
-            return {key: put(old[key], new[key]) for key in old}
-        if is_dataclass(old) and type(old) is type(new):
-            return _with_fields(
-                old, {each.name: put(getattr(old, each.name), getattr(new, each.name)) for each in fields(old)}
-            )
-        return new
-
-    return put(whole, part)
+    if whole is part:
+        return whole
+    if whole is None or part is None:
+        return None
+    if isinstance(whole, Linearization) and isinstance(part, Linearization):
+        return _joined(whole, part, rows)
+    if is_array(whole) and whole.ndim:
+        return put_rows(_filled(whole, part.shape), _filled(part, whole.shape), rows)
+    put = partial(put_samples, rows=rows, batch=batch)
+    if isinstance(whole, tuple | list):
+        longer, shorter = max(whole, part, key=len), min(whole, part, key=len)
+        missing = [_zeros_like(each, len(rows) if part is shorter else batch) for each in longer[len(shorter) :]]
+        first, second = ([*each, *missing] if each is shorter else each for each in (whole, part))
+        return _same_kind(whole, [put(*pair) for pair in zip(first, second, strict=True)])
+    if isinstance(whole, dict):
+        return {key: put(whole[key], part[key]) for key in whole}
+    if is_dataclass(whole) and type(whole) is type(part):
+        return _with_fields(
+            whole, {each.name: put(getattr(whole, each.name), getattr(part, each.name)) for each in fields(whole)}
+        )
+    return part
 
 
 def _same_kind(like: Any, items: list[Any]) -> Any:

@@ -91,9 +91,8 @@ class _Run:
 
     def __init__(self, f: Evaluator, solver: Solver, z0: Array) -> None:
         self.f, self.solver = f, solver
-        # Of the samples that are left, whichever these are then.
-        evaluate = None if f.affine else lambda z: self.f.residual(z)
-        self.monitor = Monitor(f.options, z0.shape[0], f.active, evaluate)
+        # A method, not a closure over this run: a circle would keep the solver's arrays until they are collected.
+        self.monitor = Monitor(f.options, z0.shape[0], f.active, None if f.affine else f.residual)
         self.rows = np.arange(z0.shape[0])
         self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)
@@ -137,6 +136,8 @@ class _Run:
             return
         self.aside.append(_SetAside(self.z, self.residual, self.state, kept))
         self.f, self.rows, self.state = part, self.rows[kept], state
+        if self.monitor.test.evaluate is not None:
+            self.monitor.test.evaluate = part.residual
         self.z, self.residual = take_rows(self.z, kept), take_rows(self.residual, kept)
 
     def put_together(self) -> tuple[Array, Array, SolverState]:

@@ -66,6 +66,7 @@ class Coroutine(Generic[R]):
             self._error = error
         finally:
             self.running = False
+            del self._function  # which holds what asks, and that this: only the collector would free them
             self._questions.put(None)
 
 
