@@ -12,6 +12,8 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
+import numpy as np
+
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import with_transposes
 from equilib.kernels import operation
@@ -23,6 +25,10 @@ Padding = tuple[Pair, Pair]
 
 UNIT: Pair = (1, 1)
 NO_PADDING: Padding = ((0, 0), (0, 0))
+
+_LAID_OUT = 1 << 20
+"""Numbers of windows at a time on the host: they are as many times the image as the kernel has places, and multiplied
+while they are in a core's cache."""
 
 
 @with_transposes(
@@ -73,7 +79,9 @@ def images_of(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Paddi
 
 @operation("conv2d")
 def _convolve(x: Array, weight: Array, stride: Pair, padding: Padding) -> Array:
-    xp = array_namespace(x, weight)
+    xp, parts = array_namespace(x, weight), _parts(x, kernel_size(weight), stride, padding)
+    if len(parts) > 1:
+        return xp.concat([_convolve(x[part, ...], weight, stride, padding) for part in parts])
     columns, images = _columns(x, kernel_size(weight), stride, padding)
     return xp.reshape(columns @ xp.reshape(weight, (-1, weight.shape[3])), (*images, weight.shape[3]))
 
@@ -135,7 +143,9 @@ def conv2d_weight_transpose(
 
 @operation("conv2d_weight_transpose")
 def _weight_transpose(x: Array, g: Array, kernel: Pair, stride: Pair, padding: Padding) -> Array:
-    xp, outputs = array_namespace(x, g), g.shape[-1]
+    xp, outputs, parts = array_namespace(x, g), g.shape[-1], _parts(x, kernel, stride, padding)
+    if len(parts) > 1:
+        return sum(_weight_transpose(x[part, ...], g[part, ...], kernel, stride, padding) for part in parts)
     columns, images = _columns(x, kernel, stride, padding)
     transposed = xp.permute_dims(columns, (1, 0)) @ xp.reshape(g, (prod(images), outputs))
     return xp.reshape(transposed, (*kernel, x.shape[-1], outputs))
@@ -175,6 +185,15 @@ def kernel_size(weight: Array) -> Pair:
     """Return height and width of the kernels in a weight."""
     height, width = shape_of(weight)[:2]
     return height, width
+
+
+def _parts(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> list[slice]:
+    """Return the samples in as many parts as the windows are laid out in."""
+    samples, *places = images_of(x.shape, kernel, stride, padding)
+    count = samples
+    if isinstance(x, np.ndarray):
+        count = max(1, _LAID_OUT // max(1, prod(places) * prod(kernel) * x.shape[3]))
+    return [slice(first, first + count) for first in range(0, samples, count)]
 
 
 def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, tuple[int, int, int]]:
