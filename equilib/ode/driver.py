@@ -74,13 +74,13 @@ class Integration:
         for number, stretch in enumerate(stretches(self.times, self.stops)):
             self.stretch = stretch
             state = self._start(t, y)
-            while left and (active := self._running(state)).any():
+            while left and np.count_nonzero(active := self._running(state)):
                 left -= 1
                 self._refine_times(state.point.t, state.h)
-                limits = stretch.end, self.options.largest_step
+                limits = stretch.end, self.problem.longest_step(state.point.t, self.options.largest_step)
                 state, step = take_step(self.integrator, self.flow, state, active, *limits)
                 self._account(state, step, active)
-                if step.accepted.any():
+                if np.count_nonzero(step.accepted):
                     before = (step.start.y, step.start.dy, step.memory.arrays) if states else None
                     record = StepRecord(step.h, step.end.t, step.accepted, step.memory.host, number, before)
                     self.records.append(record)

@@ -61,6 +61,10 @@ class OdeProblem(Problem):
         """Evaluate f at the times t of the lanes, on the host, shape (lanes,)."""
         return self(self.time(t, y), y)
 
+    def longest_step(self, t: np.ndarray, largest: float | None) -> float | None:
+        """Return how long a step from the times t of the lanes, shape (lanes,), may be: no longer than the option."""
+        return largest
+
     def linearize_at(self, t: np.ndarray, y: Array) -> Linearization:
         """Linearize f in y and the inputs at the times t of the lanes, shape (lanes,), as `linearize` does."""
         return self.linearize(self.time(t, y), y)

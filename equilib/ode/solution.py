@@ -27,6 +27,7 @@ class OdeStatus(SampleStatus):
     STEP_TOO_SMALL = "the step size vanished: the solution may blow up, or the tolerance is below what the dtype allows"
     NONFINITE = "a nan or inf appeared; check the inputs and the scale of the parameters"
     GAVE_UP = "the library's integrator gave up"
+    DRIFTED = "integrated backward, y leaves the solution; take the adjoint interpolating, gauss or discrete"
     HELD_BACK = "another sample of the batch ended the integration; pass per_sample=True to step samples by themselves"
 
 

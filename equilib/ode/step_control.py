@@ -86,10 +86,12 @@ class PIController(_Bounded):
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
     ) -> np.ndarray:
         """Return new step size / old step size, shape (lanes,)."""
+        order = np.asarray(order)
         with np.errstate(all="ignore"):
-            proportional = self.safety * error ** (-self.alpha / np.asarray(order))
-            elementary = self.safety * error ** (-1.0 / np.asarray(order))
-            grown = np.where(state.first, elementary, proportional * state.error ** (self.beta / np.asarray(order)))
+            proportional = self.safety * error ** (-self.alpha / order)
+            grown = proportional * state.error ** (self.beta / order)
+            if np.count_nonzero(state.first):
+                grown = np.where(state.first, self.safety * error ** (-1.0 / order), grown)
         return self._bounded(np.where(accepted, grown, proportional), accepted, state)
 
 

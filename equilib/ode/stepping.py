@@ -48,10 +48,12 @@ def take_step(
     integrator's, unless there is one.
     """
     t0 = state.point.t
-    h = np.where(active, state.h if largest is None else np.clip(state.h, -largest, largest), 0.0)
-    moved = np.where(active, after(t0, h), t0)
+    h = state.h if largest is None else np.clip(state.h, -largest, largest)
+    moved = after(t0, h)
     if end is not None:
-        moved = np.where(active & (np.abs(h) * STRETCH >= np.abs(end - t0)), end, moved)
+        moved = np.where(np.abs(h) * STRETCH >= np.abs(end - t0), end, moved)
+    if np.count_nonzero(active) < len(active):
+        h, moved = np.where(active, h, 0.0), np.where(active, moved, t0)
     proposed, h = np.where(moved == t0 + h, h, moved - t0), moved - t0
     attempt = integrator.attempt(flow, state.point, h, state.memory)
     accepted = active & (attempt.error <= 1)

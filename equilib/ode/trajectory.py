@@ -79,6 +79,11 @@ class Trajectory:
         direction = float(np.sign(ends[-1, 0] - starts[0, 0]))
         return starts, ends, direction, (direction * ends[:, 0]).tolist()
 
+    def boundaries(self) -> list[np.ndarray]:
+        """Return the times at which steps of each lane begin or end, shape (count,), in ascending order."""
+        starts, ends, *_ = self._grid
+        return [np.unique(times) for times in np.concatenate((starts[:1], ends)).T]
+
     def __call__(self, t: float | np.ndarray) -> Tree:
         """Return y at a time, shape (batch, ...), or at times, shape (times, batch, ...).
 

@@ -67,7 +67,7 @@ class ButcherTableau:
         """The weights of the solution."""
         return np.asarray(self.matrix[-1])
 
-    @property
+    @cached_property
     def c(self) -> tuple[float, ...]:
         """The nodes: the row sums of A."""
         return tuple(float(sum(row)) for row in self.a)

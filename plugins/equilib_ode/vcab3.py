@@ -59,33 +59,37 @@ class VCAB3(Checked):
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h: by Adams-Bashforth in lanes that have a history, else by Runge-Kutta."""
         history: History = memory.host
-        ramp = (history.taken < RAMP) & (h != 0)
-        h1 = np.where(history.taken > 0, history.h1, np.where(h != 0, h, 1.0))
-        h2 = np.where(history.taken > 1, history.h2, h1)
+        ramp, h1, h2 = history.taken < RAMP, history.h1, history.h2
+        ramps = np.count_nonzero(ramp)
+        if ramps:
+            ramp &= h != 0
+            ramps = np.count_nonzero(ramp)
+            h1 = np.where(history.taken > 0, h1, np.where(h != 0, h, 1.0))
+            h2 = np.where(history.taken > 1, h2, h1)
         beta2 = h / h1
         beta3 = beta2 * (h + h1) / (h1 + h2)
         first, second = memory.arrays
         phi2 = start.dy - first
         phi3 = phi2 - second
         kept = Memory((start.dy, phi2 * flow.coefficient(beta2)), History(history.taken + 1, h, h1))
-        if ramp.all():
+        if ramps == len(ramp):
             return self._ramp(flow, start, h, kept)
         g3 = 0.5 - h / (6 * (h + h1))
         y = flow.combine(start.y, h, (1.0, beta2 / 2, g3 * beta3), (start.dy, phi2, phi3))
         gain = flow.sum(h, (g3 * beta3,), (phi3,))
         error = flow.error_norm(gain, start, y)
         adams = Attempt(y=y, error=error, order=3, memory=kept)
-        if not ramp.any() and not (error <= 1).any():
+        if not ramps and not np.count_nonzero(error <= 1):
             return adams
         # The evaluation at the end of the step serves both methods.
         stages: tuple[Array, ...] = ()
-        if ramp.any():
+        if ramps:
             stages, bs3 = inner_stages(flow, BS3, start, h)
             y = flow.select(ramp, bs3, y)
         end = flow(start.t + h, y)
-        surprise = flow.error_norm(flow.sum(h, (g3, -g3, -g3), (end, *kept.arrays)) - gain, start, y)
-        error = np.where(error <= 1, np.maximum(error, surprise), error)
-        if ramp.any():
+        surprise = (end - kept.arrays[0] - kept.arrays[1]) * flow.coefficient(h * g3) - gain
+        error = np.where(error <= 1, np.maximum(error, flow.error_norm(surprise, start, y)), error)
+        if ramps:
             error = np.where(ramp, error_norm(flow, BS3, start, h, (*stages, end), y), error)
         return replace(adams, y=y, error=error, stages=(end,))
 
@@ -98,8 +102,11 @@ class VCAB3(Checked):
         self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
     ) -> tuple[FlowPoint, Memory]:
         """Evaluate at the new point where that is not done; lanes that reject the step keep their history."""
-        if not accepted.any():
+        count = np.count_nonzero(accepted)
+        if not count:
             return start, memory
+        if count == len(accepted) and attempt.stages:
+            return FlowPoint(t, attempt.y, attempt.stages[0]), attempt.memory
         y = flow.select(accepted, attempt.y, start.y)
         dy = attempt.stages[0] if attempt.stages else flow(t, y)
         arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, memory.arrays, strict=True))

@@ -48,14 +48,16 @@ class StepwiseController:
     """Lengthen the step by one of a few factors, keep it, or shorten it: high orders need a history of equal steps.
 
     After Shampine & Gordon's STEP, which only doubles. With the error E of a step of order k, and θ = `target`:
-    multiplied by the largest r of `growths` with E r^(k+1) ≤ θ, else kept where E ≤ `keep`, else multiplied by
-    (θ/E)^(1/(k+1)), between 1/2 and `cut`; halved after a rejection. Long leaps belong to the low orders of the start.
+    multiplied by the largest r of `growths` with E r^(k+1) ≤ θ and r^k ≤ `leap`, since a difference of order k
+    multiplies the rounding of earlier ones by r^k; else kept where E ≤ `keep`, else multiplied by (θ/E)^(1/(k+1)),
+    between 1/2 and `cut`; halved after a rejection. Long leaps belong to the low orders of the start.
     """
 
     growths: tuple[float, ...] = (1.3, 1.7, 2.5, 4.0, 8.0)
     target: float = 0.45
     keep: float = 0.5
     cut: float = 0.85
+    leap: float = 64.0
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -66,7 +68,8 @@ class StepwiseController:
             shorter = np.clip((self.target / error) ** (1 / exponent), 0.5, self.cut)
         grown = np.where(error <= self.keep, 1.0, shorter)
         for growth in self.growths:
-            grown = np.where(error * growth**exponent <= self.target, growth, grown)
+            allowed = (error * growth**exponent <= self.target) & (growth ** (exponent - 1) <= self.leap)
+            grown = np.where(allowed, growth, grown)
         return np.where(np.isfinite(error), np.where(accepted, grown, 0.5), 0.2)
 
 
@@ -80,7 +83,9 @@ class VCABM(Checked):
     """Order of the first step, which corrects Euler's; later ones choose theirs."""
     stability: ClassVar[Stability] = Stability(1.0, STIFF)
     controller: ClassVar[Controller] = StepwiseController()
-    steady_controller: ClassVar[Controller] = StepwiseController((2.0,), target=TARGET, keep=TARGET, cut=0.9)
+    steady_controller: ClassVar[Controller] = StepwiseController(
+        (2.0,), target=TARGET, keep=TARGET, cut=0.9, leap=np.inf
+    )
     """Shampine & Gordon's: where stability bounds the step, equal ones are best."""
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,9 +12,15 @@ from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.options import component
 from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval
-from equilib.ode.flow import ErrorNorm, tolerance_norm
+from equilib.ode.flow import ErrorNorm, FlowPoint, tolerance_norm
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeSolution
+from equilib.ode.solution import OdeSolution, OdeStatus
+
+DRIFT = 100.0
+"""Tolerances, in the rms over a sample, by which y integrated backward may miss the forward solution."""
+
+LOST = (OdeStatus.NONFINITE, OdeStatus.STEP_TOO_SMALL, OdeStatus.GAVE_UP)
+"""Ends on the way back: along the forward solution there was a next step."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class Backsolve(BackwardAdjoint):
     """Integrate y, λ and θ̄ backward together (Chen et al. 2018, arXiv:1806.07366).
 
     It keeps nothing but y at the output times, at which y is reset. Where the flow contracts, as that of an
-    equilibrium model does, its reverse expands, and the backward y drifts away: prefer `Interpolating` there.
+    equilibrium model does, its reverse expands, and the backward y drifts away: prefer `Interpolating` there. Where it
+    has arrived with y more than `DRIFT` tolerances off, the status is `DRIFTED`, and there is no derivative.
     """
 
     needs = Needs()
@@ -56,7 +63,17 @@ class Backsolve(BackwardAdjoint):
             lambda index, adjoint, inputs: packing.pack((solution.y[index, ...], adjoint), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
             lambda error, start, y: np.maximum(*[each(error, start, y) for each in norms]),
+            lambda found, index: _compared(solution, found, packing.states(found.y[-1, ...])[0], index),
         )
+
+
+def _compared(solution: OdeSolution, found: OdeSolution, y: Array, index: int) -> OdeSolution:
+    """Return a backward integration to the output time `index`, `DRIFTED` where its y there is not the solution's."""
+    known, later, (how,) = solution.y[index, ...], solution.y[index + 1, ...], found.status
+    rtol, atol = (component(solution.options, name, known) for name in ("rtol", "atol"))
+    drift = tolerance_norm(rtol, atol, known.shape[0])(y - known, FlowPoint(solution.t, later, later), known)
+    drifted = how in LOST or (how.success and not np.all(drift <= DRIFT))
+    return replace(found, status=(OdeStatus.DRIFTED,)) if drifted else found
 
 
 def _packed(tolerance: Array | float, y: Array) -> Array | float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,14 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array, Tree, tree_map
 from equilib.ode.adjoints.augmented_state import is_floating
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, along_the_solution, linear_near
+from equilib.ode.adjoints.reverse import (
+    BackwardAdjoint,
+    Equation,
+    Interval,
+    Reach,
+    along_the_solution,
+    linear_near,
+)
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -34,6 +41,7 @@ class Gauss(BackwardAdjoint):
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ."""
         linearized = along_the_solution(problem, solution, interval)
+        reach = interval.reach(solution.trajectory)
 
         def integrand(s: float, adjoint: Array) -> tuple[Tree, ...]:
             return linearized(s).inputs_vjp(interval.paced(adjoint))
@@ -41,26 +49,36 @@ class Gauss(BackwardAdjoint):
         return Equation(
             linear_near(linearized, lambda linear, adjoint: -linear.vjp(interval.paced(adjoint))),
             lambda _, adjoint, inputs: adjoint,
-            lambda found, inputs: (found.y[-1, ...], self._integrate(integrand, found.trajectory, inputs)),
+            lambda found, inputs: (found.y[-1, ...], self._integrate(integrand, reach, found.trajectory, inputs)),
             norm,
         )
 
     def _integrate(
         self,
         integrand: Callable[[float, Array], tuple[Tree, ...]],
+        reach: Reach,
         reverse: Trajectory,
         total: tuple[Tree, ...],
     ) -> tuple[Tree, ...]:
         """Add the integral over the steps of one backward integration to `total`."""
         nodes, weights = np.polynomial.legendre.leggauss(self.nodes)
         for segment in reverse.segments:
-            later, earlier = float(segment.t0[0]), float(segment.t1[0])
-            for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
-                s = 0.5 * (later + earlier) + 0.5 * node * (later - earlier)
-                here = integrand(s, segment(reverse.flow, np.asarray([s])))
-                share = 0.5 * weight * (later - earlier)
-                total = tree_map(lambda whole, part, share=share: _plus(whole, share, part), total, here)
+            for later, earlier in _pieces(float(segment.t0[0]), float(segment.t1[0]), reach):
+                for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
+                    s = later + 0.5 * (node - 1) * (later - earlier)
+                    here = integrand(s, segment(reverse.flow, np.asarray([s])))
+                    share = 0.5 * weight * (later - earlier)
+                    total = tree_map(lambda whole, part, share=share: _plus(whole, share, part), total, here)
         return total
+
+
+def _pieces(later: float, end: float, reach: Reach) -> Iterator[tuple[float, float]]:
+    """Yield the parts, from the later time to the earlier one, of a step in which f may change more than λ does."""
+    while later != end:
+        step = reach(later)
+        earlier = end if step >= abs(later - end) else later + float(np.copysign(step, end - later))
+        yield later, earlier
+        later = earlier
 
 
 def _plus(whole: Array, share: float, part: Array) -> Array:

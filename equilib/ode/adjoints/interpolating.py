@@ -8,11 +8,15 @@ from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import Packing
-from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval, along_the_solution, linear_near
+from equilib.ode.adjoints.reverse import (
+    BackwardAdjoint,
+    Equation,
+    Interval,
+    along_the_solution,
+    linear_near,
+)
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.integrator import StagedIntegrator
-from equilib.ode.library import AnyIntegrator
-from equilib.ode.newton import Implicit
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -35,14 +39,12 @@ class Interpolating(BackwardAdjoint):
             y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))
             return -packing.pack((y_bar,), inputs_bar)
 
+        # A method of several steps chooses these, and its order, by how smooth what it sees is.
+        whole = not isinstance(solution.integrator, StagedIntegrator)
         return Equation(
             linear_near(along_the_solution(problem, solution, interval), derivative),
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),
             lambda found, _: packing.unpack(found.y[-1, ...]),
-            norm if _follows_smoothness(solution.integrator) else packing.seminorm(norm),
+            norm if whole else packing.seminorm(norm),
+            reach=None if whole else interval.reach(solution.trajectory),
         )
-
-
-def _follows_smoothness(integrator: AnyIntegrator) -> bool:
-    """Tell whether steps and order grow as far as λ is smooth, whatever the integrals need: implicit multistep ones."""
-    return isinstance(integrator, Implicit) and not isinstance(integrator, StagedIntegrator)

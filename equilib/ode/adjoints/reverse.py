@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -21,6 +22,7 @@ from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution
 from equilib.ode.stops import Stretch
+from equilib.ode.trajectory import Trajectory
 from equilib.options import Checked
 
 Cotangents = tuple[Array, tuple[Tree, ...]]
@@ -34,10 +36,22 @@ Near: TypeAlias = Callable[[float, Array], tuple[Array, Callable[[Array], Array]
 """Maps s, as in `Interval`, and a state to the state's derivative and to the map v ↦ J v, J its derivative."""
 
 
+PASSED = 2
+"""Steps of the forward solution that one of a backward integral may touch, as these tell how fast f changes in time."""
+
+Reach: TypeAlias = Callable[[float], float]
+"""Maps s, as in `Interval`, to how far a step from there may go back."""
+
+
 class _Timed(OdeProblem):
     """A problem whose f takes the time as a number: at single precision an array would miss the end of the interval."""
 
     differentiable = False
+    reach: Reach | None = None
+
+    def longest_step(self, t: np.ndarray, largest: float | None) -> float | None:
+        reach = np.inf if self.reach is None else self.reach(float(t[0]))
+        return min(reach, np.inf if largest is None else largest)
 
     def with_fine_times(self, *, fine: bool = True) -> OdeProblem:
         return self
@@ -49,7 +63,7 @@ class _Timed(OdeProblem):
         return self.derivatives(self.f, float(t[0]), y)
 
 
-def _timed(near: Near) -> _Timed:
+def _timed(near: Near, reach: Reach | None) -> _Timed:
     def linearize(_: object, s: float, state: Array) -> Linearization:
         value, jvp = near(s, state)
 
@@ -58,7 +72,9 @@ def _timed(near: Near) -> _Timed:
 
         return Linearization(value=value, jvp=jvp, vjp=vjp, inputs_vjp=lambda _: ())
 
-    return _Timed(lambda s, state: near(s, state)[0], linearize=linearize)
+    problem = _Timed(lambda s, state: near(s, state)[0], linearize=linearize)
+    problem.__dict__["reach"] = reach
+    return problem
 
 
 class Interval(NamedTuple):
@@ -80,6 +96,21 @@ class Interval(NamedTuple):
         t = self.stretch.start + s * (self.stretch.end - self.stretch.start)
         return np.asarray(np.clip(t, self.stretch.least, self.stretch.greatest))
 
+    def reach(self, trajectory: Trajectory) -> Reach:
+        """Return how far a step may go back that touches no more than `PASSED` steps of a trajectory, in every lane."""
+        way, lanes = np.sign(self.first - self.last), trajectory.boundaries()
+        if self.speed is not None:
+            start, end = self.stretch.start, self.stretch.end
+            lanes = [(t - a) / (b - a) for t, a, b in zip(lanes, start, end, strict=True) if a != b]
+        earlier = [np.sort(way * each).tolist() for each in lanes]
+        rounding = 1e-9 * abs(self.first - self.last)
+
+        def reach(s: float) -> float:
+            places = ((each, bisect_left(each, way * s - rounding) - PASSED) for each in earlier)
+            return min((way * s - each[place] for each, place in places if place >= 0), default=np.inf)
+
+        return reach
+
     def options(self, options: OdeOptions) -> OdeOptions:
         """Return the options with step sizes of s."""
         if self.speed is None:
@@ -98,13 +129,17 @@ class Equation(NamedTuple):
 
     `near` tells the state's derivative; `pack` maps the index of an output time and the
     cotangents of y and of the inputs there to a state; `unpack` the integration of that state and the cotangents of the
-    inputs before it to both kinds of cotangents. `norm` is the error norm of the states.
+    inputs before it to both kinds of cotangents. `norm` is the error norm of the states; `checked` returns the
+    integration to the output time of an index, with the status that it has by what is known there; `reach` bounds its
+    steps, where it integrates what its norm does not see.
     """
 
     near: Near
     pack: Callable[[int, Array, tuple[Tree, ...]], Array]
     unpack: Callable[[OdeSolution, tuple[Tree, ...]], Cotangents]
     norm: ErrorNorm
+    checked: Callable[[OdeSolution, int], OdeSolution] = lambda found, _: found
+    reach: Reach | None = None
 
 
 class BackwardAdjoint(Checked, ABC):
@@ -145,15 +180,16 @@ class BackwardAdjoint(Checked, ABC):
         for index in range(len(solution.t) - 1, 0, -1):
             interval = _interval(solution, index)
             if interval is not None:
-                near, pack, unpack, norm = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
-                state, times = pack(index, y_bar, inputs), [interval.first, interval.last]
-                own = None if isinstance(solution.integrator, LibraryIntegrator) else norm
+                equation = self.equation(problem, solution, tolerance_norm(rtol, atol, 1), interval)
+                state, times = equation.pack(index, y_bar, inputs), [interval.first, interval.last]
+                own = None if isinstance(solution.integrator, LibraryIntegrator) else equation.norm
                 how: dict[str, Any] = {"dense": self.dense, "error_norm": own}
-                found = odeint(_timed(near), state, times, solution.integrator, interval.options(options), **how)
+                backward = _timed(equation.near, equation.reach), state, times, solution.integrator
+                found = equation.checked(odeint(*backward, interval.options(options), **how), index - 1)
                 solves = (*solves, found)
                 if not found.success:
                     return no_derivative(problem, solution, solves)
-                y_bar, inputs = unpack(found, inputs)
+                y_bar, inputs = equation.unpack(found, inputs)
             # At an output time its own cotangent is added.
             y_bar = y_bar + cotangent[index - 1, ...]
         return Pullback(inputs=inputs, start=y_bar, solves=solves)
