@@ -29,8 +29,22 @@ from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus, StepRecord,
 from equilib.ode.step_control import first_step as estimate_first_step
 from equilib.ode.stepping import StepState, begin, take_step, vanished
 from equilib.ode.stiffness import BoundedIntegrator, complaints
-from equilib.ode.stops import stretches
+from equilib.ode.stops import Stretch, stretches
 from equilib.ode.trajectory import Segment, Trajectory
+
+
+@dataclass
+class _Field:
+    """f on the stretch at hand. Methods of the integration would make a circle, and keep its steps for the collector."""
+
+    problem: OdeProblem
+    stretch: Stretch
+
+    def slope(self, t: np.ndarray, y: Array) -> Array:
+        return self.problem.at(self.stretch.inside(t), y)
+
+    def linearize(self, t: np.ndarray, y: Array) -> Linearization:
+        return self.problem.linearize_at(self.stretch.inside(t), y)
 
 
 @dataclass
@@ -52,7 +66,8 @@ class Integration:
         rtol, atol = (component(self.options, name, self.y0) for name in ("rtol", "atol"))
         own = self.error_norm
         norm = tolerance_norm(rtol, atol, self.lanes) if own is None else checked_norm(own, self.lanes)
-        self.flow = Flow(self._slope, self.y0, self.lanes, norm, linearize=self._linearize)
+        self.field = _Field(self.problem, stretches(self.times, self.stops)[0])
+        self.flow = Flow(self.field.slope, self.y0, self.lanes, norm, linearize=self.field.linearize)
         self.narrow = array_namespace(self.y0).finfo(self.y0.dtype).bits < 64
         self.status = np.full(self.lanes, OdeStatus.RUNNING, dtype=object)
         self.accepted = np.zeros(self.lanes, dtype=int)
@@ -72,7 +87,7 @@ class Integration:
         if isinstance(self.integrator, FixedStepIntegrator):  # whose steps are what was asked for
             left = max(left, self.integrator.steps + len(self.stops) + 1)
         for number, stretch in enumerate(stretches(self.times, self.stops)):
-            self.stretch = stretch
+            self.field.stretch = stretch
             state = self._start(t, y)
             while left and np.count_nonzero(active := self._running(state)):
                 left -= 1
@@ -101,26 +116,20 @@ class Integration:
 
     def _refine_times(self, t: np.ndarray, h: np.ndarray) -> None:
         if self.narrow and too_coarse(t, h, self.y0):
-            self.problem, self.narrow = self.problem.with_fine_times(), False
-
-    def _slope(self, t: np.ndarray, y: Array) -> Array:
-        return self.problem.at(self.stretch.inside(t), y)
-
-    def _linearize(self, t: np.ndarray, y: Array) -> Linearization:
-        return self.problem.linearize_at(self.stretch.inside(t), y)
+            self.field.problem, self.narrow = self.field.problem.with_fine_times(), False
 
     def _running(self, state: StepState) -> np.ndarray:
-        return np.asarray((self.status == OdeStatus.RUNNING) & (state.point.t != self.stretch.end))
+        return np.asarray((self.status == OdeStatus.RUNNING) & (state.point.t != self.field.stretch.end))
 
     def _start(self, t: np.ndarray, y: Array) -> StepState:
         """Begin a stretch."""
-        self._refine_times(t, self.stretch.end - t)
+        self._refine_times(t, self.field.stretch.end - t)
         start = FlowPoint(t, y, self.flow(t, y))
         finite = np.isfinite(lane_rms(start.dy, self.lanes)) & np.isfinite(lane_rms(start.y, self.lanes))
         self.status[(self.status == OdeStatus.RUNNING) & ~finite] = OdeStatus.NONFINITE
         if not finite.all():
             self.suspect = ~finite_samples(start.dy) | ~finite_samples(start.y)
-        span = self.stretch.end - t
+        span = self.field.stretch.end - t
         if self.options.first_step is not None:
             h = np.sign(span) * np.minimum(self.options.first_step, np.abs(span))
         elif isinstance(self.integrator, FixedStepIntegrator):
@@ -154,7 +163,7 @@ class Integration:
             self.suspect = ~finite_samples(step.attempt.y)
 
     def _event_values(self, t: np.ndarray, y: Array) -> np.ndarray:
-        return event_values(self.events, self.problem.time(t, y), y)
+        return event_values(self.events, self.field.problem.time(t, y), y)
 
     def _look(self, step: Step, segment: Segment) -> Segment:
         """Search a step for events, end the lanes where a terminal one occurred, and return the step until then."""
@@ -197,7 +206,7 @@ class Integration:
             integrator=self.integrator,
             options=self.options,
             record=tuple(self.records),
-            fine_times=self.problem.fine,
+            fine_times=self.field.problem.fine,
             events=self.log.records(),
             messages=self.messages,
         )

@@ -12,7 +12,9 @@ from equilib import FixedPointProblem, SolveOptions, ops, solve
 from equilib.autodiff import value_and_grad
 from equilib.layers import Activation, Dense
 from equilib.models import DeepEquilibrium, InjectedCell
+from equilib.ode import odeint
 from equilib_anderson.solver import Anderson
+from equilib_ode.tsit5 import Tsit5
 from tests.installed import solvers
 
 BATCH, SIZE, RECORD = 12, 6, SolveOptions(on_failure="record")
@@ -54,3 +56,9 @@ def test_a_gradient_through_an_equilibrium_leaves_nothing_to_the_garbage_collect
     params = model.init(np.random.default_rng(0))
     gradient = value_and_grad(lambda params: ops.sum(model(params, C).z))
     assert not left_over(lambda: gradient(params))
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_an_integration_leaves_nothing_to_the_garbage_collector(dense: bool) -> None:
+    """Nor does its trajectory, once its name is gone."""
+    assert not left_over(lambda: odeint(lambda t, y: -y, C, np.array([0.0, 1.0]), Tsit5(), dense=dense))
