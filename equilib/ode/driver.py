@@ -35,7 +35,7 @@ from equilib.ode.trajectory import Segment, Trajectory
 
 @dataclass
 class _Field:
-    """f on the stretch at hand. Methods of the integration would make a circle, and keep its steps for the collector."""
+    """f on the stretch at hand; methods of the integration would be a circle, and keep its steps for the collector."""
 
     problem: OdeProblem
     stretch: Stretch
