@@ -57,10 +57,10 @@ class GMRES(Checked):
         small = HessenbergLeastSquares(solved, self.restart, precision)
         while np.count_nonzero(running) and small.size < self.restart:
             column, new = _extend(basis, matvec(where_samples(running, basis[-1], zeros_like(b))))
-            size = np.sqrt(np.vecdot(column, column))
+            size = host_norm(column)
             running = running & np.isfinite(size)
             columns.append(np.where(running[:, None], column, 0.0))
-            residual = small.append(column, running)
+            residual = small.append(column, size, running)
             # The vector is part of the residual of a sample that ends here.
             running = running & (column[:, -1] > precision * size)
             basis.append(normalized(new, column[:, -1], running))

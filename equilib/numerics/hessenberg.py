@@ -26,12 +26,12 @@ class HessenbergLeastSquares:
         self._turned = np.tile(np.eye(capacity + 1, capacity + 2, 1), (batch, 1, 1))
         self._turned[:, 0, 0] = beta
 
-    def append(self, column: np.ndarray, running: np.ndarray) -> np.ndarray:
-        """Add a column, shape (batch, size + 2), for the samples in `running`; return the residual norms of those."""
+    def append(self, column: np.ndarray, norm: np.ndarray, running: np.ndarray) -> np.ndarray:
+        """Add a column, shape (batch, size + 2), of this norm for the samples in `running`; return their residuals'."""
         j = self.size
         if np.count_nonzero(running) < len(running):
-            column = np.where(running[:, None], column, 0.0)
-        rounding = self._precision * np.sqrt(np.vecdot(column, column))
+            column, norm = np.where(running[:, None], column, 0.0), np.where(running, norm, 0.0)
+        rounding = self._precision * norm
         turned = self._turned[:, : j + 2, : j + 3]
         column = np.matmul(turned[:, :, 1:], column[:, :, None])[:, :, 0]
         diagonal = length = np.hypot(column[:, j], column[:, j + 1])

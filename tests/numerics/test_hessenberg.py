@@ -21,12 +21,17 @@ def right_hand_side(beta: float, size: int) -> np.ndarray:
     return beta * np.eye(size + 1)[0]
 
 
+def append(small: HessenbergLeastSquares, column: np.ndarray, running: np.ndarray) -> np.ndarray:
+    """Add a column with its norm."""
+    return small.append(column, np.linalg.norm(column, axis=1), running)
+
+
 def test_every_size_is_solved_like_numpy_does(rng: np.random.Generator):
     """After each column, y and the residual norms are those of numpy.linalg.lstsq, for each sample."""
     H, beta = hessenberg(rng), rng.uniform(0.5, 2, BATCH)
     small = HessenbergLeastSquares(beta, CAPACITY, PRECISION)
     for size in range(1, CAPACITY + 1):
-        residual = small.append(H[:, : size + 1, size - 1], np.ones(BATCH, bool))
+        residual = append(small, H[:, : size + 1, size - 1], np.ones(BATCH, bool))
         y = small.solve()
         assert small.size == size
         for i in range(BATCH):
@@ -47,7 +52,7 @@ def test_samples_that_stopped_keep_their_solution(filler: float, rng: np.random.
     for size in range(1, CAPACITY + 1):
         running = size <= ends
         column = np.where(running[:, None], H[:, : size + 1, size - 1], filler)
-        small.append(column, running)
+        append(small, column, running)
     y = small.solve()
     for i, end in enumerate(ends):
         expected = np.linalg.lstsq(H[i, : end + 1, :end], right_hand_side(1.0, end))[0]
@@ -59,7 +64,7 @@ def test_the_caller_keeps_its_column(rng: np.random.Generator):
     """A column is not changed in place."""
     column = rng.standard_normal((BATCH, 2))
     kept = column.copy()
-    HessenbergLeastSquares(np.ones(BATCH), 2, PRECISION).append(column, np.ones(BATCH, bool))
+    append(HessenbergLeastSquares(np.ones(BATCH), 2, PRECISION), column, np.ones(BATCH, bool))
     np.testing.assert_array_equal(column, kept)
 
 
@@ -69,7 +74,7 @@ def test_a_column_of_rounding_adds_nothing():
     rounded = [exact[0], exact[1] + np.array([[0.0, 1e-16, 1e-17]])]
     for columns in (exact, rounded):
         small = HessenbergLeastSquares(np.ones(1), 2, PRECISION)
-        residuals = [small.append(column, np.ones(1, bool))[0] for column in columns]
+        residuals = [append(small, column, np.ones(1, bool))[0] for column in columns]
         expected = np.linalg.lstsq(np.array([[2.0], [1.0]]), np.array([1.0, 0.0]))[0]
         np.testing.assert_allclose(small.solve(), [[*expected, 0.0]])
         np.testing.assert_allclose(residuals, 1 / np.sqrt(5))
@@ -78,5 +83,5 @@ def test_a_column_of_rounding_adds_nothing():
 def test_a_zero_matrix_reduces_nothing():
     """H = 0 leaves y = 0 and the residual β."""
     small = HessenbergLeastSquares(np.array([3.0]), 1, PRECISION)
-    assert small.append(np.zeros((1, 2)), np.ones(1, bool)) == 3.0
+    assert append(small, np.zeros((1, 2)), np.ones(1, bool)) == 3.0
     assert not small.solve().any()
