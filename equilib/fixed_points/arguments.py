@@ -42,7 +42,7 @@ def check_state(array: Array, name: str) -> None:
     if xp.isdtype(array.dtype, "complex floating"):
         raise TypeError(f"{name} must be real, it is of {array.dtype}; {COMPLEX}")
     if not xp.isdtype(array.dtype, "real floating"):
-        raise TypeError(f"{name} must hold floating-point numbers, it is of {array.dtype}; convert it")
+        raise TypeError(f"{name} must hold floating-point numbers, it is of {array.dtype}; take {name}.astype(float)")
 
 
 def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs: int = 0, where: str = "") -> None:
@@ -56,7 +56,8 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
     count = len(arguments) + inputs
     if type(function) is FunctionType:  # to ask for a signature takes as long as a small f
         code = function.__code__
-        if code.co_argcount == count and not code.co_kwonlyargcount:
+        more = code.co_argcount < count and code.co_flags & inspect.CO_VARARGS
+        if (code.co_argcount == count or more) and code.co_kwonlyargcount == len(function.__kwdefaults__ or ()):
             return
     try:
         signature = inspect.signature(function)

@@ -49,7 +49,7 @@ GUESSES = {
     "none": (None, "z0 must be an array, .* got None"),
     "text": ("zeros", "z0 must be an array, .* got 'zeros'"),
     "function": (f, "z0 must be an array, .* got a function"),
-    "integers": (np.zeros((2, 3), int), "z0 must hold floating-point numbers, it is of int64; convert it"),
+    "integers": (np.zeros((2, 3), int), "z0 must hold floating-point numbers, it is of int64; take z0.astype"),
     "big-endian": (np.zeros((2, 3), ">f8"), "z0 must be in native byte order, it is of >f8; take z0.astype"),
     "bytes": (np.zeros((2, 3), np.uint8), "z0 must hold floating-point numbers, it is of uint8"),
     "truth": (np.zeros((2, 3), bool), "z0 must hold floating-point numbers, it is of bool"),
