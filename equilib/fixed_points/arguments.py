@@ -56,8 +56,8 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
     count = len(arguments) + inputs
     if type(function) is FunctionType:  # to ask for a signature takes as long as a small f
         code = function.__code__
-        more = code.co_argcount < count and code.co_flags & inspect.CO_VARARGS
-        if (code.co_argcount == count or more) and code.co_kwonlyargcount == len(function.__kwdefaults__ or ()):
+        others = code.co_argcount < count and code.co_flags & inspect.CO_VARARGS
+        if (code.co_argcount == count or others) and code.co_kwonlyargcount == len(function.__kwdefaults__ or ()):
             return
     try:
         signature = inspect.signature(function)
