@@ -10,7 +10,7 @@ import numpy as np
 from equilib.arrays import array_namespace
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
-from equilib.ode.integrator import Attempt, Integrator, Memory, Step, hermite
+from equilib.ode.integrator import Attempt, Integrator, Memory, Step, Traits, hermite
 from equilib.ode.solution import OdeSolution
 from equilib.ode.step_control import Controller, ControlState, PIController
 
@@ -34,6 +34,11 @@ class Heun:
     def controller(self) -> Controller:
         """Proportional-integral."""
         return PIController()
+
+    @property
+    def traits(self) -> Traits:
+        """Nothing else is to be known."""
+        return Traits()
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Keep nothing."""

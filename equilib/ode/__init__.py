@@ -15,6 +15,7 @@ from equilib.ode.integrator import (
     StagedIntegrator,
     Step,
     StepCotangents,
+    Traits,
     hermite,
 )
 from equilib.ode.library import Interpolant, LibraryIntegrator, Start, System, TimeStepper
@@ -55,6 +56,7 @@ __all__ = [
     "StepCotangents",
     "System",
     "TimeStepper",
+    "Traits",
     "hermite",
     "odeint",
 ]

@@ -56,6 +56,21 @@ class Step:
     memory: Memory
 
 
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What else is to be known of a method than how it steps.
+
+    Where stability bounds the steps, on the way to a steady state, they are of the `steady_controller`, if there is
+    one, else of the integrator's. A method that `solves_slopes` leaves a derivative that is near f at the point. One
+    that is `steered_by_norm` lengthens its steps, or raises its order, as far as the error norm lets it: integrals
+    beside the state must then be part of that norm.
+    """
+
+    steady_controller: Controller | None = None
+    solves_slopes: bool = False
+    steered_by_norm: bool = False
+
+
 class Integrator(Protocol):
     """**Protocol:** one explicit method for y' = f(t, y).
 
@@ -76,6 +91,10 @@ class Integrator(Protocol):
     @property
     def controller(self) -> Controller:
         """How step sizes follow from errors."""
+
+    @property
+    def traits(self) -> Traits:
+        """What else is to be known of it."""
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return the memory before the first step."""

@@ -14,8 +14,6 @@ from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator
 from equilib.ode.library import AnyIntegrator, Jacobian, LibraryIntegrator, Start, System, TimeStepper
-from equilib.ode.newton import Implicit
-from equilib.ode.step_control import Controller
 from equilib.ode.stepping import StepState, begin, take_step
 from equilib.options import Checked, option, part
 
@@ -46,9 +44,8 @@ class SteadyState(Checked):
     """Integrate z' = f(z) − z until it stands still, each sample with its own step size.
 
     It converges to fixed points where all eigenvalues λ of the Jacobian of f have Re λ < 1: also where f is expansive.
-    The time scale is 1, so the first step is of that size. An integrator may have a `steady_controller` for step sizes
-    that stability bounds. On the way nothing but the end matters: a step is accepted
-    when the two-norm of its error is at most `step_rtol` · ‖residual‖ + `step_atol`. Relative to the residual the
+    The time scale is 1, so the first step is of that size; later ones are of the integrator's `steady_controller`, if
+    it has one. On the way nothing but the end matters: a step is accepted when the two-norm of its error is at most `step_rtol` · ‖residual‖ + `step_atol`. Relative to the residual the
     tolerance shrinks with it, where a fixed one would leave the residual hovering at the size of that tolerance; it
     is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
 
@@ -79,11 +76,12 @@ class SteadyState(Checked):
     def step(self, f: Evaluator, state: SteadyStateState) -> SteadyStateState:
         """Attempt one time step in the samples that are not finished."""
         flow = self._flow(f, state.z)
-        own: Controller | None = getattr(self._method, "steady_controller", None)
-        progress, _ = take_step(self._method, flow, state.progress, f.active, largest=self.largest_step, controller=own)
+        traits = self._method.traits
+        how: dict[str, Any] = {"largest": self.largest_step, "controller": traits.steady_controller}
+        progress, _ = take_step(self._method, flow, state.progress, f.active, **how)
         # The flow does not depend on time, which stays 0: no digit of a step is lost to it.
         point = replace(progress.point, t=np.zeros_like(progress.h))
-        if isinstance(self._method, Implicit):  # the slope that it solved for is near f there
+        if traits.solves_slopes:
             point = replace(point, dy=flow.select(f.active, f.residual(point.y), point.dy))
         progress = replace(progress, point=point)
         return SteadyStateState(progress, f.active & (progress.h < SMALLEST_STEP))

@@ -34,25 +34,13 @@ def _finishes(solution: OdeSolution, when: str) -> None:
 
 def has_the_order_it_declares(subject: IntegratorSubject) -> None:
     """The controller chooses steps by the order; halving them must divide the error by 2 to that power."""
-    fixed: Any = _AtFixedSteps(copy.deepcopy(_that_is_stepped(subject)))
+    fixed: Any = _AtFixedSteps(subject.stepped())
     errors = []
     for steps in (20, 40):
         solution = odeint(decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
         errors.append(difference(solution.y[-1], decayed(Y0, 2.0)))
     order = log2(errors[0] / errors[1])
     require(order > subject.integrator.order - 0.4, f"it declares {subject.integrator.order}, measured is {order:.2f}")
-
-
-def _that_is_stepped(subject: IntegratorSubject) -> Integrator:
-    if isinstance(subject.integrator, LibraryIntegrator):
-        raise SkipTest("the library chooses its own steps")
-    return subject.integrator
-
-
-def _that_controls_its_error(subject: IntegratorSubject) -> Integrator:
-    if isinstance(subject.integrator, FixedStepIntegrator):
-        raise SkipTest("its steps are given in number")
-    return _that_is_stepped(subject)
 
 
 def _allowed(subject: IntegratorSubject, error: float) -> float:
@@ -90,7 +78,7 @@ class _AtFixedSteps:
 def follows_the_tolerance(subject: IntegratorSubject) -> None:
     """Who asks for a smaller error pays for it, and gets it."""
     if not isinstance(subject.integrator, LibraryIntegrator):
-        _that_controls_its_error(subject)
+        subject.controlled()
     spent = []
     finest = 1e-5 if subject.integrator.order < 6 else 1e-7  # of an order of 8, 1e-5 asks for no more than 1e-3
     for rtol in (1e-3, 1e-4, finest):
@@ -134,7 +122,7 @@ def integrates_backwards(subject: IntegratorSubject) -> None:
 
 def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
     """A rejected step leaves no trace: after a first step that is far too long the answer is as good as ever."""
-    _that_controls_its_error(subject)
+    subject.controlled()
     solution = subject.run(first_step=2.0)
     _finishes(solution, "with a first step of 2")
     require(int(solution.rejected[0]) > 0, "it accepted a first step of 2 at a tolerance of 1e-4")
@@ -144,7 +132,7 @@ def recovers_from_a_step_too_long(subject: IntegratorSubject) -> None:
 
 def takes_back_a_step_into_nan(subject: IntegratorSubject) -> None:
     """An error of nan is no small error: a step that leaves f's domain is rejected, and a shorter one does not."""
-    _that_controls_its_error(subject)
+    subject.controlled()
 
     def bounded(t: Array, y: Array) -> Array:
         xp = array_namespace(y)

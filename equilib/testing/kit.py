@@ -22,6 +22,7 @@ from equilib.testing import (
     linear_equations,
     ode_pullbacks,
     pullbacks,
+    traits,
     units,
     updates,
 )
@@ -113,7 +114,7 @@ def ode_sensitivity_checks(
 
 def integrator_checks(integrator: AnyIntegrator) -> list[Check]:
     """Return the laws of an integrator, with the options to check it with, as checks."""
-    return checks_of(IntegratorSubject(integrator), integrator_contract, integrations, units)
+    return checks_of(IntegratorSubject(integrator), integrator_contract, integrations, traits, units)
 
 
 def linear_solver_checks(

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, Step
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, Step, Traits
 from equilib.ode.newton import Implicit, Jacobian, inverted
 from equilib_ode.kencarp47 import KENCARP47, KenCarp47
 from equilib_ode.tsit5 import TSIT5, Tsit5
@@ -50,6 +50,7 @@ class Auto(Implicit):
     order: ClassVar[int] = 4
     """That of the implicit method; the explicit one has a higher one."""
     controller: ClassVar[Controller] = KenCarp47.controller
+    traits: ClassVar[Traits] = Traits(solves_slopes=True, steered_by_norm=True)
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return the explicit method for all lanes."""

@@ -6,20 +6,24 @@ L. F. Shampine & M. W. Reichelt, The MATLAB ODE Suite, SIAM J. Sci. Comput. 18 (
     p = yₙ + Σ ∇ʲyₙ,   ψ = Σ γⱼ ∇ʲyₙ / αₖ,   d = (h / αₖ) f(t + h, p + d) − ψ,   yₙ₊₁ = p + d,
 
 sums over 1 ≤ j ≤ k; the error is (κₖ γₖ + 1/(k + 1)) d. Where the step size changes, differences are interpolated anew.
+The first ones are of `equilib_ode.bdf_start`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, IController, Memory, Step
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, IController, Memory, Step, Traits
 from equilib.ode.newton import UNSOLVED, Implicit, Jacobian, Newton
 from equilib.options import option
+from equilib_ode.bdf_start import ORDER, SHARE, started
+from equilib_ode.kencarp47 import KENCARP47
 
 HIGHEST = 5
 KAPPA = np.array([0.0, -0.1850, -1 / 9, -0.0823, -0.0415, 0.0, 0.0])
@@ -44,7 +48,7 @@ EQUAL = 1e-3
 class History(NamedTuple):
     """What is known of each lane's steps, all of shape (lanes,).
 
-    `order` is that of the next step, `equal` the number of steps of one size and order so far, `size` the step size
+    `order` is that of the next step, 0 before the first difference, `equal` the number of steps of one size and order so far, `size` the step size
     of the differences.
     """
 
@@ -59,19 +63,48 @@ class BDF(Implicit):
 
     max_order: int = option(5, help="limit the order", minimum=1, maximum=HIGHEST)
 
-    order: ClassVar[int] = 1
-    """Order of the first step; later ones choose theirs."""
+    order: ClassVar[int] = ORDER
+    """Order after the start; later ones are chosen."""
     controller: ClassVar[Controller] = IController()
+    traits: ClassVar[Traits] = Traits(solves_slopes=True, steered_by_norm=True)
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
-        """Return the first difference for steps of size 1, and none of higher order."""
-        ones = np.ones(flow.lanes, dtype=int)
-        return Memory((start.dy, *(flow.zeros() for _ in range(2))), History(ones, 0 * ones, np.ones(flow.lanes)))
+        """Return no difference."""
+        zeros = np.zeros(flow.lanes, dtype=int)
+        return Memory((), History(zeros, zeros, np.ones(flow.lanes)))
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step of the start, or by a formula, in each lane."""
+        first = (memory.host.order == 0) & (h != 0)
+        if not first.any():
+            return self._by_formula(flow, start, h, memory)
+        found = started(self, flow, start, np.where(first, h, 0.0), memory.cache)
+        begun, enough = found.attempt, found.enough
+        order = np.where(enough, min(ORDER, self.max_order), 0)
+        kept = Memory(found.differences, History(order, 0 * order, h * SHARE), begun.memory.cache.jacobian)
+        stages = (begun.stages[-1], *begun.stages)
+        begun = replace(begun, order=np.full_like(order, ORDER), stages=stages, memory=kept, factor=found.factor)
+        if (first | (h == 0)).all():
+            return begun
+        later = self._by_formula(flow, start, np.where(first, 0.0, h), memory._replace(cache=kept.cache))
+        pairs = zip_longest(kept.arrays, later.memory.arrays, fillvalue=flow.zeros())
+        return Attempt(
+            y=flow.select(first, begun.y, later.y),
+            error=np.where(first, begun.error, later.error),
+            order=np.where(first, ORDER, later.order),
+            stages=(flow.select(first, stages[0], later.stages[0]), *stages[1:]),
+            memory=Memory(
+                tuple(flow.select(first, *pair) for pair in pairs),
+                History(*(np.where(first, *pair) for pair in zip(kept.host, later.memory.host, strict=True))),
+                later.memory.cache,
+            ),
+            factor=np.where(first, found.factor, later.factor),
+        )
+
+    def _by_formula(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Predict, correct by Newton's method; estimate the errors of this order and of its neighbours."""
         history: History = memory.host
-        k, each = history.order, np.ones(flow.lanes)
+        k, each = np.maximum(history.order, 1), np.ones(flow.lanes)
         differences = _rescaled(flow, memory.arrays, k, np.where(h == 0, 1.0, h / history.size))
         used = range(1, int(k.max()) + 1)
         predicted = flow.combine(start.y, each, [_where(j <= k, 1.0) for j in used], differences[: len(used)])
@@ -132,9 +165,9 @@ class BDF(Implicit):
             below = np.where(k > 1, flow.error_norm(lower, start, y), np.inf)
             above = np.where(k < self.max_order, flow.error_norm(higher, start, y), np.inf)
         with np.errstate(all="ignore"):
-            factors = np.stack([e ** (-1 / (k + i)) for i, e in enumerate((below, error, above))])
-            shorter = np.fmax(SMALLEST, np.fmin(SAFETY * factors[1], SAFETY))
-        order = np.where(ready, k - 1 + np.argmax(factors, axis=0), k)
+            factors = np.stack([e ** (-1 / (k + 1 + i)) for i, e in ((0, error), (-1, below), (1, above))])
+            shorter = np.fmax(SMALLEST, np.fmin(SAFETY * factors[0], SAFETY))
+        order = np.where(ready, k + np.array([0, -1, 1])[np.argmax(factors, axis=0)], k)
         longer = np.where(ready, np.fmin(LARGEST, SAFETY * factors.max(axis=0)), 1.0)
         return order, np.where(accepted, longer, shorter)
 
@@ -152,13 +185,18 @@ class BDF(Implicit):
         return FlowPoint(t, y, dy), Memory(arrays, host, cache)
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return the polynomial through the end of the step and the k points before it."""
+        """Return the polynomial through the end of the step and the k points before it; kencarp47's at the start."""
         k, differences = step.memory.host.order, step.attempt.memory.arrays
         used, each = range(1, int(k.max()) + 1), np.ones(flow.lanes)
-        return [
+        found = [
             flow.sum(each, [_where(j <= k, POLYNOMIALS[j, power]) for j in used], differences[: len(used)])
             for power in used
         ]
+        stages = step.attempt.stages[1:]
+        if not stages:
+            return found
+        begun = [flow.sum(step.h, weights, stages) for weights in np.asarray(KENCARP47.interpolant).T.tolist()]
+        return [flow.select(k == 0, *pair) for pair in zip_longest(begun, found, fillvalue=flow.zeros())]
 
 
 def _where(mask: np.ndarray, value: float | np.ndarray) -> np.ndarray:

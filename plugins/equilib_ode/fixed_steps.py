@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Controller, ControlState, Flow, FlowPoint
+from equilib.ode import Controller, ControlState, Flow, FlowPoint, Traits
 from equilib.options import option
 from equilib_ode.runge_kutta import RungeKutta
 from equilib_ode.tableau import ButcherTableau
@@ -59,7 +59,7 @@ class FixedSteps(RungeKutta):
     """A method that divides the interval into `steps` equal steps, whatever the tolerance."""
 
     controller: ClassVar[Controller] = KeepingController()
-    steady_controller: ClassVar[Controller] = KeepingController()
+    traits: ClassVar[Traits] = Traits()
 
     steps: int = option(100, help="divide the interval into so many steps", minimum=1)
 

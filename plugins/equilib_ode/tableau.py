@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from equilib_ode.order_conditions import defect
+from equilib_ode.order_conditions import defect, rooted_trees, stage_weights
 
 ROUNDING = 2e-13
 """What coefficients of up to 16 digits, some of them near 100, leave of an order condition."""
@@ -86,6 +86,14 @@ class ButcherTableau:
             if abs(root.imag) < ROOT and root.real < -ROOT
         ]
         return -max(crossings)
+
+    @cached_property
+    def first_slope(self) -> tuple[float, ...]:
+        """The smallest weights with 1 for the first slope whose sum vanishes as an error of the method's order does."""
+        trees = [tree for size in range(1, self.order + 1) for tree in rooted_trees(size)]
+        conditions = np.stack([stage_weights(self.matrix, tree) for tree in trees])
+        free = np.eye(len(self.a))[0] - np.linalg.pinv(conditions, rcond=ROOT) @ conditions[:, 0]
+        return tuple((free / free[0]).tolist())
 
     @cached_property
     def predictors(self) -> tuple[tuple[float, ...], ...]:

@@ -21,7 +21,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Stability, Step, hermite
+from equilib.ode import Attempt, Controller, Flow, FlowPoint, Memory, PIController, Stability, Step, Traits, hermite
 from equilib.options import Checked
 from equilib_ode.bs3 import BS3
 from equilib_ode.runge_kutta import STIFF, error_norm, inner_stages
@@ -50,6 +50,7 @@ class VCAB3(Checked):
     stability: ClassVar[Stability] = Stability(6 / 11, STIFF)
     controller: ClassVar[Controller] = PIController(safety=SAFETY, largest=2.0, first_largest=10.0)
     """Short steps: there are many of them, and their errors add up."""
+    traits: ClassVar[Traits] = Traits()
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return φ*₁ and φ*₂ of no step yet."""

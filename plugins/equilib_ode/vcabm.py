@@ -5,21 +5,37 @@ Computer Solution of Ordinary Differential Equations (1975). Predict with order 
 evaluate. With the notation of `equilib_ode.adams`:
 
     p = yₙ + h Σ gⱼ φ*ⱼ(n), j < k        yₙ₊₁ = p + h gₖ φₖ(n+1)        error  h (gₖ − gₖ₋₁) φₖ(n+1)
+
+The first step is Bogacki & Shampine's: one of order 1 would be shorter than the times between which it lies, where
+these are far from 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode import Attempt, Controller, ControlState, Flow, FlowPoint, Memory, Stability, Step
+from equilib.ode import (
+    Attempt,
+    Controller,
+    ControlState,
+    Flow,
+    FlowPoint,
+    Memory,
+    Stability,
+    Step,
+    Traits,
+    hermite,
+)
 from equilib.options import Checked, option
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
-from equilib_ode.runge_kutta import STIFF
+from equilib_ode.bs3 import BS3
+from equilib_ode.runge_kutta import STIFF, error_norm, inner_stages
 
 TARGET = 0.4
 """The error, relative to the tolerance, up to which the order climbs at the start without asking."""
@@ -80,11 +96,11 @@ class VCABM(Checked):
     max_order: int = option(12, help="limit the order of the predictor", minimum=1, maximum=12)
 
     order: ClassVar[int] = 2
-    """Order of the first step, which corrects Euler's; later ones choose theirs."""
+    """The lowest order, which is that of the second step."""
     stability: ClassVar[Stability] = Stability(1.0, STIFF)
     controller: ClassVar[Controller] = StepwiseController()
-    steady_controller: ClassVar[Controller] = StepwiseController(
-        (2.0,), target=TARGET, keep=TARGET, cut=0.9, leap=np.inf
+    traits: ClassVar[Traits] = Traits(
+        steady_controller=StepwiseController((2.0,), target=TARGET, keep=TARGET, cut=0.9, leap=np.inf)
     )
     """Shampine & Gordon's: where stability bounds the step, equal ones are best."""
 
@@ -95,6 +111,32 @@ class VCABM(Checked):
         return Memory((), History(ones, 0 * ones, ones > 0, 0 * ones, sizes))
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make the first step by Runge-Kutta, later ones by Adams' formulas, each lane by itself."""
+        first = (memory.host.taken == 0) & (h != 0)
+        if not first.any():
+            return self._corrected(flow, start, h, memory)
+        begun = self._begun(flow, start, h, memory.host)
+        if (first | (h == 0)).all():
+            return begun
+        later = self._corrected(flow, start, np.where(first, 0.0, h), memory)
+        return replace(
+            later,
+            y=flow.select(first, begun.y, later.y),
+            error=np.where(first, begun.error, later.error),
+            order=np.where(first, begun.order, later.order),
+            memory=Memory(later.memory.arrays, _chosen(first, begun.memory.host, later.memory.host)),
+        )
+
+    def _begun(self, flow: Flow, start: FlowPoint, h: np.ndarray, history: History) -> Attempt:
+        """Return a first step, after which the predictor has order 2."""
+        stages, y = inner_stages(flow, BS3, start, h)
+        end = flow(start.t + h, y)
+        error = error_norm(flow, BS3, start, h, (*stages, end), y)
+        order, starting = np.full_like(history.order, min(2, self.max_order)), error <= TARGET * 0.5**BS3.order
+        host = History(order, history.taken + 1, starting, 0 * history.failures, _after(h, history.sizes))
+        return Attempt(y=y, error=error, order=2, stages=(end,), memory=Memory((start.dy,), host))
+
+    def _corrected(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Predict, evaluate, correct; estimate the error of this order and of its neighbours."""
         history: History = memory.host
         k, highest = history.order, int(history.order.max())
@@ -114,9 +156,7 @@ class VCABM(Checked):
         errors = [error(0), *((error(-2), error(-1)) if highest > 1 else (unknown, unknown)), error(1)]
         following = self._next_order(history, errors, h)
         stages = (*stars[:highest], *new[1 : highest + 1])
-        kept = Memory(
-            tuple(stars), following._replace(sizes=np.concatenate((h[:, None], history.sizes[:, :-1]), axis=1))
-        )
+        kept = Memory(tuple(stars), following._replace(sizes=_after(h, history.sizes)))
         return Attempt(y=y, error=errors[0], order=k, stages=stages, memory=kept)
 
     def _next_order(self, history: History, errors: Sequence[np.ndarray], h: np.ndarray) -> History:
@@ -138,7 +178,7 @@ class VCABM(Checked):
     def advance(
         self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
     ) -> tuple[FlowPoint, Memory]:
-        """Evaluate at the corrected point; lanes that reject the step keep their differences and lower the order."""
+        """Evaluate at the corrected point, unless that is done; lanes that reject the step keep their differences and lower the order."""
         kept: History = attempt.memory.host
         old: History = memory.host
         failures = old.failures + 1
@@ -151,29 +191,42 @@ class VCABM(Checked):
             np.where(tried, failures, old.failures),
             old.sizes,
         )
-        host = History(
-            *(
-                np.where(accepted if new.ndim == 1 else accepted[:, None], new, former)
-                for new, former in zip(kept, rejected, strict=True)
-            )
-        )
+        host = _chosen(accepted, kept, rejected)
         if not accepted.any():
             return start, Memory(memory.arrays, host)
         padded = (*memory.arrays, *(flow.zeros() for _ in attempt.memory.arrays))
         arrays = tuple(flow.select(accepted, *pair) for pair in zip(attempt.memory.arrays, padded, strict=False))
         y = flow.select(accepted, attempt.y, start.y)
-        return FlowPoint(t, y, flow.select(accepted, flow(t, y), start.dy)), Memory(arrays, host)
+        slope = flow(t, y) if memory.arrays else attempt.stages[0]
+        return FlowPoint(t, y, flow.select(accepted, slope, start.dy)), Memory(arrays, host)
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return the integral of the polynomial through the slopes that the corrector used."""
+        """Return the integral of the polynomial through the slopes that the corrector used; of a first step the cubic."""
         history: History = step.memory.host
+        first = history.taken == 0
+        if len(step.attempt.stages) == 1:
+            return hermite(flow, step)
         k, highest = history.order, int(history.order.max())
         by_power = np.stack(weight_polynomials(step.h, distances(history.sizes.T), highest + 1))
         index = np.arange(highest)[:, None, None]
         masked = np.concatenate(
             (np.where(index < k, by_power[:highest], 0.0), np.where(index + 1 == k, by_power[1:], 0.0))
         )
-        return [flow.sum(step.h, list(masked[:, power]), step.attempt.stages) for power in range(highest + 1)]
+        found = [flow.sum(step.h, list(masked[:, power]), step.attempt.stages) for power in range(highest + 1)]
+        if not first.any():
+            return found
+        return [flow.select(first, *pair) for pair in zip_longest(hermite(flow, step), found, fillvalue=flow.zeros())]
+
+
+def _after(h: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the sizes of the last steps after one of size h."""
+    return np.concatenate((h[:, None], sizes[:, :-1]), axis=1)
+
+
+def _chosen(mask: np.ndarray, history: History, other: History) -> History:
+    """Take the lanes where `mask`, shape (lanes,), is true from `history`, the rest from `other`."""
+    pairs = zip(history, other, strict=True)
+    return History(*(np.where(mask if new.ndim == 1 else mask[:, None], new, old) for new, old in pairs))
 
 
 def _differences(slope: Array, stars: Sequence[Array], count: int) -> list[Array]:

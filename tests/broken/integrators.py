@@ -32,6 +32,7 @@ class HeunNotFrozen:
 
     order = 2
     controller = _Heun.controller
+    traits = _Heun.traits
     begin = _Heun.begin
     attempt = _Heun.attempt
     advance = _Heun.advance
@@ -53,6 +54,35 @@ class Careless(Heun):
         """Make a step."""
         attempt = super().attempt(flow, start, h, memory)
         return replace(attempt, error=attempt.error * 1e-4)
+
+
+@dataclass(frozen=True)
+class HalfBlind(Heun):
+    """An estimate of the error from the second half of the step."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and compare the slopes in its middle and at its end."""
+        attempt = super().attempt(flow, start, h, memory)
+        middle, end = (flow(start.t + c * h, flow.combine(start.y, h, (c,), (start.dy,))) for c in (0.5, 1.0))
+        error = flow.sum(h, (1.0, -1.0), (middle, end))
+        return replace(attempt, error=flow.error_norm(error, start, attempt.y))
+
+
+@dataclass(frozen=True)
+class Sparing(Heun):
+    """The slope that was predicted for that at the end of the step."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and keep the slope."""
+        attempt = super().attempt(flow, start, h, memory)
+        return replace(attempt, stages=(flow(start.t + h, flow.combine(start.y, h, (1.0,), (start.dy,))),))
+
+    def advance(
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
+        """Evaluate nothing."""
+        y, dy = (flow.select(accepted, *pair) for pair in ((attempt.y, start.y), (attempt.stages[0], start.dy)))
+        return FlowPoint(t, y, dy), memory
 
 
 @dataclass(frozen=True)
@@ -378,6 +408,7 @@ BLIND = laws(
     "integrates_backwards",
     "is_honest_where_the_solution_blows_up",
     "recovers_from_a_step_too_long",
+    "sees_where_f_jumps",
     "takes_back_a_step_into_nan",
 )
 REPEATS = laws("a_nan_stays_in_its_sample", "answers_between_its_steps", "runs_on_other_arrays")
@@ -391,11 +422,13 @@ FAULTS = (
     Fault(Certain(), "follows_the_tolerance", BLIND),
     Fault(WithoutAtol(), "follows_the_tolerance"),
     Fault(AsItLikes(), "follows_the_tolerance"),
+    Fault(HalfBlind(), "sees_where_f_jumps"),
+    Fault(Sparing(), "leaves_the_slope_that_it_says"),
     Fault(Stepwise(), "answers_between_its_steps"),
     Fault(Bent(), "answers_between_its_steps"),
     Fault(Unbounded(), "keeps_to_the_largest_step"),
     Fault(Forward(), "integrates_backwards", laws("does_not_know_the_direction_of_time")),
-    Fault(Clinging(), "recovers_from_a_step_too_long", laws("takes_back_a_step_into_nan")),
+    Fault(Clinging(), "recovers_from_a_step_too_long", laws("sees_where_f_jumps", "takes_back_a_step_into_nan")),
     Fault(Swallowing(), "takes_back_a_step_into_nan", NAN),
     Fault(Holding(), "ends_where_f_turns_nan", NAN),
     Fault(Clipping(), "is_honest_where_the_solution_blows_up"),

@@ -16,7 +16,7 @@ from equilib.ode.adjoints.reverse import (
     linear_near,
 )
 from equilib.ode.flow import ErrorNorm
-from equilib.ode.integrator import StagedIntegrator
+from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 
@@ -33,14 +33,14 @@ class Interpolating(BackwardAdjoint):
 
     def equation(self, problem: OdeProblem, solution: OdeSolution, norm: ErrorNorm, interval: Interval) -> Equation:
         """Return the equation of λ and θ̄."""
-        packing = Packing(solution.y[0, ...], 1, problem.inputs)
+        packing, integrator = Packing(solution.y[0, ...], 1, problem.inputs), solution.integrator
 
         def derivative(linear: Linearization, state: Array) -> Array:
             y_bar, inputs_bar = linear.pull(interval.paced(packing.states(state)[0]))
             return -packing.pack((y_bar,), inputs_bar)
 
         # A method of several steps chooses these, and its order, by how smooth what it sees is.
-        whole = not isinstance(solution.integrator, StagedIntegrator)
+        whole = isinstance(integrator, LibraryIntegrator) or not integrator.traits.one_step
         return Equation(
             linear_near(along_the_solution(problem, solution, interval), derivative),
             lambda _, adjoint, inputs: packing.pack((adjoint,), inputs),

@@ -146,7 +146,7 @@ def test_the_discrete_gradient_is_that_of_the_steps(method: Any, solver: str, pe
 
     options = {each.name: getattr(method, each.name) for each in fields(method)}
     fixed = Fixed(**{**options, "linear_solver": GMRES() if solver == "gmres" else None})
-    settings = {"rtol": 1e-13, "atol": 1e-9, "first_step": 0.001, "per_sample": per_sample}
+    settings = {"rtol": 1e-13, "atol": 1e-11, "first_step": 0.001, "per_sample": per_sample}
     found, moved = gradients(Discrete(), accepting(fixed), (0.0, 0.0034, 0.01), **settings)
     np.testing.assert_allclose(found, by_differences(moved, 1e-5), rtol=1e-6, atol=1e-8)
 

@@ -69,11 +69,11 @@ def test_the_order_grows_with_the_accuracy_asked_for() -> None:
 
 
 def test_two_evaluations_per_accepted_step_and_one_per_rejected_one() -> None:
-    """PECE: the second evaluation is spent only on what is kept."""
+    """PECE: the second evaluation is spent only on what is kept; the first step, by Runge-Kutta, costs three."""
     kinked = lambda t, y: -y + 3 * np.sign(np.sin(5 * t + 1))  # noqa: E731
     found = odeint(kinked, np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
     assert found.rejected[0] > 3
-    assert found.nfe == 2 + 2 * int(found.accepted[0]) + int(found.rejected[0])
+    assert found.nfe == 2 + 3 + 2 * int(found.accepted[0] - 1) + int(found.rejected[0])
 
 
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-8, 1e-11])
