@@ -41,7 +41,7 @@ SCIPYS = ("RK45", "Radau", "BDF", "LSODA")
 
 @dataclass(frozen=True)
 class Kind:
-    """Equations of one kind for a batch of samples: f(t, y), J(t, y) v, y(0) and y(END), the last of shape (batch, size).
+    """Equations of one kind for a batch of samples: f(t, y), J(t, y) v, y(0), y(END), each of shape (batch, size).
 
     `stiff` ones are for implicit methods only.
     """
@@ -73,13 +73,15 @@ def jump_at_rest(rng: np.random.Generator, n: int) -> Kind:
 
 def jump_in_time(rng: np.random.Generator, n: int) -> Kind:
     """Return y' = cos(w t + p) + s H(t − c)."""
-    c, s, w, p = rng.uniform(0.5, 9.5, (n, 1)), _powers(rng, n, -2, 1), _powers(rng, n, -1, 0.7), rng.uniform(0, 6, (n, 1))
+    c, p = rng.uniform(0.5, 9.5, (n, 1)), rng.uniform(0, 6, (n, 1))
+    s, w = _powers(rng, n, -2, 1), _powers(rng, n, -1, 0.7)
     return _quadrature(lambda t: np.cos(w * t + p) + s * (t > c), (np.sin(w * END + p) - np.sin(p)) / w + s * (END - c))
 
 
 def kink_in_time(rng: np.random.Generator, n: int) -> Kind:
     """Return y' = cos(w t + p) + s max(0, t − c)."""
-    c, s, w, p = rng.uniform(0.5, 9.5, (n, 1)), _powers(rng, n, -2, 1), _powers(rng, n, -1, 0.7), rng.uniform(0, 6, (n, 1))
+    c, p = rng.uniform(0.5, 9.5, (n, 1)), rng.uniform(0, 6, (n, 1))
+    s, w = _powers(rng, n, -2, 1), _powers(rng, n, -1, 0.7)
     integral = (np.sin(w * END + p) - np.sin(p)) / w + s * (END - c) ** 2 / 2
     return _quadrature(lambda t: np.cos(w * t + p) + s * np.maximum(0, t - c), integral)
 
@@ -103,7 +105,8 @@ def _damped(rng: np.random.Generator, n: int, low: float, high: float, *, stiff:
     c, s, r = rng.uniform(0.5, 9.5, (n, 1)), _powers(rng, n, -2, 1), _powers(rng, n, low, high)
     driven = lambda t: (r * r * np.cos(t) + r * np.sin(t)) / (1 + r * r)  # noqa: E731
     end = driven(END) + (0.5 - driven(0.0)) * np.exp(-r * END) + s * -np.expm1(-r * (END - c))
-    return Kind(lambda t, y: r * (np.cos(t) - y + s * (t > c)), lambda t, y, v: -r * v, np.full((n, 1), 0.5), end, stiff)
+    y0 = np.full((n, 1), 0.5)
+    return Kind(lambda t, y: r * (np.cos(t) - y + s * (t > c)), lambda t, y, v: -r * v, y0, end, stiff)
 
 
 def jump_damped(rng: np.random.Generator, n: int) -> Kind:
@@ -204,7 +207,7 @@ class Tally:
 
 
 def by_ours(kind: Kind, method: Any, tolerance: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Integrate the samples of a batch, each by itself, and return y at the end, which finished, and the evaluations."""
+    """Integrate a batch, each sample by itself; return y at the end, which finished, and the evaluations."""
 
     def linearize(f: object, t: Any, y: Any) -> Linearization:
         return Linearization(
@@ -278,7 +281,8 @@ def main(argv: Sequence[str]) -> None:
         "|---|" + "---|" * len(asked.methods),
     ]
     for kind, row in rows.items():
-        lines.append(f"| {kind.replace('_', ' ')} | " + " | ".join(str(row.get(each, "")) for each in asked.methods) + " |")
+        cells = " | ".join(str(row.get(each, "")) for each in asked.methods)
+        lines.append(f"| {kind.replace('_', ' ')} | {cells} |")
     for title in ("wrong", "tried", "nfe"):
         sums = [sum(getattr(row[each], title) for row in rows.values() if each in row) for each in asked.methods]
         lines.append(f"| {title} | " + " | ".join(map(str, sums)) + " |")

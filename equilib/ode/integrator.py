@@ -61,14 +61,14 @@ class Traits:
     """What else is to be known of a method than how it steps.
 
     Where stability bounds the steps, on the way to a steady state, they are of the `steady_controller`, if there is
-    one, else of the integrator's. A method that `solves_slopes` leaves a derivative that is near f at the point. One
-    that is `steered_by_norm` lengthens its steps, or raises its order, as far as the error norm lets it: integrals
-    beside the state must then be part of that norm.
+    one, else of the integrator's. A method that `solves_slopes` leaves a derivative that is near f at the point. To one
+    of `one_step` memory is a cache at most: what it does depends on the point and the step size, not on earlier steps
+    and how smooth they were, so an adjoint may leave the integrals for the parameters out of the error norm.
     """
 
     steady_controller: Controller | None = None
     solves_slopes: bool = False
-    steered_by_norm: bool = False
+    one_step: bool = False
 
 
 class Integrator(Protocol):

@@ -45,9 +45,10 @@ class SteadyState(Checked):
 
     It converges to fixed points where all eigenvalues λ of the Jacobian of f have Re λ < 1: also where f is expansive.
     The time scale is 1, so the first step is of that size; later ones are of the integrator's `steady_controller`, if
-    it has one. On the way nothing but the end matters: a step is accepted when the two-norm of its error is at most `step_rtol` · ‖residual‖ + `step_atol`. Relative to the residual the
-    tolerance shrinks with it, where a fixed one would leave the residual hovering at the size of that tolerance; it
-    is apart from the tolerance of the solve. A rejected step is a step of the solver that leaves z unchanged.
+    it has one. On the way nothing but the end matters: a step is accepted when the two-norm of its error is at most
+    `step_rtol` · ‖residual‖ + `step_atol`. Relative to the residual the tolerance shrinks with it, where a fixed one
+    would leave the residual hovering at the size of that tolerance; it is apart from the tolerance of the solve. A
+    rejected step is a step of the solver that leaves z unchanged.
 
     With a library's integrator it is a `WholeSolver`, whose steps are the library's accepted ones. Their tolerance
     follows the residual once that has fallen by `RENEWAL`: give them a `step_rtol` of 0.01, as their names do.

@@ -8,7 +8,6 @@ import copy
 from dataclasses import replace
 from math import log2
 from typing import Any
-from unittest import SkipTest
 
 import numpy as np
 

@@ -50,7 +50,7 @@ class Auto(Implicit):
     order: ClassVar[int] = 4
     """That of the implicit method; the explicit one has a higher one."""
     controller: ClassVar[Controller] = KenCarp47.controller
-    traits: ClassVar[Traits] = Traits(solves_slopes=True, steered_by_norm=True)
+    traits: ClassVar[Traits] = Traits(solves_slopes=True)
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return the explicit method for all lanes."""

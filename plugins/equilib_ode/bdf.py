@@ -48,8 +48,8 @@ EQUAL = 1e-3
 class History(NamedTuple):
     """What is known of each lane's steps, all of shape (lanes,).
 
-    `order` is that of the next step, 0 before the first difference, `equal` the number of steps of one size and order so far, `size` the step size
-    of the differences.
+    `order` is that of the next step, 0 before the first difference, `equal` the number of steps of one size and order
+    so far, `size` the step size of the differences.
     """
 
     order: np.ndarray
@@ -66,7 +66,7 @@ class BDF(Implicit):
     order: ClassVar[int] = ORDER
     """Order after the start; later ones are chosen."""
     controller: ClassVar[Controller] = IController()
-    traits: ClassVar[Traits] = Traits(solves_slopes=True, steered_by_norm=True)
+    traits: ClassVar[Traits] = Traits(solves_slopes=True)
 
     def begin(self, flow: Flow, start: FlowPoint) -> Memory:
         """Return no difference."""
@@ -98,13 +98,14 @@ class BDF(Implicit):
                 History(*(np.where(first, *pair) for pair in zip(kept.host, later.memory.host, strict=True))),
                 later.memory.cache,
             ),
-            factor=np.where(first, found.factor, later.factor),
+            factor=np.where(first, begun.factor, later.factor),
         )
 
     def _by_formula(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Predict, correct by Newton's method; estimate the errors of this order and of its neighbours."""
         history: History = memory.host
-        k, each = np.maximum(history.order, 1), np.ones(flow.lanes)
+        k: np.ndarray = np.where(history.order == 0, 1, history.order)
+        each = np.ones(flow.lanes)
         differences = _rescaled(flow, memory.arrays, k, np.where(h == 0, 1.0, h / history.size))
         used = range(1, int(k.max()) + 1)
         predicted = flow.combine(start.y, each, [_where(j <= k, 1.0) for j in used], differences[: len(used)])

@@ -17,13 +17,13 @@ from equilib.ode.newton import Implicit, Jacobian
 from equilib_ode.esdirk import Cache
 from equilib_ode.kencarp47 import KENCARP47, KenCarp47
 
-ORDER, SHARE = 3, 1 / 8
+ORDER, SHARE = 3, 1 / 3
 """Order after the start, and the part of the last step between the points of its differences."""
 
 NODES = [3, 2, 5, 6]
 """Stages whose slopes are interpolated: those next to the end. What stiff components are at the start has decayed."""
 
-EARLY = 1e-4
+EARLY = 1e-3
 """Error of a step that was much too short, after which there is another."""
 
 SMALLEST, LARGEST, SAFETY = 0.2, 7.0, 0.7
@@ -55,7 +55,7 @@ def started(options: Implicit, flow: Flow, start: FlowPoint, h: np.ndarray, know
 
 
 def _weights() -> np.ndarray:
-    """Return the weights of h kᵢ in ∇ʲy at the end of a step, j = 1 to `ORDER`, by the polynomial through the slopes."""
+    """Return the weights of h kᵢ in ∇ʲy at the end of a step, j = 1 to `ORDER`, by a polynomial through slopes."""
     c, ends = np.asarray(KENCARP47.c), 1 - SHARE * np.arange(ORDER + 1)
     weights = np.zeros((ORDER, c.size))
     for node in NODES:

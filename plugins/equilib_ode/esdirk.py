@@ -44,7 +44,7 @@ class ESDIRK(Implicit, Tabulated):
     """A method whose stage i solves kᵢ = f(t + cᵢ h, y + h Σⱼ aᵢⱼ kⱼ); one γ = aᵢᵢ makes one matrix I − h γ J."""
 
     controller: ClassVar[Controller] = PIController()
-    traits: ClassVar[Traits] = Traits(solves_slopes=True)
+    traits: ClassVar[Traits] = Traits(solves_slopes=True, one_step=True)
 
     def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
         """Make a step of size h."""

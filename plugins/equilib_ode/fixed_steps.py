@@ -59,7 +59,7 @@ class FixedSteps(RungeKutta):
     """A method that divides the interval into `steps` equal steps, whatever the tolerance."""
 
     controller: ClassVar[Controller] = KeepingController()
-    traits: ClassVar[Traits] = Traits()
+    traits: ClassVar[Traits] = Traits(one_step=True)
 
     steps: int = option(100, help="divide the interval into so many steps", minimum=1)
 

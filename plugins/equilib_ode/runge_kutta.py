@@ -66,7 +66,7 @@ class RungeKutta(Tabulated):
     controller: ClassVar[Controller] = PIController(safety=0.92, alpha=0.9, beta=0.1, first_largest=30.0)
     """In the long run it keeps the error of a step at 60 % of the tolerance: γ^(5/0.8). That of a first step may be but
     rounding, beyond which it says nothing of the next."""
-    traits: ClassVar[Traits] = Traits(steady_controller=PIController())
+    traits: ClassVar[Traits] = Traits(steady_controller=PIController(), one_step=True)
     """Where stability bounds the step, more damping and a smaller error save rejections."""
 
     @property

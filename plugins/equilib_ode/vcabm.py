@@ -178,7 +178,7 @@ class VCABM(Checked):
     def advance(
         self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
     ) -> tuple[FlowPoint, Memory]:
-        """Evaluate at the corrected point, unless that is done; lanes that reject the step keep their differences and lower the order."""
+        """Evaluate at the new point; lanes that reject the step keep their differences and lower the order."""
         kept: History = attempt.memory.host
         old: History = memory.host
         failures = old.failures + 1
@@ -201,7 +201,7 @@ class VCABM(Checked):
         return FlowPoint(t, y, flow.select(accepted, slope, start.dy)), Memory(arrays, host)
 
     def interpolant(self, flow: Flow, step: Step) -> list[Array]:
-        """Return the integral of the polynomial through the slopes that the corrector used; of a first step the cubic."""
+        """Return the integral of the polynomial through the slopes that the corrector used; at first the cubic."""
         history: History = step.memory.host
         first = history.taken == 0
         if len(step.attempt.stages) == 1:

@@ -11,7 +11,7 @@ import numpy as np
 from equilib.arrays import array_namespace
 from equilib.ode import Start, System
 from equilib.ode.flow import Flow, FlowPoint, lane_rms, time_like
-from equilib.ode.integrator import Attempt, Memory, Step
+from equilib.ode.integrator import Attempt, Memory, Step, Traits
 from equilib_scipy.integrators import RK45
 from tests.broken.fault import Fault, laws
 from tests.initial_value_problems import Heun as _Heun
@@ -83,6 +83,33 @@ class Sparing(Heun):
         """Evaluate nothing."""
         y, dy = (flow.select(accepted, *pair) for pair in ((attempt.y, start.y), (attempt.stages[0], start.dy)))
         return FlowPoint(t, y, dy), memory
+
+
+@dataclass(frozen=True)
+class Switching(Heun):
+    """A step of another method where there was an earlier one."""
+
+    @property
+    def traits(self) -> Traits:
+        """Say that there is no such thing."""
+        return Traits(one_step=True)
+
+    def begin(self, flow: Flow, start: FlowPoint) -> Memory:
+        """Note that there was none."""
+        return Memory(host=np.zeros(flow.lanes, dtype=bool))
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step by the midpoint rule where there was one."""
+        attempt = super().attempt(flow, start, h, memory)
+        slope = flow(start.t + h / 2, flow.combine(start.y, h, (0.5,), (start.dy,)))
+        return replace(attempt, y=flow.select(memory.host, flow.combine(start.y, h, (1.0,), (slope,)), attempt.y))
+
+    def advance(
+        self, flow: Flow, start: FlowPoint, t: np.ndarray, attempt: Attempt, accepted: np.ndarray, memory: Memory
+    ) -> tuple[FlowPoint, Memory]:
+        """Note that there was one."""
+        point, _ = super().advance(flow, start, t, attempt, accepted, memory)
+        return point, Memory(host=memory.host | accepted)
 
 
 @dataclass(frozen=True)
@@ -424,6 +451,7 @@ FAULTS = (
     Fault(AsItLikes(), "follows_the_tolerance"),
     Fault(HalfBlind(), "sees_where_f_jumps"),
     Fault(Sparing(), "leaves_the_slope_that_it_says"),
+    Fault(Switching(), "needs_no_earlier_step_if_it_says_so"),
     Fault(Stepwise(), "answers_between_its_steps"),
     Fault(Bent(), "answers_between_its_steps"),
     Fault(Unbounded(), "keeps_to_the_largest_step"),

@@ -16,10 +16,13 @@ from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
+from equilib_ode.bdf import BDF
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
+from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
+from equilib_ode.vcabm import VCABM
 
 REGISTRY = Registry.discover()
 NAMES = [each.entry.name for each in REGISTRY.provided(IntegratorEntry) if not each.entry.unavailable]
@@ -55,6 +58,13 @@ def test_milliseconds_since_1970_as_seconds(integrator: Any) -> None:
     """At t = 1.7e12, where the next number is 2.4e-4 away, steps are whole numbers of such distances."""
     found = odeint(decay, ONE, [1.7e12, 1.7e12 + 2], integrator, rtol=1e-7, atol=1e-9)
     assert found.y[-1, 0, 0] == pytest.approx(np.exp(-2), rel=3e-6)
+
+
+@pytest.mark.parametrize("integrator", [VCABM(), BDF(), KenCarp47(), Tsit5()], ids=str)
+def test_a_start_between_times_that_are_far_apart(integrator: Any) -> None:
+    """There a step of order 1 would have to be shorter than one from a time to the next at a tolerance of 1e-9."""
+    found = odeint(decay, ONE, [1.7e12, 1.7e12 + 2], integrator, rtol=1e-9, atol=1e-9)
+    assert found.y[-1, 0, 0] == pytest.approx(np.exp(-2), abs=3e-8)
 
 
 @every_integrator

@@ -10,6 +10,7 @@ import pytest
 from equilib.fixed_points.problem import Linearization
 from equilib.ode import Attempt, Flow, FlowPoint, Memory, Step, odeint
 from equilib_ode.bdf import ALPHA, BDF, ERROR, GAMMA, KAPPA, History, _rescaled
+from equilib_ode.bdf_start import ORDER, SHARE, started
 from tests.initial_value_problems import forced, reference
 from tests.plugins.ode.test_stiff import forced_by_ops
 
@@ -76,6 +77,16 @@ def test_differences_and_values_between_are_those_of_the_polynomial(k: int) -> N
     step = Step(start=start, end=start, h=np.array([0.4]), accepted=np.array([True]), attempt=attempt, memory=memory)
     inside = start.y + sum(q * 0.6**power for power, q in enumerate(BDF().interpolant(flow, step), 1))
     np.testing.assert_allclose(inside, [[polynomial(0.3 + 0.6 * 0.4)]], atol=1e-11)
+
+
+def test_a_step_of_the_start_has_the_differences_of_the_solution() -> None:
+    """A quartic is stepped exactly, and its differences are those of points a third of the step apart."""
+    polynomial = np.polynomial.Polynomial(np.random.default_rng(3).standard_normal(5))
+    flow, start, *_ = attempted(polynomial, 3, 0.4)
+    begun = started(BDF(), flow, start, np.array([0.4]), None)
+    np.testing.assert_allclose(begun.attempt.y, [[polynomial(0.7)]], atol=1e-12)
+    expected = backward_differences(polynomial, 0.7, 0.4 * SHARE, ORDER)[1:]
+    np.testing.assert_allclose(begun.differences[:ORDER], expected, atol=1e-12)
 
 
 @ORDERS

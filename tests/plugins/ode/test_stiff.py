@@ -51,6 +51,18 @@ def test_the_published_solutions_are_reached(problem: StiffProblem, method: Any)
     assert found.accepted[0] < 1000
 
 
+@every_method
+def test_a_step_sees_what_f_did_before_its_first_implicit_stage(method: Any) -> None:
+    """Y' = 0 until t = 6.1, then 1: from steps that grew at rest it is 3.9 at t = 10, to a hundred tolerances."""
+
+    def linearize(f: Any, t: Any, y: Any) -> Linearization:
+        return Linearization(value=f(t, y), jvp=lambda v: 0 * v, vjp=lambda w: 0 * w, inputs_vjp=lambda w: ())
+
+    problem = OdeProblem(lambda t, y: (t > 6.1) + 0 * y, linearize=linearize)
+    found = odeint(problem, np.zeros((1, 1)), [0, 10], method, rtol=1e-6, atol=1e-6)
+    assert found.y[-1, 0, 0] == pytest.approx(3.9, abs=100 * 1e-6 * 4.9)
+
+
 def _decays(rates: np.ndarray) -> OdeProblem:
     """Return y' = r (cos t − y), r of shape (batch, size), for any array library."""
 
@@ -146,9 +158,9 @@ def test_the_discrete_gradient_is_that_of_the_steps(method: Any, solver: str, pe
 
     options = {each.name: getattr(method, each.name) for each in fields(method)}
     fixed = Fixed(**{**options, "linear_solver": GMRES() if solver == "gmres" else None})
-    settings = {"rtol": 1e-13, "atol": 1e-11, "first_step": 0.001, "per_sample": per_sample}
+    settings = {"rtol": 1e-13, "atol": 1e-12, "first_step": 0.001, "per_sample": per_sample}
     found, moved = gradients(Discrete(), accepting(fixed), (0.0, 0.0034, 0.01), **settings)
-    np.testing.assert_allclose(found, by_differences(moved, 1e-5), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(found, by_differences(moved, 1e-4), rtol=1e-6, atol=1e-8)
 
 
 def accepting(method: Any) -> Any:

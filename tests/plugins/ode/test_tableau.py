@@ -9,8 +9,9 @@ import pytest
 
 from equilib_ode.bs3 import BS3
 from equilib_ode.dopri5 import DOPRI5
+from equilib_ode.esdirk import SIGHT
 from equilib_ode.kencarp47 import KENCARP47
-from equilib_ode.order_conditions import defect, density, rooted_trees
+from equilib_ode.order_conditions import defect, density, rooted_trees, stage_weights
 from equilib_ode.tableau import ButcherTableau
 from equilib_ode.tsit5 import TSIT5
 
@@ -68,6 +69,27 @@ def test_kennedy_and_carpenters_method_is_l_stable() -> None:
     assert max(growth(1j * y) for y in np.geomspace(1e-3, 1e6, 400)) <= 1 + 1e-9
     assert set(np.diag(a)[1:]) == {0.1235}
     assert abs(np.linalg.solve(a[1:, 1:], a[1:, 0])[-1]) < 1e-14
+
+
+@pytest.mark.parametrize("name", TABLEAUS)
+def test_no_jump_of_f_is_unseen(name: str) -> None:
+    """Where f jumps between two nodes of a step the estimate of the error is at least a 200th of it."""
+    tableau = TABLEAUS[name]
+    error = np.asarray(tableau.error) + (SIGHT * np.asarray(tableau.first_slope) if name == "kencarp47" else 0.0)
+    nodes = np.asarray(tableau.c)
+    for place in np.linspace(0.005, 0.995, 100):
+        behind = nodes > place
+        assert abs(tableau.b[behind].sum() - (1 - place)) <= 200 * abs(error[behind].sum()), place
+
+
+def test_the_first_slope_is_seen_by_an_estimate_of_the_order_of_the_method() -> None:
+    """Its weights meet the conditions of order 4 of an error, and no smaller ones with 1 for the first slope do."""
+    weights, b = np.asarray(KENCARP47.first_slope), KENCARP47.b
+    assert weights[0] == 1
+    assert defect(KENCARP47.matrix, b + weights, 4) < 1e-11
+    conditions = np.stack([stage_weights(KENCARP47.matrix, tree) for n in range(1, 5) for tree in rooted_trees(n)])
+    others = np.linalg.svd(np.vstack((conditions, np.eye(7)[0])))[2][6:]
+    np.testing.assert_allclose(others @ weights, 0, atol=1e-9)
 
 
 @pytest.mark.parametrize(
