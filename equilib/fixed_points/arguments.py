@@ -60,7 +60,7 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
         if (code.co_argcount == count or others) and code.co_kwonlyargcount == len(function.__kwdefaults__ or ()):
             return
     try:
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # some functions in C tell none
         return
     try:

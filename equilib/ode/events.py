@@ -146,8 +146,8 @@ class EventLog:
         return tuple(self._record(*each) for each in zip(self._events, self._found, strict=True))
 
     def _record(self, event: Event, found: list[list[tuple[float, Array]]]) -> EventRecord:
-        xp, count = array_namespace(self.like), np.asarray([len(each) for each in found])
-        blank = xp.full_like(self.like[0, ...], np.nan)
+        xp, count = array_namespace(self.like), np.asarray([len(each) for each in found], dtype=int)
+        blank = xp.full_like(self.like[0, ...], np.nan) if found else self.like
         rows = range(int(count.max(initial=0)))
         padded = [[each[row] if row < len(each) else (np.nan, blank) for each in found] for row in rows]
         times = np.asarray([[t for t, _ in row] for row in padded], dtype=np.float64).reshape(len(rows), len(found))

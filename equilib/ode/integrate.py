@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success
 from equilib.ode.driver import Integration
+from equilib.ode.empty import nothing_integrated
 from equilib.ode.events import Event, checked_events
 from equilib.ode.flow import ErrorNorm
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -95,7 +97,9 @@ def odeint(
     events = events if tree is None else tuple(map(tree.event, events))
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
-        if isinstance(integrator, LibraryIntegrator):
+        if not prod(y0.shape):
+            solution = nothing_integrated(problem, y0, times, integrator, options, events, dense=dense)
+        elif isinstance(integrator, LibraryIntegrator):
             solution = LibraryRun(problem, y0, times, integrator, options, stops, events, dense=dense).run()
         else:
             integration = Integration(problem, y0, times, integrator, options, stops, events, error_norm)

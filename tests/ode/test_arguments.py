@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from fractions import Fraction
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import array_api_strict as strict
@@ -15,8 +15,8 @@ from equilib import odeint, ops
 from equilib.autodiff import value_and_grad
 from equilib.errors import NoDerivativeError, brief
 from equilib.models import evolve
-from equilib.ode import Event, OdeOptions, OdeProblem, SteadyState
-from equilib.ode.adjoints import Discrete, Gauss, Interpolating
+from equilib.ode import Event, OdeOptions, OdeProblem, OdeStatus, SteadyState
+from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
 from equilib_ode.bdf import BDF
 from equilib_ode.fixed_steps import RK4
@@ -234,7 +234,8 @@ def test_functions_that_can_be_called() -> None:
         __call__ = slope
 
     several: list[Any] = [Field(), Field().slope, partial(lambda p, t, y: -y, 1), lambda *all_of_them: -all_of_them[1]]
-    for f in (*several, lambda t, y=0: -y, lambda t, y, p=1: -y):
+    wrapped = wraps(lambda y: -y)(lambda t, y, p=None: -y)
+    for f in (*several, wrapped, lambda t, y=0: -y, lambda t, y, p=1: -y):
         np.testing.assert_array_equal(odeint(f, Y0, T, Tsit5()).y, odeint(decay, Y0, T, Tsit5()).y)
     with pytest.raises(TypeError, match=r"^f is called as f\(t, y, \*inputs\) with 2 inputs, but takes \(t, y\)$"):
         evolve(decay, Y0, T, Tsit5(), 1.0, 2.0)
@@ -381,3 +382,19 @@ def test_an_implicit_method_of_what_has_no_derivative(integrator: Any) -> None:
             assert way in text
         assert len(text) < 300
         assert "array(" not in text
+
+
+@pytest.mark.parametrize("per_sample", [False, True], ids=["together", "alone"])
+@pytest.mark.parametrize("integrator", [Tsit5(), KenCarp47(), RK45()], ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0)], ids=str)
+def test_an_empty_state_is_integrated(shape: tuple[int, ...], integrator: Any, per_sample: bool) -> None:
+    """Successfully, without an evaluation, as `solve` does; what f depends on has gradients of zero."""
+    y0, events = np.zeros(shape), [Event(lambda t, y: y.sum(axis=1))] if per_sample else []
+    found = odeint(never, y0, T, integrator, per_sample=per_sample, dense=True, events=events)
+    assert (found.success, found.status, found.nfe) == (True, (OdeStatus.FINISHED,) * shape[0], 0)
+    assert (found.y.shape, found.trajectory(0.5).shape, found.trajectory([]).shape) == ((2, *shape), shape, (0, *shape))
+    assert [each.y.shape for each in found.events] == [(0, *shape)] * len(events)
+    ways: list[Any] = [Interpolating(), Gauss(), Backsolve(), *([] if isinstance(integrator, RK45) else [Discrete()])]
+    for way in ways:
+        end = partial(evolve, lambda t, y, p: p * y, y0, T, integrator, sensitivity=way, per_sample=per_sample)
+        np.testing.assert_array_equal(value_and_grad(lambda p, end=end: ops.sum(end(p).state))(np.ones(1))[1], 0.0)
