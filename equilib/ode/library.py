@@ -25,8 +25,8 @@ class System:
     f returns None once the work is called off; then the slope is zero, which ends every library's loop. `jacobian` maps
     a kind to a `Jacobian`: "exact", by `size` products J·v; "difference", by size + 1 evaluations; or "auto", which is
     "exact" in `SteadyState` and "difference" in `odeint`. For the latter it returns None where f is computed in
-    float64, for which the library's own difference quotients are made. `finite` tells whether the slope evaluated last
-    is.
+    float64, for which the library's own difference quotients are made. `slope` is what was evaluated last, and `finite`
+    tells whether it is.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class System:
         size: int,
     ) -> None:
         self.jacobian, self.size, self.finite = jacobian, size, True
+        self.slope = np.zeros(size)
         self._f = f
 
     def __call__(self, t: float, y: np.ndarray) -> np.ndarray:
@@ -43,8 +44,8 @@ class System:
         slope = self._f(t, y)
         if slope is None:
             return np.zeros(self.size)
-        self.finite = bool(np.isfinite(slope).all())
-        return slope
+        self.slope, self.finite = slope, bool(np.isfinite(slope).all())
+        return slope.copy()
 
 
 @dataclass(frozen=True, kw_only=True)

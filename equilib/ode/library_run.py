@@ -30,6 +30,10 @@ from equilib.ode.trajectory import Trajectory
 Slope: TypeAlias = Callable[[float, np.ndarray], np.ndarray | None]
 """Maps a time and y, shape (size,), to the slope there; None where the work is called off."""
 
+LEAP = 100.0
+"""Times the way that the slopes at its ends make, and the tolerance, that no step may go: past the end of f's domain a
+Newton matrix of before makes corrections vanish, and a library believes what it extrapolated."""
+
 
 @dataclass
 class _Lane:
@@ -147,7 +151,7 @@ class LibraryRun:
             try:
                 if system.finite:
                     stepper = InUnits(self.integrator, system, start, Units.of(start, slope))
-                    status = self._follow(lane, stepper, start.end, watch)
+                    status = self._follow(lane, stepper, system, start, watch)
             except UserError:
                 raise
             except BREAKDOWNS as error:
@@ -190,19 +194,24 @@ class LibraryRun:
             largest_step=largest,
         )
 
-    def _follow(self, lane: int, stepper: TimeStepper, end: float, watch: LaneWatch) -> OdeStatus:
+    def _follow(self, lane: int, stepper: TimeStepper, system: System, start: Start, watch: LaneWatch) -> OdeStatus:
         """Step to the end of a stretch, and return how that went."""
-        result = self.results[lane]
+        result, y, slope = self.results[lane], start.y, system.slope
         while len(result.ends) < self.options.max_steps:
             result.message = stepper.step() or ""
             if result.message or not np.isfinite(stepper.y).all():
                 return OdeStatus.GAVE_UP
+            way = stepper.step_size * np.maximum(np.abs(slope), np.abs(system.slope))
+            if np.any(np.abs(stepper.y - y) > LEAP * (way + start.atol + start.rtol * np.abs(y))):
+                result.message = "a step moved y far beyond what f is at its ends: the solution may end there"
+                return OdeStatus.GAVE_UP
+            y, slope = stepper.y, system.slope
             interpolant = stepper.interpolant() if self.dense or self.events else None
             limit = watch.step(stepper, interpolant) if interpolant and self.events else None
             self._record(result, stepper, self.times[:, lane], stepper.t if limit is None else limit, interpolant)
             if limit is not None:
                 return OdeStatus.EVENT
-            if stepper.t == end:
+            if stepper.t == start.end:
                 return OdeStatus.FINISHED
             if stepper.step_size == 0:
                 return OdeStatus.STEP_TOO_SMALL

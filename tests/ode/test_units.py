@@ -172,3 +172,13 @@ def test_the_last_value_is_looked_at(integrator: Any) -> None:
         on_failure="record",
     )
     assert found.status == (OdeStatus.NONFINITE, OdeStatus.HELD_BACK)
+
+
+@every_integrator
+def test_no_step_beyond_where_f_is_defined(integrator: Any) -> None:
+    """Y' = −1/√y from 1 ends at t = 2/3, steeper than any line: what is beyond is extrapolated."""
+    found = odeint(
+        lambda t, y: -1 / np.sqrt(y), ONE, [0, 1], integrator, rtol=1e-3, atol=1e-6, max_steps=300, on_failure="record"
+    )
+    assert not found.success
+    assert float(found.reached[0]) < 0.7
