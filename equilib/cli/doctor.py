@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from equilib.cli.output import FAILED, as_json, print_json, print_table
+from equilib.kernels import AUTO, VARIABLE, chosen, families_in_use
 from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas, version_numbers
 from equilib.machine.cores import available_cores
 from equilib.machine.devices import DeviceError, IdleGPUError, find_device
@@ -72,6 +73,7 @@ def examine(registry: Registry) -> Iterator[Finding]:
     for owner, find in (("NumPy", numpy_blas), ("SciPy", scipy_blas)):
         yield from _library(f"{owner}'s BLAS", find, cores)
     yield thread_variables(os.environ)
+    yield compiled()
     yield allocator()
     yield data_folder(os.environ.get(DATA_VARIABLE, ""))
     for row in registry.plugins():
@@ -123,6 +125,17 @@ def kernels(about: str, blas: Blas, better: str | None, *, forced: str | None) -
         return Finding(about, OK, str(blas), facts=blas.describe())
     remedy = f"unset {CORETYPE}" if forced else f"set {CORETYPE}={better}"
     return Finding(about, SLOW, f"{blas}, although the CPU has {better}'s instructions", remedy, blas.describe())
+
+
+def compiled() -> Finding:
+    """Tell which families of kernels a run would use."""
+    found = [f"{name} ({package})" for name, package in families_in_use().items()]
+    if found:
+        return Finding("kernels", OK, ", ".join(found))
+    choice = chosen()
+    if choice != AUTO:
+        return Finding("kernels", ABSENT, f"{VARIABLE}={choice} leaves every operation to its formula", "unset it")
+    return Finding("kernels", ABSENT, "every operation is left to its formula, which costs time", FAST)
 
 
 def thread_variables(environment: Mapping[str, str]) -> Finding:

@@ -22,6 +22,7 @@ USES = {
     entries.LinearSolverEntry: "--solver newton-gmres:linear_solver={name},linear_solver.OPTION=VALUE",
     entries.IntegratorEntry: "--solver steady:integrator={name},integrator.OPTION=VALUE; where an experiment solves an "
     "ODE, --solver {name}:OPTION=VALUE",
+    entries.KernelEntry: _WITH_OPTIONS.replace("{flag}", "--kernels"),
     entries.ExperimentEntry: "equilib run {name} --help",
 }
 """How an entry of the kind is chosen on the command line."""

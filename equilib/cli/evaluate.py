@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.flags import AtLeast, data_dir, device, run_argument
+from equilib.cli.flags import AtLeast, data_dir, device, kernels, run_argument
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @data_dir
 @click.option("--limit", type=AtLeast(min=1), help="Test on the first so many samples; by default on all.")
 @device
+@kernels
 @as_json
 @click.pass_obj
 def evaluate(session: Session, /, run: Path, *, as_json: bool, **given: Any) -> None:

@@ -36,6 +36,11 @@ device = click.option(
     type=click.Choice(DEVICES),
     help="Compute on the CPU or on a GPU; by default on what the run used.",
 )
+kernels = click.option(
+    "--kernels",
+    metavar="NAME[:OPTION=VALUE,...]",
+    help="Compute with this family of kernels only, with all (auto) or with none; by default as the run was asked to.",
+)
 
 Choose = Callable[[Flag], bool]
 """Tells whether a command offers a flag of `equilib run`."""

@@ -10,7 +10,7 @@ from equilib.cli.entry_details import OF, describe_entry, entry_record, full_rec
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
-from equilib.plugin import HOOKS, DatasetEntry, Entry, IntegratorEntry, SensitivityEntry
+from equilib.plugin import HOOKS, DatasetEntry, Entry, IntegratorEntry, KernelEntry, SensitivityEntry
 from equilib.plugin.registry import PluginRow, Provided
 
 _ABOUT: dict[type[Entry], str] = {
@@ -100,5 +100,5 @@ def _summary(provided: Provided[Any]) -> str:
     return f"{entry.summary} (not here: {entry.unavailable})" if entry.unavailable else entry.summary
 
 
-LISTINGS = tuple(_listing(kind) for kind in HOOKS.values())
-"""One command for each kind of entry, named after it."""
+LISTINGS = tuple(_listing(kind) for kind in HOOKS.values() if kind is not KernelEntry)
+"""One command for each kind of entry, named after it; kernels are listed one by one."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.flags import device, run_argument
+from equilib.cli.flags import device, kernels, run_argument
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 
@@ -28,6 +28,7 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
     help="Invert the brightness of the images, as a model trained on light digits needs for dark ink.",
 )
 @device
+@kernels
 @as_json
 @click.pass_obj
 def predict(session: Session, /, run: Path, files: tuple[Path, ...], *, as_json: bool, **given: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from equilib.cli.check_gradient import check_gradient
 from equilib.cli.compare import compare
 from equilib.cli.doctor import doctor
 from equilib.cli.evaluate import evaluate
+from equilib.cli.kernels import kernels
 from equilib.cli.listing import LISTINGS, plugins
 from equilib.cli.predict import predict
 from equilib.cli.report import report
@@ -25,6 +27,8 @@ from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import RunError, UserError, did_you_mean
 from equilib.fixed_points.solution import UnsolvedError
+from equilib.kernels import offering
+from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -39,7 +43,20 @@ def equilib(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run, resume, evaluate, predict, report, compare, check, check_gradient, *LISTINGS, plugins, doctor):
+for command in (
+    run,
+    resume,
+    evaluate,
+    predict,
+    report,
+    compare,
+    check,
+    check_gradient,
+    *LISTINGS,
+    kernels,
+    plugins,
+    doctor,
+):
     equilib.add_command(command)
 
 
@@ -55,8 +72,10 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
     session = Session(argv=arguments, given=registry)
+    source = offering(lambda: kernel_families(registry)) if registry is not None else contextlib.nullcontext()
     try:
-        return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
+        with source:
+            return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except click.ClickException as error:

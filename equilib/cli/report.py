@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import FOLDER, AtLeast, data_dir, device
+from equilib.cli.flags import FOLDER, AtLeast, data_dir, device, kernels
 from equilib.cli.session import Session
 
 
@@ -29,6 +29,7 @@ from equilib.cli.session import Session
     help="Test the model on the first so many samples; 0: on none, from the records alone.",
 )
 @device
+@kernels
 @click.pass_obj
 def report(session: Session, /, runs: tuple[Path, ...], **given: Any) -> None:
     """Write a page about the runs in the folders RUN, one file that needs no network, and PNG files.

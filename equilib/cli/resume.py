@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import AtLeast, data_dir, device, log_flags, log_of, run_argument
+from equilib.cli.flags import AtLeast, data_dir, device, kernels, log_flags, log_of, run_argument
 from equilib.cli.session import Session
 
 
@@ -27,6 +27,7 @@ from equilib.cli.session import Session
 )
 @data_dir
 @device
+@kernels
 @click.pass_obj
 def resume(session: Session, /, run: Path, **given: Any) -> None:
     """Go on with the run in the folder RUN, from its last checkpoint."""

@@ -25,7 +25,7 @@ def resume(
 
     `checkpoint` is another one than the last: a file, or the name of one of the run's own. `epochs` after pretraining,
     those that are done included, take the place of those that were asked for; `changes` are what else the request
-    should have: data_dir, device, log, argv.
+    should have: data_dir, device, kernels, log, argv.
 
     Raises UserError if there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was
     then; RunError if the run failed on its way.

@@ -144,7 +144,7 @@ def classes_of(setup: Setup, targets: Array | None, size: int) -> tuple[str, ...
 def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:
     """Assemble the training of a recorded run again, with the parameters that it ended with.
 
-    `changes` are what its request should have instead of what is recorded: data, data_dir, device.
+    `changes` are what its request should have instead of what is recorded: data, data_dir, device, kernels.
 
     Raises UserError if the run has no model, or its request cannot be carried out here.
     """

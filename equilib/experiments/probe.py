@@ -54,7 +54,7 @@ def load_probe(
 
 
 def request_like(request: RunRequest, run: RecordedRun) -> RunRequest:
-    """Return `request` with what it leaves open filled in from an earlier run, but for the device.
+    """Return `request` with what it leaves open filled in from an earlier run, but for the device and the kernels.
 
     A solver that was named comes with the adjoint that suits it and without fallback, unless those are named, too.
 
@@ -67,7 +67,7 @@ def request_like(request: RunRequest, run: RecordedRun) -> RunRequest:
     filled: dict[str, Any] = {
         each.name: getattr(recorded, each.name)
         for each in recorded.set_flags()
-        if each.group == PLACE and each.name not in given | {"device"}
+        if each.group == PLACE and each.name not in given | {"device", "kernels"}
     }
     return replace(
         request,

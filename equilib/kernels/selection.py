@@ -74,6 +74,14 @@ def offering(source: Source) -> Iterator[None]:
         offer(before)
 
 
+def families_in_use() -> dict[str, str]:
+    """Return the families that this process uses, and their packages."""
+    with _lock:
+        specs = [spec for spec in _specs() if _candidates(spec)]
+        packages = {family.name: family.package for family in _families or ()}
+        return {name: packages[name] for spec in specs for name in [spec.partition(":")[0]]}
+
+
 def families() -> tuple[Family, ...]:
     """Return the families of kernels by name; raises what the source raises, once."""
     global _families
@@ -89,14 +97,16 @@ def chosen() -> str:
     return os.environ.get(VARIABLE) or AUTO if _choice is None else _choice
 
 
-def use_kernels(choice: str) -> None:
+def use_kernels(choice: str | None) -> None:
     """Use the kernels of one family, "NAME:option=value,...", of all ("auto") or of none ("none") in this process.
+
+    None is what EQUILIB_KERNELS says, or else "auto".
 
     Raises UnknownKernels if there is no such family; UserError if it cannot be used here, or an option is refused.
     """
     global _choice
     with _lock:
-        if choice not in (AUTO, NONE):
+        if choice not in (AUTO, NONE, None):
             _require(choice)
         _choice = choice
         _forget()

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from equilib.kernels import families_in_use
 from equilib.machine.blas import CORETYPE, advised_kernel, numpy_blas
 from equilib.machine.cores import available_cores
 
@@ -22,27 +23,30 @@ PACKAGES = (
     "array-api-compat",
     "cupy-cuda12x",
     "cupy-cuda13x",
+    "numba",
     "threadpoolctl",
 )
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, platform, NumPy's BLAS library and the state of the source, as plain values."""
+    """Return versions, platform, kernels, NumPy's BLAS library and the state of the source, as plain values."""
     return {
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
+        "kernels": families_in_use(),
         "blas": numpy_blas().describe() | {"cores": available_cores()},
         "git": _git_state(Path(__file__).parent),
     }
 
 
 def arithmetic() -> str:
-    """Return one line about what multiplies NumPy's matrices: library, kernels, threads and the cores for them."""
+    """Return one line about what computes with NumPy's arrays: BLAS, its threads, the cores for them, and kernels."""
     blas, cores = numpy_blas(), available_cores()
     better = advised_kernel(blas)
     hint = f"; {CORETYPE}={better} would be faster" if better else ""
-    return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}"
+    families = "".join(f"; kernels: {name} ({package})" for name, package in families_in_use().items())
+    return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}{families}"
 
 
 def _version(package: str) -> str | None:

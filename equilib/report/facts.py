@@ -136,6 +136,7 @@ def _place(runs: Sequence[ReportedRun]) -> Iterator[tuple[str, Cell]]:
     yield "Python", _fact("python")
     for package in dict.fromkeys(name for run in runs for name in run.facts.get("versions") or {}):
         yield package, _fact("versions", package)
+    yield "kernels", _fact("kernels", show=lambda found: ", ".join(found) or "none")
     yield "BLAS", _fact("blas", show=_blas)
     yield "commit", _fact("git", show=_commit)
     yield "folder", lambda run: _CODE.format(run.path)

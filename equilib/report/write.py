@@ -45,7 +45,8 @@ def write_report(
     """Write `report.html` and its pictures, in place of an earlier report in the folder `out`.
 
     By default it goes into the folder of a single run, or beside where the command is given.
-    The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device.
+    The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device,
+    kernels.
 
     Raises UserError if a folder holds no run, or `out` cannot be written.
     """

@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 
 from equilib.errors import RunError, file_errors
+from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
 from equilib.plugin.registry import Registry
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class RunContext:
-    """The run around an experiment, on the `device` that its request asks for.
+    """The run around an experiment, on the `device` that its request asks for, with the kernels that it names.
 
-    It is recorded in the folder `out`, where nothing is written before `record`, and goes on from its `continuation`.
+    These are the process's from then on. The run is recorded in the folder `out`, where nothing is written before
+    `record`, and goes on from its `continuation`.
 
-    Raises UserError if there is no such device here.
+    Raises UserError if there is no such device here, or no such kernels.
     """
 
     request: RunRequest
@@ -42,6 +44,7 @@ class RunContext:
 
     def __post_init__(self) -> None:
         self.device = find_device(self.request.device)
+        use_kernels(self.request.kernels)
 
     @property
     def data_dir(self) -> Path | None:

@@ -60,7 +60,7 @@ class Continuation:
             "argv": changed["argv"],
             **self.changes(),
         }
-        kept = ("id", "argv", "versions", "python", "platform", "blas", "git")
+        kept = ("id", "argv", "versions", "python", "platform", "kernels", "blas", "git")
         return {
             **recorded,
             **{name: value for name, value in changed.items() if name not in kept},
@@ -71,6 +71,7 @@ class Continuation:
         """Return what of the environment differs from that of the beginning, as [then, now]."""
         now, then = describe_environment(), self.run.facts
         pairs = {name: [then.get(name), now[name]] for name in ("python", "platform")}
+        pairs["kernels"] = [then.get("kernels") or {}, now["kernels"]]
         if "blas" in then:
             pairs |= {f"BLAS {name}": [then["blas"].get(name), now["blas"][name]] for name in ("kernel", "threads")}
         versions = then.get("versions") or {}

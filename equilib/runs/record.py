@@ -19,7 +19,8 @@ from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
 from equilib.training.metrics import score_name
 
 _KINDS: dict[str, type] = {
-    **dict.fromkeys(("request", "options", "method", "results", "best", "optimizer", "versions", "blas", "git"), dict),
+    **dict.fromkeys(("request", "options", "method", "results", "best", "optimizer"), dict),
+    **dict.fromkeys(("versions", "kernels", "blas", "git"), dict),
     **dict.fromkeys((f"method.{part}" for part in ("solver", "adjoint", "integrator", "solve")), dict),
     **dict.fromkeys(("results.test", "results.status"), dict),
     **dict.fromkeys(("id", "experiment", "status", "error", "data_digest"), str),

@@ -80,6 +80,9 @@ class RunRequest:
         maximum=1e6,
     )
     device: str = flag("auto", PLACE, "Compute on the CPU or on a GPU; auto takes a GPU.", choices=DEVICES)
+    kernels: str | None = flag(
+        None, PLACE, "Compute with this family of kernels only, or with none; by default with all that are installed."
+    )
     seed: int = flag(0, PLACE, "Draw the parameters, the batches and the dropout of this seed.", minimum=0)
     data: str | None = flag(None, PLACE, "Choose the data set; by default the recipe's.", needs=IMAGES)
     data_dir: Path | None = flag(

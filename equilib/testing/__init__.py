@@ -15,6 +15,7 @@ from equilib.testing.check import Check, Outcome, run_checks
 from equilib.testing.kit import (
     dataset_checks,
     integrator_checks,
+    kernel_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
     optimizer_checks,
@@ -27,6 +28,7 @@ __all__ = [
     "Outcome",
     "dataset_checks",
     "integrator_checks",
+    "kernel_checks",
     "linear_solver_checks",
     "ode_sensitivity_checks",
     "optimizer_checks",

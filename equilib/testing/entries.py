@@ -15,6 +15,7 @@ from equilib.plugin import (
     DatasetEntry,
     Entry,
     IntegratorEntry,
+    KernelEntry,
     LinearSolverEntry,
     OptimizerEntry,
     SensitivityEntry,
@@ -26,6 +27,7 @@ from equilib.testing.check import Check
 from equilib.testing.kit import (
     dataset_checks,
     integrator_checks,
+    kernel_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
     optimizer_checks,
@@ -37,9 +39,11 @@ CHECKED: tuple[type[Entry], ...] = (
     SolverEntry,
     SensitivityEntry,
     IntegratorEntry,
+    KernelEntry,
     LinearSolverEntry,
     OptimizerEntry,
     DatasetEntry,
+    KernelEntry,
 )
 """The records that there are checks for."""
 
@@ -72,6 +76,8 @@ def entry_checks(registry: Registry, kind: type[Entry], name: str, values: Mappi
         return optimizer_checks(built)
     if isinstance(entry, DatasetEntry):
         return dataset_checks(built)
+    if isinstance(entry, KernelEntry):
+        return kernel_checks(built)
     raise UserError(
         f"there are no checks for {kind.noun} {name!r}; there are for {', '.join(each.plural for each in CHECKED)}"
     )

@@ -9,6 +9,7 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.kernels import KernelFamily
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import OdeSolution
@@ -19,6 +20,7 @@ from equilib.testing import (
     images,
     integrations,
     integrator_contract,
+    kernels,
     linear_equations,
     ode_pullbacks,
     pullbacks,
@@ -29,6 +31,7 @@ from equilib.testing import (
 from equilib.testing.check import Check, checks_of
 from equilib.testing.images import ImageDataSubject
 from equilib.testing.integrator_subject import IntegratorSubject
+from equilib.testing.kernel_subject import KernelsSubject
 from equilib.testing.linear_equations import LinearSolverSubject
 from equilib.testing.ode_pullbacks import OdeSensitivitySubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
@@ -138,3 +141,8 @@ def optimizer_checks(optimizer: Optimizer) -> list[Check]:
 def dataset_checks(dataset: ImageData, data_dir: Path | None = None) -> list[Check]:
     """Return the laws of a data set of labelled images as checks; they load it from the folder, a few times."""
     return checks_of(ImageDataSubject(dataset, data_dir), images)
+
+
+def kernel_checks(family: KernelFamily) -> list[Check]:
+    """Return the laws of a family of kernels, with the options to check it with, as checks."""
+    return checks_of(KernelsSubject(family), kernels)

@@ -37,7 +37,18 @@ def test_this_installation_is_looked_over(capsys: pytest.CaptureFixture[str]) ->
     """Every part has a line, versions are those installed, and an empty registry breaks nothing."""
     assert main(["doctor", "--json"], registry=Registry()) == 0
     found = findings(capsys)
-    parts = ["Python", "numpy", "scipy", "autograd", "CuPy", "cores", "NumPy's BLAS", "SciPy's BLAS", "threads"]
+    parts = [
+        "Python",
+        "numpy",
+        "scipy",
+        "autograd",
+        "CuPy",
+        "cores",
+        "NumPy's BLAS",
+        "SciPy's BLAS",
+        "threads",
+        "kernels",
+    ]
     assert [name for name in found if "BLAS: threads" not in name] == [*parts, "allocator", "data"]
     for name in ("numpy", "scipy", "autograd"):
         assert (found[name]["state"], found[name]["found"]) == (OK, importlib.metadata.version(name))

@@ -18,6 +18,7 @@ from equilib.testing import (
     Outcome,
     dataset_checks,
     integrator_checks,
+    kernel_checks,
     linear_solver_checks,
     ode_sensitivity_checks,
     optimizer_checks,
@@ -33,6 +34,7 @@ from tests.broken import (
     contract,
     datasets,
     integrators,
+    kernels,
     linear_solvers,
     ode_sensitivities,
     optimizers,
@@ -53,6 +55,7 @@ KINDS: dict[str, tuple[Callable[..., list[Check]], Any, tuple[Fault, ...]]] = {
     "linear solver": (linear_solver_checks, linear_solvers.Sound(), linear_solvers.FAULTS),
     "optimizer": (optimizer_checks, optimizers.Sound(), optimizers.FAULTS),
     "data set": (dataset_checks, datasets.Sound(), datasets.FAULTS),
+    "kernels": (kernel_checks, kernels.Sound(), kernels.FAULTS),
 }
 """The list of checks of each kind of plugin, a sound one, and the broken ones."""
 

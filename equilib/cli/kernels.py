@@ -1,0 +1,117 @@
+"""`equilib kernels`: what computes the operations, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from equilib.cli.entry_details import describe_entry, full_record
+from equilib.cli.output import as_json, print_json, print_table
+from equilib.cli.suggesting_group import SuggestingGroup
+from equilib.errors import did_you_mean
+from equilib.kernels import NONE, OPERATIONS, Candidate, UnknownKernels, candidates_of, chosen, families
+from equilib.plugin import KernelEntry
+from equilib.plugin.registry import Registry
+
+INSTALL = 'pip install "equilib[fast]"'
+HEADER = ("OPERATION", "KERNEL", "ARRAYS", "LOADS IN", "USED")
+
+
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
+@as_json
+@click.pass_context
+def kernels(context: click.Context, *, as_json: bool) -> None:
+    """List the kernels, the first that applies computes a call; or show one family, or those of one operation."""
+    if context.invoked_subcommand is None:
+        _print(list(_records()), as_json=as_json)
+
+
+@kernels.command("show")
+@click.argument("name", metavar="FAMILY|OPERATION")
+@as_json
+@click.pass_context
+def show(context: click.Context, name: str, *, as_json: bool) -> None:
+    """Show one family with its options, or the kernels of one operation."""
+    as_json = as_json or (context.parent is not None and context.parent.params["as_json"])
+    registry: Registry = context.obj.registry
+    known = [each.entry.name for each in registry.provided(KernelEntry)]
+    if name in known:
+        provided = registry.find(KernelEntry, name)
+        if as_json:
+            print_json(full_record(provided, registry))
+        else:
+            click.echo(describe_entry(provided, registry))
+        return
+    records = list(_records())
+    if name not in OPERATIONS:
+        names = [*known, *OPERATIONS]
+        raise UnknownKernels(f"no kernels or operation {name!r}.{did_you_mean(name, names)} See 'equilib kernels'.")
+    _print([each for each in records if each["operation"] == name], as_json=as_json, of=f" of {name}")
+
+
+def _print(records: list[dict[str, Any]], *, as_json: bool, of: str = "") -> None:
+    if as_json:
+        print_json(records)
+        return
+    if records:
+        print_table(HEADER, [_cells(each) for each in records])
+    absent = [f"{family.name} cannot be used here: {family.unavailable}" for family in families() if family.unavailable]
+    for line in absent:
+        click.echo(line)
+    if not records:
+        click.echo(f"No kernel{of} is here: the formula computes every call{'' if absent or of else f'; {INSTALL}'}.")
+
+
+def _records() -> Iterator[dict[str, Any]]:
+    """Yield what is known of every kernel, those of one operation in the order in which they are asked."""
+    _import_operations()
+    found = [each for family in families() if not family.unavailable for each in candidates_of(family)[0]]
+    order = {name: place for place, name in enumerate(OPERATIONS)}
+    rank = lambda each: (order.get(each.kernel.operation, len(order)), -each.kernel.priority, each.family.name)  # noqa: E731
+    for each in sorted(found, key=rank):
+        kernel, reason = each.kernel, _why_not(each)
+        yield {
+            "operation": kernel.operation,
+            "family": each.family.name,
+            "name": kernel.name,
+            "about": kernel.about,
+            "array": kernel.array,
+            "device": kernel.device,
+            "dtypes": list(kernel.dtypes),
+            "seconds": list(kernel.seconds),
+            "priority": kernel.priority,
+            "package": each.family.package,
+            "used": not reason,
+            "reason": reason,
+        }
+
+
+def _why_not(candidate: Candidate) -> str:
+    """Return why a kernel is not used; empty where it is, in calls that it applies to."""
+    choice = chosen()
+    if choice == NONE or choice.partition(":")[0] not in ("auto", candidate.family.name):
+        return f"off, by the choice of {choice}"
+    if candidate.kernel.operation not in OPERATIONS:
+        return "there is no such operation"
+    return f"failed: {candidate.reason}" if candidate.reason else ""
+
+
+def _cells(record: dict[str, Any]) -> tuple[str, ...]:
+    first, later = record["seconds"]
+    return (
+        record["operation"],
+        f"{record['family']}/{record['name']}",
+        f"{record['array']} {' '.join(record['dtypes'])}",
+        f"{first:g} s, then {later:g} s" if first else "-",
+        record["reason"] or record["about"],
+    )
+
+
+def _import_operations() -> None:
+    """Import what has operations; lists of other parts do without."""
+    import equilib.numerics.arnoldi
+    import equilib.numerics.combinations
+    import equilib.ops
+    import equilib.training.optimizers  # noqa: F401

@@ -1,0 +1,175 @@
+"""Calls of every operation with which kernels are compared: arguments of odd sizes, and functions to differentiate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array, two_norm
+from equilib.kernels import OPERATIONS
+from equilib.ops.convolution import NO_PADDING, UNIT, Padding, images_of
+from equilib.ops.windows import Pair
+
+Make = Callable[..., np.ndarray]
+"""Draws an array of the given shape."""
+
+
+class Call(NamedTuple):
+    """A call of an operation: its name, and all its arguments, arrays of NumPy's."""
+
+    operation: str
+    args: tuple[Any, ...]
+
+
+class Geometry(NamedTuple):
+    """Images, a kernel, and how one moves over the other."""
+
+    images: tuple[int, int, int]
+    channels: Pair
+    kernel: Pair = (3, 3)
+    stride: Pair = UNIT
+    padding: Padding = ((1, 1), (1, 1))
+
+
+GEOMETRIES = (
+    Geometry((5, 13, 13), (16, 16)),
+    Geometry((1, 6, 7), (64, 64)),
+    Geometry((3, 5, 4), (3, 2), padding=NO_PADDING),
+    Geometry((2, 1, 1), (5, 3)),
+    Geometry((0, 6, 6), (8, 8)),
+    Geometry((2, 9, 8), (1, 8)),
+    Geometry((2, 7, 7), (8, 4), (1, 1), padding=NO_PADDING),
+    Geometry((3, 10, 9), (8, 12), (4, 4), (2, 2)),
+    Geometry((2, 7, 6), (3, 4), (2, 3), (2, 1), ((1, 0), (0, 2))),
+    Geometry((2, 7, 5), (2, 2), (2, 1), (3, 2), ((0, 1), (1, 0))),
+    Geometry((1, 3, 3), (1, 2), padding=((2, 0), (1, 3))),
+    Geometry((2, 3, 4), (2, 3), (3, 4), padding=NO_PADDING),
+)
+SHAPES = ((3, 5, 7), (33, 257), (0, 4), (1,), (6, 40, 50))
+BATCHES = ((3, 4, 5, 2), (1, 300), (40, 130), (0, 6))
+VALUED = ("tanh", "sigmoid", "relu")
+"""Activations whose slope follows from their value."""
+
+
+def calls(dtype: str, seed: int = 0) -> Iterator[Call]:
+    """Yield calls of every operation with arrays of one dtype: usual and odd shapes, one sample, none."""
+    rng = np.random.default_rng(seed)
+    make: Make = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
+    for cases in (_elementwise, _sums, _samples, _updates, _norms, _convolutions):
+        yield from cases(make)
+
+
+def _elementwise(make: Make) -> Iterator[Call]:
+    for shape in SHAPES:
+        x = 3 * make(*shape)
+        yield from (Call(name, (x,)) for name in (*VALUED, "gelu", "gelu_slope"))
+        for name in VALUED:
+            y = _formula(name, x)
+            yield Call(f"{name}_slope", (y,))
+            yield Call("times_slope", (make(*shape), y, name))
+
+
+def _sums(make: Make) -> Iterator[Call]:
+    x = make(6, 5, 7, 16)
+    for axis in (None, 0, -1, (0, 1, 2), (1, 3), (2,)):
+        yield Call("sum", (x, axis, False))
+        yield Call("sum", (x, axis, True))
+    yield Call("sum", (make(0, 3), 0, False))
+    yield Call("sum", (make(300, 20), (0,), False))
+    shapes = (((37, 19), (19, 23)), ((1, 5), (5, 3)), ((2, 4, 5), (5, 3)), ((2, 4, 5), (2, 5, 3)), ((0, 4), (4, 3)))
+    yield from (Call("matmul", (make(*one), make(*other))) for one, other in shapes)
+    yield Call("matmul", (make(300, 40), make(30, 40).T))
+
+
+def _samples(make: Make) -> Iterator[Call]:
+    for shape in BATCHES:
+        base, unit = make(*shape), [_normalized(make(*shape)) for _ in range(3)]
+        yield Call("dot", (base, make(*shape)))
+        yield Call("weighted_sum", (None, (0.5,), (base,)))
+        yield Call("weighted_sum", (base, (1.0, -2.5, 1e-3), [make(*shape) for _ in range(3)]))
+        scaled = make(shape[0], *(1 for _ in shape[1:]))
+        yield Call("weighted_sum", (base, (scaled, -scaled), (make(*shape), make(*shape))))
+        for count in (1, 3):
+            arrays = [make(*shape) for _ in range(count)]
+            yield Call("combined", (base, make(shape[0], count), arrays))
+            yield Call("overlaps", (tuple(arrays), base))
+            yield Call("orthogonalized", (unit[:count], base))
+
+
+def _updates(make: Make) -> Iterator[Call]:
+    for shape in ((3, 3, 16, 8), (64,), (1,)):
+        square = make(*shape) ** 2
+        constants = 1e-3, 0.9, 0.999, 1 - 0.9**3, 1 - 0.999**3, 1e-8
+        yield from (Call("adam", (make(*shape), make(*shape), make(*shape), square, *constants, d)) for d in (0.0, 0.1))
+
+
+def _norms(make: Make) -> Iterator[Call]:
+    for shape, groups in (((3, 4, 5, 6), 1), ((3, 4, 5, 6), 6), ((1, 9, 8), 2), ((4, 24), 3), ((5, 13, 13, 16), 8)):
+        x, g, (c,) = make(*shape) + 2, make(*shape), shape[-1:]
+        for scale, shift in ((None, None), (make(c), make(c)), (make(c), None)):
+            yield Call("group_norm", (x, scale, shift, groups, 1e-5))
+            _, *moments = _formula("group_norm", x, scale, shift, groups, 1e-5)
+            yield Call("group_norm_push", (g, x, scale, *moments, scale, shift, groups))
+            yield Call("group_norm_pull", (g, x, scale, *moments, groups))
+
+
+def _convolutions(make: Make) -> Iterator[Call]:
+    for images, channels, kernel, stride, padding in GEOMETRIES:
+        where = stride, padding
+        x, weight = make(*images, channels[0]), make(*kernel, *channels) / 8
+        size = (*images_of(x.shape, kernel, *where), channels[1])
+        g = make(*size)
+        yield Call("conv2d", (x, weight, *where))
+        yield Call("conv2d_input_transpose", (g, weight, x.shape, *where))
+        yield Call("conv2d_weight_transpose", (x, g, kernel, *where))
+        bias, added = make(channels[1]), make(*size)
+        for activation, before, after in (("identity", bias, added), ("tanh", None, added), ("relu", added, bias)):
+            yield Call("conv2d_block", (x, weight, before, after, activation, *where))
+        for activation in VALUED:
+            y = _formula("conv2d_block", x, weight, bias, None, activation, *where)
+            yield Call("conv2d_block", (x, weight, bias, None, activation, *where))
+            yield Call("conv2d_block_push", (x, weight, y, activation, *where))
+            yield Call("conv2d_block_pull", (g, weight, y, activation, x.shape, *where))
+            yield Call("conv2d_block_weight", (x, g, y, activation, kernel, *where))
+
+
+def misfits(dtype: str) -> Iterator[Call]:
+    """Yield calls that are mistakes: shapes that the formula refuses."""
+    make: Make = lambda *shape: np.ones(shape, dtype)  # noqa: E731
+    yield Call("matmul", (make(4, 5), make(6, 3)))
+    yield Call("dot", (make(3, 4), make(3, 5)))
+    yield Call("overlaps", ([make(3, 4), make(3, 5)], make(3, 4)))
+    yield Call("combined", (make(3, 4), make(2, 1), [make(3, 4)]))
+    yield Call("weighted_sum", (make(3, 4), (1.0,), (make(3, 5),)))
+    yield Call("orthogonalized", ([make(3, 5)], make(3, 4)))
+    yield Call("adam", (make(3, 4), make(3, 5), make(3, 4), make(3, 4), 0.1, 0.9, 0.9, 0.1, 0.1, 1e-8, 0.0))
+    yield Call("times_slope", (make(3, 4), make(3, 5), "tanh"))
+
+
+def differentiable(dtype: str) -> Iterator[tuple[str, Callable[..., Array], tuple[np.ndarray, ...]]]:
+    """Yield names, functions and arguments of what models differentiate."""
+    rng = np.random.default_rng(1)
+    make: Make = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
+    for name in (*VALUED, "gelu"):
+        yield name, getattr(ops, name), (make(3, 4, 5),)
+    yield "group_norm", lambda x, a, b: ops.group_norm(x, 2, 1e-5, a, b), (make(3, 4, 5, 6), make(6), make(6))
+    yield "dense", ops.dense, (make(5, 4), make(4, 3), make(3))
+    x, weight, bias = make(2, 6, 5, 3), make(3, 3, 3, 4) / 4, make(4)
+    for activation, stride in (("identity", UNIT), ("tanh", UNIT), ("sigmoid", (2, 2)), ("relu", UNIT)):
+        where = stride, ((1, 1), (1, 1))
+        after = make(2, *images_of(x.shape, (3, 3), *where)[1:], 4)
+        block = lambda x, w, b, a, activation=activation, where=where: ops.conv2d_block(x, w, b, a, activation, *where)  # noqa: E731
+        yield f"conv2d_block with {activation}", block, (x, weight, bias, after)
+    yield "conv2d", lambda x, w: ops.conv2d(x, w, (2, 1), ((0, 1), (1, 1))), (x, weight)
+
+
+def _formula(operation: str, *args: Any) -> Any:
+    return OPERATIONS[operation].formula(*args)
+
+
+def _normalized(x: np.ndarray) -> np.ndarray:
+    norm: np.ndarray = two_norm(x).reshape(-1, *(1 for _ in x.shape[1:]))
+    return x / np.where(norm > 0, norm, 1)
