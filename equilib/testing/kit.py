@@ -20,7 +20,6 @@ from equilib.testing import (
     images,
     integrations,
     integrator_contract,
-    kernels,
     linear_equations,
     ode_pullbacks,
     pullbacks,
@@ -31,7 +30,6 @@ from equilib.testing import (
 from equilib.testing.check import Check, checks_of
 from equilib.testing.images import ImageDataSubject
 from equilib.testing.integrator_subject import IntegratorSubject
-from equilib.testing.kernel_subject import KernelsSubject
 from equilib.testing.linear_equations import LinearSolverSubject
 from equilib.testing.ode_pullbacks import OdeSensitivitySubject
 from equilib.testing.subject import SensitivitySubject, SolverSubject
@@ -145,4 +143,8 @@ def dataset_checks(dataset: ImageData, data_dir: Path | None = None) -> list[Che
 
 def kernel_checks(family: KernelFamily) -> list[Check]:
     """Return the laws of a family of kernels, with the options to check it with, as checks."""
+    # Deferred: they load autograd, which lists do without.
+    from equilib.testing import kernels
+    from equilib.testing.kernel_subject import KernelsSubject
+
     return checks_of(KernelsSubject(family), kernels)

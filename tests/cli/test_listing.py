@@ -147,6 +147,7 @@ def test_plugins_as_json(run: Any) -> None:
             "optimizers": [],
             "datasets": [],
             "experiments": ["polynomial"],
+            "kernels": [],
         },
     }
 
@@ -279,8 +280,8 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (
             ("zzz",),
             "no command 'zzz'. There are: adjoints, "
-            "check, check-gradient, compare, datasets, doctor, evaluate, experiments, integrators, linear-solvers, "
-            "optimizers, plugins, predict, report, resume, run, solvers.",
+            "check, check-gradient, compare, datasets, doctor, evaluate, experiments, integrators, kernels, "
+            "linear-solvers, optimizers, plugins, predict, report, resume, run, solvers.",
         ),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),
