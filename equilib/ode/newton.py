@@ -91,7 +91,7 @@ class Implicit(Checked):
             linear = flow.linearize(t, y)
         except NoDerivativeError as error:
             way = "an integrator without derivatives, such as Tsit5() or SciPy's BDF()"
-            raise NoDerivativeError(f"{type(self).__name__} needs products J·v, and {error}; or take {way}") from error
+            raise NoDerivativeError(f"an implicit step needs products J·v, and {error}; or take {way}") from error
         if flow.mixes is None:
             flow.mixes = flow.lanes == 1 and mixes(linear)
         linear = as_one(linear) if flow.mixes else linear
