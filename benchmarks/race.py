@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.exchange import Arrays, Finished, run_contestant
+from benchmarks.timing import kernels
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def conditions(threads: int, rounds: int) -> str:
     load = f", load average {os.getloadavg()[0]:.1f} at the end" if hasattr(os, "getloadavg") else ""
     return (
         f"{platform.machine()}, Python {platform.python_version()}, {threads} threads each, {rounds} rounds in turn, "
-        f"medians{load}"
+        f"medians{load}; {kernels()}"
     )
 
 

@@ -128,6 +128,7 @@ def _facts(out: Path) -> dict[str, Any]:
         "solver": (method.get("solver") or {}).get("name", ""),
         "extra": {name: value for name, value in results.items() if " " in name},
         "versions": facts.get("versions") or {},
+        "kernels": sorted(facts.get("kernels") or {}),
         "commit": git.get("commit"),
         "dirty": git.get("dirty"),
         "history": history(record.epochs),

@@ -97,7 +97,9 @@ def _conditions(runs: Sequence[Run]) -> str:
 
     def place(run: Run) -> str:
         libraries = [f"{name} {run['versions'][name]}" for name in ("numpy", "scipy") if name in run["versions"]]
-        return ", ".join([run["machine"], f"{run['threads']} BLAS threads", f"Python {run['python']}", *libraries])
+        compiled = [f"kernels {name}" for name in run.get("kernels", ())]
+        cores = f"{run['threads']} BLAS threads"
+        return ", ".join([run["machine"], cores, f"Python {run['python']}", *libraries, *compiled])
 
     lines = []
     for each in dict.fromkeys(place(run) for run in runs):

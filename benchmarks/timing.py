@@ -10,6 +10,8 @@ from time import perf_counter
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from equilib.kernels import families_in_use
+
 
 def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 3) -> dict[str, list[float]]:
     """Run the candidates in turn, `rounds` times each; return their times in milliseconds."""
@@ -39,4 +41,10 @@ def machine() -> str:
     blas = [
         f"{pool['internal_api']} {pool.get('architecture', '')} × {pool['num_threads']}" for pool in threadpool_info()
     ]
-    return f"{platform.machine()}, Python {platform.python_version()}, NumPy {np.__version__}, {', '.join(blas)}"
+    libraries = f"Python {platform.python_version()}, NumPy {np.__version__}, {', '.join(blas)}"
+    return f"{platform.machine()}, {libraries}, {kernels()}"
+
+
+def kernels() -> str:
+    """Return what computes the operations."""
+    return f"kernels: {', '.join(families_in_use()) or 'none, formulas only'}"
