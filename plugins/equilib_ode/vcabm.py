@@ -40,6 +40,12 @@ from equilib_ode.runge_kutta import STIFF, error_norm, inner_stages
 TARGET = 0.4
 """The error, relative to the tolerance, up to which the order climbs at the start without asking."""
 
+LEAP = 64.0
+"""The most that a longer step may multiply the rounding of a difference by."""
+
+NEEDED = 0.03
+"""Part of `TARGET` beyond which the longest step would bring the error, where a higher order is needed at the start."""
+
 RESTART_AFTER = 3
 """Rejections in a row after which the history is no longer trusted."""
 
@@ -73,7 +79,7 @@ class StepwiseController:
     target: float = 0.45
     keep: float = 0.5
     cut: float = 0.85
-    leap: float = 64.0
+    leap: float = LEAP
 
     def factor(
         self, error: np.ndarray, accepted: np.ndarray, state: ControlState, order: np.ndarray | int
@@ -167,11 +173,13 @@ class VCABM(Checked):
         equal = 1 + np.cumprod(np.abs(history.sizes.T - h) <= 1e-10 * np.abs(h), axis=0).sum(axis=0)
         settled = (equal > k) & (k <= history.taken)
         lower = np.where(k > 2, np.maximum(below, two_below) <= here, (k == 2) & (below <= 0.5 * here))
-        # While the step can double, the method climbs from order 1 without asking.
+        # While the step can double, the method climbs without asking, but not before its error bounds the step:
+        # differences of an order that is not needed are but rounding.
         starting = history.starting & ~lower & (here <= TARGET * 0.5 ** (k + 1.0))
+        climbing = starting & (here * LEAP ** (1 + 1 / k) > NEEDED * TARGET)
         lower = lower | (~starting & settled & (k > 1) & (below <= np.minimum(here, above)))
         better = settled & (above < np.where(k > 1, here, 0.5 * here))
-        higher = ~lower & (k < self.max_order) & (starting | better)
+        higher = ~lower & (k < self.max_order) & (climbing | better)
         order = np.where(lower, k - 1, np.where(higher, k + 1, k))
         return History(order, history.taken + 1, starting, np.zeros_like(k), history.sizes)
 

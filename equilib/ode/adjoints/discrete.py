@@ -45,9 +45,10 @@ def own_steps(integrator: AnyIntegrator) -> Integrator:
 class Discrete(Checked):
     """Carry the cotangent back through each accepted step: discretise, then optimise.
 
-    Exact for the computed y, whatever the tolerance, with the step sizes as constants. It needs the state before every
-    step, not the stages, and evaluates f once more at each stage. Tangents and second derivatives are those of the
-    steps replayed.
+    Exact for the computed y, whatever the tolerance, with the step sizes as constants; so it is not that of the
+    solution where these are beyond what keeps an explicit method stable, as where y rests. It needs the state before
+    every step, not the stages, and evaluates f once more at each stage. Tangents and second derivatives are those of
+    the steps replayed.
     """
 
     needs: ClassVar[Needs] = Needs(states=True)

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
@@ -36,8 +37,9 @@ Near: TypeAlias = Callable[[float, Array], tuple[Array, Callable[[Array], Array]
 """Maps s, as in `Interval`, and a state to the state's derivative and to the map v ↦ J v, J its derivative."""
 
 
-PASSED = 2
-"""Steps of the forward solution that one of a backward integral may touch, as these tell how fast f changes in time."""
+PASSED, LONGER = 2, 1.2
+"""Steps of the forward solution that one of a backward integral may touch, as these tell how fast f changes in time;
+and how long it may be, compared with the longest of them."""
 
 Reach: TypeAlias = Callable[[float], float]
 """Maps s, as in `Interval`, to how far a step from there may go back."""
@@ -105,9 +107,14 @@ class Interval(NamedTuple):
         earlier = [np.sort(way * each).tolist() for each in lanes]
         rounding = 1e-9 * abs(self.first - self.last)
 
+        def of_lane(s: float, times: list[float]) -> float:
+            place = bisect_left(times, s - rounding)
+            first = max(place - PASSED, 0)
+            lengths = [b - a for a, b in pairwise(times[first : place + 1])]
+            return min(LONGER * max(lengths, default=np.inf), np.inf if place < PASSED else s - times[first])
+
         def reach(s: float) -> float:
-            places = ((each, bisect_left(each, way * s - rounding) - PASSED) for each in earlier)
-            return min((way * s - each[place] for each, place in places if place >= 0), default=np.inf)
+            return min((of_lane(way * s, times) for times in earlier), default=np.inf)
 
         return reach
 
