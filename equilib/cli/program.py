@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -72,9 +71,8 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
     session = Session(argv=arguments, given=registry)
-    source = offering(lambda: kernel_families(registry)) if registry is not None else contextlib.nullcontext()
     try:
-        with source:
+        with offering(lambda: kernel_families(session.plugins)):
             return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

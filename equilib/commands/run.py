@@ -10,6 +10,7 @@ from typing import Any
 from equilib.experiments.experiment import make_experiment
 from equilib.experiments.recorded_training import train
 from equilib.fixed_points.solution import UnsolvedWarning
+from equilib.kernels import KernelWarning
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
@@ -40,13 +41,14 @@ def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:
 
 @contextmanager
 def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
-    """Report solves that were told to warn among the other lines, without the place in the source."""
+    """Report solves that were told to warn, and kernels that fail, among the other lines, without their places."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UnsolvedWarning)
+        for each in (UnsolvedWarning, KernelWarning):
+            warnings.simplefilter("always", each)
         show = warnings.showwarning
 
         def report(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, UnsolvedWarning):
+            if issubclass(category, UnsolvedWarning | KernelWarning):
                 reporter.line(f"Warning: {message}")
             else:
                 show(message, category, *place, **more)

@@ -21,11 +21,13 @@ from equilib.plugin.registry import Registry
 class Fast:
     """Kernels that NumPy has."""
 
-    level: int = option(1, help="try so hard", minimum=1)
+    level: int = option(1, help="try so hard, 9 to fail", minimum=1)
 
     def kernels(self) -> Iterable[Kernel]:
         """Yield two for one operation, and one for no operation."""
         known = {"about": "NumPy's own", "applies": lambda *args: True, "load": lambda: np.tanh}
+        if self.level == 9:
+            yield Kernel(operation="dot", name="broken", **(known | {"load": "no_such_library:load"}))
         yield Kernel(operation="tanh", name="slow", **known)
         yield Kernel(operation="tanh", name="quick", priority=5, seconds=(1.5, 0.1), dtypes=("float32",), **known)
         yield Kernel(operation="tanhh", name="odd", **known)
@@ -110,3 +112,16 @@ def test_kernels_are_checked(registry: Registry, capsys: pytest.CaptureFixture[s
     assert main(["check", "fast", "--json"], registry=registry) == 1
     found = {each["check"]: each["status"] for each in json.loads(capsys.readouterr().out)}
     assert {name for name, status in found.items() if status == "failed"} == {"names_operations"}
+
+
+def test_a_kernel_that_fails_in_a_run_is_one_line(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run goes on with the formula, and says so once, among its other lines."""
+    arguments = ["run", "linear", "--epochs", "1", "--out", str(tmp_path / "run"), "--batch-size", "1000"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("equilib.kernels.selection.least", 1)
+        assert main([*arguments, "--kernels", "fast:level=9"], registry=registry) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "broken" in line]
+    assert len(lines) == 1
+    assert "Warning: kernel fast/broken of dot (fast-kernels 3.0) failed (ModuleNotFoundError" in lines[0]
