@@ -1,0 +1,55 @@
+"""Addresses of numbers in compiled code, and the vectors of the CPU.
+
+Compiled functions pass parts of arrays on as addresses: a slice of an array would count references, which takes as
+long as some pixels. Addresses and distances are of numba's type intp, in bytes; nothing checks their bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import carray, njit, types
+from numba.core import codegen, config
+from numba.extending import intrinsic
+
+# Bytes of a vector register and how many there are, by what LLVM is told about the CPU; the first that fits.
+_REGISTERS = (("+avx512f", 64, 32), ("+avx,", 32, 16), ("+neon", 16, 32), ("", 16, 16))
+
+
+def _registers() -> tuple[int, int]:
+    features = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
+    return next((size, count) for feature, size, count in _REGISTERS if feature in f"{features},")
+
+
+BYTES, REGISTERS = _registers()
+
+
+def vector_of(element: ir.Type, kind: types.Float) -> ir.VectorType:
+    """Return LLVM's type of a register full of numbers of `kind`, whose own type is `element`."""
+    return ir.VectorType(element, BYTES * 8 // kind.bitwidth)
+
+
+@intrinsic
+def address(typingctx: Any, array: Any, index: Any) -> Any:
+    """Return the address of element `index` of an array whose elements are neighbours, counted in C's order."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        data = context.make_array(array)(context, builder, values[0]).data
+        return builder.ptrtoint(builder.gep(data, [values[1]]), context.get_value_type(types.intp))
+
+    return types.intp(array, types.intp), codegen
+
+
+@intrinsic
+def _pointer(typingctx: Any, place: Any, like: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.inttoptr(values[0], context.get_value_type(like).as_pointer())
+
+    return types.CPointer(like)(types.intp, like), codegen
+
+
+@njit(inline="always")
+def row(place: int, count: int, like: Any) -> Any:
+    """Return `count` numbers at an address, of the type of the number `like`, as an array of one axis."""
+    return carray(_pointer(place, like), (count,))

@@ -1,0 +1,151 @@
+"""Threads that share the work of compiled functions, without the interpreter between them.
+
+The threads are Python's, but never return from one compiled function that holds no lock of the interpreter: they look
+for shares on a board, an array of words, and after some time without any they sleep. Handing a share over takes less
+than a microsecond; through the interpreter's lock and queue it takes 50 to 100. How work is divided depends on
+the work only, or on the number of threads, so that it gives the same bits whoever computes which share.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+from llvmlite import ir
+
+from equilib_numba import atomic
+
+# Places on the board, in bytes; what different threads write lies on different lines of the cache.
+_SHARES, _DONE, _CALL, _ARGUMENTS, _BUSY, _TEAM, _ACQUIRE, _RELEASE, _SLEEPERS = 0, 64, 128, 136, 192, 256, 264, 272, 320
+_LINE = 64
+_BITS = 16
+MOST = (1 << _BITS) - 1
+"""The largest number of shares."""
+
+_PATIENCE = 4000
+"""Looks for work before a thread goes to sleep, some 0.1 ms."""
+
+
+@intrinsic
+def _outlined(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Return the addresses of a function of C, (arguments, share, place), and of the arguments for it.
+
+    It calls function(share, place, *arguments), compiled; the arguments live as long as the caller's frame.
+    """
+    types_of_call = (types.intp, types.intp, *arguments.types)
+    function.get_call_type(typingctx, types_of_call, {})
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        compiled = function.dispatcher.overloads[types_of_call]
+        context.add_linking_libs(builder, [compiled.library])
+        word, kept = context.get_value_type(types.intp), context.get_value_type(arguments)
+        kind = ir.FunctionType(word, [word] * 3)
+        outlined = ir.Function(builder.module, kind, name=builder.module.get_unique_name("outlined"))
+        outlined.linkage = "internal"
+        inner = ir.IRBuilder(outlined.append_basic_block())
+        place, *numbers = outlined.args
+        given = cgutils.unpack_tuple(inner, inner.load(inner.inttoptr(place, kept.as_pointer())), len(arguments.types))
+        context.call_internal_no_propagate(inner, compiled.fndesc, compiled.signature, [*numbers, *given])
+        inner.ret(ir.Constant(word, 0))
+        here = cgutils.alloca_once_value(builder, values[1])
+        addresses = [builder.ptrtoint(each, word) for each in (outlined, here)]
+        return context.make_tuple(builder, signature.return_type, addresses)
+
+    return types.UniTuple(types.intp, 2)(function, arguments), codegen
+
+
+@njit
+def _take(board: int, place: int) -> bool:
+    """Compute a share that nobody has begun; return whether there was one."""
+    word = atomic.read(board + _SHARES)
+    share = word & MOST
+    if share >= (word >> _BITS) & MOST:
+        return False
+    # As long as the word stays the same, so do these; and it changes with every share that is begun.
+    function, arguments = atomic.read(board + _CALL), atomic.read(board + _ARGUMENTS)
+    if atomic.replace(board + _SHARES, word, word + 1):
+        atomic.call(function, (arguments, share, place))
+        atomic.add(board + _DONE, 1)
+    return True
+
+
+@njit(nogil=True)
+def _serve(board: int, place: int) -> None:
+    """Compute shares for ever, asleep while there are none."""
+    sleeper = board + _SLEEPERS + place * _LINE
+    while True:
+        looks = 0
+        while looks < _PATIENCE:
+            if _take(board, place):
+                looks = 0
+            else:
+                looks += 1
+                atomic.pause()
+        atomic.write(sleeper, 1)
+        word = atomic.read(board + _SHARES)  # something may have been put up in between
+        if (word & MOST) < (word >> _BITS) & MOST and atomic.replace(sleeper, 1, 0):
+            continue
+        atomic.call(atomic.read(board + _ACQUIRE), (atomic.read(sleeper + 8), 1))
+
+
+@njit
+def _wake(board: int) -> None:
+    for place in range(1, atomic.read(board + _TEAM)):
+        sleeper = board + _SLEEPERS + place * _LINE
+        if atomic.read(sleeper) == 1 and atomic.replace(sleeper, 1, 0):
+            atomic.call(atomic.read(board + _RELEASE), (atomic.read(sleeper + 8),))
+
+
+@njit
+def share_out(board: int, shares: int, function: Any, arguments: Any) -> None:
+    """Call function(share, place, *arguments) for each share, in threads at the same time; a thread is at one place.
+
+    A second caller at the same time computes its shares alone, one after the other.
+    """
+    call, given = _outlined(function, arguments)
+    if shares < 2 or atomic.read(board + _TEAM) < 2 or not atomic.replace(board + _BUSY, 0, 1):
+        for share in range(shares):
+            atomic.call(call, (given, share, 0))
+        return
+    atomic.write(board + _CALL, call)
+    atomic.write(board + _ARGUMENTS, given)
+    atomic.write(board + _DONE, 0)
+    turn = (atomic.read(board + _SHARES) >> 2 * _BITS) + 1
+    atomic.write(board + _SHARES, (turn << 2 * _BITS) + (shares << _BITS))
+    _wake(board)
+    while _take(board, 0):
+        pass
+    while atomic.read(board + _DONE) < shares:
+        atomic.pause()
+    atomic.write(board + _BUSY, 0)
+
+
+class _Team:
+    """The threads of this process, and their board."""
+
+    def __init__(self, count: int) -> None:
+        words = np.zeros((_SLEEPERS + (count + 1) * _LINE) // 8, np.int64)
+        self.words = words[-words.ctypes.data % _LINE // 8 :]
+        self.board, self.count = self.words.ctypes.data, count
+        lock = ctypes.pythonapi
+        for name in ("allocate", "acquire", "release"):
+            getattr(lock, f"PyThread_{name}_lock").restype = ctypes.c_void_p
+        lock.PyThread_acquire_lock.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        self._write(_TEAM, count)
+        self._write(_ACQUIRE, ctypes.cast(lock.PyThread_acquire_lock, ctypes.c_void_p).value)
+        self._write(_RELEASE, ctypes.cast(lock.PyThread_release_lock, ctypes.c_void_p).value)
+        for place in range(1, count):
+            held = lock.PyThread_allocate_lock()
+            lock.PyThread_acquire_lock(held, 1)
+            self._write(_SLEEPERS + place * _LINE + 8, held)
+            name = f"equilib-{place}"
+            threading.Thread(target=_serve, args=(self.board, place), name=name, daemon=True).start()
+
+    def _write(self, place: int, word: Any) -> None:
+        self.words[place // 8] = word
