@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import codegen, config
 from numba.extending import intrinsic
+
+from equilib_numba.compiling import compiled
 
 # Bytes of a vector register and how many there are, by what LLVM is told about the CPU; the first that fits.
 _REGISTERS = (("+avx512f", 64, 32), ("+avx,", 32, 16), ("+neon", 16, 32), ("", 16, 16))
@@ -49,7 +51,35 @@ def _pointer(typingctx: Any, place: Any, like: Any) -> Any:
     return types.CPointer(like)(types.intp, like), codegen
 
 
-@njit(inline="always")
+@compiled
 def row(place: int, count: int, like: Any) -> Any:
     """Return `count` numbers at an address, of the type of the number `like`, as an array of one axis."""
     return carray(_pointer(place, like), (count,))
+
+
+@intrinsic
+def number(typingctx: Any, value: Any, like: Any) -> Any:
+    """Return a number as one of the type of `like`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return context.cast(builder, values[0], value, like)
+
+    return like(value, like), codegen
+
+
+@compiled
+def clear(place: int, count: int, like: Any) -> None:
+    """Set `count` numbers at an address to zero."""
+    numbers, zero = row(place, count, like), number(0, like)
+    for k in range(count):
+        numbers[k] = zero
+
+
+@intrinsic
+def size_of(typingctx: Any, like: Any) -> Any:
+    """Return the bytes of a number of the type of `like`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return context.get_constant(types.intp, like.bitwidth // 8)
+
+    return types.intp(like), codegen

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from equilib_numba.memory import BYTES, REGISTERS, vector_of
+from equilib_numba.compiling import compiled
+from equilib_numba.memory import BYTES, REGISTERS, vector_of, size_of
 
 WIDE = 2
 """Registers of columns that are summed up at a time."""
@@ -127,7 +128,7 @@ _block_of_windows = _block(neighbours="terms")
 _block_of_outer = _block(neighbours="rows")
 
 
-@njit
+@compiled
 def multiply(
     like: Any, rows: int, registers: int, add: bool, a: int, a_row: int, a_outer: int, b: int, b_outer: int,
     b_inner: int, c: int, c_row: int, outer: int, inner: int,
@@ -144,13 +145,13 @@ def multiply(
             first = last
 
 
-@njit
+@compiled
 def multiply_transposed(
     like: Any, rows: int, registers: int, add: bool, a: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int,
     inner: int,
 ) -> None:  # fmt: skip
     """Write Σ A[l, r] B[l, :] over `inner` l to C[r, :], or add it; A[l, :] are neighbours."""
-    size, blocks = like.itemsize, -(-rows // ROWS)
+    size, blocks = size_of(like), -(-rows // ROWS)
     for v in range(0, registers, WIDE):
         first, wide = 0, min(WIDE, registers - v)
         for block in range(blocks):

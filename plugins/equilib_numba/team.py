@@ -14,11 +14,12 @@ import threading
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 from llvmlite import ir
 
+from equilib_numba.compiling import compiled, entry
 from equilib_numba import atomic
 
 # Places on the board, in bytes; what different threads write lies on different lines of the cache.
@@ -32,35 +33,41 @@ _PATIENCE = 4000
 """Looks for work before a thread goes to sleep, some 0.1 ms."""
 
 
-@intrinsic
-def _outlined(typingctx: Any, function: Any, arguments: Any) -> Any:
-    """Return the addresses of a function of C, (arguments, share, place), and of the arguments for it.
+def _outline(function: Any) -> Any:
+    """Return an intrinsic f(arguments) for a compiled function(share, place, *arguments).
 
-    It calls function(share, place, *arguments), compiled; the arguments live as long as the caller's frame.
+    It returns the addresses of a function of C (arguments, share, place) that calls it, and of the arguments for that,
+    which live as long as the caller's frame.
     """
-    types_of_call = (types.intp, types.intp, *arguments.types)
-    function.get_call_type(typingctx, types_of_call, {})
 
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        compiled = function.dispatcher.overloads[types_of_call]
-        context.add_linking_libs(builder, [compiled.library])
-        word, kept = context.get_value_type(types.intp), context.get_value_type(arguments)
-        kind = ir.FunctionType(word, [word] * 3)
-        outlined = ir.Function(builder.module, kind, name=builder.module.get_unique_name("outlined"))
-        outlined.linkage = "internal"
-        inner = ir.IRBuilder(outlined.append_basic_block())
-        place, *numbers = outlined.args
-        given = cgutils.unpack_tuple(inner, inner.load(inner.inttoptr(place, kept.as_pointer())), len(arguments.types))
-        context.call_internal_no_propagate(inner, compiled.fndesc, compiled.signature, [*numbers, *given])
-        inner.ret(ir.Constant(word, 0))
-        here = cgutils.alloca_once_value(builder, values[1])
-        addresses = [builder.ptrtoint(each, word) for each in (outlined, here)]
-        return context.make_tuple(builder, signature.return_type, addresses)
+    @intrinsic
+    def outlined(typingctx: Any, arguments: Any) -> Any:
+        types_of_call = (types.intp, types.intp, *arguments.types)
+        types.Dispatcher(function).get_call_type(typingctx, types_of_call, {})
 
-    return types.UniTuple(types.intp, 2)(function, arguments), codegen
+        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            code = function.overloads[types_of_call]
+            context.add_linking_libs([code.library])
+            word, kept = context.get_value_type(types.intp), context.get_value_type(arguments)
+            kind = ir.FunctionType(word, [word] * 3)
+            caller = ir.Function(builder.module, kind, name=builder.module.get_unique_name("outlined"))
+            caller.linkage = "internal"
+            inner = ir.IRBuilder(caller.append_basic_block())
+            source, *numbers = caller.args
+            together = inner.load(inner.inttoptr(source, kept.as_pointer()))
+            given = cgutils.unpack_tuple(inner, together, len(arguments.types))
+            context.call_internal_no_propagate(inner, code.fndesc, code.signature, [*numbers, *given])
+            inner.ret(ir.Constant(word, 0))
+            here = cgutils.alloca_once_value(builder, values[0])
+            addresses = [builder.ptrtoint(each, word) for each in (caller, here)]
+            return context.make_tuple(builder, signature.return_type, addresses)
+
+        return types.UniTuple(types.intp, 2)(arguments), codegen
+
+    return outlined
 
 
-@njit
+@compiled
 def _take(board: int, place: int) -> bool:
     """Compute a share that nobody has begun; return whether there was one."""
     word = atomic.read(board + _SHARES)
@@ -75,7 +82,7 @@ def _take(board: int, place: int) -> bool:
     return True
 
 
-@njit(nogil=True)
+@entry
 def _serve(board: int, place: int) -> None:
     """Compute shares for ever, asleep while there are none."""
     sleeper = board + _SLEEPERS + place * _LINE
@@ -94,7 +101,7 @@ def _serve(board: int, place: int) -> None:
         atomic.call(atomic.read(board + _ACQUIRE), (atomic.read(sleeper + 8), 1))
 
 
-@njit
+@compiled
 def _wake(board: int) -> None:
     for place in range(1, atomic.read(board + _TEAM)):
         sleeper = board + _SLEEPERS + place * _LINE
@@ -102,13 +109,24 @@ def _wake(board: int) -> None:
             atomic.call(atomic.read(board + _RELEASE), (atomic.read(sleeper + 8),))
 
 
-@njit
-def share_out(board: int, shares: int, function: Any, arguments: Any) -> None:
-    """Call function(share, place, *arguments) for each share, in threads at the same time; a thread is at one place.
+def shared(function: Any) -> Any:
+    """Return a compiled f(board, shares, arguments) that calls function(share, place, *arguments) for each share.
 
-    A second caller at the same time computes its shares alone, one after the other.
+    The shares are computed by threads at the same time, each at one place. A second caller at the same time computes
+    its shares alone, one after the other.
     """
-    call, given = _outlined(function, arguments)
+    outlined = _outline(function)
+
+    @compiled
+    def share_out(board: int, shares: int, arguments: Any) -> None:
+        call, given = outlined(arguments)
+        _compute(board, shares, call, given)
+
+    return share_out
+
+
+@compiled
+def _compute(board: int, shares: int, call: int, given: int) -> None:
     if shares < 2 or atomic.read(board + _TEAM) < 2 or not atomic.replace(board + _BUSY, 0, 1):
         for share in range(shares):
             atomic.call(call, (given, share, 0))

@@ -1,0 +1,206 @@
+"""3×3 convolutions with stride 1 by Winograd's F(2×2, 3×3) (Lavin & Gray 2016, arXiv:1509.09308, §4.1 and algorithm 1).
+
+Threads share the lines of tiles of all images. Some lines at a time are laid out with their padding, transformed,
+multiplied channel by channel for each of the 16 places in a tile, and transformed back, all in the cache of a core.
+Sums of a tile mix its pixels: one NaN spreads to all four. Where a sum is not finite, the pixel is therefore summed up
+as the definition says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from equilib_numba.compiling import compiled, entry
+from equilib_numba.memory import BYTES, address, clear, row, size_of
+from equilib_numba.pixels import IDENTITY, finite, give_line, take, take_line
+from equilib_numba.product import multiply
+from equilib_numba.team import shared
+from equilib_numba.transforms import INPUT, KERNEL, RESULT, transform
+
+_transform_input, _transform_kernel, _transform_result = transform(INPUT), transform(KERNEL), transform(RESULT)
+
+TILES = 48
+"""Tiles of a block, at least: with 64 channels they take 0.4 MB, and the kernels 0.26."""
+
+
+def line_room(width: int, channels: int, lanes: int) -> int:
+    """Return how many numbers a line of `width` tiles takes, padded on all sides."""
+    return (2 * width + 2) * room(channels, lanes)
+
+
+def room(channels: int, lanes: int) -> int:
+    """Return the channels rounded up to whole registers."""
+    return -(-channels // lanes) * lanes
+
+
+@compiled
+def _lay_kernel(share: int, place: int, weight: Any, turned: bool, laid: Any) -> None:
+    """Lay one of the 9 matrices out in whole registers; a turned kernel is the one of the transpose."""
+    _, _, terms, outputs = laid.shape
+    like = weight.dtype.type(0)
+    if turned:
+        clear(address(laid, share * terms * outputs), terms * outputs, like)
+        tap = weight[2 - share // 3, 2 - share % 3]
+        target = laid[share // 3, share % 3]
+        for o in range(tap.shape[0]):
+            line = row(address(tap, o * terms), terms, like)
+            for k in range(terms):
+                target[k, o] = line[k]
+    else:
+        count = weight.shape[3]
+        for k in range(terms):
+            start = (share * terms + k) * outputs
+            source = address(weight, (share * terms + k) * count)
+            take(like, IDENTITY, source, source, address(laid, start), count)
+            clear(address(laid, start + count), outputs - count, like)
+
+
+@compiled
+def _transform_kernels(share: int, place: int, shares: int, laid: Any, kernels: Any) -> None:
+    _, _, terms, outputs = laid.shape
+    size, step, like = laid.itemsize, kernels.shape[2], laid.dtype.type(0)
+    for k in range(terms * share // shares, terms * (share + 1) // shares):
+        _transform_kernel(
+            like, address(laid, k * outputs), 3 * terms * outputs * size, terms * outputs * size,
+            address(kernels, k * step), 4 * terms * step * size, terms * step * size, outputs * size // BYTES,
+        )  # fmt: skip
+
+
+@compiled
+def lay_lines(
+    like: Any, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int, target: int,
+    pixels: int, room: int,
+) -> None:  # fmt: skip
+    """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
+
+    The columns outside must be zero before.
+    """
+    _, height, width, channels = x.shape
+    size = size_of(like)
+    start, stop = max(0, -left), min(width, pixels - left)
+    for k in range(count):
+        line = target + k * pixels * room * size
+        y = first + k
+        if 0 <= y < height:
+            source = ((image * height + y) * width + start) * channels
+            into = line + (start + left) * room * size
+            take_line(
+                like, activation, address(x, source), address(value, source), into, stop - start, channels, room
+            )
+        else:
+            clear(line, pixels * room, like)
+
+
+@compiled
+def _sum_up(
+    like: Any, activation: int, x: Any, value: Any, image: int, top: int, left: int, laid: Any, pixel: int, term: int
+) -> None:
+    """Write Σ x[top + a, left + b] w[a, b] to a pixel, `term` being memory for the channels of one of x."""
+    _, height, width, channels = x.shape
+    outputs = laid.shape[3]
+    clear(pixel, outputs, like)
+    total, factors = row(pixel, outputs, like), row(term, channels, like)
+    for a in range(3):
+        for b in range(3):
+            y, z = top + a, left + b
+            clear(term, channels, like)  # outside, where 0 times an infinite weight is NaN too
+            if 0 <= y < height and 0 <= z < width:
+                source = ((image * height + y) * width + z) * channels
+                take(like, activation, address(x, source), address(value, source), term, channels)
+            for k in range(channels):
+                line = row(address(laid, ((a * 3 + b) * channels + k) * outputs), outputs, like)
+                for o in range(outputs):
+                    total[o] += factors[k] * line[o]
+
+
+@compiled
+def _give_tiles(
+    like: Any, slope: int, x: Any, value: Any, laid: Any, before: Any, after: Any, activation: int, out: Any,
+    image: int, tile: int, top: int, left: int, lines: int, term: int,
+) -> None:  # fmt: skip
+    """Write a line of tiles, two lines of pixels, to the result."""
+    _, height, width, outputs = out.shape
+    room, size = laid.shape[3], size_of(like)
+    length = (width + 1) // 2 * 2 * room * size
+    for a in range(min(2, height - 2 * tile)):
+        line, y = lines + a * length, 2 * tile + a
+        if not finite(like, line, width * room):
+            for j in range(width):
+                pixel = line + j * room * size
+                if not finite(like, pixel, room):
+                    _sum_up(like, slope, x, value, image, y - top, j - left, laid, pixel, term)
+        start = (image * height + y) * width * outputs
+        b = (start if before.size > outputs else 0) if before.size else 0
+        c = (start if after.size > outputs else 0) if after.size else 0
+        give_line(
+            like, activation, line, address(before, b), _step(before, outputs), address(after, c),
+            _step(after, outputs), address(out, start), width, outputs, room,
+        )  # fmt: skip
+
+
+@compiled
+def _step(term: Any, outputs: int) -> int:
+    """Return the bytes from a pixel's numbers in a term to the next: 0 for a bias, −1 where there is no term."""
+    if term.size == 0:
+        return -1
+    return outputs * term.itemsize if term.size > outputs else 0
+
+
+@compiled
+def _compute(
+    share: int, place: int, shares: int, slope: int, x: Any, value: Any, laid: Any, kernels: Any, before: Any,
+    after: Any, activation: int, out: Any, top: int, left: int, block: int, scratch: Any,
+) -> None:  # fmt: skip
+    like, size = x.dtype.type(0), x.itemsize
+    channels, outputs, step = x.shape[3], laid.shape[3] * size, kernels.shape[2] * size
+    wide, down = (out.shape[2] + 1) // 2, (out.shape[1] + 1) // 2
+    room = -(-channels * size // BYTES) * BYTES
+    strip, line = address(scratch, place * scratch.shape[1]), (2 * wide + 2) * room
+    v = strip + 4 * line
+    v_step, m_step = block * wide * room + BYTES, block * wide * outputs + BYTES  # no multiple of a page
+    m = v + 16 * v_step
+    lines = m + 16 * m_step
+    term = lines + 4 * wide * outputs
+    clear(strip, 4 * line // size, like)
+    rows = len(x) * down
+    for start in range(rows * share // shares, rows * (share + 1) // shares, block):
+        stop = min(start + block, rows * (share + 1) // shares)
+        for r in range(start, stop):
+            first = 2 * (r % down) - top
+            lay_lines(like, slope, x, value, r // down, first, 4, left, strip, 2 * wide + 2, room // size)
+            for j in range(wide):
+                tile = v + ((r - start) * wide + j) * room
+                _transform_input(like, strip + 2 * j * room, line, room, tile, 4 * v_step, v_step, room // BYTES)
+        for k in range(16):
+            multiply(
+                like, (stop - start) * wide, outputs // BYTES, False, v + k * v_step, room, 0,
+                address(kernels, k * channels * kernels.shape[2]), 0, step, m + k * m_step, outputs, 1, channels,
+            )  # fmt: skip
+        for r in range(start, stop):
+            for j in range(wide):
+                tile, to = m + ((r - start) * wide + j) * outputs, lines + 2 * j * outputs
+                _transform_result(
+                    like, tile, 4 * m_step, m_step, to, 2 * wide * outputs, outputs, outputs // BYTES
+                )  # fmt: skip
+            _give_tiles(
+                like, slope, x, value, laid, before, after, activation, out, r // down, r % down, top, left, lines, term
+            )
+
+
+_share_kernel, _share_transforms, _share_tiles = map(shared, (_lay_kernel, _transform_kernels, _compute))
+
+
+@entry
+def winograd(
+    board: int, slope: int, x: Any, value: Any, weight: Any, turned: bool, before: Any, after: Any, activation: int,
+    out: Any, top: int, left: int, block: int, laid: Any, kernels: Any, scratch: Any,
+) -> None:  # fmt: skip
+    """Write φ(conv2d(slope(value) x, weight) + before) + after to `out`."""
+    _share_kernel(board, 9, (weight, turned, laid))
+    _share_transforms(board, 8, (8, laid, kernels))
+    rows = len(x) * ((out.shape[1] + 1) // 2)
+    shares = min(-(-rows // block), 4096)
+    _share_tiles(
+        board, shares,
+        (shares, slope, x, value, laid, kernels, before, after, activation, out, top, left, block, scratch),
+    )  # fmt: skip
