@@ -74,17 +74,3 @@ def pause(typingctx: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(), codegen
-
-
-@intrinsic
-def call(typingctx: Any, function: Any, arguments: Any) -> Any:
-    """Call the function of C at an address, of words that returns a word; what returns less leaves it undefined."""
-
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        word = context.get_value_type(types.intp)
-        count = len(arguments)
-        kind = ir.FunctionType(word, [word] * count)
-        given = cgutils.unpack_tuple(builder, values[1], count)
-        return builder.call(builder.inttoptr(values[0], kind.as_pointer()), given)
-
-    return types.intp(types.intp, types.UniTuple(types.intp, len(arguments))), codegen

@@ -15,8 +15,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from numba import njit
+from numba import njit, types
 from numba.core.caching import FunctionCache
+from numba.core.ccallback import CFunc
 
 HOW = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
 """Options of numba: sums may be reordered into registers, but NaN and infinities stay what they are."""
@@ -66,3 +67,19 @@ def _sources() -> str:
 @cache
 def _announce() -> None:
     print("equilib: compiling kernels for this CPU; they are kept for the next time", file=sys.stderr)
+
+
+def c_function(function: Callable[..., Any], words: int) -> int:
+    """Return the address of a function of so many words, compiled as a function of C that returns nothing.
+
+    Compiled functions call it by its address, as code that they contain is compiled again with each of them.
+    """
+    made = CFunc(function, ((types.intp,) * words, types.void), {}, dict(HOW))
+    with suppress(RuntimeError, OSError):
+        made._cache = _Kept(function)
+    made.compile()
+    _alive.append(made)
+    return made.address
+
+
+_alive: list[CFunc] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import carray, types
-from numba.core import codegen, config
+from numba.core import cgutils, codegen, config
 from numba.extending import intrinsic
 
 from equilib_numba.compiling import compiled
@@ -83,3 +83,17 @@ def size_of(typingctx: Any, like: Any) -> Any:
         return context.get_constant(types.intp, like.bitwidth // 8)
 
     return types.intp(like), codegen
+
+
+@intrinsic
+def call(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Call the function of C at an address, of words that returns a word; what returns less leaves it undefined."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        word = context.get_value_type(types.intp)
+        count = len(arguments)
+        kind = ir.FunctionType(word, [word] * count)
+        given = cgutils.unpack_tuple(builder, values[1], count)
+        return builder.call(builder.inttoptr(values[0], kind.as_pointer()), given)
+
+    return types.intp(types.intp, types.UniTuple(types.intp, len(arguments))), codegen

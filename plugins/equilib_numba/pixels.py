@@ -6,12 +6,15 @@ applied, and `after` added. All of it happens in the cache of a core.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 
-from equilib_numba.compiling import compiled
+
+from equilib_numba.compiling import c_function, compiled
 from equilib_numba.formulas import tanh
-from equilib_numba.memory import number, row, size_of
+from equilib_numba.memory import number, row
 
 ACTIVATIONS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3}
 """The activations that can be fused, and their numbers in compiled code."""
@@ -20,7 +23,17 @@ IDENTITY, TANH, SIGMOID, RELU = ACTIVATIONS.values()
 
 
 @compiled
-def take(like: Any, activation: int, source: int, value: int, target: int, count: int) -> None:
+def finite(like: Any, place: int, count: int) -> bool:
+    """Tell whether no number is NaN or infinite."""
+    numbers, zero = row(place, count, like), number(0, like)
+    total = zero
+    for k in range(count):
+        total += numbers[k] * zero
+    return total == zero
+
+
+@compiled
+def _take(like: Any, activation: int, source: int, value: int, target: int, count: int) -> None:
     """Copy numbers, times φ'(a) where φ(a) is the number at `value`."""
     x, y, out = row(source, count, like), row(value, count, like), row(target, count, like)
     one, zero = number(1, like), number(0, like)
@@ -38,32 +51,29 @@ def take(like: Any, activation: int, source: int, value: int, target: int, count
             out[k] = x[k]
 
 
-@compiled
-def take_line(
-    like: Any, activation: int, source: int, value: int, target: int, pixels: int, channels: int, room: int
-) -> None:
-    """Do so with a line of pixels, whose channels take up room for `room` numbers in the target."""
-    size = size_of(like)
-    if room == channels:
-        take(like, activation, source, value, target, pixels * channels)
-    else:
+@cache
+def take_line(dtype: np.dtype) -> int:
+    """Return the address of f(activation, source, value, target, pixels, channels, room).
+
+    It copies a line of pixels, times φ'(a) where φ(a) are the numbers at `value`; in the target the channels of a
+    pixel take up room for `room` numbers.
+    """
+    like, size = dtype.type(0), dtype.itemsize
+
+    def line(
+        activation: int, source: int, value: int, target: int, pixels: int, channels: int, room: int
+    ) -> None:
+        if room == channels:
+            pixels, channels = 1, pixels * channels
         for k in range(pixels):
             by = k * channels * size
-            take(like, activation, source + by, value + by, target + k * room * size, channels)
+            _take(like, activation, source + by, value + by, target + k * room * size, channels)
+
+    return c_function(line, 7)
 
 
 @compiled
-def finite(like: Any, place: int, count: int) -> bool:
-    """Tell whether no number is NaN or infinite."""
-    numbers, zero = row(place, count, like), number(0, like)
-    total = zero
-    for k in range(count):
-        total += numbers[k] * zero
-    return total == zero
-
-
-@compiled
-def add(like: Any, place: int, terms: int, count: int) -> None:
+def _add(like: Any, place: int, terms: int, count: int) -> None:
     """Add numbers to those at `place`."""
     out, term = row(place, count, like), row(terms, count, like)
     for k in range(count):
@@ -71,7 +81,7 @@ def add(like: Any, place: int, terms: int, count: int) -> None:
 
 
 @compiled
-def activate(like: Any, activation: int, source: int, target: int, count: int) -> None:
+def _activate(like: Any, activation: int, source: int, target: int, count: int) -> None:
     """Write φ of numbers."""
     x, out = row(source, count, like), row(target, count, like)
     half, one, zero = number(0.5, like), number(1, like), number(0, like)
@@ -89,32 +99,28 @@ def activate(like: Any, activation: int, source: int, target: int, count: int) -
             out[k] = x[k]
 
 
-@compiled
-def give(
-    like: Any, activation: int, source: int, before: int, before_step: int, after: int, after_step: int, target: int,
-    count: int,
-) -> None:  # fmt: skip
-    """Write φ(numbers + before) + after, and change the numbers; a step of −1 says that there is no such term."""
-    if before_step >= 0:
-        add(like, source, before, count)
-    activate(like, activation, source, target, count)
-    if after_step >= 0:
-        add(like, target, after, count)
+@cache
+def give_line(dtype: np.dtype) -> int:
+    """Return the address of f(activation, source, before, step, after, step, target, pixels, channels, room).
 
+    It writes φ(numbers + before) + after for a line of pixels, and changes the numbers, of which each pixel has `room`.
+    A step is in bytes from one pixel's numbers to the next, or −1 where there is no such term.
+    """
+    like, size = dtype.type(0), dtype.itemsize
 
-@compiled
-def give_line(
-    like: Any, activation: int, source: int, before: int, before_step: int, after: int, after_step: int, target: int,
-    pixels: int, channels: int, room: int,
-) -> None:  # fmt: skip
-    """Do so with a line of pixels; a step is in bytes from one pixel to the next."""
-    size = size_of(like)
-    line = channels * size
-    if room == channels and before_step in (-1, line) and after_step in (-1, line):
-        give(like, activation, source, before, before_step, after, after_step, target, pixels * channels)
-        return
-    for k in range(pixels):
-        give(
-            like, activation, source + k * room * size, before + k * before_step, before_step, after + k * after_step,
-            after_step, target + k * line, channels,
-        )  # fmt: skip
+    def line(
+        activation: int, source: int, before: int, before_step: int, after: int, after_step: int, target: int,
+        pixels: int, channels: int, room: int,
+    ) -> None:  # fmt: skip
+        length = channels * size
+        if room == channels and before_step in (-1, length) and after_step in (-1, length):
+            pixels, channels = 1, pixels * channels
+        for k in range(pixels):
+            own, to = source + k * room * size, target + k * length
+            if before_step >= 0:
+                _add(like, own, before + k * before_step, channels)
+            _activate(like, activation, own, to, channels)
+            if after_step >= 0:
+                _add(like, to, after + k * after_step, channels)
+
+    return c_function(line, 10)

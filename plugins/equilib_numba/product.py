@@ -7,15 +7,17 @@ block of rows by one or two registers of columns is summed up at a time (Goto & 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from equilib_numba.compiling import compiled
-from equilib_numba.memory import BYTES, REGISTERS, vector_of, size_of
+from equilib_numba.compiling import c_function
+from equilib_numba.memory import BYTES, REGISTERS, vector_of
 
 WIDE = 2
 """Registers of columns that are summed up at a time."""
@@ -128,35 +130,53 @@ _block_of_windows = _block(neighbours="terms")
 _block_of_outer = _block(neighbours="rows")
 
 
-@compiled
-def multiply(
-    like: Any, rows: int, registers: int, add: bool, a: int, a_row: int, a_outer: int, b: int, b_outer: int,
-    b_inner: int, c: int, c_row: int, outer: int, inner: int,
-) -> None:  # fmt: skip
-    """Write Σ A[r, k, l] B[k, l, :] over `outer` k and `inner` l to C[r, :], or add it; A[r, k, :] are neighbours."""
-    blocks = -(-rows // ROWS)
-    for v in range(0, registers, WIDE):
-        first, wide = 0, min(WIDE, registers - v)
-        for block in range(blocks):
-            last = rows * (block + 1) // blocks
-            a_from, b_from, c_from = a + first * a_row, b + v * BYTES, c + first * c_row + v * BYTES
-            steps = (a_from, a_row, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
-            _block_of_windows(like, last - first, wide, add, steps)
-            first = last
+@cache
+def multiply(dtype: np.dtype) -> int:
+    """Return the address of a compiled product of two matrices, a function of 13 words.
+
+    f(rows, registers, add, a, a row, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
+    A[r, k, l] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[r, k, :] are neighbours.
+    """
+    zero = dtype.type(0)
+
+    def product(
+        rows: int, registers: int, add: int, a: int, a_row: int, a_outer: int, b: int, b_outer: int, b_inner: int,
+        c: int, c_row: int, outer: int, inner: int,
+    ) -> None:  # fmt: skip
+        blocks = -(-rows // ROWS)
+        for v in range(0, registers, WIDE):
+            first, wide = 0, min(WIDE, registers - v)
+            for block in range(blocks):
+                last = rows * (block + 1) // blocks
+                a_from, b_from, c_from = a + first * a_row, b + v * BYTES, c + first * c_row + v * BYTES
+                steps = (a_from, a_row, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
+                _block_of_windows(zero, last - first, wide, add != 0, steps)
+                first = last
+
+    return c_function(product, 13)
 
 
-@compiled
-def multiply_transposed(
-    like: Any, rows: int, registers: int, add: bool, a: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int,
-    inner: int,
-) -> None:  # fmt: skip
-    """Write Σ A[l, r] B[l, :] over `inner` l to C[r, :], or add it; A[l, :] are neighbours."""
-    size, blocks = size_of(like), -(-rows // ROWS)
-    for v in range(0, registers, WIDE):
-        first, wide = 0, min(WIDE, registers - v)
-        for block in range(blocks):
-            last = rows * (block + 1) // blocks
-            a_from, b_from, c_from = a + first * size, b + v * BYTES, c + first * c_row + v * BYTES
-            steps = (a_from, a_inner, 0, b_from, 0, b_inner, c_from, c_row, 1, inner)
-            _block_of_outer(like, last - first, wide, add, steps)
-            first = last
+@cache
+def multiply_transposed(dtype: np.dtype) -> int:
+    """Return the address of a compiled product with the transpose of A, a function of 11 words.
+
+    f(rows, registers, add, a, a inner, b, b inner, c, c row, inner) writes the sums of A[l, r] B[l, :] over `inner` l
+    to C[r, :], or adds them. A[l, :] are neighbours.
+    """
+    zero = dtype.type(0)
+    size = dtype.itemsize
+
+    def product(
+        rows: int, registers: int, add: int, a: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int, inner: int
+    ) -> None:
+        blocks = -(-rows // ROWS)
+        for v in range(0, registers, WIDE):
+            first, wide = 0, min(WIDE, registers - v)
+            for block in range(blocks):
+                last = rows * (block + 1) // blocks
+                a_from, b_from, c_from = a + first * size, b + v * BYTES, c + first * c_row + v * BYTES
+                steps = (a_from, a_inner, 0, b_from, 0, b_inner, c_from, c_row, 1, inner)
+                _block_of_outer(zero, last - first, wide, add != 0, steps)
+                first = last
+
+    return c_function(product, 10)

@@ -21,6 +21,7 @@ from llvmlite import ir
 
 from equilib_numba.compiling import compiled, entry
 from equilib_numba import atomic
+from equilib_numba.memory import call
 
 # Places on the board, in bytes; what different threads write lies on different lines of the cache.
 _SHARES, _DONE, _CALL, _ARGUMENTS, _BUSY, _TEAM, _ACQUIRE, _RELEASE, _SLEEPERS = 0, 64, 128, 136, 192, 256, 264, 272, 320
@@ -33,8 +34,8 @@ _PATIENCE = 4000
 """Looks for work before a thread goes to sleep, some 0.1 ms."""
 
 
-def _outline(function: Any) -> Any:
-    """Return an intrinsic f(arguments) for a compiled function(share, place, *arguments).
+def shared(function: Any) -> Any:
+    """Return an intrinsic f(arguments), for `share_out`, of a compiled function(share, place, *arguments).
 
     It returns the addresses of a function of C (arguments, share, place) that calls it, and of the arguments for that,
     which live as long as the caller's frame.
@@ -77,7 +78,7 @@ def _take(board: int, place: int) -> bool:
     # As long as the word stays the same, so do these; and it changes with every share that is begun.
     function, arguments = atomic.read(board + _CALL), atomic.read(board + _ARGUMENTS)
     if atomic.replace(board + _SHARES, word, word + 1):
-        atomic.call(function, (arguments, share, place))
+        call(function, (arguments, share, place))
         atomic.add(board + _DONE, 1)
     return True
 
@@ -98,7 +99,7 @@ def _serve(board: int, place: int) -> None:
         word = atomic.read(board + _SHARES)  # something may have been put up in between
         if (word & MOST) < (word >> _BITS) & MOST and atomic.replace(sleeper, 1, 0):
             continue
-        atomic.call(atomic.read(board + _ACQUIRE), (atomic.read(sleeper + 8), 1))
+        call(atomic.read(board + _ACQUIRE), (atomic.read(sleeper + 8), 1))
 
 
 @compiled
@@ -106,32 +107,21 @@ def _wake(board: int) -> None:
     for place in range(1, atomic.read(board + _TEAM)):
         sleeper = board + _SLEEPERS + place * _LINE
         if atomic.read(sleeper) == 1 and atomic.replace(sleeper, 1, 0):
-            atomic.call(atomic.read(board + _RELEASE), (atomic.read(sleeper + 8),))
-
-
-def shared(function: Any) -> Any:
-    """Return a compiled f(board, shares, arguments) that calls function(share, place, *arguments) for each share.
-
-    The shares are computed by threads at the same time, each at one place. A second caller at the same time computes
-    its shares alone, one after the other.
-    """
-    outlined = _outline(function)
-
-    @compiled
-    def share_out(board: int, shares: int, arguments: Any) -> None:
-        call, given = outlined(arguments)
-        _compute(board, shares, call, given)
-
-    return share_out
+            call(atomic.read(board + _RELEASE), (atomic.read(sleeper + 8),))
 
 
 @compiled
-def _compute(board: int, shares: int, call: int, given: int) -> None:
+def share_out(board: int, shares: int, work: tuple[int, int]) -> None:
+    """Compute all shares of the work, in threads at the same time, each of which is at one place.
+
+    A second caller at the same time computes its shares alone, one after the other.
+    """
+    function, given = work
     if shares < 2 or atomic.read(board + _TEAM) < 2 or not atomic.replace(board + _BUSY, 0, 1):
         for share in range(shares):
-            atomic.call(call, (given, share, 0))
+            call(function, (given, share, 0))
         return
-    atomic.write(board + _CALL, call)
+    atomic.write(board + _CALL, function)
     atomic.write(board + _ARGUMENTS, given)
     atomic.write(board + _DONE, 0)
     turn = (atomic.read(board + _SHARES) >> 2 * _BITS) + 1

@@ -11,10 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.memory import BYTES, address, clear, row, size_of
-from equilib_numba.pixels import IDENTITY, finite, give_line, take, take_line
-from equilib_numba.product import multiply
-from equilib_numba.team import shared
+from equilib_numba.memory import BYTES, call, address, clear, row, size_of
+from equilib_numba.pixels import IDENTITY, finite
+from equilib_numba.team import share_out, shared
 from equilib_numba.transforms import INPUT, KERNEL, RESULT, transform
 
 _transform_input, _transform_kernel, _transform_result = transform(INPUT), transform(KERNEL), transform(RESULT)
@@ -34,7 +33,7 @@ def room(channels: int, lanes: int) -> int:
 
 
 @compiled
-def _lay_kernel(share: int, place: int, weight: Any, turned: bool, laid: Any) -> None:
+def _lay_kernel(share: int, place: int, take: int, weight: Any, turned: bool, laid: Any) -> None:
     """Lay one of the 9 matrices out in whole registers; a turned kernel is the one of the transpose."""
     _, _, terms, outputs = laid.shape
     like = weight.dtype.type(0)
@@ -51,7 +50,7 @@ def _lay_kernel(share: int, place: int, weight: Any, turned: bool, laid: Any) ->
         for k in range(terms):
             start = (share * terms + k) * outputs
             source = address(weight, (share * terms + k) * count)
-            take(like, IDENTITY, source, source, address(laid, start), count)
+            call(take, (IDENTITY, source, source, address(laid, start), 1, count, count))
             clear(address(laid, start + count), outputs - count, like)
 
 
@@ -68,7 +67,7 @@ def _transform_kernels(share: int, place: int, shares: int, laid: Any, kernels: 
 
 @compiled
 def lay_lines(
-    like: Any, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int, target: int,
+    like: Any, take: int, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int, target: int,
     pixels: int, room: int,
 ) -> None:  # fmt: skip
     """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
@@ -84,16 +83,15 @@ def lay_lines(
         if 0 <= y < height:
             source = ((image * height + y) * width + start) * channels
             into = line + (start + left) * room * size
-            take_line(
-                like, activation, address(x, source), address(value, source), into, stop - start, channels, room
-            )
+            at = address(x, source), address(value, source)
+            call(take, (activation, at[0], at[1], into, stop - start, channels, room))
         else:
             clear(line, pixels * room, like)
 
 
 @compiled
 def _sum_up(
-    like: Any, activation: int, x: Any, value: Any, image: int, top: int, left: int, laid: Any, pixel: int, term: int
+    like: Any, take: int, activation: int, x: Any, value: Any, image: int, top: int, left: int, laid: Any, pixel: int, term: int
 ) -> None:
     """Write Σ x[top + a, left + b] w[a, b] to a pixel, `term` being memory for the channels of one of x."""
     _, height, width, channels = x.shape
@@ -106,7 +104,7 @@ def _sum_up(
             clear(term, channels, like)  # outside, where 0 times an infinite weight is NaN too
             if 0 <= y < height and 0 <= z < width:
                 source = ((image * height + y) * width + z) * channels
-                take(like, activation, address(x, source), address(value, source), term, channels)
+                call(take, (activation, address(x, source), address(value, source), term, 1, channels, channels))
             for k in range(channels):
                 line = row(address(laid, ((a * 3 + b) * channels + k) * outputs), outputs, like)
                 for o in range(outputs):
@@ -115,7 +113,7 @@ def _sum_up(
 
 @compiled
 def _give_tiles(
-    like: Any, slope: int, x: Any, value: Any, laid: Any, before: Any, after: Any, activation: int, out: Any,
+    like: Any, take: int, give: int, slope: int, x: Any, value: Any, laid: Any, before: Any, after: Any, activation: int, out: Any,
     image: int, tile: int, top: int, left: int, lines: int, term: int,
 ) -> None:  # fmt: skip
     """Write a line of tiles, two lines of pixels, to the result."""
@@ -128,14 +126,14 @@ def _give_tiles(
             for j in range(width):
                 pixel = line + j * room * size
                 if not finite(like, pixel, room):
-                    _sum_up(like, slope, x, value, image, y - top, j - left, laid, pixel, term)
+                    _sum_up(like, take, slope, x, value, image, y - top, j - left, laid, pixel, term)
         start = (image * height + y) * width * outputs
         b = (start if before.size > outputs else 0) if before.size else 0
         c = (start if after.size > outputs else 0) if after.size else 0
-        give_line(
-            like, activation, line, address(before, b), _step(before, outputs), address(after, c),
-            _step(after, outputs), address(out, start), width, outputs, room,
-        )  # fmt: skip
+        call(give, (
+            activation, line, address(before, b), _step(before, outputs), address(after, c), _step(after, outputs),
+            address(out, start), width, outputs, room,
+        ))  # fmt: skip
 
 
 @compiled
@@ -148,9 +146,10 @@ def _step(term: Any, outputs: int) -> int:
 
 @compiled
 def _compute(
-    share: int, place: int, shares: int, slope: int, x: Any, value: Any, laid: Any, kernels: Any, before: Any,
+    share: int, place: int, shares: int, stages: Any, slope: int, x: Any, value: Any, laid: Any, kernels: Any, before: Any,
     after: Any, activation: int, out: Any, top: int, left: int, block: int, scratch: Any,
 ) -> None:  # fmt: skip
+    product, take, give = stages
     like, size = x.dtype.type(0), x.itemsize
     channels, outputs, step = x.shape[3], laid.shape[3] * size, kernels.shape[2] * size
     wide, down = (out.shape[2] + 1) // 2, (out.shape[1] + 1) // 2
@@ -167,15 +166,15 @@ def _compute(
         stop = min(start + block, rows * (share + 1) // shares)
         for r in range(start, stop):
             first = 2 * (r % down) - top
-            lay_lines(like, slope, x, value, r // down, first, 4, left, strip, 2 * wide + 2, room // size)
+            lay_lines(like, take, slope, x, value, r // down, first, 4, left, strip, 2 * wide + 2, room // size)
             for j in range(wide):
                 tile = v + ((r - start) * wide + j) * room
                 _transform_input(like, strip + 2 * j * room, line, room, tile, 4 * v_step, v_step, room // BYTES)
         for k in range(16):
-            multiply(
-                like, (stop - start) * wide, outputs // BYTES, False, v + k * v_step, room, 0,
+            call(product, (
+                (stop - start) * wide, outputs // BYTES, 0, v + k * v_step, room, 0,
                 address(kernels, k * channels * kernels.shape[2]), 0, step, m + k * m_step, outputs, 1, channels,
-            )  # fmt: skip
+            ))  # fmt: skip
         for r in range(start, stop):
             for j in range(wide):
                 tile, to = m + ((r - start) * wide + j) * outputs, lines + 2 * j * outputs
@@ -183,7 +182,7 @@ def _compute(
                     like, tile, 4 * m_step, m_step, to, 2 * wide * outputs, outputs, outputs // BYTES
                 )  # fmt: skip
             _give_tiles(
-                like, slope, x, value, laid, before, after, activation, out, r // down, r % down, top, left, lines, term
+                like, take, give, slope, x, value, laid, before, after, activation, out, r // down, r % down, top, left, lines, term
             )
 
 
@@ -192,15 +191,15 @@ _share_kernel, _share_transforms, _share_tiles = map(shared, (_lay_kernel, _tran
 
 @entry
 def winograd(
-    board: int, slope: int, x: Any, value: Any, weight: Any, turned: bool, before: Any, after: Any, activation: int,
+    board: int, stages: Any, slope: int, x: Any, value: Any, weight: Any, turned: bool, before: Any, after: Any, activation: int,
     out: Any, top: int, left: int, block: int, laid: Any, kernels: Any, scratch: Any,
 ) -> None:  # fmt: skip
     """Write φ(conv2d(slope(value) x, weight) + before) + after to `out`."""
-    _share_kernel(board, 9, (weight, turned, laid))
-    _share_transforms(board, 8, (8, laid, kernels))
+    share_out(board, 9, _share_kernel((stages[1], weight, turned, laid)))
+    share_out(board, 8, _share_transforms((8, laid, kernels)))
     rows = len(x) * ((out.shape[1] + 1) // 2)
     shares = min(-(-rows // block), 4096)
-    _share_tiles(
-        board, shares,
-        (shares, slope, x, value, laid, kernels, before, after, activation, out, top, left, block, scratch),
+    work = _share_tiles(
+        (shares, stages, slope, x, value, laid, kernels, before, after, activation, out, top, left, block, scratch)
     )  # fmt: skip
+    share_out(board, shares, work)
