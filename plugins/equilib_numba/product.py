@@ -158,25 +158,26 @@ def multiply(dtype: np.dtype) -> int:
 
 @cache
 def multiply_transposed(dtype: np.dtype) -> int:
-    """Return the address of a compiled product with the transpose of A, a function of 11 words.
+    """Return the address of a compiled product with the transpose of A, a function of 13 words.
 
-    f(rows, registers, add, a, a inner, b, b inner, c, c row, inner) writes the sums of A[l, r] B[l, :] over `inner` l
-    to C[r, :], or adds them. A[l, :] are neighbours.
+    f(rows, registers, add, a, a outer, a inner, b, b outer, b inner, c, c row, outer, inner) writes the sums of
+    A[k, l, r] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[k, l, :] are neighbours.
     """
     zero = dtype.type(0)
     size = dtype.itemsize
 
     def product(
-        rows: int, registers: int, add: int, a: int, a_inner: int, b: int, b_inner: int, c: int, c_row: int, inner: int
-    ) -> None:
+        rows: int, registers: int, add: int, a: int, a_outer: int, a_inner: int, b: int, b_outer: int, b_inner: int,
+        c: int, c_row: int, outer: int, inner: int,
+    ) -> None:  # fmt: skip
         blocks = -(-rows // ROWS)
         for v in range(0, registers, WIDE):
             first, wide = 0, min(WIDE, registers - v)
             for block in range(blocks):
                 last = rows * (block + 1) // blocks
                 a_from, b_from, c_from = a + first * size, b + v * BYTES, c + first * c_row + v * BYTES
-                steps = (a_from, a_inner, 0, b_from, 0, b_inner, c_from, c_row, 1, inner)
+                steps = (a_from, a_inner, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
                 _block_of_outer(zero, last - first, wide, add != 0, steps)
                 first = last
 
-    return c_function(product, 10)
+    return c_function(product, 13)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -157,3 +158,19 @@ class _Team:
 
     def _write(self, place: int, word: Any) -> None:
         self.words[place // 8] = word
+
+    def parts(self, rows: int) -> int:
+        """Return into how many parts a sum over rows is divided, so that its bits depend on the number of threads."""
+        return max(1, min(2 * self.count if self.count > 1 else 1, rows))
+
+
+@cache
+def team() -> _Team:
+    """Return the threads of this process."""
+    return _Team(_count)
+
+
+_count = int(os.environ.get("T", "2"))
+
+if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
+    os.register_at_fork(after_in_child=team.cache_clear)

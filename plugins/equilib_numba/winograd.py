@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.memory import BYTES, call, address, clear, row, size_of
+from equilib_numba.lines import give_pixels, lay_lines, share_kernel
+from equilib_numba.memory import BYTES, address, call, clear, row, size_of
 from equilib_numba.pixels import IDENTITY, finite
 from equilib_numba.team import share_out, shared
 from equilib_numba.transforms import INPUT, KERNEL, RESULT, transform
@@ -20,38 +21,6 @@ _transform_input, _transform_kernel, _transform_result = transform(INPUT), trans
 
 TILES = 48
 """Tiles of a block, at least: with 64 channels they take 0.4 MB, and the kernels 0.26."""
-
-
-def line_room(width: int, channels: int, lanes: int) -> int:
-    """Return how many numbers a line of `width` tiles takes, padded on all sides."""
-    return (2 * width + 2) * room(channels, lanes)
-
-
-def room(channels: int, lanes: int) -> int:
-    """Return the channels rounded up to whole registers."""
-    return -(-channels // lanes) * lanes
-
-
-@compiled
-def _lay_kernel(share: int, place: int, take: int, weight: Any, turned: bool, laid: Any) -> None:
-    """Lay one of the 9 matrices out in whole registers; a turned kernel is the one of the transpose."""
-    _, _, terms, outputs = laid.shape
-    like = weight.dtype.type(0)
-    if turned:
-        clear(address(laid, share * terms * outputs), terms * outputs, like)
-        tap = weight[2 - share // 3, 2 - share % 3]
-        target = laid[share // 3, share % 3]
-        for o in range(tap.shape[0]):
-            line = row(address(tap, o * terms), terms, like)
-            for k in range(terms):
-                target[k, o] = line[k]
-    else:
-        count = weight.shape[3]
-        for k in range(terms):
-            start = (share * terms + k) * outputs
-            source = address(weight, (share * terms + k) * count)
-            call(take, (IDENTITY, source, source, address(laid, start), 1, count, count))
-            clear(address(laid, start + count), outputs - count, like)
 
 
 @compiled
@@ -63,30 +32,6 @@ def _transform_kernels(share: int, place: int, shares: int, laid: Any, kernels: 
             like, address(laid, k * outputs), 3 * terms * outputs * size, terms * outputs * size,
             address(kernels, k * step), 4 * terms * step * size, terms * step * size, outputs * size // BYTES,
         )  # fmt: skip
-
-
-@compiled
-def lay_lines(
-    like: Any, take: int, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int, target: int,
-    pixels: int, room: int,
-) -> None:  # fmt: skip
-    """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
-
-    The columns outside must be zero before.
-    """
-    _, height, width, channels = x.shape
-    size = size_of(like)
-    start, stop = max(0, -left), min(width, pixels - left)
-    for k in range(count):
-        line = target + k * pixels * room * size
-        y = first + k
-        if 0 <= y < height:
-            source = ((image * height + y) * width + start) * channels
-            into = line + (start + left) * room * size
-            at = address(x, source), address(value, source)
-            call(take, (activation, at[0], at[1], into, stop - start, channels, room))
-        else:
-            clear(line, pixels * room, like)
 
 
 @compiled
@@ -128,20 +73,7 @@ def _give_tiles(
                 if not finite(like, pixel, room):
                     _sum_up(like, take, slope, x, value, image, y - top, j - left, laid, pixel, term)
         start = (image * height + y) * width * outputs
-        b = (start if before.size > outputs else 0) if before.size else 0
-        c = (start if after.size > outputs else 0) if after.size else 0
-        call(give, (
-            activation, line, address(before, b), _step(before, outputs), address(after, c), _step(after, outputs),
-            address(out, start), width, outputs, room,
-        ))  # fmt: skip
-
-
-@compiled
-def _step(term: Any, outputs: int) -> int:
-    """Return the bytes from a pixel's numbers in a term to the next: 0 for a bias, −1 where there is no term."""
-    if term.size == 0:
-        return -1
-    return outputs * term.itemsize if term.size > outputs else 0
+        give_pixels(like, give, activation, line, before, after, out, start, width, room)
 
 
 @compiled
@@ -186,16 +118,16 @@ def _compute(
             )
 
 
-_share_kernel, _share_transforms, _share_tiles = map(shared, (_lay_kernel, _transform_kernels, _compute))
+_share_transforms, _share_tiles = shared(_transform_kernels), shared(_compute)
 
 
 @entry
 def winograd(
-    board: int, stages: Any, slope: int, x: Any, value: Any, weight: Any, turned: bool, before: Any, after: Any, activation: int,
+    board: int, stages: Any, slope: int, x: Any, value: Any, weight: Any, taps: Any, turned: bool, before: Any, after: Any, activation: int,
     out: Any, top: int, left: int, block: int, laid: Any, kernels: Any, scratch: Any,
 ) -> None:  # fmt: skip
     """Write φ(conv2d(slope(value) x, weight) + before) + after to `out`."""
-    share_out(board, 9, _share_kernel((stages[1], weight, turned, laid)))
+    share_out(board, 9, share_kernel((stages[1], weight, taps, turned, laid)))
     share_out(board, 8, _share_transforms((8, laid, kernels)))
     rows = len(x) * ((out.shape[1] + 1) // 2)
     shares = min(-(-rows // block), 4096)
