@@ -96,4 +96,5 @@ def call(typingctx: Any, function: Any, arguments: Any) -> Any:
         given = cgutils.unpack_tuple(builder, values[1], count)
         return builder.call(builder.inttoptr(values[0], kind.as_pointer()), given)
 
-    return types.intp(types.intp, types.UniTuple(types.intp, len(arguments))), codegen
+    kind = types.UniTuple(types.intp, len(arguments)) if len(arguments) else types.Tuple(())
+    return types.intp(types.intp, kind), codegen

@@ -25,7 +25,8 @@ from equilib_numba import atomic
 from equilib_numba.memory import call
 
 # Places on the board, in bytes; what different threads write lies on different lines of the cache.
-_SHARES, _DONE, _CALL, _ARGUMENTS, _BUSY, _TEAM, _ACQUIRE, _RELEASE, _SLEEPERS = 0, 64, 128, 136, 192, 256, 264, 272, 320
+_SHARES, _DONE, _CALL, _ARGUMENTS, _BUSY = 0, 64, 128, 136, 192
+_TEAM, _ACQUIRE, _RELEASE, _YIELD, _SLEEPERS = 256, 264, 272, 280, 320
 _LINE = 64
 _BITS = 16
 MOST = (1 << _BITS) - 1
@@ -130,9 +131,17 @@ def share_out(board: int, shares: int, work: tuple[int, int]) -> None:
     _wake(board)
     while _take(board, 0):
         pass
+    looks = 0
     while atomic.read(board + _DONE) < shares:
         atomic.pause()
+        looks += 1
+        if looks > _PATIENCE:  # the others may be waiting for this core
+            call(atomic.read(board + _YIELD), ())
     atomic.write(board + _BUSY, 0)
+
+
+def _address(function: Any) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value
 
 
 class _Team:
@@ -147,8 +156,9 @@ class _Team:
             getattr(lock, f"PyThread_{name}_lock").restype = ctypes.c_void_p
         lock.PyThread_acquire_lock.argtypes = (ctypes.c_void_p, ctypes.c_int)
         self._write(_TEAM, count)
-        self._write(_ACQUIRE, ctypes.cast(lock.PyThread_acquire_lock, ctypes.c_void_p).value)
-        self._write(_RELEASE, ctypes.cast(lock.PyThread_release_lock, ctypes.c_void_p).value)
+        self._write(_ACQUIRE, _address(lock.PyThread_acquire_lock))
+        self._write(_RELEASE, _address(lock.PyThread_release_lock))
+        self._write(_YIELD, _address(ctypes.CDLL(None).sched_yield if os.name == "posix" else ctypes.windll.kernel32.SwitchToThread))
         for place in range(1, count):
             held = lock.PyThread_allocate_lock()
             lock.PyThread_acquire_lock(held, 1)
