@@ -19,24 +19,26 @@ _P = (*_P, 6.37261928875436e-04, 4.89352455891786e-03)
 _Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 
 
-def tanh(x: Any) -> Any:
+def tanh(argument: Any) -> Any:
     """Return tanh of a number in compiled code: exact in float64, to 4 units in the last place in float32."""
     raise NotImplementedError
 
 
 @overload(tanh, jit_options=HOW)
-def _(x: Any) -> Any:
-    if x == types.float64:
-        return lambda x: math.tanh(x)
-    largest = np.float32(_LARGEST)
+def _(argument: Any) -> Any:
+    if argument == types.float64:
+        return lambda argument: math.tanh(argument)
+    largest, one = np.float32(_LARGEST), np.float32(1)
     p0, p1, p2, p3, p4, p5, p6 = (np.float32(each) for each in _P)
     q0, q1, q2, q3 = (np.float32(each) for each in _Q)
 
-    def rational(x: Any) -> Any:
-        x = largest if x > largest else x
+    def rational(argument: Any) -> Any:
+        x = largest if argument > largest else argument
         x = -largest if x < -largest else x
         square = x * x
         above = x * ((((((p0 * square + p1) * square + p2) * square + p3) * square + p4) * square + p5) * square + p6)
-        return above / (((q0 * square + q1) * square + q2) * square + q3)
+        inside = above / (((q0 * square + q1) * square + q2) * square + q3)
+        inside = one if argument > largest else inside
+        return -one if argument < -largest else inside
 
     return rational
