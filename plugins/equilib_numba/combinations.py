@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from equilib.kernels import OPERATIONS
 from equilib_numba.compiling import compiled, entry
 from equilib_numba.memory import address, row, size_of
 from equilib_numba.scratch import plain
@@ -149,12 +150,10 @@ def _orthogonalized(board: int, places: Any, product: Any, column: Any, rest: An
         share_out(board, stop - first, work)
 
 
-def orthogonalized(
-    basis: Sequence[np.ndarray], product: np.ndarray, formula: Any
-) -> tuple[np.ndarray, np.ndarray]:
+def orthogonalized(basis: Sequence[np.ndarray], product: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the coefficients of a product's samples in a basis with the norms of the rest, and the rest.
 
-    `formula` does it where a norm's square is out of the usual range.
+    The formula does it where the square of a norm is out of the usual range.
     """
     own, product = [plain(each) for each in basis], plain(product)
     column, rest = np.empty((len(product), len(own) + 1), product.dtype), np.empty(product.shape, product.dtype)
@@ -163,7 +162,7 @@ def orthogonalized(
     squares = column[:, -1]
     info = np.finfo(product.dtype)
     if not ((squares > info.tiny / info.eps) & (squares < np.inf)).all():
-        result: tuple[np.ndarray, np.ndarray] = formula(basis, product)
+        result: tuple[np.ndarray, np.ndarray] = OPERATIONS["orthogonalized"].formula(basis, product)
         return result
     np.sqrt(squares, out=squares)
     return column, rest

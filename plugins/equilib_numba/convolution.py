@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from equilib_numba import kernel_cotangent, pixels
+from equilib_numba.elementwise import times_slope
 from equilib_numba.memory import BYTES
 from equilib_numba.pixels import ACTIVATIONS
 from equilib_numba.product import multiply, multiply_transposed
@@ -68,6 +69,10 @@ class Convolution:
         dtype = self.x.dtype
         return multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype)
 
+    def by(self, method: str) -> None:
+        """Compute it by a method, "winograd" or "windows"."""
+        (self.by_winograd if method == "winograd" else self.by_windows)()
+
     def by_winograd(self) -> None:
         """Compute it by Winograd's F(2×2, 3×3)."""
         dtype, lanes, threads = self.x.dtype, self.lanes, team()
@@ -101,12 +106,9 @@ class Convolution:
         )  # fmt: skip
 
 
-Method = Callable[[Convolution], None]
-
-
 def conv2d_block(
     x: np.ndarray, weight: np.ndarray, before: Any, after: Any, activation: str, stride: Pair, padding: Padding,
-    method: Method, **slope: Any,
+    *, method: str,
 ) -> np.ndarray:  # fmt: skip
     """Return φ(conv2d(x, weight) + before) + after."""
     kernel = weight.shape[:2]
@@ -116,23 +118,21 @@ def conv2d_block(
     )
     out = np.empty((len(x), rows, columns, weight.shape[3]), x.dtype)
     corner = padding[0][0], padding[1][0]
-    method(
-        Convolution(
-            plain(x), plain(weight), out, stride, corner, (rows, columns), before=before, after=after,
-            activation=activation, kernel=kernel, **slope,
-        )
-    )  # fmt: skip
+    Convolution(
+        plain(x), plain(weight), out, stride, corner, (rows, columns), before=before, after=after,
+        activation=activation, kernel=kernel,
+    ).by(method)  # fmt: skip
     return out
 
 
-def conv2d(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, method: Method) -> np.ndarray:
+def conv2d(x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding, *, method: str) -> np.ndarray:
     """Return conv2d(x, weight)."""
-    return conv2d_block(x, weight, None, None, "identity", stride, padding, method)
+    return conv2d_block(x, weight, None, None, "identity", stride, padding, method=method)
 
 
 def conv2d_block_pull(
     g: np.ndarray, weight: np.ndarray, y: np.ndarray | None, activation: str, shape: tuple[int, ...], stride: Pair,
-    padding: Padding, method: Method,
+    padding: Padding, *, method: str,
 ) -> np.ndarray:  # fmt: skip
     """Return conv2d_input_transpose(φ'(y) g, weight, shape): a convolution with each remainder of the kernel."""
     kernel = weight.shape[:2]
@@ -141,20 +141,19 @@ def conv2d_block_pull(
     g, weight, value = plain(g), plain(weight), None if y is None else plain(y)
     axes = [list(_remainders(*each)) for each in zip(shape[1:3], kernel, stride, padding, strict=True)]
     for down, across in product(*axes):
-        part = Convolution(
+        Convolution(
             g, weight, out, _UNIT, (down.corner, across.corner), (down.size, across.size), value, activation,
             taps=(*down.taps, *across.taps), kernel=(down.kernel, across.kernel), turned=True,
             placed=(down.pixel, stride[0], across.pixel, stride[1]),
-        )  # fmt: skip
-        method(part)
+        ).by(method)  # fmt: skip
     return out
 
 
 def conv2d_input_transpose(
-    g: np.ndarray, weight: np.ndarray, shape: tuple[int, ...], stride: Pair, padding: Padding, method: Method
+    g: np.ndarray, weight: np.ndarray, shape: tuple[int, ...], stride: Pair, padding: Padding, *, method: str
 ) -> np.ndarray:
     """Return conv2d_input_transpose(g, weight, shape)."""
-    return conv2d_block_pull(g, weight, None, "identity", shape, stride, padding, method)
+    return conv2d_block_pull(g, weight, None, "identity", shape, stride, padding, method=method)
 
 
 @dataclass(frozen=True)
@@ -226,15 +225,25 @@ def _kernel_arguments(
     return x, g, g if y is None else plain(y), out, Convolution(x, out, out, _UNIT, _UNIT, _UNIT)
 
 
+def conv2d_block_weight(
+    x: np.ndarray, g: np.ndarray, y: np.ndarray | None, activation: str, kernel: Pair, stride: Pair, padding: Padding,
+    *, method: str,
+) -> np.ndarray:  # fmt: skip
+    """Return conv2d_weight_transpose(x, φ'(y) g, kernel)."""
+    if method == "winograd":
+        return kernel_by_winograd(x, g, y, activation, kernel, stride, padding)
+    return kernel_by_windows(x, g, y, activation, kernel, stride, padding)
+
+
 def conv2d_weight_transpose(
-    x: np.ndarray, g: np.ndarray, kernel: Pair, stride: Pair, padding: Padding, method: Callable[..., np.ndarray]
+    x: np.ndarray, g: np.ndarray, kernel: Pair, stride: Pair, padding: Padding, *, method: str
 ) -> np.ndarray:
     """Return conv2d_weight_transpose(x, g, kernel)."""
-    return method(x, g, None, "identity", kernel, stride, padding)
+    return conv2d_block_weight(x, g, None, "identity", kernel, stride, padding, method=method)
 
 
 def conv2d_block_push(
-    v: np.ndarray, weight: np.ndarray, y: np.ndarray, activation: str, stride: Pair, padding: Padding, method: Method
+    v: np.ndarray, weight: np.ndarray, y: np.ndarray, activation: str, stride: Pair, padding: Padding, *, method: str
 ) -> np.ndarray:
     """Return φ'(y) conv2d(v, weight)."""
-    raise NotImplementedError
+    return times_slope(conv2d(v, weight, stride, padding, method=method), y, activation)

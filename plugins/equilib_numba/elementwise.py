@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib_numba.compiling import c_function, compiled, entry
 from equilib_numba.formulas import tanh
-from equilib_numba.memory import address, call, number, row
+from equilib_numba.memory import address, call, row
 from equilib_numba.scratch import plain
 from equilib_numba.team import share_out, shared, team
 
@@ -88,7 +88,7 @@ def _elementwise(board: int, formulas: int, kind: int, x: Any, y: Any, out: Any)
 
 def _call(kind: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, out = plain(x), np.empty(x.shape, x.dtype)
-    y = x if y is None else plain(y)
+    y = plain(y)
     _elementwise(team().board, _formulas(x.dtype), kind, x.reshape(-1), y.reshape(-1), out.reshape(-1))
     return out
 
@@ -102,6 +102,6 @@ def _of_one(kind: int, x: np.ndarray) -> np.ndarray:
     return _call(kind, x, x)
 
 
-def activation_pull(g: np.ndarray, y: np.ndarray, activation: str) -> np.ndarray:
-    """Return g φ'(y), of arrays of one shape."""
-    return _call(len(_NAMES) + _PULLS.index(activation), g, y)
+def times_slope(v: np.ndarray, y: np.ndarray, activation: str) -> np.ndarray:
+    """Return v φ'(x) where y = φ(x), of arrays of one shape."""
+    return _call(len(_NAMES) + _PULLS.index(activation), v, y)

@@ -7,27 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from equilib_numba.axes import run
 from equilib_numba.compiling import compiled, entry
 from equilib_numba.memory import address, row
 from equilib_numba.scratch import plain, scratch
 from equilib_numba.team import share_out, shared, team
 
-LONG = 8
-"""Numbers of a row, at least: shorter ones are added no faster."""
-
 _ROWS = 256
 """Rows that are added one after the other: sums of fewer numbers are rounded less."""
-
-
-def run(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int, int] | None:
-    """Return the first axis and the one after the last, if these follow one another and long rows follow them."""
-    if axis is None:
-        return None
-    axes = sorted(a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis))
-    if not axes or axes != list(range(axes[0], axes[0] + len(axes))):
-        return None
-    end = axes[-1] + 1
-    return (axes[0], end) if prod(shape[end:]) >= LONG else None
 
 
 @compiled

@@ -21,6 +21,9 @@ from numba.extending import intrinsic
 from llvmlite import ir
 
 from equilib_numba.compiling import compiled, entry
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from equilib.machine.process import prepared
 from equilib_numba import atomic
 from equilib_numba.memory import call
 
@@ -176,11 +179,18 @@ class _Team:
 
 @cache
 def team() -> _Team:
-    """Return the threads of this process."""
-    return _Team(_count)
+    """Return the threads of this process: as many as BLAS has, which in a program keeps to one from then on."""
+    return _Team(_threads())
 
 
-_count = int(os.environ.get("T", "2"))
+@cache
+def _threads() -> int:
+    blas = threadpool_info()
+    count = max((each["num_threads"] for each in blas if each["user_api"] == "blas"), default=1)
+    if prepared():
+        threadpool_limits(1, user_api="blas")
+    return count
+
 
 if hasattr(os, "register_at_fork"):  # a child process has none of its parent's threads
     os.register_at_fork(after_in_child=team.cache_clear)

@@ -1,0 +1,92 @@
+"""Records of the kernels that numba compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from equilib.kernels import Kernel
+from equilib_numba import applies
+
+_SINGLE, _REAL = ("float32",), ("float32", "float64")
+_COMPILED = "compiled"
+
+
+@dataclass(frozen=True)
+class Numba:
+    """Kernels for NumPy's arrays on the CPU, whose samples threads share."""
+
+    def kernels(self) -> Iterator[Kernel]:
+        """Yield one record per kernel."""
+        yield from _convolutions()
+        for name in ("tanh", "sigmoid", "gelu", "gelu_slope"):
+            yield _record(name, "elementwise:function", applies.one, dtypes=_SINGLE, bound=(name,))
+        for name in ("relu", "tanh_slope", "sigmoid_slope", "relu_slope"):
+            yield _record(name, "elementwise:function", applies.one, bound=(name,))
+        yield _record("times_slope", "elementwise:times_slope", applies.two)
+        yield _record("sum", "sums:sum_rows", applies.sum_rows)
+        yield _record("matmul", "matrices:matmul", applies.matmul)
+        yield _record("dot", "combinations:dot", applies.two)
+        yield _record("weighted_sum", "combinations:weighted_sum", applies.weighted_sum)
+        yield _record("combined", "combinations:combined", applies.combined)
+        yield _record("overlaps", "combinations:overlaps", applies.overlaps)
+        yield _record("orthogonalized", "combinations:orthogonalized", applies.orthogonalized)
+        yield _record("adam", "adam:adam", applies.adam)
+        yield _record("group_norm", "group_norm:group_norm", applies.one)
+        yield _record("group_norm_push", "group_norm:group_norm_push", applies.derivative)
+        yield _record("group_norm_pull", "group_norm:group_norm_pull", applies.derivative)
+
+
+def _convolutions() -> Iterator[Kernel]:
+    """Yield the kernels of convolutions and their transposes, by each method."""
+    parts = {
+        "conv2d": "conv2d",
+        "conv2d_block": "conv2d_block",
+        "conv2d_block_push": "conv2d_block_push",
+        "conv2d_input_transpose": "conv2d_input_transpose",
+        "conv2d_block_pull": "conv2d_block_pull",
+        "conv2d_weight_transpose": "conv2d_weight_transpose",
+        "conv2d_block_weight": "conv2d_block_weight",
+    }
+    for operation in parts:
+        for name, about, priority in (
+            ("winograd", "3x3 kernels with stride 1 by Winograd's F(2x2, 3x3)", 20),
+            ("windows", "any kernel and stride, by products of its windows where they lie", 10),
+        ):
+            yield Kernel(
+                operation=operation,
+                name=name,
+                about=about,
+                dtypes=_REAL,
+                applies=partial(applies.CONVOLUTIONS[operation], name == "winograd"),
+                load=partial(_load, "convolution", operation, method=name),
+                seconds=(4.0, 0.1),
+                priority=priority,
+            )
+
+
+def _record(
+    operation: str, code: str, test: Callable[..., bool], *, dtypes: tuple[str, ...] = _REAL, bound: tuple[Any, ...] = ()
+) -> Kernel:
+    module, function = code.split(":")
+    return Kernel(
+        operation=operation,
+        name=_COMPILED,
+        about=f"{operation} in one pass over memory",
+        dtypes=dtypes,
+        applies=test,
+        load=partial(_load, module, function, *bound) if bound else partial(_load, module, function),
+        seconds=(1.0, 0.05),
+        priority=10,
+    )
+
+
+def _load(module: str, function: str, *bound: Any, **given: Any) -> Callable[..., Any]:
+    code: Callable[..., Any] = getattr(import_module(f"equilib_numba.{module}"), function)
+    if bound:
+        made: Callable[..., Any] = code(*bound)
+        return made
+    return partial(code, **given) if given else code
