@@ -29,7 +29,7 @@ def two(one: np.ndarray, other: np.ndarray, *rest: Any) -> bool:
     return one.shape == other.shape and one.size > 0 and one.ndim > 0
 
 
-def sum_rows(x: np.ndarray, axis: Any, keepdims: bool) -> bool:  # noqa: FBT001
+def sum_rows(x: np.ndarray, axis: Any, keepdims: bool) -> bool:
     """Tell whether rows are added up: axes that follow one another, but not the last."""
     return x.size > 0 and run(x.shape, axis) is not None
 
@@ -98,9 +98,7 @@ def _block(
 
 
 def _result(x: np.ndarray, weight: np.ndarray, stride: Any, padding: Any) -> tuple[int, ...]:
-    lengths = (
-        (x.shape[1 + axis] + sum(padding[axis]) - weight.shape[axis]) // stride[axis] + 1 for axis in (0, 1)
-    )
+    lengths = ((x.shape[1 + axis] + sum(padding[axis]) - weight.shape[axis]) // stride[axis] + 1 for axis in (0, 1))
     return (len(x), *lengths, weight.shape[3])
 
 
@@ -110,9 +108,7 @@ def _push(
     return y.shape == _result(v, weight, stride, padding) and _conv2d(winograd, v, weight, stride, padding)
 
 
-def _input_transpose(
-    winograd: bool, g: np.ndarray, weight: np.ndarray, shape: Any, stride: Any, padding: Any
-) -> bool:
+def _input_transpose(winograd: bool, g: np.ndarray, weight: np.ndarray, shape: Any, stride: Any, padding: Any) -> bool:
     return _suits(winograd, weight.shape[:2], stride, *weight.shape[2:], g)
 
 
@@ -123,9 +119,7 @@ def _pull(
     return g.shape == y.shape and _input_transpose(winograd, g, weight, shape, stride, padding)
 
 
-def _weight_transpose(
-    winograd: bool, x: np.ndarray, g: np.ndarray, kernel: Any, stride: Any, padding: Any
-) -> bool:
+def _weight_transpose(winograd: bool, x: np.ndarray, g: np.ndarray, kernel: Any, stride: Any, padding: Any) -> bool:
     return _suits(winograd, kernel, stride, x.shape[3], g.shape[3], x, g)
 
 

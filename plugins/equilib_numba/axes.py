@@ -13,7 +13,11 @@ def run(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int
     if axis is None:
         return None
     axes = sorted((axis,) if isinstance(axis, int) else axis)
-    if not axes or axes != list(range(axes[0], axes[0] + len(axes))) or not -len(shape) <= axes[0] <= axes[-1] < len(shape):
+    if (
+        not axes
+        or axes != list(range(axes[0], axes[0] + len(axes)))
+        or not -len(shape) <= axes[0] <= axes[-1] < len(shape)
+    ):
         return None
     first = axes[0] % len(shape)
     end = first + len(axes)

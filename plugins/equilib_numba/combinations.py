@@ -23,8 +23,8 @@ def _addresses(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 @compiled
 def _combine(share: int, place: int, shares: int, base: Any, weights: Any, places: Any, out: Any) -> None:
-    """Write base + Σ wᵢ aᵢ to a share of the samples' numbers; `base` is empty for none, `weights` (samples or 1, k)."""
-    samples, length = out.shape
+    """Write base + Σ wᵢ aᵢ to a share of the numbers; an empty `base` is none, the weights have (samples or 1, k)."""
+    length = out.shape[1]
     like, size = out.dtype.type(0), out.itemsize
     first, last = out.size * share // shares, out.size * (share + 1) // shares
     while first < last:

@@ -53,6 +53,7 @@ class Convolution:
 
     @property
     def lanes(self) -> int:
+        """The numbers of a register."""
         return BYTES // self.x.itemsize
 
     def rounded(self, channels: int) -> int:
@@ -60,12 +61,14 @@ class Convolution:
         return -(-channels // self.lanes) * self.lanes
 
     def fused(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, int]:
+        """Return slope, value, before, after and activation as compiled functions take them."""
         nothing = self.x.reshape(-1)[:0]
         before, after = (nothing if each is None else plain(each).reshape(-1) for each in (self.before, self.after))
         value = self.x if self.value is None else self.value
         return ACTIVATIONS[self.slope], value, before, after, ACTIVATIONS[self.activation]
 
     def stages(self) -> tuple[int, int, int]:
+        """Return the addresses of the functions that all methods have in common."""
         dtype = self.x.dtype
         return multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype)
 

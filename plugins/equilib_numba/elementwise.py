@@ -25,12 +25,12 @@ _SCALE, _CUBIC = sqrt(2 / pi), 0.044715
 
 
 @cache
-def _formulas(dtype: np.dtype) -> int:
+def _formulas(dtype: np.dtype) -> int:  # noqa: C901  a branch for each formula
     """Return the address of f(kind, x, y, out, count) that writes formula `kind`: of _NAMES, then of x φ'(y)."""
     like = dtype.type(0)
     half, one, scale, cubic, three = (dtype.type(each) for each in (0.5, 1, _SCALE, _SCALE * _CUBIC, 3))
 
-    def line(kind: int, x_at: int, y_at: int, out_at: int, count: int) -> None:
+    def line(kind: int, x_at: int, y_at: int, out_at: int, count: int) -> None:  # noqa: C901
         x, y, out = row(x_at, count, like), row(y_at, count, like), row(out_at, count, like)
         if kind == 0:
             for k in range(count):

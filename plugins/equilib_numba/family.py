@@ -69,7 +69,12 @@ def _convolutions() -> Iterator[Kernel]:
 
 
 def _record(
-    operation: str, code: str, test: Callable[..., bool], *, dtypes: tuple[str, ...] = _REAL, bound: tuple[Any, ...] = ()
+    operation: str,
+    code: str,
+    test: Callable[..., bool],
+    *,
+    dtypes: tuple[str, ...] = _REAL,
+    bound: tuple[Any, ...] = (),
 ) -> Kernel:
     module, function = code.split(":")
     return Kernel(

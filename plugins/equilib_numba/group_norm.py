@@ -38,23 +38,11 @@ def _normalize(
 ) -> None:  # fmt: skip
     _, positions, channels = x.shape
     groups, like = means.shape[1], x.dtype.type(0)
-    mean, factor, spare = scratch[place, 0], scratch[place, 1], scratch[place, 2]
+    mean, factor = scratch[place, 0], scratch[place, 1]
     at = share * positions * channels
     add_rows(like, address(x, at), positions, channels, mean)
     _group_means(like, mean, groups, positions, means[share])
-    for c in range(channels):
-        factor[c], spare[c] = like, like
-    for s in range(positions - positions % 2):
-        line = row(address(x, at + s * channels), channels, like)
-        into = factor if s % 2 else spare
-        for c in range(channels):
-            into[c] += (line[c] - mean[c]) * (line[c] - mean[c])
-    if positions % 2:
-        line = row(address(x, at + (positions - 1) * channels), channels, like)
-        for c in range(channels):
-            factor[c] += (line[c] - mean[c]) * (line[c] - mean[c])
-    for c in range(channels):
-        factor[c] += spare[c]
+    _squares(like, address(x, at), mean, positions, factor)
     _group_means(like, factor, groups, positions, inverses[share])
     one, small = number(1, like), number(epsilon, like)
     for group in range(groups):
@@ -70,6 +58,23 @@ def _normalize(
         else:
             for c in range(channels):
                 to[c] = (line[c] - mean[c]) * factor[c]
+
+
+@compiled
+def _squares(like: Any, x: int, mean: Any, positions: int, sums: Any) -> None:
+    """Set numbers to Σ (x − μ)² of each channel."""
+    channels = len(sums)
+    for c in range(channels):
+        sums[c] = like
+    images = row(x, positions * channels, like)
+    for s in range(0, positions - 1, 2):
+        p, q = images[s * channels : (s + 1) * channels], images[(s + 1) * channels : (s + 2) * channels]
+        for c in range(channels):
+            sums[c] += (p[c] - mean[c]) * (p[c] - mean[c]) + (q[c] - mean[c]) * (q[c] - mean[c])
+    if positions % 2:
+        p = images[(positions - 1) * channels :]
+        for c in range(channels):
+            sums[c] += (p[c] - mean[c]) * (p[c] - mean[c])
 
 
 @compiled

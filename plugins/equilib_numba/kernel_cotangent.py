@@ -94,7 +94,7 @@ def _sum_tiles(
     scratch: Any,
 ) -> None:  # fmt: skip
     product, take = stages
-    like, item, channels, outputs = x.dtype.type(0), x.itemsize, x.shape[3], g.shape[3]
+    like, item, channels = x.dtype.type(0), x.itemsize, x.shape[3]
     wide, down = (g.shape[2] + 1) // 2, (g.shape[1] + 1) // 2
     room, g_room = -(-channels * item // BYTES) * BYTES, sums.shape[3] * item
     line, g_line = (2 * wide + 2) * room, 2 * wide * g_room
@@ -110,9 +110,7 @@ def _sum_tiles(
         stop = min(start + block, last)
         for r in range(start, stop):
             image, i = r // down, 2 * (r % down)
-            lay_lines(
-                like, take, IDENTITY, x, x, image, i - corner[0], 4, corner[1], strip, 2 * wide + 2, room // item
-            )
+            lay_lines(like, take, IDENTITY, x, x, image, i - corner[0], 4, corner[1], strip, 2 * wide + 2, room // item)
             lay_lines(like, take, slope, g, value, image, i, 2, 0, cotangents, 2 * wide, g_room // item)
             for j in range(wide):
                 tile = (r - start) * wide + j

@@ -42,8 +42,8 @@ share_kernel = shared(_lay_kernel)
 
 @compiled
 def lay_lines(
-    like: Any, take: int, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int, target: int,
-    pixels: int, room: int,
+    like: Any, take: int, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int,
+    target: int, pixels: int, room: int,
 ) -> None:  # fmt: skip
     """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
 

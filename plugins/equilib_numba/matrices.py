@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.memory import BYTES, address, call, row
+from equilib_numba.memory import BYTES, address, call
 from equilib_numba.pixels import IDENTITY, give_line, take_line
 from equilib_numba.product import ROWS, multiply, multiply_transposed
 from equilib_numba.scratch import plain, scratch

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-
 from equilib_numba.compiling import c_function, compiled
 from equilib_numba.formulas import tanh
 from equilib_numba.memory import number, row
@@ -60,9 +59,7 @@ def take_line(dtype: np.dtype) -> int:
     """
     like, size = dtype.type(0), dtype.itemsize
 
-    def line(
-        activation: int, source: int, value: int, target: int, pixels: int, channels: int, room: int
-    ) -> None:
+    def line(activation: int, source: int, value: int, target: int, pixels: int, channels: int, room: int) -> None:
         if room == channels:
             pixels, channels = 1, pixels * channels
         for k in range(pixels):

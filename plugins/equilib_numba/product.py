@@ -2,7 +2,8 @@
 
 Row r of the result is Σ over k of A[r, k] B[k, :], where k runs over two nested loops; so the windows of a convolution
 need not be laid out where each line of a window is contiguous. A's numbers are spread over a register one by one, a
-block of rows by one or two registers of columns is summed up at a time (Goto & van de Geijn 2008, doi:10.1145/1356052.1356053).
+block of rows by one or two registers of columns is summed up at a time (Goto & van de Geijn 2008, ACM Transactions on
+Mathematical Software 34(3), 12, doi:10.1145/1356052.1356053).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _Block:
         self.builder, self.element = builder, context.get_value_type(kind)
         self.vector = vector_of(self.element, kind)
         self.align = kind.bitwidth // 8
-        names = "a a_row a_inner a_outer b b_outer b_inner c c_row outer inner".split()
+        names = ["a", "a_row", "a_inner", "a_outer", "b", "b_outer", "b_inner", "c", "c_row", "outer", "inner"]
         self.at = dict(zip(names, values, strict=True))
         self.sums = [[cgutils.alloca_once(builder, self.vector) for _ in range(WIDE)] for _ in range(ROWS)]
 

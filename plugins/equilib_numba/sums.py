@@ -62,7 +62,7 @@ def _sum_rows(board: int, x: Any, sums: Any, out: Any) -> None:
         add_rows(like, address(sums, sample * parts * count), parts, count, out[sample])
 
 
-def sum_rows(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> np.ndarray:  # noqa: FBT001
+def sum_rows(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) -> np.ndarray:
     """Return the sum of x over axes that follow one another, and are not the last."""
     first, end = run(x.shape, axis) or (0, 0)
     lead, rest = x.shape[:first], x.shape[end:]

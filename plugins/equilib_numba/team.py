@@ -15,16 +15,15 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
-from llvmlite import ir
-
-from equilib_numba.compiling import compiled, entry
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from equilib.machine.process import prepared
 from equilib_numba import atomic
+from equilib_numba.compiling import compiled, entry
 from equilib_numba.memory import call
 
 # Places on the board, in bytes; what different threads write lies on different lines of the cache.
@@ -161,7 +160,10 @@ class _Team:
         self._write(_TEAM, count)
         self._write(_ACQUIRE, _address(lock.PyThread_acquire_lock))
         self._write(_RELEASE, _address(lock.PyThread_release_lock))
-        self._write(_YIELD, _address(ctypes.CDLL(None).sched_yield if os.name == "posix" else ctypes.windll.kernel32.SwitchToThread))
+        self._write(
+            _YIELD,
+            _address(ctypes.CDLL(None).sched_yield if os.name == "posix" else ctypes.windll.kernel32.SwitchToThread),
+        )
         for place in range(1, count):
             held = lock.PyThread_allocate_lock()
             lock.PyThread_acquire_lock(held, 1)

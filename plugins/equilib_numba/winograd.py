@@ -13,7 +13,7 @@ from typing import Any
 from equilib_numba.compiling import compiled, entry
 from equilib_numba.lines import give_pixels, lay_lines, share_kernel
 from equilib_numba.memory import BYTES, address, call, clear, row, size_of
-from equilib_numba.pixels import IDENTITY, finite
+from equilib_numba.pixels import finite
 from equilib_numba.team import share_out, shared
 from equilib_numba.transforms import INPUT, KERNEL, RESULT, transform
 
@@ -36,7 +36,17 @@ def _transform_kernels(share: int, place: int, shares: int, laid: Any, kernels: 
 
 @compiled
 def _sum_up(
-    like: Any, take: int, activation: int, x: Any, value: Any, image: int, top: int, left: int, laid: Any, pixel: int, term: int
+    like: Any,
+    take: int,
+    activation: int,
+    x: Any,
+    value: Any,
+    image: int,
+    top: int,
+    left: int,
+    laid: Any,
+    pixel: int,
+    term: int,
 ) -> None:
     """Write Σ x[top + a, left + b] w[a, b] to a pixel, `term` being memory for the channels of one of x."""
     _, height, width, channels = x.shape
@@ -58,8 +68,8 @@ def _sum_up(
 
 @compiled
 def _give_tiles(
-    like: Any, take: int, give: int, slope: int, x: Any, value: Any, laid: Any, before: Any, after: Any, activation: int, out: Any,
-    image: int, tile: int, top: int, left: int, lines: int, term: int,
+    like: Any, take: int, give: int, slope: int, x: Any, value: Any, laid: Any, before: Any, after: Any,
+    activation: int, out: Any, image: int, tile: int, top: int, left: int, lines: int, term: int,
 ) -> None:  # fmt: skip
     """Write a line of tiles, two lines of pixels, to the result."""
     _, height, width, outputs = out.shape
@@ -78,8 +88,8 @@ def _give_tiles(
 
 @compiled
 def _compute(
-    share: int, place: int, shares: int, stages: Any, slope: int, x: Any, value: Any, laid: Any, kernels: Any, before: Any,
-    after: Any, activation: int, out: Any, top: int, left: int, block: int, scratch: Any,
+    share: int, place: int, shares: int, stages: Any, slope: int, x: Any, value: Any, laid: Any, kernels: Any,
+    before: Any, after: Any, activation: int, out: Any, top: int, left: int, block: int, scratch: Any,
 ) -> None:  # fmt: skip
     product, take, give = stages
     like, size = x.dtype.type(0), x.itemsize
@@ -114,7 +124,23 @@ def _compute(
                     like, tile, 4 * m_step, m_step, to, 2 * wide * outputs, outputs, outputs // BYTES
                 )  # fmt: skip
             _give_tiles(
-                like, take, give, slope, x, value, laid, before, after, activation, out, r // down, r % down, top, left, lines, term
+                like,
+                take,
+                give,
+                slope,
+                x,
+                value,
+                laid,
+                before,
+                after,
+                activation,
+                out,
+                r // down,
+                r % down,
+                top,
+                left,
+                lines,
+                term,
             )
 
 
@@ -123,8 +149,8 @@ _share_transforms, _share_tiles = shared(_transform_kernels), shared(_compute)
 
 @entry
 def winograd(
-    board: int, stages: Any, slope: int, x: Any, value: Any, weight: Any, taps: Any, turned: bool, before: Any, after: Any, activation: int,
-    out: Any, top: int, left: int, block: int, laid: Any, kernels: Any, scratch: Any,
+    board: int, stages: Any, slope: int, x: Any, value: Any, weight: Any, taps: Any, turned: bool, before: Any,
+    after: Any, activation: int, out: Any, top: int, left: int, block: int, laid: Any, kernels: Any, scratch: Any,
 ) -> None:  # fmt: skip
     """Write φ(conv2d(slope(value) x, weight) + before) + after to `out`."""
     share_out(board, 9, share_kernel((stages[1], weight, taps, turned, laid)))
