@@ -29,6 +29,7 @@ _STRIP = 1 << 18
 """Bytes of the lines of images of a block, about."""
 
 _UNIT: Pair = (1, 1)
+_WORD = np.dtype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,14 @@ class Convolution:
         """Return the numbers of whole registers."""
         return -(-channels // self.lanes) * self.lanes
 
-    def fused(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, int]:
-        """Return slope, value, before, after and activation as compiled functions take them."""
-        nothing = self.x.reshape(-1)[:0]
+    def arguments(self) -> tuple[Any, ...]:
+        """Return what all methods take: the stages they have in common, images, kernel and result."""
+        dtype, nothing = self.x.dtype, self.x.reshape(-1)[:0]
         before, after = (nothing if each is None else plain(each).reshape(-1) for each in (self.before, self.after))
-        value = self.x if self.value is None else self.value
-        return ACTIVATIONS[self.slope], value, before, after, ACTIVATIONS[self.activation]
-
-    def stages(self) -> tuple[int, int, int]:
-        """Return the addresses of the functions that all methods have in common."""
-        dtype = self.x.dtype
-        return multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype)
+        stages = multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype)
+        images = ACTIVATIONS[self.slope], self.x, self.x if self.value is None else self.value
+        result = before, after, ACTIVATIONS[self.activation], self.out
+        return stages, images, (self.weight, self.taps, self.turned), result
 
     def by(self, method: str) -> None:
         """Compute it by a method, "winograd" or "windows"."""
@@ -78,34 +76,25 @@ class Convolution:
 
     def by_winograd(self) -> None:
         """Compute it by Winograd's F(2×2, 3×3)."""
-        dtype, lanes, threads = self.x.dtype, self.lanes, team()
-        channels, outputs = self.x.shape[3], self.out.shape[3]
-        wide, room, rooms = (self.out.shape[2] + 1) // 2, self.rounded(channels), self.rounded(outputs)
+        threads, lanes, channels = team(), self.lanes, self.x.shape[3]
+        wide, room, rooms = (self.out.shape[2] + 1) // 2, self.rounded(channels), self.rounded(self.out.shape[3])
         block = -(-_TILES // wide)
-        places = 16 * (block * wide * (room + rooms) + 2 * lanes)
-        own = (2 * wide + 2) * 4 * room + places + 4 * wide * rooms + room
-        laid = scratch("kernel", (3, 3, channels, rooms), dtype)
-        kernels = scratch("kernels", (16, channels, rooms + lanes * (rooms // lanes % 2 == 0)), dtype)
-        memory = scratch("own", (threads.count, own + -own % lanes), dtype)
-        slope, value, before, after, activation = self.fused()
-        winograd(
-            threads.board, self.stages(), slope, self.x, value, self.weight, self.taps, self.turned, before, after,
-            activation, self.out, *self.corner, block, laid, kernels, memory,
-        )  # fmt: skip
+        own = 16 * channels * (rooms + lanes) + (2 * wide + 2) * 4 * room + 4 * wide * rooms + room
+        own += 16 * (block * wide * (room + rooms) + 2 * lanes) + 9 * channels * rooms
+        memory, ready = scratch("own", (threads.count, own), self.x.dtype), scratch("ready", (threads.count, 8), _WORD)
+        winograd(threads.board, *self.arguments(), self.corner, block, memory, ready)
 
     def by_windows(self) -> None:
         """Compute it by products of the windows with the kernel."""
-        dtype, lanes, threads = self.x.dtype, self.lanes, team()
-        channels, outputs = self.x.shape[3], self.out.shape[3]
-        rooms = self.rounded(outputs)
-        strip = self.kernel[0] * ((self.size[1] - 1) * self.stride[1] + self.kernel[1]) * channels
-        own = strip + lanes + self.size[1] * rooms
-        laid = scratch("kernel", (*self.kernel, channels, rooms + lanes * (rooms // lanes % 2 == 0)), dtype)
-        memory = scratch("own", (threads.count, own + -own % lanes), dtype)
-        slope, value, before, after, activation = self.fused()
+        threads, (height, width), channels = team(), self.kernel, self.x.shape[3]
+        rooms = self.rounded(self.out.shape[3])
+        own = height * ((self.size[1] - 1) * self.stride[1] + width) * channels + self.lanes
+        own += (self.size[1] + height * width * channels) * rooms
+        own += -own % self.lanes
+        memory, ready = scratch("own", (threads.count, own), self.x.dtype), scratch("ready", (threads.count, 8), _WORD)
         windows(
-            threads.board, self.stages(), slope, self.x, value, self.weight, self.taps, self.turned, before, after,
-            activation, self.out, self.stride, self.corner, self.size, self.placed, laid, memory,
+            threads.board, *self.arguments(), self.stride, self.corner, height, width, self.size, self.placed, memory,
+            ready,
         )  # fmt: skip
 
 

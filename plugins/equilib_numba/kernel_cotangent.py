@@ -40,9 +40,8 @@ def _sum_windows(
         image, i = start // g.shape[1], start % g.shape[1]
         count = min(block, stop - start, g.shape[1] - i)
         depth = (count - 1) * stride[0] + height
-        lay_lines(
-            like, take, IDENTITY, x, x, image, i * stride[0] - corner[0], depth, corner[1], strip, pixels, channels
-        )
+        first = i * stride[0] - corner[0]
+        lay_lines(like, take, (IDENTITY, x, x), image, first, depth, corner[1], strip, pixels, channels)
         at = start * g.shape[2] * outputs
         call(take, (
             slope, address(g, at), address(value, at), cotangents, count * g.shape[2], outputs, room // item
@@ -110,8 +109,9 @@ def _sum_tiles(
         stop = min(start + block, last)
         for r in range(start, stop):
             image, i = r // down, 2 * (r % down)
-            lay_lines(like, take, IDENTITY, x, x, image, i - corner[0], 4, corner[1], strip, 2 * wide + 2, room // item)
-            lay_lines(like, take, slope, g, value, image, i, 2, 0, cotangents, 2 * wide, g_room // item)
+            images, pixels = (IDENTITY, x, x), 2 * wide + 2
+            lay_lines(like, take, images, image, i - corner[0], 4, corner[1], strip, pixels, room // item)
+            lay_lines(like, take, (slope, g, value), image, i, 2, 0, cotangents, 2 * wide, g_room // item)
             for j in range(wide):
                 tile = (r - start) * wide + j
                 to = v + tile * room

@@ -7,48 +7,55 @@ from typing import Any
 from equilib_numba.compiling import compiled
 from equilib_numba.memory import address, call, clear, row, size_of
 from equilib_numba.pixels import IDENTITY
-from equilib_numba.team import shared
 
 
 @compiled
-def _lay_kernel(share: int, place: int, take: int, weight: Any, taps: Any, turned: bool, laid: Any) -> None:
-    """Lay out one of a kernel's matrices in whole registers.
+def lay_kernel(like: Any, take: int, kernel: Any, size: Any, room: int, target: int) -> int:
+    """Return the address of a kernel laid out as (height, width, terms, outputs), each row of outputs with its room.
 
-    `taps` are the first line and column that are taken and the steps from there; a turned kernel is the one of the
-    transpose, whose channels are exchanged.
+    That is `target`, unless the weight is laid out so. `kernel` are the weight, the first line and step and the first
+    column and step that are taken of it, and whether it is the transpose's, whose channels are exchanged; `size` is
+    its height and width.
     """
-    _, width, terms, room = laid.shape
-    a, a_step, b, b_step = taps
-    tap = weight[a + share // width * a_step, b + share % width * b_step]
-    like = weight.dtype.type(0)
-    if turned:
-        clear(address(laid, share * terms * room), terms * room, like)
-        target = laid[share // width, share % width]
-        for o in range(tap.shape[0]):
-            line = row(address(tap, o * terms), terms, like)
-            for k in range(terms):
-                target[k, o] = line[k]
-    else:
-        count = tap.shape[1]
+    weight, taps, turned = kernel
+    item, outputs = weight.itemsize, weight.shape[2] if turned else weight.shape[3]
+    if not turned and room == outputs and size == weight.shape[:2]:
+        return address(weight, 0)
+    terms = weight.shape[3] if turned else weight.shape[2]
+    for a in range(size[0]):
+        for b in range(size[1]):
+            tap = weight[taps[0] + a * taps[1], taps[2] + b * taps[3]]
+            to = target + (a * size[1] + b) * terms * room * item
+            if turned:
+                _turn(like, address(tap, 0), terms, outputs, to, room)
+            else:
+                call(take, (IDENTITY, address(tap, 0), address(tap, 0), to, terms, outputs, room))
+                for k in range(terms):
+                    clear(to + (k * room + outputs) * item, room - outputs, like)
+    return target
+
+
+@compiled
+def _turn(like: Any, source: int, terms: int, outputs: int, target: int, room: int) -> None:
+    """Write the transpose of a matrix (outputs, terms) with rows of `room` numbers."""
+    clear(target, terms * room, like)
+    to = row(target, terms * room, like)
+    for o in range(outputs):
+        line = row(source + o * terms * size_of(like), terms, like)
         for k in range(terms):
-            start = (share * terms + k) * room
-            source = address(tap, k * count)
-            call(take, (IDENTITY, source, source, address(laid, start), 1, count, count))
-            clear(address(laid, start + count), room - count, like)
-
-
-share_kernel = shared(_lay_kernel)
+            to[k * room + o] = line[k]
 
 
 @compiled
 def lay_lines(
-    like: Any, take: int, activation: int, x: Any, value: Any, image: int, first: int, count: int, left: int,
-    target: int, pixels: int, room: int,
+    like: Any, take: int, images: Any, image: int, first: int, count: int, left: int, target: int, pixels: int,
+    room: int,
 ) -> None:  # fmt: skip
     """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
 
-    The columns outside must be zero before.
+    `images` are an activation, x and φ(a): what is copied is φ'(a) x. The columns outside must be zero before.
     """
+    activation, x, value = images
     _, height, width, channels = x.shape
     size = size_of(like)
     start, stop = max(0, -left), min(width, pixels - left)
@@ -65,11 +72,9 @@ def lay_lines(
 
 
 @compiled
-def give_pixels(
-    like: Any, give: int, activation: int, source: int, before: Any, after: Any, out: Any, start: int, pixels: int,
-    room: int,
-) -> None:  # fmt: skip
-    """Write φ(numbers + before) + after to the result from its number `start` on."""
+def give_pixels(give: int, result: Any, source: int, start: int, pixels: int, room: int) -> None:
+    """Write φ(numbers + before) + after from number `start` on; `result` are before, after, φ and the array."""
+    before, after, activation, out = result
     outputs = out.shape[3]
     at = address(before, start if before.size > outputs else 0), address(after, start if after.size > outputs else 0)
     steps = _step(before, outputs), _step(after, outputs)

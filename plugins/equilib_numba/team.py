@@ -176,7 +176,7 @@ class _Team:
 
     def parts(self, rows: int) -> int:
         """Return into how many parts a sum over rows is divided, so that its bits depend on the number of threads."""
-        return max(1, min(2 * self.count if self.count > 1 else 1, rows))
+        return max(1, min(self.count, rows))
 
 
 @cache

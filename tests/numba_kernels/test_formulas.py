@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
-import equilib.training.optimizers  # operations are known once they are imported
-from equilib import ops
+from equilib import ops, training
 from equilib.kernels import OPERATIONS, Kernel
 
 pytest.importorskip("numba")
 
 from equilib_numba.family import Numba
 
-assert ops and equilib
 KERNELS = list(Numba().kernels())
 UNIT, SAME, NONE = (1, 1), ((1, 1), (1, 1)), ((0, 0), (0, 0))
 ACTIVATION = "tanh"
+MODULES = ops, training  # operations are known once they are imported
 CONVOLUTIONS = (  # images, kernel, outputs, stride, padding
     ((3, 7, 6, 20), (3, 3), 24, UNIT, SAME),
     ((1, 5, 4, 16), (3, 3), 17, UNIT, ((0, 2), (3, 0))),
