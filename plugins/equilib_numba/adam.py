@@ -30,8 +30,12 @@ def _update(share: int, place: int, shares: int, given: Any, found: Any, numbers
     for k in range(count):
         mean[k] = keep1 * m[k] + add1 * g[k]
         square[k] = keep2 * s[k] + add2 * (g[k] * g[k])
-        step = (mean[k] / bias1) / (np.sqrt(square[k] / bias2) + epsilon)
-        new[k] = p[k] - rate * (step + decay * p[k])
+        new[k] = (mean[k] / bias1) / (np.sqrt(square[k] / bias2) + epsilon)
+    if decay > like:
+        for k in range(count):
+            new[k] += decay * p[k]
+    for k in range(count):
+        new[k] = p[k] - rate * new[k]
 
 
 _share = shared(_update)
