@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from equilib.kernels import OPERATIONS
-from equilib_numba.compiling import compiled, entry
+from equilib_numba.compiling import compiled, entry, summing
 from equilib_numba.memory import address, row, size_of
 from equilib_numba.scratch import plain
 from equilib_numba.team import share_out, shared, team
@@ -71,7 +71,7 @@ def weighted_sum(base: np.ndarray | None, weights: Sequence[float], arrays: Sequ
     return combined(base, np.array([weights], arrays[0].dtype), arrays)
 
 
-@compiled
+@summing
 def inner(like: Any, one: int, other: int, count: int) -> Any:
     """Return the inner product of numbers at two addresses, in parts of limited length."""
     size, total, first = size_of(like), like, 0

@@ -19,11 +19,14 @@ from numba import njit, types
 from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 
-HOW = {"error_model": "numpy", "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-"""Options of numba: sums may be reordered into registers, but NaN and infinities stay what they are."""
+HOW = {"error_model": "numpy", "fastmath": {"contract"}}
+"""Options of numba: a product and a sum may be rounded once."""
 
 compiled: Any = partial(njit, **HOW)()
 """Decorator of a function that compiled functions call."""
+
+summing: Any = partial(njit, error_model="numpy", fastmath={"contract", "reassoc", "nsz"})()
+"""Decorator of one that adds many numbers up, in any order; it does nothing else, as ∞ − ∞ may come of other orders."""
 
 
 def entry(function: Callable[..., Any]) -> Any:

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import compiled, entry
+from equilib_numba.compiling import compiled, entry, summing
 from equilib_numba.memory import address, number, row
 from equilib_numba.scratch import plain, scratch
 from equilib_numba.sums import add_rows
 from equilib_numba.team import share_out, shared, team
 
 
-@compiled
+@summing
 def _group_means(like: Any, sums: Any, groups: int, positions: int, means: Any) -> None:
     """Replace sums of channels by the means of their groups; write those to `means` too."""
     size = len(sums) // groups

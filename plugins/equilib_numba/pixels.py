@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function, compiled
+from equilib_numba.compiling import c_function, compiled, summing
 from equilib_numba.formulas import tanh
 from equilib_numba.memory import number, row
 
@@ -21,7 +21,7 @@ ACTIVATIONS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3}
 IDENTITY, TANH, SIGMOID, RELU = ACTIVATIONS.values()
 
 
-@compiled
+@summing
 def finite(like: Any, place: int, count: int) -> bool:
     """Tell whether no number is NaN or infinite."""
     numbers, zero = row(place, count, like), number(0, like)
