@@ -13,8 +13,9 @@ from equilib.fixed_points.options import component
 from equilib.ode.adjoints.augmented_state import Packing, norm_of_part
 from equilib.ode.adjoints.reverse import BackwardAdjoint, Equation, Interval
 from equilib.ode.flow import ErrorNorm, FlowPoint, tolerance_norm
+from equilib.ode.integrator import FixedStepIntegrator
 from equilib.ode.problem import OdeProblem
-from equilib.ode.solution import OdeSolution, OdeStatus
+from equilib.ode.solution import OdeOptions, OdeSolution, OdeStatus
 
 DRIFT = 100.0
 """Tolerances, in the rms over a sample, by which y integrated backward may miss the forward solution."""
@@ -70,7 +71,9 @@ class Backsolve(BackwardAdjoint):
 def _compared(solution: OdeSolution, found: OdeSolution, y: Array, index: int) -> OdeSolution:
     """Return a backward integration to the output time `index`, `DRIFTED` where its y there is not the solution's."""
     known, later, (how,) = solution.y[index, ...], solution.y[index + 1, ...], found.status
-    rtol, atol = (component(solution.options, name, known) for name in ("rtol", "atol"))
+    # A number of steps promises no tolerance.
+    options = OdeOptions() if isinstance(solution.integrator, FixedStepIntegrator) else solution.options
+    rtol, atol = (component(options, name, known) for name in ("rtol", "atol"))
     drift = tolerance_norm(rtol, atol, known.shape[0])(y - known, FlowPoint(solution.t, later, later), known)
     drifted = how in LOST or (how.success and not np.all(drift <= DRIFT))
     return replace(found, status=(OdeStatus.DRIFTED,)) if drifted else found
