@@ -78,8 +78,8 @@ def _squares(like: Any, x: int, mean: Any, positions: int, sums: Any) -> None:
 
 
 @compiled
-def _sums(like: Any, v: int, x: int, mean: Any, positions: int, sums: Any, products: Any) -> None:
-    """Set numbers to Σ v and Σ v (x − μ) of each channel."""
+def _sums(like: Any, v: int, x: int, mean: Any, inverse: Any, positions: int, sums: Any, products: Any) -> None:
+    """Set numbers to Σ v and Σ v n of each channel, n = (x − μ) / √(σ² + ε)."""
     channels = len(sums)
     for c in range(channels):
         sums[c], products[c] = like, like
@@ -89,12 +89,12 @@ def _sums(like: Any, v: int, x: int, mean: Any, positions: int, sums: Any, produ
         p, q = images[s * channels : (s + 1) * channels], images[(s + 1) * channels : (s + 2) * channels]
         for c in range(channels):
             sums[c] += a[c] + b[c]
-            products[c] += a[c] * (p[c] - mean[c]) + b[c] * (q[c] - mean[c])
+            products[c] += a[c] * ((p[c] - mean[c]) * inverse[c]) + b[c] * ((q[c] - mean[c]) * inverse[c])
     if positions % 2:
         a, p = vectors[(positions - 1) * channels :], images[(positions - 1) * channels :]
         for c in range(channels):
             sums[c] += a[c]
-            products[c] += a[c] * (p[c] - mean[c])
+            products[c] += a[c] * ((p[c] - mean[c]) * inverse[c])
 
 
 @compiled
@@ -102,7 +102,7 @@ def _derive(
     share: int, place: int, pull: bool, v: Any, x: Any, scale: Any, means: Any, inverses: Any, d_scale: Any,
     d_shift: Any, out: Any, all_sums: Any, all_products: Any, scratch: Any,
 ) -> None:  # fmt: skip
-    """Write v · near + (x − μ) · along + across for a sample; and, to pull, the sums for scale and shift."""
+    """Write v · near + n · along + across for a sample; and, to pull, the sums for scale and shift."""
     _, positions, channels = x.shape
     groups, like, one = means.shape[1], x.dtype.type(0), number(1, x.dtype.type(0))
     at = share * positions * channels
@@ -110,12 +110,12 @@ def _derive(
     along, across, spare = scratch[place, 3], scratch[place, 4], scratch[place, 5]
     for c in range(channels):
         mean[c], inverse[c] = means[share, c // (channels // groups)], inverses[share, c // (channels // groups)]
-    _sums(like, address(v, at), address(x, at), mean, positions, across, along)
+    _sums(like, address(v, at), address(x, at), mean, inverse, positions, across, along)
     for c in range(channels):
         weight = scale[c] if len(scale) else one
         near[c] = inverse[c] * weight
         if pull:  # of w = g · scale: (w − ⟨w⟩ − n ⟨n w⟩) / √(σ² + ε)
-            all_sums[share, c], all_products[share, c] = across[c], along[c] * inverse[c]
+            all_sums[share, c], all_products[share, c] = across[c], along[c]
             across[c] *= weight
             along[c] *= weight
     _group_means(like, across, groups, positions, spare)
@@ -123,9 +123,9 @@ def _derive(
     for c in range(channels):
         factor = inverse[c] if pull else near[c]
         across[c] *= -factor
-        along[c] *= -factor * inverse[c] * inverse[c]
+        along[c] *= -factor
         if len(d_scale):
-            along[c] += inverse[c] * d_scale[c]
+            along[c] += d_scale[c]
         if len(d_shift):
             across[c] += d_shift[c]
     for s in range(positions):
@@ -133,7 +133,7 @@ def _derive(
         line = row(address(x, at + s * channels), channels, like)
         to = row(address(out, at + s * channels), channels, like)
         for c in range(channels):
-            to[c] = vector[c] * near[c] + ((line[c] - mean[c]) * along[c] + across[c])
+            to[c] = vector[c] * near[c] + (((line[c] - mean[c]) * inverse[c]) * along[c] + across[c])
 
 
 _share_normal, _share_derivative = shared(_normalize), shared(_derive)
