@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from equilib.kernels import OPERATIONS
 from equilib_numba.compiling import compiled, entry, summing
 from equilib_numba.memory import address, number, row
 from equilib_numba.scratch import plain, scratch
@@ -102,38 +103,37 @@ def _derive(
     share: int, place: int, pull: bool, v: Any, x: Any, scale: Any, means: Any, inverses: Any, d_scale: Any,
     d_shift: Any, out: Any, all_sums: Any, all_products: Any, scratch: Any,
 ) -> None:  # fmt: skip
-    """Write v · near + n · along + across for a sample; and, to pull, the sums for scale and shift."""
+    """Write (w − ⟨w⟩ − n ⟨n w⟩) · last for a sample, w = v · first; and, to pull, the sums for scale and shift."""
     _, positions, channels = x.shape
     groups, like, one = means.shape[1], x.dtype.type(0), number(1, x.dtype.type(0))
     at = share * positions * channels
-    mean, inverse, near = scratch[place, 0], scratch[place, 1], scratch[place, 2]
-    along, across, spare = scratch[place, 3], scratch[place, 4], scratch[place, 5]
+    mean, inverse, first = scratch[place, 0], scratch[place, 1], scratch[place, 2]
+    last, flat, along, spare = scratch[place, 3], scratch[place, 4], scratch[place, 5], scratch[place, 6]
     for c in range(channels):
         mean[c], inverse[c] = means[share, c // (channels // groups)], inverses[share, c // (channels // groups)]
-    _sums(like, address(v, at), address(x, at), mean, inverse, positions, across, along)
+    _sums(like, address(v, at), address(x, at), mean, inverse, positions, flat, along)
     for c in range(channels):
         weight = scale[c] if len(scale) else one
-        near[c] = inverse[c] * weight
-        if pull:  # of w = g · scale: (w − ⟨w⟩ − n ⟨n w⟩) / √(σ² + ε)
-            all_sums[share, c], all_products[share, c] = across[c], along[c]
-            across[c] *= weight
+        first[c], last[c] = (weight, inverse[c]) if pull else (one, inverse[c] * weight)
+        if pull:
+            all_sums[share, c], all_products[share, c] = flat[c], along[c]
+            flat[c] *= weight
             along[c] *= weight
-    _group_means(like, across, groups, positions, spare)
+    _group_means(like, flat, groups, positions, spare)
     _group_means(like, along, groups, positions, spare)
-    for c in range(channels):
-        factor = inverse[c] if pull else near[c]
-        across[c] *= -factor
-        along[c] *= -factor
-        if len(d_scale):
-            along[c] += d_scale[c]
-        if len(d_shift):
-            across[c] += d_shift[c]
     for s in range(positions):
         vector = row(address(v, at + s * channels), channels, like)
         line = row(address(x, at + s * channels), channels, like)
         to = row(address(out, at + s * channels), channels, like)
         for c in range(channels):
-            to[c] = vector[c] * near[c] + (((line[c] - mean[c]) * inverse[c]) * along[c] + across[c])
+            normal = (line[c] - mean[c]) * inverse[c]
+            to[c] = (vector[c] * first[c] - flat[c] - normal * along[c]) * last[c]
+        if len(d_scale):
+            for c in range(channels):
+                to[c] += ((line[c] - mean[c]) * inverse[c]) * d_scale[c]
+        if len(d_shift):
+            for c in range(channels):
+                to[c] += d_shift[c]
 
 
 _share_normal, _share_derivative = shared(_normalize), shared(_derive)
@@ -175,7 +175,7 @@ def _given(x: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
 
 
 def _memory(x: np.ndarray) -> np.ndarray:
-    return scratch("own", (team().count, 6, x.shape[-1] + -x.shape[-1] % 16), x.dtype)[:, :, : x.shape[-1]]
+    return scratch("own", (team().count, 7, x.shape[-1] + -x.shape[-1] % 16), x.dtype)[:, :, : x.shape[-1]]
 
 
 def group_norm(
@@ -204,6 +204,11 @@ def group_norm_pull(
     g: np.ndarray, x: np.ndarray, scale: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, groups: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the cotangents of x, of scale and of shift."""
+    if scale is not None and not np.isfinite(scale).all():  # Σ g · scale is not scale · Σ g
+        result: tuple[np.ndarray, np.ndarray, np.ndarray] = OPERATIONS["group_norm_pull"].formula(
+            g, x, scale, mean, inverse, groups
+        )
+        return result
     return _derive_by(g, x, scale, mean, inverse, None, None, pull=True)
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import ops, training
+from equilib import ops
 from equilib.kernels import OPERATIONS, Kernel
+from equilib.training import optimizers
 
 pytest.importorskip("numba")
 
@@ -18,7 +19,7 @@ from equilib_numba.family import Numba
 KERNELS = list(Numba().kernels())
 UNIT, SAME, NONE = (1, 1), ((1, 1), (1, 1)), ((0, 0), (0, 0))
 ACTIVATION = "tanh"
-MODULES = ops, training  # operations are known once they are imported
+MODULES = ops, optimizers  # operations are known once they are imported
 CONVOLUTIONS = (  # images, kernel, outputs, stride, padding
     ((3, 7, 6, 20), (3, 3), 24, UNIT, SAME),
     ((1, 5, 4, 16), (3, 3), 17, UNIT, ((0, 2), (3, 0))),
