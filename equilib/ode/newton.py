@@ -15,7 +15,16 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, where_samples, zeros_like
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    host_norm,
+    in_single,
+    rows_like,
+    where_samples,
+    zeros_like,
+)
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, solve_dense
@@ -180,7 +189,9 @@ class Newton:
             if not running.any():
                 break
         self.solved &= ~running
-        return z * flow.coefficient(inverted(self.c))
+        single = in_single(z)  # 1/c may be beyond half precision
+        slope = single * rows_like(coefficients(inverted(self.c), single), single)
+        return slope if single is z else array_namespace(z).astype(slope, z.dtype)
 
     def filtered(self, flow: Flow, estimate: Array) -> Array:
         """Return (I − c J)⁻¹ estimate, of the shape of y, as a constant; without a matrix the estimate itself.
