@@ -46,6 +46,12 @@ LEAP = 64.0
 NEEDED = 0.03
 """Part of `TARGET` beyond which the longest step would bring the error, where a higher order is needed at the start."""
 
+FLAT = 0.9
+"""Quotient of the differences of orders k and k - 2 above which they do not fall: smooth ones do where h·|λ| < 0.95."""
+
+LARGER = 10.0
+"""Quotient of differences of order k of one step and of the last above which f may have jumped."""
+
 RESTART_AFTER = 3
 """Rejections in a row after which the history is no longer trusted."""
 
@@ -161,9 +167,18 @@ class VCABM(Checked):
         unknown = np.full(k.shape, np.inf)
         errors = [error(0), *((error(-2), error(-1)) if highest > 1 else (unknown, unknown)), error(1)]
         following = self._next_order(history, errors, h)
+        # Where f jumps differences of all orders are as large, and larger than before: what is corrected may be wrong.
+        moulton = [abs(g[j] - g[max(j - 1, 0)]) for j in range(len(g))]
+        own, two_below = (np.choose(np.maximum(k - shift, 1), moulton) for shift in (0, 2))
+        flat = (k > 3) & (errors[0] * two_below >= FLAT * errors[1] * own)
+        seen = errors[0]
+        if flat.any():
+            before = [np.where(j == k, own, 0.0) for j in range(len(stars))]
+            known = flow.error_norm(flow.sum(h, before, stars), start, y)
+            seen = np.where(flat & (seen > LARGER * known), seen * np.choose(k, g) / own, seen)
         stages = (*stars[:highest], *new[1 : highest + 1])
         kept = Memory(tuple(stars), following._replace(sizes=_after(h, history.sizes)))
-        return Attempt(y=y, error=errors[0], order=k, stages=stages, memory=kept)
+        return Attempt(y=y, error=seen, order=k, stages=stages, memory=kept)
 
     def _next_order(self, history: History, errors: Sequence[np.ndarray], h: np.ndarray) -> History:
         """Choose the order as Shampine & Gordon do, for a step that is accepted."""

@@ -18,7 +18,7 @@ from equilib.autodiff import jvp, value_and_grad
 from equilib.fixed_points.problem import Linearization
 from equilib.models.neural_ode import evolve
 from equilib.numerics.gmres import GMRES
-from equilib.ode import OdeOptions, OdeProblem, OdeSolution, odeint
+from equilib.ode import OdeOptions, OdeProblem, OdeSolution, OdeStatus, odeint
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.newton import UNSOLVED
 from equilib_ode.auto import Auto
@@ -61,6 +61,17 @@ def test_a_step_sees_what_f_did_before_its_first_implicit_stage(method: Any) -> 
     problem = OdeProblem(lambda t, y: (t > 6.1) + 0 * y, linearize=linearize)
     found = odeint(problem, np.zeros((1, 1)), [0, 10], method, rtol=1e-6, atol=1e-6)
     assert found.y[-1, 0, 0] == pytest.approx(3.9, abs=100 * 1e-6 * 4.9)
+
+
+@every_method
+def test_half_precision_ends_at_the_end_or_honestly(method: Any) -> None:
+    """The slope of a step of 1e-6 is finite though 1/h is not in half precision: no status says that f was not."""
+    rates = np.geomspace(0.1, 1e3, 150).astype("float16")
+    start, options = np.ones((1, 150), dtype="float16"), {"rtol": 1e-3, "max_steps": 300, "on_failure": "record"}
+    found = odeint(lambda t, y: ops.multiply(-rates, y), start, [0, 1], method, **options)
+    assert found.status[0] is not OdeStatus.NONFINITE
+    if found.success:
+        np.testing.assert_allclose(found.y[1, 0], np.exp(-rates.astype(float)), atol=0.03)
 
 
 def _decays(rates: np.ndarray) -> OdeProblem:

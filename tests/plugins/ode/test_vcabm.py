@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.jumps import by_ours, jump_in_time
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
 from equilib.ode.integrator import Memory
@@ -74,6 +75,14 @@ def test_two_evaluations_per_accepted_step_and_one_per_rejected_one() -> None:
     found = odeint(kinked, np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
     assert found.rejected[0] > 3
     assert found.nfe == 2 + 3 + 2 * int(found.accepted[0] - 1) + int(found.rejected[0])
+
+
+def test_high_orders_see_where_f_jumps() -> None:
+    """At order k the estimate is some γ*ₖ of what a jump of f does to a step; it does not fall from order to order."""
+    kind, tolerance = jump_in_time(np.random.default_rng(0), 12), 1e-8
+    y, finished, _ = by_ours(kind, VCABM(), tolerance)
+    assert finished.all()
+    np.testing.assert_allclose(y, kind.end, rtol=100 * tolerance, atol=100 * tolerance)
 
 
 @pytest.mark.parametrize("tolerance", [1e-4, 1e-8, 1e-11])
