@@ -26,9 +26,9 @@ Padding = tuple[Pair, Pair]
 UNIT: Pair = (1, 1)
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
-_LAID_OUT = 1 << 20
-"""Numbers of windows at a time on the host: they are as many times the image as the kernel has places, and multiplied
-while they are in a core's cache."""
+_LAID_OUT = 1 << 22
+"""Numbers of windows at a time on the host: they are as many times the image as the kernel has places. Of fewer the
+threads of BLAS would wait for each other longer than they multiply, where they must share their cores."""
 
 
 @with_transposes(
