@@ -32,6 +32,9 @@ from equilib.ode.stiffness import BoundedIntegrator, complaints
 from equilib.ode.stops import Stretch, stretches
 from equilib.ode.trajectory import Segment, Trajectory
 
+RECENT = 10
+"""Steps of which the longest tells whether stability bounds them: the last attempts may all have been rejected."""
+
 
 @dataclass
 class _Field:
@@ -187,7 +190,7 @@ class Integration:
         lost = self.status == (OdeStatus.NONFINITE if steps else OdeStatus.MAX_STEPS)
         if not (isinstance(self.integrator, BoundedIntegrator) and lost.any()):
             return ()
-        point, h = state.point, state.h
+        point, h = state.point, np.max(np.abs([state.h, *(record.h for record in self.records[-RECENT:])]), axis=0)
         if steps:  # where it overflowed nothing can be seen
             t, h = self.times[0], (self.times[-1] - self.times[0]) / steps
             point = FlowPoint(t, self.y0, self.flow(t, self.y0))

@@ -50,6 +50,17 @@ def test_steps_that_are_too_few_for_a_stiff_equation_say_so(method: Any) -> None
     assert "rate ρ = 1e+04" in found.failure_report()
 
 
+def test_rejections_at_the_end_do_not_hide_what_bounded_the_steps() -> None:
+    """Where the steps are used up while f jumps, the last ones are short for that; those before were bounded."""
+
+    def f(t: Any, y: Any) -> Any:
+        return -1e4 * (y - np.cos(t)) + 1e6 * (t > 0.02)
+
+    found = odeint(f, np.ones((1, 1)), [0, 10], Tsit5(), max_steps=80, on_failure="record", rtol=1e-4)
+    assert found.rejected[0] > 20
+    assert "rate ρ = 1e+04" in found.failure_report()
+
+
 @pytest.mark.parametrize("method", EXPLICIT, ids=str)
 def test_a_long_oscillation_is_not_stiff(method: Any) -> None:
     """Where accuracy bounds the steps nothing is said of stiffness."""
