@@ -1,4 +1,4 @@
-"""What the kernels can compute: tests of the shapes of an operation's arguments, which import nothing.
+"""Tests of the shapes of an operation's arguments: whether a kernel can compute them. They import nothing.
 
 Compiled code trusts shapes, so these say no to whatever the formula would refuse.
 """

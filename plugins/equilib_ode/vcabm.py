@@ -170,12 +170,13 @@ class VCABM(Checked):
         # Where f jumps differences of all orders are as large, and larger than before: what is corrected may be wrong.
         moulton = [abs(g[j] - g[max(j - 1, 0)]) for j in range(len(g))]
         own, two_below = (np.choose(np.maximum(k - shift, 1), moulton) for shift in (0, 2))
-        flat = (k > 3) & (errors[0] * two_below >= FLAT * errors[1] * own)
+        flat = (k > 3) & (own > 0) & (errors[0] * two_below >= FLAT * errors[1] * own)
         seen = errors[0]
         if flat.any():
             before = [np.where(j == k, own, 0.0) for j in range(len(stars))]
             known = flow.error_norm(flow.sum(h, before, stars), start, y)
-            seen = np.where(flat & (seen > LARGER * known), seen * np.choose(k, g) / own, seen)
+            share = np.choose(k, g) / np.where(flat, own, 1.0)
+            seen = seen * np.where(flat & (seen > LARGER * known), share, 1.0)
         stages = (*stars[:highest], *new[1 : highest + 1])
         kept = Memory(tuple(stars), following._replace(sizes=_after(h, history.sizes)))
         return Attempt(y=y, error=seen, order=k, stages=stages, memory=kept)

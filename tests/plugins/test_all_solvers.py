@@ -69,7 +69,7 @@ def test_the_command_fails_with_evidence(capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["newton-gmers"], "or data set 'newton-gmers'. Did you mean 'newton-gmres'?"),
+        (["newton-gmers"], " 'newton-gmers'. Did you mean 'newton-gmres'?"),
         (["picard", "--kind", "adjoint"], "no adjoint 'picard'. Available: "),
         (["picard:dampign=0.1"], "solver 'picard' has no option 'dampign'. Did you mean 'damping'?"),
         (["newton-gmres:restrat=9"], "has no option 'restrat'. Did you mean 'linear_solver.restart'?"),
