@@ -39,7 +39,6 @@ CHECKED: tuple[type[Entry], ...] = (
     SolverEntry,
     SensitivityEntry,
     IntegratorEntry,
-    KernelEntry,
     LinearSolverEntry,
     OptimizerEntry,
     DatasetEntry,
