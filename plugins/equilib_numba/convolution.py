@@ -11,8 +11,9 @@ import numpy as np
 
 from equilib_numba import kernel_cotangent, pixels
 from equilib_numba.elementwise import times_slope
+from equilib_numba.lines import lay_lines
 from equilib_numba.memory import BYTES
-from equilib_numba.pixels import ACTIVATIONS
+from equilib_numba.pixels import ACTIVATIONS, IDENTITY
 from equilib_numba.product import multiply, multiply_transposed
 from equilib_numba.scratch import plain, scratch
 from equilib_numba.team import team
@@ -65,7 +66,7 @@ class Convolution:
         """Return what all methods take: the stages they have in common, images, kernel and result."""
         dtype, nothing = self.x.dtype, self.x.reshape(-1)[:0]
         before, after = (nothing if each is None else plain(each).reshape(-1) for each in (self.before, self.after))
-        stages = multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype)
+        stages = multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype), lay_lines(dtype)
         images = ACTIVATIONS[self.slope], self.x, self.x if self.value is None else self.value
         result = before, after, ACTIVATIONS[self.activation], self.out
         return stages, images, (self.weight, self.taps, self.turned), result
@@ -181,7 +182,7 @@ def kernel_by_windows(
     own = ((block - 1) * stride[0] + kernel[0]) * line + asked.lanes + block * g.shape[2] * asked.rounded(out.shape[3])
     memory = scratch("own", (threads.count, own + -own % asked.lanes), x.dtype)
     sums = scratch("sums", (threads.parts(len(g) * g.shape[1]), kernel[0], terms, asked.rounded(out.shape[3])), x.dtype)
-    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype)
+    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype), IDENTITY, lay_lines(x.dtype)
     corner = padding[0][0], padding[1][0]
     kernel_cotangent.sum_windows(
         threads.board, stages, ACTIVATIONS[activation], x, g, value, stride, corner, block, sums, out, memory
@@ -201,7 +202,7 @@ def kernel_by_winograd(
     own = (2 * wide + 2) * 4 * room + 4 * wide * rooms + 16 * (block * wide * (room + rooms) + 2 * lanes)
     memory = scratch("own", (threads.count, max(own + -own % lanes, 9 * rooms)), x.dtype)
     sums = scratch("sums", (threads.parts(len(x) * down), 16, x.shape[3], rooms), x.dtype)
-    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype)
+    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype), IDENTITY, lay_lines(x.dtype)
     corner = padding[0][0], padding[1][0]
     clean = kernel_cotangent.sum_tiles(
         threads.board, stages, ACTIVATIONS[activation], x, g, value, corner, block, sums, out, memory

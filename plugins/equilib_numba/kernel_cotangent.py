@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.lines import lay_lines
+from equilib_numba.lines import lay_image
 from equilib_numba.memory import BYTES, address, call, clear, row
-from equilib_numba.pixels import IDENTITY, finite
+from equilib_numba.pixels import finite
 from equilib_numba.team import share_out, shared
 from equilib_numba.transforms import COTANGENT, GRADIENT, INPUT, transform
 
@@ -23,7 +23,7 @@ def _sum_windows(
     share: int, place: int, stages: Any, slope: int, x: Any, g: Any, value: Any, stride: Any, corner: Any, block: int,
     sums: Any, scratch: Any,
 ) -> None:  # fmt: skip
-    product, take = stages
+    product, take, identity = stages[:3]
     like, item, channels, outputs = x.dtype.type(0), x.itemsize, x.shape[3], g.shape[3]
     shares, height, terms, room = sums.shape
     width = terms // channels
@@ -41,7 +41,7 @@ def _sum_windows(
         count = min(block, stop - start, g.shape[1] - i)
         depth = (count - 1) * stride[0] + height
         first = i * stride[0] - corner[0]
-        lay_lines(like, take, (IDENTITY, x, x), image, first, depth, corner[1], strip, pixels, channels)
+        lay_image(stages, (identity, x, x), image, first, depth, corner[1], (strip, pixels, channels))
         at = start * g.shape[2] * outputs
         call(take, (
             slope, address(g, at), address(value, at), cotangents, count * g.shape[2], outputs, room // item
@@ -92,7 +92,7 @@ def _sum_tiles(
     share: int, place: int, stages: Any, slope: int, x: Any, g: Any, value: Any, corner: Any, block: int, sums: Any,
     scratch: Any,
 ) -> None:  # fmt: skip
-    product, take = stages
+    product, identity = stages[0], stages[2]
     like, item, channels = x.dtype.type(0), x.itemsize, x.shape[3]
     wide, down = (g.shape[2] + 1) // 2, (g.shape[1] + 1) // 2
     room, g_room = -(-channels * item // BYTES) * BYTES, sums.shape[3] * item
@@ -109,9 +109,9 @@ def _sum_tiles(
         stop = min(start + block, last)
         for r in range(start, stop):
             image, i = r // down, 2 * (r % down)
-            images, pixels = (IDENTITY, x, x), 2 * wide + 2
-            lay_lines(like, take, images, image, i - corner[0], 4, corner[1], strip, pixels, room // item)
-            lay_lines(like, take, (slope, g, value), image, i, 2, 0, cotangents, 2 * wide, g_room // item)
+            target = strip, 2 * wide + 2, room // item
+            lay_image(stages, (identity, x, x), image, i - corner[0], 4, corner[1], target)
+            lay_image(stages, (slope, g, value), image, i, 2, 0, (cotangents, 2 * wide, g_room // item))
             for j in range(wide):
                 tile = (r - start) * wide + j
                 to = v + tile * room

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from equilib_numba.compiling import compiled
+import numpy as np
+
+from equilib_numba.compiling import c_function, compiled
 from equilib_numba.memory import address, call, clear, row, size_of
 from equilib_numba.pixels import IDENTITY
 
@@ -46,29 +49,43 @@ def _turn(like: Any, source: int, terms: int, outputs: int, target: int, room: i
             to[k * room + o] = line[k]
 
 
-@compiled
-def lay_lines(
-    like: Any, take: int, images: Any, image: int, first: int, count: int, left: int, target: int, pixels: int,
-    room: int,
-) -> None:  # fmt: skip
-    """Copy lines `first`, `first` + 1, ... of an image, from column −left on; what lies outside is left or made zero.
+@cache
+def lay_lines(dtype: np.dtype) -> int:
+    """Return the address of a function of 13 words that lays out lines of an image.
 
-    `images` are an activation, x and φ(a): what is copied is φ'(a) x. The columns outside must be zero before.
+    f(take, activation, x, value, height, width, channels, first, count, left, target, pixels, room) copies φ'(a) x of
+    the lines `first`, `first` + 1, ... from column −left on, φ(a) being `value`; both are addresses of an image. What
+    lies outside is left or made zero: the columns outside must be zero before. Each pixel has its room.
     """
+    like, size = dtype.type(0), dtype.itemsize
+
+    def lines(
+        take: int, activation: int, x: int, value: int, height: int, width: int, channels: int, first: int, count: int,
+        left: int, target: int, pixels: int, room: int,
+    ) -> None:  # fmt: skip
+        start, stop = max(0, -left), min(width, pixels - left)
+        for k in range(count):
+            line, y = target + k * pixels * room * size, first + k
+            if 0 <= y < height:
+                by = (y * width + start) * channels * size
+                into = line + (start + left) * room * size
+                call(take, (activation, x + by, value + by, into, stop - start, channels, room))
+            else:
+                clear(line, pixels * room, like)
+
+    return c_function(lines, 13)
+
+
+@compiled
+def lay_image(stages: Any, images: Any, image: int, first: int, count: int, left: int, target: Any) -> None:
+    """Lay out lines of one of the images: an activation, x and value. `target` are address, pixels and room."""
     activation, x, value = images
     _, height, width, channels = x.shape
-    size = size_of(like)
-    start, stop = max(0, -left), min(width, pixels - left)
-    for k in range(count):
-        line = target + k * pixels * room * size
-        y = first + k
-        if 0 <= y < height:
-            source = ((image * height + y) * width + start) * channels
-            into = line + (start + left) * room * size
-            at = address(x, source), address(value, source)
-            call(take, (activation, at[0], at[1], into, stop - start, channels, room))
-        else:
-            clear(line, pixels * room, like)
+    at, (place, pixels, room) = image * height * width * channels, target
+    call(stages[3], (
+        stages[1], activation, address(x, at), address(value, at), height, width, channels, first, count, left, place,
+        pixels, room,
+    ))  # fmt: skip
 
 
 @compiled

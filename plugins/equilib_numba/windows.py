@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.lines import give_pixels, lay_kernel, lay_lines
+from equilib_numba.lines import give_pixels, lay_image, lay_kernel
 from equilib_numba.memory import BYTES, address, call, clear
 from equilib_numba.team import share_out, shared
 
@@ -20,7 +20,7 @@ def _compute(
     share: int, place: int, shares: int, stages: Any, images: Any, kernel: Any, result: Any, stride: Any, corner: Any,
     height: int, width: int, size: Any, placed: Any, scratch: Any, ready: Any,
 ) -> None:  # fmt: skip
-    product, take, give = stages
+    product, take, give = stages[:3]
     x, out = images[1], result[3]
     like, item, channels, outputs = x.dtype.type(0), x.itemsize, x.shape[3], out.shape[3]
     registers = -(-outputs * item // BYTES)
@@ -36,7 +36,7 @@ def _compute(
     for r in range(rows * share // shares, rows * (share + 1) // shares):
         image, i = r // size[0], r % size[0]
         first = i * stride[0] - corner[0]
-        lay_lines(like, take, images, image, first, height, corner[1], strip, pixels, channels)
+        lay_image(stages, images, image, first, height, corner[1], (strip, pixels, channels))
         call(product, (
             size[1], registers, 0, strip, stride[1] * channels * item, line, ready[place, 0], width * channels * room,
             room, sums, room, height, width * channels,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.lines import give_pixels, lay_kernel, lay_lines
+from equilib_numba.lines import give_pixels, lay_image, lay_kernel
 from equilib_numba.memory import BYTES, address, call, clear, row, size_of
 from equilib_numba.pixels import finite
 from equilib_numba.team import share_out, shared
@@ -58,7 +58,7 @@ def _give_tiles(
     room: int, term: int,
 ) -> None:  # fmt: skip
     """Write a line of tiles, two lines of pixels, to the result."""
-    _, take, give = stages
+    take, give = stages[1:3]
     _, height, width, outputs = result[3].shape
     size = size_of(like)
     for a in range(min(2, height - 2 * tile)):
@@ -76,7 +76,7 @@ def _compute(
     share: int, place: int, shares: int, stages: Any, images: Any, kernel: Any, result: Any, corner: Any, block: int,
     scratch: Any, ready: Any,
 ) -> None:  # fmt: skip
-    product, take, _ = stages
+    product, take = stages[:2]
     x, out = images[1], result[3]
     like, size, channels = x.dtype.type(0), x.itemsize, x.shape[3]
     wide, down = (out.shape[2] + 1) // 2, (out.shape[1] + 1) // 2
@@ -101,7 +101,7 @@ def _compute(
         stop = min(start + block, last)
         for r in range(start, stop):
             first = 2 * (r % down) - corner[0]
-            lay_lines(like, take, images, r // down, first, 4, corner[1], strip, 2 * wide + 2, room // size)
+            lay_image(stages, images, r // down, first, 4, corner[1], (strip, 2 * wide + 2, room // size))
             for j in range(wide):
                 tile = v + ((r - start) * wide + j) * room
                 _transform_input(like, strip + 2 * j * room, line, room, tile, 4 * v_step, v_step, room // BYTES)
