@@ -2,49 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
 import numpy as np
 
-from equilib_numba.compiling import compiled, entry
-from equilib_numba.memory import address, number, row
+from equilib_numba.compiling import c_function
+from equilib_numba.memory import row, words
 from equilib_numba.scratch import plain
-from equilib_numba.team import share_out, shared, team
+from equilib_numba.team import HEAD, bounds, run
 
 _BLOCK = 1 << 13
+"""Numbers of a share."""
 
 
-@compiled
-def _update(share: int, place: int, shares: int, given: Any, found: Any, numbers: Any) -> None:
-    like = given[0].dtype.type(0)
-    first, last = len(given[0]) * share // shares, len(given[0]) * (share + 1) // shares
-    count = last - first
-    p, g = row(address(given[0], first), count, like), row(address(given[1], first), count, like)
-    m, s = row(address(given[2], first), count, like), row(address(given[3], first), count, like)
-    new, mean = row(address(found[0], first), count, like), row(address(found[1], first), count, like)
-    square = row(address(found[2], first), count, like)
-    rate, keep1, keep2 = number(numbers[0], like), number(numbers[1], like), number(numbers[2], like)
-    add1, add2 = number(1 - numbers[1], like), number(1 - numbers[2], like)
-    bias1, bias2 = number(numbers[3], like), number(numbers[4], like)
-    epsilon, decay = number(numbers[5], like), number(numbers[6], like)
-    for k in range(count):
-        mean[k] = keep1 * m[k] + add1 * g[k]
-        square[k] = keep2 * s[k] + add2 * (g[k] * g[k])
-        new[k] = (mean[k] / bias1) / (np.sqrt(square[k] / bias2) + epsilon)
-    if decay > like:
+@cache
+def _update(dtype: np.dtype) -> int:
+    like, size = dtype.type(0), dtype.itemsize
+
+    def update(given: int, share: int, place: int) -> None:
+        p_at, g_at, m_at, s_at, new_at, mean_at, square_at, numbers, whole = words(given + HEAD, 9)
+        blocks = bounds(given, share)
+        by, count = blocks[0] * _BLOCK * size, min(blocks[1] * _BLOCK, whole) - blocks[0] * _BLOCK
+        p, g = row(p_at + by, count, like), row(g_at + by, count, like)
+        m, s = row(m_at + by, count, like), row(s_at + by, count, like)
+        new, mean = row(new_at + by, count, like), row(mean_at + by, count, like)
+        square = row(square_at + by, count, like)
+        n = row(numbers, 9, like)
+        rate, keep1, keep2, add1, add2 = n[0], n[1], n[2], n[3], n[4]
+        bias1, bias2, epsilon, decay = n[5], n[6], n[7], n[8]
         for k in range(count):
-            new[k] += decay * p[k]
-    for k in range(count):
-        new[k] = p[k] - rate * new[k]
+            mean[k] = keep1 * m[k] + add1 * g[k]
+            square[k] = keep2 * s[k] + add2 * (g[k] * g[k])
+            new[k] = (mean[k] / bias1) / (np.sqrt(square[k] / bias2) + epsilon)
+        if decay > like:
+            for k in range(count):
+                new[k] += decay * p[k]
+        for k in range(count):
+            new[k] = p[k] - rate * new[k]
 
-
-_share = shared(_update)
-
-
-@entry
-def _adam(board: int, given: Any, found: Any, numbers: Any) -> None:
-    shares = min(-(-len(given[0]) // _BLOCK), 1024)
-    share_out(board, shares, _share((shares, given, found, numbers)))
+    return c_function(update, 3)
 
 
 def adam(
@@ -52,8 +48,8 @@ def adam(
     bias1: float, bias2: float, epsilon: float, weight_decay: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Return the parameters, and the moments of their gradient, after an update."""
-    given = tuple(plain(each).reshape(-1) for each in (p, g, mean, square))
-    new, m, s = (np.empty(p.shape, p.dtype) for _ in range(3))
-    numbers = tuple(map(float, (rate, beta1, beta2, bias1, bias2, epsilon, weight_decay)))
-    _adam(team().board, given, (new.reshape(-1), m.reshape(-1), s.reshape(-1)), numbers)
-    return new, m, s
+    given = [plain(each) for each in (p, g, mean, square)]
+    found = tuple(np.empty(p.shape, p.dtype) for _ in range(3))
+    numbers = (rate, beta1, beta2, 1 - beta1, 1 - beta2, bias1, bias2, epsilon, weight_decay)
+    run(_update(p.dtype), -(-p.size // _BLOCK), *given, *found, np.array(numbers, p.dtype), p.size, most=1024)
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba.axes import run
+from equilib_numba.axes import axes_together
 
 _FEW = 16
 """Channels of which the transforms of a tile cost more than they save."""
@@ -31,7 +31,7 @@ def two(one: np.ndarray, other: np.ndarray, *rest: Any) -> bool:
 
 def sum_rows(x: np.ndarray, axis: Any, keepdims: bool) -> bool:
     """Tell whether rows are added up: axes that follow one another, but not the last."""
-    return x.size > 0 and run(x.shape, axis) is not None
+    return x.size > 0 and axes_together(x.shape, axis) is not None
 
 
 def matmul(x: np.ndarray, y: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ _LONG = 8
 """Numbers of a row, at least: shorter ones are added no faster."""
 
 
-def run(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int, int] | None:
+def axes_together(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int, int] | None:
     """Return the first axis and the one after the last, if these follow one another and long rows follow them."""
     if axis is None:
         return None

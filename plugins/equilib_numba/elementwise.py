@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function, compiled, entry
+from equilib_numba.compiling import c_function
 from equilib_numba.formulas import tanh
-from equilib_numba.memory import address, call, row
+from equilib_numba.memory import call, row, words
 from equilib_numba.scratch import plain
-from equilib_numba.team import share_out, shared, team
+from equilib_numba.team import HEAD, bounds, run
 
 _NAMES = ("tanh", "sigmoid", "relu", "gelu", "tanh_slope", "sigmoid_slope", "relu_slope", "gelu_slope")
 _PULLS = ("tanh", "sigmoid", "relu")
@@ -71,25 +71,22 @@ def _formulas(dtype: np.dtype) -> int:  # noqa: C901  a branch for each formula
     return c_function(line, 5)
 
 
-@compiled
-def _compute(share: int, place: int, shares: int, formulas: int, kind: int, x: Any, y: Any, out: Any) -> None:
-    first, last = len(x) * share // shares, len(x) * (share + 1) // shares
-    call(formulas, (kind, address(x, first), address(y, first), address(out, first), last - first))
+@cache
+def _share(dtype: np.dtype) -> int:
+    size = dtype.itemsize
 
+    def share_of(given: int, share: int, place: int) -> None:
+        formulas, kind, x, y, out, count = words(given + HEAD, 6)
+        blocks = bounds(given, share)
+        first, last = blocks[0] * _BLOCK, min(blocks[1] * _BLOCK, count)
+        call(formulas, (kind, x + first * size, y + first * size, out + first * size, last - first))
 
-_share = shared(_compute)
-
-
-@entry
-def _elementwise(board: int, formulas: int, kind: int, x: Any, y: Any, out: Any) -> None:
-    shares = min(-(-len(x) // _BLOCK), 1024)
-    share_out(board, shares, _share((shares, formulas, kind, x, y, out)))
+    return c_function(share_of, 3)
 
 
 def _call(kind: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    x, out = plain(x), np.empty(x.shape, x.dtype)
-    y = plain(y)
-    _elementwise(team().board, _formulas(x.dtype), kind, x.reshape(-1), y.reshape(-1), out.reshape(-1))
+    x, y, out = plain(x), plain(y), np.empty(x.shape, x.dtype)
+    run(_share(x.dtype), -(-x.size // _BLOCK), _formulas(x.dtype), kind, x, y, out, x.size)
     return out
 
 

@@ -5,17 +5,18 @@ A sample is gone through two or three times, while a core's cache holds it.
 
 from __future__ import annotations
 
+from functools import cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from equilib.kernels import OPERATIONS
-from equilib_numba.compiling import compiled, entry, summing
-from equilib_numba.memory import address, number, row
+from equilib_numba.compiling import c_function, compiled, summing
+from equilib_numba.memory import number, row, words
 from equilib_numba.scratch import plain, scratch
-from equilib_numba.sums import add_rows
-from equilib_numba.team import share_out, shared, team
+from equilib_numba.sums import add_rows, sum_rows
+from equilib_numba.team import HEAD, bounds, run, team
 
 
 @summing
@@ -33,35 +34,6 @@ def _group_means(like: Any, sums: Any, groups: int, positions: int, means: Any) 
 
 
 @compiled
-def _normalize(
-    share: int, place: int, x: Any, scale: Any, shift: Any, epsilon: float, out: Any, means: Any, inverses: Any,
-    scratch: Any,
-) -> None:  # fmt: skip
-    _, positions, channels = x.shape
-    groups, like = means.shape[1], x.dtype.type(0)
-    mean, factor = scratch[place, 0], scratch[place, 1]
-    at = share * positions * channels
-    add_rows(like, address(x, at), positions, channels, mean)
-    _group_means(like, mean, groups, positions, means[share])
-    _squares(like, address(x, at), mean, positions, factor)
-    _group_means(like, factor, groups, positions, inverses[share])
-    one, small = number(1, like), number(epsilon, like)
-    for group in range(groups):
-        inverses[share, group] = one / np.sqrt(inverses[share, group] + small)
-    for c in range(channels):
-        factor[c] = inverses[share, c // (channels // groups)] * (scale[c] if len(scale) else one)
-    for s in range(positions):
-        line = row(address(x, at + s * channels), channels, like)
-        to = row(address(out, at + s * channels), channels, like)
-        if len(shift):
-            for c in range(channels):
-                to[c] = (line[c] - mean[c]) * factor[c] + shift[c]
-        else:
-            for c in range(channels):
-                to[c] = (line[c] - mean[c]) * factor[c]
-
-
-@compiled
 def _squares(like: Any, x: int, mean: Any, positions: int, sums: Any) -> None:
     """Set numbers to Σ (x − μ)² of each channel."""
     channels = len(sums)
@@ -76,6 +48,42 @@ def _squares(like: Any, x: int, mean: Any, positions: int, sums: Any) -> None:
         p = images[(positions - 1) * channels :]
         for c in range(channels):
             sums[c] += (p[c] - mean[c]) * (p[c] - mean[c])
+
+
+@cache
+def _normalize(dtype: np.dtype) -> int:
+    """Return the address of the normalization of shares of the samples."""
+    like, size, one = dtype.type(0), dtype.itemsize, dtype.type(1)
+
+    def normalize(given: int, share: int, place: int) -> None:
+        x, scale_at, shift_at, small, out, means, inverses, memory, positions, channels, groups = words(
+            given + HEAD, 11
+        )
+        mean_at = memory + place * 2 * channels * size
+        mean, factor = row(mean_at, channels, like), row(mean_at + channels * size, channels, like)
+        scale, shift = row(scale_at, channels, like), row(shift_at, channels, like)
+        epsilon, samples = row(small, 1, like)[0], bounds(given, share)
+        for sample in range(samples[0], samples[1]):
+            by = sample * positions * channels * size
+            inverse = row(inverses + sample * groups * size, groups, like)
+            add_rows(like, x + by, positions, channels, mean_at)
+            _group_means(like, mean, groups, positions, row(means + sample * groups * size, groups, like))
+            _squares(like, x + by, mean, positions, factor)
+            _group_means(like, factor, groups, positions, inverse)
+            for group in range(groups):
+                inverse[group] = one / np.sqrt(inverse[group] + epsilon)
+            for c in range(channels):
+                factor[c] = inverse[c // (channels // groups)] * (scale[c] if scale_at else one)
+            for s in range(positions):
+                line = row(x + by + s * channels * size, channels, like)
+                to = row(out + by + s * channels * size, channels, like)
+                for c in range(channels):
+                    to[c] = (line[c] - mean[c]) * factor[c]
+                if shift_at:
+                    for c in range(channels):
+                        to[c] += shift[c]
+
+    return c_function(normalize, 3)
 
 
 @compiled
@@ -98,96 +106,82 @@ def _sums(like: Any, v: int, x: int, mean: Any, inverse: Any, positions: int, su
             products[c] += a[c] * ((p[c] - mean[c]) * inverse[c])
 
 
-@compiled
-def _derive(
-    share: int, place: int, pull: bool, v: Any, x: Any, scale: Any, means: Any, inverses: Any, d_scale: Any,
-    d_shift: Any, out: Any, all_sums: Any, all_products: Any, scratch: Any,
-) -> None:  # fmt: skip
-    """Write (w − ⟨w⟩ − n ⟨n w⟩) · last for a sample, w = v · first; and, to pull, the sums for scale and shift."""
-    _, positions, channels = x.shape
-    groups, like, one = means.shape[1], x.dtype.type(0), number(1, x.dtype.type(0))
-    at = share * positions * channels
-    mean, inverse, first = scratch[place, 0], scratch[place, 1], scratch[place, 2]
-    last, flat, along, spare = scratch[place, 3], scratch[place, 4], scratch[place, 5], scratch[place, 6]
-    for c in range(channels):
-        mean[c], inverse[c] = means[share, c // (channels // groups)], inverses[share, c // (channels // groups)]
-    _sums(like, address(v, at), address(x, at), mean, inverse, positions, flat, along)
-    for c in range(channels):
-        weight = scale[c] if len(scale) else one
-        first[c], last[c] = (weight, inverse[c]) if pull else (one, inverse[c] * weight)
-        if pull:
-            all_sums[share, c], all_products[share, c] = flat[c], along[c]
-            flat[c] *= weight
-            along[c] *= weight
-    _group_means(like, flat, groups, positions, spare)
-    _group_means(like, along, groups, positions, spare)
-    for s in range(positions):
-        vector = row(address(v, at + s * channels), channels, like)
-        line = row(address(x, at + s * channels), channels, like)
-        to = row(address(out, at + s * channels), channels, like)
-        for c in range(channels):
-            normal = (line[c] - mean[c]) * inverse[c]
-            to[c] = (vector[c] * first[c] - flat[c] - normal * along[c]) * last[c]
-        if len(d_scale):
-            for c in range(channels):
-                to[c] += ((line[c] - mean[c]) * inverse[c]) * d_scale[c]
-        if len(d_shift):
-            for c in range(channels):
-                to[c] += d_shift[c]
+@cache
+def _derive(dtype: np.dtype) -> int:
+    """Return the address of (w − ⟨w⟩ − n ⟨n w⟩) · last with w = v · first; and, to pull, of the sums of v and v n."""
+    like, size, one = dtype.type(0), dtype.itemsize, dtype.type(1)
 
-
-_share_normal, _share_derivative = shared(_normalize), shared(_derive)
-
-
-@entry
-def _group_norm(
-    board: int, x: Any, scale: Any, shift: Any, epsilon: float, out: Any, means: Any, inverses: Any, scratch: Any
-) -> None:
-    for first in range(0, len(x), 4096):
-        some = slice(first, min(first + 4096, len(x)))
-        work = _share_normal((x[some], scale, shift, epsilon, out[some], means[some], inverses[some], scratch))
-        share_out(board, some.stop - first, work)
-
-
-@entry
-def _derivative(
-    board: int, pull: bool, v: Any, x: Any, scale: Any, means: Any, inverses: Any, d_scale: Any, d_shift: Any,
-    out: Any, sums: Any, products: Any, of_scale: Any, of_shift: Any, scratch: Any,
-) -> None:  # fmt: skip
-    for first in range(0, len(x), 4096):
-        a = slice(first, min(first + 4096, len(x)))
-        work = _share_derivative(
-            (pull, v[a], x[a], scale, means[a], inverses[a], d_scale, d_shift, out[a], sums[a], products[a], scratch)
+    def derive(given: int, share: int, place: int) -> None:
+        v, x, scale_at, means, inverses, d_scale_at, d_shift_at, out = words(given + HEAD, 8)
+        all_sums, all_products, memory, positions, channels, groups = words(given + HEAD + 64, 6)
+        line = channels * size
+        own = memory + place * 7 * line
+        mean, inverse, first = (
+            row(own, channels, like),
+            row(own + line, channels, like),
+            row(own + 2 * line, channels, like),
         )
-        share_out(board, a.stop - first, work)
-    if pull:
-        like = x.dtype.type(0)
-        add_rows(like, address(products, 0), len(x), x.shape[2], of_scale)
-        add_rows(like, address(sums, 0), len(x), x.shape[2], of_shift)
+        last, flat = row(own + 3 * line, channels, like), row(own + 4 * line, channels, like)
+        along, spare = row(own + 5 * line, channels, like), row(own + 6 * line, channels, like)
+        scale, d_scale = row(scale_at, channels, like), row(d_scale_at, channels, like)
+        d_shift, samples = row(d_shift_at, channels, like), bounds(given, share)
+        for sample in range(samples[0], samples[1]):
+            by = sample * positions * line
+            mu, nu = (
+                row(means + sample * groups * size, groups, like),
+                row(inverses + sample * groups * size, groups, like),
+            )
+            for c in range(channels):
+                mean[c], inverse[c] = mu[c // (channels // groups)], nu[c // (channels // groups)]
+            _sums(like, v + by, x + by, mean, inverse, positions, flat, along)
+            if all_sums:
+                sums, products = (
+                    row(all_sums + sample * line, channels, like),
+                    row(all_products + sample * line, channels, like),
+                )
+                for c in range(channels):
+                    sums[c], products[c] = flat[c], along[c]
+            for c in range(channels):
+                weight = scale[c] if scale_at else one
+                first[c], last[c] = (weight, inverse[c]) if all_sums else (one, inverse[c] * weight)
+                flat[c] *= first[c]
+                along[c] *= first[c]
+            _group_means(like, flat, groups, positions, spare)
+            _group_means(like, along, groups, positions, spare)
+            for s in range(positions):
+                vector, to = row(v + by + s * line, channels, like), row(out + by + s * line, channels, like)
+                image = row(x + by + s * line, channels, like)
+                for c in range(channels):
+                    normal = (image[c] - mean[c]) * inverse[c]
+                    to[c] = (vector[c] * first[c] - flat[c] - normal * along[c]) * last[c]
+                if d_scale_at:
+                    for c in range(channels):
+                        to[c] += ((image[c] - mean[c]) * inverse[c]) * d_scale[c]
+                if d_shift_at:
+                    for c in range(channels):
+                        to[c] += d_shift[c]
+
+    return c_function(derive, 3)
 
 
-def _rows(x: np.ndarray) -> np.ndarray:
-    return plain(x).reshape(len(x), prod(x.shape[1:-1]), x.shape[-1])
+def _sizes(x: np.ndarray, groups: int) -> tuple[int, int, int]:
+    return prod(x.shape[1:-1]), x.shape[-1], groups
 
 
-def _given(x: np.ndarray, vector: np.ndarray | None) -> np.ndarray:
-    return np.empty(0, x.dtype) if vector is None else plain(vector)
-
-
-def _memory(x: np.ndarray) -> np.ndarray:
-    return scratch("own", (team().count, 7, x.shape[-1] + -x.shape[-1] % 16), x.dtype)[:, :, : x.shape[-1]]
+def _given(vector: np.ndarray | None) -> np.ndarray | None:
+    return None if vector is None else plain(vector)
 
 
 def group_norm(
     x: np.ndarray, scale: np.ndarray | None, shift: np.ndarray | None, groups: int, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (x − μ) / √(σ² + ε) · scale + shift, μ, and 1/√(σ² + ε), shape (batch, groups)."""
-    out = np.empty(x.shape, x.dtype)
+    x, out = plain(x), np.empty(x.shape, x.dtype)
     means, inverses = (np.empty((len(x), groups), x.dtype) for _ in range(2))
-    rows = _rows(x)
-    _group_norm(
-        team().board, rows, _given(x, scale), _given(x, shift), float(epsilon), out.reshape(rows.shape), means,
-        inverses, _memory(x),
+    memory = scratch("own", (team().count, 2, x.shape[-1]), x.dtype)
+    run(
+        _normalize(x.dtype), len(x), x, _given(scale), _given(shift), np.array(epsilon, x.dtype), out, means, inverses,
+        memory, *_sizes(x, groups), most=4096,
     )  # fmt: skip
     return out, means, inverses
 
@@ -197,7 +191,7 @@ def group_norm_push(
     d_scale: np.ndarray | None, d_shift: np.ndarray | None, groups: int,
 ) -> np.ndarray:  # fmt: skip
     """Return J v for tangents of x, of scale and of shift."""
-    return _derive_by(v, x, scale, mean, inverse, d_scale, d_shift, pull=False)[0]
+    return _derived(v, x, scale, mean, inverse, groups, _given(d_scale), _given(d_shift), None, None)
 
 
 def group_norm_pull(
@@ -209,18 +203,19 @@ def group_norm_pull(
             g, x, scale, mean, inverse, groups
         )
         return result
-    return _derive_by(g, x, scale, mean, inverse, None, None, pull=True)
+    sums, products = np.empty((2, len(x), x.shape[-1]), x.dtype)
+    of_x = _derived(g, x, scale, mean, inverse, groups, None, None, sums, products)
+    return of_x, sum_rows(products, 0, False), sum_rows(sums, 0, False)
 
 
-def _derive_by(
-    v: np.ndarray, x: np.ndarray, scale: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray,
-    d_scale: np.ndarray | None, d_shift: np.ndarray | None, *, pull: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    rows, out, channels = _rows(x), np.empty(x.shape, x.dtype), x.shape[-1]
-    sums, products = scratch("sums", (2, len(x), channels), x.dtype)
-    of_scale, of_shift = np.empty(channels, x.dtype), np.empty(channels, x.dtype)
-    _derivative(
-        team().board, pull, _rows(v), rows, _given(x, scale), plain(mean), plain(inverse), _given(x, d_scale),
-        _given(x, d_shift), out.reshape(rows.shape), sums, products, of_scale, of_shift, _memory(x),
+def _derived(
+    v: np.ndarray, x: np.ndarray, scale: np.ndarray | None, mean: np.ndarray, inverse: np.ndarray, groups: int,
+    *extra: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    v, x, out = plain(v), plain(x), np.empty(x.shape, x.dtype)
+    memory = scratch("own", (team().count, 7, x.shape[-1]), x.dtype)
+    run(
+        _derive(x.dtype), len(x), v, x, _given(scale), plain(mean), plain(inverse), *extra[:2], out, *extra[2:], memory,
+        *_sizes(x, groups), most=4096,
     )  # fmt: skip
-    return out, of_scale, of_shift
+    return out

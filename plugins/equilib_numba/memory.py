@@ -57,6 +57,22 @@ def row(place: int, count: int, like: Any) -> Any:
     return carray(_pointer(place, like), (count,))
 
 
+@intrinsic(prefer_literal=True)
+def words(typingctx: Any, place: Any, count: Any) -> Any:
+    """Return as many words as a literal number says from an address on."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    found = types.UniTuple(types.intp, count.literal_value)
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        word = context.get_value_type(types.intp)
+        start = builder.inttoptr(values[0], word.as_pointer())
+        each = (builder.gep(start, [ir.Constant(word, k)]) for k in range(count.literal_value))
+        return context.make_tuple(builder, found, [builder.load(one) for one in each])
+
+    return found(types.intp, count), codegen
+
+
 @intrinsic
 def number(typingctx: Any, value: Any, like: Any) -> Any:
     """Return a number as one of the type of `like`."""

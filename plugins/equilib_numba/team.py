@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from equilib.machine.process import prepared
 from equilib_numba import atomic
 from equilib_numba.compiling import compiled, entry
-from equilib_numba.memory import call
+from equilib_numba.memory import call, words
 
 # Places on the board, in bytes; what different threads write lies on different lines of the cache.
 _SHARES, _DONE, _CALL, _ARGUMENTS, _BUSY = 0, 64, 128, 136, 192
@@ -140,6 +140,39 @@ def share_out(board: int, shares: int, work: tuple[int, int]) -> None:
         if looks > _PATIENCE:  # the others may be waiting for this core
             call(atomic.read(board + _YIELD), ())
     atomic.write(board + _BUSY, 0)
+
+
+@entry
+def _run(board: int, shares: int, function: int, given: int) -> None:
+    share_out(board, shares, (function, given))
+
+
+HEAD = 16
+"""Bytes of the words of a share that come before those that are given."""
+
+
+@compiled
+def bounds(given: int, share: int) -> tuple[int, int]:
+    """Return the first item of a share and the one after its last, of the words that `run` gives."""
+    shares, items = words(given, 2)
+    return items * share // shares, items * (share + 1) // shares
+
+
+def run(function: int, items: int, *given: int | np.ndarray | None, most: int = MOST) -> None:
+    """Call a function of C (words, share, place) for shares of some items, at most `most` of them.
+
+    The words are the number of shares, `items`, and those that are given, for an array its address, for None 0.
+    """
+    shares = min(items, most)
+    together = np.array([shares, items, *map(_word, given)], np.int64)
+    _run(team().board, shares, function, _word(together))
+
+
+def _word(given: int | np.ndarray | None) -> int:
+    if isinstance(given, np.ndarray):
+        place: int = given.__array_interface__["data"][0]
+        return place
+    return 0 if given is None else int(given)
 
 
 def _address(function: Any) -> int | None:
