@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba import kernel_cotangent, pixels
+from equilib_numba import kernel_cotangent
 from equilib_numba.elementwise import times_slope
-from equilib_numba.lines import lay_lines
+from equilib_numba.lines import lay_image, lay_kernel
 from equilib_numba.memory import BYTES
-from equilib_numba.pixels import ACTIVATIONS, IDENTITY
+from equilib_numba.pixels import ACTIVATIONS, give_line, take_line
 from equilib_numba.product import multiply, multiply_transposed
+from equilib_numba.records import METHOD, WORD
 from equilib_numba.scratch import plain, scratch
-from equilib_numba.team import team
+from equilib_numba.team import run, team
 from equilib_numba.windows import windows
-from equilib_numba.winograd import winograd
+from equilib_numba.winograd import give_tiles, winograd
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -62,14 +63,22 @@ class Convolution:
         """Return the numbers of whole registers."""
         return -(-channels // self.lanes) * self.lanes
 
-    def arguments(self) -> tuple[Any, ...]:
-        """Return what all methods take: the stages they have in common, images, kernel and result."""
-        dtype, nothing = self.x.dtype, self.x.reshape(-1)[:0]
-        before, after = (nothing if each is None else plain(each).reshape(-1) for each in (self.before, self.after))
-        stages = multiply(dtype), pixels.take_line(dtype), pixels.give_line(dtype), lay_lines(dtype)
-        images = ACTIVATIONS[self.slope], self.x, self.x if self.value is None else self.value
-        result = before, after, ACTIVATIONS[self.activation], self.out
-        return stages, images, (self.weight, self.taps, self.turned), result
+    def records(self) -> list[int | np.ndarray | None]:
+        """Return the records that all methods take."""
+        (columns, inputs, outputs), whole = self.weight.shape[1:], self.kernel == self.weight.shape[:2]
+        laid = whole and not self.turned and self.rounded(outputs) == outputs
+        return [
+            *stages(multiply, self.x.dtype),
+            *images(self.slope, self.x, self.value),
+            *(self.weight, columns, inputs, outputs, *self.taps, *self.kernel, self.turned, self.weight if laid else 0),
+            *(*self._term(self.before), *self._term(self.after), ACTIVATIONS[self.activation]),
+            *(self.out, *self.out.shape[1:]),
+        ]
+
+    def _term(self, term: np.ndarray | None) -> tuple[np.ndarray | None, int]:
+        if term is None:
+            return None, -1
+        return plain(term), 0 if term.ndim == 1 else self.out.strides[2]
 
     def by(self, method: str) -> None:
         """Compute it by a method, "winograd" or "windows"."""
@@ -77,26 +86,37 @@ class Convolution:
 
     def by_winograd(self) -> None:
         """Compute it by Winograd's F(2×2, 3×3)."""
-        threads, lanes, channels = team(), self.lanes, self.x.shape[3]
-        wide, room, rooms = (self.out.shape[2] + 1) // 2, self.rounded(channels), self.rounded(self.out.shape[3])
-        block = -(-_TILES // wide)
+        threads, lanes, channels, dtype = team(), self.lanes, self.x.shape[3], self.x.dtype
+        wide, down = (self.out.shape[2] + 1) // 2, (self.out.shape[1] + 1) // 2
+        room, rooms, block = self.rounded(channels), self.rounded(self.out.shape[3]), -(-_TILES // wide)
         own = 16 * channels * (rooms + lanes) + (2 * wide + 2) * 4 * room + 4 * wide * rooms + room
         own += 16 * (block * wide * (room + rooms) + 2 * lanes) + 9 * channels * rooms
-        memory, ready = scratch("own", (threads.count, own), self.x.dtype), scratch("ready", (threads.count, 8), _WORD)
-        winograd(threads.board, *self.arguments(), self.corner, block, memory, ready)
+        memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
+        ready[:] = 0
+        method = *self.corner, block, memory, own, ready, give_tiles(dtype)
+        run(winograd(dtype), -(-len(self.x) * down // block), *self.records(), *method, most=4096)
 
     def by_windows(self) -> None:
         """Compute it by products of the windows with the kernel."""
-        threads, (height, width), channels = team(), self.kernel, self.x.shape[3]
-        rooms = self.rounded(self.out.shape[3])
-        own = height * ((self.size[1] - 1) * self.stride[1] + width) * channels + self.lanes
-        own += (self.size[1] + height * width * channels) * rooms
+        threads, (height, width), dtype = team(), self.kernel, self.x.dtype
+        terms = self.weight.shape[3] if self.turned else self.weight.shape[2]
+        own = height * ((self.size[1] - 1) * self.stride[1] + width) * terms + self.lanes
+        own += (self.size[1] + height * width * terms) * self.rounded(self.out.shape[3])
         own += -own % self.lanes
-        memory, ready = scratch("own", (threads.count, own), self.x.dtype), scratch("ready", (threads.count, 8), _WORD)
-        windows(
-            threads.board, *self.arguments(), self.stride, self.corner, height, width, self.size, self.placed, memory,
-            ready,
-        )  # fmt: skip
+        memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
+        ready[:] = 0
+        method = *self.stride, *self.corner, *self.size, *self.placed, memory, own, ready
+        run(windows(dtype), len(self.x) * self.size[0], *self.records(), *method, most=512)
+
+
+def stages(product: Any, dtype: np.dtype) -> tuple[int, ...]:
+    """Return the addresses of the functions that all methods have in common."""
+    return product(dtype), take_line(dtype), give_line(dtype), lay_image(dtype), lay_kernel(dtype)
+
+
+def images(slope: str, x: np.ndarray, value: np.ndarray | None) -> tuple[Any, ...]:
+    """Return the record of what is convolved."""
+    return ACTIVATIONS[slope], x, x if value is None else value, *x.shape
 
 
 def conv2d_block(
@@ -174,19 +194,18 @@ def kernel_by_windows(
     x: np.ndarray, g: np.ndarray, y: np.ndarray | None, activation: str, kernel: Pair, stride: Pair, padding: Padding
 ) -> np.ndarray:
     """Return conv2d_weight_transpose(x, φ'(y) g, kernel)."""
-    x, g, value, out, asked = _kernel_arguments(x, g, y, kernel)
-    channels, terms = x.shape[3], kernel[1] * x.shape[3]
-    line = ((g.shape[2] - 1) * stride[1] + kernel[1]) * channels
-    block = min(max(1, _STRIP // (line * stride[0] * x.itemsize)), g.shape[1])
-    threads = team()
-    own = ((block - 1) * stride[0] + kernel[0]) * line + asked.lanes + block * g.shape[2] * asked.rounded(out.shape[3])
-    memory = scratch("own", (threads.count, own + -own % asked.lanes), x.dtype)
-    sums = scratch("sums", (threads.parts(len(g) * g.shape[1]), kernel[0], terms, asked.rounded(out.shape[3])), x.dtype)
-    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype), IDENTITY, lay_lines(x.dtype)
-    corner = padding[0][0], padding[1][0]
-    kernel_cotangent.sum_windows(
-        threads.board, stages, ACTIVATIONS[activation], x, g, value, stride, corner, block, sums, out, memory
-    )
+    records, out, rooms = _kernel_records(x, g, y, activation, kernel)
+    threads, dtype, lanes, (_, rows, columns, outputs) = team(), out.dtype, BYTES // x.itemsize, g.shape
+    terms = kernel[1] * x.shape[3]
+    line = ((columns - 1) * stride[1] + kernel[1]) * x.shape[3]
+    block = min(max(1, _STRIP // (line * stride[0] * x.itemsize)), rows)
+    own = ((block - 1) * stride[0] + kernel[0]) * line + lanes + block * columns * rooms
+    own += -own % lanes
+    memory, parts = scratch("own", (threads.count, own), dtype), threads.parts(len(g) * rows)
+    sums = scratch("sums", (parts, kernel[0], terms, rooms), dtype)
+    method = *stride, padding[0][0], padding[1][0], *kernel, block, sums, memory, own
+    run(kernel_cotangent.sum_windows(dtype), len(g) * rows, *records, *method, most=parts)
+    run(kernel_cotangent.add_sums(dtype), kernel[0] * terms, sums, parts, rooms, out, outputs, most=64)
     return out
 
 
@@ -194,28 +213,30 @@ def kernel_by_winograd(
     x: np.ndarray, g: np.ndarray, y: np.ndarray | None, activation: str, kernel: Pair, stride: Pair, padding: Padding
 ) -> np.ndarray:
     """Return conv2d_weight_transpose(x, φ'(y) g, (3, 3)) for stride 1."""
-    x, g, value, out, asked = _kernel_arguments(x, g, y, kernel)
-    threads, lanes = team(), asked.lanes
-    wide, down = ((each + 1) // 2 for each in (g.shape[2], g.shape[1]))
-    room, rooms = asked.rounded(x.shape[3]), asked.rounded(g.shape[3])
+    records, out, rooms = _kernel_records(x, g, y, activation, kernel)
+    threads, dtype, lanes, channels = team(), out.dtype, BYTES // x.itemsize, x.shape[3]
+    wide, down, room = (g.shape[2] + 1) // 2, (g.shape[1] + 1) // 2, -(-channels // lanes) * lanes
     block = -(-_TILES // wide)
     own = (2 * wide + 2) * 4 * room + 4 * wide * rooms + 16 * (block * wide * (room + rooms) + 2 * lanes)
-    memory = scratch("own", (threads.count, max(own + -own % lanes, 9 * rooms)), x.dtype)
-    sums = scratch("sums", (threads.parts(len(x) * down), 16, x.shape[3], rooms), x.dtype)
-    stages = multiply_transposed(x.dtype), pixels.take_line(x.dtype), IDENTITY, lay_lines(x.dtype)
-    corner = padding[0][0], padding[1][0]
-    clean = kernel_cotangent.sum_tiles(
-        threads.board, stages, ACTIVATIONS[activation], x, g, value, corner, block, sums, out, memory
-    )
-    return out if clean else kernel_by_windows(x, g, y, activation, kernel, stride, padding)
+    own = max(own, 9 * rooms)
+    memory, parts = scratch("own", (threads.count, own), dtype), threads.parts(len(x) * down)
+    sums = scratch("sums", (parts, 16, channels, rooms), dtype)
+    method = padding[0][0], padding[1][0], block, sums, memory, own
+    run(kernel_cotangent.sum_tiles(dtype), len(x) * down, *records, *method, most=parts)
+    run(kernel_cotangent.add_tiles(dtype), channels, sums, parts, rooms, out, g.shape[3], memory, own, most=64)
+    # Where it is not finite, some of it may be that should not be.
+    return out if np.isfinite(out).all() else kernel_by_windows(x, g, y, activation, kernel, stride, padding)
 
 
-def _kernel_arguments(
-    x: np.ndarray, g: np.ndarray, y: np.ndarray | None, kernel: Pair
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, Convolution]:
-    x, g = plain(x), plain(g)
-    out = np.empty((*kernel, x.shape[3], g.shape[3]), x.dtype)
-    return x, g, g if y is None else plain(y), out, Convolution(x, out, out, _UNIT, _UNIT, _UNIT)
+def _kernel_records(
+    x: np.ndarray, g: np.ndarray, y: np.ndarray | None, activation: str, kernel: Pair
+) -> tuple[list[Any], np.ndarray, int]:
+    """Return the records of x and of a cotangent, the result, and the numbers of a row of the sums."""
+    x, g, lanes = plain(x), plain(g), BYTES // x.itemsize
+    records = [*stages(multiply_transposed, x.dtype), *images("identity", x, None)]
+    records += images(activation, g, None if y is None else plain(y))
+    records += [0] * ((METHOD - kernel_cotangent.COTANGENTS) // WORD - 7)
+    return records, np.empty((*kernel, x.shape[3], g.shape[3]), x.dtype), -(-g.shape[3] // lanes) * lanes
 
 
 def conv2d_block_weight(

@@ -7,65 +7,63 @@ padding.
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cache
 
-from equilib_numba.compiling import compiled, entry
-from equilib_numba.lines import give_pixels, lay_image, lay_kernel
-from equilib_numba.memory import BYTES, address, call, clear
-from equilib_numba.team import share_out, shared
+import numpy as np
 
+from equilib_numba.compiling import c_function
+from equilib_numba.memory import BYTES, call, clear, row, words
+from equilib_numba.records import IMAGES, KERNEL, METHOD, RESULT, STAGES
+from equilib_numba.team import bounds
 
-@compiled
-def _compute(
-    share: int, place: int, shares: int, stages: Any, images: Any, kernel: Any, result: Any, stride: Any, corner: Any,
-    height: int, width: int, size: Any, placed: Any, scratch: Any, ready: Any,
-) -> None:  # fmt: skip
-    product, take, give = stages[:3]
-    x, out = images[1], result[3]
-    like, item, channels, outputs = x.dtype.type(0), x.itemsize, x.shape[3], out.shape[3]
-    registers = -(-outputs * item // BYTES)
-    pixels, room = (size[1] - 1) * stride[1] + width, registers * BYTES
-    line = pixels * channels * item
-    strip = address(scratch, place * scratch.shape[1])
-    sums = strip + -(-height * line // BYTES) * BYTES
-    if not ready[place, 0]:
-        clear(strip, height * line // item, like)
-        laid = lay_kernel(like, take, kernel, (height, width), room // item, sums + size[1] * room)
-        ready[place, 0] = laid
-    rows = len(x) * size[0]
-    for r in range(rows * share // shares, rows * (share + 1) // shares):
-        image, i = r // size[0], r % size[0]
-        first = i * stride[0] - corner[0]
-        lay_image(stages, images, image, first, height, corner[1], (strip, pixels, channels))
-        call(product, (
-            size[1], registers, 0, strip, stride[1] * channels * item, line, ready[place, 0], width * channels * room,
-            room, sums, room, height, width * channels,
-        ))  # fmt: skip
-        y, y_step, z, z_step = placed
-        start = ((image * out.shape[1] + y + i * y_step) * out.shape[2] + z) * outputs
-        if z_step == 1:
-            give_pixels(give, result, sums, start, size[1], room // item)
-        else:
-            for j in range(size[1]):
-                give_pixels(give, result, sums + j * room, start + j * z_step * outputs, 1, room // item)
+_WORD = np.int64(0)
 
 
-_share_lines = shared(_compute)
+@cache
+def windows(dtype: np.dtype) -> int:
+    """Return the address of the function of shares of lines of the result.
 
-
-@entry
-def windows(
-    board: int, stages: Any, images: Any, kernel: Any, result: Any, stride: Any, corner: Any, height: int, width: int,
-    size: Any, placed: Any, scratch: Any, ready: Any,
-) -> None:  # fmt: skip
-    """Write φ(conv2d(slope(value) x, weight) + before) + after to pixels of the result.
-
-    The arguments are those of `winograd`; `corner` are the rows and columns of padding before the image, `size` is the
-    one of the convolution, whose pixels are `placed`: first row and step, first column and step.
+    Its words are, besides the records, stride, corner of padding, size of the convolution, and the first row, step,
+    first column and step of its pixels in the result.
     """
-    ready[:, 0] = 0
-    shares = min(len(images[1]) * size[0], 512)
-    work = _share_lines(
-        (shares, stages, images, kernel, result, stride, corner, height, width, size, placed, scratch, ready)
-    )
-    share_out(board, shares, work)
+    like, size = dtype.type(0), dtype.itemsize
+
+    def share_of(given: int, share: int, place: int) -> None:
+        product, take, give, lay_image, lay_kernel = words(given + STAGES, 5)
+        channels = words(given + IMAGES + 48, 1)[0]
+        before, before_step, after, after_step, activation, out, out_height, out_width, outputs = words(
+            given + RESULT, 9
+        )
+        height, width, _, laid = words(given + KERNEL + 64, 4)
+        down, across, top, left, rows, columns, y, y_step, z, z_step = words(given + METHOD, 10)
+        scratch, own, ready_at = words(given + METHOD + 80, 3)
+        registers, pixels = -(-outputs * size // BYTES), (columns - 1) * across + width
+        room, line = registers * BYTES, pixels * channels * size
+        strip = scratch + place * own * size
+        sums = strip + -(-height * line // BYTES) * BYTES
+        ready = row(ready_at + place * 64, 1, _WORD)
+        if not ready[0]:
+            clear(strip, height * line // size, like)
+            if not laid:
+                call(lay_kernel, (given + KERNEL, take, sums + columns * room, room // size))
+            ready[0] = laid if laid else sums + columns * room
+        shared = bounds(given, share)
+        for r in range(shared[0], shared[1]):
+            image, i = r // rows, r % rows
+            call(lay_image, (
+                given + IMAGES, take, image, i * down - top, height, left, strip, pixels, channels
+            ))  # fmt: skip
+            call(product, (
+                columns, registers, 0, strip, across * channels * size, line, ready[0], width * channels * room, room,
+                sums, room, height, width * channels,
+            ))  # fmt: skip
+            count = columns if z_step == 1 else 1
+            for j in range(0, columns, count):
+                at = (image * out_height + y + i * y_step) * out_width + z + j * z_step
+                call(give, (
+                    activation, sums + j * room, before + at * max(0, before_step), before_step,
+                    after + at * max(0, after_step), after_step, out + at * outputs * size, count, outputs,
+                    room // size,
+                ))  # fmt: skip
+
+    return c_function(share_of, 3)
