@@ -121,7 +121,7 @@ def dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 @cache
 def _orthogonalize(dtype: np.dtype) -> int:
-    """Return the address of modified Gram-Schmidt for shares of the samples; the squared norm of the rest comes last."""
+    """Return the address of modified Gram-Schmidt for shares of the samples; the rest's squared norm comes last."""
     like, size = dtype.type(0), dtype.itemsize
 
     def orthogonalize(given: int, share: int, place: int) -> None:

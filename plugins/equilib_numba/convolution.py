@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import count, product
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from equilib_numba.pixels import ACTIVATIONS, give_line, take_line
 from equilib_numba.product import multiply, multiply_transposed
 from equilib_numba.records import METHOD, WORD
 from equilib_numba.scratch import plain, scratch
-from equilib_numba.team import run, team
+from equilib_numba.team import place_of, run, team
 from equilib_numba.windows import windows
 from equilib_numba.winograd import give_tiles, winograd
 
@@ -32,6 +32,8 @@ _STRIP = 1 << 18
 
 _UNIT: Pair = (1, 1)
 _WORD = np.dtype(np.int64)
+_turns = count(1)
+"""Numbers of calls: what a place has laid out is good for one."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ class Convolution:
     def records(self) -> list[int | np.ndarray | None]:
         """Return the records that all methods take."""
         (columns, inputs, outputs), whole = self.weight.shape[1:], self.kernel == self.weight.shape[:2]
-        laid = whole and not self.turned and self.rounded(outputs) == outputs
+        weight = place_of(self.weight)
+        laid = weight if whole and not self.turned and self.rounded(outputs) == outputs else 0
         return [
             *stages(multiply, self.x.dtype),
             *images(self.slope, self.x, self.value),
-            *(self.weight, columns, inputs, outputs, *self.taps, *self.kernel, self.turned, self.weight if laid else 0),
+            *(weight, columns, inputs, outputs, *self.taps, *self.kernel, int(self.turned), laid),
             *(*self._term(self.before), *self._term(self.after), ACTIVATIONS[self.activation]),
             *(self.out, *self.out.shape[1:]),
         ]
@@ -92,8 +95,7 @@ class Convolution:
         own = 16 * channels * (rooms + lanes) + (2 * wide + 2) * 4 * room + 4 * wide * rooms + room
         own += 16 * (block * wide * (room + rooms) + 2 * lanes) + 9 * channels * rooms
         memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
-        ready[:] = 0
-        method = *self.corner, block, memory, own, ready, give_tiles(dtype)
+        method = *self.corner, block, memory, own, ready, next(_turns), give_tiles(dtype)
         run(winograd(dtype), -(-len(self.x) * down // block), *self.records(), *method, most=4096)
 
     def by_windows(self) -> None:
@@ -104,8 +106,7 @@ class Convolution:
         own += (self.size[1] + height * width * terms) * self.rounded(self.out.shape[3])
         own += -own % self.lanes
         memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
-        ready[:] = 0
-        method = *self.stride, *self.corner, *self.size, *self.placed, memory, own, ready
+        method = *self.stride, *self.corner, *self.size, *self.placed, memory, own, ready, next(_turns)
         run(windows(dtype), len(self.x) * self.size[0], *self.records(), *method, most=512)
 
 
@@ -116,7 +117,8 @@ def stages(product: Any, dtype: np.dtype) -> tuple[int, ...]:
 
 def images(slope: str, x: np.ndarray, value: np.ndarray | None) -> tuple[Any, ...]:
     """Return the record of what is convolved."""
-    return ACTIVATIONS[slope], x, x if value is None else value, *x.shape
+    place = place_of(x)
+    return ACTIVATIONS[slope], place, place if value is None else value, *x.shape
 
 
 def conv2d_block(

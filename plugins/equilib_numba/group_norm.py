@@ -77,11 +77,12 @@ def _normalize(dtype: np.dtype) -> int:
             for s in range(positions):
                 line = row(x + by + s * channels * size, channels, like)
                 to = row(out + by + s * channels * size, channels, like)
-                for c in range(channels):
-                    to[c] = (line[c] - mean[c]) * factor[c]
                 if shift_at:
                     for c in range(channels):
-                        to[c] += shift[c]
+                        to[c] = (line[c] - mean[c]) * factor[c] + shift[c]
+                else:
+                    for c in range(channels):
+                        to[c] = (line[c] - mean[c]) * factor[c]
 
     return c_function(normalize, 3)
 
@@ -107,11 +108,11 @@ def _sums(like: Any, v: int, x: int, mean: Any, inverse: Any, positions: int, su
 
 
 @cache
-def _derive(dtype: np.dtype) -> int:
+def _derive(dtype: np.dtype) -> int:  # noqa: C901  compiled functions are shorter than calls
     """Return the address of (w − ⟨w⟩ − n ⟨n w⟩) · last with w = v · first; and, to pull, of the sums of v and v n."""
     like, size, one = dtype.type(0), dtype.itemsize, dtype.type(1)
 
-    def derive(given: int, share: int, place: int) -> None:
+    def derive(given: int, share: int, place: int) -> None:  # noqa: C901
         v, x, scale_at, means, inverses, d_scale_at, d_shift_at, out = words(given + HEAD, 8)
         all_sums, all_products, memory, positions, channels, groups = words(given + HEAD + 64, 6)
         line = channels * size

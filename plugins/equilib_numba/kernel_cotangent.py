@@ -26,7 +26,7 @@ _transform_input, _transform_cotangent, _transform_sums = transform(INPUT), tran
 def sum_windows(dtype: np.dtype) -> int:
     """Return the address of the function of shares of lines that sums up windows times cotangents.
 
-    Its words are, besides the records, stride, corner of padding, size of the kernel, lines at a time, sums and scratch.
+    Its words are, besides the records, stride, corner of padding, size of the kernel, lines at a time, sums, scratch.
     """
     like, size = dtype.type(0), dtype.itemsize
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from array import array
 from functools import cache
 from typing import Any
 
@@ -158,21 +159,22 @@ def bounds(given: int, share: int) -> tuple[int, int]:
     return items * share // shares, items * (share + 1) // shares
 
 
-def run(function: int, items: int, *given: int | np.ndarray | None, most: int = MOST) -> None:
+def run(function: int, items: int, *given: Any, most: int = MOST) -> None:
     """Call a function of C (words, share, place) for shares of some items, at most `most` of them.
 
     The words are the number of shares, `items`, and those that are given, for an array its address, for None 0.
     """
     shares = min(items, most)
-    together = np.array([shares, items, *map(_word, given)], np.int64)
-    _run(team().board, shares, function, _word(together))
+    together = array("q", [shares, items, *[each if type(each) is int else place_of(each) for each in given]])
+    _run(team().board, shares, function, together.buffer_info()[0])
 
 
-def _word(given: int | np.ndarray | None) -> int:
+def place_of(given: np.ndarray | bool | None) -> int:
+    """Return the address of an array; a bool as a number, and 0 for None."""
     if isinstance(given, np.ndarray):
         place: int = given.__array_interface__["data"][0]
         return place
-    return 0 if given is None else int(given)
+    return int(given or 0)
 
 
 def _address(function: Any) -> int | None:

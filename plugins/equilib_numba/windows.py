@@ -36,17 +36,18 @@ def windows(dtype: np.dtype) -> int:
         )
         height, width, _, laid = words(given + KERNEL + 64, 4)
         down, across, top, left, rows, columns, y, y_step, z, z_step = words(given + METHOD, 10)
-        scratch, own, ready_at = words(given + METHOD + 80, 3)
+        scratch, own, ready_at, turn = words(given + METHOD + 80, 4)
         registers, pixels = -(-outputs * size // BYTES), (columns - 1) * across + width
         room, line = registers * BYTES, pixels * channels * size
         strip = scratch + place * own * size
         sums = strip + -(-height * line // BYTES) * BYTES
         ready = row(ready_at + place * 64, 1, _WORD)
-        if not ready[0]:
+        if ready[0] != turn:
             clear(strip, height * line // size, like)
             if not laid:
                 call(lay_kernel, (given + KERNEL, take, sums + columns * room, room // size))
-            ready[0] = laid if laid else sums + columns * room
+            ready[0] = turn
+        laid = laid if laid else sums + columns * room
         shared = bounds(given, share)
         for r in range(shared[0], shared[1]):
             image, i = r // rows, r % rows
@@ -54,7 +55,7 @@ def windows(dtype: np.dtype) -> int:
                 given + IMAGES, take, image, i * down - top, height, left, strip, pixels, channels
             ))  # fmt: skip
             call(product, (
-                columns, registers, 0, strip, across * channels * size, line, ready[0], width * channels * room, room,
+                columns, registers, 0, strip, across * channels * size, line, laid, width * channels * room, room,
                 sums, room, height, width * channels,
             ))  # fmt: skip
             count = columns if z_step == 1 else 1

@@ -76,15 +76,15 @@ def give_tiles(dtype: np.dtype) -> int:
 
 
 @cache
-def winograd(dtype: np.dtype) -> int:
+def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
     """Return the address of the function of shares of blocks of lines of tiles."""
     like, size = dtype.type(0), dtype.itemsize
 
-    def share_of(given: int, share: int, place: int) -> None:
+    def share_of(given: int, share: int, place: int) -> None:  # noqa: C901
         product, take, _, lay_image, lay_kernel = words(given + STAGES, 5)
         samples, _, _, channels = words(given + IMAGES + 24, 4)
         height, width, outputs = words(given + RESULT + 48, 3)
-        top, left, block, scratch, own, ready_at, give = words(given + METHOD, 7)
+        top, left, block, scratch, own, ready_at, turn, give = words(given + METHOD, 8)
         laid = words(given + KERNEL + 88, 1)[0]
         wide, down = (width + 1) // 2, (height + 1) // 2
         room, rooms = -(-channels * size // BYTES) * BYTES, -(-outputs * size // BYTES) * BYTES
@@ -99,7 +99,7 @@ def winograd(dtype: np.dtype) -> int:
         ready = row(ready_at + place * 64, 1, _WORD)
         if not laid:
             laid = term + room
-        if not ready[0]:
+        if ready[0] != turn:
             if laid == term + room:
                 call(lay_kernel, (given + KERNEL, take, laid, rooms // size))
             for k in range(channels):
@@ -108,7 +108,7 @@ def winograd(dtype: np.dtype) -> int:
                     4 * channels * step, channels * step, rooms // BYTES,
                 )  # fmt: skip
             clear(strip, 4 * line // size, like)
-            ready[0] = 1
+            ready[0] = turn
         blocks = bounds(given, share)
         for start in range(blocks[0] * block, min(blocks[1] * block, samples * down), block):
             stop = min(start + block, samples * down)
