@@ -15,7 +15,7 @@ from equilib.kernels import OPERATIONS
 from equilib_numba.compiling import c_function, compiled, summing
 from equilib_numba.memory import number, row, words
 from equilib_numba.scratch import plain, scratch
-from equilib_numba.sums import add_rows, sum_rows
+from equilib_numba.sums import add_rows, sum_middle
 from equilib_numba.team import HEAD, bounds, run, team
 
 
@@ -107,6 +107,17 @@ def _sums(like: Any, v: int, x: int, mean: Any, inverse: Any, positions: int, su
             products[c] += a[c] * ((p[c] - mean[c]) * inverse[c])
 
 
+@compiled
+def _write(
+    like: Any, v: int, x: int, mean: Any, inverse: Any, first: Any, last: Any, flat: Any, along: Any, out: Any
+) -> None:
+    """Write (w − ⟨w⟩ − n ⟨n w⟩) · last for a position, w = v · first."""
+    vector, image = row(v, len(out), like), row(x, len(out), like)
+    for c in range(len(out)):
+        normal = (image[c] - mean[c]) * inverse[c]
+        out[c] = (vector[c] * first[c] - flat[c] - normal * along[c]) * last[c]
+
+
 @cache
 def _derive(dtype: np.dtype) -> int:  # noqa: C901  compiled functions are shorter than calls
     """Return the address of (w − ⟨w⟩ − n ⟨n w⟩) · last with w = v · first; and, to pull, of the sums of v and v n."""
@@ -150,12 +161,10 @@ def _derive(dtype: np.dtype) -> int:  # noqa: C901  compiled functions are short
             _group_means(like, flat, groups, positions, spare)
             _group_means(like, along, groups, positions, spare)
             for s in range(positions):
-                vector, to = row(v + by + s * line, channels, like), row(out + by + s * line, channels, like)
-                image = row(x + by + s * line, channels, like)
-                for c in range(channels):
-                    normal = (image[c] - mean[c]) * inverse[c]
-                    to[c] = (vector[c] * first[c] - flat[c] - normal * along[c]) * last[c]
+                at, to = by + s * line, row(out + by + s * line, channels, like)
+                _write(like, v + at, x + at, mean, inverse, first, last, flat, along, to)
                 if d_scale_at:
+                    image = row(x + at, channels, like)
                     for c in range(channels):
                         to[c] += ((image[c] - mean[c]) * inverse[c]) * d_scale[c]
                 if d_shift_at:
@@ -206,7 +215,7 @@ def group_norm_pull(
         return result
     sums, products = np.empty((2, len(x), x.shape[-1]), x.dtype)
     of_x = _derived(g, x, scale, mean, inverse, groups, None, None, sums, products)
-    return of_x, sum_rows(products, 0, False), sum_rows(sums, 0, False)
+    return of_x, sum_middle(products[None])[0], sum_middle(sums[None])[0]
 
 
 def _derived(

@@ -56,11 +56,16 @@ def sum_rows(x: np.ndarray, axis: int | tuple[int, ...] | None, keepdims: bool) 
     """Return the sum of x over axes that follow one another, and are not the last."""
     first, end = axes_together(x.shape, axis) or (0, 0)
     lead, rest = x.shape[:first], x.shape[end:]
-    samples, rows, count = prod(lead), prod(x.shape[first:end]), prod(rest)
-    parts, x, out = -(-rows // _ROWS), plain(x), np.empty((samples, count), x.dtype)
-    add = _parts(x.dtype)
+    out = sum_middle(plain(x).reshape(prod(lead), prod(x.shape[first:end]), prod(rest)))
+    return out.reshape(*lead, *(1 for _ in range(first, end) if keepdims), *rest)
+
+
+def sum_middle(x: np.ndarray) -> np.ndarray:
+    """Return the sum over the second of three axes, of an array in C's order."""
+    samples, rows, count = x.shape
+    parts, out, add = -(-rows // _ROWS), np.empty((samples, count), x.dtype), _parts(x.dtype)
     sums = out if parts == 1 else scratch("sums", (samples, parts, count), x.dtype)
     run(add, samples * parts, x, sums, parts, rows, count, most=4096)
     if parts > 1:
         run(add, samples, sums, out, 1, parts, count, most=4096)
-    return out.reshape(*lead, *(1 for _ in range(first, end) if keepdims), *rest)
+    return out

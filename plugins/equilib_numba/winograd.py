@@ -75,6 +75,16 @@ def give_tiles(dtype: np.dtype) -> int:
     return c_function(tiles, 9)
 
 
+@compiled
+def _prepare(like: Any, laid: int, channels: int, rooms: int, kernels: int, step: int) -> None:
+    """Transform a kernel that is laid out with `rooms` bytes for a channel, to `step` bytes for each."""
+    for k in range(channels):
+        _transform_kernel(
+            like, laid + k * rooms, 3 * channels * rooms, channels * rooms, kernels + k * step, 4 * channels * step,
+            channels * step, rooms // BYTES,
+        )  # fmt: skip
+
+
 @cache
 def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
     """Return the address of the function of shares of blocks of lines of tiles."""
@@ -102,11 +112,7 @@ def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
         if ready[0] != turn:
             if laid == term + room:
                 call(lay_kernel, (given + KERNEL, take, laid, rooms // size))
-            for k in range(channels):
-                _transform_kernel(
-                    like, laid + k * rooms, 3 * channels * rooms, channels * rooms, kernels + k * step,
-                    4 * channels * step, channels * step, rooms // BYTES,
-                )  # fmt: skip
+            _prepare(like, laid, channels, rooms, kernels, step)
             clear(strip, 4 * line // size, like)
             ready[0] = turn
         blocks = bounds(given, share)
