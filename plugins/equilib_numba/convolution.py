@@ -117,8 +117,8 @@ def stages(product: Any, dtype: np.dtype) -> tuple[int, ...]:
 
 def images(slope: str, x: np.ndarray, value: np.ndarray | None) -> tuple[Any, ...]:
     """Return the record of what is convolved."""
-    place = place_of(x)
-    return ACTIVATIONS[slope], place, place if value is None else value, *x.shape
+    # The arrays themselves, so that copies live as long as their record.
+    return ACTIVATIONS[slope], x, place_of(x) if value is None else value, *x.shape
 
 
 def conv2d_block(

@@ -128,29 +128,21 @@ def _derive(dtype: np.dtype) -> int:  # noqa: C901  compiled functions are short
         all_sums, all_products, memory, positions, channels, groups = words(given + HEAD + 64, 6)
         line = channels * size
         own = memory + place * 7 * line
-        mean, inverse, first = (
-            row(own, channels, like),
-            row(own + line, channels, like),
-            row(own + 2 * line, channels, like),
-        )
-        last, flat = row(own + 3 * line, channels, like), row(own + 4 * line, channels, like)
+        mean, inverse = row(own, channels, like), row(own + line, channels, like)
+        first, last = row(own + 2 * line, channels, like), row(own + 3 * line, channels, like)
+        flat = row(own + 4 * line, channels, like)
         along, spare = row(own + 5 * line, channels, like), row(own + 6 * line, channels, like)
         scale, d_scale = row(scale_at, channels, like), row(d_scale_at, channels, like)
         d_shift, samples = row(d_shift_at, channels, like), bounds(given, share)
         for sample in range(samples[0], samples[1]):
-            by = sample * positions * line
-            mu, nu = (
-                row(means + sample * groups * size, groups, like),
-                row(inverses + sample * groups * size, groups, like),
-            )
+            by, group = sample * positions * line, sample * groups * size
+            mu, nu = row(means + group, groups, like), row(inverses + group, groups, like)
             for c in range(channels):
                 mean[c], inverse[c] = mu[c // (channels // groups)], nu[c // (channels // groups)]
             _sums(like, v + by, x + by, mean, inverse, positions, flat, along)
             if all_sums:
-                sums, products = (
-                    row(all_sums + sample * line, channels, like),
-                    row(all_products + sample * line, channels, like),
-                )
+                sums = row(all_sums + sample * line, channels, like)
+                products = row(all_products + sample * line, channels, like)
                 for c in range(channels):
                     sums[c], products[c] = flat[c], along[c]
             for c in range(channels):

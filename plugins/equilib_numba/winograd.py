@@ -90,7 +90,7 @@ def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
     """Return the address of the function of shares of blocks of lines of tiles."""
     like, size = dtype.type(0), dtype.itemsize
 
-    def share_of(given: int, share: int, place: int) -> None:  # noqa: C901
+    def share_of(given: int, share: int, place: int) -> None:
         product, take, _, lay_image, lay_kernel = words(given + STAGES, 5)
         samples, _, _, channels = words(given + IMAGES + 24, 4)
         height, width, outputs = words(given + RESULT + 48, 3)
