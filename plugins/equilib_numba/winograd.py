@@ -119,10 +119,8 @@ def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
         for start in range(blocks[0] * block, min(blocks[1] * block, samples * down), block):
             stop = min(start + block, samples * down)
             for r in range(start, stop):
-                first = 2 * (r % down) - top
-                call(lay_image, (
-                    given + IMAGES, take, r // down, first, 4, left, strip, 2 * wide + 2, room // size
-                ))  # fmt: skip
+                image, first, pixels = r // down, 2 * (r % down) - top, 2 * wide + 2
+                call(lay_image, (given + IMAGES, take, image, first, 4, left, strip, pixels, room // size))
                 for j in range(wide):
                     tile = v + ((r - start) * wide + j) * room
                     _transform_input(like, strip + 2 * j * room, line, room, tile, 4 * v_step, v_step, room // BYTES)
