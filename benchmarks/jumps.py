@@ -1,8 +1,10 @@
 """Equations whose f jumps or has kinks at places that nobody is told: how often an answer is wrong by 100 tolerances.
 
 f jumps in t, in y, or has kinks there, once or often, at random places, with sizes and time scales over some decades,
-at tolerances from 1e-3 to 1e-8 (1e-6 for methods of order 3). All solutions are known; from t = 0 to 10 they stay as
-exact as they were. Wrong is an error at the end above a hundred times atol + rtol·|y|, where the status is FINISHED.
+at tolerances from 1e-3 to 1e-8 (1e-6 for methods of order 3). All solutions are known. Wrong is an error at the end
+above a hundred times atol + rtol·|y|, where the status is FINISHED. Until t = 10 no solution makes an error grow, but a
+ball in a wedge: what a passage does to its energy changes the time to all later ones. Evaluations are of batches for
+ours, which step samples by themselves, and of single samples for SciPy's: they compare one column with itself only.
 What lies between two times for which a method asks f, as a short pulse does, is seen by none, and is not asked for.
 Nothing is timed.
 """
