@@ -54,9 +54,15 @@ class _Kept(FunctionCache):
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep code, if there is room for it."""
+        """Keep code, if there is room for it; an index that cannot be read is begun anew."""
         with suppress(OSError):
-            super().save_overload(sig, data)
+            try:
+                super().save_overload(sig, data)
+            except OSError:
+                raise
+            except Exception:
+                self.flush()
+                super().save_overload(sig, data)
 
 
 @cache
