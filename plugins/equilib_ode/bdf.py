@@ -81,7 +81,9 @@ class BDF(Implicit):
         found = started(self, flow, start, np.where(first, h, 0.0), memory.cache)
         begun, enough = found.attempt, found.enough
         order = np.where(enough, min(ORDER, self.max_order), 0)
-        kept = Memory(found.differences, History(order, 0 * order, h * SHARE), begun.memory.cache.jacobian)
+        # As many differences as idle lanes have, whose memory outlasts this step.
+        more = [flow.zeros()] * (len(memory.arrays) - len(found.differences))
+        kept = Memory((*found.differences, *more), History(order, 0 * order, h * SHARE), begun.memory.cache.jacobian)
         stages = (begun.stages[-1], *begun.stages)
         begun = replace(begun, order=np.full_like(order, ORDER), stages=stages, memory=kept, factor=found.factor)
         if (first | (h == 0)).all():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equilib.fixed_points.problem import Linearization
-from equilib.ode import Attempt, Flow, FlowPoint, Memory, Step, odeint
+from equilib.ode import Attempt, Flow, FlowPoint, Memory, OdeProblem, Step, odeint
 from equilib_ode.bdf import ALPHA, BDF, ERROR, GAMMA, KAPPA, History, _rescaled
 from equilib_ode.bdf_start import ORDER, SHARE, started
 from tests.initial_value_problems import forced, reference
@@ -96,3 +96,12 @@ def test_the_order_grows_to_its_limit(k: int) -> None:
     found = odeint(forced_by_ops, y0, [0, 2], BDF(max_order=k), rtol=tolerance, atol=tolerance)
     assert max(int(record.plan.order.max()) for record in found.record) == k
     np.testing.assert_allclose(found.y[1], reference(forced, y0, [0, 2])[1], atol=300 * tolerance)
+
+
+def test_the_start_of_one_lane_leaves_another_its_history() -> None:
+    """An idle lane of order 5 has all its differences once the lane beside it has begun."""
+    problem, y = OdeProblem(lambda t, y: -y), np.ones((2, 3))
+    flow = Flow(problem.at, y, 2, lambda error, start, y: np.abs(error).max(axis=1), linearize=problem.linearize_at)
+    waiting = Memory((y,) * 7, History(np.array([5, 0]), np.zeros(2, dtype=int), np.ones(2)))
+    begun = BDF().attempt(flow, FlowPoint(np.zeros(2), y, -y), np.array([0.0, 1e-3]), waiting)
+    assert len(begun.memory.arrays) == 7
