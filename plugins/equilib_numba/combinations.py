@@ -12,7 +12,7 @@ from equilib.kernels import OPERATIONS
 from equilib_numba.compiling import c_function, summing
 from equilib_numba.memory import row, size_of, words
 from equilib_numba.scratch import plain
-from equilib_numba.team import HEAD, bounds, run
+from equilib_numba.team import HEAD, bounds, place_of, run
 
 _BLOCK = 1 << 12
 """Numbers that are worked on at a time: sums stay in the first cache while the arrays pass by."""
@@ -21,7 +21,7 @@ _WORD = np.int64(0)
 
 
 def _addresses(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.array([each.__array_interface__["data"][0] for each in arrays], np.int64)
+    return np.array([place_of(each) for each in arrays], np.int64)
 
 
 @cache

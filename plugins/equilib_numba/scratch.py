@@ -25,17 +25,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return held[:size].reshape(shape)
 
 
-class _Lent:
-    """An array as one that can be written to: compiled functions are compiled for such."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, interface = array, array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
-
-
 def plain(array: np.ndarray) -> np.ndarray:
-    """Return an array, or a copy of it, as compiled functions take it: in C's order, aligned, writeable."""
+    """Return an array, or a copy of it, as compiled functions read it: in C's order, aligned."""
     flags = array.flags
-    if flags.carray:
-        return array
-    return np.asarray(_Lent(array)) if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")

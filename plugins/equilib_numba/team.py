@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from array import array
 from functools import cache
@@ -171,10 +172,24 @@ def run(function: int, items: int, *given: Any, most: int = MOST) -> None:
 
 def place_of(given: np.ndarray | bool | None) -> int:
     """Return the address of an array; a bool as a number, and 0 for None."""
-    if isinstance(given, np.ndarray):
-        place: int = given.__array_interface__["data"][0]
-        return place
+    if type(given) is np.ndarray:
+        return _word_at(id(given) + _DATA).value if _DATA else int(given.ctypes.data)
     return int(given or 0)
+
+
+_word_at = ctypes.c_ssize_t.from_address
+
+
+def _data_behind_head() -> int:
+    """Return where NumPy's arrays have their address, 0 if not where its C API says: behind the head of an object.
+
+    NumPy takes a microsecond to tell it, a tenth of what it takes to begin a convolution.
+    """
+    probe, head = np.empty(3), object.__basicsize__
+    return head if sys.implementation.name == "cpython" and _word_at(id(probe) + head).value == probe.ctypes.data else 0
+
+
+_DATA = _data_behind_head()
 
 
 def _address(function: Any) -> int | None:
