@@ -54,6 +54,10 @@ def take_rows(array: Array, rows: np.ndarray) -> Array:
 def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
     """Return `whole`, shape (batch, ...), with `part` in the places `rows`, all different: `take_rows` reversed."""
     xp = array_namespace(whole, part)
+    if type(whole) is np.ndarray and whole.dtype == part.dtype:
+        placed = whole.copy()  # passes over memory that the general way makes three times
+        placed[rows] = part
+        return placed
     order = np.arange(whole.shape[0])
     order[rows] = whole.shape[0] + np.arange(len(rows))
     return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
