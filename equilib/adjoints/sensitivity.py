@@ -28,7 +28,8 @@ def check_pullback(
     TypeError, ValueError
         If it is something else.
     """
-    check_type(problem, "problem", kinds[0])
+    hint = f"; the sensitivity is one of {kinds[0].__name__}s" if isinstance(problem, Problem) else ""
+    check_type(problem, "problem", kinds[0], hint)
     check_type(solution, "solution", kinds[1])
     if not is_traced(cotangent):
         check_like(getattr(solution, kinds[0].state), cotangent, "the cotangent", what)

@@ -26,7 +26,7 @@ KNOWN_BY = {
 _HINTS = {
     "solver": "; give the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
     "integrator": "; give the object, such as equilib_ode.tsit5.Tsit5()",
-    "sensitivity": "; give the object, such as equilib.ImplicitAdjoint()",
+    "sensitivity": "; give the object, as equilib.ImplicitAdjoint() or, of an ODE, equilib.ode.adjoints.Gauss()",
     "vector field": "; of a layer make Autonomous(layer)",
 }
 

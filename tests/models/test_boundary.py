@@ -192,5 +192,5 @@ def test_an_adjoint_of_the_other_kind(rng: np.random.Generator):
     """Equilibria and integrations have their own; the backward pass says which problem it got."""
     deq = DeepEquilibrium(CELL, Picard(), sensitivity=Interpolating(), options=SolveOptions())  # type: ignore[arg-type]
     params, x = drawn(deq), batch(rng)
-    with pytest.raises(TypeError, match="problem must be an OdeProblem, got a FixedPointProblem"):
+    with pytest.raises(TypeError, match="got a FixedPointProblem; the sensitivity is one of OdeProblems"):
         value_and_grad(lambda p: ops.sum(deq(p, x).z))(params)

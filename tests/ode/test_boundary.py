@@ -180,7 +180,7 @@ def test_wrong_arguments_of_a_pullback():
             sensitivity.pullback(fixed, solve(fixed, Picard(), Y0), Y0)  # type: ignore[arg-type]
         with pytest.raises(ValueError, match=r"the cotangent must be like the solution, .* shape \(2, 2, 3\)"):
             sensitivity.pullback(problem, solution, Y0)
-    with pytest.raises(TypeError, match="problem must be a FixedPointProblem, got an OdeProblem"):
+    with pytest.raises(TypeError, match="got an OdeProblem; the sensitivity is one of FixedPointProblems"):
         ImplicitAdjoint().pullback(problem, solution, Y0)  # type: ignore[arg-type]
 
 
