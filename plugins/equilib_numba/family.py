@@ -12,7 +12,10 @@ from equilib.kernels import Kernel
 from equilib_numba import applies
 
 _SINGLE, _REAL = ("float32",), ("float32", "float64")
-_COMPILED = "compiled"
+_METHODS = (
+    ("winograd", "3x3 kernels with stride 1 by Winograd's F(2x2, 3x3)", 20),
+    ("windows", "any kernel and stride, by products of its windows where they lie", 10),
+)
 
 
 @dataclass(frozen=True)
@@ -42,26 +45,14 @@ class Numba:
 
 def _convolutions() -> Iterator[Kernel]:
     """Yield the kernels of convolutions and their transposes, by each method."""
-    parts = {
-        "conv2d": "conv2d",
-        "conv2d_block": "conv2d_block",
-        "conv2d_block_push": "conv2d_block_push",
-        "conv2d_input_transpose": "conv2d_input_transpose",
-        "conv2d_block_pull": "conv2d_block_pull",
-        "conv2d_weight_transpose": "conv2d_weight_transpose",
-        "conv2d_block_weight": "conv2d_block_weight",
-    }
-    for operation in parts:
-        for name, about, priority in (
-            ("winograd", "3x3 kernels with stride 1 by Winograd's F(2x2, 3x3)", 20),
-            ("windows", "any kernel and stride, by products of its windows where they lie", 10),
-        ):
+    for operation, test in applies.CONVOLUTIONS.items():
+        for name, about, priority in _METHODS:
             yield Kernel(
                 operation=operation,
                 name=name,
                 about=about,
                 dtypes=_REAL,
-                applies=partial(applies.CONVOLUTIONS[operation], name == "winograd"),
+                applies=partial(test, name == "winograd"),
                 load=partial(_load, "convolution", operation, method=name),
                 seconds=(4.0, 0.1),
                 priority=priority,
@@ -79,11 +70,11 @@ def _record(
     module, function = code.split(":")
     return Kernel(
         operation=operation,
-        name=_COMPILED,
+        name="compiled",
         about=f"{operation} in one pass over memory",
         dtypes=dtypes,
         applies=test,
-        load=partial(_load, module, function, *bound) if bound else partial(_load, module, function),
+        load=partial(_load, module, function, *bound),
         seconds=(1.0, 0.05),
         priority=10,
     )

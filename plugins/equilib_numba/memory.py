@@ -33,17 +33,6 @@ def vector_of(element: ir.Type, kind: types.Float) -> ir.VectorType:
 
 
 @intrinsic
-def address(typingctx: Any, array: Any, index: Any) -> Any:
-    """Return the address of element `index` of an array whose elements are neighbours, counted in C's order."""
-
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        data = context.make_array(array)(context, builder, values[0]).data
-        return builder.ptrtoint(builder.gep(data, [values[1]]), context.get_value_type(types.intp))
-
-    return types.intp(array, types.intp), codegen
-
-
-@intrinsic
 def _pointer(typingctx: Any, place: Any, like: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         return builder.inttoptr(values[0], context.get_value_type(like).as_pointer())

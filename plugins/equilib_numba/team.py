@@ -17,10 +17,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from equilib.machine.process import prepared
@@ -38,40 +34,6 @@ MOST = (1 << _BITS) - 1
 
 _PATIENCE = 4000
 """Looks for work before a thread goes to sleep, some 0.1 ms."""
-
-
-def shared(function: Any) -> Any:
-    """Return an intrinsic f(arguments), for `share_out`, of a compiled function(share, place, *arguments).
-
-    It returns the addresses of a function of C (arguments, share, place) that calls it, and of the arguments for that,
-    which live as long as the caller's frame.
-    """
-
-    @intrinsic
-    def outlined(typingctx: Any, arguments: Any) -> Any:
-        types_of_call = (types.intp, types.intp, *arguments.types)
-        types.Dispatcher(function).get_call_type(typingctx, types_of_call, {})
-
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            code = function.overloads[types_of_call]
-            context.add_linking_libs([code.library])
-            word, kept = context.get_value_type(types.intp), context.get_value_type(arguments)
-            kind = ir.FunctionType(word, [word] * 3)
-            caller = ir.Function(builder.module, kind, name=builder.module.get_unique_name("outlined"))
-            caller.linkage = "internal"
-            inner = ir.IRBuilder(caller.append_basic_block())
-            source, *numbers = caller.args
-            together = inner.load(inner.inttoptr(source, kept.as_pointer()))
-            given = cgutils.unpack_tuple(inner, together, len(arguments.types))
-            context.call_internal_no_propagate(inner, code.fndesc, code.signature, [*numbers, *given])
-            inner.ret(ir.Constant(word, 0))
-            here = cgutils.alloca_once_value(builder, values[0])
-            addresses = [builder.ptrtoint(each, word) for each in (caller, here)]
-            return context.make_tuple(builder, signature.return_type, addresses)
-
-        return types.UniTuple(types.intp, 2)(arguments), codegen
-
-    return outlined
 
 
 @compiled
@@ -116,13 +78,12 @@ def _wake(board: int) -> None:
             call(atomic.read(board + _RELEASE), (atomic.read(sleeper + 8),))
 
 
-@compiled
-def share_out(board: int, shares: int, work: tuple[int, int]) -> None:
-    """Compute all shares of the work, in threads at the same time, each of which is at one place.
+@entry
+def _run(board: int, shares: int, function: int, given: int) -> None:
+    """Call a function of C (arguments, share, place) for all shares, in threads at the same time, one at each place.
 
     A second caller at the same time computes its shares alone, one after the other.
     """
-    function, given = work
     if shares < 2 or atomic.read(board + _TEAM) < 2 or not atomic.replace(board + _BUSY, 0, 1):
         for share in range(shares):
             call(function, (given, share, 0))
@@ -142,11 +103,6 @@ def share_out(board: int, shares: int, work: tuple[int, int]) -> None:
         if looks > _PATIENCE:  # the others may be waiting for this core
             call(atomic.read(board + _YIELD), ())
     atomic.write(board + _BUSY, 0)
-
-
-@entry
-def _run(board: int, shares: int, function: int, given: int) -> None:
-    share_out(board, shares, (function, given))
 
 
 HEAD = 16
