@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array
+from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrate import odeint
+from equilib.ode.integrator import Attempt, Integrator, Memory
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeStatus
 from equilib.testing.batches import MANY
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, arrives_by_pickle, global_generator_untouched, options_are_declared
-from equilib.testing.decay import decay
+from equilib.testing.decay import decay, linearized_decay
 from equilib.testing.integrator_subject import TIMES, Y0, IntegratorSubject
 from equilib.testing.subject import difference, host, namespaces, same_bits
 
@@ -93,6 +95,31 @@ def keeps_nothing_on_itself(subject: IntegratorSubject) -> None:
     require(same_bits(y0, Y0), "it changed the initial value in place")
     require(first.nfe == second.nfe, f"the first took {first.nfe} evaluations, the same once more {second.nfe}")
     require(same_bits(first.y, second.y), f"the same integration differs by {difference(first.y, second.y):.1e}")
+
+
+def leaves_what_it_is_given(subject: IntegratorSubject) -> None:
+    """A step that is rejected is made again from the same start, and interpolants and adjoints use it still later."""
+    watched: Any = _Watched(subject.stepped())
+    odeint(OdeProblem(decay, linearize=linearized_decay), Y0, (0.0, 0.3), watched, rtol=1e-4, atol=1e-5)
+    require(not watched.changed, f"attempt writes into {', '.join(sorted(watched.changed))}")
+
+
+class _Watched:
+    """An integrator, and the names of the arguments that its attempts change."""
+
+    def __init__(self, integrator: Integrator) -> None:
+        self._integrator, self.changed = integrator, set[str]()
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        named = {"start.t": start.t, "start.y": start.y, "start.dy": start.dy, "h": h}
+        named |= {f"memory.arrays[{i}]": array for i, array in enumerate(memory.arrays)}
+        before = {name: array.copy() for name, array in named.items()}
+        found = self._integrator.attempt(flow, start, h, memory)
+        self.changed |= {name for name, array in named.items() if not same_bits(array, before[name])}
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._integrator, name)
 
 
 def runs_on_other_arrays(subject: IntegratorSubject) -> None:

@@ -346,6 +346,18 @@ class OverTheStart(Heun):
 
 
 @dataclass(frozen=True)
+class OverTheSlope(Heun):
+    """A slope at the start that is overwritten."""
+
+    def attempt(self, flow: Flow, start: FlowPoint, h: np.ndarray, memory: Memory) -> Attempt:
+        """Make a step, and leave another slope for the next one from here."""
+        attempt = super().attempt(flow, start, h, memory)
+        if type(start.y) is np.ndarray:
+            start.dy[...] *= 0.99
+        return attempt
+
+
+@dataclass(frozen=True)
 class Clipping(Heun):
     """A solution that is kept within bounds."""
 
@@ -472,7 +484,12 @@ FAULTS = (
     Fault(Grasping(), "lets_f_use_arrays_again", laws("runs_on_other_arrays")),
     Fault(Remembering(), "keeps_nothing_on_itself"),
     Fault(Dithering(), "keeps_nothing_on_itself", REPEATS | laws("treats_samples_separately", MANY)),
-    Fault(OverTheStart(), "keeps_nothing_on_itself", REPEATS | laws("has_the_order_it_declares")),
+    Fault(
+        OverTheStart(),
+        "keeps_nothing_on_itself",
+        REPEATS | laws("has_the_order_it_declares", "leaves_what_it_is_given"),
+    ),
+    Fault(OverTheSlope(), "leaves_what_it_is_given", laws("runs_on_other_arrays")),
     Fault(HeunOnNumPy(), "runs_on_other_arrays"),
     Fault(
         Standing(),
