@@ -47,6 +47,16 @@ class LibraryLaws:
         found = odeint(rotation, rotated(Y0, 2.0), [2.0, 1.3, 0.0], integrator, rtol=1e-6, atol=1e-6, per_sample=True)
         np.testing.assert_allclose(found.y[1:], [rotated(Y0, 1.3), Y0], atol=3e-4)
 
+    @pytest.mark.parametrize("t0", [3e14, 4e15])
+    def test_coarse_times_do_not_cut_an_integration_short(self, integrator: LibraryIntegrator, t0: float) -> None:
+        """Where many steps of the library lie between two numbers, the answers are those from 0."""
+        times = np.array([0.0, 1.0, 2.0])
+        found, expected = (
+            odeint(lambda t, y: -y, np.ones((1, 2)), times + start, integrator, rtol=1e-6, atol=1e-9)
+            for start in (t0, 0.0)
+        )
+        np.testing.assert_allclose(found.y, expected.y, rtol=1e-12)
+
     def test_a_sample_does_not_know_its_batch(self, integrator: LibraryIntegrator) -> None:
         """With a step size for each sample, also one with nan, a sample's answer is bit for bit that of it alone."""
         y0 = np.concatenate((Y0, [[np.nan, 1.0]]))

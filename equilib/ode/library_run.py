@@ -17,7 +17,7 @@ from equilib.numerics.dense import dense_jacobian, difference_jacobian
 from equilib.ode.events import Event, EventLog, event_values
 from equilib.ode.flow import Flow, too_coarse
 from equilib.ode.joint import as_one
-from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System, TimeStepper
+from equilib.ode.library import Interpolant, Jacobian, LibraryIntegrator, Start, System
 from equilib.ode.library_events import LaneWatch, Question
 from equilib.ode.library_segment import LibrarySegment, lanes_like
 from equilib.ode.library_units import InUnits, Units
@@ -194,7 +194,7 @@ class LibraryRun:
             largest_step=largest,
         )
 
-    def _follow(self, lane: int, stepper: TimeStepper, system: System, start: Start, watch: LaneWatch) -> OdeStatus:
+    def _follow(self, lane: int, stepper: InUnits, system: System, start: Start, watch: LaneWatch) -> OdeStatus:
         """Step to the end of a stretch, and return how that went."""
         result, y, slope = self.results[lane], start.y, system.slope
         while len(result.ends) < self.options.max_steps:
@@ -208,26 +208,26 @@ class LibraryRun:
             y, slope = stepper.y, system.slope
             interpolant = stepper.interpolant() if self.dense or self.events else None
             limit = watch.step(stepper, interpolant) if interpolant and self.events else None
-            self._record(result, stepper, self.times[:, lane], stepper.t if limit is None else limit, interpolant)
+            self._record(result, stepper, self.times[:, lane], limit, interpolant)
             if limit is not None:
                 return OdeStatus.EVENT
-            if stepper.t == start.end:
+            if stepper.arrived:
                 return OdeStatus.FINISHED
             if stepper.step_size == 0:
                 return OdeStatus.STEP_TOO_SMALL
         return OdeStatus.MAX_STEPS
 
     def _record(
-        self, result: _Lane, stepper: TimeStepper, times: np.ndarray, end: float, interpolant: Interpolant | None
+        self, result: _Lane, stepper: InUnits, times: np.ndarray, limit: float | None, interpolant: Interpolant | None
     ) -> None:
-        direction = np.sign(times[-1] - times[0])
-        passed = (direction * (times - result.reached) > 0) & (direction * (end - times) >= 0)
-        for index in np.flatnonzero(passed & (times != stepper.t)):
+        passed, at_end = stepper.passed(times, limit)
+        for index in np.flatnonzero(passed & ~at_end):
             interpolant = interpolant or stepper.interpolant()
             result.y[index] = interpolant(float(times[index]))
-        result.y[passed & (times == stepper.t)] = stepper.y
+        result.y[at_end] = stepper.y
         if self.dense and interpolant:
             result.interpolants.append(interpolant)
+        end = stepper.t if limit is None else limit
         self._refine_times(np.full(1, end), np.full(1, stepper.step_size))
         result.reached = end
         result.ends.append(end)

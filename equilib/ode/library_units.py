@@ -64,17 +64,34 @@ class InUnits:
     def __init__(self, integrator: LibraryIntegrator, system: System, start: Start, units: Units) -> None:
         inner = units.start(start)
         self._stepper: TimeStepper = integrator.stepper(units.system(system), inner)
-        self._units, self._end, self._inner_end = units, start.end, inner.end
+        self._units, self._start, self._before = units, start, inner.t
+        self._inner_end = inner.end
 
     def step(self) -> str | None:
         """Make a step; return why, if there can be none."""
+        self._before = self._stepper.t
         return self._stepper.step()
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the library is at its end: the user's times may be too coarse to tell."""
+        return self._stepper.t == self._inner_end
 
     @property
     def t(self) -> float:
         """The time after the last step."""
-        reached = self._stepper.t
-        return self._end if reached == self._inner_end else self._units.t0 + self._units.time * reached
+        if self.arrived:
+            return self._start.end
+        t = self._units.t0 + self._units.time * self._stepper.t
+        return t if t != self._start.end else float(np.nextafter(t, self._start.t))
+
+    def passed(self, times: np.ndarray, limit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return which of the times the last step, up to the limit if there is one, came by, and at which it ended."""
+        own, last = (times - self._units.t0) / self._units.time, self._stepper.t
+        passed = (own > self._before) & (own <= last)
+        if limit is not None:
+            passed &= np.sign(self._units.time) * (limit - times) >= 0
+        return passed, passed & (own == self._stepper.t)
 
     @property
     def y(self) -> np.ndarray:
@@ -87,9 +104,9 @@ class InUnits:
         return abs(self._units.time) * self._stepper.step_size
 
     def interpolant(self) -> Interpolant:
-        """Return the library's interpolant of the last step."""
-        inner, units = self._stepper.interpolant(), self._units
-        return lambda t: units.size * inner((t - units.t0) / units.time)
+        """Return the library's interpolant of the last step, at the nearer end of it where a time is outside."""
+        inner, units, before, last = self._stepper.interpolant(), self._units, self._before, self._stepper.t
+        return lambda t: units.size * inner(min(max((t - units.t0) / units.time, before), last))
 
 
 def _power(number: float) -> float:
