@@ -70,7 +70,7 @@ def fixed_point(
         solver,
         z0,
         inputs,
-        overridden(SolveOptions, options, overrides, "fixed_point"),
+        overridden(SolveOptions, options, overrides, fixed_point),
         suited(solver) if sensitivity is None else sensitivity,
         fallback=fallback,
         batched=batched,

@@ -71,7 +71,8 @@ def evaluate(
     try:
         value = f(*before, lent(z), *inputs)
     except Exception as error:
-        explain(error, _CALLS[name], f"{name} of shape {tuple(z.shape)} and dtype {z.dtype}")
+        time = "".join(f"t of shape {tuple(t.shape)} and " for t in before)
+        explain(error, _CALLS[name], f"{time}{name} of shape {tuple(z.shape)} and dtype {z.dtype}")
         raise
     return checked(value, z, "f", name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -99,19 +100,19 @@ def component(options: Any, name: str, z: Array) -> Array | float:
     return from_host(np.array(host, dtype=to_host(z[:0, ...]).dtype), z)
 
 
-def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: str) -> T:
+def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: Callable[..., Any]) -> T:
     """Return the options, by default those of the dataclass `kind`, with the fields that a function's caller named.
 
     Raises
     ------
     TypeError
-        If they are of another kind, or there is no such field.
+        If they are of another kind, or there is no such field, nor argument of the function.
     """
     given: T = kind() if options is None else options
     check_type(given, "options", kind, "; or write them by name, as in rtol=1e-6")
     if not overrides:
         return given
     made: Any = given
-    check_names(overrides, kind, function)
+    check_names(overrides, kind, function.__name__, arguments_of=function)
     changed: T = replace(made, **overrides)
     return changed

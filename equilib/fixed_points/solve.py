@@ -76,7 +76,7 @@ def solve(
     for name, each in (("solver", solver), *(("fallback", each) for each in fallback)):
         check_kind(each, name, "solver")
     check_state(z0, "z0")
-    options = overridden(SolveOptions, options, overrides, "solve")
+    options = overridden(SolveOptions, options, overrides, solve)
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:

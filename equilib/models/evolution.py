@@ -94,7 +94,7 @@ def evolve(
     inputs. Raises what `odeint` does, and UnseenStepsError where a library's steps are to be differentiated.
     """
     way = _checked_way(Interpolating() if sensitivity is None else sensitivity, f, inputs, integrator)
-    options = overridden(OdeOptions, options, overrides, "evolve")
+    options = overridden(OdeOptions, options, overrides, evolve)
     times = traced_times(t)
     tree = StateTree(y0) if is_tree(y0) else None
     events = checked_events(events)

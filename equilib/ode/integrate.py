@@ -86,7 +86,7 @@ def odeint(
         If t is not monotonic and finite, a stop is no finite time, y0 has no batch axis, an option is out of its range,
         f does not keep shape and dtype, or there are events where the batch steps as one.
     """
-    options = overridden(OdeOptions, options, overrides, "odeint")
+    options = overridden(OdeOptions, options, overrides, odeint)
     tree, f, y0 = _packed(f, y0)
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
     _check_way(integrator, error_norm, dense=dense, states=states)

@@ -83,11 +83,11 @@ class StateTree:
         return event.of(lambda t, y, *inputs: self._called(event.g, "g(t, y)", t, y, *inputs))
 
     def _called(self, function: Callable[..., Any], call: str, t: Array, y: Array, *inputs: Tree) -> Any:
-        state = self.unpack(y)
+        time, state = self._time(t), self.unpack(y)
         try:
-            return function(self._time(t), state, *inputs)
+            return function(time, state, *inputs)
         except Exception as error:
-            explain(error, call, f"y, a tree with {', '.join(map(repr, self._paths))}")
+            explain(error, call, f"t of shape {tuple(time.shape)} and y, a tree with {', '.join(map(repr, self._paths))}")
             raise
 
     def _time(self, t: Array) -> Array:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from inspect import Parameter, signature
 from typing import Any, Self, TypeVar
 
 from equilib.errors import UserError, brief, did_you_mean
@@ -130,12 +131,19 @@ def _no_option(name: str, known: Sequence[str], owner: str) -> str:
     return f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}"
 
 
-def check_names(names: Iterable[str], cls: type[Any], owner: str) -> None:
-    """Require that names are those of fields of a dataclass; raises TypeError in the `owner`'s name."""
+def check_names(
+    names: Iterable[str], cls: type[Any], owner: str, *, arguments_of: Callable[..., Any] | None = None
+) -> None:
+    """Require that names are those of fields of a dataclass; raises TypeError in the `owner`'s name.
+
+    An optional argument of a function may have been meant, too.
+    """
     known = [each.name for each in fields(cls) if each.init]
     for name in names:
         if name not in known:
-            raise TypeError(_no_option(name, known, owner))
+            own = signature(arguments_of).parameters.values() if arguments_of else ()
+            meant = [each.name for each in own if each.default is not Parameter.empty]
+            raise TypeError(_no_option(name, known + meant, owner))
 
 
 class Checked:

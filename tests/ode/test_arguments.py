@@ -149,6 +149,7 @@ WRONG = {
     "rtol": ({"rtol": np.inf}, ValueError, r".*'rtol' expects a float in \[0.0, inf\), got inf"),
     "atol": ({"atol": np.array(["1"])}, ValueError, ".*'atol' expects a float in"),
     "dict": ({"options": {}}, TypeError, "options must be an OdeOptions, got a dict; or write them by name"),
+    "argument": ({"event": []}, TypeError, "odeint has no option 'event'. Did you mean 'events'"),
     "name": ({"rtoll": 1e-6}, TypeError, "odeint has no option 'rtoll'. Did you mean 'rtol'"),
     "events": ({"events": Event(level)}, TypeError, r"events must be a sequence, such as \[Event\(g\)\]"),
 }
@@ -304,7 +305,7 @@ def test_events_cannot_change_the_state() -> None:
     for f, y0, g in (array, tree):
         with pytest.raises(ValueError, match="read-only") as caught:
             odeint(f, y0, T, Tsit5(), events=[Event(g)], per_sample=True)
-        assert caught.value.__notes__[0].startswith("g(t, y) was given y")
+        assert caught.value.__notes__[0].startswith("g(t, y) was given t of shape (1, 1) and y")
         assert caught.value.__notes__[1] == "return a new array, or write into one of your own"
 
     def spoiling(t: Any, y: Any) -> Any:

@@ -45,7 +45,7 @@ def test_f_cannot_change_the_state(integrator: Any):
     with pytest.raises(ValueError, match="read-only") as caught:
         odeint(f, y0, T, integrator)
     assert caught.value.__notes__ == [
-        "f(t, y) was given y of shape (2, 3) and dtype float64, which it must not change",
+        "f(t, y) was given t of shape (1, 1) and y of shape (2, 3) and dtype float64, which it must not change",
         "return a new array, or write into one of your own",
     ]
     np.testing.assert_array_equal(y0, Y0)
