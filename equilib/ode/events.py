@@ -62,7 +62,9 @@ class Event:
         try:
             value = self.g(t, lent(y), *self.inputs)
         except Exception as error:
-            explain(error, "g(t, y)", f"t of shape {tuple(t.shape)} and y of shape {tuple(y.shape)} and dtype {y.dtype}")
+            explain(
+                error, "g(t, y)", f"t of shape {tuple(t.shape)} and y of shape {tuple(y.shape)} and dtype {y.dtype}"
+            )
             raise
         must = f"g must return a number for each sample, shape ({y.shape[0]},)"
         if not is_array(value):

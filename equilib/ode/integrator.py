@@ -81,7 +81,8 @@ class Integrator(Protocol):
     4. Lanes where h is zero rest; what is computed there is thrown away.
     5. A rejected step leaves no trace: lanes that are not accepted keep their point, and their memory as far as it
        describes the solution.
-    6. Keep nothing on `self`, and write into no array that is given. `odeint` owns the loop, the step size and the output.
+    6. Keep nothing on `self`, and write into no array that is given. `odeint` owns the loop, the step size and the
+       output.
     """
 
     @property

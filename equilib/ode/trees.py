@@ -87,7 +87,9 @@ class StateTree:
         try:
             return function(time, state, *inputs)
         except Exception as error:
-            explain(error, call, f"t of shape {tuple(time.shape)} and y, a tree with {', '.join(map(repr, self._paths))}")
+            explain(
+                error, call, f"t of shape {tuple(time.shape)} and y, a tree with {', '.join(map(repr, self._paths))}"
+            )
             raise
 
     def _time(self, t: Array) -> Array:

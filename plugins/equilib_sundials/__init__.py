@@ -37,7 +37,7 @@ def equilib_integrators() -> Iterable[IntegratorEntry]:
             "For stiff equations, also large ones: beyond 100 elements its linear solver is iterative, with products "
             "by difference quotients. `method=adams` is for equations that are not stiff. The states travel to the "
             "host and back with every evaluation, and CVODE computes in float64, with the error norm of SUNDIALS; "
-            "there is no discrete adjoint. Its errors are somewhat larger than the tolerance; where a component may not "
+            "there is no discrete adjoint. Its errors are somewhat larger than the tolerance. Where y must not "
             "be negative, as in Robertson's reaction, and comes close to atol, it may blow up: take a smaller atol."
         ),
         order=5,

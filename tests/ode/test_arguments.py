@@ -305,7 +305,7 @@ def test_events_cannot_change_the_state() -> None:
     for f, y0, g in (array, tree):
         with pytest.raises(ValueError, match="read-only") as caught:
             odeint(f, y0, T, Tsit5(), events=[Event(g)], per_sample=True)
-        assert caught.value.__notes__[0].startswith("g(t, y) was given t of shape (1, 1) and y")
+        assert caught.value.__notes__[0].startswith("g(t, y) was given t of shape (2, 1) and y")
         assert caught.value.__notes__[1] == "return a new array, or write into one of your own"
 
     def spoiling(t: Any, y: Any) -> Any:
