@@ -35,6 +35,8 @@ class Kernel:
         "module:function" of that.
     seconds : pair of float
         What loading costs: the first time, and when compiled code is found in a cache.
+    least : int
+        Numbers of the leading array below which the formula takes no longer, what loading costs counted in.
     priority : int
         Of several that apply the highest is taken; of equals the first by family and name.
     device : str
@@ -49,6 +51,7 @@ class Kernel:
     applies: Callable[..., bool]
     load: Callable[[], Callable[..., Any]] | str
     seconds: tuple[float, float] = (0.0, 0.0)
+    least: int = 0
     priority: int = 0
     device: str = "cpu"
 

@@ -12,6 +12,9 @@ from equilib.kernels import Kernel
 from equilib_numba import applies
 
 _SINGLE, _REAL = ("float32",), ("float32", "float64")
+_LIGHT, _PRODUCT = 1 << 15, 1 << 17
+"""Numbers from which one pass over memory, and a product of matrices in two threads, repay that numba is loaded."""
+
 _METHODS = (
     ("winograd", "3x3 kernels with stride 1 by Winograd's F(2x2, 3x3)", 20),
     ("windows", "any kernel and stride, by products of its windows where they lie", 10),
@@ -31,7 +34,7 @@ class Numba:
             yield _record(name, "elementwise:function", applies.one, bound=(name,))
         yield _record("times_slope", "elementwise:times_slope", applies.two)
         yield _record("sum", "sums:sum_rows", applies.sum_rows)
-        yield _record("matmul", "matrices:matmul", applies.matmul)
+        yield _record("matmul", "matrices:matmul", applies.matmul, least=_PRODUCT)
         yield _record("dot", "combinations:dot", applies.two)
         yield _record("weighted_sum", "combinations:weighted_sum", applies.weighted_sum)
         yield _record("combined", "combinations:combined", applies.combined)
@@ -66,6 +69,7 @@ def _record(
     *,
     dtypes: tuple[str, ...] = _REAL,
     bound: tuple[Any, ...] = (),
+    least: int = _LIGHT,
 ) -> Kernel:
     module, function = code.split(":")
     return Kernel(
@@ -76,6 +80,7 @@ def _record(
         applies=test,
         load=partial(_load, module, function, *bound),
         seconds=(1.0, 0.05),
+        least=least,
         priority=10,
     )
 
