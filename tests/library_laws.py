@@ -13,7 +13,7 @@ from equilib import ops, solve
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
 from equilib.models.evolution import evolve
-from equilib.ode import LibraryIntegrator, OdeOptions, OdeProblem, OdeStatus, SteadyState, odeint
+from equilib.ode import Event, LibraryIntegrator, OdeOptions, OdeProblem, OdeStatus, SteadyState, odeint
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from tests.arrays_under_test import lift, lower
 from tests.initial_value_problems import forced, reference, rotated, rotation
@@ -49,13 +49,18 @@ class LibraryLaws:
 
     @pytest.mark.parametrize("t0", [3e14, 4e15])
     def test_coarse_times_do_not_cut_an_integration_short(self, integrator: LibraryIntegrator, t0: float) -> None:
-        """Where many steps of the library lie between two numbers, the answers are those from 0."""
+        """Where many steps of the library lie between two numbers, the answers are those from 0; events are near."""
         times = np.array([0.0, 1.0, 2.0])
         found, expected = (
-            odeint(lambda t, y: -y, np.ones((1, 2)), times + start, integrator, rtol=1e-6, atol=1e-9)
+            odeint(lambda t, y: -y, np.ones((1, 2)), times + start, integrator, rtol=1e-6, atol=1e-9, dense=True)
             for start in (t0, 0.0)
         )
         np.testing.assert_allclose(found.y, expected.y, rtol=1e-12)
+        np.testing.assert_allclose(found.trajectory(times + t0), expected.y, rtol=1e-12)
+        half = odeint(
+            lambda t, y: -y, np.ones((1, 2)), times + t0, integrator, events=[Event(lambda t, y: y[:, 0] - 0.5)]
+        )
+        assert abs(half.reached[0] - t0 - np.log(2)) <= 2 * np.spacing(t0)
 
     def test_a_sample_does_not_know_its_batch(self, integrator: LibraryIntegrator) -> None:
         """With a step size for each sample, also one with nan, a sample's answer is bit for bit that of it alone."""

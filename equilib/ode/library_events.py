@@ -32,7 +32,9 @@ class LaneWatch:
         self._search = EventSearch(events, self._values(t, y))
 
     def step(self, stepper: TimeStepper, interpolant: Interpolant) -> float | None:
-        """Note what occurs in a step; return when the lane ends by it, if it does."""
+        """Note what occurs in a step, after one whose ends are one number in both; return when the lane ends by it."""
+        if stepper.t == self._before:
+            return None
         start, end = np.full(1, self._before), np.full(1, stepper.t)
         last, self._before = self._values(stepper.t, stepper.y), stepper.t
         values = lambda t: self._values(float(t[0]), interpolant(float(t[0])))  # noqa: E731

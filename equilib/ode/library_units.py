@@ -79,11 +79,12 @@ class InUnits:
 
     @property
     def t(self) -> float:
-        """The time after the last step."""
+        """The time after the last step: the last number that it passed, so that a number lies in one step."""
         if self.arrived:
             return self._start.end
         t = self._units.t0 + self._units.time * self._stepper.t
-        return t if t != self._start.end else float(np.nextafter(t, self._start.t))
+        late = (t - self._units.t0) / self._units.time > self._stepper.t
+        return float(np.nextafter(t, self._start.t)) if late else t
 
     def passed(self, times: np.ndarray, limit: float | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return which of the times the last step, up to the limit if there is one, came by, and at which it ended."""
