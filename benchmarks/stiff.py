@@ -35,8 +35,9 @@ PAIRS = (("kencarp47", "Radau"), ("auto", "Radau"), ("bdf", "BDF"))
 """Ours and its counterpart: a Runge-Kutta method, or one with several steps."""
 
 NOTES = """
-- On the Brusselator SciPy's BDF gets by with two to five Jacobians of 400 products, and at 1e-6 with half of what `bdf`
-  spends on GMRES without a preconditioner; by LU, `BDF(largest=400)`, ours needs 1.0 of SciPy's work there.
+- On the Brusselator SciPy's BDF gets by with two to five Jacobians of 400 products. Ours has no preconditioner, but
+  keeps products while a Jacobian lasts (`equilib.ode.products`); by LU, `BDF(largest=400)`, it needs 1.0 of SciPy's
+  work at 1e-6.
 - Prothero & Robinson's problem is solved by Radau in a handful of steps, since collocation is nearly exact for it; and
   most of what `auto` spends on it are the ten explicit steps after which it calls it stiff.
 """

@@ -32,6 +32,7 @@ from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.joint import as_one, mixes
+from equilib.ode.products import Products
 from equilib.options import Checked, option, part
 
 KAPPA = 0.1
@@ -65,6 +66,7 @@ class Jacobian:
     t: np.ndarray
     y: Array = field(repr=False)
     linear: Linearization = field(repr=False)
+    products: Products = field(repr=False)
     matrix: Array | None = field(repr=False)
     joint: bool
 
@@ -105,7 +107,8 @@ class Implicit(Checked):
             flow.mixes = flow.lanes == 1 and mixes(linear)
         linear = as_one(linear) if flow.mixes else linear
         dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
-        return Jacobian(t, y, linear, dense_jacobian(linear) if dense else None, flow.mixes)
+        products = Products(linear) if known is None else known.products.renewed(linear, renewed)
+        return Jacobian(t, y, linear, products, dense_jacobian(linear) if dense else None, flow.mixes)
 
     def newton(
         self,
@@ -220,15 +223,14 @@ class Newton:
         size = flow.error_norm(residual, start, y)
         with np.errstate(all="ignore"):
             wanted = np.nan_to_num(np.maximum(RESIDUAL, enough) / size, nan=FORCING, posinf=1.0)
-        xp, c, product = array_namespace(residual), flow.coefficient(self.c), self.jacobian.linear.jvp
+        xp, products = array_namespace(residual), self.jacobian.products
         rows = xp.reshape(residual, self.jacobian.linear.value.shape)
         # Where the residual is small enough already, no step is made, which ends the stage; but the norm may be one of
         # some components only, so there is a first one.
-        rtol, active = (
-            _of_samples(each, rows) for each in (np.clip(wanted, 1e-10, FORCING), running & (first | (wanted < 1)))
-        )
+        asked = running & (first | (wanted < 1))
+        c, rtol, active = (_of_samples(each, rows) for each in (self.c, np.clip(wanted, 1e-10, FORCING), asked))
         # Linear solvers return zeros for what is not finite.
-        solution = self._linear_solver.solve(lambda v: v - product(v) * c, rows, rtol=rtol, active=active)
+        solution = products.solve(self._linear_solver, c, rows, rtol=rtol, active=active)
         return flow.select(np.isfinite(size), xp.reshape(solution, residual.shape), residual)
 
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:

@@ -71,7 +71,8 @@ def test_half_precision_ends_at_the_end_or_honestly(method: Any) -> None:
     found = odeint(lambda t, y: ops.multiply(-rates, y), start, [0, 1], method, **options)
     assert found.status[0] is not OdeStatus.NONFINITE
     if found.success:
-        np.testing.assert_allclose(found.y[1, 0], np.exp(-rates.astype(float)), atol=0.03)
+        rounding = found.accepted[0] * 2.0**-12  # half a unit below 1 a step
+        np.testing.assert_allclose(found.y[1, 0], np.exp(-rates.astype(float)), atol=rounding)
 
 
 def _decays(rates: np.ndarray) -> OdeProblem:
@@ -290,8 +291,6 @@ def test_the_committed_table_has_at_most_twice_scipys_work() -> None:
     assert len(rows) == 17
     for row in rows:
         found = row["methods"]
-        # GMRES without a preconditioner, beside two Jacobians that are factorized; Radau needs three times as much.
-        hard = row["problem"].startswith("Brusselator") and row["rtol"] == 1e-6
-        for ours, theirs in (("kencarp47", "Radau"), ("bdf", "Radau" if hard else "BDF")):
+        for ours, theirs in (("kencarp47", "Radau"), ("bdf", "BDF")):
             assert found[ours]["work"] <= 2 * found[f"SciPy {theirs}"]["work"], (row["problem"], row["rtol"], ours)
             assert found[ours]["error"] < 100
