@@ -107,7 +107,7 @@ class Implicit(Checked):
             flow.mixes = flow.lanes == 1 and mixes(linear)
         linear = as_one(linear) if flow.mixes else linear
         dense = self.linear_solver is None and prod(linear.value.shape[1:]) <= self.largest
-        products = Products(linear) if known is None else known.products.renewed(linear, renewed)
+        products = Products() if known is None else known.products.renewed(renewed)
         return Jacobian(t, y, linear, products, dense_jacobian(linear) if dense else None, flow.mixes)
 
     def newton(
@@ -230,7 +230,7 @@ class Newton:
         asked = running & (first | (wanted < 1))
         c, rtol, active = (_of_samples(each, rows) for each in (self.c, np.clip(wanted, 1e-10, FORCING), asked))
         # Linear solvers return zeros for what is not finite.
-        solution = products.solve(self._linear_solver, c, rows, rtol=rtol, active=active)
+        solution = products.solve(self.jacobian.linear, self._linear_solver, c, rows, rtol=rtol, active=active)
         return flow.select(np.isfinite(size), xp.reshape(solution, residual.shape), residual)
 
     def solve_transposed(self, linear: Linearization, cotangent: Array) -> Array:

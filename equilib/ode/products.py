@@ -34,40 +34,48 @@ MANY, FEW = 60, 30
 """Columns of a sample above which some are dropped, and how many stay then."""
 
 
+@dataclass(eq=False)
 class Products:
-    """Solver of the equations with a linearization, which knows the products that it made."""
+    """Those that were made with a linearization, whose samples may be taken as those of any state."""
 
-    def __init__(self, linear: Linearization) -> None:
-        self._linear = linear
-        self._span: _Span | None = None
+    span: _Span | None = None
 
-    def renewed(self, linear: Linearization, samples: np.ndarray) -> Products:
-        """Return the solver for a linearization that is another one in these samples, shape (batch,) or (1,)."""
-        new, span = Products(linear), self._span
-        if span is not None and not samples.all():
-            samples = np.broadcast_to(samples, span.present.shape[:1])
-            vectors, images = (only_samples(~samples, each) for each in (span.vectors, span.images))
-            new._span = _Span(vectors, images, span.present & ~samples[:, None], span.c)
-        return new
+    def renewed(self, samples: np.ndarray) -> Products:
+        """Return those for a linearization that is another one in these samples, shape (batch,) or (1,)."""
+        span = self.span
+        if span is None or samples.all():
+            return Products()
+        samples = np.broadcast_to(samples, span.present.shape[:1])
+        vectors, images = (only_samples(~samples, each) for each in (span.vectors, span.images))
+        return Products(_Span(vectors, images, span.present & ~samples[:, None], span.c))
 
-    def solve(self, solver: LinearSolver, c: np.ndarray, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:
+    def solve(
+        self,
+        linear: Linearization,
+        solver: LinearSolver,
+        c: np.ndarray,
+        b: Array,
+        *,
+        rtol: np.ndarray,
+        active: np.ndarray,
+    ) -> Array:
         """Return x, of the shape (batch, ...) of b, with ‖b − x + c J x‖ ≤ rtol·‖b‖ as far as the solver gets.
 
         c has the shape (batch,); the others are those of `LinearSolver.solve`.
         """
         norm, least = host_norm(b), np.maximum(rtol, 10 * float(array_namespace(b).finfo(b.dtype).eps))
         b = only_samples(active & np.isfinite(norm), b)
-        span = None if self._span is None else self._span.at(c)
+        span = None if self.span is None else self.span.at(c)
         x, left = (zeros_like(b), b) if span is None else span.solve(b)
         size = host_norm(left)
         asked = active & (size > least * norm)
-        self._span = span
+        self.span = span
         if not asked.any():
             return x
         factor, made = rows_like(coefficients(c, b), b), []
 
         def outside(v: Array) -> Array:
-            product = self._linear.jvp(v)
+            product = linear.jvp(v)
             made.append((v, product))
             image = v - product * factor
             return image if span is None else image - span.part(image)
@@ -75,7 +83,7 @@ class Products:
         relative = np.where(asked, least * norm / np.where(asked, size, 1.0), 1.0)
         solver.solve(outside, left, rtol=relative, active=asked)
         span = _joined(span, made, c)
-        self._span = span.reduced() if span.present.shape[1] > MANY else span
+        self.span = span.reduced() if span.present.shape[1] > MANY else span
         return span.solve(b)[0]
 
 

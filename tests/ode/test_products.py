@@ -49,10 +49,11 @@ def right_hand_side(rng: np.random.Generator, like: Any) -> Any:
     return constant_like(rng.standard_normal(like.shape) * np.array([1e-6, 1.0, 1e4])[:, None, None], like)
 
 
-def solved(known: Products, c: np.ndarray, b: Any, rtol: float = 1e-3, **kept: Any) -> Any:
-    """Solve for all samples by GMRES, or as given."""
+def solved(known: tuple[Linearization, Products], c: np.ndarray, b: Any, rtol: float = 1e-3, **kept: Any) -> Any:
+    """Solve for all samples by GMRES, or as given, with a linearization and what is known of it."""
     solver: LinearSolver = kept.get("solver", GMRES(60))
-    return known.solve(solver, c, b, rtol=np.full(BATCH, rtol), active=kept.get("active", EVERY))
+    linear, kept_products = known
+    return kept_products.solve(linear, solver, c, b, rtol=np.full(BATCH, rtol), active=kept.get("active", EVERY))
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -62,7 +63,7 @@ def test_each_equation_is_solved_to_its_tolerance(
 ) -> None:
     """Whatever was solved before, with other c, each sample's residual is as small as was asked, in b's dtype."""
     decay = Decay(rng, xp, dtype)
-    known = Products(decay.linear)
+    known = (decay.linear, Products())
     for c in (C, C[::-1], 0.1 * C):
         b = right_hand_side(rng, decay.linear.value)
         x = solved(known, c, b, solver=solver)
@@ -74,7 +75,7 @@ def test_the_first_solution_is_that_of_the_solver(rng: np.random.Generator) -> N
     """Where nothing is known yet, GMRES makes the same products and finds the same x."""
     decay = Decay(rng)
     b, factor = right_hand_side(rng, decay.linear.value), C[:, None, None]
-    x, ours = solved(Products(decay.linear), C, b), decay.calls
+    x, ours = solved((decay.linear, Products()), C, b), decay.calls
     alone = GMRES(60).solve(lambda v: v - decay.linear.jvp(v) * factor, b, rtol=np.full(BATCH, 1e-3), active=EVERY)
     assert decay.calls == 2 * ours
     np.testing.assert_allclose(x / factor, alone / factor, rtol=1e-9, atol=1e-12 * np.abs(b).max(axis=(1, 2)).min())
@@ -83,7 +84,7 @@ def test_the_first_solution_is_that_of_the_solver(rng: np.random.Generator) -> N
 def test_what_was_solved_once_takes_no_product(xp: ModuleType, rng: np.random.Generator) -> None:
     """The same equation, a multiple of it, and the sum of two take none; with another c fewer than at first."""
     decay = Decay(rng, xp)
-    known, (b, other) = Products(decay.linear), (right_hand_side(rng, decay.linear.value) for _ in range(2))
+    known, (b, other) = (decay.linear, Products()), (right_hand_side(rng, decay.linear.value) for _ in range(2))
     solved(known, C, b)
     first = decay.calls
     solved(known, C, other)
@@ -98,18 +99,20 @@ def test_what_was_solved_once_takes_no_product(xp: ModuleType, rng: np.random.Ge
 def test_nothing_is_kept_across_another_linearization(rng: np.random.Generator) -> None:
     """Samples with a new J are solved with its products alone, the others without any."""
     decay, new = Decay(rng), Decay(rng)
-    known, b = Products(decay.linear), right_hand_side(rng, decay.linear.value)
+    known, b = (decay.linear, Products()), right_hand_side(rng, decay.linear.value)
     old = solved(known, C, b)
     renewed = np.array([False, True, False])
     new.matrix[~renewed] = decay.matrix[~renewed]
-    mixed = known.renewed(new.linear, renewed)
+    mixed = (new.linear, known[1].renewed(renewed))
     x = solved(mixed, C, b, active=~renewed)
     assert new.calls == 0
     np.testing.assert_allclose(x[~renewed], old[~renewed], rtol=1e-12)
     assert not x[renewed].any()
     solved(mixed, C, b)
     partly = new.calls
-    np.testing.assert_array_equal(solved(known.renewed(new.linear, EVERY), C, b), solved(Products(new.linear), C, b))
+    np.testing.assert_array_equal(
+        solved((new.linear, known[1].renewed(EVERY)), C, b), solved((new.linear, Products()), C, b)
+    )
     assert partly > 0
     assert (new.residuals(solved(mixed, C, b), b, C) < 1e-3 * (1 + 1e-6)).all()
 
@@ -120,7 +123,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(rng: np.random.Generator, mo
     monkeypatch.setattr(products, "FEW", 4)
     decay, alone = Decay(rng), Decay(np.random.default_rng(0))
     alone.matrix = decay.matrix
-    together, single = Products(decay.linear), Products(alone.linear)
+    together, single = (decay.linear, Products()), (alone.linear, Products())
     only = np.array([False, True, False])
     for active in (EVERY, ~only, ~only, ~only, only, EVERY, EVERY, EVERY):
         b = right_hand_side(rng, decay.linear.value)
@@ -133,7 +136,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(rng: np.random.Generator, mo
 def test_what_is_not_finite_stays_in_its_sample(rng: np.random.Generator, broken: float) -> None:
     """A sample whose b or J is not finite leaves the others as they are, then and later; its x is zero for such a b."""
     decay = Decay(rng)
-    known, b = Products(decay.linear), right_hand_side(rng, decay.linear.value)
+    known, b = (decay.linear, Products()), right_hand_side(rng, decay.linear.value)
     decay.matrix[0] = broken
     with np.errstate(invalid="ignore"):
         solved(known, C, b)
