@@ -30,10 +30,10 @@ class Operation:
         self.name, self.formula, self.leading, self.table = name, formula, leading, new_table()
         self._parameters = tuple(inspect.signature(formula).parameters.values())
 
-    def compute(self, found: Place, leading: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(self, found: Place, leading: Any, size: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return what the best kernel that applies computes; without one, what the formula does.
 
-        `found` is the entry of the table, and `leading` the array whose type, dtype and size decide.
+        `found` is the entry of the table, and `leading` the array of `size` numbers whose type, dtype and size decide.
         """
         if found is _ASK:
             found = enter(self.table, self.name, type(leading))
@@ -48,7 +48,7 @@ class Operation:
                 and _alike(type(leading), dtype, args)
                 and (not kwargs or _alike(type(leading), dtype, kwargs.values()))
             ):
-                return self._attempt(usable, _numbers(leading), args, kwargs)
+                return self._attempt(usable, size, args, kwargs)
         return self.formula(*args, **kwargs)
 
     def _attempt(self, usable: tuple[Candidate, ...], size: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -86,8 +86,8 @@ def operation(name: str, *, leading: Callable[..., Any] | None = None) -> Callab
         def call(*args: Any, **kwargs: Any) -> Any:
             array = (args[0] if args else None) if leading is None else leading(*args, **kwargs)
             found = entry(type(array), _ASK)
-            if found is not None and _numbers(array) >= selection.least:
-                return compute(found, array, args, kwargs)
+            if found is not None and (size := _numbers(array)) >= selection.least:
+                return compute(found, array, size, args, kwargs)
             return formula(*args, **kwargs)
 
         return cast(Formula, call)

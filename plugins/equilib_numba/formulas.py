@@ -20,7 +20,7 @@ _Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.893525
 
 
 def tanh(argument: Any) -> Any:
-    """Return tanh of a number in compiled code: exact in float64, to 4 units in the last place in float32."""
+    """Return tanh of a number in compiled code: the C library's in float64, to 5 units in the last place in float32."""
     raise NotImplementedError
 
 
