@@ -7,17 +7,21 @@ one. Images are channels last: (batch, height, width, channels).
 import sys
 
 from equilib.autodiff.boxes import install
-from equilib.ops.activations import gelu, relu, sigmoid, tanh
+from equilib.ops.activations import gelu, relu, sigmoid, silu, softplus, tanh
+from equilib.ops.attention import scaled_dot_product_attention
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, conv2d_weight_transpose
 from equilib.ops.convolution_block import conv2d_block
+from equilib.ops.einstein_sum import einsum
 from equilib.ops.elementwise import (
     abs,  # noqa: A004  the names in the array API standard, here and below
     add,
+    clip,
     cos,
     divide,
     exp,
     log,
     maximum,
+    minimum,
     multiply,
     negative,
     pow,  # noqa: A004
@@ -26,11 +30,12 @@ from equilib.ops.elementwise import (
     subtract,
     where,
 )
-from equilib.ops.losses import cross_entropy, log_softmax, mse
+from equilib.ops.gather import put_sum, take
+from equilib.ops.losses import cross_entropy, mse
 from equilib.ops.normalization import group_norm
 from equilib.ops.operators import install_operators
 from equilib.ops.products import dense, matmul
-from equilib.ops.reductions import logsumexp, max, mean, sum, weighted_sum  # noqa: A004
+from equilib.ops.reductions import logsumexp, max, mean, min, std, sum, var, weighted_sum  # noqa: A004
 from equilib.ops.shapes import (
     broadcast_to,
     concat,
@@ -44,6 +49,8 @@ from equilib.ops.shapes import (
     stack,
     sum_to,
 )
+from equilib.ops.soft_maximum import log_softmax, softmax
+from equilib.ops.vector_norms import layer_norm, rms_norm
 from equilib.ops.windows import average_pool, fold, max_pool, patches
 
 __all__ = [
@@ -51,6 +58,7 @@ __all__ = [
     "add",
     "average_pool",
     "broadcast_to",
+    "clip",
     "concat",
     "conv2d",
     "conv2d_block",
@@ -60,6 +68,7 @@ __all__ = [
     "cross_entropy",
     "dense",
     "divide",
+    "einsum",
     "exp",
     "expand_dims",
     "flip",
@@ -67,6 +76,7 @@ __all__ = [
     "gelu",
     "getitem",
     "group_norm",
+    "layer_norm",
     "log",
     "log_softmax",
     "logsumexp",
@@ -76,6 +86,8 @@ __all__ = [
     "max_pool",
     "maximum",
     "mean",
+    "min",
+    "minimum",
     "mse",
     "multiply",
     "negative",
@@ -83,16 +95,25 @@ __all__ = [
     "patches",
     "permute_dims",
     "pow",
+    "put_sum",
     "relu",
     "reshape",
+    "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
+    "silu",
     "sin",
+    "softmax",
+    "softplus",
     "sqrt",
     "stack",
+    "std",
     "subtract",
     "sum",
     "sum_to",
+    "take",
     "tanh",
+    "var",
     "weighted_sum",
     "where",
 ]

@@ -99,6 +99,31 @@ def _(ans: Array, x: Array) -> LinearMap:
     return diagonal(gelu_slope(x))
 
 
+@primitive
+def softplus(x: Array) -> Array:
+    """Return log(1 + e^x), of the shape of x, as max(x, 0) + log(1 + e^−|x|), which cannot overflow."""
+    xp = array_namespace(x)
+    return relu(x) + xp.log1p(xp.exp(-xp.abs(x)))
+
+
+@linear_rule(softplus)
+def _(ans: Array, x: Array) -> LinearMap:
+    return diagonal(sigmoid(x))
+
+
+@primitive
+def silu(x: Array) -> Array:
+    """Return x / (1 + e^−x), of the shape of x (arXiv:1606.08415, §4; "swish")."""
+    return x * sigmoid(x)
+
+
+@linear_rule(silu)
+def _(ans: Array, x: Array) -> LinearMap:
+    gate = sigmoid(x)
+    # σ (1 + x (1 − σ)); where x is large 1 − σ is 0.
+    return diagonal(multiply(gate, add(1.0, multiply(x, subtract(1.0, gate)))))
+
+
 BY_VALUE: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "tanh": (tanh, tanh_slope),
     "sigmoid": (sigmoid, sigmoid_slope),

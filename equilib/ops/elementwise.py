@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, Namespace, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
@@ -121,18 +121,48 @@ def _(ans: Array, x: Array) -> LinearMap:
 @with_rules(lambda ans, x, y: _scaled(x, ans, _share(x, y, ans)), lambda ans, x, y: _scaled(y, ans, _share(y, x, ans)))
 def maximum(x: Array, y: Array) -> Array:
     """Return the larger of x and y, shapes broadcast; where they tie, each gets half the derivative."""
+    xp, x, y = _arrays(x, y)
+    return xp.maximum(x, y)
+
+
+@with_rules(lambda ans, x, y: _scaled(x, ans, _share(y, x, ans)), lambda ans, x, y: _scaled(y, ans, _share(x, y, ans)))
+def minimum(x: Array, y: Array) -> Array:
+    """Return the smaller of x and y, shapes broadcast; where they tie, each gets half the derivative."""
+    xp, x, y = _arrays(x, y)
+    return xp.minimum(x, y)
+
+
+def _arrays(x: Array, y: Array) -> tuple[Namespace, Array, Array]:
+    """Return the namespace and both as arrays: not every library takes a Python scalar here."""
     xp = array_namespace(x, y)
-    if not hasattr(x, "dtype"):  # not every library takes a Python scalar here
+    if not hasattr(x, "dtype"):
         x = xp.asarray(x, dtype=getattr(y, "dtype", None))
     if not hasattr(y, "dtype"):
         y = xp.asarray(y, dtype=x.dtype)
-    return xp.maximum(x, y)
+    return xp, x, y
 
 
 def _share(winner: Array, loser: Array, ans: Array) -> Array:
     winner, loser = static_value(winner), static_value(loser)
     xp, dtype = array_namespace(winner, loser), static_value(ans).dtype
     return 0.5 * (xp.astype(winner > loser, dtype) + xp.astype(winner >= loser, dtype))
+
+
+@primitive
+def clip(x: Array, min: float | None = None, max: float | None = None) -> Array:  # noqa: A002  array API
+    """Return x between two constants, of the shape of x; the derivative is 1 from bound to bound, 0 beyond them.
+
+    Raises ValueError if `min` is greater than `max`.
+    """
+    if min is not None and max is not None and min > max:
+        raise ValueError(f"clip needs min <= max, got {min} and {max}")
+    return array_namespace(x).clip(x, min, max)
+
+
+@linear_rule(clip)
+def _(ans: Array, x: Array, min: float | None = None, max: float | None = None) -> LinearMap:  # noqa: A002
+    value = static_value(x)
+    return diagonal(array_namespace(value).astype(value == static_value(ans), value.dtype))
 
 
 @with_rules(

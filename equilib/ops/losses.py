@@ -1,4 +1,4 @@
-"""Losses and what they are made of."""
+"""Losses."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.ops.elementwise import multiply, subtract
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
-from equilib.ops.shapes import expand_dims, shape_of
-
-
-def log_softmax(logits: Array) -> Array:
-    """Return logits − log Σ exp(logits) over the last axis, of the shape of the logits."""
-    return subtract(logits, expand_dims(logsumexp(logits, -1), -1))
+from equilib.ops.shapes import shape_of
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:

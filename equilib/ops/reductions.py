@@ -10,7 +10,7 @@ from equilib import arrays as plain
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
-from equilib.ops.elementwise import divide, exp, multiply, subtract
+from equilib.ops.elementwise import divide, exp, multiply, sqrt, subtract, where
 from equilib.ops.shapes import Axes, broadcast_to, reshape, shape_of, sum_axes
 
 
@@ -39,12 +39,34 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa:
     return divide(sum(x, axis, keepdims), float(count))
 
 
+def var(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002
+    """Return the variance of x over `axis`, Σ (x − mean)² / (count − correction), in the shape of `sum`."""
+    shape = shape_of(x)
+    centred = subtract(x, mean(x, axis, keepdims=True))
+    count = prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if n != kept)
+    return divide(sum(multiply(centred, centred), axis, keepdims), float(count) - correction)
+
+
+def std(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002
+    """Return the root of `var`, in its shape; where all elements are equal the derivative is 0."""
+    square = var(x, axis, correction, keepdims)
+    constant = static_value(square) == 0
+    return where(constant, 0.0, sqrt(where(constant, 1.0, square)))
+
+
 @primitive
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
     """Return the largest element of x over `axis`, in the shape of `sum`; several that tie share the derivative."""
     return array_namespace(x).max(x, axis=axis, keepdims=keepdims)
 
 
+@primitive
+def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
+    """Return the smallest element of x over `axis`, in the shape of `sum`; several that tie share the derivative."""
+    return array_namespace(x).min(x, axis=axis, keepdims=keepdims)
+
+
+@linear_rule(min)
 @linear_rule(max)
 def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> LinearMap:  # noqa: FBT001, FBT002
     value, top = static_value(x), static_value(ans)

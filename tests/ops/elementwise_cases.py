@@ -18,7 +18,9 @@ _UNARY = {
     "negative": (lambda x: 0 - x, "normal"),
     "relu": (lambda x: (x + np.sqrt(x * x)) / 2, "apart"),
     "sigmoid": (special.expit, "normal"),
+    "silu": (lambda x: x * special.expit(x), "normal"),
     "sin": (lambda x: np.exp(1j * x).imag, "normal"),
+    "softplus": (lambda x: np.logaddexp(0, x), "normal"),
     "sqrt": (lambda x: x**0.5, "positive"),
     "tanh": (lambda x: np.sinh(x) / np.cosh(x), "normal"),
 }
@@ -29,6 +31,7 @@ _BINARY = {
     "multiply": (lambda x, y: ((x + y) ** 2 - (x - y) ** 2) / 4, "normal"),
     "divide": (lambda x, y: x * y**-1.0, "positive"),
     "maximum": (lambda x, y: (x + y + np.abs(x - y)) / 2, "apart"),
+    "minimum": (lambda x, y: (x + y - np.abs(x - y)) / 2, "apart"),
 }
 
 _BROADCASTS = {
@@ -129,4 +132,24 @@ def _where() -> list[Case]:
     ]
 
 
-CASES = [*_unary(), *_binary(), *_with_scalars(), *_pow(), *_where()]
+def _clip() -> list[Case]:
+    bounds = {
+        "both bounds": (-0.2, 0.21),
+        "from below": (-0.11, None),
+        "from above": (None, 0.11),
+        "no bound": (None, None),
+    }
+    return [
+        Case(
+            "clip",
+            lambda x, low=low, high=high: ops.clip(x, low, high),
+            ((3, 4),),
+            lambda x, low=low, high=high: np.fmin(np.fmax(x, low or -np.inf), high or np.inf),
+            detail,
+            "apart",
+        )
+        for detail, (low, high) in bounds.items()
+    ]
+
+
+CASES = [*_unary(), *_clip(), *_binary(), *_with_scalars(), *_pow(), *_where()]

@@ -19,7 +19,7 @@ def _mean(x: np.ndarray, **over) -> np.ndarray:
 
 
 def _reductions() -> list[Case]:
-    references = {"sum": np.add.reduce, "mean": _mean, "max": np.maximum.reduce}
+    references = {"sum": np.add.reduce, "mean": _mean, "max": np.maximum.reduce, "min": np.minimum.reduce}
     cases = []
     for name, reference in references.items():
         for axis in _AXES:
@@ -32,13 +32,31 @@ def _reductions() -> list[Case]:
                         ((2, 3, 4),),
                         partial(reference, **over),
                         f"axis {axis}{', kept' if keepdims else ''}",
-                        "apart" if name == "max" else "normal",
+                        "apart" if name in ("max", "min") else "normal",
                     )
                 )
     cases += [
         Case("sum", ops.sum, ((),), lambda x: x, "of a 0-d array"),
         Case("mean", ops.mean, ((),), lambda x: x, "of a 0-d array"),
     ]
+    return cases
+
+
+def _spreads() -> list[Case]:
+    def around(x: np.ndarray, axis, correction: float, keepdims: bool) -> np.ndarray:
+        count = np.add.reduce(np.ones_like(x), axis=axis, keepdims=keepdims)
+        square = _mean(x * x, axis=axis, keepdims=keepdims) - _mean(x, axis=axis, keepdims=keepdims) ** 2
+        return square * count / (count - correction)
+
+    cases = []
+    for axis, correction, keepdims in ((None, 0, False), (1, 1, True), ((0, -1), 0.5, False)):
+        over = {"axis": axis, "correction": correction, "keepdims": keepdims}
+        detail = f"axis {axis}, correction {correction}"
+        reference = partial(around, **over)
+        cases += [
+            Case("var", partial(ops.var, **over), ((2, 3, 4),), reference, detail),
+            Case("std", partial(ops.std, **over), ((2, 3, 4),), lambda x, f=reference: f(x) ** 0.5, detail),
+        ]
     return cases
 
 
@@ -97,8 +115,6 @@ def _losses() -> list[Case]:
         return np.mean(np.square(x - y))
 
     return [
-        Case("log_softmax", ops.log_softmax, ((2, 3),), partial(special.log_softmax, axis=-1)),
-        Case("log_softmax", ops.log_softmax, ((2, 3, 4),), partial(special.log_softmax, axis=-1), "3 axes"),
         *[
             Case(
                 "cross_entropy",
@@ -133,4 +149,4 @@ def _combinations() -> list[Case]:
     ]
 
 
-CASES = [*_combinations(), *_reductions(), *_logsumexp(), *_products(), *_losses()]
+CASES = [*_combinations(), *_reductions(), *_spreads(), *_logsumexp(), *_products(), *_losses()]

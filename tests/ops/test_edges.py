@@ -67,7 +67,7 @@ def test_gelu_is_near_the_gaussian_form():
     np.testing.assert_allclose(ops.gelu(x), x * special.ndtr(x), atol=5e-4)
 
 
-@pytest.mark.parametrize("operation", [ops.sigmoid, ops.tanh, ops.gelu, ops.relu])
+@pytest.mark.parametrize("operation", [ops.sigmoid, ops.tanh, ops.gelu, ops.relu, ops.silu, ops.softplus])
 def test_activations_do_not_overflow(operation: Any, xp: ModuleType):
     """Activations and their slopes are finite at arguments near the ends of single precision."""
     x = lift(xp, np.array([-1e12, -100.0, 100.0, 1e12]), "float32")
@@ -83,6 +83,43 @@ def test_logsumexp_does_not_overflow(xp: ModuleType):
     assert distance(linear.value, special.logsumexp(lower(logits), axis=-1)) < 1e-12
     grad = linear.vjp(lift(xp, np.ones(2)))[0]
     assert distance(grad, special.softmax(lower(logits), axis=-1)) < 1e-12
+
+
+def test_softmax_does_not_overflow(xp: ModuleType):
+    """Large scores, and keys that a mask leaves out, give finite weights and gradients; without a key it is 0."""
+    scores = lift(xp, np.array([[1e4, 1e4 - 1.0], [-1e4, -1e4]]))
+    assert distance(ops.softmax(scores), special.softmax(lower(scores), axis=-1)) < 1e-12
+    query, key = (lift(xp, np.full((2, 1), 1e3), "float32") for _ in range(2))
+    mask = lift(xp, np.array([[True, False], [False, False]]))
+    linear = linearize(lambda q, k: ops.scaled_dot_product_attention(q, k, k, mask), query, key)
+    np.testing.assert_array_equal(lower(linear.value), [[1e3], [0]])
+    assert all(np.isfinite(lower(each)).all() for each in linear.vjp(linear.value, (0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: ops.clip(x, 1.0, 0.0), "clip needs min <= max, got 1.0 and 0.0"),
+        (lambda x: ops.einsum("ij,jk", x), "is for 2 operands, it was given 1"),
+        (lambda x: ops.einsum("i", x), "'i' labels 1 axes of an array of 2"),
+        (lambda x: ops.einsum("ijk", x), "'ijk' labels 3 axes of an array of 2"),
+        (lambda x: ops.einsum("ii", x), "axis 'i' has the lengths 2 and 3"),
+        (lambda x: ops.einsum("ij->k", x), "an axis twice, or one that no operand has"),
+        (lambda x: ops.einsum("ij->ii", x), "an axis twice, or one that no operand has"),
+        (lambda x: ops.einsum("i1->i", x), "'i1' is not made of letters"),
+        (
+            lambda x: ops.scaled_dot_product_attention(x, x[:, :2], x),
+            r"of shapes \(2, 3\), \(2, 2\), \(2, 3\) do not fit",
+        ),
+        (lambda x: ops.layer_norm(x, np.ones(2)), r"scale has the shape \(2,\): give one of the last axes, \(3,\)"),
+        (lambda x: ops.layer_norm(x, axes=3), "over the last 3 axes cannot take an array of shape"),
+        (lambda x: ops.rms_norm(x, np.ones(2)), "give one number for each of 3 features"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(call: Callable[[np.ndarray], Any], message: str):
+    """The sentence says what was given and what fits."""
+    with pytest.raises(ValueError, match=message):
+        call(np.ones((2, 3)))
 
 
 def test_where_keeps_the_gradient_of_the_other_branch_out():

@@ -1,0 +1,52 @@
+"""Rows taken by their numbers, and their transpose, the sum of rows into their places."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from equilib.arrays import Array, array_namespace
+from equilib.autodiff.rules import with_transposes
+from equilib.ops.shapes import shape_of
+
+
+@with_transposes(lambda x, indices, axis=0: lambda w: put_sum(w, indices, shape_of(x), axis))
+def take(x: Array, indices: Array, axis: int = 0) -> Array:
+    """Return the slices of x with the numbers `indices`, an integer array and a constant, of x's library.
+
+    Shape (..., n, ...) becomes (..., *indices.shape, ...) at `axis`. Numbers outside [0, n) are the caller's to refuse:
+    libraries differ on them.
+    """
+    xp, axis = array_namespace(x), axis % x.ndim
+    rows = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
+    return xp.reshape(rows, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+@with_transposes(lambda g, indices, shape, axis=0: lambda w: take(w, indices, axis))
+def put_sum(g: Array, indices: Array, shape: tuple[int, ...], axis: int = 0) -> Array:
+    """Add slices to zeros of `shape` in the places `indices` along `axis`: the transpose of `take`."""
+    xp, axis = array_namespace(g), axis % len(shape)
+    before, after, length = shape[:axis], shape[axis + 1 :], shape[axis]
+    slices = xp.reshape(g, (prod(before), prod(indices.shape), prod(after)))
+    places = xp.reshape(indices, (-1,))
+    summed = _host_sums(slices, places, length) if type(g) is np.ndarray else _products(slices, places, length)
+    return xp.reshape(summed, shape)
+
+
+def _host_sums(slices: Array, places: Array, length: int) -> Array:
+    out = np.zeros((slices.shape[0], length, slices.shape[2]), slices.dtype)
+    order = np.argsort(places, kind="stable")
+    ordered = places[order]
+    if ordered.size:
+        first = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+        out[:, ordered[first]] = np.add.reduceat(slices[:, order], first, axis=1)
+    return out
+
+
+def _products(slices: Array, places: Array, length: int) -> Array:
+    # The standard has no sums into places; a product with ones and zeros is the same sum in every run, as atomic
+    # additions on a GPU are not.
+    xp = array_namespace(slices)
+    numbers = xp.arange(length, dtype=places.dtype, device=getattr(places, "device", None))
+    return xp.matmul(xp.astype(numbers[:, None] == places[None, :], slices.dtype), slices)
