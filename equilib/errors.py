@@ -51,6 +51,21 @@ _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxother = 120, 60
 
 
+def said(error: BaseException) -> str:
+    """Return what an error says; its type where it says nothing or cannot be asked."""
+    try:
+        text = str(error).strip()
+    except Exception:  # of an exception whose __str__ fails
+        text = ""
+    return text or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, with what a terminal would obey or not encode as its escape in Python."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
 def some(amount: int, things: str) -> str:
     """Return how many things there are, `things` being their plural."""
     return f"{amount:,} {things.removesuffix('s') if amount == 1 else things}"

@@ -15,6 +15,8 @@ from equilib.cli.check_gradient import check_gradient
 from equilib.cli.compare import compare
 from equilib.cli.doctor import doctor
 from equilib.cli.evaluate import evaluate
+from equilib.cli.experiment_command import session_of
+from equilib.cli.failures import TRACEBACK, fail
 from equilib.cli.kernels import kernels
 from equilib.cli.listing import LISTINGS, plugins
 from equilib.cli.predict import predict
@@ -24,8 +26,6 @@ from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
-from equilib.errors import RunError, UserError, did_you_mean
-from equilib.fixed_points.solution import UnsolvedError
 from equilib.kernels import offering
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
@@ -35,9 +35,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="equilib", prog_name="equilib", message="%(prog)s %(version)s")
+@click.option("--traceback", is_flag=True, help=f"Show the traceback of what fails, as {TRACEBACK}=1 does.")
 @click.pass_context
-def equilib(context: click.Context) -> None:
+def equilib(context: click.Context, *, traceback: bool) -> None:
     """Train deep equilibrium models with any solver and any adjoint."""
+    session_of(context).traceback = traceback
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -76,14 +78,8 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
             return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except click.ClickException as error:
-        return _fail(_describe(error), status=error.exit_code)
-    except UserError as error:
-        return _fail(str(error), status=2)
-    except OSError as error:
-        return _fail(_reason(error), status=1)
-    except (RunError, UnsolvedError) as error:
-        return _fail(str(error), status=1)
+    except BaseException as error:  # a plugin may raise anything, sys.exit included
+        return fail(error, session)
 
 
 def _open_closed_streams() -> None:
@@ -91,24 +87,3 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115, it stays open
-
-
-def _reason(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename else reason
-
-
-def _fail(message: str, *, status: int) -> int:
-    click.echo(f"error: {message}", err=True)
-    return status
-
-
-def _describe(error: click.ClickException) -> str:
-    message = error.format_message()
-    if isinstance(error, click.NoSuchOption):
-        message = f"No such option '{error.option_name}'.{did_you_mean(error.option_name, error.possibilities or ())}"
-    context = getattr(error, "ctx", None)
-    if context is None:
-        return message
-    end = "" if message.endswith((".", "?")) else "."
-    return f"{message}{end} See '{context.command_path} --help'."

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import click
 
-from equilib.plugin.registry import Registry
+from equilib.plugin.registry import Owner, Registry
 
 
 @dataclass
@@ -16,6 +16,7 @@ class Session:
 
     argv: tuple[str, ...]
     given: Registry | None = None
+    traceback: bool = False  # whether the traceback of what fails is shown
 
     @cached_property
     def plugins(self) -> Registry:
@@ -31,3 +32,8 @@ class Session:
         for conflict in self.plugins.conflicts():
             click.echo(f"warning: {conflict}", err=True)
         return self.plugins
+
+    def packages(self) -> dict[str, Owner]:
+        """Return the plugin behind each package of code, of the plugins that were loaded so far."""
+        known = self.given if self.given is not None else self.__dict__.get("plugins")
+        return {} if known is None else known.packages()

@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.autodiff import stop_gradient
 from equilib.diagnostics.history import residual_history
+from equilib.errors import said
 from equilib.experiments.probe import Probe, load_probe
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem
@@ -49,7 +50,7 @@ def histories(
         try:
             curves.append(_curve(spec, load_probe(chosen, registry, samples=SAMPLES, trained=trained, dtype="float32")))
         except Exception as error:  # a solver fails in its own way, and the runs are not to be lost with it
-            missing[spec] = str(error) or type(error).__name__
+            missing[spec] = said(error)
     return curves, missing
 
 

@@ -191,6 +191,11 @@ class Registry(Parts):
             rows.append(PluginRow(owner=owner, status=status, cause="; ".join(causes), provides=provides))
         return tuple(sorted(rows, key=lambda row: (row.owner.plugin, row.owner.distribution)))
 
+    def packages(self) -> dict[str, Owner]:
+        """Return the plugin behind each package that the factories of entries lie in."""
+        places = ((each.factory, owner) for owner, entries in self._plugins.items() for each in entries)
+        return {_module(factory).partition(".")[0]: owner for factory, owner in places}
+
     def _by_name(self, kind: type[E]) -> dict[str, list[Provided[E]]]:
         found: defaultdict[str, list[Provided[E]]] = defaultdict(list)
         for owner, entries in self._plugins.items():
@@ -221,6 +226,10 @@ def _entries(plugin: object, owner: Owner) -> tuple[Entry, ...]:
         if isinstance(integrator, IntegratorEntry) and integrator.solves:
             found[SolverEntry].setdefault(name, integrator.solver())
     return tuple(entry for entries in found.values() for entry in entries.values())
+
+
+def _module(factory: type[Any] | str) -> str:
+    return factory.partition(":")[0] if isinstance(factory, str) else factory.__module__
 
 
 def _conflict(provided: list[Provided[E]]) -> Conflict:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from equilib.errors import RunError, file_errors
+from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
@@ -88,7 +88,7 @@ class RunContext:
                 self._end_early(directory, "interrupted")
                 raise
             except BaseException as error:
-                self._end_early(directory, "failed", str(error) or type(error).__name__)
+                self._end_early(directory, "failed", said(error))
                 raise
             if directory.status == "running":
                 directory.finish("finished")

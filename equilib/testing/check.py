@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 from unittest import SkipTest
 
+from equilib.errors import said
+
 
 @dataclass(frozen=True)
 class Check:
@@ -40,8 +42,8 @@ class Check:
             return self._examine()
         except (AssertionError, SkipTest):
             raise
-        except Exception as error:
-            raise AssertionError(f"it raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:  # SystemExit: a plugin that calls sys.exit
+            raise AssertionError(f"it raised {type(error).__name__}: {said(error)}") from error
 
     def __str__(self) -> str:
         return self.name

@@ -241,10 +241,13 @@ def test_a_solve_that_was_told_to_raise_is_a_failure(front: Front) -> None:
 
 
 def test_a_bug_is_not_hidden(front: Front) -> None:
-    """An exception that is nobody's mistake keeps its traceback."""
+    """An exception that is nobody's mistake is a failure in one sentence, which keeps its traceback for who asks."""
     front.ends = ZeroDivisionError("a bug")
-    with pytest.raises(ZeroDivisionError):
-        front.run("study")
+    assert front.run("study") == 1
+    assert "ZeroDivisionError: a bug; report it" in front.err
+    assert "Traceback" not in front.err
+    assert main(("--traceback", "run", "study"), registry=front.registry) == 1
+    assert "raise self.ends" in front.capsys.readouterr().err
 
 
 def test_the_help_of_run_lists_experiments_without_importing_them(front: Front) -> None:

@@ -1,0 +1,93 @@
+"""Failures of a command: the sentence about each, its exit status, and its traceback on demand."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+
+import click
+
+from equilib.cli.session import Session
+from equilib.errors import RunError, UserError, did_you_mean, printable, said
+from equilib.fixed_points.solution import UnsolvedError
+from equilib.plugin.registry import Owner
+
+TRACEBACK = "EQUILIB_TRACEBACK"
+"""The environment variable that shows the traceback of whatever ends a command, as `equilib --traceback` does."""
+
+OWN = "equilib"
+"""The distribution whose mistakes are ours."""
+
+
+def fail(error: BaseException, session: Session) -> int:
+    """Say what ended a command, after its traceback where that is asked for; return the exit status."""
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # click's way to say so
+        return 1
+    sentence, status = told(error, session)
+    if session.traceback or os.environ.get(TRACEBACK, "") not in ("", "0"):
+        click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
+    click.echo(f"error: {printable(sentence)}", err=True)
+    return status
+
+
+def told(error: BaseException, session: Session) -> tuple[str, int]:
+    """Return the sentence about an error and the exit status: 2 for a user's mistake, 1 for a failure."""
+    if isinstance(error, click.ClickException):
+        return _usage(error), error.exit_code
+    if isinstance(error, UserError):
+        return said(error), 2
+    if isinstance(error, OSError):
+        return _of_system(error), 1
+    if isinstance(error, RunError | UnsolvedError):
+        return said(error), 1
+    if isinstance(error, MemoryError):  # CuPy's, too
+        remedy = "take a smaller --batch-size or fewer samples (--limit), or free memory"
+        return f"the memory does not suffice ({said(error)}); {remedy}", 1
+    return _unexpected(error, session), 1
+
+
+def _unexpected(error: BaseException, session: Session) -> str:
+    """Return a sentence about an error that nobody foresaw, which names the plugin that it comes from."""
+    evidence = " ".join((_named(error), *(f"({printable(note)})" for note in getattr(error, "__notes__", ()))))
+    owner = _culprit(error, session)
+    if owner is None or owner.distribution == OWN:
+        within = "" if owner is None else f" in its plugin {owner.plugin!r}"
+        return f"equilib failed{within}: {evidence}; report it with the traceback, which {TRACEBACK}=1 shows"
+    remedy = f"report it to its authors with the traceback, which {TRACEBACK}=1 shows, or do without it"
+    return f"plugin {owner} failed: {evidence}; {remedy}"
+
+
+def _named(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({said(error)})"
+    text, kind = said(error), type(error).__name__
+    return kind if text == kind else f"{kind}: {text}"
+
+
+def _culprit(error: BaseException, session: Session) -> Owner | None:
+    """Return the plugin whose code was at work last, a third party's rather than ours; None where none was."""
+    owners = session.packages()
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    found = [owners[package] for each in modules if (package := str(each).partition(".")[0]) in owners]
+    return next((each for each in (*_others(found), *reversed(found))), None)
+
+
+def _others(owners: list[Owner]) -> Iterator[Owner]:
+    yield from (each for each in reversed(owners) if each.distribution != OWN)
+
+
+def _of_system(error: OSError) -> str:
+    reason = error.strerror or said(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _usage(error: click.ClickException) -> str:
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        message = f"No such option '{error.option_name}'.{did_you_mean(error.option_name, error.possibilities or ())}"
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return message
+    end = "" if message.endswith((".", "?")) else "."
+    return f"{message}{end} See '{context.command_path} --help'."
