@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterator
 
 import click
 
@@ -22,7 +21,7 @@ OWN = "equilib"
 
 def fail(error: BaseException, session: Session) -> int:
     """Say what ended a command, after its traceback where that is asked for; return the exit status."""
-    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # click's way to say so
+    if isinstance(error, SystemExit) and _modules(error)[-1:] == ["click.core"]:  # whose way it is to say "closed pipe"
         return 1
     sentence, status = told(error, session)
     if session.traceback or os.environ.get(TRACEBACK, "") not in ("", "0"):
@@ -68,13 +67,13 @@ def _named(error: BaseException) -> str:
 def _culprit(error: BaseException, session: Session) -> Owner | None:
     """Return the plugin whose code was at work last, a third party's rather than ours; None where none was."""
     owners = session.packages()
-    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
-    found = [owners[package] for each in modules if (package := str(each).partition(".")[0]) in owners]
-    return next((each for each in (*_others(found), *reversed(found))), None)
+    found = [owners[name] for each in reversed(_modules(error)) if (name := each.partition(".")[0]) in owners]
+    return next((each for each in found if each.distribution != OWN), next(iter(found), None))
 
 
-def _others(owners: list[Owner]) -> Iterator[Owner]:
-    yield from (each for each in reversed(owners) if each.distribution != OWN)
+def _modules(error: BaseException) -> list[str]:
+    """Return the modules whose code was at work, the last one last."""
+    return [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def _of_system(error: OSError) -> str:

@@ -26,6 +26,7 @@ from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
+from equilib.errors import RunError, said
 from equilib.kernels import offering
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
@@ -33,7 +34,18 @@ from equilib.plugin.registry import Registry
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-@click.group(cls=SuggestingGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Program(SuggestingGroup):
+    """The group of all commands, whose failures are said by `main`."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Carry out the command; raises RunError for an EOFError, which click would take for Ctrl-D."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RunError(f"something that was read ended early: {said(error)}") from error
+
+
+@click.group(cls=_Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="equilib", prog_name="equilib", message="%(prog)s %(version)s")
 @click.option("--traceback", is_flag=True, help=f"Show the traceback of what fails, as {TRACEBACK}=1 does.")
 @click.pass_context

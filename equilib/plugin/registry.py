@@ -192,9 +192,10 @@ class Registry(Parts):
         return tuple(sorted(rows, key=lambda row: (row.owner.plugin, row.owner.distribution)))
 
     def packages(self) -> dict[str, Owner]:
-        """Return the plugin behind each package that the factories of entries lie in."""
+        """Return the plugin behind each package, but the core's, that the factories of entries lie in."""
         places = ((each.factory, owner) for owner, entries in self._plugins.items() for each in entries)
-        return {_module(factory).partition(".")[0]: owner for factory, owner in places}
+        found = {_module(factory).partition(".")[0]: owner for factory, owner in places}
+        return {package: owner for package, owner in found.items() if package != GROUP}
 
     def _by_name(self, kind: type[E]) -> dict[str, list[Provided[E]]]:
         found: defaultdict[str, list[Provided[E]]] = defaultdict(list)

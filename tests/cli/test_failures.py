@@ -84,6 +84,7 @@ ENDS = [
     (SpeechlessError(), 1, f"{BLAMED}SpeechlessError; report"),
     (HarshError("stop"), 1, f"{BLAMED}HarshError: stop; report"),
     (SystemExit(0), 1, f"{BLAMED}it called sys.exit(0); report"),
+    (EOFError("no more"), 1, "something that was read ended early: no more"),
     (RecursionError("too deep"), 1, f"{BLAMED}RecursionError: too deep"),
     (MemoryError("Unable to allocate 7 TiB"), 1, "the memory does not suffice (Unable to allocate 7 TiB); take a"),
     (OSError(28, "No space left on device", "run.json"), 1, "run.json: No space left on device"),
