@@ -34,6 +34,7 @@ from equilib.ops.gather import put_sum, take
 from equilib.ops.losses import cross_entropy, mse
 from equilib.ops.normalization import group_norm
 from equilib.ops.operators import install_operators
+from equilib.ops.pooling import average_pool, max_pool
 from equilib.ops.products import dense, matmul
 from equilib.ops.reductions import logsumexp, max, mean, min, std, sum, var, weighted_sum  # noqa: A004
 from equilib.ops.shapes import (
@@ -51,7 +52,7 @@ from equilib.ops.shapes import (
 )
 from equilib.ops.soft_maximum import log_softmax, softmax
 from equilib.ops.vector_norms import layer_norm, rms_norm
-from equilib.ops.windows import average_pool, fold, max_pool, patches
+from equilib.ops.windows import fold, patches
 
 __all__ = [
     "abs",

@@ -1,4 +1,4 @@
-"""Windows of images, and pooling over them. Images are channels last: (batch, height, width, channels)."""
+"""Windows of images. Images are channels last: (batch, height, width, channels)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import with_transposes
-from equilib.ops.reductions import max as max_over
-from equilib.ops.reductions import mean
 from equilib.ops.shapes import shape_of
 
 Pair = tuple[int, int]
@@ -65,13 +63,3 @@ def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, .
                 slice(j, j + stride[1] * (count[1] - 1) + 1, stride[1]),
                 slice(None),
             )
-
-
-def average_pool(x: Array, window: Pair, stride: Pair) -> Array:
-    """Return the mean of each window, shape (batch, H', W', C)."""
-    return mean(patches(x, window, stride), 3)
-
-
-def max_pool(x: Array, window: Pair, stride: Pair) -> Array:
-    """Return the largest value of each window, shape (batch, H', W', C)."""
-    return max_over(patches(x, window, stride), 3)

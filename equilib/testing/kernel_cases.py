@@ -58,7 +58,7 @@ def calls(dtype: str, seed: int = 0) -> Iterator[Call]:
     """Yield calls of every operation with arrays of one dtype: usual and odd shapes, one sample, none."""
     rng = np.random.default_rng(seed)
     make: Make = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
-    for cases in (_elementwise, _sums, _samples, _updates, _norms, _convolutions):
+    for cases in (_elementwise, _sums, _samples, _updates, _norms, _pools, _convolutions):
         yield from cases(make)
 
 
@@ -116,6 +116,19 @@ def _norms(make: Make) -> Iterator[Call]:
             yield Call("group_norm_pull", (g, x, scale, *moments, groups))
 
 
+def _pools(make: Make) -> Iterator[Call]:
+    for shape, *where in (
+        ((2, 6, 6, 16), (2, 2), (2, 2)),
+        ((3, 7, 5, 3), (3, 2), (1, 2)),
+        ((1, 4, 4, 1), (4, 4), UNIT),
+    ):
+        x = np.rint(make(*shape))  # values tie
+        yield Call("max_pool", (x, *where))
+        top = _formula("max_pool", x, *where)
+        yield Call("max_pool_push", (make(*shape), x, top, *where))
+        yield Call("max_pool_pull", (make(*top.shape), x, top, *where))
+
+
 def _convolutions(make: Make) -> Iterator[Call]:
     for images, channels, kernel, stride, padding in GEOMETRIES:
         where = stride, padding
@@ -147,6 +160,7 @@ def misfits(dtype: str) -> Iterator[Call]:
     yield Call("orthogonalized", ([make(3, 5)], make(3, 4)))
     yield Call("adam", (make(3, 4), make(3, 5), make(3, 4), make(3, 4), 0.1, 0.9, 0.9, 0.1, 0.1, 1e-8, 0.0))
     yield Call("times_slope", (make(3, 4), make(3, 5), "tanh"))
+    yield Call("max_pool_pull", (make(2, 2, 2, 3), make(2, 4, 4, 3), make(2, 2, 2, 1), (2, 2), (2, 2)))
 
 
 def differentiable(dtype: str) -> Iterator[tuple[str, Callable[..., Array], tuple[np.ndarray, ...]]]:
@@ -156,6 +170,7 @@ def differentiable(dtype: str) -> Iterator[tuple[str, Callable[..., Array], tupl
     for name in (*VALUED, "gelu"):
         yield name, getattr(ops, name), (make(3, 4, 5),)
     yield "group_norm", lambda x, a, b: ops.group_norm(x, 2, 1e-5, a, b), (make(3, 4, 5, 6), make(6), make(6))
+    yield "max_pool", lambda x: ops.max_pool(x, (2, 2), (2, 1)), (make(2, 6, 5, 3),)
     yield "dense", ops.dense, (make(5, 4), make(4, 3), make(3))
     x, weight, bias = make(2, 6, 5, 3), make(3, 3, 3, 4) / 4, make(4)
     for activation, stride in (("identity", UNIT), ("tanh", UNIT), ("sigmoid", (2, 2)), ("relu", UNIT)):

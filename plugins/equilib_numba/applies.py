@@ -73,6 +73,26 @@ def derivative(v: np.ndarray, x: np.ndarray, *rest: Any) -> bool:
     return v.shape == x.shape and x.size > 0
 
 
+def max_pool(x: np.ndarray, window: Any, stride: Any) -> bool:
+    """Tell whether windows fit into images."""
+    return x.ndim == 4 and x.size > 0 and all(0 < window[axis] <= x.shape[1 + axis] for axis in (0, 1))
+
+
+def _pooled(x: np.ndarray, top: np.ndarray, window: Any, stride: Any) -> bool:
+    lengths = ((x.shape[1 + axis] - window[axis]) // stride[axis] + 1 for axis in (0, 1))
+    return max_pool(x, window, stride) and top.shape == (len(x), *lengths, x.shape[3])
+
+
+def max_pool_push(v: np.ndarray, x: np.ndarray, top: np.ndarray, window: Any, stride: Any) -> bool:
+    """Tell whether a tangent is like the images, and the largest values are theirs."""
+    return v.shape == x.shape and _pooled(x, top, window, stride)
+
+
+def max_pool_pull(g: np.ndarray, x: np.ndarray, top: np.ndarray, window: Any, stride: Any) -> bool:
+    """Tell whether a cotangent is like the largest values of the images."""
+    return g.shape == top.shape and _pooled(x, top, window, stride)
+
+
 def _suits(winograd: bool, kernel: Sequence[int], stride: Any, channels: int, outputs: int, *arrays: Any) -> bool:
     """Tell whether a method suits a convolution of some arrays, all of which contain something."""
     if not (channels and outputs and all(each.size for each in arrays)):

@@ -67,6 +67,12 @@ def arguments() -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield "orthogonalized", (others, x)
     yield "orthogonalized", (others, 1e-25 * x)
     yield "adam", (x, others[0], others[1], others[2] ** 2, 1e-3, 0.9, 0.99, 0.1, 0.01, 1e-8, 0.1)
+    for window, stride in (((2, 2), (2, 2)), ((3, 2), (1, 2))):
+        ties = np.rint(x)
+        top = OPERATIONS["max_pool"].formula(ties, window, stride)
+        yield "max_pool", (ties, window, stride)
+        yield "max_pool_push", (others[0], ties, top, window, stride)
+        yield "max_pool_pull", (some(*top.shape), ties, top, window, stride)
     for groups in (1, 3, 12):
         scale, shift = some(12), some(12)
         yield "group_norm", (x, scale, shift, groups, 1e-5)
