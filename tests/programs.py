@@ -11,7 +11,7 @@ from pathlib import Path
 EQUILIB = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from equilib.cli import main
+from equilib_program import main
 sys.exit(main())
 """
 # Code that makes Python find no CuPy, whatever is installed.

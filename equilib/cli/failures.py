@@ -10,6 +10,7 @@ import click
 from equilib.cli.session import Session
 from equilib.errors import RunError, UserError, did_you_mean, printable, said
 from equilib.fixed_points.solution import UnsolvedError
+from equilib.machine.signals import Interrupted
 from equilib.plugin.registry import Owner
 
 TRACEBACK = "EQUILIB_TRACEBACK"
@@ -31,13 +32,15 @@ def fail(error: BaseException, session: Session) -> int:
 
 
 def told(error: BaseException, session: Session) -> tuple[str, int]:
-    """Return the sentence about an error and the exit status: 2 for a user's mistake, 1 for a failure."""
+    """Return the sentence about an error and the exit status: 2 for a user's mistake, 1 for a failure, 128 + n for a signal."""
     if isinstance(error, click.ClickException):
         return _usage(error), error.exit_code
     if isinstance(error, UserError):
         return said(error), 2
     if isinstance(error, OSError):
         return _of_system(error), 1
+    if isinstance(error, Interrupted):
+        return said(error), 128 + error.number
     if isinstance(error, RunError | UnsolvedError):
         return said(error), 1
     if isinstance(error, MemoryError):  # CuPy's, too

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,10 +29,11 @@ from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import RunError, said
 from equilib.kernels import offering
+from equilib.machine import signals
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+INTERRUPTED = 128 + signal.SIGINT  # as shells report it
 
 
 class _Program(SuggestingGroup):
@@ -74,7 +76,7 @@ for command in (
 
 
 def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None) -> int:
-    """Run the command line and return its exit status: 0, 2 for a user's mistake, 1 for a failure, 130 for Ctrl-C.
+    """Run the command line; return its exit status: 0, 2 for a user's mistake, 1 for a failure, 128 + n for a signal.
 
     `argv` defaults to the program's arguments, and `registry` to the installed plugins.
     """
@@ -86,10 +88,11 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
     session = Session(argv=arguments, given=registry)
     try:
-        with offering(lambda: kernel_families(session.plugins)):
+        with signals.obeyed(), offering(lambda: kernel_families(session.plugins)):
             return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
-    except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt) as error:
+        ended = error.__cause__ if isinstance(error, click.Abort) else error
+        return fail(ended, session) if isinstance(ended, signals.Interrupted) and str(ended) else INTERRUPTED
     except BaseException as error:  # a plugin may raise anything, sys.exit included
         return fail(error, session)
 

@@ -17,7 +17,7 @@ from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
 from equilib.training.metrics import METRICS
 
-PROGRAM = (sys.executable, "-c", "import sys; from equilib.cli import main; sys.exit(main())")
+PROGRAM = (sys.executable, "-m", "equilib_program")
 """The command that is `equilib`."""
 
 NUMBERS = {row.name: row for row in METRICS if row.is_number}
@@ -29,7 +29,7 @@ _PATIENCE = 10.0  # seconds that an interrupted run has to note how it ended
 def run_all(request: RunRequest, combinations: Sequence[Combination], out: Path) -> Iterator[RunResult]:
     """Run one combination after another, each in a folder of `out`, and yield how each ended.
 
-    Raises KeyboardInterrupt if it was interrupted, once the one at work has been yielded.
+    Raises KeyboardInterrupt if it was interrupted, or ended by a signal, once the one at work has been yielded.
     """
     for combination in combinations:
         folder = out / combination.name
@@ -39,7 +39,7 @@ def run_all(request: RunRequest, combinations: Sequence[Combination], out: Path)
         code, interrupted = _call([*PROGRAM, *run_arguments(request, combination, folder)], log)
         yield read_result(combination, folder, log, code)
         if interrupted:
-            raise KeyboardInterrupt
+            raise interrupted
 
 
 def run_arguments(request: RunRequest, combination: Combination, out: Path) -> list[str]:
@@ -48,24 +48,30 @@ def run_arguments(request: RunRequest, combination: Combination, out: Path) -> l
     return ["run", *chosen.arguments(), "--out", str(out), *(["--overwrite"] if request.overwrite else [])]
 
 
-def _call(command: Sequence[str], log: Path) -> tuple[int, bool]:
-    """Run a program to its end, all that it prints in `log`; return its exit status and whether Ctrl-C came."""
+def _call(command: Sequence[str], log: Path) -> tuple[int, KeyboardInterrupt | None]:
+    """Run a program to its end, all that it prints in `log`; return its exit status and what interrupted it."""
     with file_errors(f"{log} cannot be written"), log.open("wb") as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
-        return process.wait(), False
-    except KeyboardInterrupt:
-        return _end(process), True
+        return process.wait(), None
+    except KeyboardInterrupt as error:
+        return _end(process, getattr(error, "number", signal.SIGINT)), error
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
-    """Wait for a program that a terminal interrupts as well; where there is none, interrupt it, then end it."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            return process.wait(timeout=_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.send_signal(number)
-    return process.wait()
+def _end(process: subprocess.Popen[bytes], number: int) -> int:
+    """Pass a signal on to a program, end it where that is of no use; Ctrl-C reaches it from the terminal as well."""
+    if number != signal.SIGINT:
+        process.send_signal(number)
+    try:
+        for following in (number, signal.SIGKILL):
+            try:
+                return process.wait(timeout=_PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.send_signal(following)
+        return process.wait()
+    except KeyboardInterrupt:  # twice means now
+        process.kill()
+        raise
 
 
 @dataclass(frozen=True, kw_only=True)

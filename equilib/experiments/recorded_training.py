@@ -8,6 +8,7 @@ from typing import Any
 from equilib.errors import some
 from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
+from equilib.machine.signals import exposed
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder
 from equilib.runs.tensorboard import require_tensorboard
@@ -38,7 +39,8 @@ def train(context: RunContext) -> Mapping[str, Any]:
         for line in before.introduce(context.device.description) if before else ():
             context.reporter.line(line)
         metrics = Recorder(trainer, directory, context).run()
-        concluded = training.conclude()
+        with exposed():
+            concluded = training.conclude()
         directory.finish("finished", metrics | concluded, best=trainer.best)
         result = _result(training, metrics)
         context.reporter.event("result", result, metrics | concluded)

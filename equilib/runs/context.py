@@ -15,6 +15,7 @@ from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment
+from equilib.machine.signals import shielded
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import RunDirectory, locked
 from equilib.runs.request import RunRequest
@@ -57,7 +58,7 @@ class RunContext:
 
     @contextmanager
     def record(self, **facts: Any) -> Iterator[RunDirectory]:
-        """Open the run directory, and note in it how the run ended, whatever way it ends.
+        """Open the run directory, and note in it how the run ended, whatever way; signals wait, unless `exposed`.
 
         Where it ends early, say so, and where its record lies. `facts` are what `run.json` should hold besides the
         request and the environment, such as the source of the data.
@@ -76,7 +77,7 @@ class RunContext:
         with file_errors(f"--out {self.out} cannot be written"):
             self.out.mkdir(parents=True, exist_ok=True)
         before = self.continuation
-        with locked(self.out):
+        with locked(self.out), shielded():
             directory = RunDirectory(
                 self.out,
                 content if before is None else before.facts(content),
@@ -84,8 +85,8 @@ class RunContext:
             )
             try:
                 yield directory
-            except KeyboardInterrupt:
-                self._end_early(directory, "interrupted")
+            except KeyboardInterrupt as error:
+                self._end_early(directory, "interrupted", str(error) or None)
                 raise
             except BaseException as error:
                 self._end_early(directory, "failed", said(error))
@@ -100,5 +101,6 @@ class RunContext:
         with suppress(OSError, RunError):
             directory.finish(status, error=error)
         with suppress(OSError):
-            text = f"{status.capitalize()}; what was recorded until then is in {directory.path}"
+            how = f" ({error})" if error and status == "interrupted" else ""
+            text = f"{status.capitalize()}{how}; what was recorded until then is in {directory.path}"
             self.reporter.event(status, text, {"path": str(directory.path), "error": error})

@@ -16,25 +16,33 @@ import numpy as np
 
 from equilib.arrays import Tree, named_leaves, tree_unflatten
 from equilib.errors import UserError
+from equilib.machine.signals import shielded
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a file beside `path` that becomes `path` once all of it is on the disk, and goes if that fails.
 
-    Raises OSError if it cannot be written.
+    Signals wait for its end. Raises OSError if it cannot be written.
     """
     part = part_of(path)
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with shielded():
+        try:
+            with _new_file(part) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def _new_file(path: Path) -> BinaryIO:
+    """Open a file that was not there; a link of that name, or what a killed process left, is removed first."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def remove_files(folder: Path, *patterns: str) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from equilib.machine.signals import exposed, shielded
 from equilib.runs.checkpoints import FOLDER, Checkpoints
 from equilib.runs.context import RunContext
 from equilib.runs.folder import EVENTS, RunDirectory, run_errors
@@ -42,12 +44,10 @@ class Recorder:
         trainer = self._trainer
         trainer.after_batch = lambda: self._save_if_due(epoch_ended=False)
         try:
-            for metrics in trainer.epochs():
-                self._directory.add_metrics(metrics)
-                if self._events is not None:
-                    self._events.add(metrics)
-                self._save_if_due(epoch_ended=True)
-            return dict(trainer.metrics) or _untrained(trainer)
+            with exposed():
+                for metrics in trainer.epochs():
+                    self._add(metrics)
+                return dict(trainer.metrics) or _untrained(trainer)
         except KeyboardInterrupt:
             with suppress(OSError):  # a pipe that nobody reads
                 trainer.reporter.line(f"To go on: {shlex.join(['equilib', 'resume', str(self._directory.path)])}")
@@ -58,15 +58,23 @@ class Recorder:
                 self._events.close()
             self._save()
 
+    def _add(self, metrics: Mapping[str, Any]) -> None:
+        with shielded():
+            self._directory.add_metrics(metrics)
+            if self._events is not None:
+                self._events.add(metrics)
+            self._save_if_due(epoch_ended=True)
+
     def _save_if_due(self, *, epoch_ended: bool) -> None:
         if self._checkpoints.is_due(epoch_ended=epoch_ended):
             self._save()
 
     def _save(self) -> None:
         snapshot = self._trainer.state()
-        with run_errors(self._directory.path / FOLDER):
-            self._checkpoints.write(snapshot)
-        self._directory.save_model(snapshot.params)
+        with shielded():
+            with run_errors(self._directory.path / FOLDER):
+                self._checkpoints.write(snapshot)
+            self._directory.save_model(snapshot.params)
 
 
 def _untrained(trainer: Trainer) -> dict[str, Any]:

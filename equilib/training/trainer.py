@@ -16,6 +16,7 @@ from equilib.arrays import Array, Tree, take_rows, tree_map
 from equilib.autodiff import stop_gradient, value_and_grad
 from equilib.errors import RunError, UserError
 from equilib.fixed_points.solution import UnsolvedWarning
+from equilib.machine import signals
 from equilib.machine.devices import CPU, Device
 from equilib.training.data import Dataset
 from equilib.training.metric import Batch
@@ -199,6 +200,7 @@ class Trainer:
             work.seconds = perf_counter() - start
             self._last = self._snapshot()
             self.reporter.batch(title, work.batches, count, loss)
+            signals.check()
             if self.after_batch is not None:
                 self.after_batch()
         self.device.synchronize()
@@ -250,6 +252,7 @@ class Trainer:
             statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
             each(prediction, record)
             self.reporter.batch(title, index, len(places))
+            signals.check()
         return statistics
 
 
