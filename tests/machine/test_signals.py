@@ -37,21 +37,31 @@ def test_a_signal_is_raised_where_it_comes(name: str) -> None:
 def test_what_is_shielded_is_finished_first() -> None:
     """A signal inside is raised at the end of the outermost shield."""
     done = []
-    with pytest.raises(Interrupted), shielded():
+
+    @shielded()
+    def work() -> None:
         with shielded():
             signal.raise_signal(signal.SIGTERM)
             done.append("inner")
         done.append("outer")
+
+    with pytest.raises(Interrupted):
+        work()
     assert done == ["inner", "outer"]
 
 
 def test_what_is_exposed_is_not_shielded() -> None:
     """Inside it signals are obeyed at once, those that waited too; behind it they wait again."""
     done = []
+
+    @exposed()
+    def work() -> None:
+        signal.raise_signal(signal.SIGTERM)
+        done.append("never")
+
     with shielded():
-        with pytest.raises(Interrupted), exposed():
-            signal.raise_signal(signal.SIGTERM)
-            done.append("never")
+        with pytest.raises(Interrupted):
+            work()
         signal.raise_signal(signal.SIGTERM)
         done.append("written")
     assert done == ["written"]
@@ -59,17 +69,22 @@ def test_what_is_exposed_is_not_shielded() -> None:
 
 def test_what_waited_is_obeyed_where_it_is_exposed() -> None:
     """A signal that came while something was written ends what follows."""
-    with pytest.raises(Interrupted), shielded():
+    with shielded():
         signal.raise_signal(signal.SIGTERM)
-        with exposed():
+        with pytest.raises(Interrupted), exposed():
             pytest.fail("it goes on")
 
 
 def test_an_error_is_not_hidden_by_a_signal() -> None:
     """What failed inside a shield is what is told."""
-    with pytest.raises(OSError, match="disk"), shielded():
+
+    @shielded()
+    def write() -> None:
         signal.raise_signal(signal.SIGTERM)
         raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        write()
 
 
 def test_twice_at_once_is_once() -> None:
