@@ -32,7 +32,7 @@ def fail(error: BaseException, session: Session) -> int:
 
 
 def told(error: BaseException, session: Session) -> tuple[str, int]:
-    """Return the sentence about an error and the exit status: 2 for a mistake, 1 for a failure, 128 + n for a signal."""
+    """Return what is said of an error and the exit status: 2 for a mistake, 1 for a failure, 128 + n for a signal."""
     if isinstance(error, click.ClickException):
         return _usage(error), error.exit_code
     if isinstance(error, UserError):
