@@ -57,12 +57,36 @@ def is_array(value: object) -> bool:
 
 
 def to_host(array: Array) -> np.ndarray:
-    """Copy `array` to a NumPy array of its shape and dtype; a NumPy array is returned as it is."""
+    """Copy `array` to a NumPy array of its shape and dtype; a NumPy array is returned as it is.
+
+    A dtype that NumPy does not have, such as PyTorch's bfloat16, becomes float32. An array on the host need not be
+    copied, and derivatives do not follow it.
+    """
     if isinstance(array, np.ndarray):
         return array
     if hasattr(array, "get"):  # cupy.ndarray refuses implicit conversion
         return np.asarray(array.get())
-    return np.asarray(array)
+    if not hasattr(array, "detach"):
+        return np.asarray(array)
+    array = array.detach().cpu()  # torch.Tensor refuses what requires grad, and what lies elsewhere
+    return np.asarray(array.float() if str(array.dtype) == "torch.bfloat16" else array)
+
+
+def host_dtype(like: Array) -> np.dtype:
+    """Return NumPy's dtype for the numbers of `like` on the host, float32 where NumPy has none."""
+    if isinstance(like, _NUMPY):
+        return like.dtype
+    name = str(like.dtype).rpartition(".")[2]
+    return np.dtype("float32" if name == "bfloat16" else name)
+
+
+def of_one_kind(one: object, other: object) -> bool:
+    """Tell whether two values are arrays of one library, whatever their classes: NumPy's scalars are arrays too."""
+    if type(one) is type(other):
+        return True
+    if not is_array(one) or not is_array(other):
+        return False
+    return array_namespace(one) is array_namespace(other)
 
 
 def to_host_together(*vectors: Array) -> list[np.ndarray]:
@@ -79,4 +103,4 @@ def from_host(host: np.ndarray, like: Array) -> Array:
     import array_api_compat
 
     xp = array_namespace(like)
-    return xp.asarray(host, device=array_api_compat.device(like))
+    return xp.asarray(host if host.flags.writeable else host.copy(), device=array_api_compat.device(like))

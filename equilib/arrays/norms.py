@@ -126,7 +126,7 @@ def _root_of_squares(array: Array, *, mean: bool) -> Array:
     count = (rows.shape[1] or 1) if mean else 1
     xp, rows = array_namespace(array), in_single(rows)
     dtype = rows.dtype
-    if dtype == xp.float32:  # whose squares float64 holds
+    if dtype == xp.float32 and "mps" not in str(getattr(rows, "device", "")):  # float64 holds the squares
         wide = xp.astype(rows, xp.float64)
         return xp.astype(xp.sqrt(xp.vecdot(wide, wide)) / count**0.5, dtype)
     return _scaled(rows, count)

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays.namespaces import _NUMPY, Array, array_namespace, from_host
+from equilib.arrays.namespaces import _NUMPY, Array, array_namespace, from_host, host_dtype, of_one_kind
 from equilib.kernels import operation
 
 
@@ -84,17 +84,16 @@ def coefficients(host: np.ndarray, like: Array) -> Array:
     """Copy real numbers of any shape from the host to the library, device and dtype of `like`."""
     if isinstance(like, _NUMPY):
         return host.astype(like.dtype)
-    xp = array_namespace(like)
-    return xp.astype(from_host(host, like), like.dtype)
+    there = from_host(host.astype(host_dtype(like), copy=False), like)  # not all devices know float64
+    return there if there.dtype == like.dtype else array_namespace(like).astype(there, like.dtype)
 
 
 def check_like(like: Array, given: Array, name: str, what: str = "the fixed point") -> Array:
-    """Return `given`, an array of the type, shape and dtype of `like`.
+    """Return `given`, an array of the library, shape and dtype of `like`.
 
     Raises ValueError if it is something else; `name`, as in "the guess", opens the sentence.
     """
-    alike = isinstance(given, type(like)) or (isinstance(like, np.ndarray) and isinstance(given, np.generic))
-    if alike and given.shape == like.shape and given.dtype == like.dtype:
+    if of_one_kind(like, given) and given.shape == like.shape and given.dtype == like.dtype:
         return given
     raise ValueError(f"{name} must be like {what}, {_kind(like)}; it is {_kind(given)}")
 

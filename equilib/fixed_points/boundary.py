@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, array_namespace, is_array, tree_map
+from equilib.arrays import Array, Tree, array_namespace, is_array, of_one_kind, tree_map
 from equilib.errors import NoDerivativeError
 
 T = TypeVar("T")
@@ -99,13 +99,13 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
     Raises
     ------
     TypeError
-        If it is not an array of the type of z.
+        If it is not an array of the library of z.
     ValueError
         If it does not have the shape and the dtype of z.
     """
     if isinstance(value, np.ndarray) and isinstance(z, np.ndarray):
         value = np.asarray(value)  # of a subclass, such as np.matrix, whose operators mean something else
-    elif not isinstance(value, (type(z), np.generic)) and not isinstance(z, type(value)):  # NumPy's scalars: no axes
+    elif not of_one_kind(value, z):
         kinds = f"{type(z).__name__}, it returned {type(value).__name__}"
         raise TypeError(f"{what} must return what it is given, {kinds}; {_way_out(value, name)}")
     # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
