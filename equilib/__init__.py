@@ -6,10 +6,14 @@ derivatives. It loads NumPy and the standard library only. Layers and models are
 the plugin system in `equilib.plugin`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from equilib.adjoints.equilibrium import Equilibrium
-from equilib.adjoints.fixed_point import fixed_point
+from equilib.adjoints.fixed_point import equilibrium, fixed_point
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
+from equilib.adjoints.named import adjoint, linear_solver, solver
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.adjoints.unrolled import Unrolled
 from equilib.fixed_points.evaluator import Counts, Evaluator
@@ -24,6 +28,8 @@ from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode import SteadyState, odeint
+from equilib.ode.named import integrator
+from equilib.options import named
 
 __version__ = "0.1.0"
 
@@ -34,7 +40,14 @@ def _installed_kernels() -> tuple[Family, ...]:
     return installed_families()
 
 
+def _made_by_name(kind: str, spec: str, options: Mapping[str, object], *, solves: str | None) -> Any:
+    from equilib.plugin.by_name import make_part  # deferred: plugins are found when a name is first given
+
+    return make_part(kind, spec, options, solves=solves)
+
+
 offer(_installed_kernels)
+named.offer(_made_by_name)
 
 __all__ = [
     "GMRES",
@@ -61,7 +74,12 @@ __all__ = [
     "Status",
     "SteadyState",
     "Unrolled",
+    "adjoint",
+    "equilibrium",
     "fixed_point",
+    "integrator",
+    "linear_solver",
     "odeint",
     "solve",
+    "solver",
 ]

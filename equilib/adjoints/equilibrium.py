@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Array, Tree
 from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.solution import SampleStatus, Solution
 
@@ -59,7 +59,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Equilibrium(Record):
-    """What a `DeepEquilibrium` returns; the loss may use every array in it.
+    """What a `DeepEquilibrium` and `equilib.equilibrium` return; the loss may use every array in it.
 
     Attributes
     ----------
@@ -76,6 +76,8 @@ class Equilibrium(Record):
         (after a fixed depth also in z); None likewise.
     solution : Solution or None
         The solve; None after a fixed depth.
+    aux : tree of arrays or None
+        What f returned beside z, evaluated at the fixed point, differentiable; None where it returns z alone.
     tangents : list of Solution
         Filled by forward mode and by second derivatives: the solves of dz = J dz + b.
     """
@@ -86,6 +88,7 @@ class Equilibrium(Record):
     jacobian_loss: Array | None = None
     residual_loss: Array | None = None
     solution: Solution | None = field(default=None, repr=False)
+    aux: Tree = field(default=None, repr=False)
     tangents: list[Solution] = field(default_factory=list, repr=False)
 
     @property

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree
+from equilib.arrays import Tree
+from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_kind, described
+from equilib.options.named import FIXED_POINT, resolved
 
 
 def fixed_point(
-    f: Callable[..., Array],
-    solver: Solver | WholeSolver,
-    z0: Array,
+    f: Callable[..., Tree],
+    z0: Tree,
     *inputs: Tree,
-    sensitivity: Sensitivity[Solution] | None = None,
+    solver: str | Solver | WholeSolver = "auto",
+    adjoint: str | Sensitivity[Solution] | None = None,
+    has_aux: bool = False,
     options: SolveOptions | None = None,
-    fallback: Sequence[Solver | WholeSolver] = (),
+    fallback: Sequence[str | Solver | WholeSolver] = (),
     batched: bool = True,
     batched_inputs: Sequence[bool] | None = None,
     **overrides: Any,
-) -> Equilibrium:
-    """Solve z = f(z, *inputs) like `solve`, differentiable in the inputs: to any order, forward and in reverse.
+) -> Any:
+    """Return z = f(z, *inputs), differentiable in the inputs: to any order, forward and in reverse.
 
     dz = J dz + (∂f/∂θ) dθ and w = Jᵀw + g are one linear solve each, and so is every further derivative.
 
@@ -37,47 +41,102 @@ def fixed_point(
     ----------
     f : callable
         Maps z and the inputs to an array like z. It must be traceable; what it depends on otherwise is a constant.
-    solver, z0, options, fallback, batched, **overrides
-        As in `solve`; z0, shape (batch, ...), may be traced.
+    z0 : array, shape (batch, ...)
+        The initial guess; its dtype is the dtype of the solve. It may be traced.
     *inputs : trees of arrays
-    sensitivity : Sensitivity, optional
-        By default what suits the solver, else `ImplicitAdjoint()`.
+    solver : str or Solver
+        A name as on the command line, such as "anderson" or "anderson:memory=5", or an object.
+    adjoint : str or Sensitivity, optional
+        How it is differentiated; by default as suits the solver, else by `ImplicitAdjoint()`.
+    has_aux : bool
+        Whether f returns a pair of the next z and a tree of arrays; it is evaluated once more, at the fixed point.
+    options, fallback, batched, **overrides
+        As in `solve`.
     batched_inputs : sequence of bool, optional
         As in `FixedPointProblem`. Declared, samples with the cotangent zero add nothing to any gradient, whatever they
         hold; else inputs with nan in such a sample make gradients nan, and a `ConvergenceWarning` says so.
 
     Returns
     -------
-    Equilibrium
-        Its `z` is the fixed point; `adjoints` and `tangents` hold the linear solves of its derivatives.
+    array, shape (batch, ...)
+        The fixed point; with `has_aux` the pair of it and what f returned beside it.
 
     Raises
     ------
     ConvergenceError, TypeError, ValueError
         As `solve` does.
+    UserError
+        If a name or an option is unknown.
+    """
+    found = equilibrium(
+        f,
+        z0,
+        *inputs,
+        solver=solver,
+        adjoint=adjoint,
+        has_aux=has_aux,
+        options=options,
+        fallback=fallback,
+        batched=batched,
+        batched_inputs=batched_inputs,
+        **overrides,
+    )
+    return (found.z, found.aux) if has_aux else found.z
+
+
+def equilibrium(
+    f: Callable[..., Tree],
+    z0: Tree,
+    *inputs: Tree,
+    solver: str | Solver | WholeSolver = "auto",
+    adjoint: str | Sensitivity[Solution] | None = None,
+    has_aux: bool = False,
+    options: SolveOptions | None = None,
+    fallback: Sequence[str | Solver | WholeSolver] = (),
+    batched: bool = True,
+    batched_inputs: Sequence[bool] | None = None,
+    **overrides: Any,
+) -> Equilibrium:
+    """Solve z = f(z, *inputs) as `fixed_point` does, whose arguments it takes, and return the whole record.
+
+    Its `z` is the fixed point, `aux` what f returned beside it; `solution` tells status, residual and counts of each
+    sample, `adjoints` and `tangents` hold the linear solves of derivatives. Raises what `fixed_point` does.
     """
     # Deferred: autograd is loaded by those who differentiate, not by `import equilib`.
     import equilib.ops  # noqa: F401  operators of traced arrays
-    from equilib.adjoints.calculus.differentiable import equilibrium
+    from equilib.adjoints.calculus.differentiable import differentiable_solve
     from equilib.autodiff import stop_gradient
 
     check_kind(f, "f", "map of z")
-    check_kind(solver, "solver", "solver")
-    if sensitivity is not None:
-        check_kind(sensitivity, "sensitivity", "sensitivity")
-    return equilibrium(
-        FixedPointProblem(f, *stop_gradient(inputs), linearize=LastLinearization(), batched_inputs=batched_inputs),
-        solver,
+    check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
+    method = resolved(solver, "solver", "solver")
+    of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f
+    found = differentiable_solve(
+        FixedPointProblem(of_z, *stop_gradient(inputs), linearize=LastLinearization(), batched_inputs=batched_inputs),
+        method,
         z0,
         inputs,
         overridden(SolveOptions, options, overrides, fixed_point),
-        suited(solver) if sensitivity is None else sensitivity,
+        chosen_adjoint(adjoint, method),
         fallback=fallback,
         batched=batched,
     )
+    return replace(found, aux=_pair(f(found.z, *inputs))[1]) if has_aux else found
 
 
-def suited(solver: Solver | WholeSolver) -> Sensitivity[Solution]:
-    """Return the sensitivity that a solver names by a method `adjoint`, else the implicit adjoint."""
-    adjoint = getattr(solver, "adjoint", None)
-    return ImplicitAdjoint() if adjoint is None else adjoint()
+def _pair(returned: Any) -> tuple[Tree, Tree]:
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"with has_aux=True f must return a pair, the next z and a tree, got {described(returned)}")
+    return returned
+
+
+def chosen_adjoint(adjoint: str | Sensitivity[Solution] | None, solver: Solver | WholeSolver) -> Sensitivity[Solution]:
+    """Return the adjoint that a name or an object stands for; by default what suits the solver.
+
+    That is the sensitivity that a solver names by a method `adjoint`, else the implicit adjoint.
+    """
+    if adjoint is None:
+        own = getattr(solver, "adjoint", None)
+        return ImplicitAdjoint() if own is None else own()
+    found: Sensitivity[Solution] = resolved(adjoint, "adjoint", "sensitivity", solves=FIXED_POINT)
+    return found

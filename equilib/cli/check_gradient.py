@@ -10,7 +10,7 @@ import click
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.flags import FOLDER, AtLeast
 from equilib.cli.output import FAILED, JSON, paragraph, print_json, table
-from equilib.plugin.entries import FIXED_POINT
+from equilib.options.named import FIXED_POINT
 from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
 

@@ -12,7 +12,7 @@ import click
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.output import FAILED, JSON, as_text, print_json, print_table
 from equilib.errors import UserError
-from equilib.plugin.entries import ODE
+from equilib.options.named import ODE
 from equilib.plugin.registry import Registry
 from equilib.runs.request import RunRequest
 

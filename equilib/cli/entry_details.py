@@ -9,6 +9,7 @@ from typing import Any
 from equilib.cli.output import paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
+from equilib.options.named import FIXED_POINT, ODE
 from equilib.plugin import entries
 from equilib.plugin.registry import Provided, Registry
 
@@ -27,7 +28,7 @@ USES = {
 }
 """How an entry of the kind is chosen on the command line."""
 
-OF = {entries.FIXED_POINT: "fixed point", entries.ODE: "integration"}
+OF = {FIXED_POINT: "fixed point", ODE: "integration"}
 """What an adjoint differentiates, in lists."""
 
 FEW = 6
@@ -112,9 +113,9 @@ def _facts(entry: entries.Entry) -> list[tuple[str, str]]:
     if isinstance(entry, entries.LinearSolverEntry):
         facts += _batch_facts(entry)
     if isinstance(entry, entries.SensitivityEntry):
-        facts.append(("of", "the solution of an ODE" if entry.solves == entries.ODE else "a fixed point"))
+        facts.append(("of", "the solution of an ODE" if entry.solves == ODE else "a fixed point"))
         facts.append(("gradient", "exact" if entry.exact else "approximate"))
-        if entry.solves == entries.FIXED_POINT:
+        if entry.solves == FIXED_POINT:
             facts.append(("solvers", " and ".join(entry.solvers) or "any"))
     return facts
 

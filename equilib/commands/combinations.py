@@ -10,9 +10,9 @@ from itertools import product
 
 from equilib.errors import UserError
 from equilib.ode.adjoints.discrete import UnseenStepsError
+from equilib.options.named import FIXED_POINT, ODE
 from equilib.plugin import EntryError, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choosing import IncompatibleError, choose
-from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Registry
 
 ALL = "all"

@@ -10,8 +10,8 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.models import Cell, DeepEquilibrium, InitialGuess
+from equilib.options.named import FIXED_POINT
 from equilib.plugin.choice import Choice
-from equilib.plugin.entries import FIXED_POINT
 from equilib.runs.flags import FILES
 from equilib.runs.request import RunRequest
 from equilib.training.objectives import Classification, Objective

@@ -18,7 +18,7 @@ COMPLEX = "stack the real and the imaginary part along a new axis and solve for 
 """What is to be done about complex numbers."""
 
 TRACED = {
-    "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, solver, z0, *inputs)",
+    "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, z0, *inputs)",
     "y": "odeint cannot be traced: to differentiate an integration use equilib.models.evolve",
 }
 """What is to be done instead of differentiating the loop, by what the state is called."""
@@ -124,6 +124,8 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
 def _way_out(value: object, name: str) -> str:
     if is_traced(value):
         return TRACED[name]
+    if name == "z" and isinstance(value, tuple):
+        return "what it returns beside it is for fixed_point(..., has_aux=True)"
     return "is its return statement missing?" if value is None else "make an array of it"
 
 

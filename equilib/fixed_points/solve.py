@@ -15,17 +15,18 @@ from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind
+from equilib.options.named import resolved
 
 Arrange: TypeAlias = Callable[[Array], Array]
 
 
 def solve(
     problem: FixedPointProblem | Callable[[Array], Array],
-    solver: Solver | WholeSolver,
+    solver: str | Solver | WholeSolver,
     z0: Array,
     options: SolveOptions | None = None,
     *,
-    fallback: Sequence[Solver | WholeSolver] = (),
+    fallback: Sequence[str | Solver | WholeSolver] = (),
     batched: bool = True,
     **overrides: Any,
 ) -> Solution:
@@ -41,13 +42,13 @@ def solve(
     ----------
     problem : FixedPointProblem or callable
         The map f, or a problem that also knows its derivatives and inputs.
-    solver : Solver or WholeSolver
-        The method.
+    solver : str, Solver or WholeSolver
+        The method: a name as on the command line, such as "anderson" or "anderson:memory=5", or an object.
     z0 : array, shape (batch, ...)
         The initial guess; its dtype is the dtype of the solve.
     options : SolveOptions, optional
         Tolerances, step limit, norm and what to do on failure.
-    fallback : sequence of Solver or WholeSolver
+    fallback : sequence of str, Solver or WholeSolver
         One after another they solve the samples that have not converged so far, from the initial guess, with the same
         options; `Solution.solved_by` tells who finished which sample.
     batched : bool
@@ -65,6 +66,8 @@ def solve(
     TypeError
         If an argument is not what it must be, an override is not a field of `SolveOptions`, or f does not return an
         array of the type of `z0`.
+    UserError
+        If a name or an option is unknown.
     Exception
         What f raises, unchanged, with a note on what it was given.
     """
@@ -73,17 +76,17 @@ def solve(
         problem = FixedPointProblem(problem)
     if not isinstance(fallback, tuple | list):
         raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
-    for name, each in (("solver", solver), *(("fallback", each) for each in fallback)):
-        check_kind(each, name, "solver")
+    first = resolved(solver, "solver", "solver")
+    methods = (first, *(resolved(each, "fallback", "solver") for each in fallback))
     check_state(z0, "z0")
     options = overridden(SolveOptions, options, overrides, solve)
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:
-        solution = solve_in_turn(problem, (solver, *fallback), z0, options)
+        solution = solve_in_turn(problem, methods, z0, options)
     else:
         batch_of_one = rearranged(problem, lambda z: z[None, ...], lambda z: z[0, ...])
-        inner = solve_in_turn(batch_of_one, (solver, *fallback), z0[None, ...], options)
+        inner = solve_in_turn(batch_of_one, methods, z0[None, ...], options)
         solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
     check_success(solution, options.on_failure, ConvergenceError, ConvergenceWarning)
     return solution

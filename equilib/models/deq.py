@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equilib import ops
-from equilib.adjoints.calculus.differentiable import equilibrium
+from equilib.adjoints.calculus.differentiable import differentiable_solve
 from equilib.adjoints.equilibrium import Equilibrium
-from equilib.adjoints.fixed_point import suited
+from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
@@ -29,6 +29,7 @@ from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
 from equilib.options.kinds import check_kind, check_type
+from equilib.options.named import FIXED_POINT, resolved
 
 if TYPE_CHECKING:
     from equilib.diagnostics.gradient_report import GradientCheck
@@ -86,10 +87,11 @@ class DeepEquilibrium:
     def __post_init__(self) -> None:
         check_kind(self.cell, "cell", "cell")
         check_kind(self.initial_guess, "initial_guess", "initial guess")
-        for each in (self.solver, *self.fallback):
-            check_kind(each, "solver", "solver")
+        self.__dict__["solver"] = resolved(self.solver, "solver", "solver")
+        self.__dict__["fallback"] = tuple(resolved(each, "fallback", "solver") for each in self.fallback)
         if self.sensitivity is not None:
-            check_kind(self.sensitivity, "sensitivity", "sensitivity")
+            sensitivity = resolved(self.sensitivity, "sensitivity", "sensitivity", solves=FIXED_POINT)
+            self.__dict__["sensitivity"] = sensitivity
         check_type(self.options, "options", SolveOptions)
         if self.gradient_of not in ("all", "converged"):
             raise ValueError(f"gradient_of must be 'all' or 'converged', got {self.gradient_of!r}")
@@ -218,7 +220,7 @@ class DeepEquilibrium:
         )
 
     def _solve(self, params: Tree, z0: Array, u: Tree, guess: Array | None) -> Equilibrium:
-        return equilibrium(
+        return differentiable_solve(
             self._problem(params, u),
             self.solver,
             z0,
@@ -243,7 +245,7 @@ class DeepEquilibrium:
 
     def adjoint(self) -> Sensitivity[Solution]:
         """Return how the backward pass is done."""
-        return suited(self.solver) if self.sensitivity is None else self.sensitivity
+        return chosen_adjoint(self.sensitivity, self.solver)
 
     def _warm_start(self, start: Array, z0: Array) -> Array:
         if self.fixed_depth:

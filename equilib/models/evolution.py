@@ -37,6 +37,7 @@ from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOption
 from equilib.ode.times import Times, checked_stops, checked_times
 from equilib.ode.trees import StateTree, is_tree
 from equilib.options.kinds import check_kind
+from equilib.options.named import ODE, resolved
 
 NO_CALCULUS = (
     "an integration has first derivatives in reverse mode only by the adjoint {}; for tangents and second derivatives "
@@ -78,9 +79,9 @@ def evolve(
     f: Callable[..., Tree],
     y0: Tree,
     t: Times,
-    integrator: AnyIntegrator,
+    integrator: str | AnyIntegrator,
     *inputs: Tree,
-    sensitivity: Sensitivity[OdeSolution] | None = None,
+    sensitivity: str | Sensitivity[OdeSolution] | None = None,
     options: OdeOptions | None = None,
     stops: Sequence[float] = (),
     events: Sequence[Event] = (),
@@ -93,7 +94,7 @@ def evolve(
     well. Times and states of events, `Evolution.events`, have first derivatives in all of these and in the events' own
     inputs. Raises what `odeint` does, and UnseenStepsError where a library's steps are to be differentiated.
     """
-    way = _checked_way(Interpolating() if sensitivity is None else sensitivity, f, inputs, integrator)
+    method, way = _checked_parts(integrator, Interpolating() if sensitivity is None else sensitivity, f, inputs)
     options = overridden(OdeOptions, options, overrides, evolve)
     times = traced_times(t)
     tree = StateTree(y0) if is_tree(y0) else None
@@ -104,7 +105,7 @@ def evolve(
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     at: Any = t if times is None else np.asarray(to_host(static_value(times)), dtype=np.float64)
     how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states}
-    given = problem, static_value(y0), at, integrator, options
+    given = problem, static_value(y0), at, method, options
     solution, fine, subgrid = _integrated(*given, checked_stops(stops), events, **how)
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
     differentiated, on_failure = _Way(way, problem, fine, subgrid, solution.t, times), solution.options.on_failure
@@ -133,20 +134,20 @@ def evolve(
     )
 
 
-def _checked_way(
-    way: Any, f: Callable[..., Tree], inputs: tuple[Tree, ...], integrator: AnyIntegrator
-) -> Sensitivity[OdeSolution]:
-    """Return the sensitivity; raises what `evolve` does about it, f and the inputs."""
-    check_kind(way, "sensitivity", "sensitivity")
+def _checked_parts(
+    integrator: Any, way: Any, f: Callable[..., Tree], inputs: tuple[Tree, ...]
+) -> tuple[AnyIntegrator, Sensitivity[OdeSolution]]:
+    """Return the integrator and the sensitivity; raises what `evolve` does about them, f and the inputs."""
+    method: AnyIntegrator = resolved(integrator, "integrator", "integrator")
+    checked: Sensitivity[OdeSolution] = resolved(way, "sensitivity", "sensitivity", solves=ODE)
     if isinstance(f, OdeProblem):
         raise TypeError("f must be a map of t, y and inputs, got an OdeProblem; give its f, and its inputs at the end")
     check_kind(f, "f", "map of t and y")
     check_inputs(inputs)
     check_call(f, "f", "t", "y", inputs=len(inputs), where="evolve(f, y0, t, integrator, *inputs)")
-    if way.needs.states:
-        own_steps(integrator)
-    checked: Sensitivity[OdeSolution] = way
-    return checked
+    if checked.needs.states:
+        own_steps(method)
+    return method, checked
 
 
 def _integrated(

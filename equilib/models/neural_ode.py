@@ -27,6 +27,7 @@ from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.times import Times, checked_span, checked_stops
 from equilib.options.kinds import check_kind, check_type, described
+from equilib.options.named import ODE, resolved
 
 
 class VectorField(Protocol):
@@ -77,8 +78,10 @@ class _Integrated(ABC):
     span: tuple[float, float]
 
     def __post_init__(self) -> None:
-        for name in ("integrator", "sensitivity"):
-            check_kind(getattr(self, name), name, name)
+        integrator = resolved(self.integrator, "integrator", "integrator")
+        object.__setattr__(self, "integrator", integrator)
+        sensitivity = resolved(self.sensitivity, "sensitivity", "sensitivity", solves=ODE)
+        object.__setattr__(self, "sensitivity", sensitivity)
         check_type(self.options, "options", OdeOptions)
         checked_span(self.span)
 

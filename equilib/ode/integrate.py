@@ -25,13 +25,14 @@ from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOption
 from equilib.ode.times import Times, checked_stops, checked_times
 from equilib.ode.trees import StateTree, is_tree
 from equilib.options.kinds import check_kind, check_type
+from equilib.options.named import resolved
 
 
 def odeint(
     f: OdeProblem | Callable[[Array, Tree], Tree],
     y0: Tree,
     t: Times,
-    integrator: AnyIntegrator,
+    integrator: str | AnyIntegrator,
     options: OdeOptions | None = None,
     *,
     dense: bool = False,
@@ -55,8 +56,9 @@ def odeint(
     t : sequence of float, or array, shape (times,) or (times, batch)
         Two or more times, increasing or decreasing, which may repeat: with `per_sample` each sample may have its own.
         The steps do not depend on those between the first and the last.
-    integrator : Integrator or LibraryIntegrator
-        The method. A library's runs on the host, in float64, with steps of its own; f keeps its dtype and device.
+    integrator : str, Integrator or LibraryIntegrator
+        The method: a name as on the command line, such as "tsit5", or an object. A library's runs on the
+        host, in float64, with steps of its own; f keeps its dtype and device.
     options : OdeOptions, optional
         Tolerances, limits, and whether samples step by themselves. By default the batch steps as one system; then a
         sample's answer depends, within the tolerance, on the others.
@@ -89,7 +91,8 @@ def odeint(
     options = overridden(OdeOptions, options, overrides, odeint)
     tree, f, y0 = _packed(f, y0)
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
-    _check_way(integrator, error_norm, dense=dense, states=states)
+    method: AnyIntegrator = resolved(integrator, "integrator", "integrator")
+    _check_way(method, error_norm, dense=dense, states=states)
     counts = Counts()
     problem, stops = counted(f, counts), checked_stops(stops)
     problem = problem.with_fine_times() if stops else problem  # a float beside a stop is none in single precision
@@ -98,11 +101,11 @@ def odeint(
     # Overflow and invalid operations are what the error test looks for.
     with np.errstate(all="ignore"):
         if not prod(y0.shape):
-            solution = nothing_integrated(problem, y0, times, integrator, options, events, dense=dense)
-        elif isinstance(integrator, LibraryIntegrator):
-            solution = LibraryRun(problem, y0, times, integrator, options, stops, events, dense=dense).run()
+            solution = nothing_integrated(problem, y0, times, method, options, events, dense=dense)
+        elif isinstance(method, LibraryIntegrator):
+            solution = LibraryRun(problem, y0, times, method, options, stops, events, dense=dense).run()
         else:
-            integration = Integration(problem, y0, times, integrator, options, stops, events, error_norm)
+            integration = Integration(problem, y0, times, method, options, stops, events, error_norm)
             solution = integration.run(dense=dense, states=states)
     solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
     solution = solution if tree is None else tree.solution(solution)
@@ -124,8 +127,7 @@ def _packed(f: OdeProblem | Callable[..., Tree], y0: Tree) -> tuple[StateTree | 
 
 
 def _check_way(integrator: AnyIntegrator, error_norm: ErrorNorm | None, *, dense: bool, states: bool) -> None:
-    """Require an integrator, and what it can do beside its steps; raises what `odeint` does."""
-    check_kind(integrator, "integrator", "integrator")
+    """Require what an integrator can do beside its steps; raises what `odeint` does."""
     check_type(dense, "dense", bool)
     check_type(states, "states", bool)
     if error_norm is not None:

@@ -24,9 +24,9 @@ KNOWN_BY = {
 """For each kind of argument the methods by which it is known: all of one entry, without those after a minus."""
 
 _HINTS = {
-    "solver": "; give the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
-    "integrator": "; give the object, such as equilib_ode.tsit5.Tsit5()",
-    "sensitivity": "; give the object, as equilib.ImplicitAdjoint() or, of an ODE, equilib.ode.adjoints.Gauss()",
+    "solver": "; give its name or the object, such as equilib.Picard(), or of an integrator SteadyState(integrator)",
+    "integrator": "; give its name or the object, such as equilib_ode.tsit5.Tsit5()",
+    "sensitivity": "; give its name or the object, as equilib.ImplicitAdjoint() or, of an ODE, ode.adjoints.Gauss()",
     "vector field": "; of a layer make Autonomous(layer)",
 }
 

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from equilib.errors import UserError, brief, did_you_mean
 from equilib.options.declaration import Option, OptionError, PartOption, describe
 from equilib.options.kinds import is_of_kind
+from equilib.options.named import made
 from equilib.options.parts import Blueprint, Parts, default_values, suited, unfold
 from equilib.options.spelling import by_part, field_name, parse_spec
 
@@ -178,6 +179,9 @@ class Checked:
                 raise OptionError(f"{cls.__name__}: option {each.name!r} {error}") from None
             if not isinstance(each, PartOption) or value is None:
                 continue
-            if isinstance(value, str | type) or not is_of_kind(value, each.kind):
+            if isinstance(value, str):
+                value = made(each.kind, value)
+                object.__setattr__(self, each.name, value)
+            if isinstance(value, type) or not is_of_kind(value, each.kind):
                 expected = f"{each.expects} as an object"
                 raise OptionError(f"{cls.__name__}: option {each.name!r} expects {expected}, got {brief(value)}")

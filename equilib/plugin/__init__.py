@@ -6,9 +6,8 @@ A plugin is a module with functions marked by `hookimpl`, named in its package's
     relaxation = "equilib_relaxation"
 """
 
+from equilib.options.named import FIXED_POINT, ODE
 from equilib.plugin.entries import (
-    FIXED_POINT,
-    ODE,
     STEADY_STATE,
     TIME_STEPS,
     Capabilities,

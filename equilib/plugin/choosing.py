@@ -10,9 +10,9 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
+from equilib.options.named import FIXED_POINT, ODE
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choice import Choice, Named
-from equilib.plugin.entries import FIXED_POINT, ODE
 from equilib.plugin.registry import Registry, UnknownName
 
 SAME = "same"
@@ -67,7 +67,7 @@ def choose(
     driver = OdeOptions if integrates else SolveOptions
     forward, limits = _build_driven(registry, entry, spec, driver, options or {}, preferred)
     named = entry.adjoint if adjoint is None else adjoint
-    chosen = _adjoint_entry(registry, named, solves)
+    chosen = adjoint_entry(registry, named, solves)
     if chosen.solvers and entry.name not in chosen.solvers:
         raise IncompatibleError(
             f"adjoint {chosen.name!r} reuses what {' or '.join(chosen.solvers)} learned, and cannot be used with "
@@ -89,18 +89,28 @@ def choose(
 
 
 def build_named(
-    registry: Registry, kind: type[Entry], spec: str, *, role: str | None = None, same: Named[Any] | None = None
+    registry: Registry,
+    kind: type[Entry],
+    spec: str,
+    *,
+    options: Mapping[str, object] | None = None,
+    role: str | None = None,
+    same: Named[Any] | None = None,
 ) -> Named[Any]:
     """Return the part that "NAME:option=value,..." stands for; errors call it by its `role`, or else its kind.
 
-    A solver in it that is called `same` is `same`, where there is one.
+    There may be further `options`, texts or values. A solver in it that is called `same` is `same`, where there is one.
 
     Raises UnknownName if there is no such entry; OptionError if an option is unknown, given twice, of the wrong type or
     out of range.
     """
-    name, given = parse_spec(spec)
+    name, typed = parse_spec(spec)
     entry = registry.get(kind, name)
     owner = f"{role or kind.noun} {name!r}"
+    twice = typed.keys() & (options or {}).keys()
+    if twice:
+        raise OptionError(f"option {min(twice)!r} of {owner} is given twice, in its name and as an argument")
+    given: dict[str, object] = {**typed, **(options or {})}
     blueprint = entry.blueprint()
     values = given if same is None else _spelled_out(given, blueprint, same)
     return _named(registry, entry, build(blueprint, values, owner=owner, parts=registry))
@@ -122,7 +132,8 @@ def _named(registry: Registry, entry: Entry, part: Any) -> Named[Any]:
     return Named(name=entry.name, part=part, options={k: v for k, v in options.items() if k not in told})
 
 
-def _adjoint_entry(registry: Registry, spec: str, solves: str) -> SensitivityEntry:
+def adjoint_entry(registry: Registry, spec: str, solves: str) -> SensitivityEntry:
+    """Return the entry of an adjoint; raises UnknownName if there is none that differentiates what is asked for."""
     name, _ = parse_spec(spec)
     entry = registry.get(SensitivityEntry, name)
     if entry.solves != solves:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from equilib.errors import UserError, a
 from equilib.options import Blueprint, describe
+from equilib.options.named import FIXED_POINT, ODE
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
 
@@ -181,13 +182,6 @@ class LinearSolverEntry(Entry, noun="linear solver"):
 
     couples_samples: bool = False
     backends: tuple[str, ...] = ("any",)
-
-
-FIXED_POINT = "fixed point"
-"""What an adjoint, or the model of an experiment, solves: z = f(z)."""
-
-ODE = "ode"
-"""What it solves instead: y' = f(t, y)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from equilib.options import Bounds, Option
 from equilib.options.declaration import kinds_of
-from equilib.plugin.entries import FIXED_POINT
+from equilib.options.named import FIXED_POINT
 
 _METADATA = "equilib.flag"
 _IN_JSON: dict[Any, Any] = {Path: str, tuple: list, Mapping: dict, float: int | float, int: int, str: str, bool: bool}

@@ -11,7 +11,7 @@ from typing import Any
 
 from equilib.errors import UserError
 from equilib.machine.devices import DEVICES
-from equilib.plugin.entries import FIXED_POINT
+from equilib.options.named import FIXED_POINT
 from equilib.runs.files import json_values
 from equilib.runs.flags import FILES, IMAGES, METHOD, OUT, PLACE, RECORDING, TRAINING, Flag, flag, flags_of
 

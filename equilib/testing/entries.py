@@ -11,6 +11,7 @@ from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.options import build
+from equilib.options.named import ODE
 from equilib.plugin import (
     DatasetEntry,
     Entry,
@@ -21,7 +22,6 @@ from equilib.plugin import (
     SensitivityEntry,
     SolverEntry,
 )
-from equilib.plugin.entries import ODE
 from equilib.plugin.registry import Registry
 from equilib.testing.check import Check
 from equilib.testing.kit import (

@@ -13,7 +13,7 @@ from unittest import SkipTest
 
 import numpy as np
 
-from equilib.adjoints.fixed_point import suited
+from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
 from equilib.arrays import Array, array_namespace, to_host
 from equilib.fixed_points.evaluator import Evaluator
@@ -105,7 +105,7 @@ class SolverSubject:
 
     def adjoint(self) -> Sensitivity[Solution]:
         """Return the sensitivity that is used with the solver by default."""
-        return suited(self.fresh()) if self.sensitivity is None else self.sensitivity
+        return chosen_adjoint(self.sensitivity, self.fresh())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""`fixed_point`, the differentiable `solve` of a plain function."""
+"""`fixed_point` and `equilibrium`, the differentiable `solve` of a plain function."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from equilib import (
     JacobianFree,
     Picard,
     Unrolled,
+    equilibrium,
     fixed_point,
     ops,
     solve,
@@ -41,7 +42,7 @@ def test_it_is_the_solve_with_a_derivative():
     """Solution, counts and fallback are those of `solve`."""
     options = {"rtol": 1e-12, "max_steps": 9, "fallback": (NewtonGMRES(),)}
     plain = solve(FixedPointProblem(f, W, U), Picard(), Z0, **options)
-    found = fixed_point(f, Picard(), Z0, W, U, **options)
+    found = equilibrium(f, Z0, W, U, solver=Picard(), **options)
     assert plain.fallbacks
     assert np.array_equal(found.z, plain.z)
     assert (found.nfe, found.njvp, found.status) == (plain.nfe, plain.njvp, plain.status)
@@ -56,7 +57,7 @@ def test_inputs_are_trees_and_a_lone_state_is_one_system():
         return ops.tanh(ops.add(ops.add(mixed, u), mean))
 
     def loss(inputs: Any) -> Any:
-        found = fixed_point(lone, NewtonGMRES(), np.zeros(4), *inputs, batched=False, rtol=1e-13)
+        found = equilibrium(lone, np.zeros(4), *inputs, solver=NewtonGMRES(), batched=False, rtol=1e-13)
         assert len(found.status) == 1
         return ops.sum(ops.sin(found.z))
 
@@ -75,7 +76,7 @@ def test_inputs_are_trees_and_a_lone_state_is_one_system():
 def test_where_it_starts_matters_to_a_loop_only():
     """z0 has the derivative zero, but for `Unrolled`, whose first step it is."""
     loss = lambda z0, sensitivity: ops.sum(  # noqa: E731
-        fixed_point(f, NewtonGMRES(), z0, W, U, sensitivity=sensitivity, rtol=1e-12).z
+        fixed_point(f, z0, W, U, solver=NewtonGMRES(), adjoint=sensitivity, rtol=1e-12)
     )
     assert not linearize(lambda z0: loss(z0, None), U).jvp(U).any()
     assert not value_and_grad(lambda z0: loss(z0, None))(U)[1].any()
@@ -90,7 +91,7 @@ def test_where_it_starts_matters_to_a_loop_only():
 def test_an_input_without_influence_has_no_derivative():
     """What f ignores gets None, which training takes for a mistake; what is linear in it has no second one."""
     line = lambda z, u, w: ops.add(ops.multiply(0.5, z), u)  # noqa: E731
-    loss = lambda both: ops.sum(fixed_point(line, Picard(), Z0, *both, rtol=1e-12, max_steps=99).z)  # noqa: E731
+    loss = lambda both: ops.sum(fixed_point(line, Z0, *both, solver=Picard(), rtol=1e-12, max_steps=99))  # noqa: E731
     with pytest.raises(ValueError, match="the output does not depend on argument 0 at '1'"):
         value_and_grad(loss)((U, W["bias"]))
     with pytest.raises(ValueError, match="the output does not depend on argument 0 at '1'"):
@@ -104,8 +105,8 @@ def test_an_input_without_influence_has_no_derivative():
 def test_the_solver_names_its_adjoint_and_the_caller_another():
     """Options, policy and sensitivity are those given."""
     with pytest.raises(ConvergenceError):
-        fixed_point(f, Picard(), Z0, W, U, max_steps=1, on_failure="raise")
-    loss = lambda u: ops.sum(fixed_point(f, Broyden(), Z0, W, u, sensitivity=Shine()).z)  # noqa: E731
+        equilibrium(f, Z0, W, U, solver=Picard(), max_steps=1, on_failure="raise")
+    loss = lambda u: ops.sum(fixed_point(f, Z0, W, u, solver=Broyden(), adjoint=Shine()))  # noqa: E731
     assert np.isfinite(value_and_grad(loss)(U)[1]).all()
 
 
@@ -114,25 +115,25 @@ def test_the_solver_names_its_adjoint_and_the_caller_another():
     [
         ({"f": FixedPointProblem(f, W, U)}, "f must be a map of z, got a FixedPointProblem"),
         ({"f": None}, "f must be a map of z, got None"),
-        ({"solver": "picard"}, "solver must be a solver, got 'picard'"),
+        ({"solver": None}, "solver must be a solver, got None; give its name or the object"),
         ({"solver": Picard}, r"solver must be a solver, not a class; write Picard\(\.\.\.\)"),
         ({"z0": [0.0]}, "z0 must be an array"),
-        ({"sensitivity": JacobianFree}, "sensitivity must be a sensitivity, not a class"),
+        ({"adjoint": JacobianFree}, "adjoint must be a sensitivity, not a class"),
         ({"rtoll": 1e-3}, "fixed_point has no option 'rtoll'. Did you mean 'rtol'"),
     ],
 )
 def test_wrong_arguments_are_answered_by_a_sentence(change: dict[str, Any], sentence: str):
     """Each names the argument."""
     given = {"f": f, "solver": Picard(), "z0": Z0, **change}
-    positional = [given.pop(name) for name in ("f", "solver", "z0")]
+    positional = [given.pop(name) for name in ("f", "z0")]
     with pytest.raises(TypeError, match=sentence):
         fixed_point(*positional, W, U, **given)
 
 
 def test_what_f_closes_over_must_be_an_input():
     """A traced array that f depends on otherwise is refused, with what to do instead."""
-    with pytest.raises(TypeError, match=r"solve cannot be traced: .* use equilib\.fixed_point\(f, solver, z0, \*inp"):
-        value_and_grad(lambda u: ops.sum(fixed_point(lambda z: f(z, W, u), Picard(), Z0).z))(U)
+    with pytest.raises(TypeError, match=r"solve cannot be traced: .* use equilib\.fixed_point\(f, z0, \*inp"):
+        value_and_grad(lambda u: ops.sum(fixed_point(lambda z: f(z, W, u), Z0, solver=Picard())))(U)
 
 
 def test_it_is_imported_without_autograd():
@@ -147,7 +148,7 @@ def test_a_number_is_a_system():
 
     def z(a: Any, b: Any = 0.3) -> Any:
         f = lambda z, a, b: ops.add(ops.multiply(0.5, ops.tanh(ops.multiply(z, a))), b)  # noqa: E731
-        return fixed_point(f, NewtonGMRES(), np.array(0.5), a, b, batched=False, rtol=1e-13, on_failure="record").z
+        return fixed_point(f, np.array(0.5), a, b, solver=NewtonGMRES(), batched=False, rtol=1e-13, on_failure="record")
 
     slope = lambda a: value_and_grad(z)(a)[1]  # noqa: E731
     step = 1e-5
@@ -165,7 +166,8 @@ def test_a_gradient_that_an_undeclared_input_makes_nan_says_what_to_declare(recw
 
     def slope(w: Any, u: Any, kept: Any, declared: Any) -> Any:
         options = {"rtol": 1e-12, "max_steps": 99, "on_failure": "record", "batched_inputs": declared}
-        return value_and_grad(lambda w: ops.sum(fixed_point(f, Picard(), Z0[: len(u)], w, u, **options).z[kept]))(w)[1]
+        z = lambda w: fixed_point(f, Z0[: len(u)], w, u, solver=Picard(), **options)  # noqa: E731
+        return value_and_grad(lambda w: ops.sum(z(w)[kept]))(w)[1]
 
     alone = slope(W, u[[0, 2]], slice(None), None)
     found = slope(W, u, np.array([0, 2]), (False, True))

@@ -355,7 +355,7 @@ def test_options_out_of_range_are_refused():
         (lambda: Unrolled(0), "depth"),
         (lambda: ImplicitAdjoint(rtol=-1.0), "rtol"),
         (lambda: ImplicitAdjoint(max_steps=0), "max_steps"),
-        (lambda: ImplicitAdjoint(linear_solver="gmres"), "linear_solver"),
+        (lambda: ImplicitAdjoint(linear_solver=GMRES), "linear_solver"),
     ):
         with pytest.raises(ValueError, match=f"option '{name}' expects"):
             make()

@@ -95,7 +95,7 @@ def test_a_guess_without_a_batch():
 
 
 SOLVERS = {
-    "name": ("anderson", "solver must be a solver, got 'anderson'; give the object, such as equilib.Picard"),
+    "number": (3, "solver must be a solver, got an int; give its name or the object, such as equilib.Picard"),
     "class": (Anderson, r"solver must be a solver, not a class; write Anderson\(\.\.\.\)"),
     "none": (None, "solver must be a solver, got None"),
     "function": (f, "solver must be a solver, got a function"),
@@ -250,10 +250,10 @@ def test_arguments_of_a_pullback(sensitivity: Any):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: ImplicitAdjoint("picard"), "option 'solver' expects a solver .* as an object, got 'picard'"),
+        (lambda: ImplicitAdjoint(f), "option 'solver' expects a solver .* as an object, got <function"),
         (lambda: ImplicitAdjoint(Picard), "option 'solver' expects a solver .* as an object, got <class"),
         (lambda: ImplicitAdjoint(linear_solver=GMRES), "option 'linear_solver' expects a linear solver"),
-        (lambda: NewtonGMRES("gmres"), "option 'linear_solver' expects a linear solver as an object, got 'gmres'"),
+        (lambda: NewtonGMRES(Picard()), "option 'linear_solver' expects a linear solver as an object, got Picard"),
         (lambda: SteadyState(Tsit5), "option 'integrator' expects an integrator as an object, got <class"),
         (lambda: Unrolled(0), "option 'depth' expects an int >= 1, got 0"),
         (lambda: Anderson(memory=2.5), "option 'memory' expects an int"),
@@ -261,6 +261,6 @@ def test_arguments_of_a_pullback(sensitivity: Any):
     ids=range(7),
 )
 def test_parts_and_options_of_methods(make: Any, sentence: str):
-    """Names and classes in place of objects, and values out of range, are refused when the method is made."""
+    """Classes and other objects in their place, and values out of range, are refused when the method is made."""
     with pytest.raises(ValueError, match=sentence):
         make()

@@ -48,7 +48,7 @@ def state(small: SmallEquilibrium, sensitivity: Sensitivity[Any] | None = None) 
     """Return z* of (params, x) as a function."""
 
     def z(both: Any) -> Any:
-        return fixed_point(small, NewtonGMRES(), small.z0, *both, sensitivity=sensitivity, options=TIGHT).z
+        return fixed_point(small, small.z0, *both, solver=NewtonGMRES(), adjoint=sensitivity, options=TIGHT)
 
     return z
 
@@ -147,7 +147,7 @@ ROOT = {1: lambda x: 0.5 * x**-0.5, 2: lambda x: -0.25 * x**-1.5, 3: lambda x: 0
 def root(x: Any) -> Any:
     """Return √x as the fixed point of z − (z² − x)/4."""
     step = lambda z, x: ops.subtract(z, ops.multiply(0.25, ops.subtract(ops.multiply(z, z), x)))  # noqa: E731
-    return ops.sum(fixed_point(step, NewtonGMRES(), np.full((1, 1), 1.5), x, options=TIGHT).z)
+    return ops.sum(fixed_point(step, np.full((1, 1), 1.5), x, solver=NewtonGMRES(), options=TIGHT))
 
 
 @pytest.mark.parametrize("modes", list(product("fr", repeat=3)), ids="".join)
@@ -174,7 +174,7 @@ def test_derivatives_scale_with_what_they_are_applied_to(scale: float, dtype: st
     factor, rtol = np.dtype(dtype).type(scale), 1e-9 if dtype == "float64" else 1e-4
     both, z0 = cast((small.params, small.x)), cast(small.z0)
     v, w = cast(drawn_like(both)), cast(drawn_like(small.weights, 5))
-    z = lambda both: fixed_point(small, NewtonGMRES(), z0, *both, rtol=0.1 * rtol).z  # noqa: E731
+    z = lambda both: fixed_point(small, z0, *both, solver=NewtonGMRES(), rtol=0.1 * rtol)  # noqa: E731
     linear = linearize(z, both)
     assert tree_leaves(linear.jvp(v))[0].dtype == dtype
 
@@ -198,7 +198,7 @@ def test_the_derivatives_keep_the_library(xp: ModuleType):
     def derivatives(xp: ModuleType) -> list[Any]:
         both, v = lift(xp, (small.params, small.x)), lift(xp, drawn_like((small.params, small.x)))
         weights, z0 = lift(xp, small.weights), lift(xp, small.z0)
-        z = lambda both: fixed_point(small, NewtonGMRES(), z0, *both, options=TIGHT).z  # noqa: E731
+        z = lambda both: fixed_point(small, z0, *both, solver=NewtonGMRES(), options=TIGHT)  # noqa: E731
         of = lambda both: ops.sum(ops.multiply(weights, ops.sin(z(both))))  # noqa: E731
         found = [linearize(z, both).jvp(v), *(multiply(of, both, v) for multiply in MODES.values())]
         assert {type(leaf) for leaf in tree_leaves(found)} == {type(z0)}
@@ -226,7 +226,7 @@ def test_threads_do_not_mix_up_derivatives():
 def test_autograd_nests_with_ours():
     """autograd's Hessian and its forward mode go through the same equations."""
     small = CELLS[0]
-    z = lambda x: fixed_point(small, NewtonGMRES(), small.z0, small.params, x, options=TIGHT).z  # noqa: E731
+    z = lambda x: fixed_point(small, small.z0, small.params, x, solver=NewtonGMRES(), options=TIGHT)  # noqa: E731
     of = lambda x: ops.sum(ops.multiply(small.weights, ops.sin(z(x))))  # noqa: E731
     v = drawn_like(small.x)
     hessian = MODES["forward over reverse"](of, small.x, v)

@@ -40,7 +40,7 @@ def inside(y: Any, z: Any, theta: Any) -> Any:
 
 def inner_state(z: Any, theta: Any) -> Any:
     """Return y*(z) = tanh(y* A + z B)."""
-    return fixed_point(inside, NewtonGMRES(), np.zeros((BATCH, INNER)), z, theta, options=TIGHT).z
+    return fixed_point(inside, np.zeros((BATCH, INNER)), z, theta, solver=NewtonGMRES(), options=TIGHT)
 
 
 def outside(z: Any, theta: Any) -> Any:
@@ -58,7 +58,7 @@ def joint(both: Any, theta: Any) -> Any:
 def nested_loss(theta: Any, solver: Solver = NewtonGMRES()) -> Any:  # noqa: B008 - a frozen dataclass
     """Return Σ sin(z*) of the equilibrium with another one in its f."""
     z0 = np.zeros((BATCH, OUTER))
-    return ops.sum(ops.sin(fixed_point(outside, solver, z0, theta, options=TIGHT, max_steps=200).z))
+    return ops.sum(ops.sin(fixed_point(outside, z0, theta, solver=solver, options=TIGHT, max_steps=200)))
 
 
 def joint_by_newton(theta: Any) -> float:
@@ -89,7 +89,7 @@ def test_a_nest_has_the_hessian_of_the_joint_system():
 
     def flat(theta: Any) -> Any:
         z0 = np.zeros((BATCH, OUTER + INNER))
-        both = fixed_point(joint, NewtonGMRES(), z0, theta, options=TIGHT).z
+        both = fixed_point(joint, z0, theta, solver=NewtonGMRES(), options=TIGHT)
         return ops.sum(ops.sin(ops.getitem(both, (..., slice(0, OUTER)))))
 
     assert linearize(nested_loss, THETA).jvp(v) == pytest.approx(linearize(flat, THETA).jvp(v), rel=1e-9)
@@ -140,7 +140,7 @@ def test_the_minimum_of_an_energy_with_an_equilibrium_in_it(solver: Solver):
 
     def of(theta: Any) -> Any:
         options = SolveOptions(rtol=1e-12, max_steps=200)
-        return ops.sum(ops.sin(fixed_point(descent, solver, np.zeros((BATCH, OUTER)), theta, options=options).z))
+        return ops.sum(ops.sin(fixed_point(descent, np.zeros((BATCH, OUTER)), theta, solver=solver, options=options)))
 
     theta = {name: THETA[name] for name in ("A", "B", "u")}
     assert largest_error(gradient(of)(theta), slopes_by_differences(of, theta)) < 1e-7
@@ -183,7 +183,7 @@ def test_tangents_are_not_made_of_new_traces():
         seen.append(1)
         return ops.tanh(ops.add(ops.matmul(z, 0.1 * np.ones((4, 4))), u))
 
-    linear = linearize(lambda u: fixed_point(f, NewtonGMRES(), np.zeros((3, 4)), u).z, THETA["u"])
+    linear = linearize(lambda u: fixed_point(f, np.zeros((3, 4)), u, solver=NewtonGMRES()), THETA["u"])
     before = len(seen)
     for _ in range(5):
         linear.jvp(THETA["u"])

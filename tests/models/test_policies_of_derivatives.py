@@ -117,7 +117,7 @@ def test_a_derivative_that_is_not_finite_is_left_out_where_the_loss_is():
     def z(u: Any, shared: Any) -> Any:
         f = lambda z, u, shared: ops.multiply(shared, ops.multiply(0.5, ops.sqrt(ops.add(z, u))))  # noqa: E731
         options = SolveOptions(rtol=1e-12, max_steps=200, on_failure="record")
-        return fixed_point(f, Picard(), 2.5 * u, u, shared, options=options).z
+        return fixed_point(f, 2.5 * u, u, shared, solver=Picard(), options=options)
 
     of = lambda shared: ops.sum(ops.multiply(weights, z(u, shared)))  # noqa: E731
     with np.errstate(all="ignore"):

@@ -9,6 +9,7 @@ import pytest
 
 from equilib import FixedPointProblem, ImplicitAdjoint, Picard, odeint, ops, solve
 from equilib.autodiff import IndependentError, value_and_grad
+from equilib.errors import UserError
 from equilib.fixed_points.problem import Linearization
 from equilib.models import evolve
 from equilib.ode import OdeOptions, OdeProblem, OdeStatus, SteadyState
@@ -127,7 +128,7 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
 @pytest.mark.parametrize(
     ("arguments", "kind", "sentence"),
     [
-        ((decay, Y0, T, "tsit5"), TypeError, "integrator must be an integrator, got 'tsit5'; give the object"),
+        ((decay, Y0, T, "tsit6"), UserError, "no integrator 'tsit6'. Did you mean 'tsit5'"),
         ((decay, Y0, T, Tsit5), TypeError, r"integrator must be an integrator, not a class; write Tsit5\(\.\.\.\)"),
         ((decay, Y0, T, Picard()), TypeError, "integrator must be an integrator, got a Picard"),
         ((decay, Y0, T, SteadyState(Tsit5())), TypeError, "integrator must be an integrator, got a SteadyState"),
@@ -184,8 +185,8 @@ def test_wrong_arguments_of_a_pullback():
         ImplicitAdjoint().pullback(problem, solution, Y0)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("wrong", [Interpolating, "interpolating", OdeOptions()], ids=named)
+@pytest.mark.parametrize("wrong", [Interpolating, "shine", OdeOptions()], ids=named)
 def test_a_sensitivity_that_is_none(wrong: Any):
-    """A class, a name, or something else is refused where an integration begins."""
-    with pytest.raises(TypeError, match="sensitivity must be a sensitivity"):
+    """A class, or something else is refused where an integration begins, and the name of another kind of adjoint."""
+    with pytest.raises((TypeError, UserError), match=r"must be a sensitivity|'shine' differentiates a fixed"):
         evolve(decay, Y0, T, Tsit5(), sensitivity=wrong)

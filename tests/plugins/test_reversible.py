@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import FixedPointProblem, Picard, Solution, SolveOptions, Status, fixed_point, ops, solve
+from equilib import FixedPointProblem, Picard, Solution, SolveOptions, Status, equilibrium, ops, solve
 from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import jvp, value_and_grad
 from equilib.cli import main
@@ -196,7 +196,7 @@ def test_further_derivatives_are_those_of_the_steps():
 
     def solved(at: Any) -> Any:
         W, x, z0 = at
-        found = fixed_point(cell, RevDEQ(), z0, W, x, batched_inputs=(False, True), rtol=1e-3, max_steps=100)
+        found = equilibrium(cell, z0, W, x, solver=RevDEQ(), batched_inputs=(False, True), rtol=1e-3, max_steps=100)
         return ops.sum(ops.multiply(ops.pow(found.z, 2), g))
 
     def looped(at: Any) -> Any:

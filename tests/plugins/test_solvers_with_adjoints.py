@@ -99,7 +99,7 @@ def test_the_hessian(small: SmallEquilibrium, adjoint: SensitivityEntry):
 
     def loss(sensitivity: Any, solver: Any = solver) -> Any:
         options = SolveOptions(rtol=1e-13, max_steps=500, on_failure="record")
-        z = lambda both: fixed_point(small, solver, small.z0, *both, sensitivity=sensitivity, options=options).z  # noqa: E731
+        z = lambda both: fixed_point(small, small.z0, *both, solver=solver, adjoint=sensitivity, options=options)  # noqa: E731
         return lambda both: ops.sum(ops.multiply(small.weights, ops.sin(z(both))))
 
     if not (adjoint.exact or adjoint.name in ("unrolled", "reversible")):

@@ -89,7 +89,7 @@ def differentiable(
     return with_pullback(value, pullback, start, *tree_leaves(inputs), differential=differential), adjoints
 
 
-def equilibrium(
+def differentiable_solve(
     problem: FixedPointProblem,
     solver: Solver | WholeSolver,
     z0: Array,
@@ -97,7 +97,7 @@ def equilibrium(
     options: SolveOptions,
     sensitivity: Any,
     *,
-    fallback: Sequence[Solver | WholeSolver] = (),
+    fallback: Sequence[str | Solver | WholeSolver] = (),
     batched: bool = True,
     gradient_of: str = "all",
     guess: Array | None = None,
