@@ -8,9 +8,10 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, Tree
+from equilib.layers.epilogue import apply
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
-from equilib.ops.convolution import Padding
 from equilib.ops.convolution_block import IDENTITY
+from equilib.ops.windows import Pair, spread
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,11 @@ class Conv:
     """Correlate images with kernels; channels last: (batch, H, W, inputs) to (batch, H', W', outputs).
 
     The kernel has a height and a width. `padding` is rows and columns of zeros on each side; "same" keeps H and W at
-    stride 1 (an even kernel gets the odd row and column at the end).
+    stride 1 (an even kernel gets the odd row and column at the end). The kernel's pixels lie `dilation` apart; with
+    `groups` each group of outputs sees its own group of inputs, as many groups as channels make it depthwise.
 
-    Raises ValueError if `padding` is neither "same" nor a number that is not negative, or a size is not positive.
+    Raises ValueError if `padding` is neither "same" nor a number that is not negative, a size is not positive, or
+    `groups` do not divide the channels.
     """
 
     inputs: int
@@ -30,16 +33,19 @@ class Conv:
     padding: int | str = 0
     bias: bool = True
     initial_weight: Initializer = glorot_uniform
+    dilation: int = 1
+    groups: int = 1
 
     def __post_init__(self) -> None:
         if self.padding != "same" and not (isinstance(self.padding, int) and self.padding >= 0):
             raise ValueError(f"padding must be 'same' or a number of pixels, got {self.padding!r}")
-        if min(self.inputs, self.outputs, *self.kernel, self.stride) < 1:
-            raise ValueError(f"channels, kernel and stride must be positive, got {self}")
+        if min(self.inputs, self.outputs, *self.kernel, self.stride, self.dilation) < 1:
+            raise ValueError(f"channels, kernel, stride and dilation must be positive, got {self}")
+        check_groups(self.groups, self.inputs, self.outputs)
 
     def init(self, rng: np.random.Generator) -> Tree:
-        """Draw the weight, shape (kernel height, kernel width, inputs, outputs), and a bias of zeros."""
-        params = {"weight": self.initial_weight(rng, (*self.kernel, self.inputs, self.outputs))}
+        """Draw the weight, shape (kernel height, kernel width, inputs // groups, outputs), and a bias of zeros."""
+        params = {"weight": self.initial_weight(rng, (*self.kernel, self.inputs // self.groups, self.outputs))}
         return {**params, "bias": zeros(rng, (self.outputs,))} if self.bias else params
 
     def __call__(self, params: Tree, x: Array) -> Array:
@@ -49,11 +55,23 @@ class Conv:
     def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
         """Return φ(conv(x)) + after, of the shape of `conv(x)`, as `TakesEpilogue` says."""
         bias = params["bias"] if self.bias else None
-        stride = self.stride, self.stride
-        return ops.conv2d_block(x, params["weight"], bias, after, activation, stride, self._padding())
+        stride, dilation = (self.stride, self.stride), (self.dilation, self.dilation)
+        down, across = (pads(self.padding, kernel, self.dilation) for kernel in self.kernel)
+        if self.dilation == self.groups == 1:
+            return ops.conv2d_block(x, params["weight"], bias, after, activation, stride, (down, across))
+        y = ops.conv2d_general(x, params["weight"], stride, (down, across), dilation, self.groups)
+        return apply(lambda _, y: y, None, y if bias is None else ops.add(y, bias), activation, after)
 
-    def _padding(self) -> Padding:
-        if isinstance(self.padding, int):
-            return (self.padding, self.padding), (self.padding, self.padding)
-        height, width = self.kernel
-        return ((height - 1) // 2, height // 2), ((width - 1) // 2, width // 2)
+
+def pads(padding: int | str, kernel: int, dilation: int) -> Pair:
+    """Return the numbers of zeros before and after an axis; "causal" puts all of them before."""
+    more = spread(kernel, dilation) - 1
+    if isinstance(padding, int):
+        return padding, padding
+    return (more, 0) if padding == "causal" else (more // 2, more - more // 2)
+
+
+def check_groups(groups: int, inputs: int, outputs: int) -> None:
+    """Raise ValueError if the channels cannot be divided into so many groups."""
+    if groups < 1 or inputs % groups or outputs % groups:
+        raise ValueError(f"{groups} groups do not divide {inputs} inputs and {outputs} outputs")

@@ -31,6 +31,7 @@ from equilib.ops.elementwise import (
     where,
 )
 from equilib.ops.gather import put_sum, take
+from equilib.ops.general_convolution import conv1d, conv2d_general, conv2d_transpose
 from equilib.ops.losses import cross_entropy, mse
 from equilib.ops.normalization import group_norm
 from equilib.ops.operators import install_operators
@@ -51,6 +52,7 @@ from equilib.ops.shapes import (
     sum_to,
 )
 from equilib.ops.soft_maximum import log_softmax, softmax
+from equilib.ops.sparse import sparse_matmul
 from equilib.ops.vector_norms import layer_norm, rms_norm
 from equilib.ops.windows import fold, patches
 
@@ -61,9 +63,12 @@ __all__ = [
     "broadcast_to",
     "clip",
     "concat",
+    "conv1d",
     "conv2d",
     "conv2d_block",
+    "conv2d_general",
     "conv2d_input_transpose",
+    "conv2d_transpose",
     "conv2d_weight_transpose",
     "cos",
     "cross_entropy",
@@ -106,6 +111,7 @@ __all__ = [
     "sin",
     "softmax",
     "softplus",
+    "sparse_matmul",
     "sqrt",
     "stack",
     "std",

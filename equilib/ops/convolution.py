@@ -18,12 +18,11 @@ from equilib.arrays import Array, array_namespace
 from equilib.autodiff.rules import with_transposes
 from equilib.kernels import operation
 from equilib.ops.shapes import pad, shape_of
-from equilib.ops.windows import Pair, patches, window_count
+from equilib.ops.windows import UNIT, Pair, patches, window_count
 
 Padding = tuple[Pair, Pair]
 """((top, bottom), (left, right)) rows and columns of zeros."""
 
-UNIT: Pair = (1, 1)
 NO_PADDING: Padding = ((0, 0), (0, 0))
 
 _LAID_OUT = 1 << 22

@@ -13,7 +13,6 @@ from equilib.kernels import operation
 from equilib.ops.activations import BY_VALUE, times_slope
 from equilib.ops.convolution import (
     NO_PADDING,
-    UNIT,
     Padding,
     check_channels,
     conv2d,
@@ -24,7 +23,7 @@ from equilib.ops.convolution import (
 )
 from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
-from equilib.ops.windows import Pair
+from equilib.ops.windows import UNIT, Pair
 
 IDENTITY = "identity"
 """The activation that does nothing."""

@@ -29,7 +29,8 @@ def put_sum(g: Array, indices: Array, shape: tuple[int, ...], axis: int = 0) -> 
     xp, axis = array_namespace(g), axis % len(shape)
     before, after, length = shape[:axis], shape[axis + 1 :], shape[axis]
     slices = xp.reshape(g, (prod(before), prod(indices.shape), prod(after)))
-    places = xp.reshape(indices, (-1,))
+    places = xp.astype(xp.reshape(indices, (-1,)), xp.int64)  # bytes cannot count what there may be
+    places = xp.where(places < 0, places + length, places)
     summed = _host_sums(slices, places, length) if type(g) is np.ndarray else _products(slices, places, length)
     return xp.reshape(summed, shape)
 
@@ -39,7 +40,7 @@ def _host_sums(slices: Array, places: Array, length: int) -> Array:
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     if ordered.size:
-        first = np.flatnonzero(np.diff(ordered, prepend=ordered[0] - 1))
+        first = np.flatnonzero(np.diff(ordered, prepend=-1))
         out[:, ordered[first]] = np.add.reduceat(slices[:, order], first, axis=1)
     return out
 

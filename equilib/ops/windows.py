@@ -18,17 +18,26 @@ def window_count(length: int, window: int, stride: int) -> int:
     return (length - window) // stride + 1
 
 
-@with_transposes(lambda x, window, stride: lambda w: fold(w, shape_of(x), window, stride))
-def patches(x: Array, window: Pair, stride: Pair) -> Array:
-    """Return the windows of each image.
+UNIT: Pair = (1, 1)
+
+
+def spread(window: int, dilation: int) -> int:
+    """Return the length over which the places of a window lie, `dilation` from one to the next."""
+    return (window - 1) * dilation + 1
+
+
+@with_transposes(lambda x, window, stride, dilation=UNIT: lambda w: fold(w, shape_of(x), window, stride, dilation))
+def patches(x: Array, window: Pair, stride: Pair, dilation: Pair = UNIT) -> Array:
+    """Return the windows of each image, whose pixels lie `dilation` apart.
 
     (batch, H, W, C) becomes (batch, H', W', window height · width, C) with H' = (H − window) // stride + 1.
     """
     n, height, width, channels = x.shape
-    rows, cols = (window_count(*each) for each in zip((height, width), window, stride, strict=True))
+    reach = map(spread, window, dilation)
+    rows, cols = (window_count(*each) for each in zip((height, width), reach, stride, strict=True))
     xp = array_namespace(x)
     tricks = getattr(getattr(xp, "lib", None), "stride_tricks", None)
-    if tricks is not None:  # NumPy and CuPy: a view, then one copy
+    if tricks is not None and dilation == UNIT:  # NumPy and CuPy: a view, then one copy
         x = xp.ascontiguousarray(x)
         image, line, pixel, _ = x.strides
         # The pixels of a window's row lie side by side, so the copy moves width · channels numbers at a time; assigning
@@ -41,22 +50,22 @@ def patches(x: Array, window: Pair, stride: Pair) -> Array:
         out = xp.empty(view.shape, dtype=x.dtype)
         out[...] = view
         return xp.reshape(out, (n, rows, cols, window[0] * window[1], channels))
-    return xp.stack([x[index] for index in _offsets(window, stride, (rows, cols))], axis=3)
+    return xp.stack([x[index] for index in _offsets(window, stride, dilation, (rows, cols))], axis=3)
 
 
-@with_transposes(lambda x, shape, window, stride: lambda w: patches(w, window, stride))
-def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair) -> Array:
+@with_transposes(lambda x, shape, window, stride, dilation=UNIT: lambda w: patches(w, window, stride, dilation))
+def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair, dilation: Pair = UNIT) -> Array:
     """Add windows into zeros of `shape` at the places they come from: the transpose of `patches`."""
     out = array_namespace(x).zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
-    for k, index in enumerate(_offsets(window, stride, (x.shape[1], x.shape[2]))):
+    for k, index in enumerate(_offsets(window, stride, dilation, (x.shape[1], x.shape[2]))):
         out[index] += x[:, :, :, k, :]
     return out
 
 
-def _offsets(window: Pair, stride: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:
+def _offsets(window: Pair, stride: Pair, dilation: Pair, count: Pair) -> Iterator[tuple[slice, ...]]:
     """Yield, for each place in a window, the index of the pixels that stand there."""
-    for i in range(window[0]):
-        for j in range(window[1]):
+    for i in range(0, spread(window[0], dilation[0]), dilation[0]):
+        for j in range(0, spread(window[1], dilation[1]), dilation[1]):
             yield (
                 slice(None),
                 slice(i, i + stride[0] * (count[0] - 1) + 1, stride[0]),

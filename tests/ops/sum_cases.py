@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from scipy import special
+from scipy import sparse, special
 
 from equilib import ops
 from tests.arrays_under_test import constant_like
@@ -87,6 +87,22 @@ def _products() -> list[Case]:
     products = [
         Case("matmul", ops.matmul, pair, lambda x, y: np.einsum("...ij,...jk->...ik", x, y), f"{pair[0]} @ {pair[1]}")
         for pair in pairs
+    ]
+    matrix = np.array([[0, 2.0, 0, -1.0], [0, 0, 0, 0], [3.0, 0, 0.5, 0]])
+    products += [
+        Case(
+            "sparse_matmul",
+            lambda x, kind=kind: ops.sparse_matmul(kind(matrix), x),
+            (shape,),
+            lambda x: np.einsum("ij,...jk->...ik", matrix, x),
+            f"{kind.__name__} @ {shape}",
+        )
+        for kind, shape in [
+            (sparse.csr_array, (4, 2)),
+            (sparse.csr_matrix, (1, 4, 3)),
+            (sparse.coo_array, (2, 3, 4, 2)),
+            (sparse.csc_array, (2, 4, 1)),
+        ]
     ]
     layers = [
         Case("dense", ops.dense, (shape, (3, 4)), lambda x, w: np.einsum("...i,io->...o", x, w), f"on {shape}")

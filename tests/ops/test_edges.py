@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import sparse, special
 
 from equilib import ops
 from equilib.autodiff import linearize, value_and_grad
@@ -111,6 +111,23 @@ def test_softmax_does_not_overflow(xp: ModuleType):
             lambda x: ops.scaled_dot_product_attention(x, x[:, :2], x),
             r"of shapes \(2, 3\), \(2, 2\), \(2, 3\) do not fit",
         ),
+        (
+            lambda x: ops.conv1d(x[None], np.ones((1, 3, 2)), groups=2),
+            "2 groups do not fit: the images have 3",
+        ),
+        (
+            lambda x: ops.conv1d(x[None], np.ones((2, 3, 2)), dilation=2),
+            "a window of 3 does not fit into a length",
+        ),
+        (lambda x: ops.conv2d_transpose(x[None, None], np.ones((1, 1, 1, 2))), "have 3 channels, .* takes 2"),
+        (
+            lambda x: ops.conv2d_transpose(x[None, None], np.ones((1, 1, 1, 3)), output_padding=(0, 1)),
+            r"must be in \[0, stride\), got \(0, 1\)",
+        ),
+        (
+            lambda x: ops.conv2d_transpose(x[None, None], np.ones((1, 1, 1, 3)), (1, 1), ((0, 1), (0, 0))),
+            "images of 0×2 pixels would be left",
+        ),
         (lambda x: ops.layer_norm(x, np.ones(2)), r"scale has the shape \(2,\): give one of the last axes, \(3,\)"),
         (lambda x: ops.layer_norm(x, axes=3), "over the last 3 axes cannot take an array of shape"),
         (lambda x: ops.rms_norm(x, np.ones(2)), "give one number for each of 3 features"),
@@ -120,6 +137,26 @@ def test_arguments_that_do_not_fit_are_refused(call: Callable[[np.ndarray], Any]
     """The sentence says what was given and what fits."""
     with pytest.raises(ValueError, match=message):
         call(np.ones((2, 3)))
+
+
+def test_numbers_of_rows_may_be_negative_or_bytes(xp: ModuleType):
+    """−1 is the last row, there and back, and bytes reach every row of a long array."""
+    x, numbers = lift(xp, np.arange(6.0).reshape(3, 2)), xp.asarray(np.array([-1, 2]))
+    linear = linearize(lambda x: ops.take(x, numbers), x)
+    np.testing.assert_array_equal(lower(linear.value), [[4, 5], [4, 5]])
+    np.testing.assert_array_equal(lower(linear.vjp(linear.value)[0]), [[0, 0], [0, 0], [8, 10]])
+    summed = ops.put_sum(lift(xp, np.ones((2, 1))), xp.asarray(np.array([255, 255], np.uint8)), (300, 1))
+    assert np.flatnonzero(lower(summed)).tolist() == [255]
+
+
+def test_a_sparse_product_takes_what_fits():
+    """A dense matrix, and one with another number of columns, are refused; without entries the product is zero."""
+    with pytest.raises(TypeError, match="not ndarray; use matmul"):
+        ops.sparse_matmul(np.eye(3), np.ones((3, 2)))
+    for x in (np.ones((2, 3)), np.ones(3)):
+        with pytest.raises(ValueError, match=r"of shape \(3, 3\) does not fit to an array of shape"):
+            ops.sparse_matmul(sparse.eye_array(3), x)
+    assert not ops.sparse_matmul(sparse.csr_array((2, 3)), np.ones((3, 2))).any()
 
 
 def test_where_keeps_the_gradient_of_the_other_branch_out():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.arrays_under_test import distance, lift
-from tests.ops import elementwise_cases, image_cases, sequence_cases, shape_cases, sum_cases
+from tests.ops import convolution_cases, elementwise_cases, image_cases, sequence_cases, shape_cases, sum_cases
 from tests.ops.derivatives import all_derivatives, like
 
 pytestmark = pytest.mark.gpu
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.gpu
 
 @pytest.mark.parametrize(
     "family",
-    [elementwise_cases, shape_cases, image_cases, sequence_cases, sum_cases],
+    [elementwise_cases, shape_cases, convolution_cases, image_cases, sequence_cases, sum_cases],
     ids=lambda module: module.__name__,
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-3)])

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from equilib import ops
 from equilib.autodiff import linearize
@@ -16,6 +17,7 @@ functional = torch.nn.functional
 
 CAUSAL = np.tri(3, 4, dtype=bool)
 NUMBERS = np.array([[3, 0], [1, 3], [0, 0]])
+ADJACENCY = np.array([[0, 2.0, 0, -1.0], [0, 0, 0, 0], [3.0, 0, 0.5, 0]])
 TIES = np.array([[1.0, 2.0, 2.0], [0.5, 0.5, 0.5]])
 
 
@@ -25,6 +27,11 @@ class Pair(NamedTuple):
     ours: Callable[..., Any]
     theirs: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
+
+
+def first(x: Any) -> Any:
+    """Return images or sequences with their channels first."""
+    return x.movedim(-1, 1)
 
 
 PAIRS = {
@@ -63,6 +70,28 @@ PAIRS = {
         ((2, 3, 5), (2, 4, 5), (2, 4, 6)),
     ),
     "take": Pair(lambda x: ops.take(x, NUMBERS), lambda x: functional.embedding(torch.tensor(NUMBERS), x), ((4, 3),)),
+    "conv2d_general": Pair(
+        lambda x, w: ops.conv2d_general(x, w, (2, 1), ((2, 2), (1, 1)), (1, 2), 2),
+        lambda x, w: functional.conv2d(first(x), w.permute(3, 2, 0, 1), None, (2, 1), (2, 1), (1, 2), 2).movedim(1, -1),
+        ((2, 6, 7, 4), (3, 2, 2, 6)),
+    ),
+    "conv1d": Pair(
+        lambda x, w: ops.conv1d(x, w, 2, (1, 1), 3, 3),
+        lambda x, w: functional.conv1d(first(x), w.permute(2, 1, 0), None, 2, 1, 3, 3).movedim(1, -1),
+        ((2, 9, 3), (3, 1, 6)),
+    ),
+    "conv2d_transpose": Pair(
+        lambda x, w: ops.conv2d_transpose(x, w, (2, 3), ((1, 1), (0, 0)), (0, 2)),
+        lambda x, w: functional.conv_transpose2d(first(x), w.permute(3, 2, 0, 1), None, (2, 3), (1, 0), (0, 2)).movedim(
+            1, -1
+        ),
+        ((2, 4, 3, 3), (3, 2, 2, 3)),
+    ),
+    "sparse_matmul": Pair(
+        lambda x: ops.sparse_matmul(sparse.csr_array(ADJACENCY), x),
+        lambda x: torch.sparse.mm(torch.tensor(ADJACENCY, dtype=x.dtype).to_sparse_coo(), x),
+        ((4, 3),),
+    ),
     "einsum": Pair(
         lambda *x: ops.einsum("bhqd,bhkd,bkh->bqd", *x),
         lambda *x: torch.einsum("bhqd,bhkd,bkh->bqd", *x),

@@ -1,0 +1,102 @@
+"""Batch normalization, with its statistics among the parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from equilib import ops
+from equilib.arrays import Array, Tree
+from equilib.autodiff import stop_gradient
+from equilib.layers.composite import map_children
+from equilib.layers.containers import Chain
+from equilib.layers.initializers import ones, zeros
+from equilib.ops.shapes import shape_of
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Normalize each channel by statistics of many batches, then scale and shift it (Ioffe & Szegedy 2015).
+
+    Called as a layer it is an affine map of each sample, (x − mean) / √(variance + ε) · scale + shift with the running
+    statistics that are among its parameters: constants, so that it may stand in the cell of an equilibrium. There the
+    statistics of a batch cannot be used: f would be another map whenever samples leave the solve. In training
+    `observing` uses them, outside of equilibria, and returns the parameters with the running statistics moved.
+
+    Channels last: (batch, ..., channels). Raises ValueError if `momentum` is not in (0, 1].
+    """
+
+    channels: int
+    momentum: float = 0.1
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.momentum <= 1:
+            raise ValueError(f"the momentum, the share of a new batch, must be in (0, 1], got {self.momentum}")
+
+    def init(self, rng: np.random.Generator) -> Tree:
+        """Return a scale and a variance of ones, a shift and a mean of zeros, shape (channels,)."""
+        shape = (self.channels,)
+        return {
+            "scale": ones(rng, shape),
+            "shift": zeros(rng, shape),
+            "mean": zeros(rng, shape),
+            "variance": ones(rng, shape),
+        }
+
+    def __call__(self, params: Tree, x: Array) -> Array:
+        """Normalize x, shape (batch, ..., channels), by the running statistics."""
+        return self._normalized(params, x, *stop_gradient((params["mean"], params["variance"])))
+
+    def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
+        """Normalize x, shape (batch, ..., channels), by its own statistics; return it and the parameters moved to them.
+
+        Raises ValueError if there is one number for each channel only, which has no variance.
+        """
+        *places, _ = shape_of(x)
+        count, axes = prod(places), tuple(range(len(places)))
+        if count < 2:
+            raise ValueError(f"a batch of shape {shape_of(x)} has one number for each channel, and so no variance")
+        mean, variance = ops.mean(x, axes), ops.var(x, axes)
+        found = {"mean": stop_gradient(mean), "variance": stop_gradient(variance) * (count / (count - 1))}
+        moved = {
+            name: (1 - self.momentum) * stop_gradient(params[name]) + self.momentum * new for name, new in found.items()
+        }
+        return self._normalized(params, x, mean, variance), {**params, **moved}
+
+    def _normalized(self, params: Tree, x: Array, mean: Array, variance: Array) -> Array:
+        slope = ops.multiply(params["scale"], ops.pow(ops.add(variance, self.epsilon), -0.5))
+        return ops.add(ops.multiply(ops.subtract(x, mean), slope), params["shift"])
+
+
+def observing(layer: Any, params: Tree, x: Array) -> tuple[Array, Tree]:
+    """Return layer(params, x), x of shape (batch, ...), by statistics of this batch, and the parameters with them.
+
+    A `BatchNorm` and those in a `Chain` use the batch, other layers are what they are; the parameters differ in the
+    running statistics, which have no gradient.
+
+    Raises ValueError if there is a `BatchNorm` in another container, whose inputs nobody knows.
+    """
+    if isinstance(layer, BatchNorm):
+        return layer.observe(params, x)
+    if isinstance(layer, Chain):
+        after = []
+        for child, own in zip(layer.layers, params, strict=True):
+            x, moved = observing(child, own, x)
+            after.append(moved)
+        return x, after
+    if _normalizes(layer):
+        raise ValueError(f"statistics of a batch are for a BatchNorm and those in a Chain, not for one in {layer}")
+    return layer(params, x), params
+
+
+def _normalizes(layer: Any) -> bool:
+    if isinstance(layer, BatchNorm):
+        return True
+    found: list[bool] = []
+    if hasattr(layer, "children"):
+        map_children(lambda child: found.append(_normalizes(child)), layer.children())
+    return any(found)
