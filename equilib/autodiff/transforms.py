@@ -84,9 +84,12 @@ def value_and_grad(
     return with_gradient
 
 
+_PLAIN = frozenset((np.ndarray, str, float, int, bool, type(None)))
+
+
 def stop_gradient(tree: Tree) -> Tree:
     """Return `tree` with every traced array, in fields of dataclasses too, replaced by its plain value."""
-    if isinstance(tree, Enum | np.ndarray | str | float | int):  # records hold hundreds
+    if type(tree) in _PLAIN or isinstance(tree, Enum):  # records hold hundreds
         return tree
     if isinstance(tree, Box):
         return static_value(tree)

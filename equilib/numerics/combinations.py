@@ -16,15 +16,15 @@ _COPIED = 1 << 15
 """Bytes of arrays that are sooner copied into one than gone through one by one."""
 
 
-@operation("combined")
-def _combined(base: Array, weights: Array, arrays: Sequence[Array]) -> Array:
-    return weighted_sum(base, [rows_like(weights[:, i], base) for i in range(len(arrays))], arrays)
+@operation("combined", leading=lambda base, weights, arrays: arrays[0])
+def _combined(base: Array | None, weights: Array, arrays: Sequence[Array]) -> Array:
+    return weighted_sum(base, [rows_like(weights[:, i], array) for i, array in enumerate(arrays)], arrays)
 
 
-def combined(base: Array, weights: Array, arrays: Sequence[Array]) -> Array:
-    """Return base + Σ wᵢ aᵢ, of arrays (batch, ...), summed from left to right.
+def combined(base: Array | None, weights: Array, arrays: Sequence[Array]) -> Array:
+    """Return base + Σ wᵢ aᵢ, of arrays (batch, ...), summed from left to right; no base is zero.
 
-    The weights, shape (batch, len(arrays)), are of the library and dtype of the others.
+    The weights, shape (batch, len(arrays)), are of the library and dtype of the others. Without arrays there is a base.
     """
     return _combined(base, weights, arrays) if arrays else base
 

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, host_norm, to_host, where_samples, zeros_like
+from equilib.arrays import (
+    Array,
+    array_namespace,
+    coefficients,
+    host_norm,
+    only_samples,
+    to_host,
+    where_samples,
+    zeros_like,
+)
 from equilib.numerics.arnoldi import normalized, orthogonalized
 from equilib.numerics.combinations import combined
 from equilib.numerics.hessenberg import HessenbergLeastSquares
@@ -56,7 +65,7 @@ class GMRES(Checked):
         solved = np.where(running, norm, 0.0)
         small = HessenbergLeastSquares(solved, self.restart, precision)
         while np.count_nonzero(running) and small.size < self.restart:
-            column, new = _extend(basis, matvec(where_samples(running, basis[-1], zeros_like(b))))
+            column, new = _extend(basis, matvec(only_samples(running, basis[-1])))
             size = host_norm(column)
             running = running & np.isfinite(size)
             columns.append(np.where(running[:, None], column, 0.0))
@@ -89,4 +98,5 @@ def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
 
 
 def _combine(weights: np.ndarray, basis: list[Array], like: Array) -> Array:
-    return combined(zeros_like(like), coefficients(weights, like), basis[: weights.shape[1]])
+    count = weights.shape[1]
+    return combined(None, coefficients(weights, like), basis[:count]) if count else zeros_like(like)

@@ -95,6 +95,7 @@ def _samples(make: Make) -> Iterator[Call]:
         for count in (1, 3):
             arrays = [make(*shape) for _ in range(count)]
             yield Call("combined", (base, make(shape[0], count), arrays))
+            yield Call("combined", (None, make(shape[0], count), arrays))
             yield Call("overlaps", (tuple(arrays), base))
             yield Call("orthogonalized", (unit[:count], base))
 

@@ -50,9 +50,10 @@ def weighted_sum(base: np.ndarray | None, weights: Sequence[Any], arrays: Sequen
     return _alike(arrays[0], arrays) and (base is None or base.shape == arrays[0].shape)
 
 
-def combined(base: np.ndarray, weights: np.ndarray, arrays: Sequence[np.ndarray]) -> bool:
+def combined(base: np.ndarray | None, weights: np.ndarray, arrays: Sequence[np.ndarray]) -> bool:
     """Tell whether there is one weight for each sample and array, all of one shape."""
-    return _alike(base, arrays) and weights.shape == (len(base), len(arrays)) and len(arrays) > 0
+    like = arrays[0] if base is None else base
+    return _alike(like, arrays) and weights.shape == (len(like), len(arrays))
 
 
 def overlaps(arrays: Sequence[np.ndarray], x: np.ndarray) -> bool:
