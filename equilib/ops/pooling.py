@@ -30,13 +30,13 @@ def _(ans: Array, x: Array, window: Pair, stride: Pair) -> LinearMap:
 
 
 @with_transposes(lambda v, *where: lambda g: _pull(g, *where))
-@operation("max_pool_push")
+@operation("max_pool_push", leading=lambda v, x, *where: x)
 def _push(v: Array, x: Array, top: Array, window: Pair, stride: Pair) -> Array:
     return array_namespace(x).sum(patches(v, window, stride) * _shares(x, top, window, stride), axis=3)
 
 
 @with_transposes(lambda g, *where: lambda v: _push(v, *where))
-@operation("max_pool_pull")
+@operation("max_pool_pull", leading=lambda g, x, *where: x)
 def _pull(g: Array, x: Array, top: Array, window: Pair, stride: Pair) -> Array:
     spread = array_namespace(x).expand_dims(g, axis=3) * _shares(x, top, window, stride)
     return fold(spread, shape_of(x), window, stride)
