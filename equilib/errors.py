@@ -55,9 +55,15 @@ def said(error: BaseException) -> str:
     """Return what an error says; its type where it says nothing or cannot be asked."""
     try:
         text = str(error).strip()
-    except Exception:  # of an exception whose __str__ fails
+    except BaseException:
         text = ""
     return text or type(error).__name__
+
+
+def named(error: BaseException) -> str:
+    """Return the type of an error and what it says."""
+    text, kind = said(error), type(error).__name__
+    return kind if text == kind else f"{kind}: {text}"
 
 
 def printable(text: str) -> str:

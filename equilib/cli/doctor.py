@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,7 @@ class Finding:
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
     """Look over the installation: libraries, BLAS kernels, threads, memory, GPU, data, plugins."""
+    context.obj.thorough = True
     findings = list(examine(context.obj.plugins))
     broken = sum(finding.state == BROKEN for finding in findings)
     if as_json:
@@ -87,8 +88,8 @@ def package(module: str) -> Finding:
     except Exception as error:  # an extension module that does not fit fails in many ways
         cause = f"cannot be imported: {type(error).__name__}: {error}"
         return Finding(module, BROKEN, " ".join(cause.split()), REINSTALL)
-    here, least = version(module), _required(module)
-    if version_numbers(here) < version_numbers(least):
+    here, least = _version(module), _required(module)
+    if () < version_numbers(here) < version_numbers(least):
         return Finding(module, BROKEN, f"{here}, but at least {least} is required", f'pip install "{module}>={least}"')
     return Finding(module, OK, here)
 
@@ -169,6 +170,10 @@ def data_folder(name: str) -> Finding:
 def plugin(row: PluginRow, registry: Registry) -> Finding:
     """Report a plugin with its cause where it is broken, and with what of it cannot be used here."""
     about, package = f"plugin {row.owner.plugin}", f"{row.owner.distribution} {row.owner.version}".strip()
+    if row.status == "damaged":
+        return Finding(f"package {package}", BROKEN, row.cause, "reinstall or remove it")
+    if row.status == "off":
+        return Finding(about, ABSENT, "; ".join(filter(None, (package, row.cause))))
     if row.status != "ok":
         remedy = f"repair or uninstall {row.owner.distribution or row.owner.plugin}" if row.status == "broken" else ""
         return Finding(about, BROKEN, row.cause, remedy)
@@ -177,9 +182,16 @@ def plugin(row: PluginRow, registry: Registry) -> Finding:
     return Finding(about, ABSENT if away else OK, "; ".join(filter(None, (package, *away))))
 
 
+def _version(module: str) -> str:
+    try:
+        return version(module) or "of an unknown version"
+    except Exception:  # its METADATA is damaged, which has a line of its own
+        return "of an unknown version"
+
+
 def _required(module: str) -> str:
     try:
         texts = requires("equilib") or []
-    except PackageNotFoundError:  # imported from a checkout that is not installed
+    except Exception:  # imported from a checkout that is not installed, or METADATA is damaged
         texts = []
     return next((found[1] for text in texts if (found := re.match(rf"{module}>=([\d.]+)$", text))), "0")

@@ -8,16 +8,13 @@ import traceback
 import click
 
 from equilib.cli.session import Session
-from equilib.errors import RunError, UserError, did_you_mean, printable, said
+from equilib.errors import RunError, UserError, did_you_mean, named, printable, said
 from equilib.fixed_points.solution import UnsolvedError
 from equilib.machine.signals import Interrupted
-from equilib.plugin.registry import Owner
+from equilib.plugin.registry import OWN, Owner
 
 TRACEBACK = "EQUILIB_TRACEBACK"
 """The environment variable that shows the traceback of whatever ends a command, as `equilib --traceback` does."""
-
-OWN = "equilib"
-"""The distribution whose mistakes are ours."""
 
 
 def fail(error: BaseException, session: Session) -> int:
@@ -61,10 +58,7 @@ def _unexpected(error: BaseException, session: Session) -> str:
 
 
 def _named(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({said(error)})"
-    text, kind = said(error), type(error).__name__
-    return kind if text == kind else f"{kind}: {text}"
+    return f"it called sys.exit({said(error)})" if isinstance(error, SystemExit) else named(error)
 
 
 def _culprit(error: BaseException, session: Session) -> Owner | None:

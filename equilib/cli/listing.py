@@ -24,7 +24,8 @@ _ABOUT: dict[type[Entry], str] = {
 @as_json
 @click.pass_obj
 def plugins(session: Session, *, as_json: bool) -> None:
-    """List the installed plugins, broken ones included."""
+    """List the installed plugins, also broken ones and those switched off, and packages with damaged files."""
+    session.thorough = True
     rows = session.plugins.plugins()
     if as_json:
         print_json([_plugin_record(row) for row in rows])
@@ -49,7 +50,7 @@ def _plugin_record(row: PluginRow) -> dict[str, object]:
 def _plugin_cells(row: PluginRow) -> tuple[str, str, str, str]:
     provides = "; ".join(f"{noun} {', '.join(names)}" for noun, names in row.provides.items())
     text = ". ".join(part for part in (row.cause, provides) if part)
-    return row.owner.plugin, f"{row.owner.distribution} {row.owner.version}", row.status, text
+    return row.owner.plugin or "-", f"{row.owner.distribution} {row.owner.version}", row.status, text
 
 
 def _listing(kind: type[Entry]) -> click.Group:

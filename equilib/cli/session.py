@@ -7,7 +7,9 @@ from functools import cached_property
 
 import click
 
+from equilib.errors import printable
 from equilib.plugin.registry import Owner, Registry
+from equilib.plugin.switches import VARIABLE
 
 
 @dataclass
@@ -17,20 +19,25 @@ class Session:
     argv: tuple[str, ...]
     given: Registry | None = None
     traceback: bool = False  # whether the traceback of what fails is shown
+    thorough: bool = False  # whether all packages are looked at, also those without a plugin
 
     @cached_property
     def plugins(self) -> Registry:
         """The registry, discovered when it is first asked for."""
-        return Registry.discover() if self.given is None else self.given
+        return Registry.discover(thorough=self.thorough) if self.given is None else self.given
 
     @cached_property
     def registry(self) -> Registry:
         """The same; the first time, there is one line on stderr per plugin that is broken or in conflict."""
-        for row in self.plugins.plugins():
-            if row.status == "broken":
-                click.echo(f"warning: plugin {row.owner} was left out: {row.cause}", err=True)
-        for conflict in self.plugins.conflicts():
-            click.echo(f"warning: {conflict}", err=True)
+        broken = (row for row in self.plugins.plugins() if row.status == "broken")
+        warnings = [
+            *self.plugins.damages,
+            *(f"plugin {row.owner} was left out: {row.cause}" for row in broken),
+            *self.plugins.conflicts(),
+            *(f"{VARIABLE} names {name!r}, and no plugin or package is called so" for name in self.plugins.unknown),
+        ]
+        for warning in warnings:
+            click.echo(f"warning: {printable(str(warning))}", err=True)
         return self.plugins
 
     def packages(self) -> dict[str, Owner]:

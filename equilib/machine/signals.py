@@ -27,12 +27,16 @@ class Interrupted(KeyboardInterrupt):
 
 @dataclass
 class _Asked:
-    """What the main thread was asked for: the first signal, its time, whether it was raised, and whether it waits."""
+    """What the main thread was asked for: the first signal, its time, whether it was raised, whether it waits.
+
+    `obeyed` tells whether handlers of ours are in place.
+    """
 
     number: int | None = None
     time: float = 0.0
     raised: bool = False
     held: bool = False
+    obeyed: bool = False
 
 
 _asked = _Asked()
@@ -41,6 +45,11 @@ _asked = _Asked()
 def requested() -> int | None:
     """Return the number of the signal that asked the program to end; None where none has."""
     return _asked.number
+
+
+def is_from_user(error: BaseException) -> bool:
+    """Tell whether an error is the end that a user asks for, by Ctrl-C or another signal, and not a plugin's own."""
+    return isinstance(error, Interrupted) or (isinstance(error, KeyboardInterrupt) and not _asked.obeyed)
 
 
 def check() -> None:
@@ -101,7 +110,7 @@ def obeyed() -> Iterator[None]:
         if not isinstance(lost.exc_value, Interrupted):  # which `check` raises again
             hook(lost)
 
-    vars(_asked).update(vars(_Asked()))
+    vars(_asked).update(vars(_Asked(obeyed=True)))
     try:
         sys.unraisablehook = quiet
         for number in before:
@@ -111,6 +120,7 @@ def obeyed() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook = hook
+        _asked.obeyed = False
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

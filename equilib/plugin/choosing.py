@@ -74,7 +74,7 @@ def choose(
             f"solver {entry.name!r}; take one of those, or another adjoint, such as {entry.adjoint}"
         )
     if adjoint is None and hasattr(forward.part, "adjoint"):
-        backward = _named(registry, chosen, forward.part.adjoint())
+        backward = _named(registry, chosen, forward.part.adjoint(), parse_spec(named)[0])
     else:
         backward = build_named(registry, SensitivityEntry, named, same=forward)
     if integrates and backward.part.needs.states:
@@ -113,7 +113,7 @@ def build_named(
     given: dict[str, object] = {**typed, **(options or {})}
     blueprint = entry.blueprint()
     values = given if same is None else _spelled_out(given, blueprint, same)
-    return _named(registry, entry, build(blueprint, values, owner=owner, parts=registry))
+    return _named(registry, entry, build(blueprint, values, owner=owner, parts=registry), name)
 
 
 def _spelled_out(given: Mapping[str, object], blueprint: Blueprint, chosen: Named[Any]) -> Mapping[str, object]:
@@ -125,11 +125,11 @@ def _spelled_out(given: Mapping[str, object], blueprint: Blueprint, chosen: Name
     return given
 
 
-def _named(registry: Registry, entry: Entry, part: Any) -> Named[Any]:
+def _named(registry: Registry, entry: Entry, part: Any, name: str) -> Named[Any]:
     options = plain_options(part, registry)
     # The parts that the name stands for are told by the name.
     told = [name for name, value in entry.preset.items() if isinstance(value, str) and options.get(name) == value]
-    return Named(name=entry.name, part=part, options={k: v for k, v in options.items() if k not in told})
+    return Named(name=name, part=part, options={k: v for k, v in options.items() if k not in told})
 
 
 def adjoint_entry(registry: Registry, spec: str, solves: str) -> SensitivityEntry:
@@ -156,7 +156,7 @@ def _build_driven(
 ) -> tuple[Named[Any], Any]:
     """Build a solver and the options of what drives it, from what stands in --solver, in -o, and what is preferred."""
     owner = f"{entry.noun} {entry.name!r}"
-    _, given = parse_spec(spec)
+    name, given = parse_spec(spec)
     twice = given.keys() & options.keys()
     if twice:
         raise OptionError(f"option {min(twice)!r} of {owner} is given both in --solver and with -o")
@@ -167,4 +167,4 @@ def _build_driven(
     own, drive = split({**wanted, **typed}, *blueprints, owner=owner, parts=registry)
     part = build(blueprints[0], own, owner=owner, parts=registry)
     # A command prints the share of samples that failed, once an epoch: a warning for each batch would drown it.
-    return _named(registry, entry, part), build(driver, {"on_failure": "record", **drive}, owner="the solve")
+    return _named(registry, entry, part, name), build(driver, {"on_failure": "record", **drive}, owner="the solve")

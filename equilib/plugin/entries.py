@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import pkgutil
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from equilib.errors import UserError, a
+from equilib.errors import UserError, a, named
+from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, describe
 from equilib.options.named import FIXED_POINT, ODE
+from equilib.options.schema import check_fields
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
 
@@ -41,6 +45,9 @@ class Capabilities:
     backends: tuple[str, ...] = ("any",)
     least_steps: int = 0
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 TIME_STEPS = 100
 """A time step is at most a few of the flow's time units, of which a solve takes seven or more."""
@@ -61,7 +68,8 @@ class Entry:
     Attributes
     ----------
     name : str
-        What users type: lower-case words and digits joined by one of "-_.:", or else ValueError.
+        What users type: lower-case words and digits joined by one of "-_.:", or else ValueError; TypeError where a
+        field holds something else than its annotation says.
     factory : type or str
         A frozen dataclass whose fields are the options; or "module:Class", imported when it is first used.
     summary : str
@@ -89,6 +97,7 @@ class Entry:
         cls.noun, cls.plural = noun, plural or f"{noun.replace(' ', '-')}s"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name for {a(self.noun)}: use lower-case words joined by '-'")
 
@@ -101,11 +110,14 @@ class Entry:
         if self.unavailable:
             raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")
         try:
-            factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
+            with redirect_stdout(sys.stderr):  # what is printed at an import is no output of a command
+                factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
             describe(factory)
-        except Exception as error:
+        except BaseException as error:
+            if is_from_user(error):
+                raise
             raise EntryError(
-                f"{self.noun} {self.name!r} could not be loaded from {self.factory!r}: {type(error).__name__}: {error}"
+                f"{self.noun} {self.name!r} could not be loaded from {self.factory!r}: {named(error)}"
             ) from error
         # A dataclass keeps its own flags there; `dataclasses` has no public way to ask.
         if not factory.__dataclass_params__.frozen:

@@ -1,23 +1,31 @@
-"""The host's side of the plugins: find them, isolate broken ones, refuse duplicates, look names up."""
+"""Registry of what plugins provide: broken ones are kept apart, duplicates refused, names looked up."""
 
 from __future__ import annotations
 
 import os
+import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
 import pluggy
 
-from equilib.errors import UserError, did_you_mean
+from equilib.errors import UserError, did_you_mean, named, printable
+from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
+from equilib.plugin.discovery import Damage, Point, installed
+from equilib.plugin.switches import VARIABLE, Switches
 
 GROUP = "equilib"
 """The entry-point group that plugins are published in."""
+
+OWN = "equilib"
+"""The package whose plugins are ours."""
 
 STRICT = "EQUILIB_STRICT_PLUGINS"
 """The environment variable that makes a broken plugin or a duplicate fatal."""
@@ -47,6 +55,11 @@ class Owner:
         package = f" ({self.distribution} {self.version})" if self.distribution else ""
         return f"{self.plugin!r}{package}"
 
+    @property
+    def called(self) -> str:
+        """What stands behind the @ of a name to say whose it is: the package, or the plugin where that is unknown."""
+        return self.distribution or self.plugin
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provided(Generic[E]):
@@ -65,8 +78,11 @@ class Conflict:
     owners: tuple[Owner, ...]
 
     def __str__(self) -> str:
-        owners = " and ".join(str(owner) for owner in self.owners)
-        return f"{self.noun} {self.name!r} is provided by both {owners}; uninstall one of them"
+        owners, last = " and ".join(str(owner) for owner in self.owners), self.owners[-1]
+        return (
+            f"{self.noun} {self.name!r} is provided by both {owners}; say whose, as in {self.name}@{last.called}, or "
+            f"switch one off, as by {VARIABLE}=-{last.plugin}@{last.called}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +90,7 @@ class PluginRow:
     """One line of `equilib plugins`."""
 
     owner: Owner
-    status: str  # "ok", "conflict" or "broken"
+    status: str  # "ok", "conflict", "broken", "off"; or "damaged", of a package of which a file cannot be read
     cause: str = ""
     provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # names by noun
 
@@ -88,34 +104,48 @@ class Registry(Parts):
     def __init__(self) -> None:
         self._plugins: dict[Owner, tuple[Entry, ...]] = {}
         self._broken: dict[Owner, str] = {}
+        self._off: list[Owner] = []
+        self.damages: list[Damage] = []
+        self.unknown: tuple[str, ...] = ()  # what EQUILIB_PLUGINS names and nobody is called
 
     @classmethod
-    def discover(cls, points: Iterable[EntryPoint] | None = None) -> Registry:
+    def discover(cls, points: Iterable[EntryPoint] | None = None, *, thorough: bool = False) -> Registry:
         """Load the plugins of the entry-point group `equilib`, or those at `points`.
 
-        A plugin that fails in any way is left out whole and remembered with the cause. With the environment
+        A plugin that fails in any way is left out whole and remembered with the cause, as is a package of which a file
+        is damaged; `thorough` looks at all packages. EQUILIB_PLUGINS switches plugins off. With the environment
         variable EQUILIB_STRICT_PLUGINS=1 the failure is raised instead, and so is a duplicate name.
 
         Raises DuplicateError only if EQUILIB_STRICT_PLUGINS=1.
         """
         strict = os.environ.get(STRICT, "") not in ("", "0")
-        registry = cls()
-        for point in sorted(entry_points(group=GROUP) if points is None else points):
-            registry._load(point, strict=strict)
+        registry, switches = cls(), Switches.of(os.environ.get(VARIABLE, ""))
+        if points is None:
+            found, registry.damages = installed(GROUP, thorough=thorough)
+        else:
+            found = sorted(_point(each) for each in points)
+        registry.unknown = switches.unknown(found)
+        for point in found:
+            if switches.off(point, own=point.package == OWN):
+                registry._off.append(Owner(point.name, point.package, point.version))
+            else:
+                registry._load(point, strict=strict)
         if strict and registry.conflicts():
             raise DuplicateError(str(registry.conflicts()[0]))
         return registry
 
-    def _load(self, point: EntryPoint, *, strict: bool) -> None:
-        package = (point.dist.name, point.dist.version) if point.dist else ("", "")
-        owner = Owner(point.name, *package)
+    def _load(self, point: Point, *, strict: bool) -> None:
+        owner = Owner(point.name, point.package, point.version)
         try:
-            self._plugins[owner] = _entries(point.load(), owner)
-        except (Exception, SystemExit) as error:  # SystemExit: a module that calls sys.exit when imported
+            with redirect_stdout(sys.stderr):  # what is printed at an import is no output of a command
+                self._plugins[owner] = _entries(point.load(), owner)
+        except BaseException as error:  # a module may do anything when it is imported
+            if is_from_user(error):
+                raise
             if strict:
                 error.add_note(f"This happened in plugin {owner}, loaded from {point.value!r}.")
                 raise
-            self._broken[owner] = textwrap.shorten(f"{type(error).__name__}: {error}", _CAUSE, placeholder=" ...")
+            self._broken[owner] = textwrap.shorten(printable(named(error)), _CAUSE, placeholder=" ...")
 
     def register(self, plugin: object, *, name: str, distribution: str = "", version: str = "") -> None:
         """Add the entries of `plugin`, a module or an object with hook implementations: all or, on error, none.
@@ -144,7 +174,14 @@ class Registry(Parts):
 
     def find(self, kind: type[E], name: str) -> Provided[E]:
         """Return the entry of type `kind` called `name`, with its owner; raise as `get` does."""
-        provided = self._by_name(kind).get(name, [])
+        bare, _, whose = name.partition("@")
+        provided = self._by_name(kind).get(bare, [])
+        if whose and provided:
+            theirs = [each for each in provided if whose in (each.owner.distribution, each.owner.plugin)]
+            if not theirs:
+                owners = " and ".join(f"{bare}@{each.owner.called}" for each in provided)
+                raise UnknownName(f"no {kind.noun} {name!r}: there is {owners}")
+            provided = theirs
         if len(provided) > 1:
             raise DuplicateError(str(_conflict(provided)))
         if provided:
@@ -170,8 +207,11 @@ class Registry(Parts):
     def name_of(self, kind: str, factory: type[Any] | str) -> str:
         """Return the name under which a factory is provided without presets; else "module:Class"."""
         place = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
-        entries = (each.entry for each in self.provided(KINDS[kind]) if not each.entry.preset)
-        return next((each.name for each in entries if each.factory in (factory, place)), place)
+        for name, group in self._by_name(KINDS[kind]).items():
+            for each in group:
+                if each.entry.factory in (factory, place) and not each.entry.preset:
+                    return name if len(group) == 1 else f"{name}@{each.owner.called}"
+        return place
 
     def conflicts(self) -> tuple[Conflict, ...]:
         """Return the names that several plugins provide."""
@@ -179,8 +219,13 @@ class Registry(Parts):
         return tuple(_conflict(group) for group in groups if len(group) > 1)
 
     def plugins(self) -> tuple[PluginRow, ...]:
-        """Return one row per plugin, broken ones included, by name."""
+        """Return one row per plugin, broken ones included, by name, after the packages that are damaged."""
         rows = [PluginRow(owner=owner, status="broken", cause=cause) for owner, cause in self._broken.items()]
+        rows += [PluginRow(owner=each, status="off", cause=f"switched off by {VARIABLE}") for each in self._off]
+        rows += [
+            PluginRow(owner=Owner("", each.package), status="damaged", cause=f"{each.file}: {each.cause}")
+            for each in self.damages
+        ]
         conflicts = self.conflicts()
         for owner, entries in self._plugins.items():
             causes = [str(conflict) for conflict in conflicts if owner in conflict.owners]
@@ -227,6 +272,11 @@ def _entries(plugin: object, owner: Owner) -> tuple[Entry, ...]:
         if isinstance(integrator, IntegratorEntry) and integrator.solves:
             found[SolverEntry].setdefault(name, integrator.solver())
     return tuple(entry for entries in found.values() for entry in entries.values())
+
+
+def _point(point: EntryPoint) -> Point:
+    package = (point.dist.name, point.dist.version) if point.dist else ("", "")
+    return Point(point.name, point.value, *package)
 
 
 def _module(factory: type[Any] | str) -> str:

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any
 from unittest import SkipTest
 
-from equilib.errors import said
+from equilib.errors import named
+from equilib.machine.signals import is_from_user
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,10 @@ class Check:
             return self._examine()
         except (AssertionError, SkipTest):
             raise
-        except (Exception, SystemExit) as error:  # SystemExit: a plugin that calls sys.exit
-            raise AssertionError(f"it raised {type(error).__name__}: {said(error)}") from error
+        except BaseException as error:  # a plugin may call sys.exit
+            if is_from_user(error):
+                raise
+            raise AssertionError(f"it raised {named(error)}") from error
 
     def __str__(self) -> str:
         return self.name

@@ -157,7 +157,10 @@ def test_a_conflict_is_shown_and_warned_about(run: Any) -> None:
     registry = Registry()
     registry.register(Plugin(), name="a", distribution="dist-a", version="1")
     registry.register(Plugin(), name="b", distribution="dist-b", version="2")
-    text = "adjoint 'neumann' is provided by both 'a' (dist-a 1) and 'b' (dist-b 2); uninstall one of them"
+    text = (
+        "adjoint 'neumann' is provided by both 'a' (dist-a 1) and 'b' (dist-b 2); say whose, as in neumann@dist-b, or "
+        "switch one off, as by EQUILIB_PLUGINS=-b@dist-b"
+    )
     listed = run("adjoints", using=registry)
     assert (listed.status, listed.out) == (0, "No adjoint is installed.\n")
     assert f"warning: {text}\n" in listed.err

@@ -25,6 +25,8 @@ from equilib.plugin import (
     hookimpl,
     hooks,
 )
+from equilib.plugin import registry as registry_module
+from equilib.plugin.discovery import Point
 from equilib.plugin.registry import DuplicateError, Registry, UnknownName
 
 API_PAGE = Path(__file__).parents[2] / "docs" / "plugin-api.md"
@@ -102,6 +104,19 @@ BROKEN = {
     "no hook": (GOOD.replace("@hookimpl", ""), "implements no hook"),
     "another record": (GOOD.replace("SolverEntry", "SensitivityEntry"), "must yield SolverEntry, not Sens"),
     "a failure after the first record": (GOOD + "        raise RuntimeError('late')", "RuntimeError: late"),
+    "a BaseException at import": (
+        "raise type('End', (BaseException,), {})('for all')",
+        "End: for all",
+    ),
+    "an exception that cannot be shown": (
+        "raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})",
+        "Mute",
+    ),
+    "a record of the wrong type": (GOOD.replace('"works"', "3"), "SolverEntry: 'summary' is 3, not str"),
+    "capabilities of the wrong type": (
+        GOOD.replace('"works"', '"", capabilities="any"'),
+        "SolverEntry: 'capabilities' is 'any', not Capabilities",
+    ),
     "a bad name": (GOOD.replace('"good"', '"Good Name"'), "no name for a solver"),
 }
 
@@ -161,11 +176,54 @@ def test_a_duplicate_name_belongs_to_nobody() -> None:
     with pytest.raises(DuplicateError) as caught:
         registry.get(SolverEntry, "same")
     assert str(caught.value) == (
-        "solver 'same' is provided by both 'a' (dist-a 1.0) and 'b' (dist-b 2.1); uninstall one of them"
+        "solver 'same' is provided by both 'a' (dist-a 1.0) and 'b' (dist-b 2.1); say whose, as in same@dist-b, or "
+        "switch one off, as by EQUILIB_PLUGINS=-b@dist-b"
     )
     assert [each.entry.name for each in registry.provided(SolverEntry)] == ["mine", "yours"]
     assert registry.get(SolverEntry, "yours").name == "yours"
     assert [(row.status, row.cause) for row in registry.plugins()] == [("conflict", str(caught.value))] * 2
+
+
+def test_a_name_says_whose_it_is() -> None:
+    """NAME@PACKAGE, or NAME@PLUGIN where nobody knows the package, is that package's, also where others have it too."""
+    registry = Registry()
+    registry.register(plugin(solvers=[solver("same")]), name="a", distribution="dist-a", version="1.0")
+    registry.register(plugin(solvers=[solver("same")]), name="b")
+    assert registry.find(SolverEntry, "same@dist-a").owner.plugin == "a"
+    assert registry.find(SolverEntry, "same@b").owner.plugin == "b"
+    with pytest.raises(UnknownName, match=r"^no solver 'same@c': there is same@dist-a and same@b$"):
+        registry.get(SolverEntry, "same@c")
+
+
+@pytest.mark.parametrize(
+    ("value", "on"),
+    [
+        ("", ["ours", "theirs", "yours"]),
+        ("all", ["ours", "theirs", "yours"]),
+        ("none", ["ours"]),
+        ("yours", ["ours", "yours"]),
+        ("-theirs", ["ours", "yours"]),
+        ("-ours", ["theirs", "yours"]),
+        ("none, yours", ["ours", "yours"]),
+        ("yours,-yours", ["ours"]),
+    ],
+)
+def test_a_variable_switches_plugins_off(
+    value: str, on: list[str], publish: Callable[[str, str], EntryPoint], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EQUILIB_PLUGINS keeps none or some of the third parties' and leaves out what stands after a minus."""
+    monkeypatch.setenv("EQUILIB_PLUGINS", value)
+    monkeypatch.setattr(registry_module, "OWN", "")  # an entry point that no package declares
+    points = [publish(name, GOOD.replace('"good"', f'"{name}"')) for name in ("ours", "theirs", "yours")]
+    of = {"ours": "", "theirs": "they", "yours": "you"}
+    found = [Point(each.name, each.value, of[each.name]) for each in points]
+    monkeypatch.setattr(registry_module, "installed", lambda group, thorough: (found, []))
+    registry = Registry.discover()
+    assert [row.owner.plugin for row in registry.plugins() if row.status == "ok"] == on
+    off = {row.owner.plugin: row.cause for row in registry.plugins() if row.status == "off"}
+    assert off == {name: "switched off by EQUILIB_PLUGINS" for name in of if name not in on}
+    monkeypatch.setenv("EQUILIB_PLUGINS", "you,-theri")
+    assert Registry.discover().unknown == ("theri",)
 
 
 def test_the_same_name_for_different_kinds_is_no_conflict() -> None:

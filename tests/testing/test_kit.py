@@ -174,3 +174,14 @@ def test_the_kit_needs_neither_pytest_nor_autograd():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), GeneratorExit(), MemoryError()], ids=lambda each: type(each).__name__)
+def test_whatever_a_plugin_raises_fails_the_check(error: BaseException) -> None:
+    """A solver that calls sys.exit(0) does not end the kit, let alone with success."""
+
+    def examine() -> str | None:
+        raise error
+
+    (outcome,) = run_checks([Check("law", "A reason.", examine)])
+    assert (outcome.status, outcome.evidence.partition(":")[0]) == ("failed", f"it raised {type(error).__name__}")

@@ -1,0 +1,104 @@
+"""An environment in which twenty-odd packages are broken, each in its own way, and what it costs to start there.
+
+`python -m tests.hostile` prints the time of `equilib --help` and of `equilib solvers` in it and without it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.programs import command, environment
+
+PLUGIN = """
+from equilib.plugin import Capabilities, SolverEntry, hookimpl
+{before}
+@hookimpl
+def equilib_solvers({arguments}):
+    yield SolverEntry(name="{name}", factory="nowhere:Solver", summary={summary})
+    {after}
+"""
+
+MODULES = {
+    "base-exception": "class End(BaseException):\n    pass\nraise End('at import')",
+    "mute": "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Mute",
+    "silent": "class Mute(Exception):\n    def __str__(self):\n        raise SystemExit(3)\nraise Mute",
+    "exit": "import sys\nsys.exit(0)",
+    "interrupt": "raise KeyboardInterrupt",
+    "generator-exit": "raise GeneratorExit",
+    "memory": "raise MemoryError",
+    "recursion": "def f():\n    f()\nf()",
+    "syntax": "def",
+    "nul": "x = 1\0",
+    "absent": None,
+    "no-hook": "x = 1",
+    "wrong-summary": PLUGIN.format(before="", arguments="", name="wrong-summary", summary="3", after=""),
+    "late": PLUGIN.format(before="", arguments="", name="late", summary="''", after="raise OSError('late')"),
+    "arguments": PLUGIN.format(before="", arguments="model", name="arguments", summary="''", after=""),
+    "wrong-name": PLUGIN.format(before="", arguments="", name="Wrong Name", summary="''", after=""),
+    "escapes": "raise ValueError('\\x1b[31mred\\n\\x07')",
+}
+"""What plugins that cannot be loaded do when they are."""
+
+WORKING = {
+    "chatty": PLUGIN.format(before="print('at import')", arguments="", name="chatty", summary="''", after=""),
+    "rival": PLUGIN.format(before="", arguments="", name="newton-gmres", summary="'not ours'", after=""),
+}
+"""Plugins that work, but print, or take a name of ours."""
+
+DAMAGED = {
+    "no-equals": {"entry_points.txt": b"[console_scripts]\nsome thing without a sign\n"},
+    "latin": {"entry_points.txt": "[console_scripts]\nca\u00f1a = m:f\n".encode("latin-1")},
+    "no-value": {"entry_points.txt": b"[equilib]\nno-value =\n"},
+    "odd-metadata": {"METADATA": b"\xff\xfe\x00"},
+    "empty-metadata": {"METADATA": b""},
+}
+"""Packages whose files are damaged; but for the third they publish no plugin."""
+
+BROKEN = (*MODULES, *DAMAGED)
+"""The names of all that is broken; that of a package is the name after "hostile-"."""
+
+
+def write_environment(folder: Path) -> Path:
+    """Write the packages into a folder, which is to be put on `sys.path`, and return it."""
+    for name, source in {**MODULES, **WORKING}.items():
+        module = f"hostile_{name.replace('-', '_')}"
+        if source is not None:
+            (folder / f"{module}.py").write_text(source, encoding="utf-8")
+        _write_package(folder, name, {"entry_points.txt": f"[equilib]\n{name} = {module}\n".encode()})
+    for name, files in DAMAGED.items():
+        _write_package(folder, name, files)
+    return folder
+
+
+def _write_package(folder: Path, name: str, files: dict[str, bytes]) -> None:
+    about = folder / f"hostile_{name.replace('-', '_')}-1.0.dist-info"
+    about.mkdir()
+    metadata = f"Metadata-Version: 2.1\nName: hostile-{name}\nVersion: 1.0\n".encode()
+    for file, content in {"METADATA": metadata, **files}.items():
+        (about / file).write_bytes(content)
+
+
+def main(repetitions: int = 11) -> None:
+    """Print the median times, in milliseconds, of processes that alternate."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {"clean": "", f"with {len(BROKEN)} broken packages": str(write_environment(Path(folder)))}
+        for argv in (("--help",), ("solvers",)):
+            times: dict[str, list[float]] = {place: [] for place in places}
+            for _ in range(repetitions):
+                for place, path in places.items():
+                    start = time.perf_counter()
+                    subprocess.run(
+                        command(*argv), env=environment(PYTHONPATH=path), capture_output=True, check=True, cwd=folder
+                    )
+                    times[place].append(1000 * (time.perf_counter() - start))
+            found = ", ".join(f"{place} {statistics.median(each):.0f} ms" for place, each in times.items())
+            print(f"equilib {' '.join(argv)}: {found}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
