@@ -5,8 +5,9 @@ from __future__ import annotations
 import pkgutil
 import re
 import sys
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -17,6 +18,16 @@ from equilib.options.named import FIXED_POINT, ODE
 from equilib.options.schema import check_fields
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
+
+
+_printing = threading.RLock()
+
+
+@contextmanager
+def printed_aside() -> Iterator[None]:
+    """Have what is printed while a plugin is imported go to standard error: it is no output of a command."""
+    with _printing, redirect_stdout(sys.stderr):
+        yield
 
 
 class EntryError(UserError):
@@ -110,7 +121,7 @@ class Entry:
         if self.unavailable:
             raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")
         try:
-            with redirect_stdout(sys.stderr):  # what is printed at an import is no output of a command
+            with printed_aside():
                 factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
             describe(factory)
         except BaseException as error:

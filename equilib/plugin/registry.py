@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
@@ -19,6 +17,7 @@ from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
 from equilib.plugin.discovery import Damage, Point, installed
+from equilib.plugin.entries import printed_aside
 from equilib.plugin.switches import VARIABLE, Switches
 
 GROUP = "equilib"
@@ -137,7 +136,7 @@ class Registry(Parts):
     def _load(self, point: Point, *, strict: bool) -> None:
         owner = Owner(point.name, point.package, point.version)
         try:
-            with redirect_stdout(sys.stderr):  # what is printed at an import is no output of a command
+            with printed_aside():
                 self._plugins[owner] = _entries(point.load(), owner)
         except BaseException as error:  # a module may do anything when it is imported
             if is_from_user(error):
