@@ -223,7 +223,7 @@ class Linearized:
     def _collect(self, argnum: int, carried: dict[TapeNode, Any]) -> Tree:
         arg = self._args[argnum]
         leaves = [
-            carried[root][0] if root in carried else _zeros_like(leaf)
+            _like(leaf, carried[root][0]) if root in carried else _zeros_like(leaf)
             for root, leaf in zip(self._roots[argnum], tree_leaves(arg), strict=True)
         ]
         return tree_unflatten(arg, leaves)
@@ -285,3 +285,11 @@ def _leaves_of_shape(like: Tree, tree: Tree, name: str) -> list[Any]:
 def _zeros_like(leaf: Any) -> Any:
     value = static_value(leaf)
     return zeros_like(value) if is_array(value) else 0.0
+
+
+def _like(leaf: Any, grad: Any) -> Any:
+    """Return a derivative in the dtype of what it is of, where an input was wider."""
+    value = static_value(leaf)
+    if isbox(grad) or not (is_array(value) and is_array(grad)) or grad.dtype == value.dtype:
+        return grad
+    return array_namespace(grad).astype(grad, value.dtype)

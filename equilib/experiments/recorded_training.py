@@ -27,6 +27,7 @@ def train(context: RunContext) -> Mapping[str, Any]:
     """
     training, request, before = assemble(context), context.request, context.continuation
     trainer = training.trainer
+    trainer.rehearse()
     savings = _save_work(trainer, context)
     digest = trainer.data.digest()
     if before is not None:

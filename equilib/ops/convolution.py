@@ -61,7 +61,9 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
 
 
 def check_channels(x: Array, weight: Array) -> None:
-    """Raise ValueError if images and a kernel have other channels."""
+    """Raise ValueError if x is no batch of images, or has other channels than a kernel."""
+    if x.ndim != 4:
+        raise ValueError(f"images have the shape (batch, height, width, channels), not {tuple(x.shape)}")
     if x.shape[-1] != weight.shape[2]:
         raise ValueError(
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, to_host
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.elementwise import multiply, subtract
+from equilib.ops.elementwise import multiply, subtract, where
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
 from equilib.ops.shapes import shape_of
@@ -16,7 +16,9 @@ from equilib.ops.shapes import shape_of
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Return the mean of −log softmax(logits)[label] over the batch, shapes (batch, classes) and (batch,).
 
-    Raises ValueError if the shapes do not fit together.
+    A logit of −inf is a probability of zero.
+
+    Raises ValueError if the shapes do not fit together, the batch is empty, or a label is no integer in [0, classes).
     """
     value = static_value(logits)
     if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):
@@ -24,10 +26,29 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
             f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "
             "give (batch, classes) and (batch,)"
         )
+    check_labels(labels, value.shape[1])
     xp = array_namespace(value)
-    classes = xp.arange(value.shape[-1], dtype=labels.dtype, device=getattr(value, "device", None))
-    one_hot = xp.astype(classes[None, :] == labels[:, None], value.dtype)
-    return mean(subtract(logsumexp(logits, -1), sum_over(multiply(logits, one_hot), -1)))
+    classes = xp.arange(value.shape[-1], dtype=xp.int64, device=getattr(value, "device", None))
+    # Chosen, not multiplied by zero: −inf is a logit of other classes, too.
+    own = where(classes[None, :] == xp.astype(labels, xp.int64)[:, None], logits, xp.zeros_like(value))
+    return mean(subtract(logsumexp(logits, -1), sum_over(own, -1)))
+
+
+def check_labels(labels: Array, classes: int, *, name: str = "labels") -> None:
+    """Refuse labels, shape (batch,), that are not the numbers of classes.
+
+    Raises ValueError, whose text `name` opens.
+    """
+    xp = array_namespace(labels)
+    if not xp.isdtype(labels.dtype, "integral"):
+        raise ValueError(f"{name} must be integers, the numbers of classes, not {labels.dtype}")
+    if not labels.shape[0]:
+        raise ValueError(f"{name} are those of an empty batch, which has no mean loss")
+    least, most = (int(each) for each in to_host(xp.stack([xp.min(labels), xp.max(labels)])))
+    if least < 0 or most >= classes:
+        raise ValueError(
+            f"{name} go from {least} to {most}, where the {classes} classes are numbered from 0 to {classes - 1}"
+        )
 
 
 def mse(x: Array, y: Array) -> Array:

@@ -37,7 +37,14 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     One operation: of small arrays, the calls cost more than the arithmetic. One two-dimensional product: CuPy runs
     broadcast products several times slower.
+
+    Raises ValueError if the last axis of x is not as long as the first of the weight.
     """
+    if x.shape[-1:] != weight.shape[:1]:
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}, and the weight, of shape {tuple(weight.shape)}, takes {weight.shape[0]} "
+            "numbers along its last axis"
+        )
     return _dense(x, weight) if bias is None else _dense(x, weight, bias)
 
 

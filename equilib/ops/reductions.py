@@ -83,6 +83,7 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
     """Return log Σ exp(x) over one axis, which the result's shape lacks, without overflow."""
     xp = array_namespace(x)
     top = xp.max(x, axis=axis, keepdims=True)
+    top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # ∞ − ∞ is nothing
     return xp.squeeze(top, axis=axis) + xp.log(xp.sum(xp.exp(x - top), axis=axis))
 
 

@@ -10,16 +10,19 @@ from typing import Protocol
 
 import numpy as np
 
-from equilib.arrays import Array, to_host
-from equilib.errors import UserError
+from equilib.arrays import Array, array_namespace, is_array, to_host
+from equilib.errors import UserError, a, some
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """Inputs and targets, for training and for testing; axis 0 counts samples.
 
-    Arrays have shapes (samples, ...). `source` says for people and for the record where they are from, `fallback`
-    whether they take the place of others, which were not to be had; `introduction` are lines about them for the log.
+    Arrays have shapes (samples, ...), with one sample at least. `source` says for people and for the record where they
+    are from, `fallback` whether they take the place of others, which were not to be had; `introduction` are lines about
+    them for the log.
+
+    Raises UserError for what is no array of real numbers, unequal numbers of inputs and targets, and parts without any.
     """
 
     train_inputs: Array
@@ -29,6 +32,22 @@ class Dataset:
     source: str | None = None
     fallback: bool = False
     introduction: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, array in self.arrays().items():
+            if not is_array(array) or not array.ndim:
+                raise UserError(f"{name} must be an array with an axis of samples, not {a(type(array).__name__)}")
+            if not array_namespace(array).isdtype(array.dtype, ("bool", "integral", "real floating")):
+                raise UserError(f"{name} must hold real numbers, not {array.dtype}")
+        for part in ("train", "test"):
+            counts = [getattr(self, f"{part}_{name}").shape[0] for name in ("inputs", "targets")]
+            if counts[0] != counts[1]:
+                raise UserError(
+                    f"{part}_inputs has {some(counts[0], 'samples')} and {part}_targets {counts[1]:,}: give one target "
+                    "for each input"
+                )
+            if not counts[0]:
+                raise UserError(f"{part}_inputs holds no sample: every epoch trains on some and tests on others")
 
     def arrays(self) -> dict[str, Array]:
         """Return the four arrays, shape (samples, ...), by name."""

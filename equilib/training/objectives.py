@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from equilib import ops
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, array_namespace
+from equilib.errors import UserError
 from equilib.models.regularizers import Regularization
+from equilib.ops.losses import check_labels
 
 Regularizer: TypeAlias = Callable[[Array, Any], Array]
 """Maps a loss and the record of a forward pass to the loss that training minimizes; `Regularization` is one."""
@@ -39,6 +41,17 @@ class Objective(Protocol):
         """Return a mean score as people read it."""
 
 
+@runtime_checkable
+class ChecksTargets(Protocol):
+    """**Protocol:** an objective that looks at all targets before training begins."""
+
+    def check_targets(self, targets: Array, prediction: Array, *, name: str) -> None:
+        """Refuse targets, shape (samples, ...), beside the prediction for one sample; `name` opens the sentence.
+
+        Raises UserError if a target is none that the loss can take.
+        """
+
+
 @dataclass(frozen=True)
 class GuessPull:
     """`weight` · MSE(z*, z0), which pulls the initial guess to the fixed point.
@@ -65,6 +78,16 @@ class Classification:
         """Return the mean loss; `prediction` holds logits, shape (batch, classes), `target` class numbers."""
         return self.regularize(ops.cross_entropy(prediction, target), record)
 
+    def check_targets(self, targets: Array, prediction: Array, *, name: str) -> None:
+        """Refuse labels, shape (samples,), that are not the numbers of classes.
+
+        Raises UserError if one is none.
+        """
+        try:
+            check_labels(targets, prediction.shape[-1], name=name)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
     def score(self, prediction: Array, target: Array) -> Array:
         """Return which samples' largest logit is that of their class, shape (batch,); none if a logit is not finite."""
         xp = array_namespace(prediction)
@@ -86,7 +109,12 @@ class Regression:
     higher_is_better: bool = False
 
     def loss(self, prediction: Array, record: Any, target: Array) -> Array:
-        """Return the mean loss; `prediction` and `target` have the same shape, (batch, outputs)."""
+        """Return the mean loss; raises ValueError unless `prediction` and `target` have one shape, (batch, outputs)."""
+        if prediction.shape != target.shape:
+            raise ValueError(
+                f"targets have shape {tuple(target.shape)} and predictions {tuple(prediction.shape)}: give an array of "
+                "targets that has the shape of the predictions"
+            )
         return self.regularize(ops.mse(prediction, target), record)
 
     def score(self, prediction: Array, target: Array) -> Array:

@@ -25,6 +25,7 @@ from equilib.training.objectives import Objective
 from equilib.training.optimizers import Optimizer, global_norm
 from equilib.training.plan import Plan, batches
 from equilib.training.reductions import describe_statuses
+from equilib.training.rehearsal import rehearse
 from equilib.training.reporter import Reporter
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
 from equilib.training.statistics import PassStatistics, epoch_record, epoch_summary
@@ -89,14 +90,26 @@ class Trainer:
         self._state = self.optimizer.init(self.params)
         self._pass: _Pass | None = None
         self._last: Snapshot | None = None
+        self._rehearsed = False
+
+    def rehearse(self) -> None:
+        """Pass a sample of each part of the data through model and loss, once; nothing is changed.
+
+        Raises UserError if the data does not fit them.
+        """
+        if not self._rehearsed:
+            rehearse(self.model, self.params, self.data, self.objective)
+            self._rehearsed = True
 
     def epochs(self) -> Iterator[dict[str, Any]]:
         """Train what is left of the plan, and yield the metrics of each epoch when it has ended.
 
-        Raises RunError if the loss or its gradient is not finite; the parameters are then those before;
+        Raises UserError as `rehearse` does;
+        RunError if the loss or its gradient is not finite; the parameters are then those before;
         IndependentError if the loss does not depend on some parameter, unless the plan allows that.
         """
         plan = self.plan
+        self.rehearse()
         while self.epochs_done < plan.pretrain_epochs + plan.epochs:
             epoch = self.epochs_done + 1
             if epoch <= plan.pretrain_epochs:

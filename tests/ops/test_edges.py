@@ -240,6 +240,20 @@ def test_geometry_by_keyword(rng: np.random.Generator):
             ValueError,
             r"labels of shape \(4, 1\)",
         ),
+        (
+            lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), np.array([0, 9, 1, 2])),
+            ValueError,
+            "go from 0 to 9, where",
+        ),
+        (
+            lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), np.array([0, 3, -1, 2])),
+            ValueError,
+            "go from -1 to 3, where",
+        ),
+        (lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), np.zeros(4)), ValueError, "must be integers"),
+        (lambda x: ops.cross_entropy(ops.reshape(x, (4, 8))[:0, :], np.zeros(0, int)), ValueError, "an empty batch"),
+        (lambda x: ops.dense(x, np.ones((3, 2))), ValueError, "takes 3 numbers along its last axis"),
+        (lambda x: ops.conv2d(x[0, ...], np.ones((1, 1, 2, 2))), ValueError, "images have the shape \\(batch, "),
     ],
 )
 @pytest.mark.parametrize("traced", [False, True])
@@ -254,3 +268,16 @@ def test_a_constant_only_argument_cannot_be_traced():
     """Differentiating with respect to an argument that has no rule says which one."""
     with pytest.raises(NotImplementedError, match="where has no derivative with respect to argument 0"):
         linearize(lambda x: ops.where(x, 1.0, 2.0), np.ones(2))
+
+
+def test_a_class_of_probability_zero_adds_nothing(xp: ModuleType):
+    """A logit of −inf of another class leaves loss and gradient those of the others; its own is an infinite loss."""
+    logits = lift(xp, np.array([[0.0, -np.inf, 1.0]]))
+    loss = lambda own: lambda x: ops.cross_entropy(x, lift(xp, np.array([own])))  # noqa: E731
+    value, gradient = value_and_grad(loss(0))(logits)
+    assert float(value) == pytest.approx(1.3132616875182228, rel=1e-15)
+    np.testing.assert_allclose(lower(gradient), [[-0.7310585786300049, 0.0, 0.7310585786300049]], rtol=1e-15)
+    assert float(loss(1)(logits)) == np.inf
+    two = lift(xp, np.array([[0.0, -np.inf], [-np.inf, -np.inf]]))
+    with np.errstate(divide="ignore"):
+        assert lower(ops.logsumexp(two, -1)).tolist() == [0.0, -np.inf]

@@ -128,7 +128,8 @@ def test_other_data_is_refused() -> None:
     whole.after_batch = lambda: states.append(whole.state())
     next(whole.epochs())
     other = subject()
-    other.data = replace(other.data, train_inputs=other.data.train_inputs[:40])
+    fewer = {name: getattr(other.data, name)[:40] for name in ("train_inputs", "train_targets")}
+    other.data = replace(other.data, **fewer)
     with pytest.raises(ValueError, match="it orders 50 training samples, and here are 40"):
         other.restore(states[2])
 

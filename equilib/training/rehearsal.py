@@ -1,0 +1,72 @@
+"""Rehearsal of a training: one sample of each part of its data through model and loss, before the first epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from equilib.arrays import Array, Tree, array_namespace, is_array, tree_leaves
+from equilib.errors import UserError, said
+from equilib.training.data import Dataset
+from equilib.training.model import EquilibriumModel, Model
+from equilib.training.objectives import ChecksTargets, Objective
+
+_MISFITS = (TypeError, ValueError, IndexError, AttributeError)
+"""How code fails on arrays that are not what it expects."""
+
+
+def rehearse(
+    model: Model,
+    params: Tree,
+    data: Dataset,
+    objective: Objective,
+) -> None:
+    """Refuse data that does not fit the model and the loss, in the time of one sample.
+
+    Raises UserError if the model or the loss cannot take a sample, would turn wider than the parameters, or a target
+    is none of those that the objective knows.
+    """
+    model = model.unrolled(1) if isinstance(model, EquilibriumModel) else model
+    for part in ("train", "test"):
+        x, y = (getattr(data, f"{part}_{name}")[:1, ...] for name in ("inputs", "targets"))
+        given = f"{part}_inputs of shape {tuple(x.shape)} and {x.dtype}"
+        with _fitting(f"the model cannot take {given}, one sample"):
+            prediction, record = model(params, x)
+        _check_width(prediction, params, given)
+        if isinstance(objective, ChecksTargets):
+            objective.check_targets(getattr(data, f"{part}_targets"), prediction, name=f"{part}_targets")
+        shown = f"{part}_targets of shape {tuple(y.shape)} and {y.dtype}"
+        with _fitting(f"the loss cannot take {shown} with a prediction of shape {tuple(prediction.shape)}, one sample"):
+            loss = objective.loss(prediction, record, y)
+        _check_width(loss, params, shown)
+
+
+@contextmanager
+def _fitting(what: str) -> Iterator[None]:
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except UserError:
+        raise
+    except _MISFITS as error:
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        raise UserError(f"{what}: {said(error)}{notes}") from error
+
+
+def _check_width(found: Array, params: Tree, given: str) -> None:
+    """Refuse what would make gradients and losses wider than the parameters."""
+    own = [leaf.dtype for leaf in tree_leaves(params) if is_array(leaf) and _is_floating(leaf)]
+    if not own or not is_array(found):
+        return
+    widest = array_namespace(found).result_type(*own)
+    if array_namespace(found).result_type(widest, found.dtype) != widest:
+        raise UserError(
+            f"{given} would turn a model of {widest} into one of {found.dtype}: give them as {widest}, or make the "
+            f"parameters {found.dtype}"
+        )
+
+
+def _is_floating(leaf: Array) -> bool:
+    return bool(array_namespace(leaf).isdtype(leaf.dtype, "real floating"))
