@@ -22,10 +22,32 @@ def draw(layer: Any, params: Tree, x: Array, rng: np.random.Generator | None) ->
     """Draw the random arrays of a layer and of all layers in it: a tree like the parameters.
 
     It has no leaves where no layer has a method `draw`, or for inference: without random numbers.
+
+    Raises TypeError if a layer that draws is in one without `children`, which cannot be told apart from no layer.
     """
     if hasattr(layer, "children"):
         return map_children(lambda child, own: draw(child, own, x, rng), layer.children(), params)
-    return layer.draw(x, rng) if hasattr(layer, "draw") and rng is not None else {}
+    if rng is None:
+        return {}
+    if hasattr(layer, "draw"):
+        return layer.draw(x, rng)
+    for held in getattr(layer, "__dict__", {}).values():
+        for each in held.values() if isinstance(held, dict) else held if isinstance(held, list | tuple) else (held,):
+            if _draws(each):
+                raise TypeError(
+                    f"{type(layer).__name__} holds {each!r} and has no children(): nothing would be drawn for it; "
+                    "add children(), which returns a tree of the layers with the structure of the parameters"
+                )
+    return {}
+
+
+def _draws(layer: Any) -> bool:
+    if isinstance(layer, type):
+        return False
+    found = [hasattr(layer, "draw")]
+    if hasattr(layer, "children") and hasattr(layer, "init"):
+        map_children(lambda child: found.append(_draws(child)), layer.children())
+    return any(found)
 
 
 def merge(params: Tree, drawn: Tree) -> Tree:

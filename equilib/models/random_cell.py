@@ -23,6 +23,10 @@ class RandomCell:
         """Draw the cell's parameters."""
         return self.cell.init(rng)
 
+    def draw(self, x: Array, rng: np.random.Generator) -> Tree:
+        """Draw nothing more for the batch x, shape (batch, ...)."""
+        return {}
+
     def inject(self, params: Tree, x: Array) -> Tree:
         """Return the cell's injection, and beside it what was drawn."""
         return {"drawn": self.drawn, "u": self.cell.inject(merge(params, self.drawn), x)}

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 
-from equilib import ops
+from equilib import Picard, ops
 from equilib.arrays.trees import tree_leaves
 from equilib.layers import Chain, Dense, Dropout, Parallel
 from equilib.layers.pass_constants import draw, with_draws
+from equilib.models import DeepEquilibrium
 from tests.arrays_under_test import lift, lower
 
 
@@ -59,3 +61,36 @@ def test_a_shape_that_was_not_told_is_refused(rng: np.random.Generator):
     drawn = layer.draw(x, rng)
     with pytest.raises(ValueError, match=r"dropout is for samples of shape \(4,\), these have shape \(3, 4\)"):
         layer(drawn, np.ones((3, 3, 4)))
+
+
+@pytest.mark.parametrize(
+    "held",
+    [Dropout(0.5, (4,)), Chain(Dense(4, 4), Dropout(0.5, (4,))), [ops.tanh, Dropout(0.5, (4,))]],
+    ids=["itself", "in a chain", "in a list"],
+)
+def test_a_dropout_that_nobody_names_is_refused_in_training(held: Any, rng: np.random.Generator):
+    """In a cell without `children` a dropout would never drop: a training pass says so, and inference does not mind."""
+
+    class Mine:
+        layer = Dense(4, 4)  # of the class: no layer of its own
+
+        def __init__(self) -> None:
+            self.held = held
+
+        def init(self, rng: np.random.Generator) -> Any:
+            return self.layer.init(rng)
+
+        def inject(self, params: Any, x: Any) -> Any:
+            return x
+
+        def step(self, params: Any, z: Any, u: Any) -> Any:
+            return ops.tanh(ops.add(ops.multiply(self.layer(params, z), 0.1), u))
+
+        def zeros(self, params: Any, u: Any) -> Any:
+            return 0 * u
+
+    deq, x = DeepEquilibrium(Mine(), Picard()), rng.standard_normal((2, 4)).astype(np.float32)
+    params = deq.init(rng)
+    deq(params, x)
+    with pytest.raises(TypeError, match=r"Mine holds Dropout.* and has no children\(\)|Mine holds Chain"):
+        deq(params, x, rng=rng)
