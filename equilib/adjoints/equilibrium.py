@@ -63,11 +63,11 @@ class Equilibrium(Record):
 
     Attributes
     ----------
-    z : array, shape (batch, ...)
+    z : array, shape (batch, ...), or tree of such arrays
         The fixed point, differentiable by the model's sensitivity; after a fixed depth, the last iterate.
-    z0 : array, shape (batch, ...)
+    z0 : like z
         The initial guess, differentiable.
-    residual : array, shape (batch, ...)
+    residual : like z
         f(z) − z at z, a constant; after a fixed depth, at the last iterate but one.
     jacobian_loss : array or None
         Estimate of ‖J‖²_F / size of one sample, differentiable; None unless the model was asked for it.
@@ -82,9 +82,9 @@ class Equilibrium(Record):
         Filled by forward mode and by second derivatives: the solves of dz = J dz + b.
     """
 
-    z: Array = field(repr=False)
-    z0: Array = field(repr=False)
-    residual: Array = field(repr=False)
+    z: Tree = field(repr=False)
+    z0: Tree = field(repr=False)
+    residual: Tree = field(repr=False)
     jacobian_loss: Array | None = None
     residual_loss: Array | None = None
     solution: Solution | None = field(default=None, repr=False)

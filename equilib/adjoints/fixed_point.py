@@ -13,6 +13,7 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Tree
 from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.options import SolveOptions, overridden
+from equilib.fixed_points.packing import packing_of
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
@@ -41,8 +42,8 @@ def fixed_point(
     ----------
     f : callable
         Maps z and the inputs to an array like z. It must be traceable; what it depends on otherwise is a constant.
-    z0 : array, shape (batch, ...)
-        The initial guess; its dtype is the dtype of the solve. It may be traced.
+    z0 : array, shape (batch, ...), or tree of such arrays
+        The initial guess, as in `solve`; its dtype is the dtype of the solve. It may be traced.
     *inputs : trees of arrays
     solver : str or Solver
         A name as on the command line, such as "anderson" or "anderson:memory=5", or an object.
@@ -58,7 +59,7 @@ def fixed_point(
 
     Returns
     -------
-    array, shape (batch, ...)
+    array, shape (batch, ...), or tree of such arrays
         The fixed point; with `has_aux` the pair of it and what f returned beside it.
 
     Raises
@@ -111,15 +112,19 @@ def equilibrium(
     check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
     of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f
+    packing = packing_of(z0, "z0", batched=batched)
+    constants = stop_gradient(inputs)
+    problem = FixedPointProblem(of_z, *constants, linearize=LastLinearization(), batched_inputs=batched_inputs)
     found = differentiable_solve(
-        FixedPointProblem(of_z, *stop_gradient(inputs), linearize=LastLinearization(), batched_inputs=batched_inputs),
+        problem if packing is None else packing.problem(problem),
         method,
-        z0,
+        z0 if packing is None else packing.pack(z0),
         inputs,
         overridden(SolveOptions, options, overrides, fixed_point),
         chosen_adjoint(adjoint, method),
         fallback=fallback,
         batched=batched,
+        packing=packing,
     )
     return replace(found, aux=_pair(f(found.z, *inputs))[1]) if has_aux else found
 

@@ -57,6 +57,8 @@ class LastLinearization:
     linearization costs no evaluation, though one is counted.
     """
 
+    automatic = True
+
     def __init__(self) -> None:
         self._last: _Point | None = None
 

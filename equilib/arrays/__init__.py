@@ -39,11 +39,23 @@ from equilib.arrays.samples import (
     weighted_sum,
     where_samples,
 )
-from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_map, tree_unflatten
+from equilib.arrays.trees import (
+    Node,
+    Tree,
+    is_tree,
+    leaves_like,
+    named_leaves,
+    node_of,
+    register_nodes,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 
 __all__ = [
     "Array",
     "Namespace",
+    "Node",
     "Norm",
     "Tree",
     "array_namespace",
@@ -55,13 +67,16 @@ __all__ = [
     "host_norm",
     "in_single",
     "is_array",
+    "is_tree",
     "leaves_like",
     "max_norm",
     "named_leaves",
+    "node_of",
     "norms_together",
     "of_one_kind",
     "only_samples",
     "put_rows",
+    "register_nodes",
     "rms_norm",
     "rows_like",
     "samples_as_rows",

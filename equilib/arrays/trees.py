@@ -1,16 +1,57 @@
-"""Parameter trees: nested dicts, lists and tuples whose leaves are arrays."""
+"""Trees of arrays: nested dicts, lists and tuples, and containers that other libraries know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = Any
-"""A leaf, or a dict, list or tuple of trees. Empty containers and None hold no leaves."""
+"""A leaf, or a dict, list, tuple or other container of trees. Empty containers and None hold no leaves."""
 
 _SEQUENCES = (list, tuple)
 _CONTAINERS = (dict, *_SEQUENCES)
 _END = object()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A container that is no dict, list or tuple: its children, their keys in paths, and what makes it of others."""
+
+    keys: tuple[str, ...]
+    children: tuple[Tree, ...]
+    rebuild: Callable[[Sequence[Tree]], Tree]
+
+
+Look: TypeAlias = Callable[[Any], Node | None]
+
+_looks: list[Look] = []
+_look_of: dict[type, Look | None] = {}  # by the type of a value; None where it is a leaf
+
+
+def register_nodes(look: Look) -> None:
+    """Make containers of another library nodes of trees: `look` returns the node that a value is, None for a leaf.
+
+    Of one type all values are nodes, or all are leaves. Dicts, lists, tuples and None are not asked for.
+    """
+    _looks.append(look)
+    _look_of.clear()
+
+
+def node_of(value: Any) -> Node | None:
+    """Return the node that a value is; None where it is a leaf, or a dict, list or tuple."""
+    if not _looks:
+        return None
+    kind = type(value)
+    if kind not in _look_of:
+        _look_of[kind] = next((look for look in reversed(_looks) if look(value) is not None), None)
+    look = _look_of[kind]
+    return None if look is None else look(value)
+
+
+def is_tree(value: object) -> bool:
+    """Tell whether a value is a container, not a leaf nor None."""
+    return isinstance(value, _CONTAINERS) or (value is not None and node_of(value) is not None)
 
 
 def tree_leaves(tree: Tree) -> list[Any]:
@@ -28,7 +69,11 @@ def _gather(tree: Tree, leaves: list[Any]) -> None:
         for child in tree:
             _gather(child, leaves)
     elif tree is not None:
-        leaves.append(tree)
+        node = node_of(tree) if _looks else None
+        if node is None:
+            leaves.append(tree)
+        else:
+            _gather(node.children, leaves)
 
 
 def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -39,6 +84,8 @@ def named_leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
         children: Any = tree.items()
     elif isinstance(tree, _SEQUENCES):
         children = enumerate(tree)
+    elif (node := node_of(tree)) is not None:
+        children = zip(node.keys, node.children, strict=True)
     else:
         yield prefix, tree
         return
@@ -62,6 +109,12 @@ def _gather_like(like: Tree, tree: Tree, leaves: list[Any], path: tuple[Any, ...
         matches, keys = isinstance(tree, dict) and like.keys() == tree.keys(), like
     elif isinstance(like, _SEQUENCES):
         matches, keys = isinstance(tree, _SEQUENCES) and len(like) == len(tree), range(len(like))
+    elif like is not None and (node := node_of(like)) is not None:
+        other = None if type(tree) is not type(like) else node_of(tree)
+        matches = other is not None and other.keys == node.keys
+        if other is not None and matches:
+            like, tree = (dict(zip(each.keys, each.children, strict=True)) for each in (node, other))
+            keys = node.keys
     else:
         matches = (like is None) == (tree is None) and not isinstance(tree, _CONTAINERS)
         if matches and tree is not None:
@@ -78,7 +131,9 @@ def _describe(tree: Tree) -> str:
         return f"a dict with the keys {sorted(map(str, tree))}"
     if isinstance(tree, _SEQUENCES):
         return f"a {type(tree).__name__} of {len(tree)}"
-    return "nothing" if tree is None else f"a leaf ({type(tree).__name__})"
+    if tree is None:
+        return "nothing"
+    return f"{'a leaf' if node_of(tree) is None else 'a container'} ({type(tree).__name__})"
 
 
 def tree_unflatten(like: Tree, leaves: list[Any]) -> Tree:
@@ -107,7 +162,8 @@ def _fill(like: Tree, leaves: Iterator[Any]) -> Tree:
     if isinstance(like, tuple):
         children = [_fill(child, leaves) for child in like]
         return type(like)(*children) if hasattr(like, "_fields") else tuple(children)
-    return next(leaves)
+    node = node_of(like) if _looks else None
+    return next(leaves) if node is None else node.rebuild([_fill(child, leaves) for child in node.children])
 
 
 def tree_map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:

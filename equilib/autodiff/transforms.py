@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from autograd.tracer import Box
 
-from equilib.arrays import Array, Tree, array_namespace
+from equilib.arrays import Array, Tree, array_namespace, node_of
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
 
@@ -101,6 +101,9 @@ def stop_gradient(tree: Tree) -> Tree:
         if all(map(is_, children, tree)):
             return tree
         return type(tree)(*children) if hasattr(tree, "_fields") else type(tree)(children)
+    if (node := node_of(tree)) is not None:
+        children = [stop_gradient(child) for child in node.children]
+        return tree if all(map(is_, children, node.children)) else node.rebuild(children)
     if not is_dataclass(tree) or isinstance(tree, type):
         return tree
     values = {each.name: getattr(tree, each.name) for each in fields(tree) if each.init}

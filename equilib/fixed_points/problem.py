@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -116,8 +116,10 @@ class FixedPointProblem(Problem):
         What f depends on besides z (parameters, injection); a sensitivity returns their cotangents.
     jvp, vjp : callable, optional
         `jvp(z, v, *inputs)` and `vjp(z, w, *inputs)`, for arrays that autograd does not know.
+    inputs_vjp : callable, optional
+        `inputs_vjp(z, w, *inputs)` returns (∂f/∂inputs)ᵀ·w: a tuple with one tree for each of the inputs.
     linearize : callable, optional
-        `linearize(f, z, *inputs)` to a `Linearization`. By default built from `jvp` and `vjp` where one of
+        `linearize(f, z, *inputs)` to a `Linearization`. By default built from the products where one of
         them is given, else by automatic differentiation.
     batched_inputs : sequence of bool, optional
         For each of the inputs whether axis 0 of all its arrays is the batch, as `(False, True)` for parameters and
@@ -146,11 +148,12 @@ class FixedPointProblem(Problem):
         *inputs: Tree,
         jvp: Map | None = None,
         vjp: Map | None = None,
+        inputs_vjp: Callable[..., tuple[Tree, ...]] | None = None,
         linearize: Callable[..., Linearization] | None = None,
         batched_inputs: Sequence[bool] | None = None,
         affine: bool = False,
     ) -> None:
-        for name, given in (("jvp", jvp), ("vjp", vjp)):
+        for name, given in (("jvp", jvp), ("vjp", vjp), ("inputs_vjp", inputs_vjp)):
             if given is not None:
                 check_kind(given, name, "function")
         if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
@@ -161,10 +164,16 @@ class FixedPointProblem(Problem):
                 f"it has {len(batched_inputs)} entries"
             )
         if linearize is None:
-            linearize = autodiff_linearize if jvp is None and vjp is None else _from_products(jvp, vjp)
+            products = Products(jvp, vjp, inputs_vjp)
+            linearize = autodiff_linearize if products == Products() else products
         batched = None if batched_inputs is None else tuple(batched_inputs)
         super().__init__(f, *inputs, linearize=linearize)
         self.__dict__.update(batched_inputs=batched, affine=affine)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the derivatives are those of automatic differentiation."""
+        return getattr(self.derivatives, "automatic", self.derivatives is autodiff_linearize)
 
     def restricted(self, rows: np.ndarray) -> FixedPointProblem:
         """Return the problem of the samples `rows`, ndarray of int, shape (samples,).
@@ -241,23 +250,51 @@ def autodiff_linearize(
     )
 
 
-def _from_products(jvp: Map | None, vjp: Map | None) -> Callable[..., Linearization]:
-    def linearize(f: Map, z: Array, *inputs: Tree) -> Linearization:
-        def product(given: Map | None, name: str) -> Callable[[Array], Array]:
+@dataclass(frozen=True)
+class Products:
+    """`linearize` of a problem by products that its author wrote, None where there is none."""
+
+    jvp: Map | None = None
+    vjp: Map | None = None
+    inputs_vjp: Callable[..., tuple[Tree, ...]] | None = None
+
+    def __call__(self, f: Map, z: Array, *inputs: Tree) -> Linearization:
+        """Evaluate f at z, shape (batch, ...), and return its products there."""
+
+        def product(name: str) -> Callable[[Array], Array]:
+            given = getattr(self, name)
             return _needs(name) if given is None else lambda v: evaluate_product(given, name, z, v, *inputs)
 
         return Linearization(
             value=copied(evaluate(f, z, *inputs)),
-            jvp=product(jvp, "jvp"),
-            vjp=product(vjp, "vjp"),
-            inputs_vjp=_needs("linearize") if inputs else lambda _: (),
+            jvp=product("jvp"),
+            vjp=product("vjp"),
+            inputs_vjp=lambda w: self._pulled(z, w, inputs),
         )
 
-    return linearize
+    def _pulled(self, z: Array, w: Array, inputs: tuple[Tree, ...]) -> tuple[Tree, ...]:
+        if not inputs:
+            return ()
+        if self.inputs_vjp is None:
+            return cast("tuple[Tree, ...]", _needs("inputs_vjp")(w))
+        pulled = self.inputs_vjp(z, w, *inputs)
+        if not isinstance(pulled, tuple) or len(pulled) != len(inputs):
+            raise TypeError(f"inputs_vjp must return a tuple with one tree for each of {len(inputs)} inputs")
+        return tuple(tree_map(lambda _, bar: bar, each, bar) for each, bar in zip(inputs, pulled, strict=True))
+
+
+_WHY = {
+    "jvp": "J·v, which a solver of Newton's kind or a tangent asks for",
+    "vjp": "Jᵀ·w, which an adjoint solves with",
+    "inputs_vjp": "(∂f/∂inputs)ᵀ·w, which an adjoint ends with",
+}
 
 
 def _needs(name: str) -> Callable[[Array], Any]:
     def missing(_: Array) -> Any:
-        raise NoDerivativeError(f"this solver needs FixedPointProblem(..., {name}=...), which was not given")
+        raise NoDerivativeError(
+            f"the problem does not know {_WHY[name]}: give FixedPointProblem(..., {name}=...), called as "
+            f"{name}(z, {'v' if name == 'jvp' else 'w'}, *inputs), or linearize=..., or none of them, for equilib.ops"
+        )
 
     return missing

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from equilib.arrays import Array
+from equilib.arrays import Tree
 
 if TYPE_CHECKING:
     from equilib.fixed_points.options import SolveOptions
@@ -151,11 +151,11 @@ class Solution(BatchSolution):
 
     Attributes
     ----------
-    z0 : array, shape (batch, ...)
+    z0 : array, shape (batch, ...), or tree of such arrays
         The initial guess.
-    z : array, shape (batch, ...)
+    z : like z0
         The converged iterate of each sample, or its best finite one.
-    residual : array, shape (batch, ...)
+    residual : like z0
         f(z) − z at that iterate.
     status : tuple of Status, length batch
     residual_norm : ndarray, shape (batch,)
@@ -185,9 +185,9 @@ class Solution(BatchSolution):
         False if the arrays have no batch axis; there is then one status, and one entry per sample elsewhere.
     """
 
-    z0: Array = field(repr=False)
-    z: Array = field(repr=False)
-    residual: Array = field(repr=False)
+    z0: Tree = field(repr=False)
+    z: Tree = field(repr=False)
+    residual: Tree = field(repr=False)
     status: tuple[Status, ...]
     residual_norm: np.ndarray
     steps: np.ndarray

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from equilib.arrays import Array
+from equilib.arrays import Array, Tree
 from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import evaluate
 from equilib.fixed_points.fallback import solve_in_turn
 from equilib.fixed_points.options import SolveOptions, overridden
+from equilib.fixed_points.packing import packing_of
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
@@ -23,7 +24,7 @@ Arrange: TypeAlias = Callable[[Array], Array]
 def solve(
     problem: FixedPointProblem | Callable[[Array], Array],
     solver: str | Solver | WholeSolver,
-    z0: Array,
+    z0: Tree,
     options: SolveOptions | None = None,
     *,
     fallback: Sequence[str | Solver | WholeSolver] = (),
@@ -44,8 +45,10 @@ def solve(
         The map f, or a problem that also knows its derivatives and inputs.
     solver : str, Solver or WholeSolver
         The method: a name as on the command line, such as "anderson" or "anderson:memory=5", or an object.
-    z0 : array, shape (batch, ...)
-        The initial guess; its dtype is the dtype of the solve.
+    z0 : array, shape (batch, ...), or tree of such arrays
+        The initial guess; its dtype is the dtype of the solve. Of a tree, a dict, tuple or list of arrays with one
+        batch axis and one dtype, f returns the like, and so are z and the residual; tolerances of each component are
+        for all leaves in a row.
     options : SolveOptions, optional
         Tolerances, step limit, norm and what to do on failure.
     fallback : sequence of str, Solver or WholeSolver
@@ -78,8 +81,11 @@ def solve(
         raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
     first = resolved(solver, "solver", "solver")
     methods = (first, *(resolved(each, "fallback", "solver") for each in fallback))
-    check_state(z0, "z0")
     options = overridden(SolveOptions, options, overrides, solve)
+    packing = packing_of(z0, "z0", batched=batched)
+    if packing is not None:
+        problem, z0 = packing.problem(problem), packing.pack(z0)
+    check_state(z0, "z0")
     if batched and z0.ndim < 1:
         raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
     if batched:
@@ -88,6 +94,7 @@ def solve(
         batch_of_one = rearranged(problem, lambda z: z[None, ...], lambda z: z[0, ...])
         inner = solve_in_turn(batch_of_one, methods, z0[None, ...], options)
         solution = replace(inner, z0=z0, z=inner.z[0, ...], residual=inner.residual[0, ...], batched=False)
+    solution = solution if packing is None else packing.solution(solution)
     check_success(solution, options.on_failure, ConvergenceError, ConvergenceWarning)
     return solution
 

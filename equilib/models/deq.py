@@ -17,6 +17,7 @@ from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_hos
 from equilib.autodiff import static_value, stop_gradient, vjp
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.packing import packed, packing_of
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
@@ -26,6 +27,7 @@ from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import iterate
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
+from equilib.models.packed_cell import PackedCell
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
 from equilib.options.kinds import check_kind, check_type
@@ -157,21 +159,38 @@ class DeepEquilibrium:
             u = read_only(cell.inject(own, x))
             return u, None if guess is not None else self.initial_guess(guess_params, cell, own, x, u)
 
-        (u, z0), cost = read_only(by_sample(begin, x)), self.initial_guess.nfe
+        u, z0 = read_only(by_sample(begin, x))
+        like = z0 if guess is None else cell.zeros(own, u)
+        packing, several = packing_of(like, "z0"), joins(cell)
+        split = packing.unpack if packing is not None else None if several is None else several.split
+        deq = self if packing is None else replace(self, cell=PackedCell(cell, packing))
+        z0, guess, start, adjoint_guess = (packed(packing, each) for each in (z0, guess, start, adjoint_guess))
+        return replace(deq._from(own, u, z0, rng, guess, start, adjoint_guess), split=split)
+
+    def _from(
+        self,
+        params: Tree,
+        u: Tree,
+        z0: Array | None,
+        rng: np.random.Generator | None,
+        guess: Array | None,
+        start: Array | None,
+        adjoint_guess: Array | None,
+    ) -> Equilibrium:
+        """Return the record of a pass from z0, shape (batch, ...), or a guess, by the cell's own parameters."""
+        cost = self.initial_guess.nfe
         if guess is not None:
-            z0, cost = check_like(static_value(self.cell.zeros(own, u)), stop_gradient(guess), "the guess"), 0
+            z0, cost = check_like(static_value(self.cell.zeros(params, u)), stop_gradient(guess), "the guess"), 0
         known = None if adjoint_guess is None else self._known_adjoint(adjoint_guess, z0)
         first = z0 if start is None else self._warm_start(start, z0)
-        found = self._iterate(own, first, u) if self.fixed_depth else self._solve(own, first, u, known)
-        several = joins(cell)
-        z = found.z
+        found = self._iterate(params, first, u) if self.fixed_depth else self._solve(params, first, u, known)
+        z, draws = found.z, rng if self.jacobian_loss else None
         return replace(
             found,
             z0=z0,
             nfe=found.nfe + cost + self.residual_loss,
-            split=None if several is None else several.split,
-            residual_loss=self._residual_loss(own, z, u) if self.residual_loss else None,
-            jacobian_loss=self._jacobian_loss(own, z, u, rng) if self.jacobian_loss and rng is not None else None,
+            residual_loss=self._residual_loss(params, z, u) if self.residual_loss else None,
+            jacobian_loss=None if draws is None else self._jacobian_loss(params, z, u, draws),
         )
 
     def check_gradient(

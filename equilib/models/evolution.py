@@ -14,7 +14,7 @@ from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_map, tree_unflatten
+from equilib.arrays import Array, Tree, coefficients, from_host, is_tree, to_host, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
@@ -35,7 +35,7 @@ from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
 from equilib.ode.times import Times, checked_stops, checked_times
-from equilib.ode.trees import StateTree, is_tree
+from equilib.ode.trees import StateTree
 from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
 
@@ -120,7 +120,7 @@ def evolve(
     )
     y, records = differentiated.split(y, events)
     if tree is not None:
-        y, solution = tree.unpack(y), tree.solution(solution)
+        y, solution = tree.unpack(y), tree.integrated(solution)
         records = tuple(replace(record, y=tree.unpack(record.y)) for record in records)
     return Evolution(
         y=y,

@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree, coefficients, is_array, tree_leaves
+from equilib.arrays import Array, Tree, coefficients, is_array, tree_leaves, tree_map
 from equilib.autodiff import static_value
 from equilib.fixed_points.boundary import is_traced, read_only
 from equilib.fixed_points.solution import check_success
@@ -183,7 +183,7 @@ class CellODE(_Integrated):
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)
 
         def f(time: Array, z: Array, own: Tree, u: Tree) -> Array:
-            return ops.subtract(cell.step(own, z, u), z)
+            return tree_map(ops.subtract, cell.step(own, z, u), z)
 
         found = evolve(f, z0, t, self.integrator, own, u, sensitivity=self.sensitivity, options=self.options)
         several = joins(cell)

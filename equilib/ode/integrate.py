@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Tree
+from equilib.arrays import Array, Tree, is_tree
 from equilib.fixed_points.arguments import check_call, check_state
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
@@ -23,7 +23,7 @@ from equilib.ode.library_run import LibraryRun
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
 from equilib.ode.times import Times, checked_stops, checked_times
-from equilib.ode.trees import StateTree, is_tree
+from equilib.ode.trees import StateTree
 from equilib.options.kinds import check_kind, check_type
 from equilib.options.named import resolved
 
@@ -108,7 +108,7 @@ def odeint(
             integration = Integration(problem, y0, times, method, options, stops, events, error_norm)
             solution = integration.run(dense=dense, states=states)
     solution = replace(solution, nfe=counts.nfe, njvp=counts.njvp, stops=stops)
-    solution = solution if tree is None else tree.solution(solution)
+    solution = solution if tree is None else tree.integrated(solution)
     check_success(solution, options.on_failure, IntegrationError, IntegrationWarning)
     return solution
 
@@ -123,7 +123,7 @@ def _packed(f: OdeProblem | Callable[..., Tree], y0: Tree) -> tuple[StateTree | 
     if not isinstance(f, OdeProblem):
         check_kind(f, "f", "map of t and y")
         f = OdeProblem(f)
-    return (None, f, y0) if tree is None else (tree, tree.problem(f), tree.pack(y0))
+    return (None, f, y0) if tree is None else (tree, tree.ode(f), tree.pack(y0))
 
 
 def _check_way(integrator: AnyIntegrator, error_norm: ErrorNorm | None, *, dense: bool, states: bool) -> None:

@@ -87,7 +87,7 @@ def test_a_missing_product_is_asked_for_by_name():
     z = np.zeros((1, 2))
     only_vjp = FixedPointProblem(np.cos, vjp=lambda z, w: -np.sin(z) * w)
     assert solve(only_vjp, Picard(), z).success
-    with pytest.raises(NoDerivativeError, match=r"FixedPointProblem\(\.\.\., jvp=\.\.\.\), which was not given"):
+    with pytest.raises(NoDerivativeError, match=r"FixedPointProblem\(\.\.\., jvp=\.\.\.\), called as jvp\(z, v"):
         solve(only_vjp, NewtonGMRES(), z)
     only_jvp = FixedPointProblem(np.cos, jvp=lambda z, v: -np.sin(z) * v)
     solution = solve(only_jvp, NewtonGMRES(), z)
@@ -99,8 +99,31 @@ def test_a_missing_product_is_asked_for_by_name():
         jvp=lambda z, v, s: -s * np.sin(s * z) * v,
         vjp=lambda z, w, s: -s * np.sin(s * z) * w,
     )
-    with pytest.raises(NoDerivativeError, match=r"linearize=\.\.\."):
+    with pytest.raises(NoDerivativeError, match=r"inputs_vjp=\.\.\.\), called as inputs_vjp\(z, w"):
         ImplicitAdjoint().pullback(both, solve(both, NewtonGMRES(), z), np.ones_like(z))
+
+
+def test_products_by_hand_give_the_gradient_of_automatic_ones():
+    """vjp and inputs_vjp, for a map that nothing can trace, are all that an adjoint needs."""
+    weight, bias, g = np.array([[0.2, 0.5], [-0.3, 0.1]]), {"b": np.array([1.0, -1.0])}, np.array([[1.0, 2.0]])
+    slope = lambda z, w, b: 1 - np.tanh(z @ w + b["b"]) ** 2  # noqa: E731
+    by_hand = FixedPointProblem(
+        lambda z, w, b: np.tanh(np.asarray(z) @ w + b["b"]),
+        weight,
+        bias,
+        vjp=lambda z, g, w, b: (g * slope(z, w, b)) @ w.T,
+        inputs_vjp=lambda z, g, w, b: (z.T @ (g * slope(z, w, b)), {"b": np.sum(g * slope(z, w, b), axis=0)}),
+    )
+    automatic = FixedPointProblem(lambda z, w, b: ops.tanh(z @ w + b["b"]), weight, bias)
+    found, expected = (
+        ImplicitAdjoint().pullback(each, solve(each, Picard(), np.zeros((1, 2)), rtol=1e-12, max_steps=99), g).inputs
+        for each in (by_hand, automatic)
+    )
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-9)
+    np.testing.assert_allclose(found[1]["b"], expected[1]["b"], rtol=1e-9)
+    wrong = FixedPointProblem(lambda z, s: np.cos(z), 1.0, vjp=lambda z, w, s: w, inputs_vjp=lambda z, w, s: w)
+    with pytest.raises(TypeError, match="must return a tuple with one tree for each of 1 inputs"):
+        wrong.linearize(g).inputs_vjp(g)
 
 
 def test_what_cannot_be_traced_is_told_from_what_is_wrong():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.packing import Packing
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import (
     BatchSolution,
@@ -101,18 +102,23 @@ def differentiable_solve(
     batched: bool = True,
     gradient_of: str = "all",
     guess: Array | None = None,
+    packing: Packing | None = None,
 ) -> Equilibrium:
-    """Solve the problem, whose inputs are constants, as a function of z0 and of `inputs`, which may be traced."""
+    """Solve the problem, whose inputs are constants, as a function of z0 and of `inputs`, which may be traced.
+
+    Where problem and z0 are those of a packed tree, the record is that of the tree.
+    """
     solution = solve(problem, solver, static_value(z0), options, fallback=fallback, batched=batched)
     followed = solution.converged | (gradient_of == "all")
-    way = _Way(sensitivity, options.on_failure, guess)
+    shown = (lambda found: found) if packing is None else packing.solution
+    way = _Way(sensitivity, options.on_failure, guess, shown)
 
     def pull(g: Array) -> Pullback[Solution]:
         g = only_samples(followed, g)
         pulled = way.pullback(problem, solution, g)
         if undeclared(problem, solution, g, pulled.inputs):
             warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
-        return pulled
+        return pulled if packing is None else replace(pulled, solves=tuple(map(shown, pulled.solves)))
 
     z, way.adjoints = differentiable(
         solution.z,
@@ -123,15 +129,16 @@ def differentiable_solve(
         check=way.check,
         differential=SampleWise(problem, solution, followed, way.differential),
     )
+    record = shown(solution)
     return Equilibrium(
-        z=z,
-        z0=z0,
-        residual=solution.residual,
+        z=z if packing is None else packing.unpack(z),
+        z0=z0 if packing is None else packing.unpack(z0),
+        residual=record.residual,
         residual_norm=solution.residual_norm,
         status=solution.status,
         nfe=solution.nfe,
         njvp=solution.njvp,
-        solution=solution,
+        solution=record,
         adjoints=way.adjoints,
         backward=way.backward,
         tangents=way.tangents,
@@ -145,6 +152,7 @@ class _Way:
     sensitivity: Any
     on_failure: str
     guess: Array | None
+    shown: Callable[[Solution], Solution]
     adjoints: list[Solution] = field(default_factory=list)
     tangents: list[Solution] = field(default_factory=list)
     backward: Counts = field(default_factory=Counts)
@@ -163,7 +171,7 @@ class _Way:
         return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
 
     def note(self, found: Solution, *, transpose: bool) -> None:
-        (self.adjoints if transpose else self.tangents).append(found)
+        (self.adjoints if transpose else self.tangents).append(self.shown(found))
         self.check(found, "adjoint" if transpose else "tangent")
 
     def check(self, found: Solution, what: str = "adjoint") -> None:
