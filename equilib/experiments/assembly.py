@@ -92,7 +92,7 @@ def assemble(context: RunContext) -> Training:
         data=replace(data, **{name: device.put(array) for name, array in data.arrays().items()}),
         objective=recipe.objective,
         optimizer=optimizer.part,
-        schedule=recipe.schedule(plan.steps(data.train_inputs.shape[0])),
+        schedule=plan.rates(recipe.schedule, data.train_inputs.shape[0]),
         plan=plan,
         rng=rng,
         reporter=context.reporter,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +76,7 @@ class Recipe:
         Raises UserError if a flag was given that it cannot use.
         """
         request.refuse_unusable(self.uses)
-        given = {name: getattr(request, name) for name in ("epochs", "pretrain_epochs", "batch_size")}
+        given = {each.name: getattr(request, each.name, None) for each in fields(Plan)}
         plan = replace(self.plan, **{name: value for name, value in given.items() if value is not None})
         return replace(self, plan=plan)
 

@@ -30,8 +30,8 @@ def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 class TruncatedNormal:
     """Normal values of mean 0, drawn again where they are beyond `bound` standard deviations.
 
-    `std` is the deviation of what is returned, as in Lux and Flux: the parent normal is widened to make up for the
-    cut tails.
+    `std` is the deviation of what is returned: the parent normal is widened to make up for the cut tails. (Lux and Flux
+    cut a normal of deviation `std` at the absolute values ±2 instead, and widen nothing.)
     """
 
     std: float = 1.0

@@ -64,6 +64,24 @@ class RunRequest:
     )
     batch_size: int | None = flag(None, TRAINING, "Put so many samples in a batch; by default the recipe's.", minimum=1)
     optimizer: str | None = flag(None, TRAINING, "Choose the optimizer; by default the recipe's.")
+    clip_gradient: float | None = flag(
+        None,
+        TRAINING,
+        "Scale gradients down to this norm; by default as the recipe says, most never.",
+        exclusive_minimum=0,
+    )
+    warm_up: int | None = flag(
+        None,
+        TRAINING,
+        "Raise the learning rate from a tenth over so many updates before its schedule; by default the recipe's.",
+        minimum=0,
+    )
+    patience: int | None = flag(
+        None,
+        TRAINING,
+        "Stop after so many epochs without a better test score; by default as the recipe says, most never.",
+        minimum=1,
+    )
     warm_start: str = flag(
         "none",
         TRAINING,

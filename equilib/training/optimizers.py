@@ -98,6 +98,17 @@ def adam(
     return p - rate * step, mean, square
 
 
+def clipped(gradient: Tree, norm: float, limit: float | None) -> Tree:
+    """Return a gradient of that global norm scaled to `limit` if it is larger; None scales nothing.
+
+    Pascanu, Mikolov & Bengio 2013, algorithm 1.
+    """
+    if limit is None:
+        return gradient
+    factor = limit / (norm + 1e-6)  # as PyTorch's clip_grad_norm_ has it
+    return gradient if factor >= 1 else tree_map(lambda leaf: leaf * factor, gradient)
+
+
 def global_norm(tree: Tree) -> float:
     """Return the Euclidean norm of all leaves together; nan or inf if an element is, or if its square overflows."""
     leaves = tree_leaves(tree)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from equilib.options import Checked, option
+from equilib.training.schedules import WarmUp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,11 +19,24 @@ class Plan(Checked):
     epochs: int = option(3, help="train so many epochs through the equilibrium", minimum=0)
     batch_size: int = option(32, help="put so many samples in a training batch", minimum=1)
     test_batch_size: int = option(100, help="put so many samples in a test batch", minimum=1)
+    clip_gradient: float | None = option(None, help="scale gradients down to this norm", exclusive_minimum=0.0)
+    warm_up: int = option(0, help="raise the learning rate over so many updates before the schedule", minimum=0)
+    patience: int | None = option(None, help="stop after so many epochs without a better test score", minimum=1)
     allow_unused: bool = option(False, help="leave parameters without influence as they are, without an error")
 
     def steps(self, samples: int) -> int:
         """Return the number of updates for a training set of that size."""
         return (self.pretrain_epochs + self.epochs) * len(batches(samples, self.batch_size))
+
+    def rates(self, schedule: Callable[[int], Callable[[int], float]], samples: int) -> Callable[[int], float]:
+        """Return the learning rate of each update, given what makes a schedule of so many updates."""
+        if not self.warm_up:
+            return schedule(self.steps(samples))
+        return WarmUp(schedule(max(self.steps(samples) - self.warm_up, 0)), self.warm_up)
+
+    def gives_up(self, epochs_done: int, best: int) -> bool:
+        """Tell whether it is too long since the best epoch of training, pretraining not counted."""
+        return self.patience is not None and epochs_done - self.pretrain_epochs - best >= self.patience
 
 
 def batches(samples: int, size: int) -> list[slice]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
 
@@ -34,7 +35,8 @@ class Cosine:
 class OneCycle:
     """Rise from peak/`start_ratio` to `peak` in the first `warm` share of the steps, then fall to peak/`end_ratio`.
 
-    Both ways along half a cosine (Smith & Topin 2018, arXiv:1708.07120, §3).
+    Both ways along half a cosine (Smith & Topin 2018, arXiv:1708.07120, §3), with the peak at step warm · steps − 1, as
+    PyTorch's OneCycleLR has it, unless `peak_step` says otherwise.
     """
 
     peak: float
@@ -42,13 +44,29 @@ class OneCycle:
     warm: float = 0.3
     start_ratio: float = 25.0
     end_ratio: float = 1e4
+    peak_step: float | None = None
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
-        rise = max(self.warm * self.steps, 1.0)
+        rise = self.warm * self.steps - 1 if self.peak_step is None else max(self.peak_step, 1.0)
         if step < rise:
             return _anneal(self.peak / self.start_ratio, self.peak, step / rise)
-        return _anneal(self.peak, self.peak / self.end_ratio, (step - rise) / max(self.steps - 1 - rise, 1.0))
+        return _anneal(self.peak, self.peak / self.end_ratio, (step - rise) / ((self.steps - 1 - rise) or 1.0))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Rise in a line from `start` times the first rate of a schedule to that rate in `steps`, then follow it."""
+
+    schedule: Callable[[int], float]
+    steps: int
+    start: float = 0.1
+
+    def __call__(self, step: int) -> float:
+        """Return the rate."""
+        if step >= self.steps:
+            return self.schedule(step - self.steps)
+        return self.schedule(0) * (self.start + (1 - self.start) * step / self.steps)
 
 
 def _anneal(start: float, end: float, share: float) -> float:

@@ -22,7 +22,7 @@ from equilib.training.data import Dataset
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
-from equilib.training.optimizers import Optimizer, global_norm
+from equilib.training.optimizers import Optimizer, clipped, global_norm
 from equilib.training.plan import Plan, batches
 from equilib.training.reductions import describe_statuses
 from equilib.training.rehearsal import rehearse
@@ -111,6 +111,9 @@ class Trainer:
         plan = self.plan
         self.rehearse()
         while self.epochs_done < plan.pretrain_epochs + plan.epochs:
+            if self.best and plan.gives_up(self.epochs_done, self.best["epoch"]):
+                self.reporter.line(f"Stopped early: no better test score in {plan.patience} epochs")
+                return
             epoch = self.epochs_done + 1
             if epoch <= plan.pretrain_epochs:
                 yield self._epoch("pretrain", epoch, f"Pretraining: [{epoch}/{plan.pretrain_epochs}]", self._unrolled())
@@ -239,6 +242,7 @@ class Trainer:
             (value, (prediction, record)), gradient = gradient_of(self.params, x, y, rows)
         loss = float(value)
         norm = finite_norm(loss, gradient, record, place)
+        gradient = clipped(gradient, norm, self.plan.clip_gradient)
         self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
         self.step += 1
         self.warm_starts.remember(record, rows)

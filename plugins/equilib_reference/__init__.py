@@ -87,10 +87,17 @@ ODE_ADJOINTS = (
 
 @hookimpl
 def equilib_optimizers() -> Iterable[OptimizerEntry]:
-    """Yield `adam`."""
+    """Yield `adam` and `adamw`."""
     yield OptimizerEntry(
         name="adam",
         factory="equilib.training.optimizers:Adam",
         summary="Adam with decoupled weight decay",
         advice="The first choice; `weight_decay` is AdamW's, relative to the learning rate.",
+    )
+    yield OptimizerEntry(
+        name="adamw",
+        factory="equilib.training.optimizers:Adam",
+        summary="Adam with a decoupled weight decay of 0.01",
+        advice="`adam` with what PyTorch's AdamW decays by default; biases and scales are left alone.",
+        preset={"weight_decay": 0.01},
     )

@@ -73,6 +73,25 @@ def test_a_run_goes_on_with_its_velocity(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads(Path("run/run.json").read_text())["request"]["optimizer"] == flags[1]
 
 
+def test_a_run_goes_on_with_what_its_flags_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clipping, warm-up and patience are recorded, and hold when the run is resumed: it ends bit for bit the same."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EQUILIB_DATA_DIR", raising=False)
+    write_digits(tmp_path / "digits")
+    flags = ("--optimizer", "adamw", "--clip-gradient", "0.3", "--warm-up", "6", "--patience", "1")
+    assert run(*flags, out="whole", epochs=4) == 0
+    stop_after(monkeypatch, 7)
+    assert run(*flags, epochs=4) == 130
+    assert main(["resume", "run"]) == 0
+    same("whole", "run")
+    assert record()["optimizer"]["options"]["weight_decay"] == 0.01
+    assert {name: record()["request"][name] for name in ("clip_gradient", "warm_up", "patience")} == {
+        "clip_gradient": 0.3,
+        "warm_up": 6,
+        "patience": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("optimizer", "sentence"),
     [

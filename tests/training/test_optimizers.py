@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from equilib.arrays.trees import tree_leaves
-from equilib.training.optimizers import Adam, global_norm
+from equilib.training.optimizers import Adam, Optimizer, clipped, global_norm
+from equilib_sgd.optimizer import SGD
 from tests.arrays_under_test import lift, lower
 
 STEPS = 6
@@ -135,3 +136,44 @@ def test_the_global_norm_is_that_of_all_elements(xp: ModuleType, rng: np.random.
 def test_the_global_norm_shows_what_is_not_finite(value: float) -> None:
     """One element that is nan, infinite or too large for its square makes the norm not finite, without a warning."""
     assert not np.isfinite(global_norm([np.ones(3, np.float32), np.array([value], np.float32)]))
+
+
+@pytest.mark.parametrize("limit", [None, 0.5, 1e3])
+def test_a_clipped_gradient_keeps_its_direction(xp: ModuleType, rng: np.random.Generator, limit: float | None) -> None:
+    """One that is longer than the limit gets that norm, to PyTorch's 1e-6, and its dtype stays; a shorter one stays."""
+    gradient = trees(rng)
+    norm = global_norm(gradient)
+    found = lower(clipped(lift(xp, gradient, "float32"), norm, limit))
+    factor = min(1.0, (limit or np.inf) / norm)
+    for leaf, old in zip(found["layer"], gradient["layer"], strict=True):
+        assert leaf.dtype == np.float32
+        np.testing.assert_allclose(leaf, factor * old, rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (Adam(weight_decay=0.02), "AdamW", {"weight_decay": 0.02}),
+        (Adam(beta1=0.8, beta2=0.9, epsilon=1e-4), "Adam", {"betas": (0.8, 0.9), "eps": 1e-4}),
+        (SGD(momentum=0.8), "SGD", {"momentum": 0.8}),
+        (SGD(momentum=0.8, nesterov=True), "SGD", {"momentum": 0.8, "nesterov": True}),
+        (SGD(momentum=0.0), "SGD", {}),
+    ],
+    ids=["AdamW", "Adam", "momentum", "Nesterov", "plain"],
+)
+def test_steps_are_pytorchs(ours: Optimizer, theirs: str, options: dict, rng: np.random.Generator) -> None:
+    """Ten updates by clipped gradients, at a rate that changes, end in the same parameters."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+    params: list[np.ndarray] = [rng.standard_normal(shape) for shape in ((4, 3), (2, 2, 3))]
+    tensors = [torch.tensor(each, requires_grad=True) for each in params]
+    optimizer, state = getattr(torch.optim, theirs)(tensors, lr=0.1, **options), ours.init(params)
+    for step in range(10):
+        gradient = [rng.standard_normal(each.shape) for each in params]
+        for tensor, each in zip(tensors, gradient, strict=True):
+            tensor.grad = torch.tensor(each)
+        torch.nn.utils.clip_grad_norm_(tensors, 2.5)
+        optimizer.param_groups[0]["lr"] = rate = 0.1 / (step + 1)
+        optimizer.step()
+        params, state = ours.update(params, clipped(gradient, global_norm(gradient), 2.5), state, rate)
+    for mine, other in zip(params, tensors, strict=True):
+        np.testing.assert_allclose(mine, other.detach(), rtol=1e-12, atol=1e-12)

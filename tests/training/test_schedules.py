@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import cos, pi
+from typing import Any
 
 import numpy as np
 import pytest
 
-from equilib.training.schedules import Constant, Cosine, OneCycle
+from equilib.training.schedules import Constant, Cosine, OneCycle, WarmUp
 
 
 def test_constant_is_constant() -> None:
@@ -32,10 +34,11 @@ def test_cosine_is_the_published_formula(step: int) -> None:
 
 
 def test_one_cycle_reaches_its_three_rates() -> None:
-    """It starts at peak/25, reaches the peak when `warm` of the steps are over, and ends its last step at peak/10⁴."""
+    """It starts at peak/25, the last step of the share `warm` has the peak, the last of all peak/10⁴."""
     schedule = OneCycle(3e-3, 100)
     assert schedule(0) == pytest.approx(3e-3 / 25, rel=1e-14)
-    assert schedule(30) == pytest.approx(3e-3, rel=1e-14)
+    assert OneCycle(3e-3, 100, peak_step=40.0)(40) == pytest.approx(3e-3, rel=1e-14)
+    assert schedule(29) == pytest.approx(3e-3, rel=1e-14)
     assert schedule(99) == pytest.approx(3e-3 / 1e4, rel=1e-14)
     assert schedule(1000) == schedule(99)
 
@@ -58,9 +61,9 @@ def test_one_cycle_anneals_by_half_a_cosine_both_ways(step: int) -> None:
     """Each way is end + (start − end)(1 + cos(π · share))/2 of its own steps."""
     schedule = OneCycle(1.0, 80, warm=0.25, start_ratio=10.0, end_ratio=100.0)
     if step < 20:
-        expected = 1 + (0.1 - 1) * (1 + cos(pi * step / 20)) / 2
+        expected = 1 + (0.1 - 1) * (1 + cos(pi * step / 19)) / 2
     else:
-        expected = 0.01 + (1 - 0.01) * (1 + cos(pi * (step - 20) / 59)) / 2
+        expected = 0.01 + (1 - 0.01) * (1 + cos(pi * (step - 19) / 60)) / 2
     assert schedule(step) == pytest.approx(expected, rel=1e-13)
 
 
@@ -68,3 +71,39 @@ def test_one_cycle_anneals_by_half_a_cosine_both_ways(step: int) -> None:
 def test_the_shortest_trainings_have_a_rate(schedule: OneCycle | Cosine) -> None:
     """No, one or two steps divide by nothing."""
     assert all(0 <= schedule(step) <= 1 for step in range(3))
+
+
+def test_a_warm_up_goes_before_a_schedule() -> None:
+    """It rises in a line to the schedule's first rate, then the schedule begins."""
+    schedule = WarmUp(Cosine(0.2, 10), 4, start=0.5)
+    assert [schedule(step) for step in range(4)] == pytest.approx([0.1, 0.125, 0.15, 0.175], rel=1e-14)
+    assert [schedule(4 + step) for step in range(11)] == [Cosine(0.2, 10)(step) for step in range(11)]
+    assert WarmUp(Constant(0.3), 0)(0) == 0.3
+
+
+@pytest.mark.parametrize(("steps", "warm"), [(50, 0.3), (37, 0.25), (20, 0.5)])
+def test_schedules_are_pytorchs(steps: int, warm: float) -> None:
+    """OneCycleLR, CosineAnnealingLR, and LinearLR before it, have the same rate in every step."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")
+    lr = torch.optim.lr_scheduler
+
+    def rates(make: Callable[[Any], Any]) -> list[float]:
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+        scheduler, found = make(optimizer), []
+        for _ in range(steps - 1):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return [*found, optimizer.param_groups[0]["lr"]]
+
+    def warmed(optimizer: Any) -> Any:
+        parts = [lr.LinearLR(optimizer, 0.1, total_iters=6), lr.CosineAnnealingLR(optimizer, steps - 6)]
+        return lr.SequentialLR(optimizer, parts, [6])
+
+    pairs = [
+        (OneCycle(0.2, steps, warm, end_ratio=25e4), lambda o: lr.OneCycleLR(o, 0.2, steps, pct_start=warm)),
+        (Cosine(0.2, steps), lambda o: lr.CosineAnnealingLR(o, steps)),
+        (WarmUp(Cosine(0.2, steps - 6), 6), warmed),
+    ]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose([ours(step) for step in range(steps)], rates(theirs), rtol=1e-12, atol=1e-16)

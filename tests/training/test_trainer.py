@@ -13,7 +13,7 @@ from equilib import ImplicitAdjoint, ops
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.arrays import Array
-from equilib.arrays.trees import tree_leaves
+from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import IndependentError
 from equilib.errors import RunError
 from equilib.fixed_points.options import SolveOptions
@@ -22,9 +22,11 @@ from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Dense
 from equilib.models import ZeroGuess
+from equilib.training.optimizers import global_norm
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
 from equilib_newton_gmres.solver import NewtonGMRES
+from equilib_sgd.optimizer import SGD
 from tests.training.small import FEATURES, STATE, TEST, TRAIN, Heard, clusters, network, trainer
 
 FIELDS = {
@@ -102,6 +104,38 @@ def test_the_schedule_is_followed_step_by_step() -> None:
     assert sorted(set(asked)) == list(range(21))
     cycle = OneCycle(1e-2, 21)
     assert [m["learning_rate"] for m in trainer(schedule=cycle).epochs()] == [cycle(6), cycle(13), cycle(20)]
+
+
+def test_a_warm_up_lengthens_no_training() -> None:
+    """The schedule is made for the updates that the warm-up leaves, and follows it."""
+    plan, asked = replace(trainer().plan, warm_up=5), []
+    rates = plan.rates(lambda steps: asked.append(steps) or Constant(1e-2), TRAIN)
+    assert asked == [21 - 5]
+    assert [rates(step) for step in (0, 5, 20)] == pytest.approx([1e-3, 1e-2, 1e-2])
+
+
+def test_a_gradient_is_clipped_before_the_update() -> None:
+    """With a plain step of gradient descent parameters move by the limit at most, and the metrics show the norm."""
+    plan = Plan(epochs=1, batch_size=TRAIN, clip_gradient=0.01)
+    subject = trainer(plan=plan, schedule=Constant(1.0))
+    subject.optimizer = SGD(momentum=0.0)
+    subject._state = subject.optimizer.init(subject.params)
+    before = subject.params
+    (metrics,) = subject.epochs()
+    moved = global_norm(tree_map(lambda new, old: new - old, subject.params, before))
+    assert moved == pytest.approx(0.01, rel=1e-2)
+    assert metrics["gradient_norm"] > 0.05
+
+
+def test_training_stops_early_where_it_is_stuck() -> None:
+    """At a rate of zero no epoch is better than the first: it ends after as many more as the plan is patient."""
+    heard, plan = Heard(), Plan(pretrain_epochs=1, pretrain_depth=2, epochs=50, batch_size=TRAIN, patience=3)
+    subject = trainer(plan=plan, schedule=Constant(0.0), reporter=heard)
+    assert [metrics["epoch"] for metrics in subject.epochs()] == [1, 1, 2, 3, 4]
+    assert heard.lines[-1] == "Stopped early: no better test score in 3 epochs"
+    resumed = trainer(plan=plan, schedule=Constant(0.0))
+    resumed.restore(subject.state())
+    assert list(resumed.epochs()) == []
 
 
 def test_a_rate_of_zero_changes_nothing() -> None:

@@ -14,6 +14,7 @@ from equilib.layers import Activation, Dense, Layer
 from equilib.models import Cell, DEQChain, InitialGuess, InjectedCell, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.plugin.choice import Choice
 from equilib.training.data import ImageFormat
+from equilib.training.schedules import OneCycle
 
 GUESSES = ("deq", "regdeq", "skipdeq")
 """What `--model` says about the initial guess: zeros, f(0, x), a layer."""
@@ -62,6 +63,11 @@ class SizedCell(InjectedCell):
 def dense(sizes: tuple[int, ...], activation: Callable[[Array], Array]) -> list[Layer]:
     """Return affine layers from size to size, each followed by the activation."""
     return [layer for pair in pairwise(sizes) for layer in (Dense(*pair), Activation(activation))]
+
+
+def one_cycle(peak: float) -> Callable[[int], OneCycle]:
+    """Return what makes the schedule of so many steps, its peak where recorded runs have it, a step later."""
+    return lambda steps: OneCycle(peak, steps, peak_step=0.3 * steps)
 
 
 def identity(x: Array) -> Array:

@@ -15,8 +15,8 @@ from equilib.plugin.choice import Choice
 from equilib.training.data import ImageFormat
 from equilib.training.objectives import Classification
 from equilib.training.plan import Plan
-from equilib.training.schedules import Constant, OneCycle
-from equilib_experiments.recipes.architecture import Architecture, SizedCell, dense, identity
+from equilib.training.schedules import Constant
+from equilib_experiments.recipes.architecture import Architecture, SizedCell, dense, identity, one_cycle
 
 SMALL = TruncatedNormal(0.01)
 UNREGULARIZED = Classification(Regularization())
@@ -80,7 +80,7 @@ FULLY_CONNECTED = ImageRecipe(
         guess=lambda: Chain(*dense((128, 128), ops.relu)),
         after=lambda images: Dense(128, len(images.classes)),
     ).network("skipdeq"),
-    schedule=lambda steps: OneCycle(3e-3, steps),
+    schedule=one_cycle(3e-3),
     options={"rtol": 1e-3, "atol": 1e-6, "max_steps": 20},
     plan=Plan(pretrain_epochs=2, epochs=8),
 )
@@ -108,4 +108,4 @@ REDUCED_SOURCE = ImageRecipe(
     options={"rtol": 1e-3, "atol": 1e-3, "max_steps": 10, "linear_solver.restart": 10},
     plan=Plan(pretrain_epochs=2),
 )
-REDUCED = replace(REDUCED_SOURCE, schedule=lambda steps: OneCycle(3e-3, steps), plan=Plan(pretrain_epochs=2, epochs=8))
+REDUCED = replace(REDUCED_SOURCE, schedule=one_cycle(3e-3), plan=Plan(pretrain_epochs=2, epochs=8))

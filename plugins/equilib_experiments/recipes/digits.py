@@ -9,9 +9,9 @@ from equilib.layers import Chain, Conv, Dense, Flatten, GlobalMeanPool, GroupNor
 from equilib.models import InjectedCell
 from equilib.training.data import ImageFormat
 from equilib.training.plan import Plan
-from equilib.training.schedules import Constant, OneCycle
+from equilib.training.schedules import Constant
 from equilib_experiments.augment import Shift
-from equilib_experiments.recipes.architecture import GUESSES, Architecture
+from equilib_experiments.recipes.architecture import GUESSES, Architecture, one_cycle
 
 SMALL = TruncatedNormal(0.01)
 
@@ -85,10 +85,10 @@ def default(model: str) -> ImageRecipe:
     return ImageRecipe(
         data="mnist",
         network=DEFAULT.network(model),
-        schedule=lambda steps: OneCycle(6e-3, steps),
+        schedule=one_cycle(6e-3),
         options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 10, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2),
-        with_all={"schedule": lambda steps: OneCycle(2e-3, steps), "transform": Shift(2)},
+        with_all={"schedule": one_cycle(2e-3), "transform": Shift(2)},
     )
 
 

@@ -24,9 +24,8 @@ from equilib.layers import (
 from equilib.models import DEQChain, InjectedCell, MultiScaleCell
 from equilib.training.data import ImageFormat
 from equilib.training.plan import Plan
-from equilib.training.schedules import OneCycle
 from equilib_experiments.augment import Shift
-from equilib_experiments.recipes.architecture import Architecture
+from equilib_experiments.recipes.architecture import Architecture, one_cycle
 
 MODELS = ("mdeq", "skip-mdeq")
 SMALL = TruncatedNormal(0.01)
@@ -129,10 +128,10 @@ def digits(model: str) -> ImageRecipe:
     return ImageRecipe(
         data="mnist",
         network=DIGITS.network(model),
-        schedule=lambda steps: OneCycle(4e-3, steps),
+        schedule=one_cycle(4e-3),
         options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2),
-        with_all={"schedule": lambda steps: OneCycle(2e-3, steps), "transform": Shift(2)},
+        with_all={"schedule": one_cycle(2e-3), "transform": Shift(2)},
     )
 
 
@@ -144,7 +143,7 @@ def photographs(model: str) -> ImageRecipe:
     return ImageRecipe(
         data="cifar10",
         network=PHOTOGRAPHS.network(model),
-        schedule=lambda steps: OneCycle(6e-4, steps),
+        schedule=one_cycle(6e-4),
         options={"rtol": 1e-2, "atol": 1e-6, "max_steps": 15, "linear_solver.restart": 10},
         plan=Plan(pretrain_epochs=2, epochs=6),
         limit=4000,
