@@ -79,11 +79,18 @@ def some(amount: int, things: str) -> str:
 
 @contextmanager
 def file_errors(what: str, remedy: str = "", *, error: type[Exception] = UserError) -> Iterator[None]:
-    """Make an error of the file system an `error` that says what cannot be done, why, and the remedy."""
+    """Make an error of the file system an `error` that says what cannot be done, why, and the remedy.
+
+    A name that the system cannot take, for a NUL or a character that its encoding lacks, is one.
+    """
     try:
         yield
     except OSError as cause:
         raise error(f"{what}: {cause.strerror or cause}{remedy}") from cause
+    except ValueError as cause:
+        if not isinstance(cause, UnicodeError) and "null" not in str(cause):
+            raise
+        raise error(f"{what}: it cannot be the name of a file{remedy}") from cause
 
 
 def require(module: str, *, purpose: str, extra: str = "experiments", otherwise: str = "") -> Any:

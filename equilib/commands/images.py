@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from equilib.errors import UserError, require
-from equilib.runs.files import DamagedArraysError, read_arrays
+from equilib.commands.pictures import ReadImage, read_picture
+from equilib.errors import UserError, file_errors
+from equilib.runs.arrays_file import DamagedArraysError, read_array, read_arrays
 from equilib.training.data import ImageFormat
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadImage:
-    """One image: where it is from, its bytes, shape (height, width, channels), and what was done to it."""
-
-    name: str
-    pixels: np.ndarray = field(repr=False)
-    notes: tuple[str, ...] = ()
 
 
 def read_images(path: Path, wanted: ImageFormat, *, invert: bool = False) -> Iterator[ReadImage]:
@@ -33,7 +22,7 @@ def read_images(path: Path, wanted: ImageFormat, *, invert: bool = False) -> Ite
     Raises UserError if the file cannot be read, or holds something else.
     """
     is_array = path.suffix.lower() in (".npy", ".npz")
-    images = list(_arrays(path, wanted)) if is_array else [_picture(path, wanted)]
+    images = list(_arrays(path, wanted)) if is_array else [read_picture(path, wanted)]
     if not images:
         raise UserError(f"{path} holds no image; give a file with at least one")
     for image in images:
@@ -73,44 +62,6 @@ def _doubts(pixels: np.ndarray, wanted: ImageFormat) -> Iterator[str]:
         yield f"the background is {looks}, and the model was trained on a {trained} one: try --invert"
 
 
-def _picture(path: Path, wanted: ImageFormat) -> ReadImage:
-    image_module = require("PIL.Image", purpose="reading pictures", otherwise=", or give an npy or npz file")
-    notes = []
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # of a size that is meant to exhaust memory
-            with image_module.open(path) as picture:
-                mode, size = picture.mode, picture.size
-                pixels = _scaled(_flattened(picture, image_module), wanted, image_module)
-    # Decoders fail in their own ways.
-    except (OSError, SyntaxError, ValueError, EOFError, image_module.DecompressionBombError, Warning) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path} is not a picture that can be read ({reason}); give a PNG, npy or npz file") from error
-    if mode not in (("L", "1", "I;16") if wanted.channels == 1 else ("RGB",)):
-        notes.append(f"its colours ({mode}) were turned into {'grey' if wanted.channels == 1 else 'RGB'}")
-    if size != (wanted.width, wanted.height):
-        notes.append(f"scaled from {size[0]}×{size[1]} to {wanted.width}×{wanted.height}")
-    return ReadImage(name=str(path), pixels=pixels, notes=tuple(notes))
-
-
-def _flattened(picture: Any, image_module: Any) -> Any:
-    """Put what is transparent on white, as on paper, and scale 16 bits to 8."""
-    if picture.mode.startswith("I;16"):
-        return image_module.fromarray((np.asarray(picture, np.uint16) >> 8).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        opaque = picture.convert("RGBA")
-        paper = image_module.new("RGBA", opaque.size, "white")
-        return image_module.alpha_composite(paper, opaque)
-    return picture
-
-
-def _scaled(picture: Any, wanted: ImageFormat, image_module: Any) -> np.ndarray:
-    converted = picture.convert("L" if wanted.channels == 1 else "RGB")
-    if converted.size != (wanted.width, wanted.height):
-        converted = converted.resize((wanted.width, wanted.height), image_module.Resampling.LANCZOS)
-    return np.asarray(converted, np.uint8).reshape(wanted.height, wanted.width, wanted.channels)
-
-
 def _arrays(path: Path, wanted: ImageFormat) -> Iterator[ReadImage]:
     for key, array in _load(path).items():
         images = _as_batch(array, wanted)
@@ -126,15 +77,12 @@ def _arrays(path: Path, wanted: ImageFormat) -> Iterator[ReadImage]:
 
 def _load(path: Path) -> dict[str, np.ndarray]:
     try:
-        if path.suffix.lower() == ".npz":
-            return {f":{name}": array for name, array in read_arrays(path).items()}
-        with path.open("rb") as file:
-            return {"": np.lib.format.read_array(file, allow_pickle=False)}
+        with file_errors(f"{path} cannot be read", "; give a PNG, npy or npz file"):
+            if path.suffix.lower() == ".npz":
+                return {f":{name}": array for name, array in read_arrays(path).items()}
+            return {"": read_array(path)}
     except DamagedArraysError as error:
         raise UserError(f"{path} {error}; give a PNG, npy or npz file") from error
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{path} cannot be read as an array ({reason}); give a PNG, npy or npz file") from error
 
 
 def _as_batch(array: np.ndarray, wanted: ImageFormat) -> np.ndarray | None:

@@ -12,7 +12,8 @@ from scipy.special import softmax
 
 from equilib.adjoints.equilibrium import Record
 from equilib.arrays import to_host
-from equilib.commands.images import ReadImage, image_format, read_images, read_samples
+from equilib.commands.images import image_format, read_images, read_samples
+from equilib.commands.pictures import ReadImage
 from equilib.errors import UserError
 from equilib.experiments.assembly import classes_of, set_up
 from equilib.experiments.images import pixels

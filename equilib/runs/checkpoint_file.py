@@ -19,7 +19,8 @@ import numpy as np
 
 from equilib.arrays import Array, named_leaves, to_host
 from equilib.errors import UserError, file_errors
-from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays, whole_file
+from equilib.runs.arrays_file import DamagedArraysError, read_arrays
+from equilib.runs.files import fill_tree, whole_file
 from equilib.training.snapshot import Snapshot
 
 FORMAT, VERSION = "equilib checkpoint", 1

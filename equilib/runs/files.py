@@ -1,12 +1,10 @@
-"""Files of runs that appear whole or not at all: bytes, npz archives, JSON values, parameters."""
+"""Files of runs that appear whole or not at all, JSON values, and parameters from arrays."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -71,30 +69,6 @@ def sync_folder(path: Path) -> None:
         os.close(opened)
 
 
-class DamagedArraysError(ValueError):
-    """A file that is something else, is cut off, or is damaged; the message is what to say after its name."""
-
-
-def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file by name; nothing is unpickled. `what` the file should be is for people.
-
-    Raises OSError if the file cannot be opened or read;
-    DamagedArraysError if it holds something else, or a checksum is wrong.
-    """
-    with path.open("rb") as file:
-        try:
-            # First: a damaged size must not be believed before its checksum is seen to be wrong.
-            with zipfile.ZipFile(file) as archive:
-                broken = archive.testzip()
-            if broken is None:
-                file.seek(0)
-                with np.load(file, allow_pickle=False) as found:
-                    return dict(found)
-        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, LookupError, RuntimeError) as error:
-            raise DamagedArraysError(f"is not {what}, or is cut off or damaged ({error})") from error
-    raise DamagedArraysError(f"is damaged: the checksum of {broken} is wrong")
-
-
 def json_values(value: Any) -> Any:
     """Return `value` as JSON can hold it: nan and the infinities as null, what it does not know as text."""
     if isinstance(value, Mapping):
@@ -111,14 +85,18 @@ def json_values(value: Any) -> Any:
 def fill_tree(like: Tree, found: Mapping[str, np.ndarray], path: Path, *, error: type[UserError] = UserError) -> Tree:
     """Return the arrays of the file `path`, named by their place, in the structure of `like`; its numbers as numbers.
 
-    Raises UserError, or `error`, if a name or a shape differs.
+    Raises UserError, or `error`, if a name, a shape or a dtype differs.
     """
     wanted = dict(named_leaves(like))
     for name, leaf in wanted.items():
-        shape = np.shape(leaf) if isinstance(leaf, int | float) else leaf.shape
-        if name not in found or found[name].shape != shape:
-            there = f"of shape {found[name].shape}" if name in found else "missing"
-            raise error(f"{path} holds another model: {name!r}, of shape {shape} here, is {there}")
+        shape, there = np.shape(leaf) if isinstance(leaf, int | float) else leaf.shape, found.get(name)
+        if there is None or there.shape != shape:
+            is_there = "missing" if there is None else f"of shape {there.shape}"
+            raise error(f"{path} holds another model: {name!r}, of shape {shape} here, is {is_there}")
+        dtype = getattr(leaf, "dtype", None)
+        if there.dtype.kind not in "biuf" or (isinstance(dtype, np.dtype) and dtype != there.dtype):
+            own = type(leaf).__name__ if dtype is None else dtype
+            raise error(f"{path} holds another model: {name!r}, of {own} here, is of {there.dtype}")
     unknown = sorted(set(found) - set(wanted))
     if unknown:
         raise error(f"{path} holds another model: there is no {unknown[0]!r} here")

@@ -10,7 +10,8 @@ from typing import Any
 
 from equilib.arrays import Tree
 from equilib.errors import UserError
-from equilib.runs.files import DamagedArraysError, fill_tree, read_arrays
+from equilib.runs.arrays_file import DamagedArraysError, read_arrays
+from equilib.runs.files import fill_tree
 from equilib.runs.folder import MODEL, RUN
 from equilib.runs.metrics import METRICS, read_metrics
 from equilib.runs.request import RunRequest

@@ -169,8 +169,8 @@ def test_images_that_cannot_be_read_are_refused(
     """What is no picture, no array of that size, not there, or needs a package that is missing."""
     cases = {
         "text.png": (b"hello", "is not a picture that can be read (cannot identify image file"),
-        "text.npy": (b"hello", "cannot be read as an array"),
-        "missing.png": (None, "(No such file or directory)"),
+        "text.npy": (b"hello", "is no npy file"),
+        "missing.png": (None, "cannot be read: No such file or directory"),
     }
     for name, (content, reason) in cases.items():
         if content is not None:

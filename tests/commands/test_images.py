@@ -19,13 +19,13 @@ PIXELS = np.zeros((6, 4), np.uint8)
 PIXELS[2:4, 1:3] = 204
 
 
-@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGB", "RGBA", "LA", "CMYK", "I;16", "YCbCr"])
 def test_every_mode_becomes_the_models(tmp_path: Path, mode: str) -> None:
     """Grey, palettes, colours, 16 bits and opaque alpha show the same picture; a change of colours is noted."""
     source = Image.fromarray(PIXELS)
     sixteen_bits = Image.fromarray(PIXELS.astype(np.uint16) * 257)
     picture = sixteen_bits if mode == "I;16" else source.convert(mode)
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    path = tmp_path / ("a.tif" if mode in ("CMYK", "YCbCr") else "a.png")
     picture.save(path)
     (image,) = read_images(path, GREY)
     expected = np.where(PIXELS, 255, 0) if mode == "1" else PIXELS
@@ -70,7 +70,7 @@ def test_arrays_hold_one_image_or_several(tmp_path: Path, shape: tuple[int, ...]
 def test_an_array_of_objects_is_refused(tmp_path: Path) -> None:
     """It would need pickle, which can run anything."""
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(UserError, match="cannot be read as an array"):
+    with pytest.raises(UserError, match="holds objects of Python"):
         list(read_images(tmp_path / "a.npy", GREY))
 
 
@@ -98,3 +98,63 @@ def test_a_picture_of_monstrous_size_is_refused(tmp_path: Path, monkeypatch: pyt
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(UserError, match="is not a picture that can be read"):
             list(read_images(tmp_path / "a.png", GREY))
+
+
+@pytest.mark.parametrize(
+    ("white", "dtype"),
+    [
+        (1.0, np.float32),
+        (255.0, np.float32),
+        (65535.0, np.float32),
+        (255, np.int32),
+        (65535, np.int32),
+        (2**31 - 1, np.int32),
+    ],
+    ids=str,
+)
+def test_wide_numbers_keep_their_greys(tmp_path: Path, white: float, dtype: type) -> None:
+    """Floats and integers of 32 bits show what they show where white is 1 or the largest of 8, 16 or 31 bits."""
+    levels = np.linspace(0.0, 1.0, 24).reshape(6, 4)
+    Image.fromarray((levels * white).astype(dtype)).save(tmp_path / "a.tif")
+    (image,) = read_images(tmp_path / "a.tif", GREY)
+    np.testing.assert_allclose(image.pixels[..., 0], 255 * levels, atol=1.01)
+    assert "its numbers were scaled, 0 as black and" in image.notes[0]
+
+
+def test_a_picture_of_no_numbers_is_refused(tmp_path: Path) -> None:
+    """What is nan has no grey."""
+    Image.fromarray(np.full((6, 4), np.nan, np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(
+        UserError, match=r"a\.tif is not a picture that can be read \(it holds numbers that are not finite"
+    ):
+        list(read_images(tmp_path / "a.tif", GREY))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path, orientation: int) -> None:
+    """Each of EXIF's eight orientations shows what an editor shows, and is told but for that which is upright."""
+    ops = [None, *(getattr(Image.Transpose, name) for name in UNTURN)]
+    shown = Image.fromarray(np.arange(24, dtype=np.uint8).reshape(6, 4) * 10)
+    undo = ops[orientation - 1]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    (shown if undo is None else shown.transpose(undo)).save(tmp_path / "a.png", exif=exif)
+    (image,) = read_images(tmp_path / "a.png", GREY)
+    np.testing.assert_array_equal(image.pixels[..., 0], np.asarray(shown))
+    assert image.notes == (("turned upright, as its EXIF orientation says",) if orientation > 1 else ())
+
+
+UNTURN = ("FLIP_LEFT_RIGHT", "ROTATE_180", "FLIP_TOP_BOTTOM", "TRANSPOSE", "ROTATE_90", "TRANSVERSE", "ROTATE_270")
+"""What makes the stored picture of the shown one, for the orientations 2 to 8 (EXIF 2.3, figure 5)."""
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_of_several_frames_the_first_is_announced(tmp_path: Path, suffix: str) -> None:
+    """An animation, or a document of several pages, says how many there are."""
+    frames = [Image.fromarray(PIXELS), Image.fromarray(255 - PIXELS), Image.fromarray(PIXELS // 2)]
+    path = tmp_path / f"a.{suffix}"
+    exact = {"lossless": True} if suffix == "webp" else {}
+    frames[0].save(path, save_all=True, append_images=frames[1:], **exact)
+    (image,) = read_images(path, GREY)
+    assert image.notes[0] == "the first of its 3 frames"
+    np.testing.assert_allclose(image.pixels[..., 0], PIXELS, atol=1)

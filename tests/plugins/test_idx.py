@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import tracemalloc
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from equilib.errors import UserError
+from equilib.machine import memory
 from equilib_experiments.data.idx import read_idx
 
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}
@@ -139,3 +141,16 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         read_idx(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"cannot be read: .+; give a readable IDX file"):
         read_idx(tmp_path)
+
+
+def test_a_bomb_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small stream that unpacks to more than the memory is refused by what it announces; so is a pipe."""
+    path = tmp_path / "bomb"
+    path.write_bytes(gzip.compress(struct.pack(">HBBI", 0, 0x08, 1, 1 << 20) + bytes(1 << 20)))
+    monkeypatch.setattr(memory, "free_memory", lambda: 1 << 20)
+    monkeypatch.setattr(memory, "_SMALL", 1 << 19)
+    with pytest.raises(UserError, match=r"bomb takes 0\.0 GB, and 0\.0 GB of memory are free; give a smaller file"):
+        read_idx(path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="pipe is a pipe or a device; give a file"):
+        read_idx(tmp_path / "pipe")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from equilib.errors import UserError, file_errors
+from equilib.machine.memory import require_file
 from equilib.training.data import ImageFormat, LabelledImages
 from equilib_experiments.data.digits import counted
 from equilib_experiments.data.download import Distribution, DownloadError, fetch
@@ -74,6 +75,7 @@ def _from_folder(folder: GivenFolder, subfolder: str) -> LabelledImages:
 
 def _content(path: Path) -> bytes:
     with file_errors(f"{path} cannot be read", "; give a readable file"):
+        require_file(path)
         return path.read_bytes()
 
 

@@ -10,11 +10,13 @@ import gzip
 import math
 import os
 import zlib
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from equilib.errors import UserError
+from equilib.machine.memory import lacking_memory, require_file
 
 DTYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -27,6 +29,7 @@ DTYPES: dict[int, np.dtype] = {
 MAX_DIMENSIONS = 32
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 1 << 20
+DEFLATED = 1032  # times a stream's own size is the most that it unpacks to (RFC 1951: 258 bytes by two bits)
 REPLACE = "replace it with an intact copy"
 
 
@@ -41,6 +44,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     Raises UserError when the file cannot be read, is not IDX, is damaged, or is longer or shorter than its header says.
     """
     try:
+        require_file(Path(path))
         with open(path, "rb") as file:
             if file.peek(2)[:2] != GZIP_MAGIC:
                 return _read(file, path)
@@ -57,6 +61,7 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
 def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.ndarray:
     dtype, shape = _read_header(file, path)
     announced = math.prod(shape) * dtype.itemsize
+    _check_claim(announced, file, path)
     data = _read_at_most(file, announced + 1)
     if len(data) != announced:
         found = f"only {len(data):,} follow" if len(data) < announced else "more follow"
@@ -66,6 +71,15 @@ def _read(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> np.nd
             f"but {found}; {REPLACE}"
         )
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+
+
+def _check_claim(announced: int, file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> None:
+    """Refuse what the memory cannot hold before it is read; raises UserError."""
+    size = os.path.getsize(path)
+    most = DEFLATED * size if isinstance(file, gzip.GzipFile) else size
+    lack = lacking_memory(2 * min(announced, most))  # as bytes, and as an array
+    if lack:
+        raise UserError(f"{path} {lack}; give a smaller file, or free memory")
 
 
 def _read_header(file: BinaryIO | gzip.GzipFile, path: str | os.PathLike[str]) -> tuple[np.dtype, tuple[int, ...]]:
