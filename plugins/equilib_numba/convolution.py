@@ -9,17 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba import kernel_cotangent
+from equilib_numba.addresses import address
 from equilib_numba.elementwise import times_slope
-from equilib_numba.lines import lay_image, lay_kernel
-from equilib_numba.memory import BYTES
-from equilib_numba.pixels import ACTIVATIONS, give_line, take_line
-from equilib_numba.product import multiply, multiply_transposed
-from equilib_numba.records import METHOD, WORD
+from equilib_numba.records import ACTIVATIONS, COTANGENTS, METHOD, WORD
+from equilib_numba.registers import BYTES
 from equilib_numba.scratch import plain, scratch
 from equilib_numba.team import place_of, run, team
-from equilib_numba.windows import windows
-from equilib_numba.winograd import give_tiles, winograd
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
@@ -32,6 +27,7 @@ _STRIP = 1 << 18
 
 _UNIT: Pair = (1, 1)
 _WORD = np.dtype(np.int64)
+_STAGES = ("pixels.take_line", "pixels.give_line", "lines.lay_image", "lines.lay_kernel")
 _turns = count(1)
 """Numbers of calls: what a place has laid out is good for one."""
 
@@ -71,7 +67,7 @@ class Convolution:
         weight = place_of(self.weight)
         laid = weight if whole and not self.turned and self.rounded(outputs) == outputs else 0
         return [
-            *stages(multiply, self.x.dtype),
+            *stages("multiply", self.x.dtype),
             *images(self.slope, self.x, self.value),
             *(weight, columns, inputs, outputs, *self.taps, *self.kernel, int(self.turned), laid),
             *(*self._term(self.before), *self._term(self.after), ACTIVATIONS[self.activation]),
@@ -95,8 +91,8 @@ class Convolution:
         own = 16 * channels * (rooms + lanes) + (2 * wide + 2) * 4 * room + 4 * wide * rooms + room
         own += 16 * (block * wide * (room + rooms) + 2 * lanes) + 9 * channels * rooms
         memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
-        method = *self.corner, block, memory, own, ready, next(_turns), give_tiles(dtype)
-        run(winograd(dtype), -(-len(self.x) * down // block), *self.records(), *method, most=4096)
+        method = *self.corner, block, memory, own, ready, next(_turns), address("winograd.give_tiles", dtype)
+        run("winograd.winograd", dtype, -(-len(self.x) * down // block), *self.records(), *method, most=4096)
 
     def by_windows(self) -> None:
         """Compute it by products of the windows with the kernel."""
@@ -107,12 +103,12 @@ class Convolution:
         own += -own % self.lanes
         memory, ready = scratch("own", (threads.count, own), dtype), scratch("ready", (threads.count, 8), _WORD)
         method = *self.stride, *self.corner, *self.size, *self.placed, memory, own, ready, next(_turns)
-        run(windows(dtype), len(self.x) * self.size[0], *self.records(), *method, most=512)
+        run("windows.windows", dtype, len(self.x) * self.size[0], *self.records(), *method, most=512)
 
 
-def stages(product: Any, dtype: np.dtype) -> tuple[int, ...]:
+def stages(product: str, dtype: np.dtype) -> tuple[int, ...]:
     """Return the addresses of the functions that all methods have in common."""
-    return product(dtype), take_line(dtype), give_line(dtype), lay_image(dtype), lay_kernel(dtype)
+    return address(f"product.{product}", dtype), *(address(each, dtype) for each in _STAGES)
 
 
 def images(slope: str, x: np.ndarray, value: np.ndarray | None) -> tuple[Any, ...]:
@@ -206,8 +202,8 @@ def kernel_by_windows(
     memory, parts = scratch("own", (threads.count, own), dtype), threads.parts(len(g) * rows)
     sums = scratch("sums", (parts, kernel[0], terms, rooms), dtype)
     method = *stride, padding[0][0], padding[1][0], *kernel, block, sums, memory, own
-    run(kernel_cotangent.sum_windows(dtype), len(g) * rows, *records, *method, most=parts)
-    run(kernel_cotangent.add_sums(dtype), kernel[0] * terms, sums, parts, rooms, out, outputs, most=64)
+    run("kernel_cotangent.sum_windows", dtype, len(g) * rows, *records, *method, most=parts)
+    run("kernel_cotangent.add_sums", dtype, kernel[0] * terms, sums, parts, rooms, out, outputs, most=64)
     return out
 
 
@@ -224,8 +220,8 @@ def kernel_by_winograd(
     memory, parts = scratch("own", (threads.count, own), dtype), threads.parts(len(x) * down)
     sums = scratch("sums", (parts, 16, channels, rooms), dtype)
     method = padding[0][0], padding[1][0], block, sums, memory, own
-    run(kernel_cotangent.sum_tiles(dtype), len(x) * down, *records, *method, most=parts)
-    run(kernel_cotangent.add_tiles(dtype), channels, sums, parts, rooms, out, g.shape[3], memory, own, most=64)
+    run("kernel_cotangent.sum_tiles", dtype, len(x) * down, *records, *method, most=parts)
+    run("kernel_cotangent.add_tiles", dtype, channels, sums, parts, rooms, out, g.shape[3], memory, own, most=64)
     # Where it is not finite, some of it may be that should not be.
     return out if np.isfinite(out).all() else kernel_by_windows(x, g, y, activation, kernel, stride, padding)
 
@@ -235,9 +231,9 @@ def _kernel_records(
 ) -> tuple[list[Any], np.ndarray, int]:
     """Return the records of x and of a cotangent, the result, and the numbers of a row of the sums."""
     x, g, lanes = plain(x), plain(g), BYTES // x.itemsize
-    records = [*stages(multiply_transposed, x.dtype), *images("identity", x, None)]
+    records = [*stages("multiply_transposed", x.dtype), *images("identity", x, None)]
     records += images(activation, g, None if y is None else plain(y))
-    records += [0] * ((METHOD - kernel_cotangent.COTANGENTS) // WORD - 7)
+    records += [0] * ((METHOD - COTANGENTS) // WORD - 7)
     return records, np.empty((*kernel, x.shape[3], g.shape[3]), x.dtype), -(-g.shape[3] // lanes) * lanes
 
 

@@ -13,7 +13,7 @@ from equilib_numba import applies
 
 _SINGLE, _REAL = ("float32",), ("float32", "float64")
 _LIGHT, _PRODUCT = 1 << 15, 1 << 17
-"""Numbers from which one pass over memory, and a product of matrices in two threads, repay that numba is loaded."""
+"""Numbers from which one pass over memory, and a product of matrices in two threads, repay that code is loaded."""
 
 _METHODS = (
     ("winograd", "3x3 kernels with stride 1 by Winograd's F(2x2, 3x3)", 20),
@@ -60,7 +60,7 @@ def _convolutions() -> Iterator[Kernel]:
                 dtypes=_REAL,
                 applies=partial(test, name == "winograd"),
                 load=partial(_load, "convolution", operation, method=name),
-                seconds=(4.0, 0.1),
+                seconds=(4.0, 0.05),
                 priority=priority,
             )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from equilib_numba.team import HEAD
-
 WORD = 8
+HEAD = 2 * WORD
+"""Bytes of the words of a share that come before those that are given: the numbers of shares and of items."""
+
 STAGES = HEAD
 """Addresses of functions that methods have in common: product, take, give, lay the image out, lay the kernel out."""
 
@@ -26,3 +27,11 @@ A step is in bytes from one pixel to the next, or −1 where there is no such te
 
 METHOD = RESULT + 9 * WORD
 """What only one method takes."""
+
+COTANGENTS = IMAGES + 7 * WORD
+"""The cotangent, another record of images, in place of the kernel, where the kernel's cotangent is asked for."""
+
+ACTIVATIONS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3}
+"""The activations that can be fused, and their numbers in compiled code."""
+
+IDENTITY, TANH, SIGMOID, RELU = ACTIVATIONS.values()

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from equilib_numba.memory import BYTES
+from equilib_numba.registers import BYTES
 
 _kept = threading.local()
 

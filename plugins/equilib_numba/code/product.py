@@ -8,7 +8,6 @@ Mathematical Software 34(3), 12, doi:10.1145/1356052.1356053).
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from equilib_numba.compiling import c_function
-from equilib_numba.memory import BYTES, REGISTERS, vector_of
-
-WIDE = 2
-"""Registers of columns that are summed up at a time."""
-
-ROWS = (REGISTERS - WIDE) // WIDE - 1
-"""Rows that are: their sums, a row of B and a number of A fit the registers."""
-
+from equilib_numba.code.memory import vector_of
+from equilib_numba.registers import BYTES, ROWS, WIDE
 
 _STEPS = 10
 
@@ -131,54 +123,40 @@ _block_of_windows = _block(neighbours="terms")
 _block_of_outer = _block(neighbours="rows")
 
 
-@cache
-def multiply(dtype: np.dtype) -> int:
-    """Return the address of a compiled product of two matrices, a function of 13 words.
+def multiply(dtype: np.dtype) -> Any:
+    """Return the product of two matrices, a function of 13 words.
 
     f(rows, registers, add, a, a row, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
     A[r, k, l] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[r, k, :] are neighbours.
     """
-    zero = dtype.type(0)
-
-    def product(
-        rows: int, registers: int, add: int, a: int, a_row: int, a_outer: int, b: int, b_outer: int, b_inner: int,
-        c: int, c_row: int, outer: int, inner: int,
-    ) -> None:  # fmt: skip
-        blocks = -(-rows // ROWS)
-        for v in range(0, registers, WIDE):
-            first, wide = 0, min(WIDE, registers - v)
-            for block in range(blocks):
-                last = rows * (block + 1) // blocks
-                a_from, b_from, c_from = a + first * a_row, b + v * BYTES, c + first * c_row + v * BYTES
-                steps = (a_from, a_row, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
-                _block_of_windows(zero, last - first, wide, add != 0, steps)
-                first = last
-
-    return c_function(product, 13)
+    return _product(dtype, _block_of_windows, 0)
 
 
-@cache
-def multiply_transposed(dtype: np.dtype) -> int:
-    """Return the address of a compiled product with the transpose of A, a function of 13 words.
+def multiply_transposed(dtype: np.dtype) -> Any:
+    """Return the product with the transpose of A, a function of 13 words.
 
-    f(rows, registers, add, a, a outer, a inner, b, b outer, b inner, c, c row, outer, inner) writes the sums of
+    f(rows, registers, add, a, a inner, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
     A[k, l, r] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[k, l, :] are neighbours.
     """
+    return _product(dtype, _block_of_outer, dtype.itemsize)
+
+
+def _product(dtype: np.dtype, block: Any, size: int) -> Any:
+    """Return a product by blocks; the rows of A are `size` bytes apart, or where this is 0, `step`."""
     zero = dtype.type(0)
-    size = dtype.itemsize
 
     def product(
-        rows: int, registers: int, add: int, a: int, a_outer: int, a_inner: int, b: int, b_outer: int, b_inner: int,
+        rows: int, registers: int, add: int, a: int, step: int, a_outer: int, b: int, b_outer: int, b_inner: int,
         c: int, c_row: int, outer: int, inner: int,
     ) -> None:  # fmt: skip
-        blocks = -(-rows // ROWS)
+        blocks, a_row = -(-rows // ROWS), size if size else step
         for v in range(0, registers, WIDE):
             first, wide = 0, min(WIDE, registers - v)
-            for block in range(blocks):
-                last = rows * (block + 1) // blocks
-                a_from, b_from, c_from = a + first * size, b + v * BYTES, c + first * c_row + v * BYTES
-                steps = (a_from, a_inner, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
-                _block_of_outer(zero, last - first, wide, add != 0, steps)
+            for k in range(blocks):
+                last = rows * (k + 1) // blocks
+                a_from, b_from, c_from = a + first * a_row, b + v * BYTES, c + first * c_row + v * BYTES
+                steps = (a_from, step, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
+                block(zero, last - first, wide, add != 0, steps)
                 first = last
 
-    return c_function(product, 13)
+    return product

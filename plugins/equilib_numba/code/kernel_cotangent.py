@@ -6,25 +6,21 @@ what.
 
 from __future__ import annotations
 
-from functools import cache
+from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function
-from equilib_numba.memory import BYTES, call, clear, row, words
-from equilib_numba.records import IMAGES, METHOD, STAGES, WORD
-from equilib_numba.team import HEAD, bounds
-from equilib_numba.transforms import COTANGENT, GRADIENT, INPUT, transform
-
-COTANGENTS = IMAGES + 7 * WORD
-"""The cotangent, another record of images, in place of the kernel."""
+from equilib_numba.code.memory import call, clear, row, words
+from equilib_numba.code.team import bounds
+from equilib_numba.code.transforms import COTANGENT, GRADIENT, INPUT, transform
+from equilib_numba.records import COTANGENTS, HEAD, IMAGES, METHOD, STAGES
+from equilib_numba.registers import BYTES
 
 _transform_input, _transform_cotangent, _transform_sums = transform(INPUT), transform(COTANGENT), transform(GRADIENT)
 
 
-@cache
-def sum_windows(dtype: np.dtype) -> int:
-    """Return the address of the function of shares of lines that sums up windows times cotangents.
+def sum_windows(dtype: np.dtype) -> Any:
+    """Return the function of shares of lines that sums up windows times cotangents.
 
     Its words are, besides the records, stride, corner of padding, size of the kernel, lines at a time, sums, scratch.
     """
@@ -51,17 +47,16 @@ def sum_windows(dtype: np.dtype) -> int:
             call(take, (slope, g + by, value + by, cotangents, count * columns, outputs, room // size))
             for a in range(height):
                 call(product, (
-                    terms, registers, added, strip + a * line, down * line, across * channels * size, cotangents,
+                    terms, registers, added, strip + a * line, across * channels * size, down * line, cotangents,
                     columns * room, room, sums + a * terms * room, room, count, columns,
                 ))  # fmt: skip
             start, added = start + count, 1
 
-    return c_function(share_of, 3)
+    return share_of
 
 
-@cache
-def add_sums(dtype: np.dtype) -> int:
-    """Return the address of the function of shares of rows that adds the sums of all parts."""
+def add_sums(dtype: np.dtype) -> Any:
+    """Return the function of shares of rows that adds the sums of all parts."""
     like, size = dtype.type(0), dtype.itemsize
 
     def share_of(given: int, share: int, place: int) -> None:
@@ -77,12 +72,11 @@ def add_sums(dtype: np.dtype) -> int:
                 for o in range(outputs):
                     total[o] += term[o]
 
-    return c_function(share_of, 3)
+    return share_of
 
 
-@cache
-def sum_tiles(dtype: np.dtype) -> int:
-    """Return the address of the function of shares of lines of tiles that does so for 3×3 kernels, by F(3×3, 2×2).
+def sum_tiles(dtype: np.dtype) -> Any:
+    """Return the function of shares of lines of tiles that does so for 3×3 kernels, by F(3×3, 2×2).
 
     Its words are, besides the records, corner of padding, lines of tiles at a time, sums and scratch.
     """
@@ -119,16 +113,15 @@ def sum_tiles(dtype: np.dtype) -> int:
                     _transform_cotangent(like, of, g_line, rooms, to, 4 * q_step, q_step, rooms // BYTES)
             for k in range(16):
                 call(product, (
-                    channels, rooms // BYTES, int(start > first), v + k * v_step, 0, room, q + k * q_step, 0, rooms,
+                    channels, rooms // BYTES, int(start > first), v + k * v_step, room, 0, q + k * q_step, 0, rooms,
                     sums + k * channels * rooms, rooms, 1, (stop - start) * wide,
                 ))  # fmt: skip
 
-    return c_function(share_of, 3)
+    return share_of
 
 
-@cache
-def add_tiles(dtype: np.dtype) -> int:
-    """Return the address of the function of shares of channels that adds the sums of all parts and transforms them."""
+def add_tiles(dtype: np.dtype) -> Any:
+    """Return the function of shares of channels that adds the sums of all parts and transforms them."""
     like, size = dtype.type(0), dtype.itemsize
 
     def share_of(given: int, share: int, place: int) -> None:
@@ -151,4 +144,4 @@ def add_tiles(dtype: np.dtype) -> int:
                 for o in range(outputs):
                     target[o] = source[o]
 
-    return c_function(share_of, 3)
+    return share_of

@@ -6,19 +6,14 @@ applied, and `after` added. All of it happens in the cache of a core.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function, compiled, summing
-from equilib_numba.formulas import tanh
-from equilib_numba.memory import number, row
-
-ACTIVATIONS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3}
-"""The activations that can be fused, and their numbers in compiled code."""
-
-IDENTITY, TANH, SIGMOID, RELU = ACTIVATIONS.values()
+from equilib_numba.code.compiling import compiled, summing
+from equilib_numba.code.formulas import tanh
+from equilib_numba.code.memory import number, row
+from equilib_numba.records import RELU, SIGMOID, TANH
 
 
 @summing
@@ -50,9 +45,8 @@ def _take(like: Any, activation: int, source: int, value: int, target: int, coun
             out[k] = x[k]
 
 
-@cache
-def take_line(dtype: np.dtype) -> int:
-    """Return the address of f(activation, source, value, target, pixels, channels, room).
+def take_line(dtype: np.dtype) -> Any:
+    """Return f(activation, source, value, target, pixels, channels, room).
 
     It copies a line of pixels, times φ'(a) where φ(a) are the numbers at `value`; in the target the channels of a
     pixel take up room for `room` numbers.
@@ -66,7 +60,7 @@ def take_line(dtype: np.dtype) -> int:
             by = k * channels * size
             _take(like, activation, source + by, value + by, target + k * room * size, channels)
 
-    return c_function(line, 7)
+    return line
 
 
 @compiled
@@ -96,9 +90,8 @@ def _activate(like: Any, activation: int, source: int, target: int, count: int) 
             out[k] = x[k]
 
 
-@cache
-def give_line(dtype: np.dtype) -> int:
-    """Return the address of f(activation, source, before, step, after, step, target, pixels, channels, room).
+def give_line(dtype: np.dtype) -> Any:
+    """Return f(activation, source, before, step, after, step, target, pixels, channels, room).
 
     It writes φ(numbers + before) + after for a line of pixels, and changes the numbers, of which each pixel has `room`.
     A step is in bytes from one pixel's numbers to the next, or −1 where there is no such term.
@@ -120,4 +113,4 @@ def give_line(dtype: np.dtype) -> int:
             if after_step >= 0:
                 _add(like, to, after + k * after_step, channels)
 
-    return c_function(line, 10)
+    return line

@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from equilib_numba.compiling import HOW
+from equilib_numba.code.compiling import HOW
 
 # tanh x ≈ x P(x²) / Q(x²) for |x| ≤ 7.9, where float32's tanh becomes 1: Eigen's coefficients
 # (Eigen/src/Core/MathFunctionsImpl.h, generic_fast_tanh_float).

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function, compiled
-from equilib_numba.memory import call, clear, row, size_of, words
-from equilib_numba.pixels import IDENTITY
+from equilib_numba.code.compiling import compiled
+from equilib_numba.code.memory import call, clear, row, size_of, words
+from equilib_numba.records import IDENTITY
 
 
-@cache
-def lay_image(dtype: np.dtype) -> int:
-    """Return the address of f(images, take, image, first, count, left, target, pixels, room).
+def lay_image(dtype: np.dtype) -> Any:
+    """Return f(images, take, image, first, count, left, target, pixels, room).
 
     It lays out lines `first`, `first` + 1, ... of one of the images, a record, from column −left on. What lies outside
     is left or made zero: the columns outside must be zero before. Each pixel has its room.
@@ -35,12 +33,11 @@ def lay_image(dtype: np.dtype) -> int:
             else:
                 clear(line, pixels * room, like)
 
-    return c_function(lines, 9)
+    return lines
 
 
-@cache
-def lay_kernel(dtype: np.dtype) -> int:
-    """Return the address of f(kernel, take, target, room).
+def lay_kernel(dtype: np.dtype) -> Any:
+    """Return f(kernel, take, target, room).
 
     It lays out a kernel, a record, as (height, width, terms, outputs), the numbers of an output with their room.
     """
@@ -59,7 +56,7 @@ def lay_kernel(dtype: np.dtype) -> int:
                 else:
                     call(take, (IDENTITY, tap, tap, to, terms, outputs, room))
 
-    return c_function(kernel_of, 4)
+    return kernel_of
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Addresses of numbers in compiled code, and the vectors of the CPU.
+"""Addresses of numbers in compiled code, and vectors of numbers.
 
 Compiled functions pass parts of arrays on as addresses: a slice of an array would count references, which takes as
 long as some pixels. Addresses and distances are of numba's type intp, in bytes; nothing checks their bounds.
@@ -9,22 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import carray, types
-from numba.core import cgutils, codegen, config
+from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
-from equilib_numba.compiling import compiled
-
-# Bytes of a vector register and how many there are, by what LLVM is told about the CPU; the first that fits.
-_REGISTERS = (("+avx512f", 64, 32), ("+avx,", 32, 16), ("+neon", 16, 32), ("", 16, 16))
-
-
-def _registers() -> tuple[int, int]:
-    features = codegen.get_host_cpu_features() if config.CPU_FEATURES is None else config.CPU_FEATURES
-    return next((size, count) for feature, size, count in _REGISTERS if feature in f"{features},")
-
-
-BYTES, REGISTERS = _registers()
+from equilib_numba.code.compiling import compiled
+from equilib_numba.registers import BYTES
 
 
 def vector_of(element: ir.Type, kind: types.Float) -> ir.VectorType:
@@ -33,17 +24,17 @@ def vector_of(element: ir.Type, kind: types.Float) -> ir.VectorType:
 
 
 @intrinsic
-def _pointer(typingctx: Any, place: Any, like: Any) -> Any:
-    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.inttoptr(values[0], context.get_value_type(like).as_pointer())
-
-    return types.CPointer(like)(types.intp, like), codegen
-
-
-@compiled
-def row(place: int, count: int, like: Any) -> Any:
+def row(typingctx: Any, place: Any, count: Any, like: Any) -> Any:
     """Return `count` numbers at an address, of the type of the number `like`, as an array of one axis."""
-    return carray(_pointer(place, like), (count,))
+    kind = types.Array(like, 1, "C")
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        array = context.make_array(kind)(context, builder)
+        size, data = context.get_constant(types.intp, like.bitwidth // 8), builder.inttoptr(values[0], array.data.type)
+        arrayobj.populate_array(array, data, shape=[values[1]], strides=[size], itemsize=size, meminfo=None)
+        return array._getvalue()
+
+    return kind(types.intp, types.intp, like), codegen
 
 
 @intrinsic(prefer_literal=True)

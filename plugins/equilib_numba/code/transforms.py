@@ -15,7 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from equilib_numba.memory import BYTES, vector_of
+from equilib_numba.code.memory import vector_of
+from equilib_numba.registers import BYTES
 
 Matrix = Sequence[Sequence[float]]
 

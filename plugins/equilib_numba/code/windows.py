@@ -7,21 +7,20 @@ padding.
 
 from __future__ import annotations
 
-from functools import cache
+from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function
-from equilib_numba.memory import BYTES, call, clear, row, words
+from equilib_numba.code.memory import call, clear, row, words
+from equilib_numba.code.team import bounds
 from equilib_numba.records import IMAGES, KERNEL, METHOD, RESULT, STAGES
-from equilib_numba.team import bounds
+from equilib_numba.registers import BYTES
 
 _WORD = np.int64(0)
 
 
-@cache
-def windows(dtype: np.dtype) -> int:
-    """Return the address of the function of shares of lines of the result.
+def windows(dtype: np.dtype) -> Any:
+    """Return the function of shares of lines of the result.
 
     Its words are, besides the records, stride, corner of padding, size of the convolution, and the first row, step,
     first column and step of its pixels in the result.
@@ -67,4 +66,4 @@ def windows(dtype: np.dtype) -> int:
                     room // size,
                 ))  # fmt: skip
 
-    return c_function(share_of, 3)
+    return share_of

@@ -8,19 +8,19 @@ as the definition says.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
-from equilib_numba.compiling import c_function, compiled
-from equilib_numba.memory import BYTES, call, clear, row, size_of, words
-from equilib_numba.pixels import finite
+from equilib_numba.code.compiling import compiled
+from equilib_numba.code.memory import call, clear, row, size_of, words
+from equilib_numba.code.pixels import finite
+from equilib_numba.code.team import bounds
+from equilib_numba.code.transforms import INPUT, transform
+from equilib_numba.code.transforms import KERNEL as OF_KERNEL
+from equilib_numba.code.transforms import RESULT as OF_RESULT
 from equilib_numba.records import IMAGES, KERNEL, METHOD, RESULT, STAGES
-from equilib_numba.team import bounds
-from equilib_numba.transforms import INPUT, transform
-from equilib_numba.transforms import KERNEL as OF_KERNEL
-from equilib_numba.transforms import RESULT as OF_RESULT
+from equilib_numba.registers import BYTES
 
 _WORD = np.int64(0)
 _transform_input, _transform_kernel, _transform_result = transform(INPUT), transform(OF_KERNEL), transform(OF_RESULT)
@@ -46,9 +46,8 @@ def _sum_up(
                 total[o] += factors[k] * line[o]
 
 
-@cache
-def give_tiles(dtype: np.dtype) -> int:
-    """Return the address of f(words, image, line, top, left, laid, lines, room, term): two lines of pixels are written.
+def give_tiles(dtype: np.dtype) -> Any:
+    """Return f(words, image, line, top, left, laid, lines, room, term): two lines of pixels are written.
 
     Pixels that are not finite are summed up from the kernel `laid` out, `term` being memory for one of x.
     """
@@ -72,7 +71,7 @@ def give_tiles(dtype: np.dtype) -> int:
                 after_step, out + at * outputs * size, width, outputs, room,
             ))  # fmt: skip
 
-    return c_function(tiles, 9)
+    return tiles
 
 
 @compiled
@@ -85,9 +84,8 @@ def _prepare(like: Any, laid: int, channels: int, rooms: int, kernels: int, step
         )  # fmt: skip
 
 
-@cache
-def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
-    """Return the address of the function of shares of blocks of lines of tiles."""
+def winograd(dtype: np.dtype) -> Any:  # noqa: C901  the steps of one algorithm
+    """Return the function of shares of blocks of lines of tiles."""
     like, size = dtype.type(0), dtype.itemsize
 
     def share_of(given: int, share: int, place: int) -> None:
@@ -135,4 +133,4 @@ def winograd(dtype: np.dtype) -> int:  # noqa: C901  the steps of one algorithm
                     _transform_result(like, tile, 4 * m_step, m_step, to, 2 * wide * rooms, rooms, rooms // BYTES)
                 call(give, (given, r // down, r % down, top, left, laid, lines, rooms // size, term))
 
-    return c_function(share_of, 3)
+    return share_of
