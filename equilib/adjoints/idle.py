@@ -12,6 +12,13 @@ from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
 
+UNDECLARED = (
+    "a gradient is nan, maybe of samples that the loss leaves out: 0 · nan is nan where f(z, *inputs) has nan. Declare "
+    "batched_inputs, which inputs have the batch axis, as in fixed_point(..., batched_inputs=(False, True)), and such "
+    "samples are set aside"
+)
+"""What `undeclared` finds, for the user."""
+
 
 def idle_samples(solution: Solution, cotangent: Array) -> np.ndarray:
     """Return which samples, shape (batch,), have a cotangent of `solution.z` that is zero."""

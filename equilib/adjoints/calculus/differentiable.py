@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from equilib.adjoints.calculus.implicit_function import ImplicitFunction, LinearEquations
 from equilib.adjoints.calculus.sample_wise import SampleWise
 from equilib.adjoints.equilibrium import Equilibrium
-from equilib.adjoints.idle import undeclared
+from equilib.adjoints.idle import UNDECLARED, undeclared
 from equilib.adjoints.linearizations import leaves_of_used
 from equilib.adjoints.sensitivity import Pullback
 from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
@@ -40,11 +40,6 @@ NO_CALCULUS = (
 )
 """Why there is no other derivative."""
 
-UNDECLARED = (
-    "a gradient is nan, maybe of samples that the loss leaves out: 0 · nan is nan where f(z, *inputs) has nan. Declare "
-    "batched_inputs, which inputs have the batch axis, as in fixed_point(..., batched_inputs=(False, True)), and such "
-    "samples are set aside"
-)
 
 
 def differentiable(

@@ -1,0 +1,161 @@
+"""Calls of a user's f: of packed states, with its inputs, parameters and what it closes over as they are, or others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.boundary import explain
+from equilib.options.kinds import described
+from equilib.torch.closures import Replaced, closed_over, edge_of, edges_into
+from equilib.torch.layout import Layout
+from equilib.torch.transforms import tangent_of, transformed
+
+UNKNOWN = (
+    "f depends on a tensor that requires grad, but is not among its inputs nor parameters, and is not found in what it "
+    "closes over: give it as an input, f(z, *inputs), for derivatives beyond the first and for this adjoint"
+)
+
+
+class Call:
+    """f(*at, *inputs), of states that are packed.
+
+    Parameters
+    ----------
+    f : callable
+        Maps z, or t and y, and the inputs to the next state.
+    inputs : tuple of trees
+        What PyTorch's pytrees know.
+    layout : Layout
+        Of the state.
+    has_aux : bool
+        Whether f returns a pair, of which the first counts.
+    call : str
+        How errors write the call.
+
+    Attributes
+    ----------
+    leaves : list of Tensor
+        The tensors of the inputs, the parameters of a module f that are trained, and what else f closes over that
+        requires grad, as far as it is known. Each is there once.
+    complete : bool
+        Whether these are all that f depends on.
+    """
+
+    def __init__(
+        self, f: Callable[..., Any], inputs: tuple[Any, ...], layout: Layout, *, has_aux: bool = False, call: str = "f(z)"
+    ) -> None:
+        self.f, self.inputs, self.layout = f, inputs, layout
+        self._has_aux, self._name, self.complete = has_aux, call, True
+        self._flat, self._spec = pytree.tree_flatten(inputs)
+        self.named = _named_tensors(f)
+        given = [leaf for leaf in self._flat if isinstance(leaf, Tensor)]
+        self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
+        self._closed: list[Tensor] = []
+        kind = layout.device.type
+        self._autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+    def __call__(self, *at: Tensor) -> Tensor:
+        """Return f of a packed state, shape (batch, size), maybe after a time, in the same form."""
+        return self._called(self.f, at, self.inputs)
+
+    def with_leaves(self, at: Sequence[Tensor], leaves: Sequence[Tensor], *, strict: bool = True) -> Tensor:
+        """Return f, shape (batch, size), with other tensors in the places of all `leaves`.
+
+        It is `strict` where derivatives by all of them are taken.
+
+        Raises
+        ------
+        NoDerivativeError
+            If it still depends on tensors that require grad and are not among these.
+        """
+        table = {id(old): new for old, new in zip(self.leaves, leaves, strict=True) if old is not new}
+        inputs = pytree.tree_unflatten([table.get(id(leaf), leaf) for leaf in self._flat], self._spec)
+        named = {name: table[id(leaf)] for name, leaf in self.named.items() if id(leaf) in table}
+        f = self.f
+        if named:
+            f = lambda *arguments: torch.func.functional_call(self.f, named, arguments)  # noqa: E731
+        first = next_node() if strict else 0
+        with Replaced(table) if self._closed else nullcontext():
+            y = self._called(f, at, inputs)
+        if strict and y.requires_grad and not transformed():
+            allowed = {edge_of(each) for each in (*at, *leaves) if each.requires_grad}
+            if edges_into(y, first) - allowed:
+                raise NoDerivativeError(UNKNOWN)
+        return y
+
+    def close(self, y: Tensor, first: int, *at: Tensor) -> bool:
+        """Add to `leaves` what y depends on, which f returned where nodes had numbers from `first`, but `at`.
+
+        Return whether there is a leaf that requires grad.
+        """
+        edges = edges_into(y, first) - {edge_of(each) for each in at}
+        found = edges - {edge_of(leaf) for leaf in self.leaves if leaf.requires_grad}
+        if found:
+            self._closed, self.complete = closed_over(self.f, found)
+            self.leaves += self._closed
+        return bool(edges)
+
+    def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:
+        *before, packed = at
+        state, name = self.layout.unpack(packed), self._name[-2]
+        changes = None if packed.is_inference() else packed._version
+        try:
+            with self._casting():
+                returned = f(*before, state, *inputs)
+            if changes is not None and packed._version != changes:
+                raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
+            returned = pair(returned)[0] if self._has_aux else returned
+            checked = self.layout.checked(returned, packed.shape[0], cast=self._autocast is not None)
+        except Exception as error:
+            shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"
+            explain(error, self._name, name + shape)
+            raise
+        return self.layout.pack(checked)
+
+    def aux(self, z: Any) -> Any:
+        """Return what f returns beside the next state at z."""
+        with self._casting():
+            return pair(self.f(z, *self.inputs))[1]
+
+    def _casting(self) -> AbstractContextManager[Any]:
+        if self._autocast is None:
+            return nullcontext()
+        # What was cast without a graph would be taken where there is one.
+        return torch.autocast(self.layout.device.type, self._autocast, cache_enabled=False)
+
+
+def pair(returned: Any) -> tuple[Any, Any]:
+    """Return what f returned with has_aux; raises TypeError if that is no pair."""
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise TypeError(f"with has_aux=True f must return a pair, the next z and a tree, got {described(returned)}")
+    return returned
+
+
+def without_autocast(kind: str) -> AbstractContextManager[Any]:
+    """Return a block in which PyTorch casts nothing on devices of a kind: solvers choose their own dtypes."""
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def _named_tensors(f: Any) -> dict[str, Tensor]:
+    """Return the parameters of a module, and its buffers, which a transform may map over."""
+    if not isinstance(f, nn.Module):
+        return {}
+    named = dict(f.named_parameters())
+    if transformed():
+        return {**named, **dict(f.named_buffers())}
+    return {name: each for name, each in named.items() if each.requires_grad or tangent_of(each) is not None}
+
+
+def next_node() -> int:
+    """Return the number that the next node of a graph has."""
+    with torch.enable_grad():
+        probe = torch.zeros((), requires_grad=True).view(())
+    number: int = probe.grad_fn._sequence_nr()
+    return number

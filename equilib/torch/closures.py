@@ -1,0 +1,128 @@
+"""Tensors that f closes over: found in the graph of what f returned, and replaced by others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+Edge = tuple[Any, int]
+"""A node of a graph and the number of one of its outputs: what stands for a tensor there."""
+
+_DEPTH, _MOST = 6, 5000
+"""Levels of objects within objects that are looked through for a tensor, and how many objects at most."""
+
+
+def edge_of(tensor: Tensor) -> Edge:
+    """Return the edge that gradients of a tensor arrive at; it requires grad."""
+    if tensor.grad_fn is None:
+        return torch.autograd.graph.get_gradient_edge(tensor).node, 0
+    return tensor.grad_fn, tensor.output_nr
+
+
+def edges_into(y: Tensor, first: int) -> set[Edge]:
+    """Return the edges of the graph of y that lead to tensors which were there before it.
+
+    Nodes made by this thread have ascending numbers, of which `first` is the least that belongs to the graph of y.
+    """
+    found: set[Edge] = set()
+    seen, open_edges = set(), [edge_of(y)]
+    while open_edges:
+        node, number = open_edges.pop()
+        if node is None:
+            continue
+        if node._sequence_nr() < first or hasattr(node, "variable"):
+            found.add((node, number))
+        elif node not in seen:
+            seen.add(node)
+            open_edges.extend(node.next_functions)
+    return found
+
+
+def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Tensor], bool]:
+    """Return the tensors of the edges, as far as they are parameters or f holds them, and whether that is all."""
+    tensors = {(node, number): node.variable for node, number in edges if hasattr(node, "variable")}
+    if len(tensors) < len(edges):
+        for tensor in _held(f, set(), _DEPTH):
+            if tensor.grad_fn is not None and (edge := (tensor.grad_fn, tensor.output_nr)) in edges:
+                tensors[edge] = tensor
+            if len(tensors) == len(edges):
+                break
+    return list(tensors.values()), len(tensors) == len(edges)
+
+
+def _held(value: Any, seen: set[int], depth: int) -> Iterator[Tensor]:
+    """Yield the tensors in what a function closes over, its defaults, its object, and containers of these."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and id(value) not in seen and len(seen) < _MOST and not isinstance(value, str | int | float | type | None):
+        seen.add(id(value))
+        for each in _parts(value):
+            yield from _held(each, seen, depth - 1)
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return islice(value.values(), _MOST)
+    if isinstance(value, list | tuple | set | frozenset):
+        return islice(value, _MOST)
+    if isinstance(value, partial):
+        return [value.func, value.args, value.keywords]
+    parts: list[Any] = [getattr(value, "__self__", None), getattr(value, "__wrapped__", None)]
+    for cell in getattr(value, "__closure__", None) or ():
+        try:
+            parts.append(cell.cell_contents)
+        except ValueError:  # it is empty still
+            continue
+    parts += getattr(value, "__defaults__", None) or ()
+    code = getattr(value, "__code__", None)
+    if code is not None:
+        names = getattr(value, "__globals__", {})
+        parts += [names[name] for name in code.co_names if name in names and not isinstance(names[name], type(torch))]
+    elif not isinstance(value, type(torch)):
+        parts.append(getattr(value, "__dict__", None))
+        if isinstance(value, nn.Module):
+            parts.append(list(value.children()))
+    return parts
+
+
+class Replaced(TorchFunctionMode):
+    """A block in which functions of PyTorch take other tensors in place of some: those of `table`, by identity."""
+
+    def __init__(self, table: dict[int, Tensor]) -> None:
+        super().__init__()
+        self._table = table
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function with tensors replaced."""
+        args, kwargs = pytree.tree_map(self._instead, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
+    def _instead(self, value: Any) -> Any:
+        return self._table.get(id(value), value) if isinstance(value, Tensor) else value
+
+
+class Outsiders(TorchFunctionMode):
+    """A block that notes the tensors which functions of PyTorch are given, but `known` ones and what they make."""
+
+    def __init__(self, known: Iterable[Tensor]) -> None:
+        super().__init__()
+        self._seen = {id(each): each for each in known}
+        self.found: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function, and look at what it was given."""
+        made = func(*args, **(kwargs or {}))
+        for each in pytree.tree_leaves((args, kwargs)):
+            if isinstance(each, Tensor) and id(each) not in self._seen:
+                self.found.append(each)
+        for each in pytree.tree_leaves(made):
+            if isinstance(each, Tensor):
+                self._seen[id(each)] = each  # kept, so that no other gets its place
+        return made

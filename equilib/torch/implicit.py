@@ -1,0 +1,332 @@
+"""Fixed points as functions of autograd, forward mode and `torch.func`: of what f depends on, to any order.
+
+At z = f(z, θ) tangents solve dz = J dz + (∂f/∂θ) dθ, and a cotangent g becomes (∂f/∂θ)ᵀ w with w = Jᵀ w + g. The
+solution of x = A x + b, with A = J or Jᵀ at (z, θ), is differentiable again, as in
+`equilib.adjoints.calculus.implicit_function`.
+
+A plain backward pass needs none of that: w goes into the graph of f at z, whatever f closes over.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from equilib.adjoints.idle import UNDECLARED, undeclared
+from equilib.arrays import Array
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.evaluator import counted
+from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.solution import ConvergenceWarning, Solution
+from equilib.torch.bridge import Bridge
+from equilib.torch.call import UNKNOWN, Call, without_autocast
+from equilib.torch.closures import Outsiders
+from equilib.torch.equation import Equation, Graph, Held
+from equilib.torch.products import linearization
+from equilib.torch.transforms import differentiable, dual, in_forward_mode, primal, pulled, pushed, transformed
+
+NO_CALCULUS = (
+    "the adjoint {} has first derivatives in reverse mode only; for tangents and second derivatives take "
+    "adjoint='implicit' or 'unrolled'"
+)
+"""Why there is no other derivative."""
+
+TRANSFORMED = (
+    "inside of torch.func f must be given all that is differentiated or mapped over, as inputs, f(z, *inputs), or as the "
+    "parameters of a module f; it closes over such a tensor"
+)
+
+Cotangents = tuple[Tensor | None, ...]
+
+
+class FixedPoint(torch.autograd.Function):
+    """z, shape (batch, size), of y = f(z), of where the solve starts, and of the leaves."""
+
+    @staticmethod
+    def forward(equation: Equation, held: Held, y: Tensor | None, z0: Tensor, *leaves: Tensor) -> Tensor:
+        """Solve, where that has not been done."""
+        if held.solution is None:
+            _require_inputs(equation, z0, leaves)
+            equation.solve(z0, leaves, held)
+            assert held.solution is not None
+        if held.graph is not None:
+            return held.graph.leaf.detach()  # in the same memory, so that changes in place are seen
+        return Bridge(z0).tensor(held.solution.z)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what derivatives need."""
+        ctx.equation, ctx.held, y, z0, *leaves = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(y, z0, output, *leaves)
+        ctx.save_for_forward(y, z0, output, *leaves)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor | None) -> Cotangents:
+        """Return the cotangent of y, or else those of the leaves."""
+        y, z0, z, *leaves = ctx.saved_tensors
+        if g is None:
+            return (None,) * (4 + len(leaves))
+        y_bar, start, *bars = _cotangents(ctx.equation, ctx.held, g, y, z0, z, leaves)
+        if start is None and ctx.needs_input_grad[3]:  # the fixed point does not depend on it
+            start = torch.zeros_like(z0)
+        return None, None, y_bar, start, *bars
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, __: Any, y_dot: Tensor | None, z0_dot: Tensor | None, *dots: Tensor | None) -> Tensor:
+        """Return dz."""
+        with in_forward_mode():
+            return FixedPoint._pushed(ctx, y_dot, z0_dot, dots)
+
+    @staticmethod
+    def _pushed(ctx: Any, y_dot: Tensor | None, z0_dot: Tensor | None, dots: Sequence[Tensor | None]) -> Tensor:
+        y, *at = ctx.saved_tensors
+        z0, z, *leaves = map(primal, at)
+        equation, held = ctx.equation, ctx.held
+        if hasattr(equation.adjoint, "solve_adjoint"):
+            b = y_dot
+            if y is None or z.requires_grad:  # that of y knows nothing of how z depends on the leaves
+                b = pushed(lambda *given: equation.value(z, given, strict=True), leaves, dots)
+                _require_all_tangents(y_dot, b)
+            return torch.zeros_like(z) if b is None else resolved(equation, b, z, leaves, transpose=False)
+        if hasattr(equation.adjoint, "unroll"):
+            _require_complete(equation)
+            found = pushed(lambda *given: _unrolled(equation, held, given), (z0, *leaves), (z0_dot, *dots))
+            return torch.zeros_like(z) if found is None else found
+        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, held: Held, y: None, z0: Tensor, *leaves: Tensor):
+        """Solve all of them as one batch."""
+        _, _, _, axis, *axes = in_dims
+        inner, (z0,), moved = _folded(equation, info, (axis,), (z0,), axes, leaves)
+        z = FixedPoint.apply(inner, Held(), None, z0, *moved)
+        return z.unflatten(0, (info.batch_size, z.shape[0] // info.batch_size)), 0
+
+
+class Resolved(torch.autograd.Function):
+    """The x of x = A x + b, shape (batch, size), with A = J or Jᵀ at z, of b, z and the leaves."""
+
+    @staticmethod
+    def forward(equation: Equation, transpose: bool, b: Tensor, z: Tensor, *leaves: Tensor) -> Tensor:  # noqa: FBT001
+        """Solve."""
+        return equation.resolve(b, z, leaves, transpose=transpose)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep what derivatives need."""
+        ctx.equation, ctx.transpose, _, z, *leaves = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(output, z, *leaves)
+        ctx.save_for_forward(output, z, *leaves)
+
+    @staticmethod
+    def backward(ctx: Any, c: Tensor | None) -> Cotangents:
+        """Return y = Aᵀ y + c, and the gradient of ⟨y, A x⟩ by z and the leaves."""
+        x, z, *leaves = ctx.saved_tensors
+        equation, transpose = ctx.equation, ctx.transpose
+        if c is None:
+            return (None,) * (4 + len(leaves))
+        y = resolved(equation, c, z, leaves, transpose=not transpose)
+        left, right = (x, y) if transpose else (y, x)
+        bars = pulled(lambda z, *given: _transposed_product(equation, left, z, given), (z, *leaves), right)
+        return None, None, y, *bars
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, __: Any, b_dot: Tensor | None, z_dot: Tensor | None, *dots: Tensor | None) -> Tensor:
+        """Return dx = A dx + (db + dA x)."""
+        with in_forward_mode():
+            return Resolved._pushed(ctx, b_dot, z_dot, dots)
+
+    @staticmethod
+    def _pushed(ctx: Any, b_dot: Tensor | None, z_dot: Tensor | None, dots: Sequence[Tensor | None]) -> Tensor:
+        x, z, *leaves = map(primal, ctx.saved_tensors)
+        equation, transpose = ctx.equation, ctx.transpose
+
+        def product(z: Tensor, *given: Tensor) -> Tensor:
+            if transpose:
+                return _transposed_product(equation, x, z, given)
+            found = pushed(lambda z: equation.value(z, given, strict=True), (z,), (x,))
+            return torch.zeros_like(z) if found is None else found
+
+        moved = pushed(product, (z, *leaves), (z_dot, *dots))
+        b = [each for each in (b_dot, moved) if each is not None]
+        return resolved(equation, sum(b[1:], b[0]), z, leaves, transpose=transpose) if b else torch.zeros_like(x)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, transpose: bool, b: Tensor, z: Tensor, *leaves):  # noqa: FBT001
+        """Solve all of them as one batch."""
+        _, _, *axis, _z = in_dims[:4]
+        inner, (b, z), moved = _folded(equation, info, in_dims[2:4], (b, z), in_dims[4:], leaves)
+        x = Resolved.apply(inner, transpose, b, z, *moved)
+        return x.unflatten(0, (info.batch_size, x.shape[0] // info.batch_size)), 0
+
+
+class FirstOrder(torch.autograd.Function):
+    """The cotangents of the start and the leaves by an adjoint that has no further derivative."""
+
+    @staticmethod
+    def forward(equation: Equation, held: Held, g: Tensor, z0: Tensor, *leaves: Tensor) -> Cotangents:
+        """Ask the adjoint."""
+        return tuple(_pullback(equation, held, g, leaves))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Keep whose cotangents they are."""
+        ctx.equation = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *g: Tensor | None) -> Cotangents:
+        """Raise `NoDerivativeError`."""
+        raise NoDerivativeError(NO_CALCULUS.format(type(ctx.equation.adjoint).__name__))
+
+    jvp = backward
+
+
+def _cotangents(
+    equation: Equation, held: Held, g: Tensor, y: Tensor | None, z0: Tensor, z: Tensor, leaves: Sequence[Tensor]
+) -> Sequence[Tensor | None]:
+    """Return the cotangents of y, of the start and of the leaves, for that of z."""
+    adjoint = equation.adjoint
+    if torch.is_grad_enabled() or transformed() or dual():
+        _require_complete(equation)
+        if hasattr(adjoint, "solve_adjoint"):
+            w = resolved(equation, g, z, leaves, transpose=True)
+            return None, None, *pulled(lambda *given: equation.value(z, given, strict=True), leaves, w)
+        if hasattr(adjoint, "unroll"):
+            return None, *pulled(lambda *given: _unrolled(equation, held, given), (z0, *leaves), g)
+        return None, *FirstOrder.apply(equation, held, g, z0, *leaves)
+    if held.graph is not None and y is not None and not hasattr(adjoint, "unroll"):
+        try:
+            return _into_graph(equation, held.solution, held.graph, y, g), None, *[None] * len(leaves)
+        except _Elsewhere:
+            pass  # it linearizes f at another place as well
+    return None, *_pullback(equation, held, g, leaves)
+
+
+def resolved(equation: Equation, b: Tensor, z: Tensor, leaves: Sequence[Tensor], *, transpose: bool) -> Tensor:
+    """Return x = A x + b, shape (batch, size), as a function of b, z and the leaves."""
+    found: Tensor = Resolved.apply(equation, transpose, b, z, *leaves)
+    return found
+
+
+def _transposed_product(equation: Equation, w: Tensor, z: Tensor, leaves: Sequence[Tensor]) -> Tensor:
+    found = pulled(lambda z: equation.value(z, leaves, strict=True), (z,), w)[0]
+    return torch.zeros_like(z) if found is None else found
+
+
+def _unrolled(equation: Equation, held: Held, given: Sequence[Tensor]) -> Tensor:
+    start, *leaves = given
+    if held.solution is None:
+        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+    problem = FixedPointProblem(lambda z: equation.value(z, leaves, strict=True))
+    solution = replace(held.solution, z=Bridge(start).tensor(held.solution.z))  # what it makes is like z
+    found: Tensor = equation.adjoint.unroll(problem, solution, start)
+    return found
+
+
+class _Elsewhere(Exception):  # noqa: N818  it ends an attempt
+    """A sensitivity asks for f at another place than the fixed point."""
+
+
+def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: Tensor, g: Tensor) -> Tensor:
+    """Return w, the cotangent of y = f(z), for that of z: all that f depends on gets its own from the graph of y."""
+    assert solution is not None
+    bridge = Bridge(g)
+
+    def linearize(_: object, z: Array) -> Linearization:
+        if z is not solution.z:
+            raise _Elsewhere
+        return linearization(bridge, graph.leaf, y, lambda w: (w,))
+
+    def elsewhere(z: Array) -> Array:
+        raise _Elsewhere
+
+    problem = counted(FixedPointProblem(elsewhere, linearize=linearize), equation.records.backward)
+    with torch.no_grad(), without_autocast(g.device.type):
+        pulled = equation.adjoint.pullback(problem, solution, bridge.array(g))
+    _keep(equation, pulled, bridge)
+    (w,) = pulled.inputs or (torch.zeros_like(y),)  # where no sample has a cotangent
+    return w.detach()
+
+
+def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
+    """Return the cotangents of the start and of all leaves for that of z, plain tensors."""
+    _require_complete(equation)
+    if held.solution is None:
+        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+    bridge = Bridge(g)
+    problem = equation.problem(g, leaves)
+    g_array = bridge.array(g)
+    with torch.no_grad(), without_autocast(g.device.type):
+        pulled = equation.adjoint.pullback(counted(problem, equation.records.backward), held.solution, g_array)
+        if undeclared(problem, held.solution, g_array, pulled.inputs):
+            warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
+    _keep(equation, pulled, bridge)
+    start = None if pulled.start is None else bridge.tensor(pulled.start)
+    return [start, *(bar if differentiable(leaf) else None for bar, leaf in zip(pulled.inputs, leaves, strict=True))]
+
+
+def _keep(equation: Equation, pulled: Any, bridge: Bridge) -> None:
+    equation.records.adjoints.extend(equation.known(each, bridge) for each in pulled.solves)
+    for each in pulled.failed[:1]:  # once a pass
+        equation.check(each)
+
+
+def _require_complete(equation: Equation) -> None:
+    if not equation.call.complete:
+        raise NoDerivativeError(UNKNOWN)
+
+
+def _require_all_tangents(of_y: Tensor | None, by_leaves: Tensor | None) -> None:
+    """Require that the tangents of the leaves are all that f(z) has at a constant z."""
+    if of_y is not None:
+        known = torch.zeros_like(of_y) if by_leaves is None else by_leaves
+        if not torch.allclose(known.detach(), of_y.detach(), rtol=1e-3, atol=1e-3 * float(of_y.detach().abs().max())):
+            raise NoDerivativeError(UNKNOWN)
+
+
+def _require_inputs(equation: Equation, z0: Tensor, leaves: Sequence[Tensor]) -> None:
+    """Require that f depends on no tensor that requires grad, but z and the leaves."""
+    with torch.enable_grad():
+        y = equation.value(z0.detach(), [leaf.detach() for leaf in leaves])
+    if y.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(y):
+        raise NoDerivativeError(TRANSFORMED)
+
+
+def require_no_outsiders(call: Call, z0: Tensor) -> None:
+    """Require that f(z0), z0 of shape (batch, size), depends on nothing that a transform follows, but its leaves.
+
+    Raises
+    ------
+    NoDerivativeError
+        If it closes over such a tensor.
+    """
+    with torch.no_grad(), Outsiders((z0, *call.leaves)) as seen:
+        call(z0)
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(each) or each.requires_grad for each in seen.found):
+        raise NoDerivativeError(TRANSFORMED)
+
+
+def _folded(
+    equation: Equation,
+    info: Any,
+    axes: Sequence[int | None],
+    states: Sequence[Tensor],
+    dims: Sequence[int | None],
+    leaves: Sequence[Tensor],
+) -> tuple[Equation, list[Tensor], list[Tensor]]:
+    """Return the equation of all lanes, states of shape (lanes · batch, size), and leaves with lanes in front."""
+    lanes = info.batch_size
+    rows = []
+    for state, axis in zip(states, axes, strict=True):
+        whole = state.expand(lanes, *state.shape) if axis is None else state.movedim(axis, 0)
+        rows.append(whole.reshape(lanes * whole.shape[1], whole.shape[2]))
+    moved = [leaf if axis is None else leaf.movedim(axis, 0) for leaf, axis in zip(leaves, dims, strict=True)]
+    inner = equation.over(lanes, [None if axis is None else 0 for axis in dims], info.randomness)
+    return inner, rows, moved

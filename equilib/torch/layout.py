@@ -1,0 +1,150 @@
+"""Layout of a state: a tensor, or a tree of tensors with one batch axis, as one tensor of shape (batch, size)."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from equilib.fixed_points.boundary import COMPLEX
+from equilib.options.kinds import described
+
+
+class Layout:
+    """The way between a state and a tensor (batch, size), in the order in which a single tensor lies in memory.
+
+    So a state in channels last is not copied, and what f is given is in channels last.
+
+    Parameters
+    ----------
+    z0 : Tensor, or tree of tensors that PyTorch's pytrees know
+    name : str
+        What it is called in errors.
+    batched : bool
+        False if there is no batch axis.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+
+    def __init__(self, z0: Any, name: str = "z0", *, batched: bool = True) -> None:
+        leaves, self._spec = pytree.tree_flatten(z0)
+        self._name, self.batched, self._alone = name, batched, isinstance(z0, Tensor)
+        if not leaves:
+            raise TypeError(f"{name} must be a tensor or a tree of tensors, got {described(z0)}")
+        for leaf in leaves:
+            _check(leaf, name, batched=batched)
+        first = leaves[0]
+        self.dtype, self.device = first.dtype, first.device
+        lead = first.shape[:1] if batched else torch.Size((1,))
+        for leaf in leaves:
+            if (leaf.dtype, leaf.device) != (self.dtype, self.device) or (batched and leaf.shape[:1] != lead):
+                raise ValueError(
+                    f"give all tensors of {name} one batch axis, one dtype and one device: there are "
+                    f"{_kind(first)} and {_kind(leaf)}"
+                )
+        self._shapes = [tuple(leaf.shape[1:] if batched else leaf.shape) for leaf in leaves]
+        self._sizes = [prod(shape) for shape in self._shapes]
+        self.batch, self.size = lead[0], sum(self._sizes)
+        self._there, self._back = self._order(first) if self._alone else (None, None)
+        self._plain = self._alone and batched and first.ndim == 2
+
+    def _order(self, z0: Tensor) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+        """Return the axes in the order of memory, and those back, where that is not the order they have."""
+        if not self.batched or z0.ndim < 3 or z0.is_contiguous():
+            return None, None
+        axes = sorted(range(1, z0.ndim), key=lambda axis: -z0.stride(axis))
+        there = (0, *axes)
+        if not z0.permute(there).is_contiguous():
+            return None, None
+        return there, tuple(there.index(axis) for axis in range(z0.ndim))
+
+    def pack(self, state: Any) -> Tensor:
+        """Return a state like z0, maybe of other samples, as a tensor of shape (batch, size)."""
+        if self._plain:
+            return state
+        if self._alone:
+            rows = state if self._there is None else state.permute(self._there)
+            return rows.reshape((rows.shape[0] if self.batched else 1, self.size))
+        leaves = pytree.tree_leaves(state)
+        batch = leaves[0].shape[0] if self.batched else 1
+        return torch.cat([leaf.reshape(batch, size) for leaf, size in zip(leaves, self._sizes, strict=True)], dim=1)
+
+    def unpack(self, packed: Tensor) -> Any:
+        """Return a tensor (..., batch, size) as the state, with the same leading axes."""
+        if self._plain:
+            return packed
+        if self._there is not None and packed.ndim == 2:
+            (shape,) = self._shapes
+            permuted = [shape[axis - 1] for axis in self._there[1:]]
+            return packed.reshape((packed.shape[0], *permuted)).permute(self._back)
+        lead = packed.shape[:-1] if self.batched else packed.shape[:-2]
+        if self._alone:
+            return packed.reshape((*lead, *self._shapes[0]))
+        parts = torch.split(packed, self._sizes, dim=-1)
+        leaves = [part.reshape((*lead, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
+        return pytree.tree_unflatten(leaves, self._spec)
+
+    def row(self, tolerance: np.ndarray) -> np.ndarray:
+        """Return a tolerance of each element of a sample in the order of packed states, or of a tree as it is."""
+        if not self._alone:
+            return tolerance
+        whole = np.broadcast_to(tolerance, self._shapes[0])
+        axes = range(whole.ndim) if self._there is None else [axis - 1 for axis in self._there[1:]]
+        return whole.transpose(tuple(axes)).reshape(-1)
+
+    def checked(self, state: Any, batch: int, *, cast: bool) -> Any:
+        """Return what f returned if it is like z0, of `batch` samples; with `cast` its dtype may be another one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is something else.
+        """
+        if self._plain and type(state) is Tensor and state.shape == (batch, self.size) and state.dtype == self.dtype:
+            return state
+        leaves, spec = pytree.tree_flatten(state)
+        name = self._name.removesuffix("0")
+        if spec != self._spec or not all(isinstance(leaf, Tensor) for leaf in leaves):
+            hint = "; is its return statement missing?" if state is None else ""
+            raise TypeError(f"f must return what {self._name} is, {self._kind()}, it returned {described(state)}{hint}")
+        for number, (leaf, shape) in enumerate(zip(leaves, self._shapes, strict=True)):
+            wanted = (batch, *shape) if self.batched else shape
+            if tuple(leaf.shape) != wanted:
+                raise ValueError(f"f must keep the shape of {name}: {wanted} became {tuple(leaf.shape)}")
+            if leaf.device != self.device:
+                raise ValueError(f"f must keep the device of {name}: {self.device} became {leaf.device}")
+            if leaf.dtype != self.dtype:
+                if not cast:
+                    raise ValueError(
+                        f"f must keep the dtype of {name}: {self.dtype} became {leaf.dtype}; give {self._name}, the "
+                        "inputs and the parameters one dtype"
+                    )
+                leaves[number] = leaf.to(self.dtype)
+        return pytree.tree_unflatten(leaves, self._spec)
+
+    def _kind(self) -> str:
+        return "a tensor" if self._alone else f"a tree of {len(self._shapes)} tensors"
+
+
+def _check(leaf: Any, name: str, *, batched: bool) -> None:
+    if not isinstance(leaf, Tensor):
+        raise TypeError(f"{name} must be a tensor or a tree of tensors, got {described(leaf)}")
+    if leaf.is_complex():
+        raise TypeError(f"{name} must be real, it is of {leaf.dtype}; {COMPLEX}")
+    if not leaf.is_floating_point():
+        raise TypeError(f"{name} must hold floating-point numbers, it is of {leaf.dtype}; take {name}.float()")
+    if leaf.layout is not torch.strided:
+        raise TypeError(f"{name} must be dense, it is {leaf.layout}; take {name}.to_dense()")
+    if batched and leaf.ndim < 1:
+        raise ValueError(f"{name} needs a batch axis; pass batched=False if its elements form one system")
+
+
+def _kind(leaf: Tensor) -> str:
+    return f"{tuple(leaf.shape)} of {leaf.dtype} on {leaf.device}"

@@ -1,0 +1,78 @@
+"""The equilibrium of a module as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from equilib.adjoints.sensitivity import Sensitivity
+from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.torch.fixed_point import equilibrium
+
+
+class DeepEquilibrium(nn.Module):
+    """z = cell(z, *inputs): the fixed point of a module, or of another function, in the place of its repetition.
+
+    Parameters
+    ----------
+    cell : Module or callable
+        Maps z and the inputs, whose axis 0 is the batch, to the like of z.
+    solver, adjoint, has_aux, options, fallback, **overrides
+        As in `fixed_point`.
+    initial : callable
+        Maps the inputs to the initial guess; by default zeros like the first of them.
+
+    Attributes
+    ----------
+    solution : Solution or None
+        The last solve: status, residual and counts of each sample.
+    adjoints : list of Solution
+        The linear solves of its derivatives so far.
+    """
+
+    def __init__(
+        self,
+        cell: Callable[..., Any],
+        solver: str | Solver | WholeSolver = "auto",
+        *,
+        adjoint: str | Sensitivity[Solution] | None = None,
+        initial: Callable[..., Any] | None = None,
+        has_aux: bool = False,
+        options: SolveOptions | None = None,
+        fallback: Sequence[str | Solver | WholeSolver] = (),
+        **overrides: Any,
+    ) -> None:
+        super().__init__()
+        self.cell, self.initial = cell, initial
+        self.how: dict[str, Any] = {
+            "solver": solver,
+            "adjoint": adjoint,
+            "has_aux": has_aux,
+            "options": options,
+            "fallback": tuple(fallback),
+            **overrides,
+        }
+        self.solution: Solution | None = None
+        self.adjoints: list[Solution] = []
+
+    def forward(self, *inputs: Any, z0: Any = None) -> Any:
+        """Return the fixed point, shape (batch, ...), and with `has_aux` what the cell returned beside it."""
+        if z0 is None:
+            z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
+        found = equilibrium(self.cell, z0, *inputs, batched_inputs=(True,) * len(inputs), **self.how)
+        self.solution, self.adjoints = found.solution, found.adjoints
+        return (found.z, found.aux) if self.how["has_aux"] else found.z
+
+    def extra_repr(self) -> str:
+        """Return the solver and the options, for the text of the module."""
+        given = {name: value for name, value in self.how.items() if value not in (None, (), False)}
+        return ", ".join(f"{name}={value}" for name, value in given.items())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is saved and copied: not the last solve."""
+        return {**self.__dict__, "solution": None, "adjoints": []}

@@ -1,0 +1,102 @@
+"""Products with the derivative of a function of tensors, which can be differentiated again, in every mode of PyTorch.
+
+PyTorch has two ways to differentiate: autograd's graph, and the transforms of `torch.func`, in which no graph may be
+made by hand. Each is taken where it is in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+Function = Callable[..., Tensor]
+
+
+def transformed() -> bool:
+    """Tell whether a transform of `torch.func` is at work."""
+    return bool(torch._C._are_functorch_transforms_active())
+
+
+def dual() -> bool:
+    """Tell whether forward mode is at work, so that tensors may have tangents."""
+    return forward_ad._current_level >= 0
+
+
+def tangent_of(tensor: Tensor) -> Tensor | None:
+    """Return the tangent of a tensor in forward mode, any shape, None where it has none."""
+    return forward_ad.unpack_dual(tensor).tangent if dual() and not transformed() else None
+
+
+def in_forward_mode() -> AbstractContextManager[Any]:
+    """Return a block in which tangents are followed, which PyTorch does not do where a function tells its own."""
+    return forward_ad._set_fwd_grad_enabled(True)
+
+
+def primal(tensor: Tensor) -> Tensor:
+    """Return a tensor, any shape, without the tangent that it has at this level."""
+    return forward_ad.unpack_dual(tensor).primal if dual() else tensor
+
+
+def graph_copy(tensor: Tensor) -> Tensor:
+    """Return the tensor, any shape, as one of which partial derivatives can be taken, and derivatives of these."""
+    copy = tensor.view_as(tensor)
+    return copy if copy.requires_grad else copy.requires_grad_()
+
+
+def pulled(f: Function, at: Sequence[Tensor], w: Tensor) -> list[Tensor | None]:
+    """Return (∂f/∂x)ᵀ·w for each x of `at`, each of the shape of x; None where f does not depend on it.
+
+    They are differentiable in `at` and in w.
+    """
+    if transformed():
+        return list(torch.func.vjp(f, *at)[1](w))
+    again = torch.is_grad_enabled() or dual()
+    with torch.enable_grad():
+        copies = [graph_copy(each) if differentiable(each) else each for each in at]
+        wanted = [each for each in copies if each.requires_grad]
+        y = f(*copies)
+        if not y.requires_grad:
+            return [None] * len(copies)
+        found = iter(torch.autograd.grad(y, wanted, w, create_graph=again, allow_unused=True))
+    return [next(found) if each.requires_grad else None for each in copies]
+
+
+def pushed(f: Function, at: Sequence[Tensor], tangents: Sequence[Tensor | None]) -> Tensor | None:
+    """Return ∂f/∂x·v summed over `at`, of the shape of f; None for a tangent is zero. It is differentiable as well."""
+    known = [number for number, each in enumerate(tangents) if each is not None]
+    if not known:
+        return None
+
+    def of_known(*some: Tensor) -> Tensor:
+        everything = list(at)
+        for number, each in zip(known, some, strict=True):
+            everything[number] = each
+        return f(*everything)
+
+    points, moves = [at[number] for number in known], [tangents[number] for number in known]
+    if transformed():
+        pushed: Tensor = torch.func.jvp(of_known, tuple(points), tuple(moves))[1]
+        return pushed
+    # J v is the derivative of Jᵀ u by u, which is linear.
+    again = torch.is_grad_enabled() or dual()
+    with torch.enable_grad():
+        copies = [graph_copy(each) for each in points]
+        y = of_known(*copies)
+        u = torch.zeros_like(y, requires_grad=True)
+        back = torch.autograd.grad(y, copies, u, create_graph=True, allow_unused=True)
+        used = [(bar, move) for bar, move in zip(back, moves, strict=True) if bar is not None]
+        if not used:
+            return None
+        bars, along = zip(*used, strict=True)
+        (found,) = torch.autograd.grad(bars, u, along, create_graph=again, allow_unused=True)
+    return found if found is None or again else found.detach()
+
+
+def differentiable(tensor: Tensor) -> bool:
+    """Tell whether a tensor can have a derivative."""
+    return tensor.is_floating_point() or tensor.is_complex()
