@@ -73,7 +73,7 @@ def to_host(array: Array) -> np.ndarray:
 
 
 def host_dtype(like: Array) -> np.dtype:
-    """Return NumPy's dtype for the numbers of `like` on the host, float32 where NumPy has none."""
+    """Return NumPy's dtype for the numbers of `like`, of any shape, on the host; float32 where NumPy has none."""
     if isinstance(like, _NUMPY):
         return like.dtype
     name = str(like.dtype).rpartition(".")[2]

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
-from equilib.torch.closures import Replaced, closed_over, edge_of, edges_into
+from equilib.torch.closures import Replaced, closed_over, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
 from equilib.torch.transforms import tangent_of, transformed
 
@@ -49,7 +49,13 @@ class Call:
     """
 
     def __init__(
-        self, f: Callable[..., Any], inputs: tuple[Any, ...], layout: Layout, *, has_aux: bool = False, call: str = "f(z)"
+        self,
+        f: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        layout: Layout,
+        *,
+        has_aux: bool = False,
+        call: str = "f(z)",
     ) -> None:
         self.f, self.inputs, self.layout = f, inputs, layout
         self._has_aux, self._name, self.complete = has_aux, call, True
@@ -99,7 +105,10 @@ class Call:
         found = edges - {edge_of(leaf) for leaf in self.leaves if leaf.requires_grad}
         if found:
             self._closed, self.complete = closed_over(self.f, found)
-            self.leaves += self._closed
+        if tangent_of(y) is not None:
+            known = {id(leaf) for leaf in self.leaves}
+            self._closed += [each for each in with_tangents(self.f) if id(each) not in known]
+        self.leaves += self._closed
         return bool(edges)
 
     def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from equilib.torch.transforms import tangent_of
+
+_PLAIN = (str, int, float, type, type(None))
+
 Edge = tuple[Any, int]
 """A node of a graph and the number of one of its outputs: what stands for a tensor there."""
 
@@ -32,7 +36,7 @@ def edges_into(y: Tensor, first: int) -> set[Edge]:
     Nodes made by this thread have ascending numbers, of which `first` is the least that belongs to the graph of y.
     """
     found: set[Edge] = set()
-    seen, open_edges = set(), [edge_of(y)]
+    seen, open_edges = set(), [edge_of(y)] if y.requires_grad else []
     while open_edges:
         node, number = open_edges.pop()
         if node is None:
@@ -57,11 +61,17 @@ def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Tensor], 
     return list(tensors.values()), len(tensors) == len(edges)
 
 
+def with_tangents(f: Callable[..., Any]) -> list[Tensor]:
+    """Return the tensors that f holds which have a tangent and no graph: forward mode alone follows them."""
+    found = (each for each in _held(f, set(), _DEPTH) if not each.requires_grad and tangent_of(each) is not None)
+    return list({id(each): each for each in found}.values())
+
+
 def _held(value: Any, seen: set[int], depth: int) -> Iterator[Tensor]:
     """Yield the tensors in what a function closes over, its defaults, its object, and containers of these."""
     if isinstance(value, Tensor):
         yield value
-    elif depth and id(value) not in seen and len(seen) < _MOST and not isinstance(value, str | int | float | type | None):
+    elif depth and id(value) not in seen and len(seen) < _MOST and not isinstance(value, _PLAIN):
         seen.add(id(value))
         for each in _parts(value):
             yield from _held(each, seen, depth - 1)

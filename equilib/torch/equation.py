@@ -104,7 +104,7 @@ class Equation:
         def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
             last.clear()  # two at once would be too much for the memory
             first = next_node()
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(mode=False), torch.enable_grad():
                 leaf = bridge.tensor(z).detach().requires_grad_()
                 y = self.value(leaf, restricted or leaves)
             if keep:
@@ -127,9 +127,7 @@ class Equation:
 
     def known(self, solution: Solution, bridge: Bridge) -> Solution:
         """Return a solution with states as the user knows them."""
-        states = {
-            name: self._unpacked(bridge.tensor(getattr(solution, name))) for name in ("z0", "z", "residual")
-        }
+        states = {name: self._unpacked(bridge.tensor(getattr(solution, name))) for name in ("z0", "z", "residual")}
         batched = self.call.layout.batched
         return replace(solution, **states, state=None, options=self.given, batched=batched)
 
@@ -192,4 +190,3 @@ class Equation:
             options=self.options,
             attempt=np.zeros(batch, dtype=int),
         )
-

@@ -1,8 +1,6 @@
 """Fixed points as functions of autograd, forward mode and `torch.func`: of what f depends on, to any order.
 
-At z = f(z, θ) tangents solve dz = J dz + (∂f/∂θ) dθ, and a cotangent g becomes (∂f/∂θ)ᵀ w with w = Jᵀ w + g. The
-solution of x = A x + b, with A = J or Jᵀ at (z, θ), is differentiable again, as in
-`equilib.adjoints.calculus.implicit_function`.
+At z = f(z, θ) tangents solve dz = J dz + (∂f/∂θ) dθ, and a cotangent g becomes (∂f/∂θ)ᵀ w with w = Jᵀ w + g.
 
 A plain backward pass needs none of that: w goes into the graph of f at z, whatever f closes over.
 """
@@ -28,6 +26,7 @@ from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.closures import Outsiders
 from equilib.torch.equation import Equation, Graph, Held
 from equilib.torch.products import linearization
+from equilib.torch.resolved import folded, resolved
 from equilib.torch.transforms import differentiable, dual, in_forward_mode, primal, pulled, pushed, transformed
 
 NO_CALCULUS = (
@@ -37,8 +36,8 @@ NO_CALCULUS = (
 """Why there is no other derivative."""
 
 TRANSFORMED = (
-    "inside of torch.func f must be given all that is differentiated or mapped over, as inputs, f(z, *inputs), or as the "
-    "parameters of a module f; it closes over such a tensor"
+    "inside of torch.func f must be given all that is differentiated or mapped over, as inputs, f(z, *inputs), or as "
+    "the parameters of a module f; it closes over such a tensor"
 )
 
 Cotangents = tuple[Tensor | None, ...]
@@ -101,70 +100,14 @@ class FixedPoint(torch.autograd.Function):
         raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, held: Held, y: None, z0: Tensor, *leaves: Tensor):
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], equation: Equation, held: Held, y: None, z0: Tensor, *leaves: Tensor
+    ) -> Any:
         """Solve all of them as one batch."""
         _, _, _, axis, *axes = in_dims
-        inner, (z0,), moved = _folded(equation, info, (axis,), (z0,), axes, leaves)
+        inner, (z0,), moved = folded(equation, info, (axis,), (z0,), axes, leaves)
         z = FixedPoint.apply(inner, Held(), None, z0, *moved)
         return z.unflatten(0, (info.batch_size, z.shape[0] // info.batch_size)), 0
-
-
-class Resolved(torch.autograd.Function):
-    """The x of x = A x + b, shape (batch, size), with A = J or Jᵀ at z, of b, z and the leaves."""
-
-    @staticmethod
-    def forward(equation: Equation, transpose: bool, b: Tensor, z: Tensor, *leaves: Tensor) -> Tensor:  # noqa: FBT001
-        """Solve."""
-        return equation.resolve(b, z, leaves, transpose=transpose)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        """Keep what derivatives need."""
-        ctx.equation, ctx.transpose, _, z, *leaves = inputs
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(output, z, *leaves)
-        ctx.save_for_forward(output, z, *leaves)
-
-    @staticmethod
-    def backward(ctx: Any, c: Tensor | None) -> Cotangents:
-        """Return y = Aᵀ y + c, and the gradient of ⟨y, A x⟩ by z and the leaves."""
-        x, z, *leaves = ctx.saved_tensors
-        equation, transpose = ctx.equation, ctx.transpose
-        if c is None:
-            return (None,) * (4 + len(leaves))
-        y = resolved(equation, c, z, leaves, transpose=not transpose)
-        left, right = (x, y) if transpose else (y, x)
-        bars = pulled(lambda z, *given: _transposed_product(equation, left, z, given), (z, *leaves), right)
-        return None, None, y, *bars
-
-    @staticmethod
-    def jvp(ctx: Any, _: Any, __: Any, b_dot: Tensor | None, z_dot: Tensor | None, *dots: Tensor | None) -> Tensor:
-        """Return dx = A dx + (db + dA x)."""
-        with in_forward_mode():
-            return Resolved._pushed(ctx, b_dot, z_dot, dots)
-
-    @staticmethod
-    def _pushed(ctx: Any, b_dot: Tensor | None, z_dot: Tensor | None, dots: Sequence[Tensor | None]) -> Tensor:
-        x, z, *leaves = map(primal, ctx.saved_tensors)
-        equation, transpose = ctx.equation, ctx.transpose
-
-        def product(z: Tensor, *given: Tensor) -> Tensor:
-            if transpose:
-                return _transposed_product(equation, x, z, given)
-            found = pushed(lambda z: equation.value(z, given, strict=True), (z,), (x,))
-            return torch.zeros_like(z) if found is None else found
-
-        moved = pushed(product, (z, *leaves), (z_dot, *dots))
-        b = [each for each in (b_dot, moved) if each is not None]
-        return resolved(equation, sum(b[1:], b[0]), z, leaves, transpose=transpose) if b else torch.zeros_like(x)
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], equation: Equation, transpose: bool, b: Tensor, z: Tensor, *leaves):  # noqa: FBT001
-        """Solve all of them as one batch."""
-        _, _, *axis, _z = in_dims[:4]
-        inner, (b, z), moved = _folded(equation, info, in_dims[2:4], (b, z), in_dims[4:], leaves)
-        x = Resolved.apply(inner, transpose, b, z, *moved)
-        return x.unflatten(0, (info.batch_size, x.shape[0] // info.batch_size)), 0
 
 
 class FirstOrder(torch.autograd.Function):
@@ -207,17 +150,6 @@ def _cotangents(
         except _Elsewhere:
             pass  # it linearizes f at another place as well
     return None, *_pullback(equation, held, g, leaves)
-
-
-def resolved(equation: Equation, b: Tensor, z: Tensor, leaves: Sequence[Tensor], *, transpose: bool) -> Tensor:
-    """Return x = A x + b, shape (batch, size), as a function of b, z and the leaves."""
-    found: Tensor = Resolved.apply(equation, transpose, b, z, *leaves)
-    return found
-
-
-def _transposed_product(equation: Equation, w: Tensor, z: Tensor, leaves: Sequence[Tensor]) -> Tensor:
-    found = pulled(lambda z: equation.value(z, leaves, strict=True), (z,), w)[0]
-    return torch.zeros_like(z) if found is None else found
 
 
 def _unrolled(equation: Equation, held: Held, given: Sequence[Tensor]) -> Tensor:
@@ -311,22 +243,3 @@ def require_no_outsiders(call: Call, z0: Tensor) -> None:
         call(z0)
     if any(torch._C._functorch.is_functorch_wrapped_tensor(each) or each.requires_grad for each in seen.found):
         raise NoDerivativeError(TRANSFORMED)
-
-
-def _folded(
-    equation: Equation,
-    info: Any,
-    axes: Sequence[int | None],
-    states: Sequence[Tensor],
-    dims: Sequence[int | None],
-    leaves: Sequence[Tensor],
-) -> tuple[Equation, list[Tensor], list[Tensor]]:
-    """Return the equation of all lanes, states of shape (lanes · batch, size), and leaves with lanes in front."""
-    lanes = info.batch_size
-    rows = []
-    for state, axis in zip(states, axes, strict=True):
-        whole = state.expand(lanes, *state.shape) if axis is None else state.movedim(axis, 0)
-        rows.append(whole.reshape(lanes * whole.shape[1], whole.shape[2]))
-    moved = [leaf if axis is None else leaf.movedim(axis, 0) for leaf, axis in zip(leaves, dims, strict=True)]
-    inner = equation.over(lanes, [None if axis is None else 0 for axis in dims], info.randomness)
-    return inner, rows, moved

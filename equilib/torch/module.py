@@ -12,7 +12,7 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.torch.fixed_point import equilibrium
+from equilib.torch.equilibria import equilibrium
 
 
 class DeepEquilibrium(nn.Module):

@@ -24,7 +24,9 @@ def linearization(bridge: Bridge, z: Tensor, y: Tensor, inputs_vjp: InputsVjp) -
     depends = y.requires_grad
 
     def vjp(w: Array) -> Array:
-        found = torch.autograd.grad(y, z, bridge.tensor(w), retain_graph=True, allow_unused=True)[0] if depends else None
+        if not depends:
+            return bridge.array(torch.zeros_like(z))
+        (found,) = torch.autograd.grad(y, z, bridge.tensor(w), retain_graph=True, allow_unused=True)
         return bridge.array(torch.zeros_like(z) if found is None else found)
 
     def jvp(v: Array) -> Array:
@@ -38,9 +40,7 @@ def linearization(bridge: Bridge, z: Tensor, y: Tensor, inputs_vjp: InputsVjp) -
         found = torch.autograd.grad(twice[1], twice[0], bridge.tensor(v), retain_graph=True, allow_unused=True)[0]
         return bridge.array(torch.zeros_like(z) if found is None else found)
 
-    return Linearization(
-        value=bridge.array(y), jvp=jvp, vjp=vjp, inputs_vjp=lambda w: inputs_vjp(bridge.tensor(w))
-    )
+    return Linearization(value=bridge.array(y), jvp=jvp, vjp=vjp, inputs_vjp=lambda w: inputs_vjp(bridge.tensor(w)))
 
 
 def of_leaves(y: Tensor, leaves: Sequence[Tensor]) -> InputsVjp:

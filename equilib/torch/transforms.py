@@ -34,12 +34,15 @@ def tangent_of(tensor: Tensor) -> Tensor | None:
 
 def in_forward_mode() -> AbstractContextManager[Any]:
     """Return a block in which tangents are followed, which PyTorch does not do where a function tells its own."""
-    return forward_ad._set_fwd_grad_enabled(True)
+    return forward_ad._set_fwd_grad_enabled(True)  # noqa: FBT003  it has no name
 
 
 def primal(tensor: Tensor) -> Tensor:
     """Return a tensor, any shape, without the tangent that it has at this level."""
-    return forward_ad.unpack_dual(tensor).primal if dual() else tensor
+    if not dual():
+        return tensor
+    with torch.enable_grad():  # it is a view, which else would require grad and have no graph
+        return forward_ad.unpack_dual(tensor).primal
 
 
 def graph_copy(tensor: Tensor) -> Tensor:

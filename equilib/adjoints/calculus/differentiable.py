@@ -41,7 +41,6 @@ NO_CALCULUS = (
 """Why there is no other derivative."""
 
 
-
 def differentiable(
     value: Array,
     start: Array,

@@ -165,7 +165,8 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
     bridge = Bridge(z0)
     if differentiated:
         graph = held.graph = held.graph or _graph(equation, bridge.tensor(held.solution.z).detach().requires_grad_())
-        y, depends = graph.y, graph.y.requires_grad and call.close(graph.y, graph.first, graph.leaf)
+        y = graph.y
+        depends = (y.requires_grad or tangent_of(y) is not None) and call.close(y, graph.first, graph.leaf)
         if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
             return FixedPoint.apply(equation, held, y, z0, *call.leaves).clone()
     return bridge.tensor(held.solution.z).clone()

@@ -1,0 +1,207 @@
+"""Derivatives of fixed points by autograd: of all solvers and adjoints, against differences."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from equilib import Unrolled
+from equilib.errors import NoDerivativeError
+from tests.embed.torch.cells import F64, TIGHT, Cell, drawn, f, iterated
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
+
+from equilib.torch import equilibrium, fixed_point  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+EXACT = (
+    "implicit",
+    "gmres",
+    "ode-adjoint",
+    "implicit:solver=anderson",
+    "implicit:linear_solver=bicgstab",
+    Unrolled(depth=80),
+    Unrolled(depth=80, checkpoints=None),
+)
+APPROXIMATE = (
+    ("lbroyden", "shine"),
+    ("picard", "jacobian-free"),
+    ("picard", "neumann"),
+    ("picard", "phantom"),
+)
+
+
+def given(weight: Any, x: Any, **how: Any) -> Any:
+    """Return the fixed point of f with its inputs given."""
+    return fixed_point(f, torch.zeros_like(x), weight, x, **{**TIGHT, **how})
+
+
+def closed(weight: Any, x: Any, **how: Any) -> Any:
+    """Return the fixed point of a function that closes over a leaf and over what was computed from one."""
+    injection = 0.5 * (x + x)
+    return fixed_point(lambda z: f(z, weight, injection), torch.zeros_like(x), **{**TIGHT, **how})
+
+
+SOLVERS = ("anderson", "auto", "broyden", "lbroyden", "newton-dense", "newton-gmres", "picard", "tsit5", "dfsane")
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("layer", [given, closed])
+def test_first_derivatives(layer: Callable[..., Any], solver: str):
+    """Cotangents and tangents of what f is given, and of what it closes over, are those of differences."""
+    weight, x = drawn(batch=1, size=2)
+    assert gradcheck(lambda w, x: layer(w, x, solver=solver), (weight, x), check_forward_ad=True)
+
+
+@pytest.mark.parametrize("adjoint", EXACT, ids=str)
+@pytest.mark.parametrize("layer", [given, closed])
+def test_second_derivatives(layer: Callable[..., Any], adjoint: Any):
+    """Every exact adjoint has second derivatives, through closures as well."""
+    weight, x = drawn(batch=1, size=2)
+    assert gradgradcheck(lambda w, x: layer(w, x, adjoint=adjoint), (weight, x))
+
+
+def test_steps_taken_back_have_second_derivatives():
+    """The gradient of `revdeq` is that of its steps, and so is the second one."""
+    weight, x = drawn(batch=1, size=2)
+    layer = lambda w, x: given(w, x, solver="revdeq")  # noqa: E731
+    assert gradcheck(layer, (weight, x))
+    assert gradgradcheck(layer, (weight, x))
+
+
+@pytest.mark.parametrize(("solver", "adjoint"), APPROXIMATE)
+def test_approximate_adjoints_are_those_of_numpy(solver: str, adjoint: str):
+    """One linearization gives the same cotangents whether it goes into f's graph or is asked for each input."""
+    weight, x = drawn()
+    direct = torch.autograd.grad(closed(weight, x, solver=solver, adjoint=adjoint, rtol=1e-8).sum(), weight)
+    how = {"solver": solver, "adjoint": adjoint, "rtol": 1e-8}
+    again = torch.autograd.grad(given(weight, x, **how).sum(), weight, create_graph=True)
+    assert torch.allclose(direct[0], again[0], rtol=1e-10)
+    with pytest.raises(NoDerivativeError, match="first derivatives in reverse mode only"):
+        torch.autograd.grad(again[0].sum(), x)
+
+
+@pytest.mark.parametrize("layer", [given, closed])
+def test_orders_of_both_modes_mix(layer: Callable[..., Any]):
+    """Forward over reverse and reverse over forward are those of iterations, with a graph or without."""
+    weight, x = drawn()
+
+    def forward_over_reverse(layer: Callable[..., Any]) -> Any:
+        with forward_ad.dual_level():
+            dual = forward_ad.make_dual(weight, torch.ones_like(weight))
+            (bar,) = torch.autograd.grad(layer(dual, x).pow(2).sum(), dual)
+            return forward_ad.unpack_dual(bar).tangent
+
+    def reverse_over_forward(layer: Callable[..., Any]) -> Any:
+        with forward_ad.dual_level():
+            z = layer(forward_ad.make_dual(weight, torch.ones_like(weight)), x)
+            tangent = forward_ad.unpack_dual(z).tangent
+        return torch.autograd.grad(tangent.pow(2).sum(), weight)[0]
+
+    for mode in (forward_over_reverse, reverse_over_forward):
+        assert torch.allclose(mode(layer), mode(iterated), rtol=1e-9)
+
+
+def test_third_derivatives():
+    """Derivatives of any order follow from the same two equations."""
+    a = torch.tensor([[0.3]], dtype=F64, requires_grad=True)
+
+    def third(layer: Callable[..., Any]) -> float:
+        y = layer(a, torch.full((1, 1), 0.5, dtype=F64)).sum()
+        for _ in range(3):
+            (y,) = torch.autograd.grad(y.sum(), a, create_graph=True)
+        return y.item()
+
+    assert third(given) == pytest.approx(third(iterated), rel=1e-9)
+
+
+def test_parameters_of_a_module():
+    """The parameters of a module have derivatives of any order without being named."""
+    cell, (_, x) = Cell(), drawn(grad=False)
+
+    def penalty(z: Any) -> Any:
+        bars = torch.autograd.grad(z.pow(2).sum(), list(cell.parameters()), create_graph=True)
+        return torch.autograd.grad(sum(bar.pow(2).sum() for bar in bars), list(cell.parameters()))
+
+    z = torch.zeros_like(x)
+    for _ in range(80):
+        z = cell(z, x)
+    expected = penalty(z)
+    for found in (
+        penalty(fixed_point(cell, torch.zeros_like(x), x, **TIGHT)),
+        penalty(fixed_point(lambda z: cell(z, x), torch.zeros_like(x), **TIGHT)),
+    ):
+        for ours, theirs in zip(found, expected, strict=True):
+            assert torch.allclose(ours, theirs, rtol=1e-8)
+
+
+def test_what_is_not_found_is_refused():
+    """A tensor that f hides where nobody looks has its first derivative, and no wrong second one."""
+    weight, x = drawn()
+    hidden = weight * 1.0
+    elsewhere = weakref.ref(hidden)
+    layer = lambda z: f(z, elsewhere(), x)  # noqa: E731
+    z = fixed_point(layer, torch.zeros_like(x), **TIGHT)
+    (bar,) = torch.autograd.grad(z.sum(), weight, retain_graph=True)
+    assert torch.allclose(bar, torch.autograd.grad(iterated(weight, x).sum(), weight)[0])
+    with pytest.raises(NoDerivativeError, match="give it as an input"):
+        torch.autograd.grad(z.sum(), weight, create_graph=True)
+
+
+def test_the_start_has_no_influence():
+    """The cotangent of the initial guess is zero, but of a loop that is differentiated itself."""
+    weight, x = drawn(grad=False)
+    start = torch.zeros_like(x).requires_grad_()
+    implicit = torch.autograd.grad(fixed_point(f, start, weight, x, **TIGHT).sum(), start)[0]
+    assert not implicit.any()
+    unrolled = fixed_point(f, start, weight, x, adjoint=Unrolled(depth=2), max_steps=2, on_failure="record")
+    assert torch.autograd.grad(unrolled.sum(), start)[0].all()
+
+
+def test_samples_without_a_cotangent_add_nothing():
+    """A sample that the loss leaves out may hold nan, where the inputs that have the batch axis are declared."""
+    weight, x = drawn()
+    with torch.no_grad():
+        x[1] = float("nan")
+    how = {**TIGHT, "batched_inputs": (False, True), "on_failure": "record"}
+    fixed_point(f, torch.zeros_like(x), weight, x, **how)[0].sum().backward()
+    assert weight.grad.isfinite().all()
+    alone = torch.autograd.grad(given(weight, x[:1]).sum(), weight)[0]
+    assert torch.allclose(weight.grad, alone)
+
+
+def test_changes_in_place_are_seen():
+    """A weight that is changed between the passes is an error, as everywhere in PyTorch; a result may be changed."""
+    weight, x = drawn()
+    z = given(weight, x)
+    z.relu_()
+    z.sum().backward()
+    z = given(weight, x)
+    with torch.no_grad():
+        weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+def test_what_depends_on_nothing_has_no_graph():
+    """Without anything to be differentiated, or without grad mode, the fixed point is a plain tensor."""
+    weight, x = drawn(grad=False)
+    assert not given(weight, x).requires_grad
+    with torch.no_grad():
+        assert not given(*drawn()).requires_grad
+
+
+def test_the_last_linearization_is_used_again():
+    """Newton's method ends where f was linearized, so that the graph costs no evaluation."""
+    weight, x = drawn()
+    calls = []
+    found = equilibrium(lambda z: (calls.append(1), f(z, weight, x))[1], torch.zeros_like(x), **TIGHT)
+    assert len(calls) == found.solution.nfe
+    found.z.sum().backward()
+    assert len(calls) == found.solution.nfe
+    assert len(found.adjoints) == 1
