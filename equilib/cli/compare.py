@@ -29,16 +29,19 @@ def _compare(context: click.Context, request: RunRequest, *, as_json: bool, sort
     from equilib.commands.combinations import combine, names_in
     from equilib.commands.compare import number_called
     from equilib.experiments.experiment import make_experiment
-    from equilib.runs.folder import check_out, default_out
+    from equilib.runs.folder import check_out, default_out, make_default_out
 
     order = None if sort is None else number_called(sort)
     solvers = [*given["solver"], *names_in(given["solvers"], "solver")]
     adjoints = [*given["adjoint"], *names_in(given["adjoints"], "adjoint")]
-    out = request.out or default_out(f"{request.experiment}-compare")
+    name = f"{request.experiment}-compare"
+    out = request.out or default_out(name)
     registry = context.obj.registry
     solves = make_experiment(request, registry).make_recipe().solves
     combinations, skipped = combine(registry, solvers, adjoints, request.options, request.fallback, solves=solves)
     check_out(out, overwrite=request.overwrite)
+    if request.out is None:
+        out = make_default_out(name)
     report = _Output(registry, request, out, combinations, skipped)
     try:
         report.run()

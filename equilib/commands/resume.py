@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from equilib.commands.run import carry_out, launch
+from equilib.commands.run import carry_out
 from equilib.errors import UserError
 from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.runs.checkpoints import FOLDER, checkpoint_paths
 from equilib.runs.continuation import Continuation
-from equilib.runs.folder import locked
+from equilib.runs.folder import locked, refuse_trained
 from equilib.runs.record import RecordedRun
 
 
 def resume(
     path: Path, registry: Registry, *, checkpoint: Path | None = None, epochs: int | None = None, **changes: Any
 ) -> None:
-    """Go on with the run in a folder from its last checkpoint; without any, begin it again.
+    """Go on with the run in a folder from its last checkpoint; without any, begin it again if nothing is trained yet.
 
     `checkpoint` is another one than the last: a file, or the name of one of the run's own. `epochs` after pretraining,
     those that are done included, take the place of those that were asked for; `changes` are what else the request
@@ -39,7 +39,9 @@ def resume(
         request = replace(request, epochs=epochs)
     found = find_checkpoint(run, checkpoint)
     if found is None:
-        launch(replace(request, argv=tuple(run.facts.get("argv", request.argv))), registry)
+        refuse_trained(path)
+        request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
+        carry_out(request, registry, out=path, begins_again=True)
         return
     carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found))
 
@@ -76,4 +78,4 @@ def _offer(run: RecordedRun, others: Sequence[Path]) -> str:
         except CheckpointError:
             continue
         return f"{path.name} is whole: {shlex.join(['equilib', 'resume', str(run.path), '--from', str(path)])}"
-    return f"the run has no other: remove {run.path / FOLDER}, and it begins again"
+    return f"the run has no other; put a copy of one into {run.path / FOLDER}"

@@ -29,7 +29,7 @@ def launch(request: RunRequest, registry: Registry) -> None:
     make_experiment(request, registry)  # where there is none of that name, nothing else is of interest
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
-    carry_out(request, registry, out=out)
+    carry_out(request, registry, **({} if request.out is None else {"out": out}))
 
 
 def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:

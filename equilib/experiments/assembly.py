@@ -11,12 +11,15 @@ from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
 from equilib.options import plain_options
-from equilib.plugin import OptimizerEntry
-from equilib.plugin.choice import Choice
+from equilib.options.named import FIXED_POINT
+from equilib.plugin import DatasetEntry, OptimizerEntry
+from equilib.plugin.choice import Choice, Named
 from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
+from equilib.runs.differences import notes, of_environment, of_training
 from equilib.runs.record import RecordedRun
+from equilib.runs.spellings import spec_of
 from equilib.training.data import ImageFormat
 from equilib.training.reporter import Reporter
 from equilib.training.trainer import Trainer
@@ -108,6 +111,7 @@ def assemble(context: RunContext) -> Training:
             "options": {**plain_options(setup.experiment, context.registry), **_resolved(trainer, recipe.samples)},
             "method": setup.method.describe(),
             "optimizer": optimizer.describe(),
+            "resolved": _resolved_request(setup, optimizer, context),
             **({} if data.source is None else {"data": data.source, "data_fallback": data.fallback}),
         },
         introduction=(
@@ -117,6 +121,28 @@ def assemble(context: RunContext) -> Training:
             *setup.method.introduce(),
         ),
     )
+
+
+def _resolved_request(setup: Setup, optimizer: Named[Any], context: RunContext) -> dict[str, Any]:
+    """Return the request that asks for the same run whatever the defaults are by then, as plain values."""
+    recipe, method, request = setup.recipe, setup.method.describe(), context.request
+    plan = {name: getattr(recipe.plan, name) for name in ("epochs", "batch_size")}
+    if FIXED_POINT in recipe.uses:
+        plan["pretrain_epochs"] = recipe.plan.pretrain_epochs
+    data = request.data or recipe.data if isinstance(recipe, ImageRecipe) else None
+    if isinstance(data, str):
+        data = spec_of(build_named(context.registry, DatasetEntry, data).describe())
+    return replace(
+        request,
+        values=plain_options(setup.experiment, context.registry),
+        solver=spec_of(method["solver"]),
+        adjoint=spec_of(method["adjoint"]),
+        fallback=tuple(map(spec_of, method["fallback"])),
+        options={name: "none" if value is None else str(value) for name, value in method["solve"].items()},
+        optimizer=spec_of(optimizer.describe()),
+        data=data if isinstance(data, str) else request.data,
+        **plan,
+    ).describe()
 
 
 def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:
@@ -150,5 +176,8 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
     """
     context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     training = assemble(context)
+    differences = of_environment(run.facts, registry.used()), of_training(run.facts, training.facts)
+    for line in notes(*differences):
+        reporter.line(line)
     training.trainer.params = context.device.put(run.params(training.trainer.params))
     return training

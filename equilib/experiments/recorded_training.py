@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from equilib.errors import some
@@ -31,13 +32,14 @@ def train(context: RunContext) -> Mapping[str, Any]:
     savings = _save_work(trainer, context)
     digest = trainer.data.digest()
     if before is not None:
+        before = context.continuation = replace(before, packages=context.registry.used())
         before.restore(trainer, digest)
     if request.tensorboard:
         require_tensorboard()
     with context.record(**training.facts, data_digest=digest) as directory:
         for line in (*training.introduction, arithmetic(), *savings):
             context.reporter.line(line)
-        for line in before.introduce(context.device.description) if before else ():
+        for line in before.introduce(context.device.description, training.facts) if before else ():
             context.reporter.line(line)
         metrics = Recorder(trainer, directory, context).run()
         with exposed():

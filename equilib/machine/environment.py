@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,18 +26,19 @@ PACKAGES = (
     "cupy-cuda13x",
     "numba",
     "threadpoolctl",
+    "scikit-sundae",
 )
 
 
-def describe_environment() -> dict[str, Any]:
-    """Return versions, platform, kernels, NumPy's BLAS library and the state of the source, as plain values."""
+def describe_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Return versions, those of further packages too, platform, kernels and NumPy's BLAS library, as plain values."""
+    names = dict.fromkeys((*PACKAGES, *packages))
     return {
-        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
+        "versions": {name: found for name in names if (found := _version(name)) is not None},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "kernels": families_in_use(),
         "blas": numpy_blas().describe() | {"cores": available_cores()},
-        "git": _git_state(Path(__file__).parent),
     }
 
 
@@ -56,8 +58,9 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git_state(folder: Path) -> dict[str, Any] | None:
-    """Return commit and cleanliness of the checkout that holds `folder`; None where it is installed from a wheel."""
+def git_state() -> dict[str, Any] | None:
+    """Return commit and cleanliness of the checkout that holds this file; None where it is installed from a wheel."""
+    folder = Path(__file__).parent
     commit = _git(folder, "rev-parse", "HEAD")
     tracked = _git(folder, "ls-files", "--error-unmatch", __file__)
     if commit is None or tracked is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from equilib.errors import UserError
@@ -127,9 +127,24 @@ def _spelled_out(given: Mapping[str, object], blueprint: Blueprint, chosen: Name
 
 def _named(registry: Registry, entry: Entry, part: Any, name: str) -> Named[Any]:
     options = plain_options(part, registry)
-    # The parts that the name stands for are told by the name.
-    told = [name for name, value in entry.preset.items() if isinstance(value, str) and options.get(name) == value]
+    told = set(_told(registry, entry.blueprint(), options))
     return Named(name=name, part=part, options={k: v for k, v in options.items() if k not in told})
+
+
+def _told(registry: Registry, blueprint: Blueprint, options: Mapping[str, Any], within: str = "") -> Iterator[str]:
+    """Yield the options that hold the parts which a name stands for: they are told by the name."""
+    for name, value in blueprint.preset.items():
+        place, each = f"{within}{name}", blueprint.options().get(name)
+        if not isinstance(value, str):
+            continue
+        if options.get(place) == value:
+            yield place
+        elif isinstance(each, PartOption) and options.get(place) in registry.names(each.kind):
+            # "tsit5" stands for "steady" with an integrator.
+            stands = registry.blueprint(each.kind, value)
+            if stands.factory is registry.blueprint(each.kind, options[place]).factory:
+                yield place
+                yield from _told(registry, stands, options, f"{place}.")
 
 
 def adjoint_entry(registry: Registry, spec: str, solves: str) -> SensitivityEntry:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, DistributionFinder, EntryPoint
+from importlib.metadata import Distribution, DistributionFinder, EntryPoint, requires
 from pathlib import Path
 from typing import Any
 
 from equilib.errors import said
+
+_REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 POINTS, ABOUT = "entry_points.txt", "METADATA"
 
@@ -59,6 +62,16 @@ def installed(group: str, *, thorough: bool = False) -> tuple[list[Point], list[
             package, version = _identity(distribution, damages)
             points += [Point(name, value, package, version) for name, value in found]
     return sorted(points), sorted(set(damages))
+
+
+def requirements(package: str) -> tuple[str, ...]:
+    """Return the names of the packages that a package says it requires, those of extras not counted."""
+    try:
+        texts = requires(package) or ()
+    except Exception:  # it is gone, or its METADATA is damaged
+        return ()
+    names = (_REQUIREMENT.match(text) for text in texts if "extra ==" not in text)
+    return tuple(sorted({name[0] for name in names if name}))
 
 
 def _distributions(damages: list[Damage]) -> Iterator[Distribution]:

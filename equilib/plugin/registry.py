@@ -16,7 +16,7 @@ from equilib.errors import UserError, did_you_mean, named, printable
 from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
-from equilib.plugin.discovery import Damage, Point, installed
+from equilib.plugin.discovery import Damage, Point, installed, requirements
 from equilib.plugin.entries import printed_aside
 from equilib.plugin.switches import VARIABLE, Switches
 
@@ -104,6 +104,7 @@ class Registry(Parts):
         self._plugins: dict[Owner, tuple[Entry, ...]] = {}
         self._broken: dict[Owner, str] = {}
         self._off: list[Owner] = []
+        self._used: set[str] = set()
         self.damages: list[Damage] = []
         self.unknown: tuple[str, ...] = ()  # what EQUILIB_PLUGINS names and nobody is called
 
@@ -184,6 +185,7 @@ class Registry(Parts):
         if len(provided) > 1:
             raise DuplicateError(str(_conflict(provided)))
         if provided:
+            self._used.add(provided[0].owner.distribution)
             return provided[0]
         names = [each.entry.name for each in self.provided(kind)]
         if any(name.startswith(f"{each}:") for each in names):
@@ -194,6 +196,11 @@ class Registry(Parts):
         broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())
         failed = f" Plugins that failed to load: {broken}" if broken else ""
         raise UnknownName(f"no {kind.noun} {name!r}.{did_you_mean(name, names)}{available}{failed}")
+
+    def used(self) -> tuple[str, ...]:
+        """Return the packages whose entries were looked up so far, and what they say that they require."""
+        required = {each for package in self._used - {"", OWN} for each in requirements(package)}
+        return tuple(sorted((self._used | required) - {""}))
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the names of the usable entries of a kind, such as "linear solver"."""

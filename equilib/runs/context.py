@@ -14,10 +14,10 @@ import numpy as np
 from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
-from equilib.machine.environment import describe_environment
+from equilib.machine.environment import describe_environment, git_state
 from equilib.machine.signals import shielded
 from equilib.plugin.registry import Registry
-from equilib.runs.folder import RunDirectory, locked
+from equilib.runs.folder import RunDirectory, check_out, locked, make_default_out, refuse_trained
 from equilib.runs.request import RunRequest
 from equilib.runs.spellings import FORMAT
 from equilib.training.reporter import Reporter
@@ -31,7 +31,7 @@ class RunContext:
     """The run around an experiment, on the `device` that its request asks for, with the kernels that it names.
 
     These are the process's from then on. The run is recorded in the folder `out`, where nothing is written before
-    `record`, and goes on from its `continuation`.
+    `record`, and goes on from its `continuation`. Without `out` a new folder is made then.
 
     Raises UserError if there is no such device here, or no such kernels.
     """
@@ -41,6 +41,7 @@ class RunContext:
     reporter: Reporter
     out: Path = Path()
     continuation: Continuation | None = None
+    begins_again: bool = False  # in the folder of a run that was killed before anything was trained
     device: Device = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,12 +73,19 @@ class RunContext:
             **facts,
             "seed": self.request.seed,
             "device": self.device.description,
-            **describe_environment(),
+            **describe_environment(self.registry.used()),
+            "git": git_state(),
         }
-        with file_errors(f"--out {self.out} cannot be written"):
-            self.out.mkdir(parents=True, exist_ok=True)
         before = self.continuation
+        with file_errors(f"--out {self.out} cannot be written"):
+            if self.out == Path() and before is None:
+                self.out = make_default_out(self.request.experiment)
+            self.out.mkdir(parents=True, exist_ok=True)
         with locked(self.out), shielded():
+            if before is None:  # something may have been written since the command began
+                check_out(self.out, overwrite=self.request.overwrite)
+                if self.begins_again:
+                    refuse_trained(self.out)
             directory = RunDirectory(
                 self.out,
                 content if before is None else before.facts(content),

@@ -8,18 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from equilib.errors import UserError
-from equilib.machine.environment import describe_environment
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile
+from equilib.runs.differences import notes, of_environment, of_training
 from equilib.runs.record import RecordedRun
 from equilib.training.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """A run's record and the checkpoint that it goes on from."""
+    """A run's record, the checkpoint that it goes on from, and the packages of the plugins in use."""
 
     run: RecordedRun
     checkpoint: CheckpointFile
+    packages: tuple[str, ...] = ()
 
     @property
     def epochs_done(self) -> int:
@@ -58,33 +59,28 @@ class Continuation:
             "time": datetime.now().astimezone().isoformat(timespec="milliseconds"),
             "checkpoint": self.checkpoint.path.name,
             "argv": changed["argv"],
-            **self.changes(),
+            **of_environment(recorded, self.packages),
         }
         kept = ("id", "argv", "versions", "python", "platform", "kernels", "blas", "git")
         return {
             **recorded,
             **{name: value for name, value in changed.items() if name not in kept},
+            "request": self._request(changed["request"]),
             "resumed": [*recorded.get("resumed", []), now],
         }
 
-    def changes(self) -> dict[str, list[Any]]:
-        """Return what of the environment differs from that of the beginning, as [then, now]."""
-        now, then = describe_environment(), self.run.facts
-        pairs = {name: [then.get(name), now[name]] for name in ("python", "platform")}
-        pairs["kernels"] = [then.get("kernels") or {}, now["kernels"]]
-        if "blas" in then:
-            pairs |= {f"BLAS {name}": [then["blas"].get(name), now["blas"][name]] for name in ("kernel", "threads")}
-        versions = then.get("versions") or {}
-        for name in sorted({*versions, *now["versions"]}):
-            pairs[name] = [versions.get(name), now["versions"].get(name)]
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    def _request(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the run was asked for, with what the resumption asks for instead."""
+        before = self.run.request().describe()
+        asked = {name: value for name, value in now.items() if name not in before or before[name] != value}
+        return {**(self.run.facts.get("request") or {}), **asked}
 
-    def introduce(self, device: str) -> Iterator[str]:
-        """Yield lines about where it goes on, and what is not as it was."""
+    def introduce(self, device: str, training: Mapping[str, Any]) -> Iterator[str]:
+        """Yield lines about where it goes on, and what is not as it was; `training` is what the run consists of now."""
         progress = self.checkpoint.header["progress"]
         batches = f", batches of the next: {progress['batches']}" if progress["batches"] else ""
         yield f"Resuming from {self.checkpoint.path.name}: epochs done: {progress['epochs_done']}{batches}"
-        changes = {**self.changes(), "device": [self.run.facts.get("device"), device]}
-        for name, (then, now) in changes.items():
-            if then != now:
-                yield f"Note: {name} was {then}, is {now}: the last bits of the results may differ"
+        then, environment = self.run.facts, of_environment(self.run.facts, self.packages)
+        if then.get("device") != device:
+            environment["device"] = [then.get("device"), device]
+        yield from notes(environment, of_training(then, training), but=("options.epochs",))

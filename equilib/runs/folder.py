@@ -146,6 +146,40 @@ def check_out(path: Path, *, overwrite: bool) -> None:
             raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
 
 
+def refuse_trained(path: Path) -> None:
+    """Refuse to begin a run again where something of it is trained: what there is would be lost.
+
+    Raises UserError if the folder holds a model, checkpoints, or metrics of an epoch.
+    """
+    found = {
+        "a model": (path / MODEL).exists(),
+        "checkpoints": bool(checkpoints.checkpoint_paths(path)),
+        "metrics": (path / METRICS).exists() and (path / METRICS).stat().st_size > 0,
+    }
+    there = [what for what, is_there in found.items() if is_there]
+    if there:
+        raise UserError(
+            f"the run in {path} has {' and '.join(there)}, and no checkpoint that it can go on from: it is not begun "
+            "again over them; put a checkpoint back, or move the folder away and train anew"
+        )
+
+
+def make_default_out(experiment: str) -> Path:
+    """Make a folder as `default_out` names it, and return it; nobody else has it.
+
+    Raises OSError if it cannot be made.
+    """
+    while True:
+        path = default_out(experiment)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # another process was faster
+            if path.exists():
+                continue
+            raise
+        return path
+
+
 def default_out(experiment: str) -> Path:
     """Return a folder under `runs/` that does not exist, named after the experiment and the time."""
     stem = f"{experiment}-{datetime.now():%Y%m%d-%H%M%S}"

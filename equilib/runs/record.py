@@ -20,7 +20,7 @@ from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
 from equilib.training.metrics import score_name
 
 _KINDS: dict[str, type] = {
-    **dict.fromkeys(("request", "options", "method", "results", "best", "optimizer"), dict),
+    **dict.fromkeys(("request", "resolved", "options", "method", "results", "best", "optimizer"), dict),
     **dict.fromkeys(("versions", "kernels", "blas", "git"), dict),
     **dict.fromkeys((f"method.{part}" for part in ("solver", "adjoint", "integrator", "solve")), dict),
     **dict.fromkeys(("results.test", "results.status"), dict),
@@ -59,12 +59,13 @@ class RecordedRun:
         raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
 
     def request(self, **changes: Any) -> RunRequest:
-        """Return what the run was asked for, with `changes` that are not None.
+        """Return what the run was asked for, every option as it was resolved then, with `changes` that are not None.
 
         Raises UserError if it was recorded by another version of equilib.
         """
         given = {name: value for name, value in changes.items() if value is not None}
-        return RunRequest.from_record(self.facts.get("request") or {}, **given)
+        record = self.facts.get("resolved") or self.facts.get("request") or {}
+        return RunRequest.from_record(record, **given)
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pkgutil
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +158,7 @@ def test_without_a_checkpoint_it_begins_again(monkeypatch: pytest.MonkeyPatch, w
     stop_after(monkeypatch, 2)
     assert run() == 130
     shutil.rmtree("run/checkpoints")
+    Path("run/model.npz").unlink()
     assert main(["resume", "run"]) == 0
     same(whole, "run")
     assert record()["argv"][:2] == ["run", "mnist"]
@@ -238,7 +241,79 @@ def test_what_is_printed_is_what_was_asked_for(capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == f"{events[-1]['result']}. Run recorded in again\n"
 
 
+@pytest.mark.parametrize("argv", [(), ("--solver", "anderson:memory=3", "--adjoint", "neumann")], ids=" ".join)
+def test_defaults_that_change_do_not_change_a_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]
+) -> None:
+    """Every option is recorded as it was resolved: a run that is resumed after an upgrade goes on as it began."""
+    assert run(*argv, epochs=3, out="whole") == 0
+    stop_after(monkeypatch, 5)
+    assert run(*argv, epochs=3) == 130
+    asked = record()["request"]
+    for where, name, value in (
+        ("equilib.fixed_points.options:SolveOptions", "max_steps", 3),
+        ("equilib_anderson.solver:Anderson", "mixing", 0.05),
+        ("equilib_newton_gmres.solver:NewtonGMRES", "forcing", 0.7),
+        ("equilib.training.optimizers:Adam", "beta1", 0.1),
+    ):
+        change_default(monkeypatch, where, name, value)
+    capsys.readouterr()
+    assert main(["resume", "run"]) == 0
+    assert "Note:" not in capsys.readouterr().out
+    same("whole", "run")
+    assert record()["request"] == asked
+    assert main(["evaluate", "run"]) == 0
+    assert "the same" in capsys.readouterr().out
+
+
+def change_default(monkeypatch: pytest.MonkeyPatch, where: str, name: str, value: object) -> None:
+    """Give an option another default, as a later version might."""
+    cls = pkgutil.resolve_name(where)
+    field = cls.__dataclass_fields__[name]
+    assert field.default != value
+    monkeypatch.setattr(field, "default", value)
+    monkeypatch.setattr(cls, name, value)
+    names = list(inspect.signature(cls.__init__).parameters)[1:]
+    given = cls.__init__.__kwdefaults__ or {}
+    if name in given:
+        monkeypatch.setitem(given, name, value)
+    else:
+        defaults = list(cls.__init__.__defaults__)
+        defaults[names.index(name) - len(names)] = value
+        monkeypatch.setattr(cls.__init__, "__defaults__", tuple(defaults))
+
+
+def test_an_option_that_became_another_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the record cannot bring back, as the depth of a recipe's pretraining, is told."""
+    stop_after(monkeypatch, 5)
+    assert run() == 130
+    content = record()
+    content["options"]["pretrain_depth"] = 7
+    Path("run/run.json").write_text(json.dumps(content))
+    assert main(["resume", "run"]) == 0
+    depth = record()["options"]["pretrain_depth"]
+    note = f"Note: options pretrain_depth was 7, is {depth}: it is not the method of the run"
+    assert note in capsys.readouterr().out
+
+
 # It does not
+
+
+@pytest.mark.parametrize("epochs", [(), ("--epochs", "5")], ids=["as planned", "more"])
+def test_what_is_trained_is_never_begun_again(
+    capsys: pytest.CaptureFixture[str], interrupted: Path, epochs: tuple[str, ...]
+) -> None:
+    """With checkpoints lost, a run that has a model or metrics is refused, and nothing of it is touched."""
+    shutil.rmtree("run/checkpoints")
+    files = {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()}
+    text = refusal(capsys, "resume", "run", *epochs)
+    assert text.startswith("the run in run has a model and metrics, and no checkpoint that it can go on from")
+    Path("run/model.npz").unlink()
+    assert refusal(capsys, "resume", "run", *epochs).startswith("the run in run has metrics, and no checkpoint")
+    del files[Path("run/model.npz")]
+    assert {path: path.read_bytes() for path in interrupted.rglob("*") if path.is_file()} == files
 
 
 @pytest.fixture
@@ -303,10 +378,10 @@ def test_a_bad_checkpoint_is_refused_and_the_one_before_offered(
 def test_where_no_checkpoint_is_whole_the_way_out_is_told(
     capsys: pytest.CaptureFixture[str], interrupted: Path
 ) -> None:
-    """With all of them damaged the run can begin again, if they are removed."""
+    """With all of them damaged the run cannot go on, and is not begun again over its model."""
     for path in checkpoint_paths(interrupted):
         damage(path)
-    expected = f"the run has no other: remove {interrupted / 'checkpoints'}, and it begins again"
+    expected = f"the run has no other; put a copy of one into {interrupted / 'checkpoints'}"
     assert refusal(capsys, "resume", "run").endswith(expected)
 
 
@@ -377,7 +452,7 @@ def test_a_mistake_is_one_sentence(
 
 def test_a_run_of_another_version_is_refused(capsys: pytest.CaptureFixture[str], interrupted: Path) -> None:
     """A request with a field that is unknown here, or without any, is not guessed at."""
-    Path("run/run.json").write_text(json.dumps(record() | {"request": record()["request"] | {"moonphase": 3}}))
+    Path("run/run.json").write_text(json.dumps(record() | {"resolved": record()["resolved"] | {"moonphase": 3}}))
     assert "recorded by another version of equilib (it sets 'moonphase')" in refusal(capsys, "resume", "run")
-    Path("run/run.json").write_text(json.dumps(record() | {"request": None}))
+    Path("run/run.json").write_text(json.dumps(record() | {"request": None, "resolved": None}))
     assert "recorded by another version of equilib (it names no experiment)" in refusal(capsys, "resume", "run")

@@ -14,7 +14,7 @@ import pytest
 from equilib.machine import environment
 from equilib.machine.blas import numpy_blas
 from equilib.machine.cores import available_cores
-from equilib.machine.environment import describe_environment
+from equilib.machine.environment import describe_environment, git_state
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -53,9 +53,9 @@ def test_the_environment_is_plain_and_names_versions() -> None:
 def test_a_checkout_is_named_by_its_commit(checkout: Path) -> None:
     """The commit is recorded, and whether files differ from it."""
     commit = git(checkout, "rev-parse", "HEAD")
-    assert describe_environment()["git"] == {"commit": commit, "dirty": False}
+    assert git_state() == {"commit": commit, "dirty": False}
     (checkout / "environment.py").write_text("changed")
-    assert describe_environment()["git"] == {"commit": commit, "dirty": True}
+    assert git_state() == {"commit": commit, "dirty": True}
 
 
 def test_an_environment_inside_somebody_elses_checkout_is_not_ours(
@@ -65,17 +65,17 @@ def test_an_environment_inside_somebody_elses_checkout_is_not_ours(
     (checkout / "venv").mkdir()
     (checkout / "venv" / "environment.py").touch()
     monkeypatch.setattr(environment, "__file__", str(checkout / "venv" / "environment.py"))
-    assert describe_environment()["git"] is None
+    assert git_state() is None
 
 
 @pytest.mark.parametrize("path", ["", "/nowhere"], ids=["no git", "no path"])
 def test_without_git_there_is_no_git_state(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     """A missing program is no error."""
     monkeypatch.setenv("PATH", path)
-    assert describe_environment()["git"] is None
+    assert git_state() is None
 
 
 def test_outside_a_checkout_there_is_no_git_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that no repository holds has none."""
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
-    assert describe_environment()["git"] is None
+    assert git_state() is None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from equilib.errors import RunError
+from equilib.errors import RunError, UserError
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.reporters import LineReporter
@@ -93,3 +97,48 @@ def test_an_interruption_after_the_end_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run()
     assert (record(tmp_path)["status"], record(tmp_path)["results"]) == ("finished", {"accuracy": 0.9})
+
+
+def test_what_was_written_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    """A folder that was empty when the command began, and is not when the data is read, is refused."""
+    begun, late = context_in(tmp_path / "run"), context_in(tmp_path / "run")
+    with begun.record() as directory:
+        directory.save_model({"weight": np.ones(2)})
+        with pytest.raises(UserError, match="another process is at work on the run in"), late.record():
+            pytest.fail("two write into one folder")
+    with pytest.raises(UserError, match="is not empty; give another folder, or --overwrite"), late.record():
+        pytest.fail("a finished run is replaced")
+    assert (tmp_path / "run" / "model.npz").exists()
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that found the same name free make two folders."""
+    monkeypatch.chdir(tmp_path)
+    contexts = [context_in(Path()) for _ in range(3)]
+    with ExitStack() as stack:
+        paths = {stack.enter_context(each.record()).path for each in contexts}
+    assert len(paths) == 3
+    assert all(record(path)["status"] == "finished" for path in paths)
+
+
+def test_no_secret_of_the_environment_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What only the environment says stays there."""
+    monkeypatch.setenv("SOME_TOKEN", "hunter2-in-the-environment")
+    with context_in(tmp_path / "run").record() as directory:
+        directory.add_metrics({"epoch": 1})
+    for path in (tmp_path / "run").rglob("*"):
+        assert path.is_dir() or b"hunter2" not in path.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no umask")
+def test_the_umask_is_followed(tmp_path: Path) -> None:
+    """Files and folders have the permissions that the user's other files have."""
+    before = os.umask(0o027)
+    try:
+        with context_in(tmp_path / "run").record() as directory:
+            directory.add_metrics({"epoch": 1})
+            directory.save_model({"weight": np.ones(2)})
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "run", *(tmp_path / "run").iterdir())}
+    assert modes == {"run": 0o750, **dict.fromkeys(("run.json", "metrics.jsonl", "metrics.csv", "model.npz"), 0o640)}
