@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.detest_problems import END, PROBLEMS, InitialValueProblem, solve_by_scipy
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Integrator
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
@@ -103,7 +103,9 @@ def figures(problem: InitialValueProblem, methods: dict[str, Integrator], tolera
     """Return the errors and evaluations of each method, and of SciPy's RK45 last."""
     found = []
     for method in methods.values():
-        solution = odeint(problem.f, problem.y0[None], TIMES, method, rtol=tolerance, atol=tolerance, max_steps=10**6)
+        solution = integrate(
+            problem.f, problem.y0[None], TIMES, method, rtol=tolerance, atol=tolerance, max_steps=10**6
+        )
         found.append(_figure(problem, solution.y[:, 0], solution.nfe))
     return [*found, _figure(problem, *solve_by_scipy(problem, "RK45", tolerance, tolerance, times=TIMES))]
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from equilib.fixed_points.problem import Linearization
-from equilib.ode import OdeProblem, odeint
+from equilib.ode import OdeProblem, integrate
 from equilib_ode.auto import Auto
 from equilib_ode.bdf import BDF
 from equilib_ode.bs3 import BogackiShampine3
@@ -216,7 +216,7 @@ def by_ours(kind: Kind, method: Any, tolerance: float) -> tuple[np.ndarray, np.n
             value=kind.f(t, y), jvp=lambda v: kind.jvp(t, y, v), vjp=lambda w: 0 * w, inputs_vjp=lambda w: ()
         )
 
-    found = odeint(
+    found = integrate(
         OdeProblem(kind.f, linearize=linearize),
         kind.y0,
         [0.0, END],

@@ -14,8 +14,8 @@ from benchmarks.peers.exchange import hand_back, receive
 from equilib import ops
 from equilib.arrays.trees import Tree
 from equilib.models import Autonomous, NeuralODE
-from equilib.models.evolution import Evolution
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import Evolution
 from equilib.ode.solution import OdeOptions
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.tsit5 import Tsit5

@@ -20,9 +20,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.models import evolve
 from equilib.ode import Event, FixedStepIntegrator, LibraryIntegrator, OdeOptions
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
@@ -93,9 +93,9 @@ def loss(at: dict[str, Any], integrator: Any, way: Any, tolerance: float) -> Any
         Event(lambda t, y: y["speed"][:, 0], direction=-1, terminal=False),
     ]
     options = OdeOptions(rtol=tolerance, atol=tolerance, per_sample=True, max_steps=10**6)
-    how: dict[str, Any] = {"sensitivity": way, "options": options, "stops": (STOP,), "events": events}
+    how: dict[str, Any] = {"adjoint": way, "options": options, "stops": (STOP,), "events": events}
     start = {name: at[name] for name in ("height", "speed")}
-    found = evolve(fall, start, [at["t0"], 0.4, 5.0], integrator, at["gravity"], at["drag"], **how)
+    found = evolve(fall, start, [at["t0"], 0.4, 5.0], at["gravity"], at["drag"], integrator=integrator, **how)
     floor, top = found.events
     total = ops.sum(ops.sin(floor.t[0])) + ops.sum(0.5 * floor.y["speed"][0]) + ops.sum(ops.cos(found.state["speed"]))
     return total + ops.sum(found.y["height"][1][1:]) + ops.sum(top.t[0][:2]) + ops.sum(top.y["height"][0][:2])

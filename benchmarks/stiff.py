@@ -19,7 +19,7 @@ from scipy.integrate import solve_ivp
 
 from benchmarks.request import Request
 from benchmarks.stiff_problems import PROBLEMS, StiffProblem
-from equilib.ode import OdeSolution, odeint
+from equilib.ode import OdeSolution, integrate
 from equilib_ode.auto import Auto
 from equilib_ode.bdf import BDF
 from equilib_ode.dopri5 import Dopri5
@@ -75,7 +75,7 @@ def main(request: Request) -> None:
 def by_ours(problem: StiffProblem, method: Any, rtol: float, **options: Any) -> OdeSolution:
     """Integrate a problem as a batch of one."""
     given = {"rtol": rtol, "atol": rtol * problem.atol, "on_failure": "record", "max_steps": 100_000, **options}
-    return odeint(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
+    return integrate(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
 
 
 def _figures(problem: StiffProblem, rtol: float) -> Iterator[tuple[str, Figure]]:

@@ -14,8 +14,8 @@ from equilib import ops
 from equilib.arrays import Array
 from equilib.arrays.trees import Tree
 from equilib.autodiff import stop_gradient, value_and_grad
-from equilib.models.evolution import Evolution, evolve
 from equilib.ode.adjoints import Discrete, Gauss, Interpolating
+from equilib.ode.evolution import Evolution, evolve
 from equilib.ode.solution import OdeOptions
 from equilib_ode.bdf import BDF
 from equilib_ode.kencarp47 import KenCarp47
@@ -42,9 +42,15 @@ def measure(network: Arrays, settings: dict[str, Any]) -> tuple[Arrays, dict[str
 
     def forward(params: Tree) -> Evolution:
         constants = network["rates"], network["leak"]
-        how = {"sensitivity": ADJOINTS[settings["adjoint"]](), "options": options}
+        how = {"adjoint": ADJOINTS[settings["adjoint"]](), "options": options}
         return evolve(
-            field, network["y0"], network["t"], INTEGRATORS[settings["integrator"]](), params, constants, **how
+            field,
+            network["y0"],
+            network["t"],
+            params,
+            constants,
+            integrator=INTEGRATORS[settings["integrator"]](),
+            **how,
         )
 
     def loss(params: Tree) -> tuple[Array, Evolution]:

@@ -27,7 +27,7 @@ from equilib.kernels import Family, offer
 from equilib.numerics.affine import Affine
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
-from equilib.ode import SteadyState, odeint
+from equilib.ode import Evolution, SteadyState, evolve, integrate, odeint
 from equilib.ode.named import integrator
 from equilib.options import named
 
@@ -57,6 +57,7 @@ __all__ = [
     "Counts",
     "Equilibrium",
     "Evaluator",
+    "Evolution",
     "FixedPointProblem",
     "ImplicitAdjoint",
     "JacobianFree",
@@ -76,7 +77,9 @@ __all__ = [
     "Unrolled",
     "adjoint",
     "equilibrium",
+    "evolve",
     "fixed_point",
+    "integrate",
     "integrator",
     "linear_solver",
     "odeint",

@@ -9,7 +9,7 @@ import numpy as np
 
 from equilib.arrays import array_namespace
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Attempt, Integrator, Memory, Step, Traits, hermite
 from equilib.ode.solution import OdeSolution
 from equilib.ode.step_control import Controller, ControlState, PIController
@@ -72,7 +72,9 @@ def at_fixed_steps(integrator: Integrator, f: Any, y0: Any, t: Any, h: float, **
         controller = Constant()
 
     fixed = Fixed(**{field.name: getattr(integrator, field.name) for field in fields(integrator)})
-    return odeint(f, y0, t, fixed, first_step=h, error_norm=lambda error, start, y: np.zeros(start.t.shape), **settings)
+    return integrate(
+        f, y0, t, fixed, first_step=h, error_norm=lambda error, start, y: np.zeros(start.t.shape), **settings
+    )
 
 
 def rotation(t: Any, y: Any) -> Any:

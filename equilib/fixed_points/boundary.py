@@ -19,7 +19,7 @@ COMPLEX = "stack the real and the imaginary part along a new axis and solve for 
 
 TRACED = {
     "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, z0, *inputs)",
-    "y": "odeint cannot be traced: to differentiate an integration use equilib.models.evolve",
+    "y": "integrate cannot be traced: to differentiate an integration use equilib.odeint(f, y0, t, *inputs)",
 }
 """What is to be done instead of differentiating the loop, by what the state is called."""
 

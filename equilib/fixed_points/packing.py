@@ -39,7 +39,7 @@ class Packing:
             check_state(like, name)
         for path, leaf in named:
             if not is_traced(leaf):
-                check_state(leaf, f"{name} at '{path}'")
+                check_state(leaf, _at(name, path))
         self.name, self.axes = name, int(batched)
         self.paths = [path for path, _ in named]
         self.shapes = [tuple(leaf.shape) for _, leaf in named]
@@ -90,7 +90,7 @@ class Packing:
 
     def checked(self, returned: Tree, packed: Array) -> Tree:
         """Return what f returned at a state; raises ValueError if it is not like that."""
-        state, lead = self.name.rstrip("0"), tuple(packed.shape[:-1])
+        state, lead = self.name.rstrip("0"), tuple(packed.shape[: self.axes])
         try:
             leaves = leaves_like(self._like, returned)
         except ValueError as error:
@@ -100,7 +100,7 @@ class Packing:
             found = tuple(getattr(leaf, "shape", ())), getattr(leaf, "dtype", type(leaf).__name__)
             if found != expected:
                 raise ValueError(
-                    f"f must keep the shape and dtype of {state} at '{path}': {expected[0]}, {expected[1]} became "
+                    f"f must keep the shape and dtype of {_at(state, path)}: {expected[0]}, {expected[1]} became "
                     f"{found[0]}, {found[1]}"
                 )
         return returned
@@ -144,6 +144,10 @@ class Packing:
         """Return a solution whose arrays like the state are trees; the solver's state stays packed."""
         z0, z, residual = map(self.unpack, (packed.z0, packed.z, packed.residual))
         return replace(packed, z0=z0, z=z, residual=residual)
+
+
+def _at(name: str, path: str) -> str:
+    return f"{name} at '{path}'" if path else name
 
 
 def packing_of(state: Tree, name: str, *, batched: bool = True) -> Packing | None:

@@ -4,7 +4,6 @@ from equilib.adjoints.equilibrium import Equilibrium
 from equilib.models.cell import Cell, FromZero, InjectedCell, Joins, ResidualCell
 from equilib.models.chains import DEQChain, Explicit, ODEChain
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.evolution import Evolution, evolve
 from equilib.models.initial_guess import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.models.multiscale import MultiScaleCell
 from equilib.models.named import MultiScaleDEQ, MultiScaleNeuralODE, MultiScaleSkipDEQ, SkipDEQ, SkipRegDEQ
@@ -18,7 +17,6 @@ __all__ = [
     "DEQChain",
     "DeepEquilibrium",
     "Equilibrium",
-    "Evolution",
     "Explicit",
     "FromZero",
     "InitialGuess",
@@ -37,7 +35,6 @@ __all__ = [
     "SkipDEQ",
     "SkipRegDEQ",
     "ZeroGuess",
-    "evolve",
     "guess_distance",
     "jacobian_size",
     "residual_size",

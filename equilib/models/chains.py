@@ -15,11 +15,11 @@ from equilib.fixed_points.solution import Status
 from equilib.layers.pass_constants import with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
-from equilib.models.evolution import Evolution
 from equilib.models.initial_guess import ZeroGuess
 from equilib.models.neural_ode import CellODE, NeuralODE
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
+from equilib.ode.evolution import Evolution
 
 
 @dataclass(frozen=True)

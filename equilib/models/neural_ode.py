@@ -18,11 +18,11 @@ from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
-from equilib.models.evolution import Evolution, evolve
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import sick_samples, with_others
 from equilib.ode.adjoints import Interpolating
+from equilib.ode.evolution import Evolution, evolve
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.times import Times, checked_span, checked_stops
@@ -147,8 +147,8 @@ class NeuralODE(_Integrated):
         def f(time: Array, y: Array, theta: Tree) -> Array:
             return field_(theta, time, y)
 
-        how: dict[str, Any] = {"sensitivity": self.sensitivity, "options": self.options, "stops": self.stops}
-        return evolve(f, x, t, self.integrator, own, **how)
+        how: dict[str, Any] = {"adjoint": self.sensitivity, "options": self.options, "stops": self.stops}
+        return evolve(f, x, t, own, integrator=self.integrator, **how)
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,6 @@ class CellODE(_Integrated):
         def f(time: Array, z: Array, own: Tree, u: Tree) -> Array:
             return tree_map(ops.subtract, cell.step(own, z, u), z)
 
-        found = evolve(f, z0, t, self.integrator, own, u, sensitivity=self.sensitivity, options=self.options)
+        found = evolve(f, z0, t, own, u, integrator=self.integrator, adjoint=self.sensitivity, options=self.options)
         several = joins(cell)
         return replace(found, split=None if several is None else several.split)

@@ -1,11 +1,12 @@
 """Ordinary differential equations y' = f(t, y): one time-stepping loop, and steady states as fixed points.
 
-The methods themselves are plugins. Nothing here knows autograd; `equilib.models.neural_ode` makes it differentiable.
+The methods themselves are plugins. `odeint` and `evolve` are differentiable, and load autograd when they are called.
 """
 
 from equilib.ode.events import Event, EventRecord
+from equilib.ode.evolution import Evolution, evolve, odeint
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import (
     Attempt,
     FixedStepIntegrator,
@@ -32,6 +33,7 @@ __all__ = [
     "Controller",
     "Event",
     "EventRecord",
+    "Evolution",
     "FixedStepIntegrator",
     "Flow",
     "FlowPoint",
@@ -57,6 +59,8 @@ __all__ = [
     "System",
     "TimeStepper",
     "Traits",
+    "evolve",
     "hermite",
+    "integrate",
     "odeint",
 ]

@@ -52,7 +52,7 @@ class _Field:
 
 @dataclass
 class Integration:
-    """One call of `odeint`."""
+    """One call of `integrate`."""
 
     problem: OdeProblem
     y0: Array

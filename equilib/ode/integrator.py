@@ -81,7 +81,7 @@ class Integrator(Protocol):
     4. Lanes where h is zero rest; what is computed there is thrown away.
     5. A rejected step leaves no trace: lanes that are not accepted keep their point, and their memory as far as it
        describes the solution.
-    6. Keep nothing on `self`, and write into no array that is given. `odeint` owns the loop, the step size and the
+    6. Keep nothing on `self`, and write into no array that is given. `integrate` owns the loop, the step size and the
        output.
     """
 
@@ -114,7 +114,7 @@ class Integrator(Protocol):
 
 @runtime_checkable
 class FixedStepIntegrator(Integrator, Protocol):
-    """**Protocol:** an integrator whose steps are given in number: `odeint` begins with the interval / `steps`.
+    """**Protocol:** an integrator whose steps are given in number: `integrate` begins with the interval / `steps`.
 
     Its controller keeps the step size, and its error is 0, or nan where y is not finite.
     """

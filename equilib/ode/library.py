@@ -24,7 +24,7 @@ class System:
 
     f returns None once the work is called off; then the slope is zero, which ends every library's loop. `jacobian` maps
     a kind to a `Jacobian`: "exact", by `size` products J·v; "difference", by size + 1 evaluations; or "auto", which is
-    "exact" in `SteadyState` and "difference" in `odeint`. For the latter it returns None where f is computed in
+    "exact" in `SteadyState` and "difference" in `integrate`. For the latter it returns None where f is computed in
     float64, for which the library's own difference quotients are made. `slope` is what was evaluated last, and `finite`
     tells whether it is.
     """
@@ -116,4 +116,4 @@ class LibraryIntegrator(Protocol):
 
 
 AnyIntegrator: TypeAlias = Integrator | LibraryIntegrator
-"""What `odeint` and `SteadyState` take."""
+"""What `integrate` and `SteadyState` take."""

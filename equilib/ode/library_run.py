@@ -1,4 +1,4 @@
-"""`odeint` by a library's integrator: one call of the library per lane, one call of f for all lanes."""
+"""`integrate` by a library's integrator: one call of the library per lane, one call of f for all lanes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Lane:
 
 @dataclass
 class LibraryRun:
-    """One call of `odeint` by a library's integrator."""
+    """One call of `integrate` by a library's integrator."""
 
     problem: OdeProblem
     y0: Array

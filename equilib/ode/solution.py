@@ -73,7 +73,7 @@ class StepRecord:
 
     The step size `h` is 0 in lanes that rested, `t` are the times after the step. `plan` is the host part of the
     integrator's memory before it, `stretch` the number of the stretch between stops, and `state` the state before the
-    step, where `odeint` was to keep that.
+    step, where `integrate` was to keep that.
     """
 
     h: np.ndarray

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from equilib.arrays import Array, Tree
+from equilib.arrays import Array, Tree, is_tree
 from equilib.fixed_points.packing import Packing, functions_for
 from equilib.ode.events import Event
 from equilib.ode.problem import OdeProblem
@@ -14,7 +14,7 @@ from equilib.ode.solution import OdeSolution
 
 
 class StateTree(Packing):
-    """The packing of y, whose maps have a time before it.
+    """The packing of y, whose maps have a time before it; a system without a batch axis is a batch of one.
 
     Raises
     ------
@@ -22,12 +22,26 @@ class StateTree(Packing):
         If `y0` is no tree of arrays (batch, ...).
     """
 
-    def __init__(self, y0: Tree) -> None:
-        super().__init__(y0, "y0")
-        self._fewest = min(map(len, self.shapes))
+    def __init__(self, y0: Tree, *, batched: bool = True) -> None:
+        super().__init__(y0, "y0", batched=batched)
+        self._batched, self._fewest = batched, min(map(len, self.shapes))
+
+    @classmethod
+    def of(cls, y0: Tree, *, batched: bool = True) -> StateTree | None:
+        """Return how y0 is packed; None where it is an array (batch, ...). Raises what the class does."""
+        return None if batched and not is_tree(y0) else cls(y0, batched=batched)
+
+    def pack(self, tree: Tree) -> Array:
+        """Return a tree like the state, traced or not, as one array of shape (batch, size)."""
+        packed = super().pack(tree)
+        return packed if self._batched else packed[None, :]
+
+    def unpack(self, packed: Array) -> Tree:
+        """Return an array (..., batch, size), traced or not, as the tree of arrays (..., batch, ...)."""
+        return super().unpack(packed if self._batched else packed[..., 0, :])
 
     def map_of(self, f: Callable[..., Tree]) -> Callable[..., Array]:
-        """Return f(t, tree, *inputs) as a map of arrays; f's t has as many axes as the leaf with the fewest."""
+        """Return f(t, tree, *inputs) as a map of arrays; f's t has the axes of the leaf with the fewest, or none."""
         return lambda t, y, *inputs: self.pack(self.checked(self._at(f, "f(t, y)", t, y, *inputs), y))
 
     def event(self, event: Event) -> Event:
@@ -35,7 +49,8 @@ class StateTree(Packing):
         return event.of(lambda t, y, *inputs: self._at(event.g, "g(t, y)", t, y, *inputs))
 
     def _at(self, function: Callable[..., Any], call: str, t: Array, y: Array, *inputs: Tree) -> Any:
-        time: Array = functions_for([t]).reshape(t, (t.shape[0],) + (1,) * (self._fewest - 1))
+        shape = (t.shape[0],) + (1,) * (self._fewest - 1) if self._batched else ()
+        time: Array = functions_for([t]).reshape(t, shape)
         return self.called(function, call, f"t of shape {tuple(time.shape)} and y", time, self.unpack(y), *inputs)
 
     def ode(self, f: OdeProblem) -> OdeProblem:

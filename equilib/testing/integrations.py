@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.solve import solve
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Attempt, FixedStepIntegrator, Integrator
 from equilib.ode.library import LibraryIntegrator
 from equilib.ode.solution import OdeSolution
@@ -36,7 +36,7 @@ def has_the_order_it_declares(subject: IntegratorSubject) -> None:
     fixed: Any = _AtFixedSteps(subject.stepped())
     errors = []
     for steps in (20, 40):
-        solution = odeint(decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
+        solution = integrate(decay, Y0, (0.0, 2.0), fixed, first_step=2.0 / steps, error_norm=_no_error)
         errors.append(difference(solution.y[-1], decayed(Y0, 2.0)))
     order = log2(errors[0] / errors[1])
     require(order > subject.integrator.order - 0.4, f"it declares {subject.integrator.order}, measured is {order:.2f}")
@@ -155,7 +155,7 @@ def ends_where_f_turns_nan(subject: IntegratorSubject) -> None:
 def is_honest_where_the_solution_blows_up(subject: IntegratorSubject) -> None:
     """The solution of y' = y² from 1 ends at t = 1; an integrator that gets past it has lied."""
     options: dict[str, Any] = {"on_failure": "record", "max_steps": 2000}
-    solution = odeint(lambda t, y: y * y, np.ones((1, 1)), (0.0, 2.0), copy.deepcopy(subject.integrator), **options)
+    solution = integrate(lambda t, y: y * y, np.ones((1, 1)), (0.0, 2.0), copy.deepcopy(subject.integrator), **options)
     require(not solution.success, "it claims to have passed the singularity")
     # Euler's steps are too short there: it sees the singularity late.
     latest = 1.5 if isinstance(subject.integrator, FixedStepIntegrator) else 1.2

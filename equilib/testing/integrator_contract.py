@@ -12,7 +12,7 @@ import numpy as np
 
 from equilib.arrays import Array
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Attempt, Integrator, Memory
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeStatus
@@ -73,7 +73,7 @@ def counts_every_evaluation(subject: IntegratorSubject) -> None:
         calls["f"] += 1
         return decay(t, y)
 
-    solution = odeint(OdeProblem(counted), Y0, TIMES, copy.deepcopy(subject.integrator))
+    solution = integrate(OdeProblem(counted), Y0, TIMES, copy.deepcopy(subject.integrator))
     require(solution.nfe == calls["f"], f"f was called {calls['f']} times, {solution.nfe} were counted")
 
 
@@ -89,9 +89,9 @@ def keeps_nothing_on_itself(subject: IntegratorSubject) -> None:
     shared: Any = copy.deepcopy(subject.integrator)
     y0 = Y0.copy()
     with global_generator_untouched():
-        first = odeint(decay, y0, TIMES, shared)
-        odeint(decay, np.ones((2, 2, 2)), (0.0, 1.0), shared, per_sample=True)
-        second = odeint(decay, y0, TIMES, shared)
+        first = integrate(decay, y0, TIMES, shared)
+        integrate(decay, np.ones((2, 2, 2)), (0.0, 1.0), shared, per_sample=True)
+        second = integrate(decay, y0, TIMES, shared)
     require(same_bits(y0, Y0), "it changed the initial value in place")
     require(first.nfe == second.nfe, f"the first took {first.nfe} evaluations, the same once more {second.nfe}")
     require(same_bits(first.y, second.y), f"the same integration differs by {difference(first.y, second.y):.1e}")
@@ -100,7 +100,7 @@ def keeps_nothing_on_itself(subject: IntegratorSubject) -> None:
 def leaves_what_it_is_given(subject: IntegratorSubject) -> None:
     """A step that is rejected is made again from the same start, and interpolants and adjoints use it still later."""
     watched: Any = _Watched(subject.stepped())
-    odeint(OdeProblem(decay, linearize=linearized_decay), Y0, (0.0, 0.3), watched, rtol=1e-4, atol=1e-5)
+    integrate(OdeProblem(decay, linearize=linearized_decay), Y0, (0.0, 0.3), watched, rtol=1e-4, atol=1e-5)
     require(not watched.changed, f"attempt writes into {', '.join(sorted(watched.changed))}")
 
 

@@ -12,7 +12,7 @@ from unittest import SkipTest
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import FixedStepIntegrator, Integrator
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
 from equilib.ode.problem import OdeProblem
@@ -43,16 +43,16 @@ class IntegratorSubject:
         """Integrate y' = cos t − y, unless f is given, a sample bit for bit by itself."""
         given = {"rtol": 1e-4, "atol": 1e-5, "max_steps": 2000, "on_failure": "record", **options}
         problem = f or OdeProblem(decay, linearize=linearized_decay)
-        return odeint(problem, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
+        return integrate(problem, xp.asarray(y0.astype(dtype)), times, copy.deepcopy(self.integrator), **given)
 
     def stepped(self) -> Integrator:
-        """Return a copy, where `odeint` steps it."""
+        """Return a copy, where `integrate` steps it."""
         if isinstance(self.integrator, LibraryIntegrator):
             raise SkipTest("the library chooses its own steps")
         return copy.deepcopy(self.integrator)
 
     def controlled(self) -> Integrator:
-        """Return a copy, where `odeint` chooses its steps by their errors."""
+        """Return a copy, where `integrate` chooses its steps by their errors."""
         if isinstance(self.integrator, FixedStepIntegrator):
             raise SkipTest("its steps are given in number")
         return self.stepped()

@@ -14,7 +14,7 @@ import numpy as np
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.arrays import Array, Tree, array_namespace
 from equilib.fixed_points.problem import Linearization
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
@@ -88,7 +88,7 @@ class OdeSensitivitySubject:
         needs, y0 = self.sensitivity.needs, xp.asarray(Y0[rows].astype(dtype))
         given = {"rtol": TIGHT[dtype], "atol": TIGHT[dtype], "on_failure": "record", **options}
         problem, integrator = self.problem(xp, dtype, rows), copy.deepcopy(self.integrator)
-        return odeint(problem, y0, times, integrator, dense=needs.trajectory, states=needs.states, **given)
+        return integrate(problem, y0, times, integrator, dense=needs.trajectory, states=needs.states, **given)
 
     def pullback(self, solution: OdeSolution, problem: OdeProblem, cotangent: np.ndarray) -> Pullback[OdeSolution]:
         """Return what the sensitivity does."""

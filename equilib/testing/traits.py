@@ -12,7 +12,7 @@ import numpy as np
 from equilib.arrays import Array
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.flow import Flow, FlowPoint, time_like, tolerance_norm
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Integrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.stepping import StepState, begin, take_step
@@ -49,7 +49,7 @@ def sees_where_f_jumps(subject: IntegratorSubject) -> None:
         return Linearization(value=f(t, y), jvp=lambda v: 0 * v, vjp=lambda w: 0 * w, inputs_vjp=lambda w: ())
 
     problem, y0 = OdeProblem(f, linearize=linearize), np.zeros_like(PLACES)
-    found = odeint(problem, y0, (0.0, 10.0), integrator, rtol=1e-5, atol=1e-5, per_sample=True)
+    found = integrate(problem, y0, (0.0, 10.0), integrator, rtol=1e-5, atol=1e-5, per_sample=True)
     require(found.success, found.failure_report())
     error = difference(found.y[-1], 10.0 - PLACES)
     require(error < 3e-3, f"where f jumps the error is {error:.1e} at a tolerance of 1e-5, beside y of up to 9")

@@ -12,7 +12,7 @@ from equilib import FixedPointProblem, SolveOptions, ops, solve
 from equilib.autodiff import value_and_grad
 from equilib.layers import Activation, Dense
 from equilib.models import DeepEquilibrium, InjectedCell
-from equilib.ode import odeint
+from equilib.ode import integrate
 from equilib_anderson.solver import Anderson
 from equilib_ode.tsit5 import Tsit5
 from tests.installed import solvers
@@ -61,4 +61,4 @@ def test_a_gradient_through_an_equilibrium_leaves_nothing_to_the_garbage_collect
 @pytest.mark.parametrize("dense", [False, True])
 def test_an_integration_leaves_nothing_to_the_garbage_collector(dense: bool) -> None:
     """Nor does its trajectory, once its name is gone."""
-    assert not left_over(lambda: odeint(lambda t, y: -y, C, np.array([0.0, 1.0]), Tsit5(), dense=dense))
+    assert not left_over(lambda: integrate(lambda t, y: -y, C, np.array([0.0, 1.0]), Tsit5(), dense=dense))

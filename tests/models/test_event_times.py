@@ -11,9 +11,9 @@ import pytest
 from equilib import ops
 from equilib.autodiff import linearize, value_and_grad
 from equilib.errors import NoDerivativeError
-from equilib.models import evolve
 from equilib.ode import Event, OdeOptions, OdeStatus
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcabm import VCABM
@@ -43,8 +43,8 @@ def impact(a: Any, way: Any, integrator: Any, tol: float) -> Any:
     floor = Event(lambda t, y, floor, slope: y[:, 0] - floor - slope * t[:, 0], a["floor"], a["slope"])
     top = Event(lambda t, y: y[:, 1], terminal=False, direction=-1)
     options = OdeOptions(rtol=tol, atol=tol, per_sample=True)
-    how: dict[str, Any] = {"sensitivity": way, "options": options, "stops": (0.35,), "events": [floor, top]}
-    found = evolve(flight, a["y0"], [a["t0"], 0.4, 5.0], integrator, a["gravity"], a["drag"], **how)
+    how: dict[str, Any] = {"adjoint": way, "options": options, "stops": (0.35,), "events": [floor, top]}
+    found = evolve(flight, a["y0"], [a["t0"], 0.4, 5.0], a["gravity"], a["drag"], integrator=integrator, **how)
     assert found.status == (OdeStatus.EVENT,) * 3
     down, up = found.events
     assert up.count.tolist() == [1, 1, 0]
@@ -88,12 +88,14 @@ def test_the_time_of_a_fall(way: Any, direction: int, xp: ModuleType) -> None:
     def time(pair: Any) -> Any:
         h, g = pair
         options = OdeOptions(rtol=1e-2 * precision, atol=1e-2 * precision)
-        how: dict[str, Any] = {"sensitivity": way, "options": options, "events": [Event(lambda t, y: y[:, 0])]}
+        how: dict[str, Any] = {"adjoint": way, "options": options, "events": [Event(lambda t, y: y[:, 0])]}
 
         def f(t: Any, y: Any, g: Any) -> Any:
             return ops.stack((y[:, 1], 0 * y[:, 1] - g), axis=1)
 
-        return ops.sum(evolve(f, ops.stack((h, 0 * h), axis=1), [0, 9 * direction], Tsit5(), g, **how).events[0].t)
+        return ops.sum(
+            evolve(f, ops.stack((h, 0 * h), axis=1), [0, 9 * direction], g, integrator=Tsit5(), **how).events[0].t
+        )
 
     value, (by_h, by_g) = value_and_grad(time)(tuple(lift(xp, np.array([each]), dtype) for each in (2.0, 10.0)))
     root = direction * np.sqrt(2 * 2.0 / 10.0)
@@ -112,7 +114,7 @@ def test_an_integration_begins_where_an_event_ended_another(way: Any) -> None:
         for _ in range(3):
             times, drag = ops.stack((t, t + 9.0)), np.zeros(())
             (impact,) = evolve(
-                flight, y, times, Tsit5(), a["gravity"], drag, sensitivity=way, options=options, events=[event]
+                flight, y, times, a["gravity"], drag, integrator=Tsit5(), adjoint=way, options=options, events=[event]
             ).events
             t, y = impact.t[0], impact.y[0] * np.array([0.0, -0.5])
         return ops.sum(t)
@@ -133,7 +135,7 @@ def test_who_comes_to_no_event_is_not_moved_by_it(way: Any) -> None:
         event = Event(lambda t, y, bound: y[:, 0] - bound, bound)
         options = OdeOptions(rtol=1e-8, atol=1e-8, per_sample=True)
         found = evolve(
-            lambda t, y, k: k * y, y0, [0, 1], Tsit5(), rate, sensitivity=way, options=options, events=[event]
+            lambda t, y, k: k * y, y0, [0, 1], rate, integrator=Tsit5(), adjoint=way, options=options, events=[event]
         )
         assert found.status == (OdeStatus.EVENT, OdeStatus.FINISHED)
         assert np.isnan(lower(found.solution.events[0].t)[0]).tolist() == [False, True]
@@ -158,7 +160,7 @@ def test_trees_and_further_derivatives() -> None:
             return {"height": y["speed"], "speed": -10 + 0 * y["speed"]}
 
         (record,) = evolve(
-            f, y0, [0, 5], Tsit5(), sensitivity=Discrete(), events=[Event(lambda t, y: y["height"])]
+            f, y0, [0, 5], integrator=Tsit5(), adjoint=Discrete(), events=[Event(lambda t, y: y["height"])]
         ).events
         return ops.sum(record.t) + 2 * ops.sum(record.y["speed"])
 

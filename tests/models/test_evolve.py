@@ -13,10 +13,10 @@ import pytest
 from equilib import ops
 from equilib.autodiff import linearize, static_value, value_and_grad
 from equilib.errors import NoDerivativeError
-from equilib.models import evolve
 from equilib.ode import FixedStepIntegrator, LibraryIntegrator, OdeOptions
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
+from equilib.ode.evolution import evolve
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
@@ -52,7 +52,7 @@ def loss_of(way: Any, weights: Any, integrator: Any = None, **options: Any) -> C
     def loss(tree: Any) -> Any:
         settings = OdeOptions(**{"rtol": 1e-8, "atol": 1e-8} | options)
         y0, t, theta = tree["y0"], tree["t"], tree["theta"]
-        found = evolve(field, y0, t, integrator or Tsit5(), theta, sensitivity=way, options=settings)
+        found = evolve(field, y0, t, theta, integrator=integrator or Tsit5(), adjoint=way, options=settings)
         return ops.sum(ops.multiply(ops.sin(found.y), weights))
 
     return loss
@@ -95,7 +95,7 @@ def test_a_time_among_constants(tree: dict[str, Any]) -> None:
     """A list of times may hold one that is differentiated, a number too, and a time and y of other dtypes meet."""
 
     def end(last: Any) -> Any:
-        found = evolve(lambda t, y: ops.multiply(y, -0.5), tree["y0"].astype("float32"), [0, last], Tsit5())
+        found = evolve(lambda t, y: ops.multiply(y, -0.5), tree["y0"].astype("float32"), [0, last], integrator=Tsit5())
         return ops.sum(found.state)
 
     for last in (np.asarray(1.5), 1.5):
@@ -146,7 +146,7 @@ def test_times_on_any_array_library(xp: Any, tree: dict[str, Any]) -> None:
     y0 = lift(xp, tree["y0"])
 
     def end(last: Any) -> Any:
-        return ops.sum(evolve(lambda t, y: ops.multiply(y, -0.5), y0, [0.0, last], Tsit5()).state)
+        return ops.sum(evolve(lambda t, y: ops.multiply(y, -0.5), y0, [0.0, last], integrator=Tsit5()).state)
 
     value, slope = value_and_grad(end)(lift(xp, np.asarray(1.5)))
     assert float(slope) == pytest.approx(-0.5 * float(value), rel=1e-5)
@@ -158,7 +158,9 @@ def test_tangents_on_any_array_library(xp: Any, tree: dict[str, Any]) -> None:
 
     def end(t: Any) -> Any:
         options = OdeOptions(rtol=1e-6)
-        return evolve(lambda t, y: ops.multiply(y, -0.5), y0, t, Tsit5(), sensitivity=Discrete(), options=options).state
+        return evolve(
+            lambda t, y: ops.multiply(y, -0.5), y0, t, integrator=Tsit5(), adjoint=Discrete(), options=options
+        ).state
 
     linear = linearize(end, np.array([0.0, 1.0]))
     moved = lower(linear.jvp(np.array([0.3, 1.3])))
@@ -186,7 +188,9 @@ def test_tangents_of_a_failed_integration_are_nan(tree: dict[str, Any]) -> None:
         def end(leaf: Any, name: str = name) -> Any:
             at = tree | {name: leaf}
             options = OdeOptions(max_steps=2, first_step=1e-3, on_failure="record")
-            found = evolve(field, at["y0"], SHARED, Tsit5(), at["theta"], sensitivity=Discrete(), options=options)
+            found = evolve(
+                field, at["y0"], SHARED, at["theta"], integrator=Tsit5(), adjoint=Discrete(), options=options
+            )
             return ops.sum(ops.where(np.isnan(static_value(found.y)), 0.0, found.y))
 
         assert np.isnan(linearize(end, tree[name]).jvp(np.ones_like(tree[name])))
@@ -206,7 +210,7 @@ def test_every_integrator_has_the_gradient_of_a_tree_and_of_times(name: str) -> 
         def f(t: Any, y: Any, theta: Any) -> Any:
             return {key: ops.multiply(ops.multiply(y[key], ops.negative(ops.cos(t))), theta) for key in y}
 
-        end = evolve(f, y0, t, integrator, theta, sensitivity=way, options=options).state
+        end = evolve(f, y0, t, theta, integrator=integrator, adjoint=way, options=options).state
         return ops.add(ops.sum(end["a"]), ops.multiply(ops.sum(end["b"]), 2.0))
 
     known = np.exp(theta * (np.sin(t0) - np.sin(t1)))

@@ -12,9 +12,9 @@ from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import linearize, value_and_grad
 from equilib.errors import NoDerivativeError
 from equilib.layers import Chain, Dense
-from equilib.models.evolution import evolve
 from equilib.models.neural_ode import Autonomous, NeuralODE
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib.ode.solution import IntegrationError, OdeOptions
 from equilib_ode.tsit5 import Tsit5
 
@@ -84,7 +84,7 @@ def test_numbers_among_the_inputs_are_constants(way: Any) -> None:
     def loss(rate: Any) -> Any:
         y0, settings = np.ones((1, 1)), {"factor": 0.5, "count": 2}
         options = OdeOptions(rtol=1e-7, atol=1e-7)
-        return ops.sum(evolve(f, y0, [0, 1], Tsit5(), settings, rate, sensitivity=way, options=options).state)
+        return ops.sum(evolve(f, y0, [0, 1], settings, rate, integrator=Tsit5(), adjoint=way, options=options).state)
 
     np.testing.assert_allclose(value_and_grad(loss)(np.full((1,), 0.7))[1], -np.exp(-0.7), rtol=1e-6)
     assert {float, int} <= seen

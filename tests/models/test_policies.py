@@ -13,9 +13,9 @@ from equilib import ConvergenceError, ImplicitAdjoint, Picard, SolveOptions, Unr
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.solution import ConvergenceWarning, UnsolvedWarning
 from equilib.models import CellODE, DeepEquilibrium
-from equilib.models.evolution import evolve
 from equilib.ode import IntegrationError, OdeOptions
 from equilib.ode.adjoints import Backsolve, Interpolating
+from equilib.ode.evolution import evolve
 from equilib.ode.solution import OdeStatus
 from equilib_neumann.series import Neumann
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -43,7 +43,7 @@ def short(on_failure: str) -> DeepEquilibrium:
 
 
 def test_the_default_is_to_warn_everywhere():
-    """solve, odeint and models have the same policy, and other options do not change it."""
+    """solve, integrate and models have the same policy, and other options do not change it."""
     model = DeepEquilibrium(CELL, Picard())
     every = SolveOptions(), OdeOptions(), SolveOptions(rtol=1e-2), model.options
     assert {each.on_failure for each in every} == {"warn"}
@@ -115,7 +115,7 @@ def test_a_flow_that_cannot_be_reversed_is_no_silent_nan():
     def loss(y0: Any) -> Any:
         options = OdeOptions(on_failure="raise", max_steps=1000)
         return ops.sum(
-            evolve(lambda t, y: 1000 * (1 - y), y0, [0, 1], Tsit5(), sensitivity=Backsolve(), options=options).y
+            evolve(lambda t, y: 1000 * (1 - y), y0, [0, 1], integrator=Tsit5(), adjoint=Backsolve(), options=options).y
         )
 
     with pytest.raises(IntegrationError, match="the adjoint equation of Backsolve was not solved"):

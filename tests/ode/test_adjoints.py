@@ -13,11 +13,11 @@ from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.problem import Linearization
-from equilib.models.evolution import evolve
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.augmented_state import Packing
+from equilib.ode.evolution import evolve
 from equilib.ode.flow import FlowPoint, tolerance_norm
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import StagedIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions
@@ -53,7 +53,7 @@ def loss_of(way: Any, integrator: Any, weights: Any, times: Any = TIMES, **optio
     def loss(arguments: Any) -> Any:
         y0, params = arguments
         settings = OdeOptions(**options)
-        evolution = evolve(field, y0, times, integrator, params, sensitivity=way, options=settings)
+        evolution = evolve(field, y0, times, params, integrator=integrator, adjoint=way, options=settings)
         return ops.sum(ops.multiply(evolution.y, weights))
 
     return loss
@@ -186,7 +186,7 @@ def test_any_array_library_with_its_own_derivative(xp: ModuleType, way: Any) -> 
             )
 
         problem = OdeProblem(lambda t, y, theta: -theta * y, theta, linearize=linearize)
-        found = odeint(problem, y0, [0, 0.5, 2], Tsit5(), rtol=1e-5, atol=1e-5, dense=way.needs.trajectory)
+        found = integrate(problem, y0, [0, 0.5, 2], Tsit5(), rtol=1e-5, atol=1e-5, dense=way.needs.trajectory)
         pulled = way.pullback(problem, found, xp.ones_like(found.y))
         assert pulled.start.dtype == pulled.inputs[0].dtype == y0.dtype
         decay = np.exp(-0.7 * np.array([0, 0.5, 2]))
@@ -209,7 +209,7 @@ def test_small_cotangents_have_relative_accuracy(way: Any, arguments: tuple[Any,
 def test_a_failed_integration_has_no_derivative(way: Any) -> None:
     """Where the forward solution did not reach the end the cotangents are nan, not numbers that look right."""
     problem = OdeProblem(lambda t, y, theta: ops.multiply(ops.multiply(y, y), theta), np.ones((1, 1)))
-    found = odeint(problem, np.ones((1, 1)), [0, 2], Tsit5(), on_failure="record", dense=True)
+    found = integrate(problem, np.ones((1, 1)), [0, 2], Tsit5(), on_failure="record", dense=True)
     pulled = way.pullback(problem, found, np.ones_like(found.y))
     assert np.isnan(pulled.start).all()
     assert np.isnan(pulled.inputs[0]).all()
@@ -219,7 +219,7 @@ def test_backward_counts_and_integrations_are_reported(arguments: tuple[Any, ...
     """A backward pass is counted, and a pullback tells how its integrations went."""
     y0, params, weights = arguments
     problem = OdeProblem(field, params)
-    found = odeint(problem, y0, TIMES, Tsit5(), dense=True)
+    found = integrate(problem, y0, TIMES, Tsit5(), dense=True)
     counts = {type(way): Counts() for way in WAYS}
     solves = {type(way): way.pullback(counted(problem, counts[type(way)]), found, weights).solves for way in WAYS}
     for way in (Interpolating, Gauss, Backsolve):
@@ -235,7 +235,7 @@ def test_integer_inputs_have_no_cotangent() -> None:
     """An input that is not floating is passed through, with zeros for a cotangent."""
     index = np.array([1, 2])
     problem = OdeProblem(lambda t, y, index, rate: ops.multiply(y, index.sum() * rate), index, np.array([0.5]))
-    found = odeint(problem, np.array([[1.0, 2.0]]), [0, 1], Tsit5(), dense=True)
+    found = integrate(problem, np.array([[1.0, 2.0]]), [0, 1], Tsit5(), dense=True)
     for way in WAYS:
         pulled = way.pullback(problem, found, np.ones_like(found.y))
         assert pulled.inputs[0].dtype == index.dtype
@@ -258,7 +258,7 @@ def test_the_error_of_an_integral_does_not_shorten_steps() -> None:
 def test_integrals_do_not_shorten_the_first_step(arguments: tuple[Any, ...]) -> None:
     """Where an adjoint begins, the cotangents of the parameters are zero and steep, and nothing depends on them."""
     y0, params, weights = arguments
-    found = odeint(OdeProblem(field, params), y0, TIMES, Tsit5(), rtol=1e-5, atol=1e-5, dense=True)
+    found = integrate(OdeProblem(field, params), y0, TIMES, Tsit5(), rtol=1e-5, atol=1e-5, dense=True)
     with_integrals, alone = (way.pullback(OdeProblem(field, params), found, weights) for way in (WAYS[0], WAYS[1]))
     for packed, plain in zip(with_integrals.solves, alone.solves, strict=True):
         assert packed.nfe == plain.nfe

@@ -11,13 +11,13 @@ import array_api_strict as strict
 import numpy as np
 import pytest
 
-from equilib import odeint, ops
+from equilib import integrate, ops
 from equilib.autodiff import value_and_grad
 from equilib.errors import NoDerivativeError, brief
-from equilib.models import evolve
 from equilib.ode import Event, OdeOptions, OdeProblem, OdeStatus, SteadyState
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.discrete import UnseenStepsError
+from equilib.ode.evolution import evolve
 from equilib_ode.bdf import BDF
 from equilib_ode.fixed_steps import RK4
 from equilib_ode.kencarp47 import KenCarp47
@@ -62,12 +62,12 @@ NO_TIMES = {
     "cube": (np.zeros((2, 2, 2)), r"got an array of shape \(2, 2, 2\)"),
 }
 TIMES = {
-    "t": ("t must be two or more finite times", lambda t: odeint(never, Y0, t, Tsit5(), per_sample=True)),
-    "t of evolve": ("t must be two or more finite times", lambda t: evolve(never, Y0, t, Tsit5())),
-    "stops": ("stops must be finite times", lambda t: odeint(never, Y0, T, Tsit5(), stops=t)),
-    "stops of evolve": ("stops must be finite times", lambda t: evolve(never, Y0, T, Tsit5(), stops=t)),
-    "trajectory": ("t must be a time or times", odeint(decay, Y0, T, Tsit5(), dense=True).trajectory),
-    "trajectory of a library": ("t must be a time or times", odeint(decay, Y0, T, RK45(), dense=True).trajectory),
+    "t": ("t must be two or more finite times", lambda t: integrate(never, Y0, t, Tsit5(), per_sample=True)),
+    "t of evolve": ("t must be two or more finite times", lambda t: evolve(never, Y0, t, integrator=Tsit5())),
+    "stops": ("stops must be finite times", lambda t: integrate(never, Y0, T, Tsit5(), stops=t)),
+    "stops of evolve": ("stops must be finite times", lambda t: evolve(never, Y0, T, integrator=Tsit5(), stops=t)),
+    "trajectory": ("t must be a time or times", integrate(decay, Y0, T, Tsit5(), dense=True).trajectory),
+    "trajectory of a library": ("t must be a time or times", integrate(decay, Y0, T, RK45(), dense=True).trajectory),
 }
 
 
@@ -99,25 +99,27 @@ def test_what_is_no_time(place: str, what: str) -> None:
 def test_times_that_do_not_go_on(t: Any, sentence: str) -> None:
     """The place is named."""
     with pytest.raises(ValueError, match=f"^t must be two or more finite times, .*{sentence}"):
-        odeint(never, Y0, t, Tsit5(), per_sample=True)
+        integrate(never, Y0, t, Tsit5(), per_sample=True)
 
 
 @pytest.mark.parametrize("t", [(0, 1), range(2), np.arange(2), np.float32([0, 1]), np.ma.array(T), strict.asarray(T)])
 def test_times_of_other_types(t: Any) -> None:
     """Integers, NumPy's or not, and arrays of another library are times."""
-    np.testing.assert_array_equal(odeint(decay, Y0, t, Tsit5()).y, odeint(decay, Y0, T, Tsit5()).y)
+    np.testing.assert_array_equal(integrate(decay, Y0, t, Tsit5()).y, integrate(decay, Y0, T, Tsit5()).y)
 
 
 def test_times_that_are_traced() -> None:
     """The differentiable function is named."""
-    with pytest.raises(TypeError, match=r"^t must be .*, got traced ones; .* use equilib.models.evolve"):
-        value_and_grad(lambda t: ops.sum(odeint(decay, Y0, t, Tsit5()).y))(np.array(T))
+    with pytest.raises(TypeError, match=r"^t must be .*, got traced ones; .* use equilib\.odeint"):
+        value_and_grad(lambda t: ops.sum(integrate(decay, Y0, t, Tsit5()).y))(np.array(T))
 
 
 def test_where_a_trajectory_is_asked_for() -> None:
     """No time is no state, of a tree too; a grid for each sample is for samples that stepped by themselves."""
-    together, alone = (odeint(decay, Y0, T, Tsit5(), dense=True, per_sample=each).trajectory for each in (False, True))
-    tree = odeint(lambda t, y: {"a": -y["a"]}, {"a": Y0}, T, Tsit5(), dense=True).trajectory
+    together, alone = (
+        integrate(decay, Y0, T, Tsit5(), dense=True, per_sample=each).trajectory for each in (False, True)
+    )
+    tree = integrate(lambda t, y: {"a": -y["a"]}, {"a": Y0}, T, Tsit5(), dense=True).trajectory
     assert together([]).shape == alone(np.zeros((0, 2))).shape == tree([])["a"].shape == (0, 2, 3)
     assert alone(np.zeros((4, 2))).shape == together(np.zeros((4, 1))).shape == (4, 2, 3)
     for trajectory, shape in ((together, r"\(times,\), got"), (alone, r"\(times,\) or \(times, 2\), got")):
@@ -131,7 +133,7 @@ def test_where_a_trajectory_is_asked_for() -> None:
 def test_a_trajectory_that_was_not_kept(integrator: Any) -> None:
     """How to keep it is said."""
     with pytest.raises(ValueError, match="was not kept: integrate it with dense=True"):
-        odeint(decay, Y0, T, integrator).trajectory(0.5)
+        integrate(decay, Y0, T, integrator).trajectory(0.5)
 
 
 WRONG = {
@@ -149,27 +151,27 @@ WRONG = {
     "rtol": ({"rtol": np.inf}, ValueError, r".*'rtol' expects a float in \[0.0, inf\), got inf"),
     "atol": ({"atol": np.array(["1"])}, ValueError, ".*'atol' expects a float in"),
     "dict": ({"options": {}}, TypeError, "options must be an OdeOptions, got a dict; or write them by name"),
-    "argument": ({"event": []}, TypeError, "odeint has no option 'event'. Did you mean 'events'"),
-    "name": ({"rtoll": 1e-6}, TypeError, "odeint has no option 'rtoll'. Did you mean 'rtol'"),
+    "argument": ({"event": []}, TypeError, "integrate has no option 'event'. Did you mean 'events'"),
+    "name": ({"rtoll": 1e-6}, TypeError, "integrate has no option 'rtoll'. Did you mean 'rtol'"),
     "events": ({"events": Event(level)}, TypeError, r"events must be a sequence, such as \[Event\(g\)\]"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_arguments_by_name(name: str) -> None:
-    """Those of `odeint`, and of `evolve` where it has them, before f is called."""
+    """Those of `integrate`, and of `evolve` where it has them, before f is called."""
     settings, kind, sentence = WRONG[name]
     with pytest.raises(kind, match=f"^{sentence}"):
-        odeint(never, Y0, T, Tsit5(), **settings)
+        integrate(never, Y0, T, Tsit5(), **settings)
     if not {"dense", "states", "error_norm"} & settings.keys():
-        with pytest.raises(kind, match=f"^{sentence.replace('odeint', 'evolve')}"):
-            evolve(never, Y0, T, Tsit5(), **settings)
+        with pytest.raises(kind, match=f"^{sentence.replace('integrate', 'odeint')}"):
+            evolve(never, Y0, T, integrator=Tsit5(), **settings)
 
 
 def test_options_by_name_in_evolve() -> None:
-    """They are those of `odeint`."""
-    expected = odeint(decay, Y0, T, Tsit5(), rtol=1e-9).y
-    np.testing.assert_array_equal(evolve(decay, Y0, T, Tsit5(), rtol=1e-9).y, expected)
+    """They are those of `integrate`."""
+    expected = integrate(decay, Y0, T, Tsit5(), rtol=1e-9).y
+    np.testing.assert_array_equal(evolve(decay, Y0, T, integrator=Tsit5(), rtol=1e-9).y, expected)
 
 
 @pytest.mark.parametrize("integrator", [RK45(), Radau()], ids=str)
@@ -177,9 +179,9 @@ def test_options_by_name_in_evolve() -> None:
 def test_what_a_library_does_not_do(integrator: Any, settings: dict[str, Any]) -> None:
     """Its norm and its steps are its own; the discrete adjoint, which needs these, is refused where it begins."""
     with pytest.raises(ValueError, match=f"^{next(iter(settings))} is not for .*, whose steps are a library's own"):
-        odeint(never, Y0, T, integrator, **settings)
+        integrate(never, Y0, T, integrator, **settings)
     with pytest.raises(UnseenStepsError, match="takes its steps out of sight"):
-        evolve(never, Y0, T, integrator, sensitivity=Discrete())
+        evolve(never, Y0, T, integrator=integrator, adjoint=Discrete())
 
 
 NORMS = {
@@ -198,7 +200,7 @@ NORMS = {
 def test_norms_that_return_something_else(integrator: Any, name: str) -> None:
     """A norm is a number of each lane."""
     with pytest.raises(ValueError, match=r"^error_norm must return .* of shape \(1,\), it returned"):
-        odeint(decay, Y0, T, integrator, error_norm=NORMS[name])
+        integrate(decay, Y0, T, integrator, error_norm=NORMS[name])
 
 
 CALLS = {
@@ -218,9 +220,9 @@ def test_an_f_of_other_arguments(integrator: Any, name: str) -> None:
     """How it is called and what it takes are told, of trees and events too."""
     f, sentence = CALLS[name]
     for y0 in (Y0, {"a": Y0}):
-        for call in (odeint, evolve):
+        for call in (integrate, evolve):
             with pytest.raises(TypeError, match=f"^f is {sentence}"):
-                call(f, y0, T, integrator)
+                call(f, y0, T, integrator=integrator)
     with pytest.raises(TypeError, match=f"^g is {sentence}".replace("f\\(", "g\\(")):
         Event(f)
 
@@ -237,9 +239,9 @@ def test_functions_that_can_be_called() -> None:
     several: list[Any] = [Field(), Field().slope, partial(lambda p, t, y: -y, 1), lambda *all_of_them: -all_of_them[1]]
     wrapped = wraps(lambda y: -y)(lambda t, y, p=None: -y)
     for f in (*several, wrapped, lambda t, y=0: -y, lambda t, y, p=1: -y):
-        np.testing.assert_array_equal(odeint(f, Y0, T, Tsit5()).y, odeint(decay, Y0, T, Tsit5()).y)
+        np.testing.assert_array_equal(integrate(f, Y0, T, Tsit5()).y, integrate(decay, Y0, T, Tsit5()).y)
     with pytest.raises(TypeError, match=r"^f is called as f\(t, y, \*inputs\) with 2 inputs, but takes \(t, y\)$"):
-        evolve(decay, Y0, T, Tsit5(), 1.0, 2.0)
+        evolve(decay, Y0, T, 1.0, 2.0, integrator=Tsit5())
 
 
 @pytest.mark.parametrize(
@@ -251,12 +253,21 @@ def test_functions_that_can_be_called() -> None:
             r"linearize is called as linearize\(f, t, y\), but takes \(t, y\)",
         ),
         (
-            lambda: odeint(OdeProblem(decay, linearize=lambda f, t, y: None), Y0, T, BDF()),  # type: ignore[arg-type,return-value]
+            lambda: integrate(OdeProblem(decay, linearize=lambda f, t, y: None), Y0, T, BDF()),  # type: ignore[arg-type,return-value]
             "what linearize returns must be a Linearization, got None",
         ),
-        (lambda: evolve(OdeProblem(decay), Y0, T, Tsit5()), "f must be a map of t, y and inputs, got an OdeProblem"),
-        (lambda: evolve(never, Y0, T, Tsit5(), {"a": "x"}), "inputs must be .*, got 'x' at '0/a': take a closure"),
-        (lambda: evolve(never, Y0, T, Tsit5(), np.array([None])), "inputs must be .*, got an array of object at '0'"),
+        (
+            lambda: evolve(OdeProblem(decay), Y0, T, integrator=Tsit5()),
+            "f must be a map of t, y and inputs, got an OdeProblem",
+        ),
+        (
+            lambda: evolve(never, Y0, T, {"a": "x"}, integrator=Tsit5()),
+            "inputs must be .*, got 'x' at '0/a': take a closure",
+        ),
+        (
+            lambda: evolve(never, Y0, T, np.array([None]), integrator=Tsit5()),
+            "inputs must be .*, got an array of object at '0'",
+        ),
         (lambda: Event(level, never), "inputs must be .*, got a function at '0'"),
     ],
     ids=range(7),
@@ -288,13 +299,13 @@ def test_events_that_are_no_numbers(integrator: Any, name: str) -> None:
     """Only of a number of each sample a change of its sign can be seen."""
     g, sentence = VALUES[name]
     with pytest.raises((TypeError, ValueError), match=f"^g must .*{sentence}"):
-        odeint(decay, Y0, T, integrator, events=[Event(g)], per_sample=True)
+        integrate(decay, Y0, T, integrator, events=[Event(g)], per_sample=True)
 
 
 def test_events_of_what_is_not_finite() -> None:
     """Where y is nan so is g, in that sample; the others go on."""
     y0 = np.array([[2.0], [np.nan]])
-    found = odeint(decay, y0, T, Tsit5(), events=[Event(level)], per_sample=True, on_failure="record")
+    found = integrate(decay, y0, T, Tsit5(), events=[Event(level)], per_sample=True, on_failure="record")
     np.testing.assert_allclose(found.reached[0], np.log(2.0), rtol=1e-3)
 
 
@@ -304,7 +315,7 @@ def test_events_cannot_change_the_state() -> None:
     tree: Any = (lambda t, y: {"a": -y["a"]}, {"a": Y0}, lambda t, y: np.negative(y["a"], out=y["a"])[:, 0])
     for f, y0, g in (array, tree):
         with pytest.raises(ValueError, match="read-only") as caught:
-            odeint(f, y0, T, Tsit5(), events=[Event(g)], per_sample=True)
+            integrate(f, y0, T, Tsit5(), events=[Event(g)], per_sample=True)
         assert caught.value.__notes__[0].startswith("g(t, y) was given t of shape (2, 1) and y")
         assert caught.value.__notes__[1] == "return a new array, or write into one of your own"
 
@@ -312,8 +323,8 @@ def test_events_cannot_change_the_state() -> None:
         y[...] = 1e9
         return y[:, 0]
 
-    found = odeint(decay, strict.asarray(Y0), T, Tsit5(), events=[Event(spoiling)], per_sample=True)
-    np.testing.assert_array_equal(np.asarray(found.y), odeint(decay, Y0, T, Tsit5(), per_sample=True).y)
+    found = integrate(decay, strict.asarray(Y0), T, Tsit5(), events=[Event(spoiling)], per_sample=True)
+    np.testing.assert_array_equal(np.asarray(found.y), integrate(decay, Y0, T, Tsit5(), per_sample=True).y)
 
 
 @pytest.mark.parametrize("direction", [True, 2, "up", None, np.zeros(2), float("nan"), 1j], ids=brief)
@@ -326,7 +337,7 @@ def test_directions_of_events(direction: Any) -> None:
 @pytest.mark.parametrize("sample", [None, True, "0", 1.5, 2, -3, [0]], ids=brief)
 def test_samples_of_a_record(sample: Any) -> None:
     """A sample is named by its number."""
-    (record,) = odeint(decay, Y0, T, Tsit5(), events=[Event(level)], per_sample=True).events
+    (record,) = integrate(decay, Y0, T, Tsit5(), events=[Event(level)], per_sample=True).events
     with pytest.raises(IndexError, match=r"^sample must be an int from 0 to 1, got"):
         record.of(sample)
     np.testing.assert_array_equal(record.of(-1)[0], record.of(1)[0])
@@ -360,7 +371,7 @@ def test_an_event_of_what_has_no_derivative() -> None:
 
     def when(y0: Any) -> Any:
         event = Event(lambda t, y: y[:, 0] - 1.0 + np.spacing(y[:, 0]))
-        return ops.sum(evolve(decay, y0, T, Tsit5(), events=[event], per_sample=True).events[0].t)
+        return ops.sum(evolve(decay, y0, T, integrator=Tsit5(), events=[event], per_sample=True).events[0].t)
 
     with pytest.raises(NoDerivativeError, match=r"^g cannot be traced \(it calls spacing, .*; write it with"):
         value_and_grad(when)(Y0)
@@ -375,7 +386,7 @@ def test_an_implicit_method_of_what_has_no_derivative(integrator: Any) -> None:
         (lambda t, y: -np.spacing(y), "spacing, which has no derivative"),
     ):
         with pytest.raises(NoDerivativeError) as caught:
-            odeint(f, Y0, T, integrator)
+            integrate(f, Y0, T, integrator)
         text = str(caught.value)
         assert text.startswith(f"an implicit step needs products J·v, and f cannot be traced (it calls {cause})")
         for way in ("equilib.ops or autograd.numpy", "OdeProblem(..., linearize=...)", "an integrator without"):
@@ -390,11 +401,11 @@ def test_an_implicit_method_of_what_has_no_derivative(integrator: Any) -> None:
 def test_an_empty_state_is_integrated(shape: tuple[int, ...], integrator: Any, per_sample: bool) -> None:
     """Successfully, without an evaluation, as `solve` does; what f depends on has gradients of zero."""
     y0, events = np.zeros(shape), [Event(lambda t, y: y.sum(axis=1))] if per_sample else []
-    found = odeint(never, y0, T, integrator, per_sample=per_sample, dense=True, events=events)
+    found = integrate(never, y0, T, integrator, per_sample=per_sample, dense=True, events=events)
     assert (found.success, found.status, found.nfe) == (True, (OdeStatus.FINISHED,) * shape[0], 0)
     assert (found.y.shape, found.trajectory(0.5).shape, found.trajectory([]).shape) == ((2, *shape), shape, (0, *shape))
     assert [each.y.shape for each in found.events] == [(0, *shape)] * len(events)
     ways: list[Any] = [Interpolating(), Gauss(), Backsolve(), *([] if isinstance(integrator, RK45) else [Discrete()])]
     for way in ways:
-        end = partial(evolve, lambda t, y, p: p * y, y0, T, integrator, sensitivity=way, per_sample=per_sample)
+        end = partial(evolve, lambda t, y, p: p * y, y0, T, integrator=integrator, adjoint=way, per_sample=per_sample)
         np.testing.assert_array_equal(value_and_grad(lambda p, end=end: ops.sum(end(p).state))(np.ones(1))[1], 0.0)

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import FixedPointProblem, ImplicitAdjoint, Picard, odeint, ops, solve
+from equilib import FixedPointProblem, ImplicitAdjoint, Picard, integrate, ops, solve
 from equilib.autodiff import IndependentError, value_and_grad
 from equilib.errors import UserError
 from equilib.fixed_points.problem import Linearization
-from equilib.models import evolve
 from equilib.ode import OdeOptions, OdeProblem, OdeStatus, SteadyState
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
@@ -44,7 +44,7 @@ def test_f_cannot_change_the_state(integrator: Any):
 
     y0 = Y0.copy()
     with pytest.raises(ValueError, match="read-only") as caught:
-        odeint(f, y0, T, integrator)
+        integrate(f, y0, T, integrator)
     assert caught.value.__notes__ == [
         "f(t, y) was given t of shape (1, 1) and y of shape (2, 3) and dtype float64, which it must not change",
         "return a new array, or write into one of your own",
@@ -62,7 +62,7 @@ def test_f_may_return_the_same_array_each_time(integrator: Any, per_sample: bool
         return Linearization(value=f(t, y), jvp=lambda v: -t * v, vjp=lambda w: -t * w, inputs_vjp=lambda w: ())
 
     kept, fresh = (
-        odeint(OdeProblem(f, linearize=linearize), Y0, T, integrator, per_sample=per_sample)
+        integrate(OdeProblem(f, linearize=linearize), Y0, T, integrator, per_sample=per_sample)
         for f in (lambda t, y: np.multiply(y, -t, out=buffer), lambda t, y: -t * y)
     )
     np.testing.assert_array_equal(kept.y, fresh.y)
@@ -71,7 +71,7 @@ def test_f_may_return_the_same_array_each_time(integrator: Any, per_sample: bool
 @every_integrator
 def test_f_may_return_the_state_itself(integrator: Any):
     """The solution of y' = y is an exponential."""
-    found = odeint(lambda t, y: y, Y0, T, integrator, rtol=1e-6, atol=1e-9).y[-1]
+    found = integrate(lambda t, y: y, Y0, T, integrator, rtol=1e-6, atol=1e-9).y[-1]
     # A hundred steps of Euler's are no more exact.
     np.testing.assert_allclose(found, 2 * np.e, rtol=1e-2 if integrator.order == 1 else 1e-4)
 
@@ -89,7 +89,7 @@ def test_what_f_raises_reaches_the_caller(integrator: Any, kind: type[Exception]
         return -y
 
     with pytest.raises(kind, match="of f's own") as caught:
-        odeint(f, Y0, T, integrator)
+        integrate(f, Y0, T, integrator)
     assert caught.value is raised[-1]
 
 
@@ -101,7 +101,7 @@ def test_a_library_that_breaks_down_leaves_a_status(integrator: Any):
     def f(t: Any, y: Any) -> Any:
         return np.where(first * t > 0.5, np.nan, -y)
 
-    found = odeint(f, Y0, T, integrator, per_sample=True, on_failure="record")
+    found = integrate(f, Y0, T, integrator, per_sample=True, on_failure="record")
     assert found.status[0] in (OdeStatus.NONFINITE, OdeStatus.STEP_TOO_SMALL)
     assert found.status[1] is OdeStatus.FINISHED
 
@@ -112,7 +112,7 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
 
     def loss(tree: Any) -> Any:
         found = evolve(
-            lambda t, y, p: p["slope"] * np.ones((2, 3)), tree["y0"], T, Tsit5(), tree, sensitivity=sensitivity
+            lambda t, y, p: p["slope"] * np.ones((2, 3)), tree["y0"], T, tree, integrator=Tsit5(), adjoint=sensitivity
         )
         return ops.sum(found.output)
 
@@ -168,13 +168,13 @@ def test_the_cotangent_of_what_f_ignores_is_zero(sensitivity: Any):
 def test_wrong_arguments(arguments: tuple[Any, ...], kind: type[Exception], sentence: str):
     """Each is answered by one sentence that names it."""
     with pytest.raises(kind, match=f"^{sentence}"):
-        odeint(*arguments)
+        integrate(*arguments)
 
 
 def test_wrong_arguments_of_a_pullback():
     """Problem, solution and cotangent are what they are called."""
     problem = OdeProblem(decay)
-    solution = odeint(problem, Y0, T, Tsit5(), dense=True, states=True)
+    solution = integrate(problem, Y0, T, Tsit5(), dense=True, states=True)
     fixed = FixedPointProblem(np.cos)
     for sensitivity in (Interpolating(), Backsolve(), Gauss(), Discrete()):
         with pytest.raises(TypeError, match="problem must be an OdeProblem, got a FixedPointProblem"):
@@ -189,4 +189,4 @@ def test_wrong_arguments_of_a_pullback():
 def test_a_sensitivity_that_is_none(wrong: Any):
     """A class, or something else is refused where an integration begins, and the name of another kind of adjoint."""
     with pytest.raises((TypeError, UserError), match=r"must be a sensitivity|'shine' differentiates a fixed"):
-        evolve(decay, Y0, T, Tsit5(), sensitivity=wrong)
+        evolve(decay, Y0, T, integrator=Tsit5(), adjoint=wrong)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from equilib.arrays import array_namespace
-from equilib.ode import Event, OdeStatus, odeint
+from equilib.ode import Event, OdeStatus, integrate
 from equilib.ode.event_search import zero_between
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
@@ -46,7 +46,7 @@ def speed(t: Any, y: Any) -> Any:
 def test_balls_end_on_the_ground(integrator: Any) -> None:
     """Each sample ends at its own impact, a success; what was asked for later is nan, and what was before is there."""
     settings: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-7, "per_sample": True, "dense": True}
-    found = odeint(falling, BALLS, [0, 0.3, 0.5, 5], integrator, events=[Event(height)], **settings)
+    found = integrate(falling, BALLS, [0, 0.3, 0.5, 5], integrator, events=[Event(height)], **settings)
     assert found.status == (OdeStatus.EVENT,) * 3
     assert found.success
     (record,) = found.events
@@ -71,7 +71,7 @@ def test_directions(sign: int, expected: list[float], integrator: Any) -> None:
         event = Event(height, direction=sign * direction, terminal=False)
         start = rotated(y0, t0 * np.pi)
         times = [t0 * np.pi, (span - t0) * np.pi]
-        found = odeint(rotation, start, times, integrator, events=[event], rtol=1e-8, atol=1e-8)
+        found = integrate(rotation, start, times, integrator, events=[event], rtol=1e-8, atol=1e-8)
         assert found.status == (OdeStatus.FINISHED,)
         np.testing.assert_allclose(found.events[0].of(0)[0] / np.pi, expected[::direction], atol=1e-6)
 
@@ -81,7 +81,7 @@ def test_what_comes_after_the_end_is_no_event() -> None:
     first, second = Event(lambda t, y: t[:, 0] - 0.5, terminal=False), Event(lambda t, y: y[:, 0] - 1)
     third = Event(lambda t, y: t[:, 0] - 0.75, terminal=False)
     y0 = np.array([[0.4], [-9.0]])
-    found = odeint(
+    found = integrate(
         lambda t, y: 1 + 0 * y, y0, [0, 1], Tsit5(), events=[first, second, third], per_sample=True, first_step=1.0
     )
     assert found.status == (OdeStatus.EVENT, OdeStatus.FINISHED)
@@ -95,10 +95,10 @@ def test_what_comes_after_the_end_is_no_event() -> None:
 def test_the_initial_time_is_no_event() -> None:
     """What begins on the ground comes down again, though the first step passes both."""
     y0 = np.array([[0.0, 1.0]])
-    found = odeint(falling, y0, [0, 1], Tsit5(), events=[Event(height)], first_step=1.0)
+    found = integrate(falling, y0, [0, 1], Tsit5(), events=[Event(height)], first_step=1.0)
     np.testing.assert_allclose(found.reached, 2 / G, rtol=1e-13)
     down = Event(height, direction=-1)
-    again = odeint(falling, found.events[0].y[0] * np.array([1.0, -0.5]), [0, 1], Tsit5(), events=[down])
+    again = integrate(falling, found.events[0].y[0] * np.array([1.0, -0.5]), [0, 1], Tsit5(), events=[down])
     np.testing.assert_allclose(again.reached, 1 / G, rtol=1e-12)
 
 
@@ -107,9 +107,9 @@ def test_samples_come_to_events_by_themselves(xp: ModuleType) -> None:
     events = [Event(height), Event(speed, terminal=False)]
     settings: dict[str, Any] = {"events": events, "per_sample": True, "rtol": 1e-6}
     for integrator in (Tsit5(), RK45()):
-        found = odeint(falling, lift(xp, BALLS), [0, 5], integrator, **settings)
+        found = integrate(falling, lift(xp, BALLS), [0, 5], integrator, **settings)
         for sample in range(3):
-            alone = odeint(falling, BALLS[sample : sample + 1], [0, 5], integrator, **settings)
+            alone = integrate(falling, BALLS[sample : sample + 1], [0, 5], integrator, **settings)
             for one, all_of_them in zip(alone.events, found.events, strict=True):
                 for mine, theirs in zip(one.of(0), all_of_them.of(sample), strict=True):
                     np.testing.assert_allclose(mine, lower(theirs), rtol=1e-12, atol=1e-14)
@@ -123,7 +123,7 @@ def test_states_that_are_trees_have_events() -> None:
         return {"height": y["speed"][:, 0], "speed": -G + 0 * y["speed"]}
 
     event = Event(lambda t, y: y["height"] + 0 * t)
-    (record,) = odeint(f, y0, [0, 5], Tsit5(), events=[event], per_sample=True).events
+    (record,) = integrate(f, y0, [0, 5], Tsit5(), events=[event], per_sample=True).events
     np.testing.assert_allclose(record.t[0], IMPACTS, rtol=1e-10)
     np.testing.assert_allclose(record.of(1)[1]["speed"], [[1 - G * IMPACTS[1]]], rtol=1e-10)
 
@@ -156,12 +156,12 @@ def test_mistakes_are_refused(change: dict[str, Any], message: str) -> None:
     """What is no event is an error that says why."""
     settings: dict[str, Any] = {"events": [Event(height)], "per_sample": True} | change
     with pytest.raises((TypeError, ValueError), match=message):
-        odeint(falling, BALLS, [0, 1], Tsit5(), **settings)
+        integrate(falling, BALLS, [0, 1], Tsit5(), **settings)
     with pytest.raises(TypeError, match="an event must be an Event, got a function; write Event"):
-        odeint(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=[height])  # type: ignore[list-item]
+        integrate(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=[height])  # type: ignore[list-item]
     for events in (Event(height), None):
         with pytest.raises(TypeError, match=r"events must be a sequence, such as \[Event\(g\)\]"):
-            odeint(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=events)  # type: ignore[arg-type]
+            integrate(falling, BALLS, [0, 1], Tsit5(), per_sample=True, events=events)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="direction must be 1"):
         Event(height, direction=2)
     with pytest.raises(TypeError, match="terminal must be a bool"):

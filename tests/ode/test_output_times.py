@@ -10,7 +10,7 @@ import pytest
 
 from equilib import ops
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.problem import OdeProblem
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
@@ -29,7 +29,9 @@ by_both = pytest.mark.parametrize("integrator", [Tsit5(), RK45()], ids=str)
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_times_may_repeat(integrator: Any, per_sample: bool) -> None:
     """The solution at a time that is named again is the same, at the beginning, inside and at the end."""
-    few, many = (odeint(forced, Y0, t, integrator, per_sample=per_sample) for t in ([0, 1, 2], [0, 0, 1, 1, 1, 2, 2]))
+    few, many = (
+        integrate(forced, Y0, t, integrator, per_sample=per_sample) for t in ([0, 1, 2], [0, 0, 1, 1, 1, 2, 2])
+    )
     np.testing.assert_array_equal(many.y, few.y[[0, 0, 1, 1, 1, 2, 2]])
 
 
@@ -37,7 +39,7 @@ def test_times_may_repeat(integrator: Any, per_sample: bool) -> None:
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_an_empty_span_is_its_beginning(xp: ModuleType, integrator: Any, per_sample: bool) -> None:
     """Nothing is stepped, and the trajectory is that point."""
-    found = odeint(forced, lift(xp, Y0), [3, 3, 3], integrator, per_sample=per_sample, dense=True)
+    found = integrate(forced, lift(xp, Y0), [3, 3, 3], integrator, per_sample=per_sample, dense=True)
     assert found.success
     np.testing.assert_array_equal(lower(found.y), [Y0] * 3)
     np.testing.assert_array_equal(lower(found.trajectory(3.0)), Y0)
@@ -49,19 +51,19 @@ def test_an_empty_span_is_its_beginning(xp: ModuleType, integrator: Any, per_sam
 def test_each_sample_has_its_own_times(xp: ModuleType, integrator: Any) -> None:
     """It is integrated as it is alone, up or down or not at all, and lands on its own end."""
     settings: dict[str, Any] = {"per_sample": True, "dense": True}
-    found = odeint(forced, lift(xp, Y0), OWN, integrator, **settings)
+    found = integrate(forced, lift(xp, Y0), OWN, integrator, **settings)
     np.testing.assert_array_equal(found.reached, OWN[-1])
     np.testing.assert_allclose(lower(found.trajectory(OWN[1:3])), lower(found.y[1:3, ...]), rtol=1e-13, atol=1e-15)
     for sample in range(3):
         rows = slice(sample, sample + 1)
-        alone = odeint(forced, Y0[rows], OWN[:, sample], integrator, **settings)
+        alone = integrate(forced, Y0[rows], OWN[:, sample], integrator, **settings)
         np.testing.assert_allclose(lower(found.y)[:, rows], alone.y, rtol=1e-13)
         assert found.accepted[sample] == alone.accepted[0]
 
 
 def test_dense_output_at_many_times(xp: ModuleType) -> None:
     """An array of times gives what each gives by itself, stacked."""
-    trajectory = odeint(forced, lift(xp, Y0), [0, 2], Heun(), dense=True, per_sample=True).trajectory
+    trajectory = integrate(forced, lift(xp, Y0), [0, 2], Heun(), dense=True, per_sample=True).trajectory
     times = np.array([1.3, 0.2, 0.0])
     np.testing.assert_array_equal(lower(trajectory(times)), [lower(trajectory(float(t))) for t in times])
 
@@ -78,7 +80,7 @@ def test_gradients_with_times_of_each_sample(way: Any, integrator: Any, rng: np.
 
     def pulled(rows: slice, times: np.ndarray) -> Any:
         problem = OdeProblem(lambda t, y, theta: theta * ops.sin(y) - y * t, theta)
-        found = odeint(problem, Y0[rows], times, integrator, per_sample=True, rtol=tol, atol=tol, dense=True)
+        found = integrate(problem, Y0[rows], times, integrator, per_sample=True, rtol=tol, atol=tol, dense=True)
         return way.pullback(problem, found, weights[:, rows])
 
     together, alone = pulled(slice(0, 3), OWN), [pulled(slice(i, i + 1), OWN[:, i]) for i in range(3)]
@@ -91,4 +93,4 @@ def test_gradients_with_times_of_each_sample(way: Any, integrator: Any, rng: np.
 def test_wrong_grids(times: np.ndarray) -> None:
     """Each has as many columns as there are samples, of times in one direction."""
     with pytest.raises(ValueError, match=r"^t (of shape \(4, 2\) is a grid|must be two or more finite times)"):
-        odeint(forced, Y0, times, Heun(), per_sample=True)
+        integrate(forced, Y0, times, Heun(), per_sample=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.ode import OdeStatus, odeint
+from equilib.ode import OdeStatus, integrate
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.fixed_steps import RK4, Euler, Midpoint
@@ -26,7 +26,7 @@ def stiff(t: Any, y: Any) -> Any:
 @pytest.mark.parametrize("method", EXPLICIT, ids=str)
 def test_an_explicit_method_says_that_the_equation_is_stiff(method: Any) -> None:
     """It ends where its steps are used up, names the rate, and what to take instead."""
-    found = odeint(stiff, np.ones((1, 2)), [0, 10], method, max_steps=300, on_failure="record")
+    found = integrate(stiff, np.ones((1, 2)), [0, 10], method, max_steps=300, on_failure="record")
     assert found.status == (OdeStatus.MAX_STEPS,)
     report = found.failure_report()
     assert "the equation is stiff" in report.lower()
@@ -38,14 +38,14 @@ def test_each_sample_is_judged_by_itself() -> None:
     """With steps for each sample the one that is stiff is told, and is the one that fails."""
     rates = np.array([[1.0], [1e5]])
     options: dict[str, Any] = {"max_steps": 300, "on_failure": "record", "per_sample": True}
-    found = odeint(lambda t, y: -rates * (y - np.cos(t)), np.ones((2, 1)), [0, 10], Tsit5(), **options)
+    found = integrate(lambda t, y: -rates * (y - np.cos(t)), np.ones((2, 1)), [0, 10], Tsit5(), **options)
     assert [bool(message) for message in found.messages] == [False, True]
 
 
 @pytest.mark.parametrize("method", [Euler(steps=100), Midpoint(steps=50), RK4(steps=50)], ids=str)
 def test_steps_that_are_too_few_for_a_stiff_equation_say_so(method: Any) -> None:
     """What overflows since the given steps are beyond stability is explained by it."""
-    found = odeint(lambda t, y: -1e4 * y, np.ones((1, 1)), [0, 50], method, on_failure="record")
+    found = integrate(lambda t, y: -1e4 * y, np.ones((1, 1)), [0, 50], method, on_failure="record")
     assert found.status == (OdeStatus.NONFINITE,)
     assert "rate ρ = 1e+04" in found.failure_report()
 
@@ -56,7 +56,7 @@ def test_rejections_at_the_end_do_not_hide_what_bounded_the_steps() -> None:
     def f(t: Any, y: Any) -> Any:
         return -1e4 * (y - np.cos(t)) + 1e6 * (t > 0.02)
 
-    found = odeint(f, np.ones((1, 1)), [0, 10], Tsit5(), max_steps=80, on_failure="record", rtol=1e-4)
+    found = integrate(f, np.ones((1, 1)), [0, 10], Tsit5(), max_steps=80, on_failure="record", rtol=1e-4)
     assert found.rejected[0] > 20
     assert "rate ρ = 1e+04" in found.failure_report()
 
@@ -66,7 +66,7 @@ def test_a_long_oscillation_is_not_stiff(method: Any) -> None:
     """Where accuracy bounds the steps nothing is said of stiffness."""
     turn = np.array([[0.0, 50.0], [-50.0, 0.0]])
     options: dict[str, Any] = {"max_steps": 100, "on_failure": "record", "rtol": 1e-5}
-    found = odeint(lambda t, y: y @ turn, np.array([[1.0, 0.0]]), [0, 1e3], method, **options)
+    found = integrate(lambda t, y: y @ turn, np.array([[1.0, 0.0]]), [0, 1e3], method, **options)
     assert found.status == (OdeStatus.MAX_STEPS,)
     assert "stiff" not in found.failure_report()
 

@@ -10,9 +10,10 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import linearize, value_and_grad
-from equilib.models import NeuralODE, evolve
-from equilib.ode import LibraryIntegrator, OdeOptions, odeint
+from equilib.models import NeuralODE
+from equilib.ode import LibraryIntegrator, OdeOptions, integrate
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib.ode.stops import stretches
 from equilib_ode.tsit5 import Tsit5
 from equilib_ode.vcab3 import VCAB3
@@ -49,7 +50,7 @@ def test_a_jump_in_single_precision(xp: ModuleType) -> None:
             return -xp.astype(t >= stop, y.dtype) + xp.zeros_like(y)
 
         for integrator in (Tsit5(), RK45()):
-            found = odeint(jump, lift(xp, Y0, "float32"), [stop - 1, stop + 1], integrator, stops=[stop])
+            found = integrate(jump, lift(xp, Y0, "float32"), [stop - 1, stop + 1], integrator, stops=[stop])
             assert found.rejected.tolist() == [0, 0]
             np.testing.assert_allclose(lower(found.y[-1, ...]), Y0 - 1, atol=1e-6)
 
@@ -60,10 +61,10 @@ def test_a_jump_is_no_error(integrator: Any, per_sample: bool) -> None:
     """With its jumps for stops an equation is followed to the tolerance, either way, whatever f is at the stop."""
     times = np.array([0.0, 0.4, 1.0, 1.7, 3.0])
     settings: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5, "per_sample": per_sample, "stops": (*STOPS, 7.0)}
-    found = odeint(lambda t, y: piecewise(t, y, RATES), Y0, times, integrator, dense=True, **settings)
+    found = integrate(lambda t, y: piecewise(t, y, RATES), Y0, times, integrator, dense=True, **settings)
     np.testing.assert_allclose(found.y, known(times), atol=3e-5)
     np.testing.assert_allclose(found.trajectory(1.1), known([1.1])[0], atol=3e-5)
-    back = odeint(lambda t, y: piecewise(t, y, RATES), known([3.0])[0], times[::-1], integrator, **settings)
+    back = integrate(lambda t, y: piecewise(t, y, RATES), known([3.0])[0], times[::-1], integrator, **settings)
     np.testing.assert_allclose(back.y, known(times[::-1]), rtol=1e-3)
     if not isinstance(integrator, LibraryIntegrator):
         assert {float(record.t[0]) for record in found.record} >= set(STOPS)
@@ -85,7 +86,9 @@ def test_gradients_see_both_sides_of_a_jump(integrator: Any) -> None:
         options = OdeOptions(rtol=1e-8, atol=1e-8, per_sample=isinstance(integrator, VCABM))
 
         def loss(rates: Any, way: Any = way, options: OdeOptions = options) -> Any:
-            found = evolve(piecewise, Y0, times, integrator, rates, sensitivity=way, options=options, stops=STOPS)
+            found = evolve(
+                piecewise, Y0, times, rates, integrator=integrator, adjoint=way, options=options, stops=STOPS
+            )
             return ops.sum(ops.sin(found.y - target))
 
         np.testing.assert_allclose(value_and_grad(loss)(RATES)[1], expected, atol=1e-6, err_msg=str(way))
@@ -111,8 +114,8 @@ def test_no_step_is_longer_than_the_largest(integrator: Any) -> None:
         return np.where(np.abs(np.asarray(t) - 5) < 0.25, 4.0, 0.0) + 0 * y
 
     y0, settings = np.zeros((1, 1)), {"first_step": 5.0, "rtol": 1e-4}
-    assert odeint(pulse, y0, [0, 9.9], integrator, **settings).y[-1] == 0
-    found = odeint(pulse, y0, [0, 9.9], integrator, largest_step=0.2, **settings)
+    assert integrate(pulse, y0, [0, 9.9], integrator, **settings).y[-1] == 0
+    found = integrate(pulse, y0, [0, 9.9], integrator, largest_step=0.2, **settings)
     np.testing.assert_allclose(found.y[-1], 2.0, rtol=1e-2)
     assert found.accepted[0] >= 50
     model = NeuralODE(_Rate(), integrator, options=OdeOptions(largest_step=0.1), span=(0.0, 1.0))
@@ -138,7 +141,7 @@ def test_what_is_no_time_is_no_stop() -> None:
     """A stop that is no finite number is refused."""
     for stops in ((np.nan,), ("noon",), (np.inf, 1.0)):
         with pytest.raises(ValueError, match="stops must be finite times"):
-            odeint(lambda t, y: -y, Y0, [0, 1], Tsit5(), stops=stops)  # type: ignore[arg-type]
+            integrate(lambda t, y: -y, Y0, [0, 1], Tsit5(), stops=stops)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: type(way).__name__)
@@ -148,7 +151,7 @@ def test_each_sample_comes_to_a_stop_in_its_own_time(way: Any) -> None:
     options = OdeOptions(rtol=1e-8, atol=1e-8, per_sample=True, largest_step=0.25)
 
     def loss(rates: Any) -> Any:
-        found = evolve(piecewise, Y0, times, Tsit5(), rates, sensitivity=way, options=options, stops=STOPS)
+        found = evolve(piecewise, Y0, times, rates, integrator=Tsit5(), adjoint=way, options=options, stops=STOPS)
         assert found.solution.t.shape == (3, 2)
         return ops.sum(found.y)
 

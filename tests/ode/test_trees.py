@@ -11,9 +11,9 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import linearize, value_and_grad
-from equilib.models import evolve
-from equilib.ode import OdeOptions, OdeProblem, odeint
+from equilib.ode import OdeOptions, OdeProblem, integrate
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib_ode.tsit5 import Tsit5
 from equilib_scipy.integrators import RK45
 from tests.arrays_under_test import lift, lower
@@ -42,8 +42,8 @@ def test_a_tree_is_integrated_as_the_array_of_its_elements(integrator: Any, per_
         return {"rest": (np.stack([-x, x - w + np.cos(t)], axis=1),), "x": v}
 
     settings: dict[str, Any] = {"per_sample": per_sample, "dense": True, "atol": np.array([1e-3, 1e-4, 1e-5])}
-    found = odeint(f, {"x": PLACE, "rest": (SPEED,)}, TIMES, integrator, **settings)
-    plain = odeint(flat, np.concatenate([PLACE[:, None], SPEED], axis=1), TIMES, integrator, **settings)
+    found = integrate(f, {"x": PLACE, "rest": (SPEED,)}, TIMES, integrator, **settings)
+    plain = integrate(flat, np.concatenate([PLACE[:, None], SPEED], axis=1), TIMES, integrator, **settings)
     assert found.nfe == plain.nfe
     assert shapes == {(3,) if per_sample else (1,)}
     assert isinstance(found.y["rest"], tuple)
@@ -57,7 +57,7 @@ def test_a_tree_is_integrated_as_the_array_of_its_elements(integrator: Any, per_
 def test_trees_on_any_array_library(xp: ModuleType) -> None:
     """A list of arrays in, a list of arrays out, of its library and dtype."""
     y0 = [lift(xp, PLACE, "float32"), lift(xp, SPEED, "float32")]
-    found = odeint(lambda t, y: [-y[0], -2 * y[1]], y0, TIMES, Tsit5())
+    found = integrate(lambda t, y: [-y[0], -2 * y[1]], y0, TIMES, Tsit5())
     assert [leaf.dtype for leaf in found.y] == [xp.float32] * 2
     np.testing.assert_allclose(lower(found.y[1][-1, ...]), SPEED * np.exp(-4.0), atol=1e-3)
 
@@ -74,7 +74,7 @@ def test_gradients_with_respect_to_a_tree(way: Any, rng: np.random.Generator) ->
             drive = ops.expand_dims(ops.sin(y["x"]), 1)
             return {"x": ops.multiply(rate, y["v"][:, 0]), "v": ops.subtract(drive, ops.multiply(y["v"], t[0]))}
 
-        end = evolve(f, y0, TIMES, Tsit5(), rate, sensitivity=way, options=options).state
+        end = evolve(f, y0, TIMES, rate, integrator=Tsit5(), adjoint=way, options=options).state
         return ops.add(ops.sum(ops.multiply(end["x"], weights[:, 0])), ops.sum(ops.multiply(end["v"], weights[:, 1:])))
 
     direction = {"x": rng.standard_normal(3), "v": rng.standard_normal((3, 2))}
@@ -110,4 +110,4 @@ def test_gradients_with_respect_to_a_tree(way: Any, rng: np.random.Generator) ->
 def test_wrong_trees(y0: Any, f: Any, sentence: str) -> None:
     """Each is answered by one sentence that names the leaf."""
     with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
-        odeint(f or (lambda t, y: y), y0, TIMES, Tsit5())
+        integrate(f or (lambda t, y: y), y0, TIMES, Tsit5())

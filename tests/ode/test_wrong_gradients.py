@@ -9,9 +9,9 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.models import evolve
 from equilib.ode import IntegrationError, OdeOptions
 from equilib.ode.adjoints import Backsolve, Gauss, Interpolating
+from equilib.ode.evolution import evolve
 from equilib_ode.bdf import BDF
 from equilib_ode.kencarp47 import KenCarp47
 from equilib_ode.tsit5 import Tsit5
@@ -25,7 +25,9 @@ def gradient(f: Any, end: float, integrator: Any, way: Any, **options: Any) -> n
 
     def loss(p: Any) -> Any:
         given = OdeOptions(on_failure="raise", **options)
-        return ops.sum(evolve(f, np.zeros((1, 1)), [0.0, end], integrator, p, sensitivity=way, options=given).state)
+        return ops.sum(
+            evolve(f, np.zeros((1, 1)), [0.0, end], p, integrator=integrator, adjoint=way, options=given).state
+        )
 
     return np.asarray(value_and_grad(loss)(np.ones((1, 1)))[1])
 

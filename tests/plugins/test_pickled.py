@@ -17,7 +17,7 @@ import pytest
 from equilib import ConvergenceError, Picard, solve
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import UnsolvedError
-from equilib.ode import IntegrationError, odeint
+from equilib.ode import IntegrationError, integrate
 from equilib.ode.library import LibraryIntegrator
 from equilib.plugin import Entry, IntegratorEntry, SolverEntry
 from equilib.plugin.choosing import build_named
@@ -63,7 +63,7 @@ def test_a_solution_of_any_solver_is_copied(solver: Any, copied: Callable[[Any],
 @pytest.mark.parametrize("integrator", parts(IntegratorEntry))
 def test_a_solution_of_any_integrator_is_copied(integrator: Any, dense: bool, copied: Callable[[Any], Any]):
     """It comes back the same; y(t) does too, unless it is a library's and pickled."""
-    solution = odeint(lambda t, y: -y, np.ones((2, 3)), TIMES, integrator, dense=dense)
+    solution = integrate(lambda t, y: -y, np.ones((2, 3)), TIMES, integrator, dense=dense)
     found = copied(solution)
     np.testing.assert_array_equal(found.y, solution.y)
     assert (found.status, found.options, str(found)) == (solution.status, solution.options, str(solution))
@@ -88,11 +88,11 @@ def fails(kind: str, number: int) -> Any:
     """Raise what a failed solve or integration raises in a process of a pool."""
     if kind == "solve":
         return solve(lambda z: 2 * z + 1, Picard(), np.full((1, 2), number), max_steps=3, on_failure="raise")
-    return odeint(lambda t, y: y * y, np.ones((1, 1)), [0.0, 2.0], Tsit5(), max_steps=3, on_failure="raise")
+    return integrate(lambda t, y: y * y, np.ones((1, 1)), [0.0, 2.0], Tsit5(), max_steps=3, on_failure="raise")
 
 
 @pytest.mark.parametrize("copied", COPIES, ids=["pickle", "deepcopy"])
-@pytest.mark.parametrize(("kind", "error"), [("solve", ConvergenceError), ("odeint", IntegrationError)])
+@pytest.mark.parametrize(("kind", "error"), [("solve", ConvergenceError), ("integrate", IntegrationError)])
 def test_an_error_is_copied(kind: str, error: type[UnsolvedError], copied: Callable[[Any], Any]):
     """It has its class, its text, its notes and its solution."""
     with pytest.raises(error) as caught:
@@ -104,13 +104,15 @@ def test_an_error_is_copied(kind: str, error: type[UnsolvedError], copied: Calla
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "error"), [("solve", ConvergenceError), ("odeint", IntegrationError)])
+@pytest.mark.parametrize(("kind", "error"), [("solve", ConvergenceError), ("integrate", IntegrationError)])
 def test_an_error_arrives_from_a_pool_of_processes(kind: str, error: type[UnsolvedError]):
     """`Pool.map` raises it, with what was reached, and does not wait for ever."""
     # Of what every process can import: tests are no package there.
     failing = {
         "solve": partial(solve, np.cos, Picard(), max_steps=1, on_failure="raise"),
-        "odeint": partial(odeint, operator.mul, t=[0.0, 9.0], integrator=Tsit5(), max_steps=3, on_failure="raise"),
+        "integrate": partial(
+            integrate, operator.mul, t=[0.0, 9.0], integrator=Tsit5(), max_steps=3, on_failure="raise"
+        ),
     }[kind]
     with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(error, match="max_steps") as caught:
         pool.map_async(failing, [np.ones((1, 2)), np.zeros((1, 2)) + 2]).get(timeout=120)

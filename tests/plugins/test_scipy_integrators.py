@@ -5,7 +5,7 @@ import pytest
 
 import equilib_scipy
 from equilib import solve
-from equilib.ode import SteadyState, odeint
+from equilib.ode import SteadyState, integrate
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.registry import Registry
 from equilib_scipy.integrators import BDF, DOP853, LSODA, RK45, Radau
@@ -27,7 +27,7 @@ def test_the_steps_are_scipys_own(integrator) -> None:
     f = lambda t, y: np.cos(t) * y - y**3  # noqa: E731
     times = np.linspace(0, 4, 9)
     theirs = solve_ivp(f, (0, 4), np.array([0.3, 1.5]), type(integrator).__name__, t_eval=times, rtol=1e-5, atol=1e-7)
-    ours = odeint(f, np.array([[0.3, 1.5]]), times, integrator, rtol=1e-5, atol=1e-7)
+    ours = integrate(f, np.array([[0.3, 1.5]]), times, integrator, rtol=1e-5, atol=1e-7)
     if type(integrator).__name__ in ("BDF", "Radau"):  # whose Jacobians SciPy makes with other widths
         np.testing.assert_allclose(ours.y[:, 0].T, theirs.y, rtol=1e-3)
     else:
@@ -39,22 +39,22 @@ def test_a_stiff_equation_takes_few_steps() -> None:
     """Where the fastest time constant is 1e-4, implicit methods take steps that are not bounded by it."""
     f = lambda t, y: -np.array([1.0, 1e4]) * (y - np.cos(t))  # noqa: E731
     for integrator in (LSODA(), BDF(), Radau()):
-        assert odeint(f, np.zeros((2, 2)), [0, 5], integrator, per_sample=True).accepted.max() < 200
-    assert odeint(f, np.zeros((2, 2)), [0, 0.5], RK45()).accepted.max() > 1000
+        assert integrate(f, np.zeros((2, 2)), [0, 5], integrator, per_sample=True).accepted.max() < 200
+    assert integrate(f, np.zeros((2, 2)), [0, 0.5], RK45()).accepted.max() > 1000
 
 
 def test_single_precision_has_jacobians_that_fit() -> None:
     """Difference quotients are as wide as the numbers of f are coarse: stiff equations work in float32, too."""
     f = lambda t, y: np.asarray([-1.0, -1e4], dtype=np.float32) * y + np.float32(1)  # noqa: E731
-    found = odeint(f, np.ones((1, 2), dtype=np.float32), [0, 3], BDF(), rtol=1e-3, atol=1e-4)
+    found = integrate(f, np.ones((1, 2), dtype=np.float32), [0, 3], BDF(), rtol=1e-3, atol=1e-4)
     assert found.accepted[0] < 100
 
 
 def test_a_dense_jacobian_is_refused_for_large_systems() -> None:
     """The error names the size of the system, the batch where it steps as one, and the option."""
     with pytest.raises(ValueError, match=r"12×12.*largest=10"):
-        odeint(lambda t, y: -y, np.ones((3, 4)), [0, 1], BDF(largest=10))
-    assert odeint(lambda t, y: -y, np.ones((3, 4)), [0, 1], BDF(largest=10), per_sample=True).success
+        integrate(lambda t, y: -y, np.ones((3, 4)), [0, 1], BDF(largest=10))
+    assert integrate(lambda t, y: -y, np.ones((3, 4)), [0, 1], BDF(largest=10), per_sample=True).success
 
 
 def test_they_are_listed() -> None:

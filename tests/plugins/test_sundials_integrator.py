@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import equilib_sundials
-from equilib.ode import odeint
+from equilib.ode import integrate
 from equilib.options import OptionError
 from equilib.plugin import IntegratorEntry
 from equilib.plugin.registry import Registry
@@ -28,7 +28,7 @@ def test_a_stiff_equation_takes_few_steps() -> None:
     """Where the fastest time constant is 1e-4, the steps are not bounded by it."""
     f = lambda t, y: -np.array([1.0, 1e4]) * (y - np.cos(t))  # noqa: E731
     for linear_solver in ("gmres", "dense"):
-        found = odeint(f, np.zeros((2, 2)), [0, 5], CVODE(linear_solver=linear_solver), per_sample=True)
+        found = integrate(f, np.zeros((2, 2)), [0, 5], CVODE(linear_solver=linear_solver), per_sample=True)
         assert found.accepted.max() < 300
 
 
@@ -37,7 +37,7 @@ def test_the_interpolant_is_cvodes_own() -> None:
     """Values in a step come without evaluations, and are as good as those at its ends."""
     f = lambda t, y: np.cos(t) - y  # noqa: E731
     plain, dense = (
-        odeint(f, np.zeros((1, 1)), [0, 3], CVODE(), rtol=1e-9, atol=1e-9, dense=dense) for dense in (False, True)
+        integrate(f, np.zeros((1, 1)), [0, 3], CVODE(), rtol=1e-9, atol=1e-9, dense=dense) for dense in (False, True)
     )
     assert plain.nfe == dense.nfe
     for t in np.linspace(0.01, 2.99, 50):

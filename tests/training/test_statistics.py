@@ -12,7 +12,7 @@ from equilib.adjoints.equilibrium import Equilibrium
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution, Status
-from equilib.models import evolve
+from equilib.ode.evolution import evolve
 from equilib.training.metric import Batch
 from equilib.training.reductions import describe_statuses
 from equilib.training.statistics import PassStatistics
@@ -139,5 +139,5 @@ def test_an_integration_is_described_like_a_solve_without_a_residual() -> None:
 
 
 def _energy(field: dict[str, Any], y0: np.ndarray) -> tuple[Any, Any]:
-    found = evolve(lambda t, y, w: ops.dense(y, w["W"]), y0, (0.0, 1.0), Tsit5(), field)
+    found = evolve(lambda t, y, w: ops.dense(y, w["W"]), y0, (0.0, 1.0), field, integrator=Tsit5())
     return ops.mean(ops.multiply(found.y, found.y)), found

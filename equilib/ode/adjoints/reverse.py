@@ -18,7 +18,7 @@ from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import Linearization
 from equilib.ode.adjoints.augmented_state import is_floating
 from equilib.ode.flow import ErrorNorm, lane_rms, time_like, tolerance_norm
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.library import LibraryIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution
@@ -192,7 +192,7 @@ class BackwardAdjoint(Checked, ABC):
                 own = None if isinstance(solution.integrator, LibraryIntegrator) else equation.norm
                 how: dict[str, Any] = {"dense": self.dense, "error_norm": own}
                 backward = _timed(equation.near, equation.reach), state, times, solution.integrator
-                found = equation.checked(odeint(*backward, interval.options(options), **how), index - 1)
+                found = equation.checked(integrate(*backward, interval.options(options), **how), index - 1)
                 solves = (*solves, found)
                 if not found.success:
                     return no_derivative(problem, solution, solves)

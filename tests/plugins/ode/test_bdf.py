@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from equilib.fixed_points.problem import Linearization
-from equilib.ode import Attempt, Flow, FlowPoint, Memory, OdeProblem, Step, odeint
+from equilib.ode import Attempt, Flow, FlowPoint, Memory, OdeProblem, Step, integrate
 from equilib_ode.bdf import ALPHA, BDF, ERROR, GAMMA, KAPPA, History, _rescaled
 from equilib_ode.bdf_start import ORDER, SHARE, started
 from tests.initial_value_problems import forced, reference
@@ -93,7 +93,7 @@ def test_a_step_of_the_start_has_the_differences_of_the_solution() -> None:
 def test_the_order_grows_to_its_limit(k: int) -> None:
     """`max_order` bounds the order of a smooth solution, which gets there, and the error follows the tolerance."""
     y0, tolerance = np.array([[1.0, 0.3]]), 1e-5 if k == 1 else 1e-7
-    found = odeint(forced_by_ops, y0, [0, 2], BDF(max_order=k), rtol=tolerance, atol=tolerance)
+    found = integrate(forced_by_ops, y0, [0, 2], BDF(max_order=k), rtol=tolerance, atol=tolerance)
     assert max(int(record.plan.order.max()) for record in found.record) == k
     np.testing.assert_allclose(found.y[1], reference(forced, y0, [0, 2])[1], atol=300 * tolerance)
 

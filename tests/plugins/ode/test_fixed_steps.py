@@ -10,9 +10,9 @@ import pytest
 
 from equilib import ops
 from equilib.autodiff import value_and_grad
-from equilib.models.evolution import evolve
-from equilib.ode import OdeStatus, odeint
+from equilib.ode import OdeStatus, integrate
 from equilib.ode.adjoints import Discrete
+from equilib.ode.evolution import evolve
 from equilib_ode.fixed_steps import CLASSICAL, EULER, MIDPOINT, RK4, Euler, FixedSteps, Midpoint
 from equilib_ode.order_conditions import defect
 from tests.arrays_under_test import lift, lower
@@ -27,7 +27,7 @@ every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: met
 @pytest.mark.parametrize("times", [(0.0, 1.0), (1.7e9, 1.7e9 + 1), (0.3, -2.4), (1e-9, 3e-9)], ids=str)
 def test_the_steps_are_as_many_as_asked_for(method: type[FixedSteps], times: tuple[float, ...]) -> None:
     """The interval is divided into `steps` steps that end on its end, whatever tolerance, limit and rounding."""
-    found = odeint(lambda t, y: -y, Y0, times, method(steps=7), rtol=1e-12, max_steps=3)
+    found = integrate(lambda t, y: -y, Y0, times, method(steps=7), rtol=1e-12, max_steps=3)
     assert found.success
     assert found.accepted.tolist() == [7, 7]
     assert found.rejected.tolist() == [0, 0]
@@ -41,7 +41,7 @@ def test_the_order_is_measured(xp: ModuleType, method: type[FixedSteps]) -> None
     times = [0.0, 1.03, 4.0]
     errors = []
     for steps in (50, 100):
-        found = odeint(rotation, lift(xp, Y0), times, method(steps=steps), per_sample=True)
+        found = integrate(rotation, lift(xp, Y0), times, method(steps=steps), per_sample=True)
         errors.append([np.abs(lower(found.y[i, ...]) - rotated(Y0, times[i])).max() for i in (1, 2)])
     orders = np.log2(np.divide(*errors))
     assert orders[1] == pytest.approx(method.tableau.order, abs=0.2)
@@ -59,7 +59,7 @@ def test_the_classical_weights_are_kutta_s() -> None:
 @every_method
 def test_what_overflows_is_not_finished(method: type[FixedSteps]) -> None:
     """A step to what is not finite ends the integration there, be it the last."""
-    found = odeint(lambda t, y: 1e200 * y, np.full((1, 1), 1e100), [0, 1e10], method(steps=1), on_failure="record")
+    found = integrate(lambda t, y: 1e200 * y, np.full((1, 1), 1e100), [0, 1e10], method(steps=1), on_failure="record")
     assert found.status == (OdeStatus.NONFINITE,)
     assert found.reached[0] == 0
 
@@ -73,7 +73,7 @@ def test_the_discrete_gradient_is_exact(method: type[FixedSteps]) -> None:
 
     def loss(arguments: Any) -> Any:
         y0, rate = arguments
-        found = evolve(field, y0, [0.0, 0.37, 2.0], method(steps=5), rate, sensitivity=Discrete())
+        found = evolve(field, y0, [0.0, 0.37, 2.0], rate, integrator=method(steps=5), adjoint=Discrete())
         return ops.sum(ops.multiply(found.y, weights))
 
     rng = np.random.default_rng(3)
@@ -86,5 +86,5 @@ def test_the_discrete_gradient_is_exact(method: type[FixedSteps]) -> None:
 
 def test_many_steps_reach_the_solution() -> None:
     """Kutta's method in 400 steps solves an equation that depends on time to 1e-10."""
-    found = odeint(forced, Y0, [0, 3], RK4(steps=400))
+    found = integrate(forced, Y0, [0, 3], RK4(steps=400))
     np.testing.assert_allclose(found.y[1], reference(forced, Y0, [0, 3])[1], atol=1e-10)

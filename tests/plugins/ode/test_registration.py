@@ -8,7 +8,7 @@ import pytest
 import equilib_ode
 import equilib_reference
 from equilib import solve
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.steady_state import SteadyState
 from equilib.plugin import IntegratorEntry, SolverEntry
 from equilib.plugin.choosing import build_named, choose
@@ -57,8 +57,8 @@ def test_a_name_and_the_general_form_are_one_solver(registry: Registry, name: st
 
 @pytest.mark.parametrize("name", [*NAMES, *INTEGRATORS_ONLY])
 def test_integrators_integrate(registry: Registry, name: str) -> None:
-    """An integrator from the registry is what `odeint` takes."""
-    found = odeint(lambda t, y: -y, np.ones((1, 1)), [0, 1], registry.get(IntegratorEntry, name).load()())
+    """An integrator from the registry is what `integrate` takes."""
+    found = integrate(lambda t, y: -y, np.ones((1, 1)), [0, 1], registry.get(IntegratorEntry, name).load()())
     assert found.y[-1, 0, 0] == pytest.approx(np.exp(-1), abs=2e-2)
 
 

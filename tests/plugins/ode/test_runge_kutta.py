@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib_ode.bs3 import BogackiShampine3
 from equilib_ode.dopri5 import Dopri5
 from equilib_ode.runge_kutta import RungeKutta
@@ -58,7 +58,7 @@ def test_polynomials_are_integrated_exactly(method: RungeKutta) -> None:
 def test_the_last_stage_is_the_next_first(method: RungeKutta) -> None:
     """A step costs stages − 1 evaluations, and the beginning one more, or two where the first step is estimated."""
     stages = len(method.tableau.error)
-    found = odeint(forced, Y0, [0, 3], method)
+    found = integrate(forced, Y0, [0, 3], method)
     assert found.nfe == 2 + (stages - 1) * int(found.accepted[0] + found.rejected[0])
     assert at_fixed_steps(method, forced, Y0, [0, 1], 0.25).nfe == 1 + 4 * (stages - 1)
 
@@ -67,13 +67,13 @@ def test_the_last_stage_is_the_next_first(method: RungeKutta) -> None:
 @pytest.mark.parametrize("per_sample", [False, True])
 def test_adaptive_steps_reach_the_tolerance(xp: ModuleType, method: RungeKutta, per_sample: bool) -> None:
     """The global error of a well-conditioned problem is within a hundred tolerances, on every array library."""
-    found = odeint(rotation, lift(xp, Y0), [0, 1, 3], method, rtol=1e-5, atol=1e-5, per_sample=per_sample)
+    found = integrate(rotation, lift(xp, Y0), [0, 1, 3], method, rtol=1e-5, atol=1e-5, per_sample=per_sample)
     np.testing.assert_allclose(lower(found.y), [rotated(Y0, t) for t in (0, 1, 3)], atol=1e-3)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_single_precision_stays(xp: ModuleType, method: RungeKutta) -> None:
     """A float32 state gives a float32 trajectory with a float32 error."""
-    found = odeint(rotation, lift(xp, Y0, "float32"), [0, 0.3, 1], method, rtol=1e-5, dense=True, per_sample=True)
+    found = integrate(rotation, lift(xp, Y0, "float32"), [0, 0.3, 1], method, rtol=1e-5, dense=True, per_sample=True)
     assert found.y.dtype == found.trajectory(0.5).dtype == xp.float32
     np.testing.assert_allclose(lower(found.y[-1, ...]), rotated(Y0, 1), atol=1e-4)

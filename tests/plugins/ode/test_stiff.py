@@ -18,7 +18,7 @@ from equilib.autodiff import jvp, value_and_grad
 from equilib.fixed_points.problem import Linearization
 from equilib.models.neural_ode import evolve
 from equilib.numerics.gmres import GMRES
-from equilib.ode import OdeOptions, OdeProblem, OdeSolution, OdeStatus, odeint
+from equilib.ode import OdeOptions, OdeProblem, OdeSolution, OdeStatus, integrate
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.newton import UNSOLVED
 from equilib_ode.auto import Auto
@@ -36,7 +36,7 @@ SMALL = [problem for problem in PROBLEMS if problem.y0.size < 10]
 def integrated(problem: StiffProblem, method: Any, rtol: float = 1e-3, **options: Any) -> OdeSolution:
     """Return the solution of a stiff problem by a batch of one."""
     given = {"rtol": rtol, "atol": rtol * problem.atol, **options}
-    return odeint(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
+    return integrate(problem.problem(), problem.y0[None], [0, problem.end], method, **given)
 
 
 @every_method
@@ -59,7 +59,7 @@ def test_a_step_sees_what_f_did_before_its_first_implicit_stage(method: Any) -> 
         return Linearization(value=f(t, y), jvp=lambda v: 0 * v, vjp=lambda w: 0 * w, inputs_vjp=lambda w: ())
 
     problem = OdeProblem(lambda t, y: (t > 6.1) + 0 * y, linearize=linearize)
-    found = odeint(problem, np.zeros((1, 1)), [0, 10], method, rtol=1e-6, atol=1e-6)
+    found = integrate(problem, np.zeros((1, 1)), [0, 10], method, rtol=1e-6, atol=1e-6)
     assert found.y[-1, 0, 0] == pytest.approx(3.9, abs=100 * 1e-6 * 4.9)
 
 
@@ -68,7 +68,7 @@ def test_half_precision_ends_at_the_end_or_honestly(method: Any) -> None:
     """The slope of a step of 1e-6 is finite though 1/h is not in half precision: no status says that f was not."""
     rates = np.geomspace(0.1, 1e3, 150).astype("float16")
     start, options = np.ones((1, 150), dtype="float16"), {"rtol": 1e-3, "max_steps": 300, "on_failure": "record"}
-    found = odeint(lambda t, y: ops.multiply(-rates, y), start, [0, 1], method, **options)
+    found = integrate(lambda t, y: ops.multiply(-rates, y), start, [0, 1], method, **options)
     assert found.status[0] is not OdeStatus.NONFINITE
     if found.success:
         rounding = found.accepted[0] * 2.0**-12  # half a unit below 1 a step
@@ -94,7 +94,7 @@ def test_each_sample_has_its_own_stiffness(xp: ModuleType, method: Any, solver: 
     rates, y0 = np.array([[1.0, 2.0], [1e6, 1.0]]), np.zeros((2, 2))
     chosen = type(method)(linear_solver=GMRES()) if solver == "gmres" else method
     problem = _decays(lift(xp, rates))
-    found = odeint(problem, lift(xp, y0), [0.0, 1.0], chosen, rtol=1e-4, atol=1e-4, per_sample=True)
+    found = integrate(problem, lift(xp, y0), [0.0, 1.0], chosen, rtol=1e-4, atol=1e-4, per_sample=True)
     exact = (rates**2 * np.cos(1) + rates * np.sin(1) - rates**2 * np.exp(-rates)) / (1 + rates**2)
     np.testing.assert_allclose(lower(found.y[1, ...]), exact, atol=3e-3)
     assert found.success
@@ -107,7 +107,7 @@ def test_gmres_and_lu_take_the_same_steps(method: Any) -> None:
     """How the linear equations are solved is no part of the method: the answers agree within some tolerances."""
     y0 = np.array([[1.0, 0.3, -0.5], [0.2, 0.9, 2.0]])
     lu, gmres = (
-        odeint(forced_by_ops, y0, [0, 3], type(method)(linear_solver=solver), rtol=1e-5, atol=1e-7)
+        integrate(forced_by_ops, y0, [0, 3], type(method)(linear_solver=solver), rtol=1e-5, atol=1e-7)
         for solver in (None, GMRES())
     )
     np.testing.assert_allclose(gmres.y, lu.y, atol=5e-5)
@@ -140,7 +140,7 @@ def gradients(way: Any, method: Any, times: Any = (0.0, 0.004, 0.01), **options:
 
     def loss(given: Any) -> Any:
         start, theta = given
-        found = evolve(field, start, times, method, theta, sensitivity=way, options=OdeOptions(**options))
+        found = evolve(field, start, times, theta, integrator=method, adjoint=way, options=OdeOptions(**options))
         return ops.sum(ops.multiply(found.y, weights))
 
     def moved(steps: np.ndarray) -> float:
@@ -209,9 +209,9 @@ def test_the_state_can_be_integrated_back(method: Any) -> None:
             lambda t, y, r: ops.tanh(ops.multiply(r, y)),
             y0,
             [0.0, 1.0],
-            integrator,
             rate,
-            sensitivity=way,
+            integrator=integrator,
+            adjoint=way,
             options=OdeOptions(rtol=1e-8, atol=1e-9),
         )
         return ops.sum(ops.multiply(found.y, weights))
@@ -236,7 +236,9 @@ def test_implicit_steps_have_second_derivatives(method: Any, solver: str) -> Non
             return ops.subtract(ops.tanh(ops.multiply(r, y)), ops.multiply(5.0, y))
 
         options = OdeOptions(rtol=0.0, atol=1e-11, first_step=0.1, on_failure="record", max_steps=4)
-        found = evolve(pull, y0, [0.0, 0.2], chosen_at_fixed_steps, rate, sensitivity=Discrete(), options=options)
+        found = evolve(
+            pull, y0, [0.0, 0.2], rate, integrator=chosen_at_fixed_steps, adjoint=Discrete(), options=options
+        )
         return ops.sum(ops.multiply(found.y, weights))
 
     class Fixed(type(chosen)):  # type: ignore[misc]
@@ -269,7 +271,7 @@ def test_a_batch_that_steps_as_one_may_be_one_system(method: Any, solver: str) -
 
         options = OdeOptions(rtol=1e-6, atol=1e-7)
         found = evolve(
-            f, start[None] if apart else start, [0.0, 0.5], method, r, sensitivity=Discrete(), options=options
+            f, start[None] if apart else start, [0.0, 0.5], r, integrator=method, adjoint=Discrete(), options=options
         )
         steps.append(int(found.solution.accepted.max()))
         return ops.sum(ops.multiply(found.y, found.y))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Memory
 from equilib_ode.vcab3 import VCAB3
 from tests.arrays_under_test import lift, lower
@@ -66,14 +66,14 @@ def test_the_order_is_measured() -> None:
 
 def test_quadratic_slopes_are_integrated_exactly() -> None:
     """Y' = 3t² is exact to rounding, with steps that vary as the controller likes, and inside them."""
-    found = odeint(lambda t, y: 3 * t**2 + 0 * y, np.zeros((1, 1)), [0, 0.77, 2], VCAB3(), rtol=1e-4)
+    found = integrate(lambda t, y: 3 * t**2 + 0 * y, np.zeros((1, 1)), [0, 0.77, 2], VCAB3(), rtol=1e-4)
     np.testing.assert_allclose(found.y[:, 0, 0], found.t**3, atol=1e-12)
 
 
 def test_one_evaluation_per_accepted_step_and_one_at_most_per_rejected_one() -> None:
     """After the ramp, three evaluations for each of its two steps, a step costs one, unless its estimate refuses it."""
     for end in (2.0, 3.0, 4.0):
-        found = odeint(
+        found = integrate(
             lambda t, y: -y + np.sign(np.sin(5 * t + 1)), np.ones((1, 1)), [0, end], VCAB3(), rtol=1e-4, atol=1e-4
         )
         accepted, rejected = int(found.accepted[0]), int(found.rejected[0])
@@ -93,7 +93,7 @@ def test_the_slope_at_the_end_of_a_step_is_seen(tolerance: float, bound: float) 
         (lambda t, y: np.maximum(t - 1, 0) + 0 * y, 3.0, 2.0),
     ]
     for f, end, rise in rises:
-        found = odeint(f, np.zeros((1, 1)), [0, end], VCAB3(), rtol=tolerance, atol=tolerance)
+        found = integrate(f, np.zeros((1, 1)), [0, end], VCAB3(), rtol=tolerance, atol=tolerance)
         assert found.y[-1, 0, 0] == pytest.approx(rise, abs=bound)
 
 
@@ -112,7 +112,7 @@ def test_the_slope_at_the_end_costs_little_on_smooth_equations() -> None:
             flow.error_norm = norm
             return found
 
-    wary, trusting = (odeint(rotation, Y0, [0, 20], each, rtol=1e-5, atol=1e-5) for each in (VCAB3(), Trusting()))
+    wary, trusting = (integrate(rotation, Y0, [0, 20], each, rtol=1e-5, atol=1e-5) for each in (VCAB3(), Trusting()))
     assert wary.nfe <= 1.01 * trusting.nfe
 
 
@@ -132,7 +132,7 @@ def test_a_rejected_step_restores_the_history(tolerance: float) -> None:
 
     def outcome(method: VCAB3, first_step: float | None) -> tuple[float, int]:
         f = lambda t, y: -y + np.sin(t)  # noqa: E731
-        found = odeint(f, np.ones((1, 1)), [0, 4], method, rtol=tolerance, atol=tolerance, first_step=first_step)
+        found = integrate(f, np.ones((1, 1)), [0, 4], method, rtol=tolerance, atol=tolerance, first_step=first_step)
         assert first_step is None or found.rejected[0] > 0
         exact = 1.5 * np.exp(-4) + (np.sin(4) - np.cos(4)) / 2
         return abs(float(found.y[-1, 0, 0]) - exact), found.nfe
@@ -162,10 +162,10 @@ def test_samples_with_their_own_history(xp: ModuleType, first_step: float | None
     y0 = np.ones((3, 1))
     settings: dict[str, Any] = {"per_sample": True, "rtol": 1e-4, "first_step": first_step}
     on = lift(xp, rates)
-    together = odeint(lambda t, y: -on * y, lift(xp, y0), [0, 0.6, 1], VCAB3(), **settings)
+    together = integrate(lambda t, y: -on * y, lift(xp, y0), [0, 0.6, 1], VCAB3(), **settings)
     assert len(set(together.accepted)) == 3
     for sample in range(3):
-        alone = odeint(lambda t, y, rate=rates[sample, 0]: -rate * y, y0[:1], [0, 0.6, 1], VCAB3(), **settings)
+        alone = integrate(lambda t, y, rate=rates[sample, 0]: -rate * y, y0[:1], [0, 0.6, 1], VCAB3(), **settings)
         np.testing.assert_allclose(lower(together.y)[:, sample], alone.y[:, 0], rtol=1e-12)
         assert (together.accepted[sample], together.rejected[sample]) == (alone.accepted[0], alone.rejected[0])
 
@@ -173,17 +173,17 @@ def test_samples_with_their_own_history(xp: ModuleType, first_step: float | None
 def test_a_nan_sample_does_not_touch_the_others() -> None:
     """The samples beside a nan get bit for bit what they get without it."""
     poisoned = np.concatenate((Y0, [[np.nan, 1.0]]))
-    alone = odeint(forced, Y0, [0, 2], VCAB3(), per_sample=True)
-    found = odeint(forced, poisoned, [0, 2], VCAB3(), per_sample=True, on_failure="record")
+    alone = integrate(forced, Y0, [0, 2], VCAB3(), per_sample=True)
+    found = integrate(forced, poisoned, [0, 2], VCAB3(), per_sample=True, on_failure="record")
     np.testing.assert_array_equal(found.y[:, :3], alone.y)
     assert not found.success
 
 
 def test_accuracy_and_precision(xp: ModuleType) -> None:
     """The error is of the size of the tolerance, and float32 stays float32."""
-    found = odeint(rotation, lift(xp, Y0), [0, 3], VCAB3(), rtol=1e-5, atol=1e-5)
+    found = integrate(rotation, lift(xp, Y0), [0, 3], VCAB3(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(lower(found.y[-1, ...]), rotated(Y0, 3), atol=1e-3)
-    single = odeint(rotation, lift(xp, Y0, "float32"), [0, 3], VCAB3(), per_sample=True, dense=True)
+    single = integrate(rotation, lift(xp, Y0, "float32"), [0, 3], VCAB3(), per_sample=True, dense=True)
     assert single.y.dtype == xp.float32
     assert single.trajectory(1.0).dtype == xp.float32
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.jumps import by_ours, jump_in_time
 from equilib.ode.flow import Flow, FlowPoint
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.integrator import Memory
 from equilib_ode.adams import distances, rescaling, weight_polynomials, weights
 from equilib_ode.tsit5 import Tsit5
@@ -52,8 +52,8 @@ def test_polynomials_of_the_order_are_integrated_exactly(degree: int) -> None:
         return degree * t ** (degree - 1) + 0 * y
 
     times = [1.0, 1.234, 2.0, 3.0]
-    found = odeint(f, np.full((1, 1), 1.0), times, VCABM(max_order=degree), rtol=1e-10, atol=1e-10)
-    late = odeint(f, np.full((1, 1), 1.0), times, VCABM(), rtol=1e-10, atol=1e-10)
+    found = integrate(f, np.full((1, 1), 1.0), times, VCABM(max_order=degree), rtol=1e-10, atol=1e-10)
+    late = integrate(f, np.full((1, 1), 1.0), times, VCABM(), rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(found.y[:, 0, 0], found.t**degree, rtol=1e-8)
     np.testing.assert_allclose(late.y[:, 0, 0], late.t**degree, rtol=1e-8)
 
@@ -61,18 +61,18 @@ def test_polynomials_of_the_order_are_integrated_exactly(degree: int) -> None:
 def test_the_order_grows_with_the_accuracy_asked_for() -> None:
     """Tighter tolerances choose higher orders on average, never beyond the bound."""
     orders = [
-        np.mean([int(r.plan.order[0]) for r in odeint(rotation, Y0, [0, 10], VCABM(), rtol=tol, atol=tol).record])
+        np.mean([int(r.plan.order[0]) for r in integrate(rotation, Y0, [0, 10], VCABM(), rtol=tol, atol=tol).record])
         for tol in (1e-3, 1e-6, 1e-10)
     ]
     assert orders[0] < orders[1] < orders[2] <= 12
-    bounded = odeint(rotation, Y0, [0, 10], VCABM(max_order=4), rtol=1e-8, atol=1e-8)
+    bounded = integrate(rotation, Y0, [0, 10], VCABM(max_order=4), rtol=1e-8, atol=1e-8)
     assert max(int(record.plan.order[0]) for record in bounded.record) == 4
 
 
 def test_two_evaluations_per_accepted_step_and_one_per_rejected_one() -> None:
     """PECE: the second evaluation is spent only on what is kept; the first step, by Runge-Kutta, costs three."""
     kinked = lambda t, y: -y + 3 * np.sign(np.sin(5 * t + 1))  # noqa: E731
-    found = odeint(kinked, np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
+    found = integrate(kinked, np.ones((1, 1)), [0, 4], VCABM(), rtol=1e-5, atol=1e-5)
     assert found.rejected[0] > 3
     assert found.nfe == 2 + 3 + 2 * int(found.accepted[0] - 1) + int(found.rejected[0])
 
@@ -89,14 +89,14 @@ def test_high_orders_see_where_f_jumps() -> None:
 def test_accuracy(tolerance: float) -> None:
     """The error at the ends and inside the steps is within a hundred tolerances."""
     times = [0.0, 0.9, 2.3, 5.0]
-    found = odeint(forced, Y0, times, VCABM(), rtol=tolerance, atol=tolerance)
+    found = integrate(forced, Y0, times, VCABM(), rtol=tolerance, atol=tolerance)
     np.testing.assert_allclose(found.y, reference(forced, Y0, times), atol=100 * tolerance)
 
 
 def test_fewer_evaluations_than_runge_kutta_at_high_accuracy() -> None:
     """That is what the method is for."""
     settings = {"rtol": 1e-10, "atol": 1e-10}
-    adams, runge_kutta = (odeint(rotation, Y0, [0, 10], method, **settings) for method in (VCABM(), Tsit5()))
+    adams, runge_kutta = (integrate(rotation, Y0, [0, 10], method, **settings) for method in (VCABM(), Tsit5()))
     assert adams.nfe < 0.4 * runge_kutta.nfe
 
 
@@ -106,10 +106,10 @@ def test_samples_have_their_own_order(xp: ModuleType, first_step: float | None) 
     rates = np.array([[1.0], [25.0], [5.0]])
     settings: dict[str, Any] = {"per_sample": True, "rtol": 1e-5, "first_step": first_step}
     on = lift(xp, rates)
-    together = odeint(lambda t, y: -on * y, lift(xp, np.ones((3, 1))), [0, 0.6, 1], VCABM(), **settings)
+    together = integrate(lambda t, y: -on * y, lift(xp, np.ones((3, 1))), [0, 0.6, 1], VCABM(), **settings)
     assert len(set(together.accepted)) == 3
     for sample in range(3):
-        alone = odeint(lambda t, y, r=rates[sample, 0]: -r * y, np.ones((1, 1)), [0, 0.6, 1], VCABM(), **settings)
+        alone = integrate(lambda t, y, r=rates[sample, 0]: -r * y, np.ones((1, 1)), [0, 0.6, 1], VCABM(), **settings)
         np.testing.assert_allclose(lower(together.y)[:, sample], alone.y[:, 0], rtol=1e-10)
         assert (together.accepted[sample], together.rejected[sample]) == (alone.accepted[0], alone.rejected[0])
 
@@ -117,15 +117,15 @@ def test_samples_have_their_own_order(xp: ModuleType, first_step: float | None) 
 def test_a_nan_sample_does_not_touch_the_others() -> None:
     """The samples beside a nan get what they get without it."""
     poisoned = np.concatenate((Y0, [[np.nan, 1.0]]))
-    alone = odeint(forced, Y0, [0, 2], VCABM(), per_sample=True)
-    found = odeint(forced, poisoned, [0, 2], VCABM(), per_sample=True, on_failure="record")
+    alone = integrate(forced, Y0, [0, 2], VCABM(), per_sample=True)
+    found = integrate(forced, poisoned, [0, 2], VCABM(), per_sample=True, on_failure="record")
     np.testing.assert_array_equal(found.y[:, :3], alone.y)
     assert not found.success
 
 
 def test_single_precision_stays(xp: ModuleType) -> None:
     """A float32 state stays float32, in the trajectory too."""
-    found = odeint(rotation, lift(xp, Y0, "float32"), [0, 1], VCABM(), per_sample=True, dense=True, rtol=1e-4)
+    found = integrate(rotation, lift(xp, Y0, "float32"), [0, 1], VCABM(), per_sample=True, dense=True, rtol=1e-4)
     assert found.y.dtype == found.trajectory(0.5).dtype == xp.float32
     np.testing.assert_allclose(lower(found.trajectory(0.5)), rotated(Y0, 0.5), atol=1e-3)
 
@@ -140,7 +140,7 @@ def test_a_bad_first_step_is_recovered_from() -> None:
     """After rejections down to order 1 the order climbs again: a first step that is far too large costs little."""
     settings = {"rtol": 1e-5, "atol": 1e-6}
     good, bad = (
-        odeint(lambda t, y: -25 * y, np.ones((1, 1)), [0, 1], VCABM(), first_step=h, **settings) for h in (None, 1.0)
+        integrate(lambda t, y: -25 * y, np.ones((1, 1)), [0, 1], VCABM(), first_step=h, **settings) for h in (None, 1.0)
     )
     assert bad.rejected[0] > good.rejected[0]
     assert bad.nfe < 1.5 * good.nfe
@@ -192,7 +192,7 @@ def test_rounding_decides_no_step(f: Any, size: float, rate: float) -> None:
     """In units of other than powers of two all is rounded otherwise: differences of leaps must not make that count."""
 
     def steps(size: float, rate: float, rtol: float) -> tuple[int, int, int]:
-        found = odeint(
+        found = integrate(
             lambda t, y: size * rate * f(t * rate, y / size),
             size * Y0,
             (0.0, 6.0 / rate),

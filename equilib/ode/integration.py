@@ -1,4 +1,4 @@
-"""`odeint`: an initial value problem, an integrator, and the policy about samples that do not arrive."""
+"""`integrate`: an initial value problem, an integrator, and the policy about samples that do not arrive."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from equilib.options.kinds import check_kind, check_type
 from equilib.options.named import resolved
 
 
-def odeint(
+def integrate(
     f: OdeProblem | Callable[[Array, Tree], Tree],
     y0: Tree,
     t: Times,
@@ -76,7 +76,7 @@ def odeint(
         What to look for, in `OdeSolution.events`, with `per_sample` or a batch of one: each step is searched, at
         `equilib.ode.event_search.PLACES`, for changes of sign, which are located on its interpolant to rounding.
     **overrides
-        Fields of `OdeOptions`, as in `odeint(f, y0, t, integrator, rtol=1e-6)`.
+        Fields of `OdeOptions`, as in `integrate(f, y0, t, integrator, rtol=1e-6)`.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def odeint(
         If t is not monotonic and finite, a stop is no finite time, y0 has no batch axis, an option is out of its range,
         f does not keep shape and dtype, or there are events where the batch steps as one.
     """
-    options = overridden(OdeOptions, options, overrides, odeint)
+    options = overridden(OdeOptions, options, overrides, integrate)
     tree, f, y0 = _packed(f, y0)
     times = checked_times(t, y0.shape[0], per_sample=options.per_sample)
     method: AnyIntegrator = resolved(integrator, "integrator", "integrator")
@@ -114,7 +114,7 @@ def odeint(
 
 
 def _packed(f: OdeProblem | Callable[..., Tree], y0: Tree) -> tuple[StateTree | None, OdeProblem, Array]:
-    """Return how a tree is packed, the problem, and y0 of shape (batch, ...); raises what `odeint` does."""
+    """Return how a tree is packed, the problem, and y0 of shape (batch, ...); raises what `integrate` does."""
     tree = StateTree(y0) if is_tree(y0) else None
     if tree is None:
         check_state(y0, "y0")
@@ -127,7 +127,7 @@ def _packed(f: OdeProblem | Callable[..., Tree], y0: Tree) -> tuple[StateTree | 
 
 
 def _check_way(integrator: AnyIntegrator, error_norm: ErrorNorm | None, *, dense: bool, states: bool) -> None:
-    """Require what an integrator can do beside its steps; raises what `odeint` does."""
+    """Require what an integrator can do beside its steps; raises what `integrate` does."""
     check_type(dense, "dense", bool)
     check_type(states, "states", bool)
     if error_norm is not None:

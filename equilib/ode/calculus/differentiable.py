@@ -11,33 +11,27 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.calculus.differentiable import differentiable
-from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.linearizations import Noted, leaves_of_used
 from equilib.adjoints.sensitivity import Pullback, Sensitivity
-from equilib.arrays import Array, Tree, coefficients, from_host, is_tree, to_host, tree_map, tree_unflatten
+from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
 from equilib.autodiff.custom import Differential, Refused, Traced
-from equilib.fixed_points.arguments import check_call, check_inputs
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success, of_adjoint
-from equilib.models.event_times import FIRST_ONLY, differentiable_record, with_event_times
-from equilib.models.output_times import times_bar, traced_times, with_times
-from equilib.ode.adjoints import Interpolating
-from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.adjoints.replay import traced_select
+from equilib.ode.calculus.event_times import FIRST_ONLY, differentiable_record, with_event_times
+from equilib.ode.calculus.output_times import times_bar, traced_times, with_times
 from equilib.ode.events import Event, EventRecord, checked_events
+from equilib.ode.evolution import Evolution
 from equilib.ode.grids import Subgrid
-from equilib.ode.integrate import odeint
+from equilib.ode.integration import integrate
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution
 from equilib.ode.times import Times, checked_stops, checked_times
 from equilib.ode.trees import StateTree
-from equilib.options.kinds import check_kind
-from equilib.options.named import ODE, resolved
 
 NO_CALCULUS = (
     "an integration has first derivatives in reverse mode only by the adjoint {}; for tangents and second derivatives "
@@ -46,58 +40,22 @@ NO_CALCULUS = (
 """Why there is no other derivative."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Evolution(Record):
-    """What an integration in a model leaves.
-
-    `y`, shape (times, batch, ...), is the solution at the times asked for, differentiable by the sensitivity, or a tree
-    of such arrays; `solution` is the forward integration.
-    """
-
-    y: Tree = field(repr=False)
-    solution: OdeSolution
-    events: tuple[EventRecord, ...] = field(default=(), repr=False)
-    """Where each event occurred, times and states differentiable in everything that they depend on."""
-
-    @property
-    def state(self) -> Tree:
-        """The solution where each sample ended: at the last time, or at its terminal event; shape (batch, ...)."""
-        state = tree_map(lambda leaf: ops.getitem(leaf, (-1, ...)), self.y)
-        for record in self.events:
-            if record.terminal and record.count.any():
-                own = tree_map(lambda leaf: ops.getitem(leaf, (0, ...)), record.y)
-                state = tree_map(partial(traced_select, record.count > 0), own, state)
-        return state
-
-    @property
-    def adjoint_nvjp(self) -> int:
-        """Products Jᵀ·w of backward passes so far."""
-        return self.backward.nvjp
-
-
-def evolve(
+def differentiable_integration(
     f: Callable[..., Tree],
     y0: Tree,
     t: Times,
-    integrator: str | AnyIntegrator,
-    *inputs: Tree,
-    sensitivity: str | Sensitivity[OdeSolution] | None = None,
-    options: OdeOptions | None = None,
+    inputs: tuple[Tree, ...],
+    integrator: AnyIntegrator,
+    way: Sensitivity[OdeSolution],
+    options: OdeOptions,
+    *,
     stops: Sequence[float] = (),
     events: Sequence[Event] = (),
-    **overrides: Any,
+    batched: bool = True,
 ) -> Evolution:
-    """Integrate y' = f(t, y, *inputs) like `odeint`, differentiable in y0, shape (batch, ...), in t and the inputs.
-
-    y0 may be a tree, as there. Nothing else that f depends on is differentiated. The backward pass is done as the
-    sensitivity says, by default `Interpolating()`; with `Discrete()` there are tangents and derivatives of any order as
-    well. Times and states of events, `Evolution.events`, have first derivatives in all of these and in the events' own
-    inputs. Raises what `odeint` does, and UnseenStepsError where a library's steps are to be differentiated.
-    """
-    method, way = _checked_parts(integrator, Interpolating() if sensitivity is None else sensitivity, f, inputs)
-    options = overridden(OdeOptions, options, overrides, evolve)
+    """Integrate y' = f(t, y, *inputs) as a function of y0, of t and of the inputs, all of which may be traced."""
     times = traced_times(t)
-    tree = StateTree(y0) if is_tree(y0) else None
+    tree = StateTree.of(y0, batched=batched)
     events = checked_events(events)
     if tree is not None:
         f, y0, events = tree.map_of(f), tree.pack(y0), tuple(map(tree.event, events))
@@ -105,7 +63,7 @@ def evolve(
     problem = problem.of(f, Noted(problem.derivatives), *problem.inputs)
     at: Any = t if times is None else np.asarray(to_host(static_value(times)), dtype=np.float64)
     how: dict[str, Any] = {"dense": way.needs.trajectory, "states": way.needs.states}
-    given = problem, static_value(y0), at, method, options
+    given = problem, static_value(y0), at, integrator, options
     solution, fine, subgrid = _integrated(*given, checked_stops(stops), events, **how)
     ensure_traceable(solution.y)  # times may be traced where no array of this library is
     differentiated, on_failure = _Way(way, problem, fine, subgrid, solution.t, times), solution.options.on_failure
@@ -134,22 +92,6 @@ def evolve(
     )
 
 
-def _checked_parts(
-    integrator: Any, way: Any, f: Callable[..., Tree], inputs: tuple[Tree, ...]
-) -> tuple[AnyIntegrator, Sensitivity[OdeSolution]]:
-    """Return the integrator and the sensitivity; raises what `evolve` does about them, f and the inputs."""
-    method: AnyIntegrator = resolved(integrator, "integrator", "integrator")
-    checked: Sensitivity[OdeSolution] = resolved(way, "sensitivity", "sensitivity", solves=ODE)
-    if isinstance(f, OdeProblem):
-        raise TypeError("f must be a map of t, y and inputs, got an OdeProblem; give its f, and its inputs at the end")
-    check_kind(f, "f", "map of t and y")
-    check_inputs(inputs)
-    check_call(f, "f", "t", "y", inputs=len(inputs), where="evolve(f, y0, t, integrator, *inputs)")
-    if checked.needs.states:
-        own_steps(method)
-    return method, checked
-
-
 def _integrated(
     problem: OdeProblem,
     y0: Array,
@@ -167,7 +109,7 @@ def _integrated(
     times = checked_times(t, (*np.shape(y0), 0)[0], per_sample=options.per_sample) if stops else t
     subgrid = Subgrid.joined(times, stops)
     plain = [event.of(event.g, *stop_gradient(event.inputs)) for event in events]
-    fine = odeint(problem, y0, subgrid.finer, integrator, options, stops=stops, events=plain, **how)
+    fine = integrate(problem, y0, subgrid.finer, integrator, options, stops=stops, events=plain, **how)
     solution = replace(fine, t=subgrid.times, y=subgrid.take(fine.y)) if stops else fine
     if not events:
         return solution, fine, subgrid
