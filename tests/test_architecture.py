@@ -149,7 +149,7 @@ def test_nothing_imports_the_command_line():
         (("autograd",), ("equilib.autodiff",)),
         (("cupy", "cupyx"), ("equilib.autodiff", "equilib.machine.devices")),
         (("click",), ("equilib.cli",)),
-        (("matplotlib", "jinja2"), ("equilib.report",)),
+        (("matplotlib", "jinja2"), ("equilib.report", "equilib.fixed_points.display")),
     ],
     ids=lambda each: each[0],
 )

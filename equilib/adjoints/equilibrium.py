@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Array, Tree
+from equilib.errors import UserError
+from equilib.fixed_points.display import Shown, plot_traces, shape_of_tree, spread, tally
 from equilib.fixed_points.evaluator import Counts
 from equilib.fixed_points.solution import SampleStatus, Solution
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """How a forward pass went, for the next layer, statistics and messages.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Record(Shown):
+    """How a forward pass went, for the next layer, statistics and messages; `repr` is a line.
 
     Attributes
     ----------
@@ -50,6 +52,22 @@ class Record:
         """What the next layer gets: the state, or the tuple of the arrays that it joins."""
         return self.state if self.split is None else self.split(self.state)
 
+    def __str__(self) -> str:
+        solved = sum(status.success for status in self.status)
+        return f"{type(self).__name__}({solved} of {len(self.status)} samples solved, {self.nfe} evaluations)"
+
+    def facts(self) -> Mapping[str, object]:
+        """Return a pass's outcome, and what it cost so far."""
+        norm = self.residual_norm
+        return {
+            "samples": tally(status.label for status in self.status),
+            "state": shape_of_tree(self.state),
+            **({} if norm is None else {"residual": spread(norm, ".2e")}),
+            "evaluations of f": self.nfe,
+            "products J·v": self.njvp,
+            "products Jᵀ·w of backward passes": self.adjoint_nvjp,
+        }
+
     @property
     def adjoint_nvjp(self) -> int:
         """Products Jᵀ·w of backward passes so far."""
@@ -57,7 +75,7 @@ class Record:
         return sum(each.nfe + each.njvp for each in self.adjoints) or self.backward.nvjp
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Equilibrium(Record):
     """What a `DeepEquilibrium` and `equilib.equilibrium` return; the loss may use every array in it.
 
@@ -95,3 +113,18 @@ class Equilibrium(Record):
     def state(self) -> Array:
         """The fixed point, shape (batch, ...)."""
         return self.z
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the residuals of the solve over its steps, and dashed those of adjoints; return the Matplotlib axes.
+
+        Raises
+        ------
+        UserError
+            If Matplotlib is not installed, or there was no solve.
+        """
+        if self.solution is None:
+            raise UserError("a model of a fixed depth has no solve to draw")
+        ax = self.solution.plot(ax)
+        for each in self.adjoints:
+            plot_traces(ax, each.trace, each.converged, linestyle="--")
+        return ax

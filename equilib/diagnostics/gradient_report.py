@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.diagnostics.agreement import Agreement
+from equilib.fixed_points.display import Shown, axes_or_new
 from equilib.fixed_points.solution import Solution
 
 FORWARD, ADJOINT, APPROXIMATION = "the forward residual", "the adjoint's residual", "the adjoint's own approximation"
@@ -20,8 +21,8 @@ REMEDIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class GradientCheck:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class GradientCheck(Shown):
     """What a gradient is worth; all of it is about ⟨c, z*⟩ with random numbers c."""
 
     solver: str
@@ -95,6 +96,35 @@ class GradientCheck:
             f"Off by {self.relative_error:.1e} (cosine {self.cosine:.6f}, {use}), mostly by {self.dominant}: "
             f"{REMEDIES[self.dominant]}."
         )
+
+    def __str__(self) -> str:
+        return f"GradientCheck({self.adjoint.partition('(')[0]}: {self.verdict})"
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the verdict and the errors that it is made of."""
+        return {
+            "solver": self.solver,
+            "adjoint": self.adjoint,
+            "verdict": self.verdict,
+            "relative error": f"{self.relative_error:.1e}",
+            "cosine": f"{self.cosine:.6f}",
+            "against finite differences": f"{self.against_differences.relative_error:.1e}",
+            "error of the differences": f"{self.differences_error:.1e}",
+        }
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw what the error is made of as bars, with the accuracy as a line, and return the Matplotlib axes.
+
+        Raises
+        ------
+        UserError
+            If Matplotlib is not installed.
+        """
+        ax, parts = axes_or_new(ax), {"the gradient": self.relative_error, **self.contributions}
+        ax.barh(list(parts), list(parts.values()))
+        ax.axvline(self.accuracy, color="C1", linestyle="--")
+        ax.set(xscale="log", xlabel="relative error", title=self.adjoint)
+        return ax
 
     def describe(self) -> dict[str, Any]:
         """Return it as plain values, without the solves of the reference."""

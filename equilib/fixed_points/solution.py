@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from equilib.arrays import Tree
+from equilib.fixed_points.display import Shown, axes_or_new, plot_traces, shape_of_tree, spread, tally
 
 if TYPE_CHECKING:
     from equilib.fixed_points.options import SolveOptions
@@ -145,9 +146,9 @@ class Status(SampleStatus):
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Solution(BatchSolution):
-    """The result of one solve.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Solution(Shown, BatchSolution):
+    """The result of one solve; `repr` is a line, a notebook shows a table, `plot` draws the residuals.
 
     Attributes
     ----------
@@ -217,6 +218,32 @@ class Solution(BatchSolution):
             f"Solution({self._solvers}: {self.converged.sum()} of {len(self.status)} converged, "
             f"{int(np.max(self.steps, initial=0))} steps, {self.nfe} evaluations, residual {worst:.2e})"
         )
+
+    def facts(self) -> Mapping[str, object]:
+        """Return a solve's outcome and what it cost."""
+        return {
+            "solver": self._solvers,
+            "samples": tally(status.label for status in self.status),
+            "z": shape_of_tree(self.z),
+            "steps": spread(self.steps),
+            "residual": spread(self.residual_norm, ".2e"),
+            "evaluations of f": self.nfe,
+            "products J·v": self.njvp,
+            "products Jᵀ·w": self.nvjp,
+        }
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the residual of each sample over the steps, those that failed in orange, and return the Matplotlib axes.
+
+        Raises
+        ------
+        UserError
+            If Matplotlib is not installed.
+        """
+        ax = axes_or_new(ax)
+        plot_traces(ax, self.trace, self.converged)
+        ax.set(xlabel="step", ylabel="‖f(z) − z‖", title=self.solver.partition("(")[0])
+        return ax
 
     @property
     def _solvers(self) -> str:

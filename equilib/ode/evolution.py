@@ -23,7 +23,7 @@ from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Evolution(Record):
     """What an integration leaves.
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Array, Tree
+from equilib.arrays import Array, Tree, to_host, tree_leaves
+from equilib.fixed_points.display import Shown, axes_or_new, shape_of_tree, spread, tally
 from equilib.fixed_points.solution import BatchSolution, SampleStatus, UnsolvedError, UnsolvedWarning, failure_reasons
 from equilib.ode.events import EventRecord
 from equilib.ode.library import AnyIntegrator, LibraryIntegrator
@@ -84,9 +85,12 @@ class StepRecord:
     state: State | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OdeSolution(BatchSolution):
-    """The result of one integration; one evaluation of f is one call on the whole batch."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class OdeSolution(Shown, BatchSolution):
+    """The result of one integration; one evaluation of f is one call on the whole batch.
+
+    `repr` is a line, a notebook shows a table, `plot` draws y over t.
+    """
 
     t: np.ndarray
     """The times asked for, shape (times,) or (times, batch), the initial one first."""
@@ -119,6 +123,38 @@ class OdeSolution(BatchSolution):
             f"{int(np.max(self.accepted, initial=0))} steps, {int(np.max(self.rejected, initial=0))} rejected, "
             f"{self.nfe} evaluations)"
         )
+
+    def facts(self) -> Mapping[str, object]:
+        """Return an integration's outcome and what it cost."""
+        return {
+            "integrator": self.integrator,
+            "samples": tally(status.label for status in self.status),
+            "y": shape_of_tree(self.y),
+            "t": f"{np.min(self.t):g} to {np.max(self.t):g}",
+            "steps": spread(self.accepted),
+            "rejected": spread(self.rejected),
+            "evaluations of f": self.nfe,
+        }
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw each component of y over t, a colour for each sample, and return the Matplotlib axes.
+
+        Between the times asked for lines are straight; ask for more, or integrate with `dense=True` and draw
+        `trajectory`.
+
+        Raises
+        ------
+        UserError
+            If Matplotlib is not installed.
+        """
+        ax, batch = axes_or_new(ax), len(self.status)
+        times = np.broadcast_to(np.reshape(self.t, (len(self.t), -1)), (len(self.t), batch))
+        for leaf in tree_leaves(self.y):
+            rows = np.reshape(to_host(leaf), (len(self.t), batch, -1))
+            for sample in range(batch):
+                ax.plot(times[:, sample], rows[:, sample], color=f"C{sample % 10}")
+        ax.set(xlabel="t", ylabel="y", title=str(self.integrator).partition("(")[0])
+        return ax
 
     @property
     def trajectory(self) -> Trajectory:
