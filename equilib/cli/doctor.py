@@ -10,12 +10,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import requires, version
-from pathlib import Path
 from typing import Any
 
 import click
 
 from equilib.cli.output import FAILED, as_json, print_json, print_table
+from equilib.errors import UserError, file_errors
 from equilib.kernels import AUTO, VARIABLE, chosen, families_in_use
 from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas, version_numbers
 from equilib.machine.cores import available_cores
@@ -160,9 +160,10 @@ def data_folder(name: str) -> Finding:
     if not name:
         return Finding("data", ABSENT, f"{DATA_VARIABLE} is not set: without --data-dir data is cached or downloaded")
     try:
-        count = len(os.listdir(Path(name).expanduser()))
-    except OSError as error:
-        reason = f"{DATA_VARIABLE}={name} cannot be listed: {error.strerror}"
+        with file_errors(f"{DATA_VARIABLE}={name} cannot be listed"):
+            count = len(os.listdir(os.path.expanduser(name)))
+    except UserError as error:
+        reason = str(error)
         return Finding("data", BROKEN, reason, "correct or unset it")
     return Finding("data", OK, f"{DATA_VARIABLE}={name} holds {count} {'entry' if count == 1 else 'entries'}")
 

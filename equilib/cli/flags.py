@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,29 @@ from typing import Any
 import click
 
 from equilib.cli.entry_details import default_text
+from equilib.errors import printable
 from equilib.machine.devices import DEVICES
 from equilib.options import Option, OptionError, parse_assignments
 from equilib.plugin import ExperimentEntry
 from equilib.plugin.registry import Registry
 from equilib.runs.flags import Flag
 
-FOLDER = click.Path(path_type=Path, file_okay=False, exists=True)
+
+class Place(click.Path):
+    """A path, with the home of a user in the place of ~, which shells leave in `--out=~/runs`."""
+
+    def __init__(self, **settings: bool) -> None:
+        super().__init__(path_type=Path, **settings)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; raises click.BadParameter where it is not what was asked for, or can be no name."""
+        try:
+            return super().convert(os.path.expanduser(value), param, ctx)
+        except ValueError as error:  # a NUL, or half of a character
+            raise click.BadParameter(f"{printable(str(value))!r} cannot be the name of a file", ctx, param) from error
+
+
+FOLDER = Place(file_okay=False, exists=True)
 
 
 class AtLeast(click.IntRange):
@@ -62,7 +79,7 @@ def request_flag(flag: Flag) -> click.Option:
     names = [*flag.spelled, flag.name]
     kinds: dict[Any, dict[str, Any]] = {
         bool: {"is_flag": True},
-        Path: {"type": click.Path(path_type=Path, file_okay=False, exists=flag.exists)},
+        Path: {"type": Place(file_okay=False, exists=flag.exists)},
         tuple: {"multiple": True},
         Mapping: {"multiple": True, "callback": lambda _, __, texts: parse_assignments(texts)},
     }

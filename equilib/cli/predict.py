@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from equilib.cli.flags import device, kernels, run_argument
+from equilib.cli.flags import Place, device, kernels, run_argument
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
 
@@ -21,7 +21,7 @@ HEADER = ("IMAGE", "CLASS", "PROBABILITY", "NEXT", "SOLVE", "RESIDUAL", "NFE", "
 
 @click.command()
 @run_argument
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=Place(dir_okay=False))
 @click.option(
     "--invert",
     is_flag=True,

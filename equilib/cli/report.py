@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import FOLDER, AtLeast, data_dir, device, kernels
+from equilib.cli.flags import FOLDER, AtLeast, Place, data_dir, device, kernels
 from equilib.cli.session import Session
 
 
@@ -16,7 +16,7 @@ from equilib.cli.session import Session
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=FOLDER)
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(file_okay=False),
     metavar="DIR",
     help="Write to this folder; by default to RUN/report, for several runs to report.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.flags import AtLeast, data_dir, device, kernels, log_flags, log_of, run_argument
+from equilib.cli.flags import AtLeast, Place, data_dir, device, kernels, log_flags, log_of, run_argument
 from equilib.cli.session import Session
 
 
@@ -16,7 +16,7 @@ from equilib.cli.session import Session
 @click.option(
     "--from",
     "checkpoint",
-    type=click.Path(path_type=Path),
+    type=Place(),
     metavar="FILE",
     help="Go on from this checkpoint; by default from the last.",
 )

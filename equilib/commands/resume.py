@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.runs.checkpoints import FOLDER, checkpoint_paths
 from equilib.runs.continuation import Continuation
+from equilib.runs.files import typed
 from equilib.runs.folder import locked, refuse_trained
 from equilib.runs.record import RecordedRun
 
@@ -77,5 +77,5 @@ def _offer(run: RecordedRun, others: Sequence[Path]) -> str:
             _read(run, path)
         except CheckpointError:
             continue
-        return f"{path.name} is whole: {shlex.join(['equilib', 'resume', str(run.path), '--from', str(path)])}"
+        return f"{path.name} is whole: {typed('resume', run.path, '--from', path)}"
     return f"the run has no other; put a copy of one into {run.path / FOLDER}"

@@ -69,4 +69,6 @@ def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
 def _result(training: Training, metrics: Mapping[str, Any]) -> str:
     objective, size = training.recipe.objective, training.trainer.data.test_inputs.shape[0]
     name, samples = objective.score_name, training.recipe.samples
+    lost = (metrics.get("test") or {}).get("unconverged") or 0.0
+    solved = f" ({share(lost)} unconverged)" if lost else ""
     return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {some(size, samples)}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -24,6 +25,7 @@ def solve_in_turn(
     Each starts from the initial guess: where a solver failed, its iterates may lie beyond recovery, or in a valley of
     the residual that has no fixed point. A sample that none of them solves returns the best iterate of all.
     """
+    require_size(solvers, prod(z0.shape[1:]))
     counts = Counts()
     solution = iterate(_evaluator(problem, z0, options, counts), solvers[0], z0)
     for number, solver in enumerate(solvers[1:], start=1):
@@ -32,6 +34,14 @@ def solve_in_turn(
             break
         solution = _joined(solution, _again(problem, solver, z0, options, rows, counts), rows, number)
     return solution
+
+
+def require_size(solvers: Iterable[object], size: int) -> None:
+    """Refuse states that a solver among them cannot take; raises UserError for samples of too many elements."""
+    for solver in solvers:
+        refuse = getattr(solver, "require_size", None)
+        if refuse is not None:
+            refuse(size)
 
 
 def _evaluator(

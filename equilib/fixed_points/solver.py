@@ -36,7 +36,7 @@ class Solver(Protocol):
        plugin's capabilities that samples are coupled.
     7. Work on finished samples (`f.active` is false) is wasted, and must not hurt the others.
 
-    A solver may have two more methods:
+    A solver may have three more methods:
 
     - `adjoint() -> Sensitivity`: the sensitivity that suits it.
     - `restrict(f, state, rows) -> state`: its state with the samples `rows`, an ndarray of int, only, where `f` is the
@@ -44,6 +44,8 @@ class Solver(Protocol):
       `equilib.fixed_points.compaction.restricted_state` takes the rows of every array in the state. When the solve
       ends, the two states are put together again by `equilib.fixed_points.compaction.put_samples`. A solver in whose
       state the samples share something sets `restrict = None`: then all of them stay.
+    - `require_size(size)`: raises UserError for samples of more elements than it takes. It is asked before f is
+      evaluated, of fallbacks as well, and before training.
     """
 
     def init(self, f: Evaluator, z0: Array) -> SolverState:

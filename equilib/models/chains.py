@@ -43,6 +43,10 @@ class DEQChain:
         """Return the same network with tolerances `factor` times as large."""
         return replace(self, deq=self.deq.loosened(factor))
 
+    def solvers(self) -> tuple[object, ...]:
+        """Return what solves for its states, as `DeepEquilibrium.solvers`."""
+        return self.deq.solvers()
+
     def warm_starts(self) -> tuple[str, ...]:
         """Return which of `start` and `adjoint_guess` a call can be given."""
         return self.deq.warm_starts()

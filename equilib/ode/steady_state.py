@@ -9,6 +9,7 @@ import numpy as np
 
 from equilib.arrays import Array, to_host, two_norm
 from equilib.fixed_points.evaluator import Evaluator
+from equilib.fixed_points.fallback import require_size
 from equilib.fixed_points.problem import Linearization
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
@@ -86,6 +87,10 @@ class SteadyState(Checked):
             point = replace(point, dy=flow.select(f.active, f.residual(point.y), point.dy))
         progress = replace(progress, point=point)
         return SteadyStateState(progress, f.active & (progress.h < SMALLEST_STEP))
+
+    def require_size(self, size: int) -> None:
+        """Refuse what the integrator refuses; raises UserError for samples of too many elements."""
+        require_size((self.integrator,), size)
 
     @property
     def _method(self) -> Integrator:

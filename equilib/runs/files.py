@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -41,6 +42,12 @@ def _new_file(path: Path) -> BinaryIO:
     """Open a file that was not there; a link of that name, or what a killed process left, is removed first."""
     path.unlink(missing_ok=True)
     return path.open("xb")
+
+
+def typed(command: str, *places: Path | str) -> str:
+    """Return a command of `equilib` about files as one types it: quoted, and none of them taken for an option."""
+    words = [f"./{each}" if str(each).startswith("-") and isinstance(each, Path) else str(each) for each in places]
+    return shlex.join(["equilib", command, *words])
 
 
 def remove_files(folder: Path, *patterns: str) -> None:

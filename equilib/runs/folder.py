@@ -18,7 +18,7 @@ from equilib.arrays import Tree, named_leaves, to_host
 from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
-from equilib.runs.files import json_values, part_of, remove_files, whole_file
+from equilib.runs.files import json_values, part_of, remove_files, typed, whole_file
 from equilib.runs.metrics import METRICS, TABLE, append_metrics, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
@@ -135,7 +135,7 @@ def check_out(path: Path, *, overwrite: bool) -> None:
         if path.exists() and not path.is_dir():
             raise UserError(f"--out {path} is a file; give a folder")
         if path.is_dir() and any(path.iterdir()) and not overwrite:
-            resume = f", or go on with it: equilib resume {path}" if (path / RUN).exists() else ""
+            resume = f", or go on with it: {typed('resume', path)}" if (path / RUN).exists() else ""
             raise UserError(
                 f"--out {path} is not empty; give another folder, or --overwrite to replace the run in it{resume}"
             )

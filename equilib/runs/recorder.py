@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from equilib.machine.signals import exposed, shielded
 from equilib.runs.checkpoints import FOLDER, Checkpoints
 from equilib.runs.context import RunContext
+from equilib.runs.files import typed
 from equilib.runs.folder import EVENTS, RunDirectory, run_errors
 from equilib.runs.tensorboard import TensorBoardLog
 from equilib.training.trainer import Trainer
@@ -50,7 +50,7 @@ class Recorder:
                 return dict(trainer.metrics) or _untrained(trainer)
         except KeyboardInterrupt:
             with suppress(OSError):  # a pipe that nobody reads
-                trainer.reporter.line(f"To go on: {shlex.join(['equilib', 'resume', str(self._directory.path)])}")
+                trainer.reporter.line(f"To go on: {typed('resume', self._directory.path)}")
             raise
         finally:
             trainer.after_batch = None

@@ -128,7 +128,7 @@ class RunRequest:
         plain = {name: json_values(getattr(self, name)) for name in _RECORDED}
         # Whoever looks at the run later may have another environment.
         named = self.data_dir or os.environ.get(DATA_VARIABLE)
-        data_dir = str(Path(named).expanduser().absolute()) if named else None
+        data_dir = str(Path(os.path.expanduser(named)).absolute()) if named else None
         return {"experiment": self.experiment, "values": values, **plain, "data_dir": data_dir}
 
     @classmethod

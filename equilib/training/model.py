@@ -16,6 +16,14 @@ class Model(Protocol):
 
 
 @runtime_checkable
+class NamesSolvers(Protocol):
+    """**Protocol:** a model that tells what solves for its states, so that their size can be refused at once."""
+
+    def solvers(self) -> tuple[object, ...]:
+        """Return solvers, of which each may have `require_size`."""
+
+
+@runtime_checkable
 class EquilibriumModel(Model, Protocol):
     """**Protocol:** a model that solves for an equilibrium, as `DEQChain`.
 

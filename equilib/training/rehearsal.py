@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 
 import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, is_array, tree_leaves
 from equilib.errors import UserError, said
+from equilib.fixed_points.fallback import require_size
 from equilib.training.data import Dataset
-from equilib.training.model import EquilibriumModel, Model
+from equilib.training.model import EquilibriumModel, Model, NamesSolvers
 from equilib.training.objectives import ChecksTargets, Objective
 
 _MISFITS = (TypeError, ValueError, IndexError, AttributeError)
@@ -18,16 +20,14 @@ _MISFITS = (TypeError, ValueError, IndexError, AttributeError)
 
 
 def rehearse(
-    model: Model,
-    params: Tree,
-    data: Dataset,
-    objective: Objective,
+    model: Model, params: Tree, data: Dataset, objective: Objective
 ) -> None:
     """Refuse data that does not fit the model and the loss, in the time of one sample.
 
     Raises UserError if the model or the loss cannot take a sample, would turn wider than the parameters, or a target
-    is none of those that the objective knows.
+    is none of those that the objective knows, or a solver cannot take the states.
     """
+    solvers = model.solvers() if isinstance(model, NamesSolvers) else ()
     model = model.unrolled(1) if isinstance(model, EquilibriumModel) else model
     for part in ("train", "test"):
         x, y = (getattr(data, f"{part}_{name}")[:1, ...] for name in ("inputs", "targets"))
@@ -35,6 +35,8 @@ def rehearse(
         with _fitting(f"the model cannot take {given}, one sample"):
             prediction, record = model(params, x)
         _check_width(prediction, params, given)
+        if solvers:
+            require_size(solvers, prod(record.z.shape[1:]))
         if isinstance(objective, ChecksTargets):
             objective.check_targets(getattr(data, f"{part}_targets"), prediction, name=f"{part}_targets")
         shown = f"{part}_targets of shape {tuple(y.shape)} and {y.dtype}"

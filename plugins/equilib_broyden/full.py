@@ -49,6 +49,10 @@ class Broyden(Checked):
     rejections: int = option(12, help="give a sample up after so many steps taken back in a row", minimum=1)
     largest: int = option(1000, help="refuse states of more elements; a matrix holds their number squared", minimum=1)
 
+    def require_size(self, size: int) -> None:
+        """Refuse samples of more elements than `largest`; raises StateTooLargeError."""
+        require_small(size, self.largest, solver="broyden", instead="lbroyden")
+
     def init(self, f: Evaluator, z0: Array) -> FullState:
         """Evaluate the initial guess.
 
@@ -57,7 +61,7 @@ class Broyden(Checked):
         StateTooLargeError
             If a sample has more than `largest` elements.
         """
-        require_small(prod(z0.shape[1:]), self.largest, solver="broyden", instead="lbroyden")
+        self.require_size(prod(z0.shape[1:]))
         inverse = DenseInverse.beginning(z0, self.jacobian)
         began = start(f, z0, inverse)
         guess = State(z0, began.residual)

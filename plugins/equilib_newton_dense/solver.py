@@ -35,9 +35,13 @@ class NewtonDense(Checked):
     backtracks: int = option(8, help="shorten a step so often before the sample is given up", minimum=0)
     largest: int = option(1000, help="refuse states of more elements; a matrix holds their number squared", minimum=1)
 
+    def require_size(self, size: int) -> None:
+        """Refuse samples of more elements than `largest`; raises StateTooLargeError."""
+        require_small(size, self.largest, solver="newton-dense", instead="newton-gmres")
+
     def init(self, f: Evaluator, z0: Array) -> NewtonDenseState:
         """Linearize at the initial guess; raises StateTooLargeError if a sample has more than `largest` elements."""
-        require_small(prod(z0.shape[1:]), self.largest, solver="newton-dense", instead="newton-gmres")
+        self.require_size(prod(z0.shape[1:]))
         return _state(NewtonPoint.at(f, z0), np.zeros(z0.shape[0], dtype=bool))
 
     def step(self, f: Evaluator, state: NewtonDenseState) -> NewtonDenseState:

@@ -107,9 +107,13 @@ class _Implicit(_Stepping):
     jacobian: str = option("auto", help=f"{JACOBIAN}; auto is exact but in odeint", choices=("auto", *JACOBIANS))
     largest: int = option(LARGEST, help="refuse systems, a sample or else the batch, of more elements", minimum=1)
 
+    def require_size(self, size: int) -> None:
+        """Refuse systems of more elements than `largest`; raises StateTooLargeError."""
+        require_small(size, self.largest, solver=f"scipy:{type(self).__name__.lower()}", instead="scipy:dop853")
+
     def stepper(self, system: System, start: Start) -> ScipyStepper:
         """Begin an integration; raises StateTooLargeError if the system is larger than the option `largest` says."""
-        require_small(system.size, self.largest, solver=f"scipy:{type(self).__name__.lower()}", instead="scipy:dop853")
+        self.require_size(system.size)
         return super().stepper(system, start)
 
     def _derivative(self, system: System) -> dict[str, Any]:

@@ -32,9 +32,13 @@ class _MINPACK(Checked):
     factor: float = option(100.0, help="bound the first step, relative to the size of z0", minimum=0.1, maximum=100.0)
     largest: int = option(LARGEST, help="refuse samples of more elements", minimum=1)
 
+    def require_size(self, size: int) -> None:
+        """Refuse samples of more elements than `largest`; raises StateTooLargeError."""
+        require_small(size, self.largest, solver=f"scipy:{self.method}", instead="scipy:krylov")
+
     def run(self, f: Evaluator, z0: Array, max_steps: int) -> BridgeState:
         """Solve every sample by a call of its own."""
-        require_small(prod(z0.shape[1:]), self.largest, solver=f"scipy:{self.method}", instead="scipy:krylov")
+        self.require_size(prod(z0.shape[1:]))
         # The evaluation of the guess is not a step.
         options = {self.limit: max_steps + 1, "factor": self.factor, **dict.fromkeys(self.tolerances, 0.0)}
         jacobian, out_of_steps = self.jacobian, self.out_of_steps

@@ -99,6 +99,11 @@ class CVODE(Checked):
         """The highest order of the method."""
         return {"bdf": 5, "adams": 12}[self.method]
 
+    def require_size(self, size: int) -> None:
+        """Refuse systems of more elements than `largest` where Jacobians are dense; raises StateTooLargeError."""
+        if self.linear_solver == "dense":
+            require_small(size, self.largest, solver="linear_solver=dense", instead="linear_solver=gmres")
+
     def stepper(self, system: System, start: Start) -> CVODEStepper:
         """Begin an integration.
 
@@ -108,8 +113,7 @@ class CVODE(Checked):
         if linear_solver == "auto":
             small = system.size <= min(SMALL, self.largest) and np.isfinite(start.end)
             linear_solver = "dense" if small else "gmres"
-        if linear_solver == "dense":
-            require_small(system.size, self.largest, solver="linear_solver=dense", instead="linear_solver=gmres")
+        self.require_size(system.size)
         # Deferred: an optional extra.
         from sksundae.cvode import CVODE as Library  # noqa: N811 - its name is that of the integrator here
 

@@ -50,11 +50,16 @@ class GivenFolder:
 def given_folder(data_dir: Path | None) -> GivenFolder | None:
     """Return the folder that `--data-dir` or, failing that, EQUILIB_DATA_DIR names, or None."""
     if data_dir is not None:
-        return GivenFolder(path=data_dir.expanduser(), given=f"--data-dir {data_dir}")
+        return GivenFolder(path=_at_home(data_dir), given=f"--data-dir {data_dir}")
     variable = os.environ.get(DATA_VARIABLE)
     if variable:
-        return GivenFolder(path=Path(variable).expanduser(), given=f"{DATA_VARIABLE}={variable}")
+        return GivenFolder(path=_at_home(variable), given=f"{DATA_VARIABLE}={variable}")
     return None
+
+
+def _at_home(name: str | Path) -> Path:
+    """Return a path with a user's home in the place of ~; as it is where there is no such user."""
+    return Path(os.path.expanduser(name))
 
 
 def _spelling(name: str, present: set[str]) -> str | None:
