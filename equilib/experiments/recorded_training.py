@@ -13,6 +13,7 @@ from equilib.machine.signals import exposed
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder
 from equilib.runs.tensorboard import require_tensorboard
+from equilib.training.number_formats import share
 from equilib.training.tolerances import check_loosening, introduce
 from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import WarmStarts
@@ -69,6 +70,7 @@ def _save_work(trainer: Trainer, context: RunContext) -> list[str]:
 def _result(training: Training, metrics: Mapping[str, Any]) -> str:
     objective, size = training.recipe.objective, training.trainer.data.test_inputs.shape[0]
     name, samples = objective.score_name, training.recipe.samples
-    lost = (metrics.get("test") or {}).get("unconverged") or 0.0
+    # A fixed depth promises no convergence.
+    lost = 0.0 if metrics.get("phase") == "pretrain" else (metrics.get("test") or {}).get("unconverged") or 0.0
     solved = f" ({share(lost)} unconverged)" if lost else ""
-    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {some(size, samples)}"
+    return f"Test {name.replace('_', ' ')}: {objective.show(metrics[f'test_{name}'])} of {some(size, samples)}{solved}"

@@ -44,8 +44,8 @@ class DEQChain:
         return replace(self, deq=self.deq.loosened(factor))
 
     def solvers(self) -> tuple[object, ...]:
-        """Return what solves for its states, as `DeepEquilibrium.solvers`."""
-        return self.deq.solvers()
+        """Return what solves for its states: the solver, those that take over from it, and that of the adjoint."""
+        return (self.deq.solver, *self.deq.fallback, getattr(self.deq.sensitivity, "solver", None))
 
     def warm_starts(self) -> tuple[str, ...]:
         """Return which of `start` and `adjoint_guess` a call can be given."""

@@ -256,10 +256,6 @@ class DeepEquilibrium:
         options = self.options
         return replace(self, options=replace(options, rtol=factor * options.rtol, atol=factor * options.atol))
 
-    def solvers(self) -> tuple[Any, ...]:
-        """Return what solves for its states: the solver, those that take over from it, and that of the adjoint."""
-        return (self.solver, *self.fallback, getattr(self.sensitivity, "solver", None))
-
     def warm_starts(self) -> tuple[str, ...]:
         """Return which of `start` and `adjoint_guess` a call can be given."""
         if self.fixed_depth:

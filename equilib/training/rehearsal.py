@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace, is_array, tree_leaves
 from equilib.errors import UserError, said
 from equilib.fixed_points.fallback import require_size
@@ -19,9 +20,7 @@ _MISFITS = (TypeError, ValueError, IndexError, AttributeError)
 """How code fails on arrays that are not what it expects."""
 
 
-def rehearse(
-    model: Model, params: Tree, data: Dataset, objective: Objective
-) -> None:
+def rehearse(model: Model, params: Tree, data: Dataset, objective: Objective) -> None:
     """Refuse data that does not fit the model and the loss, in the time of one sample.
 
     Raises UserError if the model or the loss cannot take a sample, would turn wider than the parameters, or a target
@@ -35,7 +34,7 @@ def rehearse(
         with _fitting(f"the model cannot take {given}, one sample"):
             prediction, record = model(params, x)
         _check_width(prediction, params, given)
-        if solvers:
+        if isinstance(record, Equilibrium):
             require_size(solvers, prod(record.z.shape[1:]))
         if isinstance(objective, ChecksTargets):
             objective.check_targets(getattr(data, f"{part}_targets"), prediction, name=f"{part}_targets")

@@ -137,8 +137,8 @@ INTEGRATORS = (
         "SciPy's LSODA: Adams methods, and BDF where the equation is stiff",
         "Where it is not known whether the equation is stiff: cheap steps of one or two evaluations, and a change to "
         "an implicit method, with dense Jacobians, where it is. Before SciPy 1.17 its samples are integrated one after "
-        "the other. What SciPy 1.17 takes for a Jacobian it does not give back, 8·n² bytes for each sample of n elements "
-        "and integration that turns stiff: for long runs take `scipy:bdf`.",
+        "the other. SciPy 1.17 never frees what it takes for Jacobians, 8·n² bytes for each sample of n elements and "
+        "integration that turns stiff: for long runs take `scipy:bdf`.",
     ),
     (
         "BDF",

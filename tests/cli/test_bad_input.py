@@ -94,6 +94,11 @@ WRONG = [
     ((*NODE, "-o", "largest_stp=1"), "no option 'largest_stp'. Did you mean 'largest_step'?"),
     ((*NODE, "-o", "rtol=inf"), "option 'rtol' expects a float in [0.0, inf), got 'inf'"),
     ((*NODE, "--solver", "scipy:rk45", "--adjoint", "discrete"), "takes its steps out of sight"),
+    ((*MNIST, "--loosen", "nan"), "'--loosen': expects a float in [1, 1000000.0], got 'nan'"),
+    ((*MNIST, "--loosen", "inf"), "'--loosen': expects a float in [1, 1000000.0], got 'inf'"),
+    ((*MNIST, "--data-dir", "~nosuchuser/x"), "'--data-dir': Directory '~nosuchuser/x' does not exist"),
+    ((*MNIST, "--data-dir", "a\0b"), "'a\\\\x00b' cannot be the name of a file"),
+    ((*MNIST, "--data-dir", "a\ud800b"), "'a\\\\ud800b' cannot be the name of a file"),
     ((*MNIST, "-o", "rtol=-1"), "option 'rtol' expects a float"),
     ((*MNIST, "-o", "rtol=nan"), "option 'rtol' expects a float"),
     ((*MNIST, "-o", "max_steps=many"), "option 'max_steps' expects an int >= 0, got 'many'"),
@@ -262,7 +267,49 @@ def test_a_data_folder_in_the_environment_must_exist(
     monkeypatch.setenv("EQUILIB_DATA_DIR", "/nowhere/at/all")
     message = refusal(capsys, *MNIST, "--device", "cpu")
     assert message.startswith("EQUILIB_DATA_DIR=/nowhere/at/all")
+    monkeypatch.setenv("EQUILIB_DATA_DIR", "~nosuchuser/x")
+    message = refusal(capsys, *MNIST, "--device", "cpu")
+    assert message.startswith("EQUILIB_DATA_DIR=~nosuchuser/x: ~nosuchuser/x cannot be listed: No such file")
     assert list(here.iterdir()) == []
+
+
+def test_a_home_that_shells_leave_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, here: Path, tmp_path: Path
+) -> None:
+    """`--data-dir=~/x` and `--out=~/y` mean the user's, as they do without the sign of equality."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_digits(tmp_path / "x", train=10, test=2)
+    quick = ("--limit", "10", "--epochs", "0", "--pretrain-epochs", "0", "--device", "cpu")
+    assert main((*MNIST, *quick, "--data-dir=~/x", "--out=~/y", "--quiet")) == 0
+    assert (tmp_path / "y" / "run.json").exists()
+    assert list(here.iterdir()) == []
+    capsys.readouterr()
+
+
+SIZES = [("--solver", name) for name in ("scipy:lm", "scipy:hybr", "scipy:bdf", "newton-dense", "broyden")]
+SIZES += [("--fallback", "scipy:lsoda"), ("--fallback", "scipy:radau"), ("--adjoint", "implicit:solver=newton-dense")]
+
+
+@pytest.mark.parametrize("flag", SIZES, ids=" ".join)
+def test_a_state_that_is_too_large_is_refused_before_training(
+    capsys: pytest.CaptureFixture[str], here: Path, tmp_path: Path, flag: tuple[str, str]
+) -> None:
+    """A solver that keeps matrices, also one that only takes over, says so before a batch is trained on."""
+    digits = write_digits(tmp_path / "digits", train=10, test=2)
+    argv = ("--limit", "10", "--device", "cpu", "--data-dir", str(digits))
+    assert "keeps a 4608×4608 matrix for each sample, more than" in refusal(capsys, *MNIST, *argv, *flag)
+    assert list(here.iterdir()) == []
+
+
+def test_the_last_line_says_what_was_not_solved(capsys: pytest.CaptureFixture[str], here: Path, tmp_path: Path) -> None:
+    """A quiet run, too, tells that its solves did not converge; and a place like an option is told as typed."""
+    digits = write_digits(tmp_path / "digits", train=10, test=2)
+    argv = ("--limit", "10", "--epochs", "1", "--pretrain-epochs", "0", "-o", "max_steps=0", "--quiet", "--out=-odd")
+    assert main((*MNIST, *argv, "--device", "cpu", "--data-dir", str(digits))) == 0
+    assert "of 2 images (100% unconverged). Run recorded in -odd" in capsys.readouterr().out
+    assert refusal(capsys, *MNIST, "--out=-odd").endswith("or go on with it: equilib resume ./-odd")
+    assert main(("resume", "./-odd", "--epochs", "2", "--quiet")) == 0
+    capsys.readouterr()
 
 
 # The place of the record
