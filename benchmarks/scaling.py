@@ -22,8 +22,10 @@ from benchmarks.race import Contestant, conditions, race
 from benchmarks.request import Request
 from benchmarks.tutorial import CLASSES, initial_params
 
-BATCHES = (8, 16, 32, 64, 128, 256, 512)
+BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 STEPS, ROUNDS, REPEATS = 6, 3, 3
+OFTEN = 256
+"""Samples of a batch up to which a step is taken REPEATS times; larger ones take less often, and at least once."""
 TITLES = ("µs/sample: step", "times that of the first", "f", "MB of a step", "MB/sample", "nfe", "vjp")
 
 
@@ -31,7 +33,7 @@ def main(request: Request) -> None:
     """Measure, and print or save the tables."""
     batches = BATCHES[:2] if request.quick else BATCHES
     rounds = request.rounds or (1 if request.quick else ROUNDS)
-    settings = {"steps": STEPS, "repeats": 1 if request.quick else REPEATS}
+    settings = {"steps": STEPS}
     contestants = {"equilib": (Path(sys.executable), "benchmarks.scaling_ours")}
     if "torchdeq" in request.peers:
         contestants["torchdeq"] = request.python_of("torchdeq"), "benchmarks.peers.torchdeq_scaling"
@@ -39,7 +41,8 @@ def main(request: Request) -> None:
     rows: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for batch in batches:
-        given = [Contestant(name, *place, {"batch": batch}) for name, place in contestants.items()]
+        own = {"batch": batch, "repeats": 1 if request.quick else max(1, min(REPEATS, REPEATS * OFTEN // batch))}
+        given = [Contestant(name, *place, own) for name, place in contestants.items()]
         runs = race(given, params | _samples(batch), settings, rounds=rounds, threads=request.threads)
         rows += [_row(name, batch, each) for name, each in runs.items()]
         versions |= {name: version for each in runs.values() for name, version in each[-1].report["versions"].items()}
