@@ -35,12 +35,13 @@ def main() -> None:
     before = peak_memory()
     whole = arrays["images"], arrays["labels"]
     (_, done), _ = gradient_of(params, *whole)
+    # An evaluation of w ↦ Jᵀw + g is one vjp; one more ends in the parameters.
+    counts = {"nfe": done.nfe, "vjp": 1 + done.adjoint_nvjp}
+    del done  # else what it holds would count for the next step
     step = seconds(lambda: gradient_of(params, *whole), settings["repeats"])
     cell, own = model.deq.cell, params["deq"]["cell"]
     u = cell.inject(own, model.before(params["before"], arrays["images"]))
     f = seconds(lambda: cell.step(own, u, u), 5 * settings["repeats"])
-    # An evaluation of w ↦ Jᵀw + g is one vjp; one more ends in the parameters.
-    counts = {"nfe": done.nfe, "vjp": 1 + done.adjoint_nvjp}
     versions = {name: version(name) for name in ("equilib", "numpy")}
     hand_back(folder, {}, {"step": step, "f": f, **counts, "rss_before_mb": before, "versions": versions})
 
