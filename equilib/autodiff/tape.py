@@ -6,8 +6,8 @@ autograd's tracer finds the operations; our node keeps for each of them the line
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import autograd.numpy  # noqa: F401  registers which operations need no trace
@@ -20,6 +20,7 @@ from equilib.arrays import Array, array_namespace, is_array, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, named_leaves, tree_leaves, tree_unflatten
 from equilib.autodiff.boxes import ensure_traceable, static_value
 from equilib.autodiff.primitives import TRACES
+from equilib.autodiff.replay import Program
 from equilib.autodiff.rules import JointMap, joint_map
 from equilib.errors import NoDerivativeError, UserError
 
@@ -66,44 +67,6 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"
     setattr(ArrayBox, f"__i{_name}__", _unless_read_only)
 
 
-_Step = tuple[TapeNode, Sequence[TapeNode], Sequence[int], JointMap]
-"""One operation of a replay: its node, the parents that matter, and their places among its arguments."""
-
-
-class _Program:
-    """The operations between some arguments and the outputs, in order, and every node that an output depends on."""
-
-    def __init__(self, nodes: Sequence[TapeNode], roots: Sequence[TapeNode], outputs: Sequence[TapeNode]) -> None:
-        reached, steps = set(roots), []
-        for node in nodes:
-            parents, derivative = node.parents, node.derivative
-            if derivative is None:
-                continue
-            positions: Sequence[int] = range(len(parents))
-            if not reached.issuperset(parents):
-                positions = [i for i in positions if parents[i] in reached]
-                parents = [parents[i] for i in positions]
-            if positions:
-                reached.add(node)
-                steps.append((node, parents, positions, derivative))
-        self.used, self._outputs = set(outputs), outputs
-        self.steps: list[_Step] = []
-        for step in reversed(steps):
-            if step[0] in self.used:
-                self.used.update(step[1])
-                self.steps.append(step)
-        self.steps.reverse()
-
-    @cached_property
-    def last_uses(self) -> list[list[TapeNode]]:
-        """For each step the parents that no later step and no output needs."""
-        needed, last = set(self._outputs), []
-        for _, parents, _, _ in reversed(self.steps):
-            last.append([parent for parent in dict.fromkeys(parents) if parent not in needed])
-            needed.update(parents)
-        return last[::-1]
-
-
 class Linearized:
     """A function near one point, evaluated once: its value, J·v and Jᵀ·w.
 
@@ -145,7 +108,7 @@ class Linearized:
         self._outputs = [node for _, node in leaves]
         self.value: Tree = tree_unflatten(out, [value for value, _ in leaves])
         self._nodes = nodes
-        self._programs: dict[tuple[int, ...], _Program] = {}
+        self._programs: dict[tuple[int, ...], Program] = {}
 
     def used(self, argnums: tuple[int, ...]) -> list[bool]:
         """Tell for each leaf of `argnums` whether an output depends on it; those that are constants count as used."""
@@ -173,8 +136,18 @@ class Linearized:
         ]
         return tree_unflatten(self.value, outputs)
 
-    def vjp(self, cotangent: Tree, argnums: tuple[int, ...] = (0,), *, strict: bool = False) -> tuple[Tree, ...]:
+    def vjp(
+        self,
+        cotangent: Tree,
+        argnums: tuple[int, ...] = (0,),
+        *,
+        strict: bool = False,
+        arrived: Callable[[int, Array], None] | None = None,
+    ) -> tuple[Tree, ...]:
         """Return Jᵀ·w with respect to each of `argnums`.
+
+        `arrived` is given a leaf's number in the first argument and its cotangent as soon as that is whole, unless the
+        leaf has no influence.
 
         Raises
         ------
@@ -185,7 +158,9 @@ class Linearized:
         for node, leaf in zip(self._outputs, _leaves_of_shape(self.value, cotangent, "cotangent"), strict=True):
             if node is not None:
                 carried[node] = _sum(carried.get(node), leaf)
-        for node, parents, positions, derivative in reversed(self._program(argnums).steps):
+        program = self._program(argnums)
+        whole: Iterable[list[TapeNode]] = reversed(program.first_uses) if arrived else repeat([])
+        for (node, parents, positions, derivative), roots in zip(reversed(program.steps), whole, strict=False):
             grad_of_node, _ = carried.pop(node, (None, False))
             if grad_of_node is None:
                 continue
@@ -194,9 +169,15 @@ class Linearized:
                     continue
                 before = carried.get(parent)
                 carried[parent] = (grad, False) if before is None and type(grad) is np.ndarray else _sum(before, grad)
+            if arrived and roots:
+                self._tell(arrived, {root: carried[root][0] for root in roots if root in carried})
         if strict:
             self._require(argnums, carried)
         return tuple(self._collect(argnum, carried) for argnum in argnums)
+
+    def _tell(self, arrived: Callable[[int, Array], None], cotangents: Mapping[TapeNode, Array]) -> None:
+        for root, cotangent in cotangents.items():
+            arrived(self._roots[0].index(root), cotangent)
 
     def _require(self, argnums: tuple[int, ...], carried: Mapping[TapeNode, Any]) -> None:
         roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
@@ -228,11 +209,11 @@ class Linearized:
         ]
         return tree_unflatten(arg, leaves)
 
-    def _program(self, argnums: tuple[int, ...]) -> _Program:
+    def _program(self, argnums: tuple[int, ...]) -> Program:
         if argnums not in self._programs:
             roots = [root for argnum in argnums for root in self._roots[argnum] if root is not None]
             outputs = [node for node in self._outputs if node is not None]
-            self._programs[argnums] = _Program(self._nodes, roots, outputs)
+            self._programs[argnums] = Program(self._nodes, roots, outputs)
         return self._programs[argnums]
 
 

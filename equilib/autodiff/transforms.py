@@ -40,7 +40,11 @@ def jvp(f: Callable[..., Tree], args: tuple[Tree, ...], tangents: tuple[Tree, ..
 
 
 def value_and_grad(
-    f: Callable[..., Any], *, has_aux: bool = False, allow_unused: bool = False
+    f: Callable[..., Any],
+    *,
+    has_aux: bool = False,
+    allow_unused: bool = False,
+    arrived: Callable[[int, Array], None] | None = None,
 ) -> Callable[..., tuple[Any, Tree]]:
     """Make a function that returns f's value and its gradient with respect to the first argument.
 
@@ -52,6 +56,8 @@ def value_and_grad(
         Whether f returns auxiliary results; they come back as `(value, aux)`, untraced.
     allow_unused : bool
         Whether a leaf without influence on f has the gradient zero, rather than being taken for a mistake.
+    arrived : callable, optional
+        Given the number of each leaf of the tree, and its gradient, of the leaf's shape, as soon as that is whole.
 
     Raises
     ------
@@ -78,7 +84,7 @@ def value_and_grad(
             what = f"an array of shape {inner.shape}" if hasattr(inner, "shape") else type(inner).__name__
             raise ValueError(f"value_and_grad needs a function that returns a scalar array, it returned {what}")
         seed = array_namespace(inner).ones_like(inner)
-        (gradient,) = linear.vjp(seed, (0,), strict=not allow_unused)
+        (gradient,) = linear.vjp(seed, (0,), strict=not allow_unused, arrived=arrived)
         return ((value, stop_gradient(kept[0])) if has_aux else value), gradient
 
     return with_gradient

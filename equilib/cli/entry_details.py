@@ -25,6 +25,7 @@ USES = {
     "ODE, --solver {name}:OPTION=VALUE",
     entries.KernelEntry: _WITH_OPTIONS.replace("{flag}", "--kernels"),
     entries.ExperimentEntry: "equilib run {name} --help",
+    entries.CommunicatorEntry: "mpiexec -n 4 equilib run EXPERIMENT",
 }
 """How an entry of the kind is chosen on the command line."""
 

@@ -11,6 +11,7 @@ import click
 from equilib.cli.flags import AtLeast, data_dir, device, kernels, run_argument
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
+from equilib.machine.ranks.group import current_ranks
 
 if TYPE_CHECKING:
     from equilib.commands.evaluate import Evaluation
@@ -32,6 +33,8 @@ def evaluate(session: Session, /, run: Path, *, as_json: bool, **given: Any) -> 
 
     with open_reporter(stream=sys.stderr) as reporter:
         found = measure(run, session.registry, reporter=reporter, **given)
+    if current_ranks().rank:
+        return
     if as_json:
         print_json(found.describe())
     else:

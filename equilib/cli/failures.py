@@ -8,8 +8,10 @@ import traceback
 import click
 
 from equilib.cli.session import Session
+from equilib.cli.together import is_silent
 from equilib.errors import RunError, UserError, did_you_mean, named, printable, said
 from equilib.fixed_points.solution import UnsolvedError
+from equilib.machine.ranks.group import current_ranks
 from equilib.machine.signals import Interrupted
 from equilib.plugin.registry import OWN, Owner
 
@@ -21,7 +23,9 @@ def fail(error: BaseException, session: Session) -> int:
     """Say what ended a command, after its traceback where that is asked for; return the exit status."""
     if isinstance(error, SystemExit) and _modules(error)[-1:] == ["click.core"]:  # whose way it is to say "closed pipe"
         return 1
-    sentence, status = told(error, session)
+    sentence, status = current_ranks().failed(*told(error, session))
+    if is_silent() or not sentence:
+        return status
     if session.traceback or os.environ.get(TRACEBACK, "") not in ("", "0"):
         click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
     click.echo(f"error: {printable(sentence)}", err=True)

@@ -27,9 +27,11 @@ from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session
 from equilib.cli.suggesting_group import SuggestingGroup
+from equilib.cli.together import join
 from equilib.errors import RunError, said
 from equilib.kernels import offering
 from equilib.machine import signals
+from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
 
@@ -54,6 +56,7 @@ class _Program(SuggestingGroup):
 def equilib(context: click.Context, *, traceback: bool) -> None:
     """Train deep equilibrium models with any solver and any adjoint."""
     session_of(context).traceback = traceback
+    join(session_of(context), context.invoked_subcommand)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -86,13 +89,22 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
     _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a summary may hold what the terminal's encoding lacks
-    session = Session(argv=arguments, given=registry)
+    status = _carry_out(Session(argv=arguments, given=registry))
+    return current_ranks().abandon(status) if status else 0
+
+
+def _carry_out(session: Session) -> int:
     try:
         with signals.obeyed(), offering(lambda: kernel_families(session.plugins)):
-            return equilib.main(list(arguments), prog_name="equilib", standalone_mode=False, obj=session) or 0
+            arguments = list(session.argv)
+            status = equilib.main(arguments, prog_name="equilib", standalone_mode=False, obj=session) or 0
+            current_ranks().close()
+            return status
     except (click.Abort, KeyboardInterrupt) as error:
         ended = error.__cause__ if isinstance(error, click.Abort) else error
-        return fail(ended, session) if isinstance(ended, signals.Interrupted) and str(ended) else INTERRUPTED
+        if isinstance(ended, signals.Interrupted) and str(ended):
+            return fail(ended, session)
+        return current_ranks().failed("", INTERRUPTED)[1]
     except BaseException as error:  # a plugin may raise anything, sys.exit included
         return fail(error, session)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equilib.commands.run import carry_out
 from equilib.errors import UserError
+from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
 from equilib.runs.checkpoints import FOLDER, checkpoint_paths
@@ -16,6 +17,7 @@ from equilib.runs.continuation import Continuation
 from equilib.runs.files import typed
 from equilib.runs.folder import locked, refuse_trained
 from equilib.runs.record import RecordedRun
+from equilib.runs.request import RunRequest
 
 
 def resume(
@@ -30,6 +32,17 @@ def resume(
     Raises UserError if there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was
     then; RunError if the run failed on its way.
     """
+    run, request, found = current_ranks().from_first(lambda: _read_run(path, checkpoint, epochs, changes))
+    if found is None:
+        request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
+        carry_out(request, registry, out=path, begins_again=True)
+        return
+    carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found))
+
+
+def _read_run(
+    path: Path, checkpoint: Path | None, epochs: int | None, changes: Mapping[str, Any]
+) -> tuple[RecordedRun, RunRequest, CheckpointFile | None]:
     run = RecordedRun.read(path)
     if run.facts.get("status") == "finished" and epochs is None:
         raise UserError(f"the run in {path} is finished: nothing to do; --epochs N trains on")
@@ -40,10 +53,7 @@ def resume(
     found = find_checkpoint(run, checkpoint)
     if found is None:
         refuse_trained(path)
-        request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
-        carry_out(request, registry, out=path, begins_again=True)
-        return
-    carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found))
+    return run, request, found
 
 
 def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:

@@ -12,6 +12,7 @@ from equilib.experiments.recorded_training import train
 from equilib.fixed_points.solution import UnsolvedWarning
 from equilib.kernels import KernelWarning
 from equilib.machine.process import prepare_process
+from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.folder import check_out, default_out
@@ -27,9 +28,13 @@ def launch(request: RunRequest, registry: Registry) -> None:
     RunError if the run failed on its way.
     """
     make_experiment(request, registry)  # where there is none of that name, nothing else is of interest
+    current_ranks().from_first(lambda: _check_place(request))
+    carry_out(request, registry, **({} if request.out is None else {"out": request.out}))
+
+
+def _check_place(request: RunRequest) -> None:
     out = default_out(request.experiment) if request.out is None else request.out
     check_out(out, overwrite=request.overwrite)
-    carry_out(request, registry, **({} if request.out is None else {"out": out}))
 
 
 def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:

@@ -20,7 +20,7 @@ from equilib.runs.context import RunContext
 from equilib.runs.differences import notes, of_environment, of_training
 from equilib.runs.record import RecordedRun
 from equilib.runs.spellings import spec_of
-from equilib.training.data import ImageFormat
+from equilib.training.data import Dataset, ImageFormat
 from equilib.training.reporter import Reporter
 from equilib.training.trainer import Trainer
 
@@ -86,9 +86,10 @@ def assemble(context: RunContext) -> Training:
     setup, device = set_up(context), context.device
     recipe, plan = setup.recipe, setup.recipe.plan
     optimizer = build_named(context.registry, OptimizerEntry, context.request.optimizer or recipe.optimizer)
-    data = setup.experiment.load_data(context)
+    data = _loaded(setup.experiment, context)
     rng = context.rng()
-    params = device.put(setup.network.init(rng))
+    drawn = setup.network.init(rng)
+    params = device.put(context.ranks.from_first(lambda: drawn))
     trainer = Trainer(
         model=setup.network,
         params=params,
@@ -101,6 +102,7 @@ def assemble(context: RunContext) -> Training:
         reporter=context.reporter,
         device=device,
         transform=recipe.transform,
+        ranks=context.ranks,
     )
     title = recipe.title or context.request.experiment
     size = sum(leaf.size for leaf in tree_leaves(params))
@@ -143,6 +145,14 @@ def _resolved_request(setup: Setup, optimizer: Named[Any], context: RunContext) 
         data=data if isinstance(data, str) else request.data,
         **plan,
     ).describe()
+
+
+def _loaded(experiment: Experiment, context: RunContext) -> Dataset:
+    """Return the data; of the ranks of a host the first loads them before the others, should they be downloaded."""
+    ranks, first = context.ranks, context.ranks.local_rank == 0
+    found = [experiment.load_data(context)] if first else []
+    ranks.gather(None)
+    return found[0] if found else experiment.load_data(context)
 
 
 def _resolved(trainer: Trainer, samples: str) -> dict[str, int]:

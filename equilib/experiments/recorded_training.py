@@ -10,8 +10,9 @@ from equilib.errors import some
 from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.machine.signals import exposed
+from equilib.runs.agreement import check_agreement, introduce_ranks
 from equilib.runs.context import RunContext
-from equilib.runs.recorder import Recorder
+from equilib.runs.recorder import Recorder, untrained
 from equilib.runs.tensorboard import require_tensorboard
 from equilib.training.number_formats import share
 from equilib.training.tolerances import check_loosening, introduce
@@ -22,7 +23,7 @@ from equilib.training.warm_starts import WarmStarts
 def train(context: RunContext) -> Mapping[str, Any]:
     """Train what was asked for, recording epochs, checkpoints and, whatever way it ends, the model; return the metrics.
 
-    A run that is continued goes on from its checkpoint.
+    A run that is continued goes on from its checkpoint. Of several ranks the first records.
 
     Raises UserError if the request cannot be carried out as it is, or the checkpoint does not fit;
     RunError if training failed on its way.
@@ -37,8 +38,12 @@ def train(context: RunContext) -> Mapping[str, Any]:
         before.restore(trainer, digest)
     if request.tensorboard:
         require_tensorboard()
+    if context.ranks.size > 1:
+        check_agreement(context.ranks, {"data": digest, "flags": request.describe(), **training.facts})
+    if context.ranks.rank:
+        return _follow(training)
     with context.record(**training.facts, data_digest=digest) as directory:
-        for line in (*training.introduction, arithmetic(), *savings):
+        for line in (*training.introduction, arithmetic(), *introduce_ranks(context.ranks), *savings):
             context.reporter.line(line)
         for line in before.introduce(context.device.description, training.facts) if before else ():
             context.reporter.line(line)
@@ -54,6 +59,14 @@ def train(context: RunContext) -> Mapping[str, Any]:
             "finished", f"Run recorded in {directory.path}", {"path": str(directory.path), "result": result}
         )
         return metrics | concluded
+
+
+def _follow(training: Training) -> Mapping[str, Any]:
+    """Train beside rank 0, which alone records, and return the metrics."""
+    trainer = training.trainer
+    for _ in trainer.epochs():
+        pass
+    return (trainer.metrics or untrained(trainer)) | training.conclude()
 
 
 def _save_work(trainer: Trainer, context: RunContext) -> list[str]:

@@ -50,26 +50,28 @@ class Device:
 CPU = Device("cpu", "cpu")
 
 
-def find_device(name: str) -> Device:
+def find_device(name: str, number: int | None = None) -> Device:
     """Return the device called `name`; "auto" is a CUDA device where one works, else the CPU.
+
+    With a `number` it is that of several GPUs, counted round, and the current one from then on.
 
     Raises DeviceError if `name` is unknown, or "cuda" was asked for and CuPy, a GPU, or CUDA's libraries are missing.
     """
     if name == "cpu":
         return CPU
     if name == "cuda":
-        return _cuda()
+        return _cuda(number)
     if name != "auto":
         raise DeviceError(f"no device {name!r}.{did_you_mean(name, DEVICES)} Available: {', '.join(DEVICES)}.")
     try:
-        return _cuda()
+        return _cuda(number)
     except IdleGPUError:
         return Device("cpu", "cpu, although there is a GPU: --device cuda says why")
     except DeviceError:
         return CPU
 
 
-def _cuda() -> Device:
+def _cuda(number: int | None) -> Device:
     try:
         import cupy
     except Exception as error:  # where it is damaged, or HOME cannot be written, of many kinds
@@ -77,6 +79,8 @@ def _cuda() -> Device:
             f"--device cuda needs CuPy, which cannot be imported ({_reason(error)}); {_INSTALL}, or use --device cpu"
         ) from error
     _require_gpu(cupy)
+    if number is not None:
+        cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount()).use()
     _require_libraries(cupy)
     _exercise(cupy)
     properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)

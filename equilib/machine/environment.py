@@ -27,19 +27,26 @@ PACKAGES = (
     "numba",
     "threadpoolctl",
     "scikit-sundae",
+    "mpi4py",
+    "mpich",
 )
 
 
 def describe_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
     """Return versions, those of further packages too, platform, kernels and NumPy's BLAS library, as plain values."""
-    names = dict.fromkeys((*PACKAGES, *packages))
     return {
-        "versions": {name: found for name in names if (found := _version(name)) is not None},
+        "versions": package_versions(packages),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "kernels": families_in_use(),
         "blas": numpy_blas().describe() | {"cores": available_cores()},
     }
+
+
+def package_versions(packages: Iterable[str] = ()) -> dict[str, str]:
+    """Return the versions of the packages that decide what a run computes, and of further ones, where installed."""
+    names = dict.fromkeys((*PACKAGES, *packages))
+    return {name: found for name in names if (found := _version(name)) is not None}
 
 
 def arithmetic() -> str:

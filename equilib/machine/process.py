@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import sys
 from pathlib import Path
+
+from equilib.machine.cores import available_cores
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 _prepared = False
 
@@ -43,6 +48,21 @@ def keep_big_blocks() -> bool:
         return False
     settings = ((_M_MMAP_THRESHOLD, _GIBIBYTE), (_M_TRIM_THRESHOLD, _GIBIBYTE), (_M_TOP_PAD, _TOP_PAD))
     return all(mallopt(name, value) == 1 for name, value in settings)
+
+
+def share_cores(sharing: int) -> None:
+    """Keep the threads of BLAS to this process's part of the cores that so many processes share.
+
+    Nothing changes where an environment variable says how many threads there are.
+    """
+    if sharing == 1 or any(name in os.environ for name in _THREADS):
+        return
+    # Deferred: who shares no cores needs it not.
+    from threadpoolctl import threadpool_limits
+
+    threads = max(1, available_cores() // sharing)
+    threadpool_limits(threads, user_api="blas")
+    os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # for libraries that are loaded later
 
 
 def peak_memory() -> int | None:

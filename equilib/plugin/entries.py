@@ -250,3 +250,8 @@ class ExperimentEntry(Entry, noun="experiment"):
 @dataclass(frozen=True, kw_only=True)
 class KernelEntry(Entry, noun="kernel family", plural="kernels"):
     """A family of kernels: `factory` meets `equilib.kernels.KernelFamily`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommunicatorEntry(Entry, noun="communicator"):
+    """What carries messages between ranks: `factory` meets `equilib.machine.ranks.communicator.Connector`."""

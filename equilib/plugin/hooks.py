@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pluggy
 
 from equilib.plugin.entries import (
+    CommunicatorEntry,
     DatasetEntry,
     Entry,
     ExperimentEntry,
@@ -73,6 +74,12 @@ def equilib_kernels() -> Iterable[KernelEntry]:
     return ()
 
 
+@hookspec
+def equilib_communicators() -> Iterable[CommunicatorEntry]:
+    """Yield one entry per communicator."""
+    return ()
+
+
 HOOKS: dict[str, type[Entry]] = {
     "equilib_solvers": SolverEntry,
     "equilib_integrators": IntegratorEntry,
@@ -82,6 +89,7 @@ HOOKS: dict[str, type[Entry]] = {
     "equilib_datasets": DatasetEntry,
     "equilib_experiments": ExperimentEntry,
     "equilib_kernels": KernelEntry,
+    "equilib_communicators": CommunicatorEntry,
 }
 """Each hook and the kind of entry that it yields, in the order of listings."""
 

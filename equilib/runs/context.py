@@ -15,6 +15,7 @@ from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment, git_state
+from equilib.machine.ranks.group import Ranks, current_ranks
 from equilib.machine.signals import shielded
 from equilib.plugin.registry import Registry
 from equilib.runs.folder import RunDirectory, check_out, locked, make_default_out, refuse_trained
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class RunContext:
     """The run around an experiment, on the `device` that its request asks for, with the kernels that it names.
 
-    These are the process's from then on. The run is recorded in the folder `out`, where nothing is written before
-    `record`, and goes on from its `continuation`. Without `out` a new folder is made then.
+    These are the process's from then on, which is one of `ranks`. The run is recorded in the folder `out`, where
+    nothing is written before `record`, and goes on from its `continuation`. Without `out` a new folder is made then.
 
     Raises UserError if there is no such device here, or no such kernels.
     """
@@ -42,10 +43,11 @@ class RunContext:
     out: Path = Path()
     continuation: Continuation | None = None
     begins_again: bool = False  # in the folder of a run that was killed before anything was trained
+    ranks: Ranks = field(default_factory=current_ranks)
     device: Device = field(init=False)
 
     def __post_init__(self) -> None:
-        self.device = find_device(self.request.device)
+        self.device = find_device(self.request.device, self.ranks.local_rank if self.ranks.size > 1 else None)
         use_kernels(self.request.kernels)
 
     @property
@@ -75,6 +77,7 @@ class RunContext:
             "device": self.device.description,
             **describe_environment(self.registry.used()),
             "git": git_state(),
+            "ranks": self.ranks.describe(),
         }
         before = self.continuation
         with file_errors(f"--out {self.out} cannot be written"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from equilib.machine.environment import describe_environment
+from equilib.machine.ranks.group import current_ranks
 from equilib.runs.metrics import flat
 
 _NAMED = ("options", "method", "optimizer")
@@ -21,6 +22,7 @@ def of_environment(then: Mapping[str, Any], packages: Iterable[str] = ()) -> dic
     now = describe_environment([*versions, *packages])
     pairs: dict[str, Pair] = {name: [then.get(name), now[name]] for name in ("python", "platform")}
     pairs["kernels"] = [then.get("kernels") or {}, now["kernels"]]
+    pairs["ranks"] = [(facts or {}).get("size", 1) for facts in (then.get("ranks"), current_ranks().describe())]
     if "blas" in then:
         pairs |= {f"BLAS {name}": [then["blas"].get(name), now["blas"][name]] for name in ("kernel", "threads")}
     pairs |= {name: [versions.get(name), now["versions"].get(name)] for name in sorted({*versions, *now["versions"]})}

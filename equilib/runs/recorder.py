@@ -42,21 +42,26 @@ class Recorder:
         Raises RunError if training fails, or a file cannot be written.
         """
         trainer = self._trainer
+        trainer.ranks.resume = self._resume
         trainer.after_batch = lambda: self._save_if_due(epoch_ended=False)
         try:
             with exposed():
                 for metrics in trainer.epochs():
                     self._add(metrics)
-                return dict(trainer.metrics) or _untrained(trainer)
+                return dict(trainer.metrics) or untrained(trainer)
         except KeyboardInterrupt:
             with suppress(OSError):  # a pipe that nobody reads
-                trainer.reporter.line(f"To go on: {typed('resume', self._directory.path)}")
+                trainer.reporter.line(f"To go on: {self._resume}")
             raise
         finally:
             trainer.after_batch = None
             if self._events is not None:
                 self._events.close()
             self._save()
+
+    @property
+    def _resume(self) -> str:
+        return typed("resume", self._directory.path)
 
     def _add(self, metrics: Mapping[str, Any]) -> None:
         with shielded():
@@ -71,12 +76,14 @@ class Recorder:
 
     def _save(self) -> None:
         snapshot = self._trainer.state()
+        self._trainer.ranks.doing = f"writing to {self._directory.path}"
         with shielded():
             with run_errors(self._directory.path / FOLDER):
                 self._checkpoints.write(snapshot)
             self._directory.save_model(snapshot.params)
 
 
-def _untrained(trainer: Trainer) -> dict[str, Any]:
+def untrained(trainer: Trainer) -> dict[str, Any]:
+    """Return the metrics of a run without epochs: those of a test."""
     tested = trainer.evaluate()
     return {f"test_{trainer.objective.score_name}": tested.score, "test": tested.describe()}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from equilib.machine.ranks.group import current_ranks
 from equilib.runs.files import json_values
 from equilib.training.reporter import Reporter
 
@@ -138,8 +139,11 @@ def open_reporter(log: str = "auto", stream: TextIO | None = None) -> Iterator[R
     """Yield the reporter that was asked for, and close it however the run ends.
 
     `log` is "quiet", "json", or "auto": what suits the stream, which is standard output unless a command whose own
-    output is a table gives standard error.
+    output is a table gives standard error. Of several ranks the first reports.
     """
+    if current_ranks().rank:
+        yield Reporter()
+        return
     stream = stream or sys.stdout
     # A dumb terminal, as in an editor, cannot redraw a line.
     redraws = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -18,12 +18,14 @@ from equilib.training.number_formats import counts as describe_counts
 class Reduction:
     """What there is before the first batch, what a further batch makes of it, and what it amounts to in the end.
 
-    `result` gets what was accumulated, the number of samples, and the number of batches.
+    `result` gets what was accumulated, the number of samples, and the number of batches. `join` makes the value of a
+    batch of those of two shares of it, which were computed at the same time.
     """
 
     start: Any
     add: Callable[[Any, Any], Any]
     result: Callable[[Any, int, int], Any]
+    join: Callable[[Any, Any], Any] = operator.add
 
 
 def _by_label(counts: Counter[SampleStatus], samples: int = 0, batches: int = 0) -> dict[str, int]:
@@ -36,13 +38,18 @@ def _share_failed(counts: Counter[SampleStatus], samples: int, batches: int) -> 
     return sum(count for status, count in counts.items() if not status.success) / max(counts.total(), 1)
 
 
-MEAN_OF_BATCHES = Reduction(0, operator.add, lambda total, samples, batches: total / max(batches, 1))
-"""The mean over batches."""
+MEAN_OF_BATCHES = Reduction(0, operator.add, lambda total, samples, batches: total / max(batches, 1), max)
+"""The mean over batches; of one that is shared, as of calls, what the share with most has."""
 
 MEAN_OF_SAMPLES = Reduction(0.0, operator.add, lambda total, samples, batches: total / max(samples, 1))
 """The mean over samples, of which a batch gives the sum."""
 
-LARGEST = Reduction(0.0, lambda most, each: float(np.maximum(most, each)), lambda most, samples, batches: most)
+
+def _larger(most: float, each: float) -> float:
+    return float(np.maximum(most, each))
+
+
+LARGEST = Reduction(0.0, _larger, lambda most, samples, batches: most, _larger)
 """The largest value; np.maximum, unlike max, lets nan through."""
 
 STATUSES = Reduction(Counter(), operator.add, _by_label)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from equilib.fixed_points.solution import SUCCESSES
@@ -26,6 +28,25 @@ _SPELLINGS = {
 """What checkpoints of version 0.1.0 before the table of metrics call its sums."""
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The value of every metric of one batch, or of a share of it; None where it has none."""
+
+    samples: int
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, batch: Batch) -> Measured:
+        """Return what is measured of a batch."""
+        return cls(batch.samples, {name: row.measure(batch) for name, row in _MEASURED.items() if row.measure})
+
+    def joined(self, other: Measured) -> Measured:
+        """Return what is measured of the batch of which these are two shares."""
+        pairs = {name: (value, other.values[name]) for name, value in self.values.items()}
+        values = {name: None if None in pair else _MEASURED[name].over.join(*pair) for name, pair in pairs.items()}
+        return Measured(self.samples + other.samples, values)
+
+
 class PassStatistics:
     """Every metric of one pass, accumulated batch by batch."""
 
@@ -33,13 +54,14 @@ class PassStatistics:
         self._samples = self._batches = 0
         self._sums = {name: row.over.start for name, row in _MEASURED.items()}
 
-    def add(self, batch: Batch) -> None:
-        """Take note of one batch; what it does not know of, such as a loss in a test, stays unknown for the pass."""
+    def add(self, *shares: Measured) -> None:
+        """Take note of one batch, in shares; what it does not know of, as a test of a loss, is unknown for the pass."""
+        batch = reduce(Measured.joined, shares)
         self._samples += batch.samples
         self._batches += 1
-        for name, row in _MEASURED.items():
-            value = row.measure(batch) if row.measure and self._sums[name] is not None else None
-            self._sums[name] = None if value is None else row.over.add(self._sums[name], value)
+        for name, value in batch.values.items():
+            known = value is not None and self._sums[name] is not None
+            self._sums[name] = _MEASURED[name].over.add(self._sums[name], value) if known else None
 
     def __getitem__(self, name: str) -> Any:
         """Return the metric of that name as a plain value; None where it is unknown."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from time import perf_counter
 from typing import Any
@@ -13,22 +11,23 @@ import numpy as np
 
 from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array, Tree, take_rows, tree_map
-from equilib.autodiff import stop_gradient, value_and_grad
-from equilib.errors import RunError, UserError
-from equilib.fixed_points.solution import UnsolvedWarning
+from equilib.autodiff import stop_gradient
+from equilib.errors import UserError
 from equilib.machine import signals
 from equilib.machine.devices import CPU, Device
+from equilib.machine.ranks.group import ALONE, Ranks
+from equilib.training.batch_pass import pass_batch, recorded
 from equilib.training.data import Dataset
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
-from equilib.training.optimizers import Optimizer, clipped, global_norm
+from equilib.training.optimizers import Optimizer, clipped
 from equilib.training.plan import Plan, batches
-from equilib.training.reductions import describe_statuses
 from equilib.training.rehearsal import rehearse
 from equilib.training.reporter import Reporter
+from equilib.training.shares import Share
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
-from equilib.training.statistics import PassStatistics, epoch_record, epoch_summary
+from equilib.training.statistics import Measured, PassStatistics, epoch_record, epoch_summary
 from equilib.training.tolerances import loosened
 from equilib.training.warm_starts import WarmStarts
 
@@ -63,6 +62,8 @@ class Trainer:
         Called after each batch, when `state()` includes it.
     warm_starts : WarmStarts
         What is kept of each sample for the next epoch; by default nothing. Tests start cold.
+    ranks : Ranks
+        The processes that compute a share of every batch each; each of them has this trainer, in the same state.
     loosen : float
         How many times as large the tolerances of training are at first (see `loosened`); tests have those of the model.
     """
@@ -78,6 +79,7 @@ class Trainer:
     reporter: Reporter
     device: Device = CPU
     transform: Callable[[Array, np.random.Generator], Array] | None = None
+    ranks: Ranks = ALONE
     step: int = field(default=0, init=False)
     epochs_done: int = field(default=0, init=False)
     metrics: dict[str, Any] = field(default_factory=dict, init=False)
@@ -206,12 +208,12 @@ class Trainer:
 
     def _train_pass(self, model: Model, title: str) -> _Pass:
         places = batches(self.data.train_inputs.shape[0], self.plan.batch_size)
-        gradient_of = self._gradient(model)
+        loss_of = self._loss(model)
         work = self._pass = self._pass or _Pass(order=self.rng.permutation(self.data.train_inputs.shape[0]))
         start, count = perf_counter() - work.seconds, len(places)
         for place in places[work.batches :]:
-            title_of_batch = f"{title} Batch: [{work.batches + 1}/{count}]"
-            loss = self._train_batch(gradient_of, work.order[place], title_of_batch, work.statistics)
+            title_of_batch = self.ranks.doing = f"{title} Batch: [{work.batches + 1}/{count}]"
+            loss = self._train_batch(loss_of, work.order[place], title_of_batch, work.statistics)
             work.batches += 1
             work.seconds = perf_counter() - start
             self._last = self._snapshot()
@@ -223,32 +225,40 @@ class Trainer:
         work.seconds = perf_counter() - start
         return work
 
-    def _gradient(self, model: Model) -> Callable[..., Any]:
-        extra = {"rng": self.rng} if getattr(model, "needs_rng", False) else {}
+    def _loss(self, model: Model) -> Callable[..., Any]:
+        draws = getattr(model, "needs_rng", False)
 
-        def loss(params: Tree, x: Array, y: Array, rows: np.ndarray) -> tuple[Array, Any]:
-            prediction, record = model(params, x, **extra, **self.warm_starts.guesses(model, rows))
-            return self.objective.loss(prediction, record, y), (stop_gradient(prediction), record)
+        def loss(params: Tree, x: Array, y: Array, share: Share) -> tuple[Array, Any]:
+            extra = {"rng": share.rng} if draws else {}
+            prediction, record = model(params, x, **extra, **self.warm_starts.guesses(model, share.rows, share.count))
+            return share.weigh(self.objective.loss(prediction, record, y)), (stop_gradient(prediction), record)
 
-        return value_and_grad(loss, has_aux=True, allow_unused=self.plan.allow_unused)
+        return loss
+
+    def _taken(self, share: Share) -> tuple[Array, Array]:
+        x, y = take_rows(self.data.train_inputs, share.rows), take_rows(self.data.train_targets, share.rows)
+        return x if self.transform is None else self.transform(x, share.rng), y
 
     def _train_batch(
-        self, gradient_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics
+        self, loss_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics
     ) -> float:
-        x, y = take_rows(self.data.train_inputs, rows), take_rows(self.data.train_targets, rows)
-        if self.transform is not None:
-            x = self.transform(x, self.rng)
-        with recorded():  # what is not finite is refused before the update
-            (value, (prediction, record)), gradient = gradient_of(self.params, x, y, rows)
-        loss = float(value)
-        norm = finite_norm(loss, gradient, record, place)
-        gradient = clipped(gradient, norm, self.plan.clip_gradient)
+        share = Share.of(rows, self.ranks, self.rng)
+        passed = pass_batch(
+            loss_of,
+            self.params,
+            share,
+            self._taken,
+            score=self.objective.score,
+            ranks=self.ranks,
+            place=place,
+            allow_unused=self.plan.allow_unused,
+        )
+        gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
         self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
         self.step += 1
-        self.warm_starts.remember(record, rows)
-        scores = self.objective.score(prediction, y)
-        statistics.add(Batch(record=record, scores=scores, loss=loss, gradient_norm=norm))
-        return loss
+        self.warm_starts.remember(passed.record, share.rows, share.count, ranks=self.ranks)
+        statistics.add(*passed.measured)
+        return passed.loss
 
     def evaluate(
         self,
@@ -257,42 +267,27 @@ class Trainer:
         title: str = "Test",
         each: Callable[[Array, Record], None] = lambda prediction, record: None,
     ) -> PassStatistics:
-        """Pass the test data, shape (samples, ...), through the model; `each` gets what it returns for each batch."""
+        """Pass the test data, shape (samples, ...), through the model; `each` gets what it returns for each batch.
+
+        Of several ranks each passes its share of every batch, which alone its `each` gets.
+        """
         model = model or self.model
         statistics = PassStatistics()
-        inputs, targets = self.data.test_inputs, self.data.test_targets
-        places = batches(inputs.shape[0], self.plan.test_batch_size)
-        for index, rows in enumerate(places, start=1):
-            x, y = inputs[rows, ...], targets[rows]
-            with recorded():
-                prediction, record = model(self.params, x)
-            statistics.add(Batch(record=record, scores=self.objective.score(prediction, y)))
-            each(prediction, record)
+        places = batches(self.data.test_inputs.shape[0], self.plan.test_batch_size)
+        self.ranks.doing = title
+        for index, place in enumerate(places, start=1):
+            own = self.ranks.share(place.stop - place.start)
+            rows = slice(place.start + own.start, place.start + own.stop)
+            measured = self._tested(model, rows, each) if rows.stop > rows.start else None
+            statistics.add(*(share for share in self.ranks.gather(measured) if share is not None))
             self.reporter.batch(title, index, len(places))
             signals.check()
         return statistics
 
-
-@contextmanager
-def recorded() -> Iterator[None]:
-    """Leave to the record what is not finite and what does not converge, of which else there are warnings."""
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnsolvedWarning)
-        yield
-
-
-def finite_norm(loss: float, gradient: Tree, record: Record, place: str) -> float:
-    """Return the gradient's norm, and refuse one or a loss that is not finite before it reaches the parameters.
-
-    Raises RunError with `place`, and how the solves of the batch ended.
-    """
-    remedy = "lower the learning rate, or try another seed or solver"
-    if not np.isfinite(loss):
-        solves = describe_statuses(record.status)
-        raise RunError(f"the loss became {loss} at {place} (samples: {solves}); {remedy}")
-    norm = global_norm(gradient)
-    if not np.isfinite(norm):
-        solves = describe_statuses(status for each in record.adjoints for status in each.status)
-        evidence = f"adjoint: {solves}" if solves else "no adjoint equation was solved"
-        raise RunError(f"the gradient's norm became {norm} at {place} ({evidence}); {remedy}")
-    return norm
+    def _tested(self, model: Model, rows: slice, each: Callable[[Array, Record], None]) -> Measured:
+        x, y = self.data.test_inputs[rows, ...], self.data.test_targets[rows]
+        with recorded():
+            prediction, record = model(self.params, x)
+        measured = Measured.of(Batch(record=record, scores=self.objective.score(prediction, y)))
+        each(prediction, record)
+        return measured

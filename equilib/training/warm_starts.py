@@ -11,6 +11,7 @@ from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace
 from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution, Status
+from equilib.machine.ranks.group import ALONE, Ranks
 from equilib.training.model import EquilibriumModel
 
 NONE, EQUILIBRIA, BOTH = "none", "equilibria", "both"
@@ -51,26 +52,37 @@ class WarmStarts:
                 "leave out --warm-start"
             )
 
-    def guesses(self, model: Any, rows: np.ndarray) -> dict[str, Array]:
-        """Return what a call of the model with the samples `rows` is to be given; nan where nothing is known."""
+    def guesses(self, model: Any, rows: np.ndarray, count: int | None = None) -> dict[str, Array]:
+        """Return what a call of the model with the samples `rows` is to be given; nan where nothing is known.
+
+        The loss is the mean of `count` samples, by default of these.
+        """
         if self.kept == NONE:
             return {}
-        known = {name: [self._rows[name][row] for row in rows] for name in model.warm_starts() if name in self._rows}
+        names = [name for name in model.warm_starts() if name in self._rows]
+        known = {name: [self._rows[name][row] for row in rows] for name in names}
         found = {name: _stacked(each) for name, each in known.items() if any(row is not None for row in each)}
         # The gradient of a mean: what is kept does not depend on the size of the batch, and the last one is smaller.
-        return {name: each / len(rows) if name == "adjoint_guess" else each for name, each in found.items()}
+        return {name: each / (count or len(rows)) if name == "adjoint_guess" else each for name, each in found.items()}
 
-    def remember(self, record: Equilibrium, rows: np.ndarray) -> None:
-        """Keep what a pass with the samples `rows` found, forward and backward."""
-        if "start" in self._rows and record.solution is not None:
-            self._put("start", rows, record.solution, 1)
+    def remember(
+        self, record: Equilibrium | None, rows: np.ndarray, count: int | None = None, *, ranks: Ranks = ALONE
+    ) -> None:
+        """Keep what a pass with the samples `rows` found, forward and backward; all ranks keep what each found."""
+        if self.kept == NONE:
+            return
+        for found in ranks.gather({} if record is None else self._found(record, rows, count or len(rows))):
+            for name, arrays in found.items():
+                for row, array in arrays.items():
+                    self._rows[name][row] = array
+
+    def _found(self, record: Equilibrium, samples: np.ndarray, count: int) -> dict[str, dict[int, Array | None]]:
+        found: dict[str, tuple[Solution, int]] = {}
+        if record.solution is not None:
+            found["start"] = record.solution, 1
         if "adjoint_guess" in self._rows and record.adjoints:
-            self._put("adjoint_guess", rows, record.adjoints[-1], len(rows))
-
-    def _put(self, name: str, rows: np.ndarray, found: Solution, factor: int) -> None:
-        scaled, kept = factor * found.z, self._rows[name]
-        for place, row in enumerate(rows):
-            kept[row] = scaled[place, ...] if found.status[place] in _NEAR else None
+            found["adjoint_guess"] = record.adjoints[-1], count
+        return {name: _by_row(solution, factor, samples) for name, (solution, factor) in found.items()}
 
     def state(self) -> dict[str, tuple[Array | None, ...]]:
         """Return what is kept, by the name of the argument; it never changes afterwards."""
@@ -94,6 +106,12 @@ class WarmStarts:
         size = len(self._rows) * samples * state.size * state.dtype.itemsize / 1e6
         what = {EQUILIBRIA: "equilibria", BOTH: "equilibria and adjoints"}[self.kept]
         return [f"Warm start: {what} of {samples:,} samples, {size:,.1f} MB in memory and in each checkpoint"]
+
+
+def _by_row(found: Solution, factor: int, rows: np.ndarray) -> dict[int, Array | None]:
+    scaled = factor * found.z
+    places = enumerate(rows.tolist())
+    return {row: scaled[place, ...] if found.status[place] in _NEAR else None for place, row in places}
 
 
 def _stacked(rows: list[Array | None]) -> Array:

@@ -15,10 +15,15 @@ from equilib.fixed_points.solution import Solution, Status
 from equilib.ode.evolution import evolve
 from equilib.training.metric import Batch
 from equilib.training.reductions import describe_statuses
-from equilib.training.statistics import PassStatistics
+from equilib.training.statistics import Measured, PassStatistics
 from equilib_ode.tsit5 import Tsit5
 
 C, M, N = Status.CONVERGED, Status.MAX_STEPS, Status.NONFINITE
+
+
+def measured(**known: Any) -> Measured:
+    """Return what is measured of a batch of which that is known."""
+    return Measured.of(Batch(**known))
 
 
 def solution(statuses: tuple[Status, ...], residual: list[float], *, nfe: int = 0, njvp: int = 0) -> Solution:
@@ -62,8 +67,8 @@ def test_means_weigh_samples_and_batches_as_documented() -> None:
     statistics = PassStatistics()
     first = solution((C, C, C), [0.1, 0.2, 0.3], nfe=4, njvp=6)
     second = solution((M,), [1.0], nfe=8, njvp=2)
-    statistics.add(Batch(record=equilibrium(first, guess=1), scores=np.array([True, True, False]), loss=2.0))
-    statistics.add(Batch(record=equilibrium(second, guess=1), scores=np.array([True]), loss=6.0))
+    statistics.add(measured(record=equilibrium(first, guess=1), scores=np.array([True, True, False]), loss=2.0))
+    statistics.add(measured(record=equilibrium(second, guess=1), scores=np.array([True]), loss=6.0))
     assert statistics["loss"] == pytest.approx((3 * 2.0 + 6.0) / 4)
     assert statistics.score == pytest.approx(3 / 4)
     described = statistics.describe()
@@ -76,9 +81,9 @@ def test_every_sample_is_in_one_status() -> None:
     """The counts of forward and adjoint statuses add up to the samples, and the shares are theirs."""
     statistics = PassStatistics()
     statistics.add(
-        Batch(record=equilibrium(solution((C, M, N), [0, 1, 1]), solution((C, C, N), [0, 0, 1])), scores=np.ones(3))
+        measured(record=equilibrium(solution((C, M, N), [0, 1, 1]), solution((C, C, N), [0, 0, 1])), scores=np.ones(3))
     )
-    statistics.add(Batch(record=equilibrium(solution((C,), [0]), solution((C,), [0])), scores=np.ones(1)))
+    statistics.add(measured(record=equilibrium(solution((C,), [0]), solution((C,), [0])), scores=np.ones(1)))
     described = statistics.describe()
     assert described["status"] == {"converged": 2, "max_steps": 1, "nonfinite": 1}
     assert described["unconverged"] == 0.5
@@ -90,10 +95,10 @@ def test_products_of_the_adjoint_are_counted() -> None:
     """The adjoint's cost is its evaluations and its products together, per batch; its residual is the worst."""
     statistics = PassStatistics()
     statistics.add(
-        Batch(record=equilibrium(solution((C,), [0]), solution((C,), [3e-3], nfe=2, njvp=5)), scores=np.ones(1))
+        measured(record=equilibrium(solution((C,), [0]), solution((C,), [3e-3], nfe=2, njvp=5)), scores=np.ones(1))
     )
     statistics.add(
-        Batch(record=equilibrium(solution((C,), [0]), solution((C,), [1e-3], nfe=1, njvp=2)), scores=np.ones(1))
+        measured(record=equilibrium(solution((C,), [0]), solution((C,), [1e-3], nfe=1, njvp=2)), scores=np.ones(1))
     )
     described = statistics.describe()
     assert described["adjoint_nfe"] == 5
@@ -105,7 +110,7 @@ def test_an_adjoint_residual_that_is_nan_is_not_hidden(residuals: tuple[float, f
     """The worst residual is nan wherever one is, in the first batch as in the last."""
     statistics = PassStatistics()
     for residual in residuals:
-        statistics.add(Batch(record=equilibrium(solution((C,), [0]), solution((N,), [residual])), scores=np.ones(1)))
+        statistics.add(measured(record=equilibrium(solution((C,), [0]), solution((N,), [residual])), scores=np.ones(1)))
     assert np.isnan(statistics.describe()["adjoint_residual_max"])
 
 
@@ -129,7 +134,7 @@ def test_an_integration_is_described_like_a_solve_without_a_residual() -> None:
     pulled = value_and_grad(lambda w: _energy(w, y), has_aux=True)
     (_, evolution), _ = pulled(field)
     statistics = PassStatistics()
-    statistics.add(Batch(record=evolution, scores=np.ones(3), loss=2.0))
+    statistics.add(measured(record=evolution, scores=np.ones(3), loss=2.0))
     described = statistics.describe()
     assert described["status"] == {"finished": 3}
     assert (described["residual"], described["unconverged"]) == (None, 0.0)

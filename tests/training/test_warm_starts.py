@@ -12,6 +12,7 @@ import pytest
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.arrays.trees import tree_leaves
+from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Status
@@ -20,6 +21,7 @@ from equilib.models import InitialGuess, LayerGuess, OneStepGuess, ZeroGuess
 from equilib.runs.checkpoint_file import read_checkpoint, write_checkpoint
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant
+from equilib.training.shares import Share
 from equilib.training.snapshot import Snapshot
 from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import BOTH, EQUILIBRIA, WarmStarts
@@ -49,7 +51,8 @@ def gradients(subject: Trainer) -> list[np.ndarray]:
     kept, found = subject.warm_starts, []
     for starts in (kept, WarmStarts()):
         subject.warm_starts = starts
-        _, gradient = subject._gradient(subject.model)(subject.params, x, y, rows)
+        share = Share(rows, rows.size, subject.rng)
+        _, gradient = value_and_grad(subject._loss(subject.model), has_aux=True)(subject.params, x, y, share)
         found.append(np.concatenate([np.ravel(leaf) for leaf in tree_leaves(gradient)]))
     return found
 

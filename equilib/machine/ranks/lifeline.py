@@ -1,0 +1,156 @@
+"""Lifeline of a rank: signs of life to the watcher, and its word of who failed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from equilib.errors import UserError
+from equilib.machine.ranks import watcher
+from equilib.machine.ranks.launched import not_launched
+
+if TYPE_CHECKING:
+    from equilib.machine.ranks.group import Ranks
+
+PATIENCE = "EQUILIB_RANK_PATIENCE"
+"""The environment variable for the seconds after which a rank that is silent or does nothing has failed; 0: never."""
+
+_PATIENCE = 20.0
+_BEAT = 1.0
+_ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
+_LAST = 15.0  # seconds that rank 0 has to write what it knows, and all have to leave
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the run ends: a sentence, an exit status, and whether the watcher has said it already."""
+
+    sentence: str
+    status: int
+    said: bool
+
+
+class Lifeline:
+    """The connection of a rank to the watcher, and the thread that serves it."""
+
+    def __init__(self, ranks: Ranks, address: tuple[str, int], token: str) -> None:
+        self._ranks = ranks
+        self.verdict: Verdict | None = None
+        self._decided, self._over = threading.Event(), threading.Event()
+        self._deadline = float("inf")
+        self._writing = threading.Lock()
+        self._socket = socket.create_connection(address, timeout=10)
+        place = ranks.places[ranks.rank]
+        self._write({"token": token, "rank": ranks.rank, "where": f"process {place.process} on {place.host}"})
+        threading.Thread(target=self._serve, name="equilib lifeline", daemon=True).start()
+
+    def report(self, sentence: str, status: int) -> Verdict:
+        """Tell that this rank failed, and return what is said of all."""
+        if self.verdict is None:
+            self._write({"failed": sentence, "status": status})
+            self._decided.wait(_ANSWER)
+        return self.verdict or Verdict(sentence, status, said=False)
+
+    def leave(self, *, wait: bool) -> bool:
+        """Tell that this rank is done; `wait` until rank 0 is, and tell whether it says so."""
+        if self._ranks.rank == 0 or not wait:
+            self._write({"bye": True})
+            return True
+        return self._over.wait(_LAST)
+
+    def _write(self, message: Mapping[str, Any]) -> None:
+        with self._writing, contextlib.suppress(OSError):  # without a watcher the run goes on
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def _beat(self) -> dict[str, Any]:
+        ranks = self._ranks
+        beat = {"exchanges": ranks.exchanges, "waits": ranks.waits, "cpu": _main_thread_time()}
+        return {**beat, "doing": ranks.doing, "resume": ranks.resume}
+
+    def _serve(self) -> None:
+        received, due = b"", 0.0
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                if select.select([self._socket], [], [], max(0.0, due - time.monotonic()))[0]:
+                    data = self._socket.recv(65536)
+                    if not data:
+                        return
+                    *lines, received = (received + data).split(b"\n")
+                    for line in lines:
+                        self._take(json.loads(line))
+            now = time.monotonic()
+            if now >= due:
+                due = now + _BEAT
+                self._write(self._beat())
+            if now > self._deadline:
+                self._end()
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        if "over" in message:
+            self._over.set()
+        elif "verdict" in message:
+            self.verdict = Verdict(message["verdict"], message["status"], message["said"])
+            # Rank 0 first writes a checkpoint; the others are there until it has.
+            self._deadline = time.monotonic() + _LAST + (_BEAT if self._ranks.rank else 0.0)
+            self._decided.set()
+
+    def _end(self) -> None:
+        """End a process whose main thread does not."""
+        verdict = self.verdict or Verdict("", 1, said=True)
+        if self._ranks.rank == 0 and not verdict.said:
+            print(f"error: {verdict.sentence}", file=sys.stderr, flush=True)
+        os._exit(verdict.status)
+
+
+def connect(ranks: Ranks) -> Lifeline | None:
+    """Start the watcher on rank 0 and connect all to it; None where the environment says that nobody is watched.
+
+    Raises UserError if it cannot be reached.
+    """
+    patience = float(os.environ.get(PATIENCE, _PATIENCE))
+    if not patience:
+        return None
+    local = len({place.host for place in ranks.places}) == 1
+    port, token = ranks.from_first(lambda: _start(ranks.size, patience, local=local))
+    address = "127.0.0.1" if local else ranks.places[0].host, port
+    try:
+        return Lifeline(ranks, address, token)
+    except OSError as error:
+        raise UserError(
+            f"rank {ranks.rank} cannot reach {address[0]}, port {port}, by which ranks are watched ({error}); let the "
+            f"hosts connect, or set {PATIENCE}=0"
+        ) from error
+
+
+def _start(size: int, patience: float, *, local: bool) -> tuple[int, str]:
+    token = secrets.token_hex(16)
+    given = {"size": size, "patience": patience, "token": token}
+    with socket.create_server(("127.0.0.1" if local else "", 0), backlog=size) as server:
+        subprocess.Popen(
+            [sys.executable, "-S", "-E", watcher.__file__, str(server.fileno())],
+            pass_fds=[server.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # so that it is not killed with the ranks
+            env={**not_launched(), watcher.GIVEN: json.dumps(given)},  # which other users cannot read
+        ).returncode = 0  # it is left to itself
+        return server.getsockname()[1], token
+
+
+def _main_thread_time() -> float:
+    """Return the seconds that the main thread has computed; those of the process where the system knows no better."""
+    ident = threading.main_thread().ident
+    if ident is not None and hasattr(time, "pthread_getcpuclockid"):
+        return time.clock_gettime(time.pthread_getcpuclockid(ident))
+    return time.process_time()

@@ -1,0 +1,101 @@
+"""Communicator on MPI: bytes by its collectives, sums of arrays in the order of the ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Array, from_host, to_host
+from equilib.errors import UserError
+from equilib.machine.ranks.communicator import Communicator, Exchange
+from equilib.machine.ranks.launched import launched
+
+
+@dataclass(frozen=True)
+class Mpi:
+    """MPI, initialized when it connects."""
+
+    def connect(self) -> Communicator:
+        """Return the communicator of all processes that mpiexec started.
+
+        Raises UserError if the MPI library cannot be loaded, or belongs to another mpiexec.
+        """
+        import mpi4py
+
+        # One thread asks MPI, and equilib says itself when it leaves: where a rank fails, nobody waits for it.
+        mpi4py.rc.thread_level, mpi4py.rc.finalize = "funneled", False
+        try:
+            from mpi4py import MPI
+        except (ImportError, RuntimeError) as error:
+            raise UserError(f'MPI cannot be loaded ({error}): pip install "equilib[mpi]"') from error
+        world, started = MPI.COMM_WORLD, launched()
+        if started is not None and world.size != started.size:
+            raise UserError(
+                f"{started.size} processes were started, and {library(MPI)}, which mpi4py uses, knows of {world.size}: "
+                "take the mpiexec that belongs to it"
+            )
+        return MpiCommunicator(MPI)
+
+
+def library(MPI: Any) -> str:
+    """Return the name and the version of the MPI library."""
+    name, version = MPI.get_vendor()
+    return f"{name} {'.'.join(map(str, version))}"
+
+
+class MpiCommunicator:
+    """All ranks of an MPI program."""
+
+    def __init__(self, MPI: Any) -> None:
+        self._mpi, self._world = MPI, MPI.COMM_WORLD
+        self.rank: int = self._world.rank
+        self.size: int = self._world.size
+
+    def describe(self) -> str:
+        """Return name and version of the library."""
+        return library(self._mpi)
+
+    def gather(self, data: bytes) -> Exchange[list[bytes]]:
+        """Return what all ranks give: first the sizes, then the bytes."""
+        sizes = np.empty(self.size, np.int64)
+        yield self._world.Iallgather(np.asarray([len(data)], np.int64), sizes).Test
+        ends = np.cumsum(sizes)
+        found = bytearray(int(ends[-1]))
+        places = (sizes.tolist(), (ends - sizes).tolist())
+        yield self._world.Iallgatherv([data, self._mpi.BYTE], [found, *places, self._mpi.BYTE]).Test
+        return [bytes(found[end - size : end]) for size, end in zip(sizes.tolist(), ends.tolist(), strict=True)]
+
+    def broadcast(self, data: bytes) -> Exchange[bytes]:
+        """Return what rank 0 gives: first the size, then the bytes, of which one message can hold 2 GiB."""
+        size = np.asarray([len(data)], np.int64)
+        yield self._world.Ibcast(size).Test
+        found = bytearray(data) if self.rank == 0 else bytearray(int(size[0]))
+        view = memoryview(found)
+        for start in range(0, len(found), _MESSAGE):
+            yield self._world.Ibcast([view[start : start + _MESSAGE], self._mpi.BYTE]).Test
+        return bytes(found)
+
+    def sum(self, values: Array) -> Exchange[Array]:
+        """Return the sum: each rank adds a part of all arrays, in the order of the ranks, and hands it to the others.
+
+        It sends and receives 2 (size − 1)/size of the array, as the ring algorithm does, in 2 (size − 1) messages.
+        """
+        own = to_host(values)
+        parts = np.zeros((self.size, -(-own.size // self.size)), own.dtype)
+        parts.reshape(-1)[: own.size] = own
+        found = np.empty_like(parts)
+        yield self._world.Ialltoall(parts, found).Test
+        total = found[0]
+        for part in found[1:]:
+            total += part
+        yield self._world.Iallgather(total, parts).Test
+        return from_host(parts.reshape(-1)[: own.size], values)
+
+    def close(self) -> None:
+        """Finalize MPI."""
+        self._mpi.Finalize()
+
+
+_MESSAGE = 1 << 30
