@@ -144,7 +144,7 @@ class Linearized:
         strict: bool = False,
         arrived: Callable[[int, Array], None] | None = None,
     ) -> tuple[Tree, ...]:
-        """Return Jᵀ·w with respect to each of `argnums`.
+        """Return Jᵀ·w, shaped as each of `argnums`.
 
         `arrived` is given a leaf's number in the first argument and its cotangent as soon as that is whole, unless the
         leaf has no influence.
