@@ -7,6 +7,7 @@ the plugin system in `equilib.plugin`.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from equilib.adjoints.equilibrium import Equilibrium
@@ -16,6 +17,7 @@ from equilib.adjoints.jacobian_free import JacobianFree
 from equilib.adjoints.named import adjoint, linear_solver, solver
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.adjoints.unrolled import Unrolled
+from equilib.arrays import Tree
 from equilib.fixed_points.evaluator import Counts, Evaluator
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import Picard, State
@@ -48,6 +50,73 @@ def _made_by_name(kind: str, spec: str, options: Mapping[str, object], *, solves
 
 offer(_installed_kernels)
 named.offer(_made_by_name)
+
+
+def save(path: str | Path, tree: Tree) -> None:
+    """Write a tree of arrays, such as a model's parameters, to an npz file, under names like "deq/cell/weight".
+
+    Parameters
+    ----------
+    path : str or Path
+        It ends in .npz; the file appears whole or not at all.
+    tree : dict, list, tuple or array
+        Its leaves are arrays of any shape, of any library, or numbers.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written, or a leaf is something else.
+    """
+    from equilib.runs import saved  # deferred: it is above what `import equilib` loads
+
+    saved.save(path, tree)
+
+
+def load(path: str | Path, like: Tree = None) -> Tree:
+    """Read what `save`, or a run as its `model.npz`, wrote; nothing in a file is executed.
+
+    Parameters
+    ----------
+    path : str or Path
+    like : tree of arrays, optional
+        The structure to be filled, such as `model.init(rng)`, whose names, shapes and dtypes the file must have. By
+        default dicts, and lists where names are 0, 1, ...
+
+    Returns
+    -------
+    tree of ndarrays, of any shape
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, is damaged, or holds another model.
+    """
+    from equilib.runs import saved  # deferred: it is above what `import equilib` loads
+
+    return saved.load(path, like)
+
+
+def load_run(path: str | Path, **changes: Any) -> Any:
+    """Return the run that `equilib run` left in a folder: its `model`, `params`, `metrics` and `record`.
+
+    `run.predict(x)` is the model's output, `run.plot()` the course of the training, `run.training()` has the trainer
+    and the data, as `equilib.commands.load.LoadedRun` tells.
+
+    Parameters
+    ----------
+    path : str or Path
+    **changes
+        What the request should have instead of what is recorded: device, kernels, data, data_dir.
+
+    Raises
+    ------
+    UserError
+        If there is no run with a model in the folder, or it cannot be made again here.
+    """
+    from equilib.commands import load as runs  # deferred: it is above what `import equilib` loads
+
+    return runs.load_run(path, **changes)
+
 
 __all__ = [
     "GMRES",
@@ -82,7 +151,10 @@ __all__ = [
     "integrate",
     "integrator",
     "linear_solver",
+    "load",
+    "load_run",
     "odeint",
+    "save",
     "solve",
     "solver",
 ]

@@ -4,6 +4,7 @@ Every array function of equilib is written against the array API standard and as
 library at hand.
 """
 
+from equilib.arrays.casting import DTYPES, in_dtype
 from equilib.arrays.namespaces import (
     Array,
     Namespace,
@@ -53,6 +54,7 @@ from equilib.arrays.trees import (
 )
 
 __all__ = [
+    "DTYPES",
     "Array",
     "Namespace",
     "Node",
@@ -65,6 +67,7 @@ __all__ = [
     "from_host",
     "host_dtype",
     "host_norm",
+    "in_dtype",
     "in_single",
     "is_array",
     "is_tree",

@@ -62,11 +62,11 @@ def predict(
     # A recipe without a format of images leaves it to the data what its inputs are.
     data = None if setup.images else setup.experiment.load_data(context)
     network = setup.network
-    params = context.device.put(run.params(network.init(context.rng())))
+    params = context.put(run.params(context.put(network.init(context.rng()))))
     read = [each for file in files for each in _inputs(file, setup.images, data, invert=invert)]
     for index, (image, inputs) in enumerate(read, start=1):
         with np.errstate(all="ignore"):  # the status says what is not finite
-            outputs, record = network(params, context.device.put(inputs))
+            outputs, record = network(params, context.put(inputs))
             classes = classes_of(setup, data and data.test_targets, outputs.shape[-1])
             found = _prediction(image, classes, to_host(outputs)[0], record)
         yield found

@@ -89,11 +89,11 @@ def assemble(context: RunContext) -> Training:
     data = _loaded(setup.experiment, context)
     rng = context.rng()
     drawn = setup.network.init(rng)
-    params = device.put(context.ranks.from_first(lambda: drawn))
+    params = context.put(context.ranks.from_first(lambda: drawn))
     trainer = Trainer(
         model=setup.network,
         params=params,
-        data=replace(data, **{name: device.put(array) for name, array in data.arrays().items()}),
+        data=replace(data, **{name: context.put(array) for name, array in data.arrays().items()}),
         objective=recipe.objective,
         optimizer=optimizer.part,
         schedule=plan.rates(recipe.schedule, data.train_inputs.shape[0]),

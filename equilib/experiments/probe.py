@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
-from equilib.arrays import Array, Tree, tree_map
+from equilib.arrays import Array, Tree, in_dtype
 from equilib.errors import UserError
 from equilib.experiments.assembly import set_up
 from equilib.models.chains import DEQChain
@@ -47,9 +47,9 @@ def load_probe(
             "which has no equilibrium as a DEQChain has"
         )
     params = network.init(context.rng())
-    params = params if trained is None else trained.params(params)
+    params = params if trained is None else trained.params(in_dtype(params, trained.request().dtype))
     inputs = setup.experiment.load_data(context).test_inputs[:samples, ...]
-    params, inputs = (context.device.put(tree_map(lambda leaf: leaf.astype(dtype), each)) for each in (params, inputs))
+    params, inputs = (context.device.put(in_dtype(each, dtype)) for each in (params, inputs))
     return Probe(deq=network.deq, params=params["deq"], inputs=network.before(params["before"], inputs))
 
 

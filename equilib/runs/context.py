@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from equilib.arrays import Tree, in_dtype
 from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
@@ -54,6 +55,10 @@ class RunContext:
     def data_dir(self) -> Path | None:
         """Where the user says that the data lies."""
         return self.request.data_dir
+
+    def put(self, tree: Tree) -> Tree:
+        """Return arrays, of any shape, on the device, those of floating point in the dtype that was asked for."""
+        return self.device.put(in_dtype(tree, self.request.dtype))
 
     def rng(self, stream: int = 0) -> np.random.Generator:
         """Return random numbers that depend on the seed only; parameters and batches are drawn from stream 0."""

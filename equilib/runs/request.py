@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from equilib.arrays import DTYPES
 from equilib.errors import UserError
 from equilib.machine.devices import DEVICES
 from equilib.options.named import FIXED_POINT
@@ -81,6 +82,9 @@ class RunRequest:
         TRAINING,
         "Stop after so many epochs without a better test score; by default as the recipe says, most never.",
         minimum=1,
+    )
+    dtype: str | None = flag(
+        None, TRAINING, "Compute in this floating-point type; by default the recipe's.", choices=DTYPES
     )
     warm_start: str = flag(
         "none",

@@ -1,0 +1,62 @@
+"""Trees of arrays in npz files, under the names of their places, as a run's `model.npz` is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equilib.arrays import Tree, is_array, named_leaves, to_host
+from equilib.errors import UserError, a, file_errors
+from equilib.runs.arrays_file import DamagedArraysError, read_arrays
+from equilib.runs.files import fill_tree, whole_file
+
+
+def save(path: str | Path, tree: Tree) -> None:
+    """Write a tree of arrays, of any shapes, to an npz file; see `equilib.save`."""
+    leaves = {}
+    for name, leaf in named_leaves(tree):
+        if not (is_array(leaf) or isinstance(leaf, int | float)):
+            raise UserError(f"{name or 'the tree'} must be an array or a number, got {a(type(leaf).__name__)}")
+        if name in leaves:
+            raise UserError(f"two leaves are called {name!r}: leave '/' out of the keys of dicts")
+        leaves[name or "array"] = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+    target = _checked(path)
+    with file_errors(f"{target} cannot be written"), whole_file(target) as file:
+        np.savez(file, allow_pickle=False, **leaves)
+
+
+def load(path: str | Path, like: Tree = None) -> Tree:
+    """Read a tree of arrays, of any shapes, from an npz file; see `equilib.load`."""
+    source = _checked(path)
+    try:
+        with file_errors(f"{source} cannot be read"):
+            found = read_arrays(source)
+    except DamagedArraysError as error:
+        raise UserError(f"{source} cannot be read, as it {error}") from error
+    if like is not None:
+        return fill_tree(like, found, source) if not is_array(like) else found["array"]
+    nested: dict[str, Any] = {}
+    for name, array in found.items():
+        *parents, last = name.split("/")
+        place = nested
+        for each in parents:
+            place = place.setdefault(each, {})
+        place[last] = array
+    return nested["array"] if nested.keys() == {"array"} else _with_lists(nested)
+
+
+def _with_lists(tree: Tree) -> Tree:
+    """Return dicts whose keys are 0, 1, ... as lists."""
+    if not isinstance(tree, dict):
+        return tree
+    children = {key: _with_lists(child) for key, child in tree.items()}
+    return list(children.values()) if list(children) == [str(n) for n in range(len(children))] else children
+
+
+def _checked(path: str | Path) -> Path:
+    found = Path(path).expanduser()
+    if found.suffix != ".npz":
+        raise UserError(f"{found} must be called something.npz")
+    return found
