@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import reprlib
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,8 +69,14 @@ def named(error: BaseException) -> str:
 
 def printable(text: str) -> str:
     """Return a text in one line, with what a terminal would obey or not encode as its escape in Python."""
-    line = " ".join(text.split())
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+    return harmless(" ".join(text.split()))
+
+
+def harmless(text: str) -> str:
+    """Return a text with what a terminal would obey or not encode, ends of lines included, as its escape in Python."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text)
 
 
 def some(amount: int, things: str) -> str:

@@ -11,9 +11,10 @@ import click
 
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.output import FAILED, JSON, as_text, print_json, print_table
-from equilib.errors import UserError
+from equilib.errors import UserError, harmless
 from equilib.options.named import ODE
 from equilib.plugin.registry import Registry
+from equilib.runs.files import whole_file
 from equilib.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -138,10 +139,11 @@ class _Output:
         save_charts([comparison_chart(self.curves, Path(PICTURE).stem)], self.out, single=False)
 
     def _say(self, line: str) -> None:
-        click.echo(line, err=True)
+        click.echo(harmless(line), err=True)
 
     def _save(self) -> None:
-        (self.out / RESULTS).write_text(as_text(self.describe()) + "\n", encoding="utf-8")
+        with whole_file(self.out / RESULTS) as file:
+            file.write(f"{as_text(self.describe())}\n".encode())
 
     def show(self, *, as_json: bool, order: str | None) -> None:
         """Print what is known, the table in the order of a metric."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from equilib.errors import harmless
 from equilib.runs.files import json_values
 
 _PROSE = 88  # a line of prose longer than this is hard to read
@@ -39,6 +40,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     """Align `rows` under `header`; wrap the last column to `width` characters, or not at all if that is None."""
+    rows = [[harmless(cell) for cell in row] for row in rows]
     columns = list(zip(header, *rows, strict=True))
     sizes = [max(len(cell) for cell in column) for column in columns[:-1]]
     indent = sum(size + 2 for size in sizes)

@@ -12,6 +12,7 @@ from typing import Any
 
 from equilib.commands.combinations import Combination
 from equilib.errors import UserError, did_you_mean, file_errors
+from equilib.runs.files import new_file
 from equilib.runs.folder import RUN
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
@@ -50,7 +51,7 @@ def run_arguments(request: RunRequest, combination: Combination, out: Path) -> l
 
 def _call(command: Sequence[str], log: Path) -> tuple[int, KeyboardInterrupt | None]:
     """Run a program to its end, all that it prints in `log`; return its exit status and what interrupted it."""
-    with file_errors(f"{log} cannot be written"), log.open("wb") as file:
+    with file_errors(f"{log} cannot be written"), new_file(log) as file:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
     try:
         return process.wait(), None

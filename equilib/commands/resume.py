@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equilib.commands.run import carry_out
-from equilib.errors import UserError
+from equilib.errors import UserError, said
 from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.registry import Registry
 from equilib.runs.checkpoint_file import CheckpointError, CheckpointFile, read_checkpoint
@@ -32,18 +33,18 @@ def resume(
     Raises UserError if there is nothing to do, or a checkpoint, the data or a change does not fit; the run is as it was
     then; RunError if the run failed on its way.
     """
-    run, request, found = current_ranks().from_first(lambda: _read_run(path, checkpoint, epochs, changes))
+    run, request, found, damages = current_ranks().from_first(lambda: _read(path, checkpoint, epochs, changes))
     if found is None:
         request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
         carry_out(request, registry, out=path, begins_again=True)
         return
-    carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found))
+    carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found, damages=damages))
 
 
-def _read_run(
+def _read(
     path: Path, checkpoint: Path | None, epochs: int | None, changes: Mapping[str, Any]
-) -> tuple[RecordedRun, RunRequest, CheckpointFile | None]:
-    run = RecordedRun.read(path)
+) -> tuple[RecordedRun, RunRequest, CheckpointFile | None, tuple[str, ...]]:
+    run, damages = _read_run(path, checkpoint)
     if run.facts.get("status") == "finished" and epochs is None:
         raise UserError(f"the run in {path} is finished: nothing to do; --epochs N trains on")
     with locked(path):  # before the data is read; the run itself holds it again
@@ -53,7 +54,19 @@ def _read_run(
     found = find_checkpoint(run, checkpoint)
     if found is None:
         refuse_trained(path)
-    return run, request, found
+    return run, request, found, (*damages, *run.flaws)
+
+
+def _read_run(path: Path, given: Path | None) -> tuple[RecordedRun, tuple[str, ...]]:
+    """Read the record of a run; where it is damaged, what a checkpoint of it knows, and the sentence about that."""
+    try:
+        return RecordedRun.read(path), ()
+    except UserError as error:
+        for each in [given] if given else reversed(checkpoint_paths(path)):
+            with suppress(CheckpointError):
+                run = RecordedRun.of_checkpoint(path, read_checkpoint(each).header)
+                return run, (f"{said(error).partition('; ')[0]}; what it said is taken from {each.name}",)
+        raise
 
 
 def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFile | None:
@@ -68,12 +81,12 @@ def find_checkpoint(run: RecordedRun, given: Path | None = None) -> CheckpointFi
     if not wanted.exists() and (run.path / FOLDER / wanted.name).exists():
         wanted = run.path / FOLDER / wanted.name
     try:
-        return _read(run, wanted)
+        return _read_checkpoint(run, wanted)
     except CheckpointError as error:
         raise CheckpointError(f"{error}; {_offer(run, [each for each in known if each != wanted])}") from error
 
 
-def _read(run: RecordedRun, path: Path) -> CheckpointFile:
+def _read_checkpoint(run: RecordedRun, path: Path) -> CheckpointFile:
     found = read_checkpoint(path)
     if found.header.get("run") != run.facts.get("id"):
         raise CheckpointError(f"{path} is a checkpoint of another run")
@@ -84,7 +97,7 @@ def _offer(run: RecordedRun, others: Sequence[Path]) -> str:
     """Return how to go on from the last of the others that is whole."""
     for path in reversed(others):
         try:
-            _read(run, path)
+            _read_checkpoint(run, path)
         except CheckpointError:
             continue
         return f"{path.name} is whole: {typed('resume', run.path, '--from', path)}"

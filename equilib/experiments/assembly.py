@@ -187,7 +187,7 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
     context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
     training = assemble(context)
     differences = of_environment(run.facts, registry.used()), of_training(run.facts, training.facts)
-    for line in notes(*differences):
+    for line in (*(f"Note: {each}" for each in run.flaws), *notes(*differences)):
         reporter.line(line)
     training.trainer.params = context.device.put(run.params(training.trainer.params))
     return training

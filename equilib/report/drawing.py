@@ -20,7 +20,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from equilib.report.charts import DASHED, DOTTED, SOLID, Chart, LegendLine, Series
 from equilib.report.numbers import brief, decade
 from equilib.report.palette import COLOURS, MARKERS, colour_of
+from equilib.runs.files import whole_file
 
+_LONGEST = 80  # characters of the name of a file
 _TAG = "equilib report"
 _WIDTH, _HEIGHT = 560, 290
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 16, 30, 44
@@ -70,12 +72,21 @@ def svg(chart: Chart) -> Markup:
 
 def save_charts(charts: Iterable[Chart], folder: Path, *, single: bool) -> list[Path]:
     """Write each chart that has something to show as a PNG file, with title and legend; return the files."""
-    drawn = {folder / f"{chart.name}.png": chart for chart in charts if any(chart.visible())}
+    drawn: dict[Path, Chart] = {}
+    for chart in charts:
+        if any(chart.visible()):
+            # Names are made of recorded ones, which may look like anything, such as a path.
+            stem = re.sub(r"[^a-z0-9]+", "-", chart.name.lower()).strip("-")[:_LONGEST] or "chart"
+            ending = f"-{len(drawn)}" if folder / f"{stem}.png" in drawn else ""
+            drawn[folder / f"{stem}{ending}.png"] = chart
     for path, chart in drawn.items():
         with _style(chart.name):
             figure = _figure(chart)
             _add_legend(figure, chart, single=single)
-            figure.savefig(path, dpi=150, bbox_inches="tight", pad_inches=0.2, metadata={"Software": _TAG})
+            with whole_file(path) as file:
+                figure.savefig(
+                    file, format="png", dpi=150, bbox_inches="tight", pad_inches=0.2, metadata={"Software": _TAG}
+                )
     return list(drawn)
 
 

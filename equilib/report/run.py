@@ -5,17 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from equilib.errors import harmless
+from equilib.runs.files import harmless_values
 from equilib.runs.record import RecordedRun
+from equilib.runs.request import RunRequest
 
 
 @dataclass(frozen=True)
 class ReportedRun(RecordedRun):
-    """A run, what it is called, and its place among the runs, which decides colour and marker."""
+    """A run, what it is called, and its place among the runs, which decides colour and marker.
+
+    The texts of its `facts` and `epochs` are harmless; `record` holds what they were.
+    """
 
     index: int
     label: str
+    record: RecordedRun
+
+    @cached_property
+    def epochs(self) -> list[dict[str, Any]]:
+        """What was recorded of each epoch."""
+        return list(map(harmless_values, self.record.epochs))
+
+    def request(self, **changes: Any) -> RunRequest:
+        """Return what the run was asked for, with changes."""
+        return self.record.request(**changes)
 
     @property
     def experiment(self) -> str:
@@ -62,7 +80,7 @@ def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """
     records = [RecordedRun.read(path) for path in paths]
     return [
-        ReportedRun(record.path, record.facts, index, label)
+        ReportedRun(record.path, harmless_values(record.facts), index, harmless(label), record)
         for index, (label, record) in enumerate(zip(_labels(paths), records, strict=True))
     ]
 

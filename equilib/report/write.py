@@ -16,7 +16,7 @@ from equilib.report.drawing import remove_pictures, save_charts
 from equilib.report.findings import Findings, try_measure
 from equilib.report.run import ReportedRun, read_runs
 from equilib.report.traces import trace_chart
-from equilib.runs.files import whole_file
+from equilib.runs.files import refuse_link, whole_file
 from equilib.training.reporter import Reporter
 
 PAGE = "report.html"
@@ -52,6 +52,8 @@ def write_report(
     """
     runs = read_runs(paths)
     folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
+    if out is None:
+        refuse_link(folder)
     with file_errors(f"--out {folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
     prepare_process()
@@ -61,6 +63,8 @@ def write_report(
 
 
 def _missing(run: ReportedRun, tested: Findings | None, reason: str | None) -> Iterator[str]:
+    for damage in run.flaws:
+        yield f"{run.label}: {damage}"
     if reason:
         yield f"{run.label}: {reason}"
     if tested and not tested.same_data:
@@ -73,7 +77,7 @@ def _write(runs: list[ReportedRun], tested: list[tuple[Findings | None, str | No
     trace = trace_chart(runs, [found for found, _ in tested])
     solver += [trace] if trace else []
     with whole_file(folder / PAGE) as file:
-        file.write(page.render(runs, tested, training=training, solver=solver).encode())
+        file.write(page.render(runs, tested, training=training, solver=solver).encode(errors="backslashreplace"))
     remove_pictures(folder)
     pictures = save_charts([*training, *solver], folder, single=single)
     missing = [sentence for run, each in zip(runs, tested, strict=True) for sentence in _missing(run, *each)]

@@ -19,11 +19,16 @@ import numpy as np
 
 from equilib.arrays import Array, named_leaves, to_host
 from equilib.errors import UserError, file_errors
+from equilib.options.schema import flaw
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
-from equilib.runs.files import fill_tree, whole_file
+from equilib.runs.files import fill_tree, read_json, whole_file
+from equilib.runs.schemas import Header
 from equilib.training.snapshot import Snapshot
 
 FORMAT, VERSION = "equilib checkpoint", 1
+KNOWN = ("request", "resolved", "options", "method", "optimizer", "data_digest", "versions")
+"""What of `run.json` a checkpoint holds as well."""
+
 _HEADER, _DIGEST, _ORDER = "header", "sha256", "order"
 _PARTS = ("params", "optimizer")
 _WARM, _KNOWN, _SAMPLES = "warm_starts", "known", "samples"
@@ -37,8 +42,8 @@ class CheckpointError(UserError):
 class CheckpointFile:
     """A checkpoint that was read and is whole.
 
-    Its header has "run", the id of its run; "request", what the run was asked for; "options", "method", "data_digest"
-    and "versions" as in `run.json`; "progress" of the `Snapshot`.
+    Its header has "run", the id of its run; what is KNOWN of `run.json`, whose format is "record_format"; "progress" of
+    the `Snapshot`.
     """
 
     path: Path
@@ -99,6 +104,9 @@ def read_checkpoint(path: Path) -> CheckpointFile:
         )
     if not np.array_equal(digest, _digest(arrays)):
         raise CheckpointError(f"{path} is damaged: its checksum is not that of its content")
+    wrong = flaw(header, Header, "")
+    if wrong is not None:
+        raise CheckpointError(f"{path} holds what no checkpoint does: {wrong}")
     del arrays[_HEADER]
     return CheckpointFile(path=path, header=header, arrays=arrays)
 
@@ -113,7 +121,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def _read_header(arrays: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     try:
-        header = json.loads(arrays[_HEADER].tobytes())
+        header = read_json(arrays[_HEADER].tobytes())
     except (KeyError, ValueError):
         return None
     if not isinstance(header, dict) or header.get("format") != FORMAT or not isinstance(header.get("version"), int):

@@ -21,6 +21,7 @@ class Continuation:
     run: RecordedRun
     checkpoint: CheckpointFile
     packages: tuple[str, ...] = ()
+    damages: tuple[str, ...] = ()  # what of the record is damaged
 
     @property
     def epochs_done(self) -> int:
@@ -77,6 +78,8 @@ class Continuation:
 
     def introduce(self, device: str, training: Mapping[str, Any]) -> Iterator[str]:
         """Yield lines about where it goes on, and what is not as it was; `training` is what the run consists of now."""
+        for damage in self.damages:
+            yield f"Note: {damage}"
         progress = self.checkpoint.header["progress"]
         batches = f", batches of the next: {progress['batches']}" if progress["batches"] else ""
         yield f"Resuming from {self.checkpoint.path.name}: epochs done: {progress['epochs_done']}{batches}"

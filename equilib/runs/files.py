@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shlex
@@ -14,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from equilib.arrays import Tree, named_leaves, tree_unflatten
-from equilib.errors import UserError
+from equilib.errors import UserError, harmless
 from equilib.machine.signals import shielded
 
 
@@ -27,7 +28,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     part = part_of(path)
     with shielded():
         try:
-            with _new_file(part) as file:
+            with new_file(part) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -38,8 +39,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def _new_file(path: Path) -> BinaryIO:
-    """Open a file that was not there; a link of that name, or what a killed process left, is removed first."""
+def new_file(path: Path) -> BinaryIO:
+    """Open a file that was not there; what has its name is removed first: a link is not followed. Raises OSError."""
     path.unlink(missing_ok=True)
     return path.open("xb")
 
@@ -74,6 +75,29 @@ def sync_folder(path: Path) -> None:
             os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def read_json(content: bytes) -> Any:
+    """Return what JSON holds; raises ValueError if it is none, also where it is nested too deeply."""
+    try:
+        return json.loads(content)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def harmless_values(value: Any) -> Any:
+    """Return plain values whose texts, names included, hold nothing that a terminal obeys or a drawing cannot hold."""
+    if isinstance(value, str):
+        return harmless(value)
+    if isinstance(value, dict):
+        return {harmless(str(name)): harmless_values(each) for name, each in value.items()}
+    return [harmless_values(each) for each in value] if isinstance(value, list) else value
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a folder of a run that is a link: a run writes into its own folder only; raises UserError if it is one."""
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, which is not followed; put a folder in its place, or remove it")
 
 
 def json_values(value: Any) -> Any:

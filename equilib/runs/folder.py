@@ -18,7 +18,7 @@ from equilib.arrays import Tree, named_leaves, to_host
 from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
-from equilib.runs.files import json_values, part_of, remove_files, typed, whole_file
+from equilib.runs.files import json_values, part_of, refuse_link, remove_files, typed, whole_file
 from equilib.runs.metrics import METRICS, TABLE, append_metrics, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
@@ -45,6 +45,8 @@ class RunDirectory:
             self._facts["started"] = _now()
         with file_errors(f"{'--out ' if epochs is None else ''}{path} cannot be written"):
             path.mkdir(parents=True, exist_ok=True)
+            for name in (checkpoints.FOLDER, EVENTS):
+                refuse_link(path / name)
             if epochs is None:
                 _remove_run(path)
             else:

@@ -10,7 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from equilib.runs.files import json_values, whole_file
+from equilib.errors import file_errors, said
+from equilib.runs.files import json_values, read_json, whole_file
+from equilib.runs.schemas import odd_metrics
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a text begins with that a spreadsheet takes for a formula."""
 
 METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 
@@ -22,7 +27,7 @@ def append_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """
     _append(folder / METRICS, json.dumps(json_values(metrics), allow_nan=False) + "\n")
     row, table = flat(json_values(metrics)), folder / TABLE
-    columns = table.read_text("utf-8").partition("\n")[0].split(",") if table.exists() else []
+    columns = table.read_text("utf-8", "replace").partition("\n")[0].split(",") if table.exists() else []
     if row.keys() <= set(columns):
         _append(table, _csv([row], columns))
     else:
@@ -30,7 +35,7 @@ def append_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def keep_metrics(folder: Path, count: int) -> None:
-    """Drop what follows the first `count` epochs."""
+    """Drop what follows the first `count` epochs; one whose line was damaged keeps its place, empty."""
     lines = [json.dumps(each, allow_nan=False) + "\n" for each in read_metrics(folder / METRICS)[:count]]
     with whole_file(folder / METRICS) as file:
         file.write("".join(lines).encode())
@@ -41,38 +46,61 @@ def _write_table(folder: Path) -> None:
     rows = [flat(epoch) for epoch in read_metrics(folder / METRICS)]
     columns = {name: name for row in rows for name in row}
     with whole_file(folder / TABLE) as file:
-        file.write(_csv([columns, *rows], columns).encode())
+        file.write(_csv([columns, *rows], columns).encode(errors="backslashreplace"))
 
 
 def _csv(rows: list[dict[str, Any]], columns: Iterable[str]) -> str:
     text = io.StringIO()
-    csv.DictWriter(text, list(columns), lineterminator="\n").writerows(rows)
+    plain = [{name: _cell(value) for name, value in row.items()} for row in rows]
+    csv.DictWriter(text, list(columns), lineterminator="\n").writerows(plain)
     return text.getvalue()
 
 
+def _cell(value: Any) -> Any:
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
 def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text)
+    # A link that somebody put there is not followed.
+    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    with open(opened, "ab") as file:
+        file.write(text.encode(errors="backslashreplace"))
         file.flush()
         os.fsync(file.fileno())
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return what was recorded of each epoch, up to the first line that was cut short or damaged."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    epochs = []
-    for line in lines:
+    """Return what was recorded of each epoch, {} where its line is damaged; a last line that was cut short is none."""
+    return read_lines(path)[0]
+
+
+def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the same, and a sentence for each line that is damaged, or holds a value of another kind.
+
+    Raises UserError if the file cannot be read.
+    """
+    with file_errors(f"{path} cannot be read"):
+        content = path.read_bytes() if path.exists() else b""
+    epochs, flaws = [], []
+    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+        epoch: Any = None
         try:
-            epoch = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(epoch, dict):
-            break
+            epoch = read_json(line)
+            flawed = None if isinstance(epoch, dict) else "it holds no object"
+        except ValueError as error:
+            flawed = said(error)
+        if flawed:
+            flaws.append(f"line {number} of {path.name} is damaged and left out ({flawed})")
+            epoch = {}
+        for text, place in [*odd_metrics(epoch)]:
+            flaws.append(f"line {number} of {path.name}: {text}; it is left out")
+            within = epoch
+            for key in place[:-1]:
+                within = within[key]
+            within[place[-1]] = None
         epochs.append(epoch)
-    return epochs
+    return epochs, flaws
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

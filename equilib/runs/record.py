@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,23 +11,15 @@ from typing import Any
 from equilib.arrays import Tree
 from equilib.errors import UserError
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
-from equilib.runs.files import fill_tree
+from equilib.runs.checkpoint_file import KNOWN
+from equilib.runs.files import fill_tree, read_json
 from equilib.runs.folder import MODEL, RUN
-from equilib.runs.metrics import METRICS, read_metrics
+from equilib.runs.metrics import METRICS, read_lines
 from equilib.runs.request import RunRequest
+from equilib.runs.schemas import flaw_of_record
 from equilib.runs.spellings import modern, spec_of
 from equilib.training.metric import ALL_EPOCHS, PROCESS, TEST, Metric
 from equilib.training.metrics import score_name
-
-_KINDS: dict[str, type] = {
-    **dict.fromkeys(("request", "resolved", "options", "method", "results", "best", "optimizer"), dict),
-    **dict.fromkeys(("versions", "kernels", "blas", "git"), dict),
-    **dict.fromkeys((f"method.{part}" for part in ("solver", "adjoint", "integrator", "solve")), dict),
-    **dict.fromkeys(("results.test", "results.status"), dict),
-    **dict.fromkeys(("id", "experiment", "status", "error", "data_digest"), str),
-    **dict.fromkeys(("argv", "resumed", "method.fallback"), list),
-}
-"""What the parts of `run.json` are, where they are there and not null."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +36,26 @@ class RecordedRun:
         Raises UserError if there is none, or it cannot be read.
         """
         try:
-            facts = json.loads((path / RUN).read_text(encoding="utf-8"))
+            facts = read_json((path / RUN).read_bytes())
         except (OSError, ValueError) as error:
             reason = f"{RUN}: {getattr(error, 'strerror', None) or error}"
             raise UserError(
                 f"{path} holds no run that can be read ({reason}); give the folder of an earlier run"
             ) from error
-        wrong = _flaw(facts)
+        wrong = flaw_of_record(facts)
         if wrong is None:
             try:
                 return cls(path, modern(facts))
             except (AttributeError, LookupError, TypeError, ValueError) as error:
                 wrong = f"'method' cannot be read: {error}"
         raise UserError(f"{path / RUN} is not the record of a run ({wrong}); give the folder of an earlier run")
+
+    @classmethod
+    def of_checkpoint(cls, path: Path, header: Mapping[str, Any]) -> RecordedRun:
+        """Return what the header of a checkpoint knows of the run in a folder whose `run.json` is damaged."""
+        known = {name: header[name] for name in KNOWN if name in header}
+        own = {"id": header["run"], "format": header.get("record_format"), "status": "running"}
+        return cls(path, modern({**own, "experiment": header["request"].get("experiment"), **known}))
 
     def request(self, **changes: Any) -> RunRequest:
         """Return what the run was asked for, every option as it was resolved then, with `changes` that are not None.
@@ -69,13 +68,22 @@ class RecordedRun:
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
-        """What was recorded of each epoch when it was first asked for; a last line that was cut short is left out."""
-        return read_metrics(self.path / METRICS)
+        """What was recorded of each epoch when it was first asked for, {} where that is damaged."""
+        return self._lines[0]
+
+    @property
+    def flaws(self) -> list[str]:
+        """A sentence for each line of the metrics that is damaged."""
+        return self._lines[1]
+
+    @cached_property
+    def _lines(self) -> tuple[list[dict[str, Any]], list[str]]:
+        return read_lines(self.path / METRICS)
 
     @property
     def results(self) -> dict[str, Any]:
         """What the run ended with; where it did not end, its last epoch."""
-        return self.facts.get("results") or (self.epochs[-1] if self.epochs else {})
+        return self.facts.get("results") or next((each for each in reversed(self.epochs) if each), {})
 
     @property
     def score_name(self) -> str | None:
@@ -116,16 +124,3 @@ class RecordedRun:
         fallback = tuple(spec_of(each) for each in method.get("fallback") or ())
         options = {name: str(value) for name, value in method.get("solve", {}).items()}
         return {**chosen, "fallback": fallback, "options": options}
-
-
-def _flaw(facts: Any) -> str | None:
-    """Return what of the content of `run.json` is not as `equilib run` writes it; None where nothing is."""
-    if not isinstance(facts, dict):
-        return "it holds no object"
-    for path, kind in _KINDS.items():
-        value: Any = facts
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is not None and not isinstance(value, kind):
-            return f"{path!r} is {value!r:.40}"
-    return None

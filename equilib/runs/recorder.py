@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from equilib.machine.signals import exposed, shielded
+from equilib.runs.checkpoint_file import KNOWN
 from equilib.runs.checkpoints import FOLDER, Checkpoints
 from equilib.runs.context import RunContext
 from equilib.runs.files import typed
@@ -21,10 +22,13 @@ class Recorder:
     def __init__(self, trainer: Trainer, directory: RunDirectory, context: RunContext) -> None:
         self._trainer, self._directory = trainer, directory
         request, before = context.request, context.continuation
-        names = ("request", "options", "method", "data_digest", "versions")
         self._checkpoints = Checkpoints(
             directory.path,
-            {"run": directory.facts["id"], **{name: directory.facts[name] for name in names}},
+            {
+                "run": directory.facts["id"],
+                "record_format": directory.facts["format"],  # a checkpoint has a format of its own
+                **{name: directory.facts[name] for name in KNOWN},
+            },
             every=request.checkpoint_every,
             minutes=request.checkpoint_minutes,
             after=None if before is None else before.checkpoint.path,

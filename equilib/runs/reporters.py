@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
+from equilib.errors import harmless
 from equilib.machine.ranks.group import current_ranks
 from equilib.runs.files import json_values
 from equilib.training.reporter import Reporter
@@ -32,7 +33,8 @@ class LineReporter(Reporter):
 
     def line(self, text: str) -> None:
         """Print a line."""
-        print(f"[{datetime.now().isoformat(timespec='milliseconds')}] {text}", file=self._stream, flush=True)
+        stamp = datetime.now().isoformat(timespec="milliseconds")
+        print(f"[{stamp}] {harmless(text)}", file=self._stream, flush=True)
 
     def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Print a line for the batches 1, 11, 21, ... of training."""
@@ -58,7 +60,7 @@ class BarReporter(Reporter):
                 self.close()
             else:
                 self._bar.refresh()
-        self._console.print(f"[{datetime.now():%H:%M:%S}] {text}", markup=False, highlight=False, emoji=False)
+        self._console.print(f"[{datetime.now():%H:%M:%S}] {harmless(text)}", markup=False, highlight=False, emoji=False)
 
     def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Move the bar; a new title begins a new one."""
@@ -107,7 +109,7 @@ class QuietReporter(Reporter):
     def event(self, kind: str, text: str, fields: Mapping[str, Any]) -> None:
         """Print the last line of a run, with its result."""
         if kind in ENDS:
-            print(". ".join(filter(None, (fields.get("result"), text))), flush=True)
+            print(harmless(". ".join(filter(None, (fields.get("result"), text)))), flush=True)
 
 
 class JsonReporter(Reporter):

@@ -298,6 +298,25 @@ def test_an_option_that_became_another_is_named(
     assert note in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("damage", [b'{"id": "', b'{"request": 3}'], ids=["cut", "odd"])
+def test_a_damaged_record_is_taken_from_the_checkpoint(
+    capsys: pytest.CaptureFixture[str], interrupted: Path, whole: str, damage: bytes
+) -> None:
+    """A run whose run.json is damaged goes on, and says so; a damaged line of the metrics keeps its place."""
+    (interrupted / "run.json").write_bytes(damage)
+    lines = (interrupted / "metrics.jsonl").read_bytes().split(b"\n")
+    (interrupted / "metrics.jsonl").write_bytes(b"\n".join([b"\x00damaged", *lines[1:]]))
+    capsys.readouterr()
+    assert main(["resume", "run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("; what it said is taken from checkpoint-00000010.npz") == 1
+    assert printed.count("Note: line 1 of metrics.jsonl is damaged and left out") == 1
+    (metrics, model), (others, other) = results("run"), results(whole)
+    assert metrics == [{}, *others[1:]]
+    assert all(np.array_equal(model[name], other[name]) for name in other)
+    assert (record()["status"], record()["experiment"]) == ("finished", "mnist")
+
+
 # It does not
 
 

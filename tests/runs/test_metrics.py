@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
-from equilib.runs.metrics import METRICS, append_metrics, flat, keep_metrics, read_metrics
+from equilib.runs.metrics import METRICS, append_metrics, flat, keep_metrics, read_lines, read_metrics
 
 FIRST = {"epoch": 1, "loss": 0.1 + 0.2, "status": {"converged": 3}, "test": {"residual": 1e-3}}
 SECOND = {"epoch": 2, "loss": float("nan"), "status": {"converged": 2, "max_steps": 1}, "test": {"residual": None}}
@@ -60,11 +61,55 @@ def test_without_a_file_there_are_no_epochs(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "metrics.jsonl") == []
 
 
-@pytest.mark.parametrize("damage", [b'{"epoch": 2, "lo', b'{"epoch": "\xe5"}', b"5"], ids=["cut", "bytes", "number"])
-def test_epochs_before_a_damaged_line_are_read(tmp_path: Path, damage: bytes) -> None:
-    """What cannot be read ends the record; it does not hide what was recorded before."""
-    (tmp_path / METRICS).write_bytes(b'{"epoch": 1}\n' + damage + b'\n{"epoch": 3}\n')
-    assert read_metrics(tmp_path / METRICS) == [{"epoch": 1}]
+@pytest.mark.parametrize(
+    "damage",
+    [b'{"epoch": 2, "lo', b'{"epoch": "\xe5"}', b"5", b"", b"[" * 100_000],
+    ids=["cut", "bytes", "number", "empty", "deep"],
+)
+def test_a_damaged_line_is_named_and_hides_no_other(tmp_path: Path, damage: bytes) -> None:
+    """Epochs before and after it are read, in their places, and stay there when the run goes on; a torn end is none."""
+    (tmp_path / METRICS).write_bytes(b'{"epoch": 1}\n' + damage + b'\n{"epoch": 3}\n{"epoch": 4, "lo')
+    epochs, flaws = read_lines(tmp_path / METRICS)
+    assert epochs == [{"epoch": 1}, {}, {"epoch": 3}]
+    assert [each.partition(" (")[0] for each in flaws] == ["line 2 of metrics.jsonl is damaged and left out"]
+    keep_metrics(tmp_path, 3)
+    assert read_lines(tmp_path / METRICS) == (epochs, [])
+
+
+def test_a_value_of_another_kind_is_left_out(tmp_path: Path) -> None:
+    """The rest of its line stays, and the sentence says where it stood."""
+    line = {"loss": "low", "test_accuracy": 0.5, "test": {"residual": [1], "status": {"converged": 2}}, "more": [[]]}
+    (tmp_path / METRICS).write_text(json.dumps(line) + "\n")
+    epochs, flaws = read_lines(tmp_path / METRICS)
+    left = {"loss": None, "test_accuracy": 0.5, "test": {"residual": None, "status": {"converged": 2}}, "more": [[]]}
+    assert epochs == [left]
+    assert sorted(flaws) == [
+        "line 1 of metrics.jsonl: 'loss' is 'low', not int; it is left out",
+        "line 1 of metrics.jsonl: 'test.residual' is [1], not int; it is left out",
+    ]
+
+
+def test_no_cell_is_a_formula(tmp_path: Path) -> None:
+    """A text that a spreadsheet would compute is one that it shows; numbers stay numbers."""
+    append_metrics(tmp_path, {"phase": "=HYPERLINK(1)", "@SUM(A1)": -1.5, "status": {"+1": 2}})
+    append_metrics(tmp_path, {"phase": "-1", "@SUM(A1)": 2.5, "status": {"+1": 3}})
+    first, second = rows(tmp_path)
+    assert first == {"phase": "'=HYPERLINK(1)", "'@SUM(A1)": "-1.5", "status.+1": "2"}
+    assert second["phase"] == "'-1"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    """What somebody linked to the names of a run's files is not written to."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "theirs").write_text("mine")
+    for name in ("metrics.jsonl", ".metrics.csv.part"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "theirs")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        append_metrics(tmp_path / "run", {"epoch": 1})
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    append_metrics(tmp_path / "run", {"epoch": 1})
+    assert (tmp_path / "theirs").read_text() == "mine"
 
 
 def test_names_are_paths() -> None:

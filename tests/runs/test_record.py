@@ -37,6 +37,12 @@ def test_a_missing_record_is_named_without_a_number(tmp_path: Path) -> None:
         ({"results": {"test": "x"}}, "'results.test' is 'x'"),
         ({"method": {"fallback": {}}}, "'method.fallback' is {}"),
         ({"argv": "run mnist"}, "'argv' is 'run mnist'"),
+        ({"argv": ["run", 3]}, "'argv.1' is 3"),
+        ({"results": {"loss": "0.1"}}, "'results.loss' is '0.1'"),
+        ({"results": {"test_accuracy": []}}, "'results.test_accuracy' is []"),
+        ({"results": {"test": {"status": {"converged": "all"}}}}, "'results.test.status.converged' is 'all'"),
+        ({"method": {"solver": {"options": {}}}}, "'method.solver.name' is missing"),
+        ({"versions": {"numpy": 2}}, "'versions.numpy' is 2"),
     ],
 )
 def test_a_record_of_another_shape_is_refused(tmp_path: Path, changes: dict[str, Any], evidence: str) -> None:
@@ -44,7 +50,7 @@ def test_a_record_of_another_shape_is_refused(tmp_path: Path, changes: dict[str,
     write(tmp_path, **changes)
     with pytest.raises(UserError, match="is not the record of a run") as caught:
         RecordedRun.read(tmp_path)
-    assert f"({evidence})" in str(caught.value)
+    assert f"({evidence}" in str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "value"), [("options", None), ("seed", "x"), ("fallback", None), ("loosen", "x")])
