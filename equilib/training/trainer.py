@@ -21,10 +21,11 @@ from equilib.training.data import Dataset
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
-from equilib.training.optimizers import Optimizer, clipped
+from equilib.training.optimizers import Adam, Optimizer, clipped
 from equilib.training.plan import Plan, batches
 from equilib.training.rehearsal import rehearse
 from equilib.training.reporter import Reporter
+from equilib.training.schedules import Constant
 from equilib.training.shares import Share
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
 from equilib.training.statistics import Measured, PassStatistics, epoch_record, epoch_summary
@@ -72,11 +73,11 @@ class Trainer:
     params: Tree
     data: Dataset
     objective: Objective
-    optimizer: Optimizer
-    schedule: Callable[[int], float]
-    plan: Plan
-    rng: np.random.Generator
-    reporter: Reporter
+    optimizer: Optimizer = field(default_factory=Adam)
+    schedule: Callable[[int], float] = field(default_factory=lambda: Constant(1e-3))
+    plan: Plan = field(default_factory=Plan)
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    reporter: Reporter = field(default_factory=Reporter)
     device: Device = CPU
     transform: Callable[[Array, np.random.Generator], Array] | None = None
     ranks: Ranks = ALONE
