@@ -34,6 +34,9 @@ _LIBRARY = {"memcpy", "memmove", "memset", "sqrt", "sqrtf", "tanh"}
 class _Library(codegen.AOTCodeLibrary):
     """Code of a function and of all that it calls; it is neither optimized nor run on its own."""
 
+    def _optimize_functions(self, module: Any) -> None:
+        module.data_layout = self._codegen._data_layout
+
     def _optimize_final_module(self) -> None:
         pass
 
@@ -95,7 +98,9 @@ class _Target(CPUTarget):
 def _context() -> Any:
     context = cpu_target.target_context
     context.refresh()
-    return context.subtarget(_internal_codegen=_Codegen("equilib"), cached_internal_func={})
+    # numba's own functions have been looked for once: not before each function again.
+    own = {"cached_internal_func": {}, "load_additional_registries": lambda: None}
+    return context.subtarget(_internal_codegen=_Codegen("equilib"), **own)
 
 
 class _Function(CPUDispatcher):
