@@ -27,7 +27,7 @@ _STRIP = 1 << 18
 
 _UNIT: Pair = (1, 1)
 _WORD = np.dtype(np.int64)
-_STAGES = ("pixels.take_line", "pixels.give_line", "lines.lay_image", "lines.lay_kernel")
+_STAGES = "product.multiply", "pixels.take_line", "pixels.give_line", "lines.lay_image", "lines.lay_kernel"
 _turns = count(1)
 """Numbers of calls: what a place has laid out is good for one."""
 
@@ -67,7 +67,7 @@ class Convolution:
         weight = place_of(self.weight)
         laid = weight if whole and not self.turned and self.rounded(outputs) == outputs else 0
         return [
-            *stages("multiply", self.x.dtype),
+            *stages(self.x.dtype),
             *images(self.slope, self.x, self.value),
             *(weight, columns, inputs, outputs, *self.taps, *self.kernel, int(self.turned), laid),
             *(*self._term(self.before), *self._term(self.after), ACTIVATIONS[self.activation]),
@@ -106,9 +106,9 @@ class Convolution:
         run("windows.windows", dtype, len(self.x) * self.size[0], *self.records(), *method, most=512)
 
 
-def stages(product: str, dtype: np.dtype) -> tuple[int, ...]:
+def stages(dtype: np.dtype) -> tuple[int, ...]:
     """Return the addresses of the functions that all methods have in common."""
-    return address(f"product.{product}", dtype), *(address(each, dtype) for each in _STAGES)
+    return tuple(address(each, dtype) for each in _STAGES)
 
 
 def images(slope: str, x: np.ndarray, value: np.ndarray | None) -> tuple[Any, ...]:
@@ -231,7 +231,7 @@ def _kernel_records(
 ) -> tuple[list[Any], np.ndarray, int]:
     """Return the records of x and of a cotangent, the result, and the numbers of a row of the sums."""
     x, g, lanes = plain(x), plain(g), BYTES // x.itemsize
-    records = [*stages("multiply_transposed", x.dtype), *images("identity", x, None)]
+    records = [*stages(x.dtype), *images("identity", x, None)]
     records += images(activation, g, None if y is None else plain(y))
     records += [0] * ((METHOD - COTANGENTS) // WORD - 7)
     return records, np.empty((*kernel, x.shape[3], g.shape[3]), x.dtype), -(-g.shape[3] // lanes) * lanes

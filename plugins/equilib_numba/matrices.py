@@ -26,8 +26,7 @@ def matmul(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     laid, memory = scratch("kernel", (terms, room), dtype), scratch("own", (threads.count, block * rooms), dtype)
     lines = address("pixels.take_line", dtype), address("pixels.give_line", dtype)
     run("matrices.lay", dtype, terms, lines[0], y, y_turned, columns, laid, room, most=8)
-    product = address("product.multiply_transposed" if turned else "product.multiply", dtype)
-    given = product, lines[1], x, turned, laid, terms, room
+    given = address("product.multiply", dtype), lines[1], x, turned, laid, terms, room
     results = out, len(out), columns, block, memory, block * rooms
     run("matrices.multiply", dtype, -(-len(out) // block), *given, *results, most=4096)
     return out

@@ -140,6 +140,24 @@ def test_what_is_kept_is_of_these_sources_and_whole(fresh: Path, monkeypatch: py
     assert addresses._kept("f.o") is None
 
 
+def test_each_cpu_has_a_folder_beside_the_source_or_in_the_cache_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """NUMBA_CACHE_DIR stands for both."""
+    folders = addresses._folders.__wrapped__
+    for name in ("NUMBA_CACHE_DIR", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    beside, users = folders()
+    assert beside.is_relative_to(Path(addresses.__file__).parent)
+    assert users.is_relative_to(tmp_path)
+    monkeypatch.setattr(addresses, "cpu", lambda: ("another", ""))
+    assert not {beside, users} & set(folders())
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "given"))
+    (given,) = folders()
+    assert given.is_relative_to(tmp_path / "given")
+
+
 def test_a_full_disk_leaves_nothing_behind(fresh: Path, monkeypatch: pytest.MonkeyPatch):
     """A file that cannot be written in full is removed, and nobody is told."""
 

@@ -47,8 +47,8 @@ def sum_windows(dtype: np.dtype) -> Any:
             call(take, (slope, g + by, value + by, cotangents, count * columns, outputs, room // size))
             for a in range(height):
                 call(product, (
-                    terms, registers, added, strip + a * line, across * channels * size, down * line, cotangents,
-                    columns * room, room, sums + a * terms * room, room, count, columns,
+                    terms, registers, added, strip + a * line, size, across * channels * size, down * line,
+                    cotangents, columns * room, room, sums + a * terms * room, room, count, columns,
                 ))  # fmt: skip
             start, added = start + count, 1
 
@@ -113,8 +113,8 @@ def sum_tiles(dtype: np.dtype) -> Any:
                     _transform_cotangent(like, of, g_line, rooms, to, 4 * q_step, q_step, rooms // BYTES)
             for k in range(16):
                 call(product, (
-                    channels, rooms // BYTES, int(start > first), v + k * v_step, room, 0, q + k * q_step, 0, rooms,
-                    sums + k * channels * rooms, rooms, 1, (stop - start) * wide,
+                    channels, rooms // BYTES, int(start > first), v + k * v_step, size, room, 0, q + k * q_step,
+                    0, rooms, sums + k * channels * rooms, rooms, 1, (stop - start) * wide,
                 ))  # fmt: skip
 
     return share_of

@@ -50,10 +50,10 @@ def multiply(dtype: np.dtype) -> Any:
             count = min(block, rows - start)
             for k in range(0, terms, _TERMS):
                 some, b = min(_TERMS, terms - k), laid + k * room * size
-                a, step = (k * rows + start, rows) if transposed else (start * terms + k, terms)
+                a, row_step, step = (k * rows + start, 1, rows) if transposed else (start * terms + k, terms, 1)
                 call(product, (
-                    count, line // BYTES, int(k > 0), x + a * size, step * size, 0, b, 0, room * size, sums, line, 1,
-                    some,
+                    count, line // BYTES, int(k > 0), x + a * size, row_step * size, step * size, 0, b, 0, room * size,
+                    sums, line, 1, some,
                 ))  # fmt: skip
             call(give, (
                 IDENTITY, sums, 0, -1, 0, -1, out + start * columns * size, count, columns, line // size

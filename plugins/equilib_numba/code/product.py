@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from equilib_numba.code.memory import vector_of
 from equilib_numba.registers import BYTES, ROWS, WIDE
 
-_STEPS = 10
+_STEPS = 11
 
 
 class _Block:
@@ -90,73 +90,49 @@ class _Block:
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [a, b, c])
 
 
-def _block(*, neighbours: str) -> Any:
-    """Return an intrinsic for up to ROWS rows and WIDE registers, for an A in which rows or terms are neighbours."""
+@intrinsic
+def _block(typingctx: Any, like: Any, rows: Any, wide: Any, add: Any, steps: Any) -> Any:
+    """Compute a block of up to ROWS rows and WIDE registers."""
 
-    @intrinsic
-    def block(typingctx: Any, like: Any, rows: Any, wide: Any, add: Any, steps: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            _, rows, wide, add, together = values
-            a, step, *rest = cgutils.unpack_tuple(builder, together, _STEPS)
-            size = ir.Constant(step.type, like.bitwidth // 8)
-            a_row, a_inner = (size, step) if neighbours == "rows" else (step, size)
-            emitted = _Block(context, builder, like, [a, a_row, a_inner, *rest])
-            number = builder.add(builder.mul(rows, ir.Constant(rows.type, WIDE)), wide)
-            end = builder.append_basic_block("end")
-            choice = builder.switch(number, end)
-            for r in range(1, ROWS + 1):
-                for w in range(1, WIDE + 1):
-                    case = builder.append_basic_block(f"rows{r}wide{w}")
-                    choice.add_case(ir.Constant(number.type, r * WIDE + w), case)
-                    builder.position_at_end(case)
-                    emitted.emit(r, w, add=add)
-                    builder.branch(end)
-            builder.position_at_end(end)
-            return context.get_dummy_value()
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, rows, wide, add, together = values
+        emitted = _Block(context, builder, like, cgutils.unpack_tuple(builder, together, _STEPS))
+        number = builder.add(builder.mul(rows, ir.Constant(rows.type, WIDE)), wide)
+        end = builder.append_basic_block("end")
+        choice = builder.switch(number, end)
+        for r in range(1, ROWS + 1):
+            for w in range(1, WIDE + 1):
+                case = builder.append_basic_block(f"rows{r}wide{w}")
+                choice.add_case(ir.Constant(number.type, r * WIDE + w), case)
+                builder.position_at_end(case)
+                emitted.emit(r, w, add=add)
+                builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
 
-        return types.none(like, types.intp, types.intp, types.boolean, types.UniTuple(types.intp, _STEPS)), codegen
-
-    return block
-
-
-_block_of_windows = _block(neighbours="terms")
-_block_of_outer = _block(neighbours="rows")
+    return types.none(like, types.intp, types.intp, types.boolean, types.UniTuple(types.intp, _STEPS)), codegen
 
 
 def multiply(dtype: np.dtype) -> Any:
-    """Return the product of two matrices, a function of 13 words.
+    """Return the product of two matrices, a function of 14 words.
 
-    f(rows, registers, add, a, a row, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
-    A[r, k, l] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[r, k, :] are neighbours.
+    f(rows, registers, add, a, a row, a inner, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
+    A[r, k, l] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them.
     """
-    return _product(dtype, _block_of_windows, 0)
-
-
-def multiply_transposed(dtype: np.dtype) -> Any:
-    """Return the product with the transpose of A, a function of 13 words.
-
-    f(rows, registers, add, a, a inner, a outer, b, b outer, b inner, c, c row, outer, inner) writes the sums of
-    A[k, l, r] B[k, l, :] over `outer` k and `inner` l to C[r, :], or adds them. A[k, l, :] are neighbours.
-    """
-    return _product(dtype, _block_of_outer, dtype.itemsize)
-
-
-def _product(dtype: np.dtype, block: Any, size: int) -> Any:
-    """Return a product by blocks; the rows of A are `size` bytes apart, or where this is 0, `step`."""
     zero = dtype.type(0)
 
     def product(
-        rows: int, registers: int, add: int, a: int, step: int, a_outer: int, b: int, b_outer: int, b_inner: int,
-        c: int, c_row: int, outer: int, inner: int,
+        rows: int, registers: int, add: int, a: int, a_row: int, a_inner: int, a_outer: int, b: int, b_outer: int,
+        b_inner: int, c: int, c_row: int, outer: int, inner: int,
     ) -> None:  # fmt: skip
-        blocks, a_row = -(-rows // ROWS), size if size else step
+        blocks = -(-rows // ROWS)
         for v in range(0, registers, WIDE):
             first, wide = 0, min(WIDE, registers - v)
-            for k in range(blocks):
-                last = rows * (k + 1) // blocks
+            for block in range(blocks):
+                last = rows * (block + 1) // blocks
                 a_from, b_from, c_from = a + first * a_row, b + v * BYTES, c + first * c_row + v * BYTES
-                steps = (a_from, step, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
-                block(zero, last - first, wide, add != 0, steps)
+                steps = (a_from, a_row, a_inner, a_outer, b_from, b_outer, b_inner, c_from, c_row, outer, inner)
+                _block(zero, last - first, wide, add != 0, steps)
                 first = last
 
     return product

@@ -54,8 +54,8 @@ def windows(dtype: np.dtype) -> Any:
                 given + IMAGES, take, image, i * down - top, height, left, strip, pixels, channels
             ))  # fmt: skip
             call(product, (
-                columns, registers, 0, strip, across * channels * size, line, laid, width * channels * room, room,
-                sums, room, height, width * channels,
+                columns, registers, 0, strip, across * channels * size, size, line, laid, width * channels * room,
+                room, sums, room, height, width * channels,
             ))  # fmt: skip
             count = columns if z_step == 1 else 1
             for j in range(0, columns, count):

@@ -124,8 +124,8 @@ def winograd(dtype: np.dtype) -> Any:  # noqa: C901  the steps of one algorithm
                     _transform_input(like, strip + 2 * j * room, line, room, tile, 4 * v_step, v_step, room // BYTES)
             for k in range(16):
                 call(product, (
-                    (stop - start) * wide, rooms // BYTES, 0, v + k * v_step, room, 0, kernels + k * channels * step,
-                    0, step, m + k * m_step, rooms, 1, channels,
+                    (stop - start) * wide, rooms // BYTES, 0, v + k * v_step, room, size, 0,
+                    kernels + k * channels * step, 0, step, m + k * m_step, rooms, 1, channels,
                 ))  # fmt: skip
             for r in range(start, stop):
                 for j in range(wide):
