@@ -32,7 +32,7 @@ OPEN = r"\b[A-Z]{2,}|\.\.\.|…|\||\{|yours"
 
 FLAG = r"--(?:solver|adjoint|fallback|optimizer|data)(s?) (?!(?:names|and|take)\b)"
 
-PLACEHOLDERS = {"all", "yours", "series"}
+PLACEHOLDERS = {"all", "yours", "series", "anderson@my-package"}
 """What stands for names there, and the adjoint that a page writes."""
 
 

@@ -23,7 +23,7 @@ VERBS = {
     *("add", "allow", "ask", "begin", "bound", "carry", "check", "choose", "combine", "compare", "compute"),
     *("differentiate", "divide", "draw", "end", "enlarge", "evaluate", "give", "go", "improve", "invert", "iterate"),
     *("keep", "leave", "limit", "look", "make", "measure", "multiply", "order", "pretrain", "print"),
-    *("put", "raise", "refuse", "replace", "restart", "set", "shorten", "solve", "start", "stop"),
+    *("put", "raise", "refuse", "replace", "restart", "scale", "set", "shorten", "solve", "start", "stop"),
     *("sum", "take", "test", "train", "use", "write"),
 }
 """The verbs that a help text begins with; a new one is added here."""

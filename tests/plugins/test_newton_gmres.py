@@ -259,7 +259,6 @@ def test_the_last_step_is_not_solved_beyond_the_tolerance():
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        ("linear_solver", "gmres"),
         ("linear_solver", None),
         ("linear_solver", 3),
         ("forcing", 0.0),
