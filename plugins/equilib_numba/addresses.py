@@ -9,8 +9,8 @@ processes can share them; what is damaged, or of other sources, is compiled agai
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-import sys
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -71,7 +71,7 @@ def _engine() -> llvm.ExecutionEngine:
 
 @cache
 def _announce() -> None:
-    print("equilib: compiling kernels for this CPU; they are kept for the next time", file=sys.stderr)
+    logging.getLogger("equilib").warning("equilib: compiling kernels for this CPU; they are kept for the next time")
 
 
 def _kept(file: str) -> bytes | None:

@@ -121,7 +121,8 @@ def test_flags_overrule_the_run(check: Checker, trained: Path) -> None:
 def change_option(run: Path, name: str, value: str) -> None:
     """Record another value of one of the experiment's options."""
     facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    facts["request"]["values"][name] = facts["options"][name] = value
+    for part in ("request", "resolved"):
+        facts[part]["values"][name] = value
     (run / "run.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
