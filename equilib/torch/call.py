@@ -65,7 +65,7 @@ class Call:
         self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
         self._closed: list[Tensor] = []
         kind = layout.device.type
-        self._autocast = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        self._autocast = torch.get_autocast_dtype(kind) if _casts(kind) else None
 
     def __call__(self, *at: Tensor) -> Tensor:
         """Return f of a packed state, shape (batch, size), maybe after a time, in the same form."""
@@ -149,7 +149,11 @@ def pair(returned: Any) -> tuple[Any, Any]:
 
 def without_autocast(kind: str) -> AbstractContextManager[Any]:
     """Return a block in which PyTorch casts nothing on devices of a kind: solvers choose their own dtypes."""
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    return torch.autocast(kind, enabled=False) if _casts(kind) else nullcontext()
+
+
+def _casts(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
 
 
 def _named_tensors(f: Any) -> dict[str, Tensor]:

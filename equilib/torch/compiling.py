@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 import torch
@@ -15,13 +15,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def uncompiled(function: F) -> F:
     """Return a function that is called outside of what is compiled."""
 
-    @cache
-    def disabled() -> Callable[..., Any]:
-        return cast(Callable[..., Any], torch.compiler.disable(function))
+    disabled: list[Callable[..., Any]] = []
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        # Who compiles has loaded it; to load it takes seconds.
-        return (disabled() if "torch._dynamo" in sys.modules else function)(*args, **kwargs)
+        if "torch._dynamo" not in sys.modules:  # who compiles has loaded it; to load it takes seconds
+            return function(*args, **kwargs)
+        if not disabled:
+            disabled.append(torch.compiler.disable(function))
+        return disabled[0](*args, **kwargs)
 
     return cast(F, call)

@@ -27,7 +27,7 @@ from equilib.fixed_points.solve import solve
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, next_node, without_autocast
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.transforms import differentiable
+from equilib.torch.transforms import differentiable, normal
 
 
 @dataclass
@@ -103,10 +103,10 @@ class Equation:
 
         def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
             last.clear()  # two at once would be too much for the memory
-            first = next_node()
+            first = next_node() if keep else 0
             with torch.inference_mode(mode=False), torch.enable_grad():
-                leaf = bridge.tensor(z).detach().requires_grad_()
-                y = self.value(leaf, restricted or leaves)
+                leaf = normal(bridge.tensor(z)).detach().requires_grad_()
+                y = self.value(leaf, [normal(each) for each in restricted or leaves])
             if keep:
                 last.append(Graph(z, leaf, y, first))
             return linearization(bridge, leaf, y, lambda w: ())

@@ -100,6 +100,11 @@ def pushed(f: Function, at: Sequence[Tensor], tangents: Sequence[Tensor | None])
     return found if found is None or again else found.detach()
 
 
+def normal(tensor: Tensor) -> Tensor:
+    """Return a tensor, any shape, of which graphs can be made: a copy of one that was made in inference mode."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 def differentiable(tensor: Tensor) -> bool:
     """Tell whether a tensor can have a derivative."""
     return tensor.is_floating_point() or tensor.is_complex()

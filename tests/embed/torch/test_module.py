@@ -1,0 +1,233 @@
+"""The module `DeepEquilibrium`: what PyTorch does with modules."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import pytest
+
+from tests.embed.torch.cells import F64, TIGHT, Cell, drawn
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+from equilib.torch import DeepEquilibrium  # noqa: E402
+
+_, X = drawn(grad=False)
+
+
+def network(**how: Any) -> Any:
+    """Return two equilibria of one cell in a row, and a linear layer."""
+    cell = Cell()
+    deq = DeepEquilibrium(cell, **{**TIGHT, **how})
+    return torch.nn.Sequential(
+        deq, torch.nn.Tanh(), DeepEquilibrium(cell, "anderson", rtol=1e-10), torch.nn.Linear(3, 2).double()
+    )
+
+
+def test_copies_and_files_keep_the_model():
+    """A copy, a pickle and a state dict give the same outputs, and none holds the last solve."""
+    net = network()
+    expected = net(X)
+    other = network()
+    other.load_state_dict(net.state_dict())
+    for same in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), other):
+        assert torch.equal(same(X), expected)
+    assert net[0].solution.success
+    assert copy.deepcopy(net)[0].solution is None
+    assert set(net[0].state_dict()) == {"cell.linear.weight", "cell.linear.bias"}
+
+
+def test_the_module_tells_of_its_last_solve():
+    """`solution` is the last solve, `adjoints` the linear solves of its derivatives; the text names the solver."""
+    deq = DeepEquilibrium(Cell(), "anderson", rtol=1e-8)
+    assert deq.solution is None
+    z = deq(X)
+    assert deq.solution.success
+    assert torch.equal(deq.solution.z, z)
+    z.sum().backward()
+    assert [each.success for each in deq.adjoints] == [True]
+    assert "solver=anderson, rtol=1e-08" in repr(deq)
+
+
+def test_hooks_and_another_start():
+    """Hooks of the cell see each evaluation; the start may be given, or made of the inputs."""
+    deq, seen = DeepEquilibrium(Cell(), "picard"), []
+    deq.cell.register_forward_hook(lambda *_: seen.append(1))
+    deq(X)
+    assert len(seen) == deq.solution.nfe + 1  # that with a graph
+    first = deq.solution.nfe
+    deq(X, z0=deq.solution.z)
+    assert deq.solution.nfe < first
+    made = DeepEquilibrium(Cell(), "picard", initial=lambda x: torch.ones_like(x))
+    made(X)
+    assert made.solution.z0.eq(1).all()
+
+
+def test_training_lowers_the_loss():
+    """A network with an equilibrium in it is trained as any other, by an optimizer of PyTorch."""
+    net = network()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.02)
+    losses = []
+    for _ in range(15):
+        loss = (net(X) - 1).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+@pytest.mark.parametrize("solver", ["anderson", "newton-gmres"])
+def test_inference_keeps_no_graph(solver: str):
+    """Under `no_grad` and `inference_mode` values are the same, and plain; Newton's method differentiates."""
+    deq = DeepEquilibrium(Cell(), solver, rtol=1e-10)
+    expected = deq(X).detach()
+    with torch.no_grad():
+        plain = deq(X)
+    with torch.inference_mode():
+        inferred = deq(X + 0)
+    assert not plain.requires_grad
+    assert inferred.is_inference()
+    assert torch.allclose(plain, expected, rtol=1e-8)
+    assert torch.allclose(inferred.clone(), expected, rtol=1e-8)
+
+
+def test_checkpointing_around_it():
+    """Activation checkpointing of PyTorch around an equilibrium gives the same gradient."""
+    deq = DeepEquilibrium(Cell(), **TIGHT)
+    deq(X).pow(2).sum().backward()
+    expected = deq.cell.linear.weight.grad.clone()
+    deq.zero_grad()
+    torch.utils.checkpoint.checkpoint(deq, X, use_reentrant=False).pow(2).sum().backward()
+    assert torch.allclose(deq.cell.linear.weight.grad, expected)
+
+
+def test_casts_are_for_f_alone():
+    """Under autocast f computes in bfloat16, the solver in the dtype of z0, and the gradient is near that without."""
+    cell, x, seen = Cell(dtype=torch.float32), X.float(), []
+    cell.linear.register_forward_hook(lambda _, __, y: seen.append(y.dtype))
+    deq = DeepEquilibrium(cell, "anderson", rtol=1e-2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z = deq(x)
+        loss = z.sum()
+    loss.backward()
+    assert set(seen) == {torch.bfloat16}
+    assert (z.dtype, deq.solution.residual.dtype) == (torch.float32, torch.float32)
+    cast = cell.linear.weight.grad.clone()
+    deq.zero_grad()
+    deq(x).sum().backward()
+    assert torch.allclose(cast, cell.linear.weight.grad, rtol=0.1, atol=0.02)
+
+
+def test_modules_in_bfloat16():
+    """A state that NumPy has no dtype for is solved on tensors."""
+    deq = DeepEquilibrium(Cell(dtype=torch.float32), "anderson", rtol=3e-2).bfloat16()
+    z = deq(X.bfloat16())
+    z.sum().backward()
+    assert (z.dtype, deq.cell.linear.weight.grad.dtype) == (torch.bfloat16, torch.bfloat16)
+    assert deq.solution.success
+    assert deq.solution.residual.dtype is torch.bfloat16
+
+
+def test_auxiliary_outputs():
+    """What f returns beside z comes from the fixed point, and is differentiable through it."""
+
+    class Pair(Cell):
+        def forward(self, z: Any, x: Any) -> Any:
+            y = super().forward(z, x)
+            return y, {"norm": y.square().sum(1)}
+
+    x = X.clone().requires_grad_()
+    z, aux = DeepEquilibrium(Pair(), has_aux=True, **TIGHT)(x)
+    assert torch.allclose(aux["norm"], z.square().sum(1))
+    found = torch.autograd.grad(aux["norm"].sum(), x, retain_graph=True)[0]
+    assert torch.allclose(found, torch.autograd.grad(z.square().sum(), x)[0])
+
+
+COMPILED = """
+    import torch
+    import torch._dynamo.testing
+    from tests.embed.torch.cells import Cell, TIGHT, drawn
+    from equilib.torch import DeepEquilibrium
+    _, x = drawn(grad=False)
+    net = torch.nn.Sequential(DeepEquilibrium(Cell(), **TIGHT), torch.nn.Tanh())
+    net(x).sum().backward()
+    expected = net[0].cell.linear.weight.grad.clone()
+    net.zero_grad()
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(net, backend=counter)
+    for _ in range(3):
+        net.zero_grad()
+        compiled(x).sum().backward()
+    assert torch.allclose(net[0].cell.linear.weight.grad, expected)
+    assert counter.frame_count <= 2, counter.frame_count
+"""
+
+
+@pytest.mark.slow
+def test_compiling_around_it():
+    """`torch.compile` of a model leaves the solve as it is: no frame of the solver is compiled, and none twice."""
+    run(COMPILED)
+
+
+PARALLEL = """
+    import sys
+    import torch
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+    from tests.embed.torch.cells import Cell, TIGHT, drawn
+    from equilib.torch import DeepEquilibrium
+    rank, port = int(sys.argv[1]), sys.argv[2]
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    _, x = drawn(batch=4, grad=False)
+    alone = torch.nn.Sequential(DeepEquilibrium(Cell(), **TIGHT))
+    alone(x).pow(2).mean().backward()
+    net = DistributedDataParallel(torch.nn.Sequential(DeepEquilibrium(Cell(), **TIGHT)))
+    net(x[2 * rank : 2 * rank + 2]).pow(2).mean().backward()
+    for ours, theirs in zip(net.parameters(), alone.parameters()):
+        assert torch.allclose(ours.grad, theirs.grad, rtol=1e-10), (ours.grad, theirs.grad)
+    dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_are_as_one():
+    """With DistributedDataParallel the gradients of two processes are those of one with the whole batch."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    first = start(PARALLEL, "0", port)
+    run(PARALLEL, "1", port)
+    out, _ = first.communicate(timeout=100)
+    assert first.returncode == 0, out
+
+
+def start(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a program in a process of its own."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
+    command = [sys.executable, "-c", textwrap.dedent(program), *arguments]
+    how: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}, **how)
+
+
+def run(program: str, *arguments: str) -> None:
+    """Run a program, and require that it succeeds."""
+    process = start(program, *arguments)
+    out, _ = process.communicate(timeout=100)
+    assert process.returncode == 0, out
+
+
+def test_double_precision_by_a_method():
+    """A module changes its dtype as any other; z0 and the inputs must follow."""
+    deq = DeepEquilibrium(Cell(dtype=torch.float32), "picard").double()
+    assert deq(X).dtype is F64
+    with pytest.raises(RuntimeError, match="must have the same dtype"):
+        deq(X, z0=X.float())

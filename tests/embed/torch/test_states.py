@@ -1,0 +1,199 @@
+"""States of fixed points in PyTorch: tensors of any layout, trees, no batch, devices, and what is none."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import Status
+from tests.embed.torch.cells import F64, TIGHT, drawn, f
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+from equilib.torch import equilibrium, fixed_point  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+
+def test_trees():
+    """A state may be a tree of tensors with one batch axis: solved and differentiated as the joint system."""
+    weight, x = drawn(batch=1, size=2)
+
+    def step(z: Any, weight: Any, x: Any) -> Any:
+        shifted = 0.2 * z["b"][1] + z["a"].mean(1)[:, None, None]
+        return {"a": torch.tanh(z["b"][0] @ weight + x), "b": (0.3 * torch.sin(z["a"]), shifted)}
+
+    def layer(weight: Any, x: Any) -> Any:
+        empty = torch.zeros_like(x)
+        z = fixed_point(step, {"a": empty, "b": (empty, empty[:, :1, None])}, weight, x, **TIGHT)
+        return z["a"], z["b"][0], z["b"][1]
+
+    assert gradcheck(layer, (weight, x), check_forward_ad=True)
+    assert gradgradcheck(layer, (weight, x))
+
+
+def test_one_system():
+    """Without a batch axis all elements form one system, of which there is one status."""
+    weight, x = drawn(batch=1, size=2)
+    layer = lambda weight, x: fixed_point(f, torch.zeros(2, dtype=F64), weight, x[0], batched=False, **TIGHT)  # noqa: E731
+    assert gradcheck(layer, (weight, x))
+    assert gradgradcheck(layer, (weight, x))
+    found = equilibrium(f, torch.zeros(2, dtype=F64), weight, x[0], batched=False, **TIGHT).solution
+    assert (found.status, tuple(found.z.shape), found.batched) == ((Status.CONVERGED,), (2,), False)
+
+
+def test_no_sample_and_one():
+    """An empty batch has an empty fixed point and a gradient of zero; a batch of one is a batch."""
+    weight, x = drawn()
+    z = fixed_point(f, torch.zeros(0, 3, dtype=F64), weight, x[:0], **TIGHT)
+    z.sum().backward()
+    assert z.shape == (0, 3)
+    assert not weight.grad.any()
+    one = fixed_point(f, torch.zeros(1, 3, dtype=F64), weight, x[:1], **TIGHT)
+    both = fixed_point(f, torch.zeros(2, 3, dtype=F64), weight, x, **TIGHT)
+    assert torch.allclose(one, both[:1])
+
+
+def test_channels_last_is_kept():
+    """Images in channels last come to f as such, without a copy, and so does the result; values are the same."""
+    conv = torch.nn.Conv2d(4, 4, 3, padding=1)
+    with torch.no_grad():
+        conv.weight *= 0.3
+    x, seen = torch.randn(2, 4, 5, 6), []
+
+    def step(z: Any, x: Any) -> Any:
+        seen.append(z.is_contiguous(memory_format=torch.channels_last))
+        return torch.tanh(conv(z) + x)
+
+    last = x.to(memory_format=torch.channels_last)
+    z = fixed_point(step, torch.zeros_like(last), last, solver="anderson", rtol=1e-6)
+    assert all(seen)
+    assert z.is_contiguous(memory_format=torch.channels_last)
+    first = fixed_point(step, torch.zeros_like(x), x, solver="anderson", rtol=1e-6)
+    assert torch.allclose(z, first, atol=1e-5)
+    weights = 1e-3 * (1 + torch.arange(6.0)).expand(4, 5, 6).numpy()
+    scaled = equilibrium(step, torch.zeros_like(last), last, solver="anderson", rtol=0.0, atol=weights).solution
+    assert (np.abs(scaled.residual.detach().numpy()) / weights).mean() <= 1
+    norm = lambda rows: rows.flatten(1).norm(dim=1) if rows.shape[1:] == (4, 5, 6) else None  # noqa: E731
+    assert equilibrium(step, torch.zeros_like(last), last, solver="picard", norm=norm).solution.success
+
+
+def test_states_are_not_copied_between_libraries():
+    """On the CPU z lies in one memory for the solver and for f, whose result is not copied either."""
+    weight, x = drawn(grad=False)
+    seen = []
+
+    def step(z: Any) -> Any:
+        seen.append(z)
+        return f(z, weight, x)
+
+    from equilib.torch.bridge import Bridge
+
+    array = np.zeros((2, 3))
+    array.setflags(write=False)
+    assert Bridge(x).tensor(array).data_ptr() == array.ctypes.data
+    assert Bridge(x).array(x).ctypes.data == x.data_ptr()
+    fixed_point(step, torch.zeros_like(x), **TIGHT)
+    assert all(each.device == x.device for each in seen)
+
+
+def test_tensors_elsewhere_stay_there():
+    """A state that is not on the CPU is solved on tensors of its device: `meta` has no numbers to look at."""
+    from equilib.torch.bridge import Bridge
+
+    there = torch.zeros(2, 3, device="meta")
+    assert not Bridge(there).on_host
+    assert Bridge(there).array(there).device.type == "meta"
+    with pytest.raises(NotImplementedError, match="no data"):
+        fixed_point(lambda z: z, there)
+
+
+def test_finished_samples_leave_the_batch():
+    """With inputs declared to have the batch axis f is evaluated on the unfinished samples only."""
+    weight, x = drawn(batch=4, grad=False)
+    x = x * torch.tensor([[0.0], [0.0], [1.0], [2.0]], dtype=F64)
+    sizes = set()
+
+    def step(z: Any, weight: Any, x: Any) -> Any:
+        sizes.add(len(z))
+        return f(z, weight, x)
+
+    how = {"solver": "picard", "rtol": 1e-9, "atol": 1e-9, "max_steps": 100}
+    found = equilibrium(step, torch.zeros_like(x), weight, x, batched_inputs=(False, True), **how)
+    assert sizes == {2, 4}
+    assert torch.equal(found.z, fixed_point(f, torch.zeros_like(x), weight, x, compact=0.0, **how))
+
+
+def test_fallbacks_and_policies():
+    """What the solver leaves is solved by the fallback; without one the policy says what happens."""
+    step = lambda z: 2 - 1.5 * z  # noqa: E731
+    z0 = torch.ones(2, 1, dtype=F64)
+    found = equilibrium(step, z0, solver="picard", fallback=("newton-gmres",)).solution
+    assert found.attempt.tolist() == [1, 1]
+    assert torch.allclose(found.z, torch.full_like(z0, 0.8))
+    assert not equilibrium(step, z0, solver="picard", on_failure="record").solution.success
+    with pytest.raises(RuntimeError, match="left 2 of 2 samples unconverged"):
+        fixed_point(step, z0, solver="picard", on_failure="raise")
+
+
+X = torch.ones(2, 3)
+
+
+def same(z: Any) -> Any:
+    """Return z."""
+    return z
+
+
+WRONG: dict[str, tuple[type[Exception], str, Any]] = {
+    "another shape": (ValueError, r"the shape of z: \(2, 3\) became \(1, 3\)", lambda: fixed_point(lambda z: z[:1], X)),
+    "another dtype": (ValueError, r"dtype of z: .* became torch.float64", lambda: fixed_point(lambda z: z.double(), X)),
+    "nothing": (TypeError, "is its return statement missing", lambda: fixed_point(lambda z: None, X)),
+    "a change in place": (ValueError, "f changed z in place", lambda: fixed_point(lambda z: z.mul_(0.5), X)),
+    "too few inputs": (TypeError, r"fixed_point\(f, z0, \*inputs\)", lambda: fixed_point(f, X)),
+    "an array": (TypeError, "tree of tensors, got an array", lambda: fixed_point(same, np.ones((2, 3)))),
+    "integers": (TypeError, r"take z0.float\(\)", lambda: fixed_point(same, X.long())),
+    "complex numbers": (TypeError, "z0 must be real", lambda: fixed_point(same, X.cfloat())),
+    "no batch": (ValueError, "pass batched=False", lambda: fixed_point(same, torch.tensor(1.0))),
+    "an empty tree": (TypeError, "z0 must be a tensor or a tree of tensors", lambda: fixed_point(same, {})),
+    "two dtypes": (ValueError, "one batch axis, one dtype and one device", lambda: fixed_point(same, (X, X.double()))),
+    "a name": (LookupError, "Did you mean 'anderson'", lambda: fixed_point(same, X, solver="andersn")),
+    "an option": (TypeError, "Did you mean 'rtol'", lambda: fixed_point(same, X, rtoll=1)),
+    "a batch axis": (
+        ValueError,
+        "input 0 is declared to have the batch axis",
+        lambda: fixed_point(lambda z, y: z, X, X[:1], batched_inputs=(True,)),
+    ),
+    "no pair": (TypeError, "f must return a pair", lambda: fixed_point(same, X, has_aux=True)),
+    "a sparse state": (TypeError, r"take z0.to_dense\(\)", lambda: fixed_point(same, X.to_sparse())),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_mistakes_are_explained(case: str):
+    """What is not a state, and what does not return one, is refused by a sentence that says what to do."""
+    error, sentence, call = WRONG[case]
+    with pytest.raises(error, match=sentence):
+        call()
+
+
+def test_memory_does_not_grow():
+    """Nothing of a pass is left when its result is gone, without a collection of circles."""
+    weight, x = drawn()
+    kept = []
+    gc.collect()
+    gc.disable()
+    try:
+        for solver in ("anderson", "newton-gmres", "revdeq"):
+            found = equilibrium(f, torch.zeros_like(x), weight, x, solver=solver)
+            kept.append(weakref.ref(found.z))
+            kept.append(weakref.ref(found.solution))
+            found.z.sum().backward()
+            del found
+        assert [each() for each in kept] == [None] * len(kept)
+    finally:
+        gc.enable()
