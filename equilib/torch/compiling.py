@@ -14,7 +14,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def uncompiled(function: F) -> F:
     """Return a function that is called outside of what is compiled."""
-
     disabled: list[Callable[..., Any]] = []
 
     @wraps(function)

@@ -104,7 +104,7 @@ class Equation:
         def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
             last.clear()  # two at once would be too much for the memory
             first = next_node() if keep else 0
-            with torch.inference_mode(mode=False), torch.enable_grad():
+            with torch.enable_grad():
                 leaf = normal(bridge.tensor(z)).detach().requires_grad_()
                 y = self.value(leaf, [normal(each) for each in restricted or leaves])
             if keep:
@@ -113,7 +113,8 @@ class Equation:
 
         problem = FixedPointProblem(value, *inputs, linearize=linearize, batched_inputs=self.batched)
         start = bridge.array(z0)
-        with torch.no_grad(), without_autocast(z0.device.type):
+        # In inference mode there are no graphs, which products are made of.
+        with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(z0.device.type):
             solution = solve(problem, self.solver, start, self.options, fallback=self.fallback)
         if solution.z is start:  # which is the user's
             solution = replace(solution, z=start.copy() if bridge.on_host else start.clone())
