@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import click
 
+from equilib.cli.completion import named
 from equilib.cli.output import FAILED, as_json, print_json, print_table
 from equilib.errors import did_you_mean
 from equilib.options import OptionError, parse_spec
@@ -19,7 +20,7 @@ HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
 
 
 @click.command()
-@click.argument("name", metavar="NAME[:OPTION=VALUE,...]")
+@click.argument("name", metavar="NAME[:OPTION=VALUE,...]", shell_complete=named(*CHECKED))
 @click.option(
     "--kind",
     type=click.Choice([kind.noun for kind in CHECKED]),

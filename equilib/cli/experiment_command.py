@@ -67,13 +67,15 @@ class ExperimentGroup(SuggestingGroup):
         except UserError:  # which is for those to report who use it
             return True
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
-        """Return the command of one experiment.
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of one experiment; None where only completion asks and there is none.
 
         Raises UnknownName, DuplicateError, EntryError if it does not exist, cannot be used, or declares a field that
         every run has.
         """
         session = session_of(ctx)
+        if ctx.resilient_parsing and cmd_name not in self.list_commands(ctx):
+            return None
         entry = session.registry.get(ExperimentEntry, cmd_name)
         options, flags = describe(entry.load()), run_flags(entry, session.registry, self.offers)
         common = [*self.before, *flags, *self.after]
@@ -98,7 +100,7 @@ class ExperimentGroup(SuggestingGroup):
 
         Raises click.UsageError if another option stands there, or no experiment is named.
         """
-        if not args:
+        if not args and not ctx.resilient_parsing:
             names = ", ".join(self.list_commands(ctx)) or "none is installed"
             raise click.UsageError(f"name an experiment: {names}", ctx)
         try:

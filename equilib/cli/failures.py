@@ -21,8 +21,8 @@ TRACEBACK = "EQUILIB_TRACEBACK"
 
 def fail(error: BaseException, session: Session) -> int:
     """Say what ended a command, after its traceback where that is asked for; return the exit status."""
-    if isinstance(error, SystemExit) and _modules(error)[-1:] == ["click.core"]:  # whose way it is to say "closed pipe"
-        return 1
+    if isinstance(error, SystemExit) and _modules(error)[-1:] == ["click.core"]:  # a closed pipe, or completion
+        return error.code if isinstance(error.code, int) else 1
     sentence, status = current_ranks().failed(*told(error, session))
     if is_silent() or not sentence:
         return status

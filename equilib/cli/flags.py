@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from equilib.cli.completion import Complete, completed, named
 from equilib.cli.entry_details import default_text
 from equilib.errors import printable
 from equilib.machine.devices import DEVICES
 from equilib.options import Option, OptionError, parse_assignments
-from equilib.plugin import ExperimentEntry
+from equilib.plugin import ExperimentEntry, KernelEntry
 from equilib.plugin.registry import Registry
 from equilib.runs.flags import Flag
 
@@ -56,6 +57,7 @@ device = click.option(
 kernels = click.option(
     "--kernels",
     metavar="NAME[:OPTION=VALUE,...]",
+    shell_complete=named(KernelEntry),
     help="Compute with this family of kernels only, with all (auto) or with none; by default as the run was asked to.",
 )
 
@@ -83,9 +85,11 @@ def request_flag(flag: Flag) -> click.Option:
         tuple: {"multiple": True},
         Mapping: {"multiple": True, "callback": lambda _, __, texts: parse_assignments(texts)},
     }
+    complete = completed(str(flag.name))
     if flag.type in kinds:
-        return click.Option(names, help=flag.help, metavar=flag.metavar, **kinds[flag.type])
-    return _valued(names, flag, default=flag.default, metavar=flag.metavar)
+        settings = kinds[flag.type]
+        return click.Option(names, help=flag.help, metavar=flag.metavar, shell_complete=complete, **settings)
+    return _valued(names, flag, default=flag.default, metavar=flag.metavar, complete=complete)
 
 
 def option_flag(option: Option) -> click.Option:
@@ -96,7 +100,14 @@ def option_flag(option: Option) -> click.Option:
     return _valued([word], option, default=None)
 
 
-def _valued(names: list[str], option: Option, *, default: object, metavar: str | None = None) -> click.Option:
+def _valued(
+    names: list[str],
+    option: Option,
+    *,
+    default: object,
+    metavar: str | None = None,
+    complete: Complete | None = None,
+) -> click.Option:
     def parse(context: click.Context, parameter: click.Parameter, text: object) -> object:
         if text is None or text == default:
             return default
@@ -106,7 +117,14 @@ def _valued(names: list[str], option: Option, *, default: object, metavar: str |
             raise click.BadParameter(str(error), context, parameter) from None
 
     shown = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
-    return click.Option(names, callback=parse, metavar=metavar or shown, help=_help(option))
+    among = option.choices and complete is None
+    return click.Option(
+        names,
+        callback=parse,
+        metavar=metavar or shown,
+        help=_help(option),
+        shell_complete=(lambda *_: [str(each) for each in option.choices]) if among else complete,
+    )
 
 
 def _help(option: Option) -> str:

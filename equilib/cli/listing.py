@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from equilib.cli.completion import named
 from equilib.cli.entry_details import OF, describe_entry, entry_record, full_record
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.session import Session
@@ -65,7 +66,7 @@ def _listing(kind: type[Entry]) -> click.Group:
             _print_list(context.obj, kind, as_json=as_json)
 
     @group.command("show", help=f"Show one {kind.noun}: what it does, and its options.")
-    @click.argument("name")
+    @click.argument("name", shell_complete=named(kind))
     @as_json
     @click.pass_context
     def show(context: click.Context, name: str, *, as_json: bool) -> None:

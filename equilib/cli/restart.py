@@ -18,7 +18,9 @@ from equilib.machine.blas import CHOSEN, CORETYPE, advised_kernel, numpy_blas
 def use_best_kernels() -> None:
     """Replace the program `equilib` by itself with better kernels, unless OpenBLAS has none or the user chose."""
     # A script that calls `main` has done things already which must not be done twice.
-    if Path(sys.argv[0]).stem != "equilib" or CORETYPE in os.environ:
+    program = Path(sys.argv[0])
+    ours = program.stem == "equilib" or program.parts[-2:] == ("equilib", "__main__.py")
+    if not ours or CORETYPE in os.environ:
         return
     blas = numpy_blas()
     kernel = advised_kernel(blas)
