@@ -37,7 +37,7 @@ def train(context: RunContext) -> Mapping[str, Any]:
         before = context.continuation = replace(before, packages=context.registry.used())
         before.restore(trainer, digest)
     if request.tensorboard:
-        require_tensorboard()
+        require_tensorboard(context.out)
     if context.ranks.size > 1:
         check_agreement(context.ranks, {"data": digest, "flags": request.describe(), **training.facts})
     if context.ranks.rank:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from equilib.errors import require
+from equilib.errors import UserError, require
 from equilib.runs.metrics import flat
 
 _WHERE = ("phase", "epoch", "step")
@@ -23,7 +23,7 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path, *, after: int | None = None) -> None:
-        writer = require_tensorboard()
+        writer = require_tensorboard(folder)
         from tensorboard.compat.proto import event_pb2, summary_pb2
 
         self._event, self._summary = event_pb2, summary_pb2
@@ -48,6 +48,12 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def require_tensorboard() -> Any:
-    """Return the module that writes event files; raises UserError if TensorBoard is not installed."""
+def require_tensorboard(folder: Path) -> Any:
+    """Return the module that writes event files; raises UserError if it is not installed, or cannot write there."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"--tensorboard cannot write to {folder}, whose name is not UTF-8; give another --out"
+        ) from error
     return require("tensorboard.summary.writer.event_file_writer", purpose="--tensorboard", extra="tensorboard")

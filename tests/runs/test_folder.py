@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -234,3 +235,17 @@ def test_the_default_folder_is_new_and_named_after_the_run(tmp_path: Path, monke
         path.mkdir(parents=True)
         names.append(str(path))
     assert names == [f"runs/mnist-20240910-121000{suffix}" for suffix in ("", "-2", "-3")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_a_link_in_place_of_a_folder_is_refused(tmp_path: Path, name: str) -> None:
+    """Neither a new run nor one that goes on writes, or removes, where it leads to."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "checkpoint-00000001.npz").touch()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "theirs")
+    for epochs in (None, 1):
+        with pytest.raises(UserError, match=f"{name} is a link, which is not followed"):
+            RunDirectory(tmp_path / "run", {}, epochs=epochs)
+    assert list((tmp_path / "theirs").iterdir())

@@ -11,7 +11,7 @@ import pytest
 
 from equilib.cli import main
 from equilib.errors import UserError
-from equilib.runs.tensorboard import TensorBoardLog
+from equilib.runs.tensorboard import TensorBoardLog, require_tensorboard
 from tests.digits import write_digits
 
 pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
@@ -69,3 +69,9 @@ def test_without_tensorboard_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(UserError, match=r'--tensorboard needs .*; run: pip install "equilib\[tensorboard\]"'):
         TensorBoardLog(tmp_path / "events")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_name_in_utf8_is_refused(tmp_path: Path) -> None:
+    """TensorBoard knows no other names; without it such a folder is as good as any."""
+    with pytest.raises(UserError, match="whose name is not UTF-8; give another --out"):
+        require_tensorboard(tmp_path / "odd\udcff")
