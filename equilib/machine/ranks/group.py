@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import pickle
 import socket
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ _SIGNAL = 128
 """What a shell adds to the number of the signal that ended a process."""
 
 
-_OTHERS_LEAVE = 0.2  # seconds
+_OTHERS_LEAVE, _FINALIZING = 0.2, 5.0  # seconds
 
 
 class RankError(RunError):
@@ -152,6 +154,10 @@ class Ranks:
         if self._communicator is None or self._lifeline is None:
             return status
         first_is_done = self._lifeline.leave(wait=True)
+        verdict = self._lifeline.verdict
+        if verdict is None or not verdict.whole:
+            os._exit(status)  # what ends MPI would wait for those that are not there
+        faulthandler.dump_traceback_later(_FINALIZING, exit=True, file=sys.__stderr__)
         with contextlib.suppress(Exception), Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)  # MPI tells of messages that are under way, as they are when somebody fails
             self._communicator.close()

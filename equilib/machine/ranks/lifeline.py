@@ -29,16 +29,17 @@ PATIENCE = "EQUILIB_RANK_PATIENCE"
 _PATIENCE = 20.0
 _BEAT = 1.0
 _ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
-_LAST = 15.0  # seconds that rank 0 has to write what it knows, and all have to leave
+_LAST = 8.0  # seconds that rank 0 has to write what it knows, and all have to leave
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the run ends: a sentence, an exit status, and whether the watcher has said it already."""
+    """How the run ends: a sentence, an exit status, whether that was said already, and whether all ranks are there."""
 
     sentence: str
     status: int
     said: bool
+    whole: bool = False
 
 
 class Lifeline:
@@ -100,7 +101,7 @@ class Lifeline:
         if "over" in message:
             self._over.set()
         elif "verdict" in message:
-            self.verdict = Verdict(message["verdict"], message["status"], message["said"])
+            self.verdict = Verdict(message["verdict"], message["status"], message["said"], message["whole"])
             # Rank 0 first writes a checkpoint; the others are there until it has.
             self._deadline = time.monotonic() + _LAST + (_BEAT if self._ranks.rank else 0.0)
             self._decided.set()

@@ -153,7 +153,7 @@ class Watcher:
             return
         if self.failed is not None:
             if len(self.failures) == self.size or now - self.failed > TOGETHER:
-                self.decide(*self.common(len(alive)))
+                self.decide(*self.common(len(alive)), whole=True)
             return
         for member in alive:
             if now - member.heard > self.patience:
@@ -179,6 +179,8 @@ class Watcher:
         """Decide that a rank hangs."""
         doing = f" ({member.doing})" if member.doing else ""
         self.decide(f"{self.name(member)} {how}{doing}{self.remedy()}", 1, say=member.rank == 0)
+        if member.rank == 0:
+            self.tell_all({"over": True})
 
     def common(self, alive: int) -> tuple[str, int]:
         """Return one sentence for all failures, and the exit status."""
@@ -189,15 +191,15 @@ class Watcher:
             return f"{where}: {sentence}", status
         return sentence, status
 
-    def decide(self, sentence: str, status: int, *, say: bool = False) -> None:
-        """Tell all ranks how the run ends, once; say it where rank 0 cannot."""
+    def decide(self, sentence: str, status: int, *, say: bool = False, whole: bool = False) -> None:
+        """Tell all ranks how the run ends, once, and whether all are there; say it where rank 0 cannot."""
         if self.verdict is not None:
             return
         self.verdict = sentence
         if say:
             with contextlib.suppress(OSError):
                 print(f"error: {sentence}", file=sys.stderr, flush=True)
-        self.tell_all({"verdict": sentence, "status": status, "said": say})
+        self.tell_all({"verdict": sentence, "status": status, "said": say, "whole": whole})
 
     def tell_all(self, message: dict[str, Any]) -> None:
         """Write to all ranks, now or when they come."""
