@@ -166,7 +166,7 @@ class Watcher:
     def awaited(self, alive: list[Member], waited: float, now: float) -> None:
         """Decide whether one that others have waited for hangs, so many seconds."""
         working = [each for each in alive if each.waits is None]
-        for member in working:
+        for member in (each for each in working if each.doing):
             least = COMPUTING if member.exchanges > 10 else STARTING
             if now - member.busy > self.patience:
                 self.hung(member, f"does nothing for {now - member.busy:.0f} s")
