@@ -7,7 +7,6 @@ import faulthandler
 import os
 import pickle
 import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ class Ranks:
         verdict = self._lifeline.verdict
         if verdict is None or not verdict.whole:
             os._exit(status)  # what ends MPI would wait for those that are not there
-        faulthandler.dump_traceback_later(_FINALIZING, exit=True, file=sys.__stderr__)
+        faulthandler.dump_traceback_later(_FINALIZING, exit=True)
         with contextlib.suppress(Exception), Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)  # MPI tells of messages that are under way, as they are when somebody fails
             self._communicator.close()
