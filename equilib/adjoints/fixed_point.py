@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from equilib.adjoints.closures import with_closure
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.linearizations import LastLinearization
@@ -41,7 +42,8 @@ def fixed_point(
     Parameters
     ----------
     f : callable
-        Maps z and the inputs to an array like z. It must be traceable; what it depends on otherwise is a constant.
+        Maps z and the inputs to an array like z. It must be traceable. Arrays of enclosing functions that it uses are
+        differentiated like inputs; what it finds in objects is a constant.
     z0 : array, shape (batch, ...), or tree of such arrays
         The initial guess, as in `solve`; its dtype is the dtype of the solve. It may be traced.
     *inputs : trees of arrays
@@ -55,7 +57,8 @@ def fixed_point(
         As in `solve`.
     batched_inputs : sequence of bool, optional
         As in `FixedPointProblem`. Declared, samples with the cotangent zero add nothing to any gradient, whatever they
-        hold; else inputs with nan in such a sample make gradients nan, and a `ConvergenceWarning` says so.
+        hold; else inputs with nan in such a sample make gradients nan, and a `ConvergenceWarning` says so. What f
+        closes over counts as without that axis.
 
     Returns
     -------
@@ -113,13 +116,16 @@ def equilibrium(
     method = resolved(solver, "solver", "solver")
     of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f
     packing = packing_of(z0, "z0", batched=batched)
-    constants = stop_gradient(inputs)
-    problem = FixedPointProblem(of_z, *constants, linearize=LastLinearization(), batched_inputs=batched_inputs)
+    lifted, everything = with_closure(of_z, inputs)
+    if batched_inputs is not None and lifted is not of_z:
+        batched_inputs = (*batched_inputs, False)
+    constants = stop_gradient(everything)
+    problem = FixedPointProblem(lifted, *constants, linearize=LastLinearization(), batched_inputs=batched_inputs)
     found = differentiable_solve(
         problem if packing is None else packing.problem(problem),
         method,
         z0 if packing is None else packing.pack(z0),
-        inputs,
+        everything,
         overridden(SolveOptions, options, overrides, fixed_point),
         chosen_adjoint(adjoint, method),
         fallback=fallback,

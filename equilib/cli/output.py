@@ -14,7 +14,7 @@ from equilib.errors import harmless
 from equilib.runs.files import json_values
 
 _PROSE = 88  # a line of prose longer than this is hard to read
-_NARROW = 20  # a last column narrower than this is harder to read than a line that overflows
+_NARROW = 32  # prose in a column narrower than this is hard to read as well
 
 FAILED = 1
 """The exit status of a command that finds something wrong."""
@@ -39,17 +39,36 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
-    """Align `rows` under `header`; wrap the last column to `width` characters, or not at all if that is None."""
+    """Align `rows` under `header`; wrap the last column to `width` characters, or not at all if that is None.
+
+    Where the others leave too little of the width, the last column stands beneath them; where they are wider, each row
+    is a block of lines with the header's words before its cells.
+    """
     rows = [[harmless(cell) for cell in row] for row in rows]
     columns = list(zip(header, *rows, strict=True))
     sizes = [max(len(cell) for cell in column) for column in columns[:-1]]
-    indent = sum(size + 2 for size in sizes)
+    indent, longest = sum(size + 2 for size in sizes), max(map(len, columns[-1]))
+    if width is not None and indent - 2 > width:
+        return "\n\n".join(_block(header, row, width) for row in rows)
+    beneath = width is not None and longest > width - indent < _NARROW
     lines = []
     for row in (header, *rows):
         lead = "".join(f"{cell:<{size + 2}}" for cell, size in zip(row, sizes, strict=False))
-        last = [row[-1]] if width is None else textwrap.wrap(row[-1], max(width - indent, _NARROW)) or [""]
-        lines.append(f"{lead}{last[0]}".rstrip())
-        lines.extend(" " * indent + rest for rest in last[1:])
+        room = longest + 1 if width is None else width - (4 if beneath else indent)
+        last = textwrap.wrap(row[-1], room) if width is not None else [row[-1]]
+        first = [] if beneath else last[:1]
+        lines.append("".join((lead, *first)).rstrip())
+        lines.extend(" " * (4 if beneath else indent) + rest for rest in last[len(first) :])
+    return "\n".join(lines)
+
+
+def _block(header: Sequence[str], row: Sequence[str], width: int) -> str:
+    """Return a row as lines of "HEADER  cell", those of empty cells left out."""
+    size = max(map(len, header)) + 2
+    lines = []
+    for name, cell in zip(header, row, strict=True):
+        wrapped = textwrap.wrap(cell, max(width - size, 1))
+        lines += [f"{label:<{size}}{text}" for label, text in zip([name, *[""] * len(wrapped)], wrapped, strict=False)]
     return "\n".join(lines)
 
 

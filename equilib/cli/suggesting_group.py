@@ -8,7 +8,16 @@ from equilib.errors import did_you_mean
 
 
 class SuggestingGroup(click.Group):
-    """A `click.Group` whose error about an unknown command holds a did-you-mean."""
+    """A `click.Group` whose error about an unknown command holds a did-you-mean, and whose summaries are whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by the first sentences of their helps, none of which is cut short."""
+        names = self.list_commands(ctx)
+        commands = [(name, self.get_command(ctx, name)) for name in names]
+        rows = [(name, each.get_short_help_str(limit=1000)) for name, each in commands if each and not each.hidden]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

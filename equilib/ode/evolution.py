@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from equilib.adjoints.closures import with_closure
 from equilib.adjoints.equilibrium import Record
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Tree, tree_map
@@ -70,12 +71,11 @@ def odeint(
 ) -> Tree:
     """Return y at the times t of y' = f(t, y, *inputs), y(t[0]) = y0, differentiable in y0, in t and in the inputs.
 
-    Nothing else that f depends on is differentiated.
-
     Parameters
     ----------
     f : callable
-        Maps t, y and the inputs to an array like y. It must be traceable.
+        Maps t, y and the inputs to an array like y. It must be traceable. Arrays of enclosing functions that it uses
+        are differentiated like inputs; what it finds in objects is a constant.
     y0, t, options, stops, events, **overrides
         As in `equilib.ode.integrate`; y0, shape (batch, ...) or a tree of such arrays, and t may be traced.
     *inputs : trees of arrays or numbers
@@ -146,6 +146,7 @@ def evolve(
     if way.needs.states:
         own_steps(method)
     options = overridden(OdeOptions, options, overrides, odeint)
+    lifted, everything = with_closure(f, inputs)
     return differentiable_integration(
-        f, y0, t, inputs, method, way, options, stops=stops, events=events, batched=batched
+        lifted, y0, t, everything, method, way, options, stops=stops, events=events, batched=batched
     )

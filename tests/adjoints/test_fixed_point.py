@@ -130,10 +130,19 @@ def test_wrong_arguments_are_answered_by_a_sentence(change: dict[str, Any], sent
         fixed_point(*positional, W, U, **given)
 
 
-def test_what_f_closes_over_must_be_an_input():
-    """A traced array that f depends on otherwise is refused, with what to do instead."""
+def test_what_f_finds_in_an_object_must_be_an_input():
+    """A traced array that f neither is given nor closes over is refused, with what to do instead."""
+
+    class Holder:
+        def __init__(self, u: Any) -> None:
+            self.u = u
+
+    def loss(u: Any) -> Any:
+        held = Holder(u)
+        return ops.sum(fixed_point(lambda z: f(z, W, held.u), Z0, solver=Picard()))
+
     with pytest.raises(TypeError, match=r"solve cannot be traced: .* use equilib\.fixed_point\(f, z0, \*inp"):
-        value_and_grad(lambda u: ops.sum(fixed_point(lambda z: f(z, W, u), Z0, solver=Picard())))(U)
+        value_and_grad(loss)(U)
 
 
 def test_it_is_imported_without_autograd():

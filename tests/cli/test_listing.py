@@ -331,11 +331,11 @@ def test_nothing_installed_is_said(run: Any) -> None:
 
 def test_tables_align_and_wrap_the_last_column() -> None:
     """Columns stand under their header, and a long last cell continues in its own column."""
-    text = table(("NAME", "SUMMARY"), [("a", "one two three four five six"), ("long-name", "x")], width=32)
-    assert text.splitlines() == [
+    rows = [("a", "one two three four five six seven eight"), ("long-name", "x")]
+    assert table(("NAME", "SUMMARY"), rows, width=45).splitlines() == [
         "NAME       SUMMARY",
-        "a          one two three four",
-        "           five six",
+        "a          one two three four five six seven",
+        "           eight",
         "long-name  x",
     ]
 
