@@ -90,6 +90,8 @@ def _check_claim(file: BinaryIO | Any, size: int, *, exact: bool = True) -> None
     shape, _, dtype = _HEADERS[version](file)
     if dtype.hasobject:
         raise DamagedArraysError("holds objects of Python, which could run anything; give numbers")
+    if dtype.kind not in "biuf":
+        raise DamagedArraysError(f"holds {dtype}, where real numbers are expected")
     announced = dtype.itemsize
     for length in shape:
         announced *= length
