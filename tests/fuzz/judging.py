@@ -69,7 +69,7 @@ def _faults(status: int | None, printed: str, said: str, seconds: float) -> list
         found.append("a traceback")
     if "equilib failed" in said:
         found.append("a failure that nobody foresaw")
-    if status and "error: " not in said and status < 128:
+    if status and status < 128 and "error: " not in said and (status == 2 or not printed.strip()):
         found.append("no sentence")
     if seconds > PATIENCE:
         found.append(f"{seconds:.0f} s")

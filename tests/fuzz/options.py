@@ -70,7 +70,7 @@ def command_line(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:
 
 
 def _run(root: Path, experiment: str, *more: str) -> tuple[str, ...]:
-    return ("run", experiment, *more, "--epochs", "0", "--quiet", "--out", str(root / "options-run"), "--overwrite")
+    return ("run", experiment, "--epochs", "0", "--quiet", "--out", str(root / "options-run"), "--overwrite", *more)
 
 
 def _flag(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:
