@@ -62,6 +62,7 @@ class Record(TypedDict, total=False):
     platform: str | None
     kernels: dict[str, str] | None
     blas: dict[str, Any] | None
+    ranks: dict[str, Any] | None
     git: dict[str, Any] | None
     started: str | None
     ended: str | None

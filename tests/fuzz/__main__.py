@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
+from equilib.runs.request import DATA_VARIABLE
 from tests.fuzz.formats import FORMATS, Ground, cases, make
 from tests.fuzz.judging import Outcome, typed
 
@@ -88,8 +89,7 @@ def table(
 @contextmanager
 def working() -> Iterator[Ground]:
     """Work in a folder of its own, without the settings of the caller."""
-    os.environ.pop("EQUILIB_DATA_DIR", None)
-    here = Path.cwd()
+    here, data = Path.cwd(), os.environ.pop(DATA_VARIABLE, None)
     with tempfile.TemporaryDirectory(prefix="equilib-fuzz-") as folder:
         os.chdir(folder)
         try:
@@ -98,6 +98,7 @@ def working() -> Iterator[Ground]:
             yield ground
         finally:
             os.chdir(here)
+            os.environ.update({} if data is None else {DATA_VARIABLE: data})
 
 
 if __name__ == "__main__":
