@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,12 @@ class Anderson(Checked):
             before = least.where(rejections >= RESTART, before)
         place = tried.where(accepted, before)
         return AndersonState(place.z, place.residual, secants, least, rejections, rejections > self.rejections)
+
+    def traced(self) -> Any:
+        """Return the form of it that JAX can trace."""
+        from equilib.jax.traced.anderson import TracedAnderson  # deferred: JAX is loaded by those who use it
+
+        return TracedAnderson(**vars(self))
 
     def _ridge(self, z: Array) -> float:
         # Products of float32 vectors are not known better than this.

@@ -1,0 +1,2 @@
+"""Fixed points in JAX."""
+from equilib.jax.fixed_point import fixed_point, equilibrium

@@ -1,0 +1,93 @@
+"""Problems of a user's f in JAX: the map of arrays that is compiled, and the arrays it depends on."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equilib.arrays import Tree
+from equilib.jax.closures import taken_apart
+from equilib.jax.maps import Arrays, Map
+from equilib.jax.states import Packing
+
+KEPT = 256
+"""Maps that are kept with what was compiled for them; beyond that, the one used longest ago is forgotten."""
+
+_maps: OrderedDict[Any, tuple[Map, Callable[..., Tree]]] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A map of arrays, the arrays that it depends on, and which of those have the batch axis, if that is known.
+
+    `value(state, arrays)` is what the user's f returns, with its auxiliary outputs.
+    """
+
+    f: Map
+    value: Callable[[Tree, Arrays], Tree]
+    arrays: tuple[jax.Array, ...]
+    batched: tuple[bool, ...] | None
+
+
+def posed(
+    f: Callable[..., Tree],
+    inputs: Sequence[Tree],
+    packing: Packing,
+    *,
+    has_aux: bool = False,
+    batched_inputs: Sequence[bool] | None = None,
+) -> Posed:
+    """Return the problem of f and its inputs, with the map of an earlier call where that was of the same code."""
+    function = taken_apart(f)
+    leaves, structures, flags = [], [], [False] * len(function.arrays)
+    for number, each in enumerate(inputs):
+        found, structure = jax.tree.flatten(each)
+        structures.append(structure)
+        parts = [taken_apart(jnp.asarray(leaf) if _is_number(leaf) else leaf) for leaf in found]
+        leaves.append(parts)
+        count = sum(len(part.arrays) for part in parts)
+        flags += [batched_inputs is not None and bool(batched_inputs[number])] * count
+    arrays = (*function.arrays, *(array for parts in leaves for part in parts for array in part.arrays))
+    keys = tuple(tuple(part.key for part in parts) for parts in leaves)
+    key = (function.key, tuple(structures), keys, packing, has_aux)
+    if key not in _maps:
+        rebuilds = [[part.rebuild for part in parts] for parts in leaves]
+        _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux)
+        while len(_maps) > KEPT:
+            _maps.popitem(last=False)
+    _maps.move_to_end(key)
+    made, value = _maps[key]
+    return Posed(made, value, arrays, None if batched_inputs is None else tuple(flags))
+
+
+def _made(
+    function: Any, leaves: list[list[Any]], structures: list[Any], packing: Packing, *, has_aux: bool
+) -> tuple[Map, Callable[[Tree, Arrays], Tree]]:
+    def value(state: Tree, arrays: Arrays) -> Tree:
+        given = iter(arrays)
+        f = function(given)
+        trees = [
+            structure.unflatten([leaf(given) for leaf in each])
+            for structure, each in zip(structures, leaves, strict=True)
+        ]
+        return f(state, *trees)
+
+    def call(z: jax.Array, arrays: Arrays) -> jax.Array:
+        found = value(packing.unpack(z), arrays)
+        if has_aux:
+            if not isinstance(found, tuple) or len(found) != 2:
+                raise TypeError(f"with has_aux, f must return the pair (z, aux), it returned {type(found).__name__}")
+            found = found[0]
+        return packing.pack(packing.check(found, z.shape[0]))
+
+    return Map(call), jax.jit(value)
+
+
+def _is_number(leaf: object) -> bool:
+    return isinstance(leaf, bool | int | float | complex | np.ndarray | np.generic)

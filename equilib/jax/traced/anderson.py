@@ -1,0 +1,176 @@
+"""Anderson mixing inside a traced loop: the formula of the plugin `anderson`, with secant pairs in a ring.
+
+In the core because more than one plugin mixes, and none may import another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equilib.jax.traced.driver import Evaluator
+from equilib.jax.traced.norms import flat, real, roots, rows
+
+RESTART = 2
+"""Steps taken back in a row after which a sample forgets its pairs."""
+
+
+class Place(NamedTuple):
+    """An iterate, its residual, and the Euclidean norm of that, shape (batch,)."""
+
+    z: jax.Array
+    residual: jax.Array
+    norm: jax.Array
+
+
+class Pairs(NamedTuple):
+    """The last pairs Δf(z) and Δr of each sample, shape (pairs, batch, ...), and what the mixing weights depend on.
+
+    ⟨Δrᵢ, Δrⱼ⟩, ⟨Δrᵢ, r⟩ and which pairs are usable have the shapes (batch, pairs, pairs) and (batch, pairs); `unit`,
+    shape (batch,), is what products are measured in.
+    """
+
+    images: jax.Array
+    changes: jax.Array
+    gram: jax.Array
+    overlap: jax.Array
+    usable: jax.Array
+    unit: jax.Array
+
+
+class AndersonState(NamedTuple):
+    """What the plugin's state of this name holds, and the number of steps so far."""
+
+    z: jax.Array
+    residual: jax.Array
+    pairs: Pairs
+    least: Place
+    rejections: jax.Array
+    failed: jax.Array
+    count: jax.Array
+
+
+@dataclass(frozen=True)
+class TracedAnderson:
+    """Anderson mixing with the options of the plugin's."""
+
+    memory: int = 6
+    mixing: float = 1.0
+    regularization: float = 1e-10
+    growth: float = 1e4
+    rejections: int = 8
+    restart: str = "least"
+
+    def init(self, f: Evaluator, z0: jax.Array) -> AndersonState:
+        """Evaluate the initial guess, shape (batch, ...)."""
+        residual = f.residual(z0)
+        (norm,) = roots((residual,), mean=False)
+        batch, m = z0.shape[0], self.memory
+        nothing = jnp.zeros((m, *z0.shape), z0.dtype)
+        gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
+        pairs = Pairs(nothing, nothing, gram, overlap, overlap > 0, _units(norm, z0.dtype))
+        none = jnp.zeros(batch, jnp.int32)
+        return AndersonState(z0, residual, pairs, Place(z0, residual, norm), none, none > 0, jnp.asarray(0, jnp.int32))
+
+    def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
+        """Mix, evaluate, and go on from the better place."""
+        pairs = state.pairs._replace(usable=state.pairs.usable & (state.rejections < RESTART)[:, None])
+        new = self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
+        residual = f.residual(new)
+        (norm,) = roots((residual,), mean=False)
+        accepted = norm <= self.growth * state.least.norm
+        pairs = self._extended(pairs, state, new, residual, accepted)
+        tried = Place(new, residual, norm)
+        least = _where(norm < state.least.norm, tried, state.least)
+        rejections = jnp.maximum(state.rejections + 1, jnp.where(jnp.isfinite(norm), 0, RESTART))
+        rejections = jnp.where(accepted, 0, rejections)
+        before = Place(state.z, state.residual, norm)
+
+        def back() -> Place:
+            where = _where(rejections >= RESTART, least, before) if self.restart == "least" else before
+            return _where(accepted, tried, where)
+
+        place = jax.lax.cond(jnp.all(accepted), lambda: tried, back)
+        failed = rejections > self.rejections
+        return AndersonState(place.z, place.residual, pairs, least, rejections, failed, state.count + 1)
+
+    def _ridge(self, z: jax.Array) -> float:
+        return self.regularization + 10 * float(jnp.finfo(z.dtype).eps)
+
+    def _mixed(self, state: AndersonState, pairs: Pairs, weights: jax.Array) -> jax.Array:
+        z, residual, used = state.z, state.residual, weights != 0
+
+        def combined(kept: jax.Array | None) -> jax.Array:
+            new = z + (residual if kept is None else (1 - kept) * residual)
+            for i in range(self.memory):
+                image = pairs.images[i] if kept is None else pairs.images[i] - kept * pairs.changes[i]
+                # Selected: a discarded pair may hold nan.
+                new = new + jnp.where(rows(used[:, i], z), rows(-weights[:, i], z) * image, 0)
+            return new
+
+        def shorter() -> jax.Array:
+            length = 0.5 ** jnp.maximum(state.rejections - RESTART + 1, 0).astype(weights.dtype)
+            return combined(rows(1 - self.mixing * length, z))
+
+        if self.mixing != 1.0:
+            return shorter()
+        mixed: jax.Array = jax.lax.cond(jnp.any(state.rejections > 0), shorter, lambda: combined(None))
+        return mixed
+
+    def _extended(
+        self, pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, accepted: jax.Array
+    ) -> Pairs:
+        slot = state.count % self.memory
+        change = residual - state.residual
+        changes = pairs.changes.at[slot].set(change)
+        images = pairs.images.at[slot].set(new - state.z + change)
+        by_change, by_new = (_overlaps(changes, x, pairs.unit) for x in (change, residual))
+        gram = pairs.gram.at[:, slot, :].set(by_change).at[:, :, slot].set(by_change)
+
+        def kept() -> jax.Array:
+            old = pairs.overlap.at[:, slot].set(_overlaps(change[None], state.residual, pairs.unit)[:, 0])
+            return jnp.where(accepted[:, None], by_new, old)
+
+        overlap = jax.lax.cond(jnp.all(accepted), lambda: by_new, kept)
+        return Pairs(images, changes, gram, overlap, pairs.usable.at[:, slot].set(True), pairs.unit)
+
+
+def _weights(pairs: Pairs, ridge: float) -> jax.Array:
+    """Return the γ that `equilib.numerics.secants` does, shape (batch, pairs)."""
+    squares = jnp.diagonal(pairs.gram, axis1=1, axis2=2)
+    identity = jnp.eye(squares.shape[1], dtype=squares.dtype)
+    usable = pairs.usable & jnp.isfinite(squares) & (squares > 0) & jnp.isfinite(pairs.overlap)
+    gram = jnp.where(usable[:, :, None] & usable[:, None, :], pairs.gram, identity)
+    squares, overlap = jnp.where(usable, squares, 1.0), jnp.where(usable, pairs.overlap, 0.0)
+    scale = 1 / jnp.sqrt(squares)
+    matrix = gram * scale[:, :, None] * scale[:, None, :] + ridge * identity
+    return scale * jnp.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
+
+
+def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array) -> jax.Array:
+    """Return ⟨aᵢ, x⟩ in units squared, shape (batch, arrays)."""
+    wide = real(x.dtype)
+    inverse = (1 / unit)[:, None]
+    left = arrays.reshape(arrays.shape[0], x.shape[0], -1).astype(wide) * inverse
+    return jnp.sum(left * (flat(x).astype(wide) * inverse), axis=2).T
+
+
+def _units(norm: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """Return powers of two near the norms of samples whose squares might leave the range of a dtype, 1 for others."""
+    info = jnp.finfo(dtype)
+    least, most = (float(np.log2(float(each))) for each in (info.smallest_normal, info.max))
+    exponent = jnp.rint(jnp.log2(jnp.where((norm > 0) & jnp.isfinite(norm), norm, 1.0)))
+    extreme = (exponent < least / 4) | (exponent > most / 4)
+    return jnp.exp2(jnp.where(extreme, jnp.clip(exponent, least + 2, most - 2), 0.0))
+
+
+def _where(samples: jax.Array, one: Place, other: Place) -> Place:
+    return Place(
+        jnp.where(rows(samples, one.z), one.z, other.z),
+        jnp.where(rows(samples, one.residual), one.residual, other.residual),
+        jnp.where(samples, one.norm, other.norm),
+    )

@@ -1,0 +1,114 @@
+"""Slope of f(z) − z where a traced solve comes close: `equilib.fixed_points.slope`, step for step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from equilib.fixed_points.slope import BARELY, EDGE, GRAIN, LEAP, NOISE, RESOLVED, SLACK, SOONER, VETO
+from equilib.jax.traced.norms import Measure, rows
+
+Evaluate = Callable[[jax.Array], jax.Array]
+
+
+class Place(NamedTuple):
+    """Where samples came: z and f(z) − z, shape (batch, ...); ‖f(z) − z‖, tolerance, rounding of z, shape (batch,)."""
+
+    z: jax.Array
+    residual: jax.Array
+    size: jax.Array
+    tolerance: jax.Array
+    rounding: jax.Array
+
+
+def strictness(
+    evaluate: Evaluate,
+    measure: Measure,
+    here: Place,
+    before: tuple[jax.Array, jax.Array] | None,
+    near: jax.Array,
+    doubted: jax.Array,
+    unknown: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Return what `equilib.fixed_points.slope.strictness` does, and how often f was evaluated for it."""
+    moved = share = jnp.full_like(here.size, jnp.inf)
+    if before is not None:
+        moved, changed = measure(here.z - before[0], here.residual - before[1])
+        short = ~(moved > NOISE * here.rounding)
+        still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
+        share = jnp.where(short, still, _share(here, moved, changed))
+    reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
+    leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
+    long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
+    leapt = near & long & (here.size <= share * reach)
+
+    def probed() -> tuple[jax.Array, jax.Array]:
+        length = jnp.fmax(reach, RESOLVED * here.rounding * SLACK / jnp.where(leapt, share, 1.0))
+        sure = leapt & (here.size > (0 if before is None else NOISE * here.rounding))
+        offset = _scaled(here.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
+        if before is not None:
+            back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
+            offset = offset + _scaled(before[0] - here.z, back)
+        stepped, changed = measure(offset, evaluate(here.z + offset) - here.residual)
+        local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
+        count = jnp.asarray(1, jnp.int32)
+        if before is not None:
+            flat = leapt & ~sure & (local == 0)
+            edge = lambda: _at_edge(evaluate, measure, here, before, moved, flat)  # noqa: E731
+            found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, count * 0))
+            local, count = jnp.where(flat, found, local), count + more
+        allowed = jnp.where(doubted, 1.0, VETO) * local * reach
+        vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
+        return jnp.where(vetoed, jnp.fmin(share, local), share), count
+
+    return jax.lax.cond(jnp.any(leapt), probed, lambda: (share, jnp.asarray(0, jnp.int32)))
+
+
+def _share(here: Place, moved: jax.Array, changed: jax.Array) -> jax.Array:
+    slope = jnp.fmax(changed - GRAIN * here.rounding, 0.0) / jnp.where(moved > 0, moved, 1.0)
+    return jnp.fmin(SLACK * slope, 1.0)
+
+
+def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
+    return rows(factor, x) * x
+
+
+def _at_edge(
+    evaluate: Evaluate,
+    measure: Measure,
+    here: Place,
+    before: tuple[jax.Array, jax.Array],
+    moved: jax.Array,
+    flat: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    edge = jnp.fmax(EDGE * here.tolerance, RESOLVED * here.rounding)
+    (outer,) = measure(before[1])
+    known = flat & (here.size <= edge) & (outer > edge) & jnp.isfinite(moved)
+    way = before[0] - here.z
+
+    def open_(carry: tuple[jax.Array, ...]) -> jax.Array:
+        near, far, *_ = carry
+        gap = far - near
+        return jnp.any(known & (gap * moved > edge) & (gap > jnp.nextafter(far, jnp.inf) - far))
+
+    def halve(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        near, far, inner, outer, count = carry
+        middle = (near + far) / 2
+        (size,) = measure(evaluate(here.z + _scaled(way, middle)))
+        out = size > edge
+        return (
+            jnp.where(out, near, middle),
+            jnp.where(out, middle, far),
+            jnp.where(out, inner, size),
+            jnp.where(out, size, outer),
+            count + 1,
+        )
+
+    start = (jnp.zeros_like(moved), jnp.ones_like(moved), here.size, outer, jnp.asarray(0, jnp.int32))
+    near, far, inner, outer, count = jax.lax.while_loop(open_, halve, start)
+    width, change = (far - near) * moved, outer - inner
+    sharp = known & (change > NOISE * here.rounding) & (inner * width <= SLACK * here.tolerance * change)
+    return jnp.where(sharp, _share(here, width, change), 0.0), count
