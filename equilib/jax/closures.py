@@ -80,9 +80,12 @@ class _Splitter:
         if isinstance(value, partial):
             make = lambda f, args, named: partial(f, *args, **named)  # noqa: E731
             return self._joined("partial", [value.func, value.args, value.keywords], make, value)
-        leaves, structure = jax.tree.flatten(value)
-        if len(leaves) != 1 or leaves[0] is not value:
-            return self._joined(_hashable(structure), leaves, lambda *made: structure.unflatten(made), value)
+        if type(value) is dict:  # whose order JAX does not keep
+            keys = list(value)
+            return self._joined(("dict", *keys), list(value.values()), lambda *made: dict(zip(keys, made, strict=True)), value)
+        children, structure = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
+        if len(children) != 1 or children[0] is not value:
+            return self._joined(_hashable(structure), children, lambda *made: structure.unflatten(made), value)
         if str(getattr(value, "__module__", type(value).__module__)).partition(".")[0] in _LIBRARIES:
             return _constant(value)
         if isinstance(value, FunctionType):

@@ -114,6 +114,12 @@ class Auto(Checked):
     linear_solver: LinearSolver = part("gmres", GMRES, kind="linear solver", help="solve the equation of each step")
     forcing: float = option(0.1, help="ask the first GMRES for this residual reduction", minimum=1e-12, maximum=0.9)
 
+    def traced(self) -> object:
+        """Return what JAX traces in its place: Anderson mixing, since Newton's method is not traced."""
+        from equilib.jax.traced.anderson import TracedAnderson  # deferred: JAX is loaded by those who use it
+
+        return TracedAnderson()
+
     def init(self, f: Evaluator, z0: Array) -> AutoState:
         """Evaluate the initial guess."""
         guess = Place.at(z0, f.residual(z0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,12 @@ class Broyden(Checked):
         began = start(f, z0, inverse)
         guess = State(z0, began.residual)
         return FullState(**vars(began), guess=guess, first=began.best, restarted=np.zeros_like(began.failed))
+
+    def traced(self) -> Any:
+        """Return the form of it that JAX can trace, for states that it would not refuse."""
+        from equilib_broyden.traced import TracedFull  # deferred: JAX is loaded by those who use it
+
+        return TracedFull(self.jacobian, self.growth, self.rejections, self.largest, PROGRESS)
 
     def step(self, f: Evaluator, state: FullState) -> FullState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from equilib import Evaluator
 from equilib.arrays import Array
@@ -24,6 +25,12 @@ class LimitedMemoryBroyden(Checked):
     memory: int = option(100, help="keep so many steps in the inverse Jacobian", minimum=1)
     growth: float = option(1e4, help="take a step back when the residual is so many times its least", minimum=1.0)
     rejections: int = option(16, help="give a sample up after so many steps taken back in a row", minimum=1)
+
+    def traced(self) -> Any:
+        """Return the form of it that JAX can trace."""
+        from equilib_broyden.traced import TracedLimited  # deferred: JAX is loaded by those who use it
+
+        return TracedLimited(**vars(self))
 
     def init(self, f: Evaluator, z0: Array) -> BroydenState:
         """Evaluate the initial guess."""

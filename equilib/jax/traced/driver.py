@@ -79,4 +79,5 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     start = (jnp.asarray(0, jnp.int32), state, watch, state.z, state.residual)
     going = lambda carry: (carry[0] < options.max_steps) & jnp.any(carry[2].active)  # noqa: E731
     k, state, watch, z, residual = jax.lax.while_loop(going, step, start)
-    return Ended(z, residual, monitor.finish(watch, k), first + k * per_step[0] + watch.nfe)
+    nfe = first + k * per_step[0] + watch.nfe + getattr(state, "linearizations", 0)
+    return Ended(z, residual, monitor.finish(watch, k), nfe)

@@ -1,0 +1,71 @@
+"""Fixed points as differentiable functions: by the linear equation, by a loop that is traced, or by an adjoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from equilib.adjoints.calculus.differentiable import NO_CALCULUS
+from equilib.errors import NoDerivativeError
+from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, check_success, of_adjoint
+from equilib.jax.how import How
+from equilib.jax.maps import Arrays, Map
+from equilib.jax.primitives import solve_p
+
+Outputs = list[jax.Array]
+
+
+def solved(f: Map, how: How, z0: jax.Array, arrays: Sequence[jax.Array]) -> Outputs:
+    """Return what the primitive does, with the derivative that the adjoint gives z."""
+    if hasattr(how.adjoint, "solve_adjoint"):
+        return solve_p.bind(jax.lax.stop_gradient(z0), *arrays, f=f, how=how)
+    if hasattr(how.adjoint, "unroll"):
+        return _unrolled(f, how, z0, tuple(arrays))
+    return _pulled(f, how, z0, tuple(arrays))
+
+
+def _solve(f: Map, how: How, z0: jax.Array, arrays: Arrays) -> Outputs:
+    found: Outputs = solve_p.bind(z0, *arrays, f=f, how=how)
+    return found
+
+
+_unrolled = jax.custom_jvp(_solve, nondiff_argnums=(0, 1))
+_pulled = jax.custom_vjp(_solve, nondiff_argnums=(0, 1))
+
+
+@_unrolled.defjvp
+def _unrolled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    outs = _unrolled(f, how, *primals)
+    problem = FixedPointProblem(lambda z, *arrays: f.call(z, arrays), *primals[1], linearize=f.linearize)
+    solution = how.record.solutions[-1] if how.record.solutions else None
+    if solution is None and not hasattr(how.adjoint, "depth"):
+        raise NoDerivativeError(f"the adjoint {how.adjoint} follows steps that the host took; leave out jit")
+    unroll = lambda z0, arrays: how.adjoint.unroll(problem, solution, z0, *arrays)  # noqa: E731
+    _, dz = jax.jvp(unroll, primals, tangents)
+    zeros = [np.zeros(each.shape, jax.dtypes.float0) if each.dtype == jnp.int32 else jnp.zeros_like(each) for each in outs]
+    return outs, [dz, *zeros[1:]]
+
+
+def _forward(f: Map, how: How, z0: jax.Array, arrays: Arrays) -> tuple[Outputs, Any]:
+    return _solve(f, how, z0, arrays), (z0, arrays)
+
+
+def _backward(f: Map, how: How, kept: Any, cotangents: Outputs) -> Any:
+    z0, arrays = kept
+    g = cotangents[0]
+    if any(isinstance(each, jax.core.Tracer) for each in (g, z0, *arrays)) or not how.record.solutions:
+        raise NoDerivativeError(f"{NO_CALCULUS.format(type(how.adjoint).__name__)}; so it is under jit and vmap")
+    arrays = [jnp.asarray(each) for each in arrays]
+    pulled = how.adjoint.pullback(f.problem(arrays, how.batched), how.record.solutions[-1], jnp.asarray(g))
+    how.record.adjoints.extend(pulled.solves)
+    for each in pulled.failed[:1]:
+        check_success(each, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(how.adjoint))
+    return jnp.zeros_like(z0) if pulled.start is None else pulled.start, tuple(pulled.inputs)
+
+
+_pulled.defvjp(_forward, _backward)
