@@ -30,7 +30,7 @@ STOREYS = (
     ("numerics", "layers"),
     ("adjoints", "libraries"),
     ("ode", "diagnostics"),
-    ("models", "plugin", "torch"),
+    ("models", "plugin", "jax", "torch"),
     ("training",),
     ("runs", "testing"),
     ("experiments",),

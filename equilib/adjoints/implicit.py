@@ -17,6 +17,7 @@ import numpy as np
 from equilib.adjoints.equation import RTOL, linearized, relative, solve_adjoint
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
+from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
@@ -77,14 +78,17 @@ class ImplicitAdjoint(Checked):
     ) -> Solution:
         """Solve w = Jᵀ w + g, shape (batch, ...), with the Jᵀ of `linear`; raises what `pullback` does."""
         start = cotangent if guess is None else _warm_start(guess, cotangent, batched=solution.batched)
-        forward = solution.options
-        options = replace(
+        options = self.limits(solution.options)
+        solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
+        return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
+
+    def limits(self, forward: SolveOptions) -> SolveOptions:
+        """Return the options of the adjoint solve after a forward solve with these."""
+        return replace(
             forward,
             rtol=relative(forward) or RTOL if self.rtol is None else self.rtol,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
-        solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
-        return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
 
 def _warm_start(guess: Array, cotangent: Array, *, batched: bool) -> Array:

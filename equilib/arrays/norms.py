@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from equilib.arrays.namespaces import Array, array_namespace, to_host, to_host_together
+from equilib.arrays.namespaces import Array, Namespace, array_namespace, to_host, to_host_together
 from equilib.arrays.samples import coefficients, rows_like, samples_as_rows
 from equilib.kernels import operation
 
@@ -126,10 +126,16 @@ def _root_of_squares(array: Array, *, mean: bool) -> Array:
     count = (rows.shape[1] or 1) if mean else 1
     xp, rows = array_namespace(array), in_single(rows)
     dtype = rows.dtype
-    if dtype == xp.float32 and "mps" not in str(getattr(rows, "device", "")):  # float64 holds the squares
+    if dtype == xp.float32 and _knows_double(xp, rows):  # which holds the squares
         wide = xp.astype(rows, xp.float64)
         return xp.astype(xp.sqrt(xp.vecdot(wide, wide)) / count**0.5, dtype)
     return _scaled(rows, count)
+
+
+def _knows_double(xp: Namespace, array: Array) -> bool:
+    """Tell whether there are numbers of double precision beside an array: some devices have none, JAX a switch."""
+    switched_off = xp.__name__ == "jax.numpy" and xp.result_type(float) == xp.float32
+    return not switched_off and "mps" not in str(getattr(array, "device", ""))
 
 
 def _scaled(rows: Array, count: int) -> Array:

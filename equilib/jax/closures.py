@@ -82,7 +82,9 @@ class _Splitter:
             return self._joined("partial", [value.func, value.args, value.keywords], make, value)
         if type(value) is dict:  # whose order JAX does not keep
             keys = list(value)
-            return self._joined(("dict", *keys), list(value.values()), lambda *made: dict(zip(keys, made, strict=True)), value)
+            return self._joined(
+                ("dict", *keys), list(value.values()), lambda *made: dict(zip(keys, made, strict=True)), value
+            )
         children, structure = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
         if len(children) != 1 or children[0] is not value:
             return self._joined(_hashable(structure), children, lambda *made: structure.unflatten(made), value)

@@ -47,7 +47,9 @@ def _unrolled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents:
         raise NoDerivativeError(f"the adjoint {how.adjoint} follows steps that the host took; leave out jit")
     unroll = lambda z0, arrays: how.adjoint.unroll(problem, solution, z0, *arrays)  # noqa: E731
     _, dz = jax.jvp(unroll, primals, tangents)
-    zeros = [np.zeros(each.shape, jax.dtypes.float0) if each.dtype == jnp.int32 else jnp.zeros_like(each) for each in outs]
+    zeros = [
+        np.zeros(each.shape, jax.dtypes.float0) if each.dtype == jnp.int32 else jnp.zeros_like(each) for each in outs
+    ]
     return outs, [dz, *zeros[1:]]
 
 

@@ -24,8 +24,8 @@ from equilib.jax.maps import Map
 
 def solve(z0: jax.Array, *arrays: jax.Array, f: Map, how: How) -> list[jax.Array]:
     """Solve z = f(z, θ), and note the solution; return what the primitive does."""
-    z0, *arrays = map(jnp.asarray, (z0, *arrays))  # JAX may hand over arrays of a type of their own
-    problem = f.problem(arrays, how.batched)
+    z0, *given = map(jnp.asarray, (z0, *arrays))  # JAX may hand over arrays of a type of their own
+    problem = f.problem(given, how.batched)
     solution = solve_problem(problem, how.solver, z0, how.options, fallback=how.fallback)
     how.record.solutions.append(solution)
     codes = [STATUSES.index(each) for each in solution.status]
@@ -43,16 +43,16 @@ def linear(
     b: jax.Array, z: jax.Array, bad: jax.Array, *arrays: jax.Array, f: Map, how: How, transpose: bool
 ) -> jax.Array:
     """Solve x = J x + b, or x = Jᵀ x + b, at z, and note the solve; x is nan where z is `bad`, unless b is zero."""
-    b, z, bad, *arrays = map(jnp.asarray, (b, z, bad, *arrays))
-    lost = np.asarray(bad)
-    given = jnp.where(_rows(bad, b), 0, b) if lost.any() else b
-    linearized = f.problem(arrays, how.batched).linearize(z)
+    b, z, bad, *given = map(jnp.asarray, (b, z, bad, *arrays))
+    lost = bool(np.any(bad))
+    kept = jnp.where(_rows(bad, b), 0, b) if lost else b
+    linearized = f.problem(given, how.batched).linearize(z)
     products = linearized if transpose else transposed(linearized)
-    found = how.adjoint.solve_adjoint(products, known(z, how), given)
+    found = how.adjoint.solve_adjoint(products, known(z, how), kept)
     (how.record.adjoints if transpose else how.record.tangents).append(found)
     of = of_adjoint(how.adjoint, "adjoint" if transpose else "tangent")
     check_success(found, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of)
-    return left_out(found.z, b, bad) if lost.any() else found.z
+    return left_out(found.z, b, bad) if lost else found.z
 
 
 def left_out(x: jax.Array, b: jax.Array, bad: jax.Array) -> jax.Array:

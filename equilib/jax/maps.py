@@ -76,7 +76,10 @@ class Map:
         def call(z: jax.Array, arrays: Arrays) -> jax.Array:
             batch = z.shape[0] // size
             axis = tuple(None if each is SHARED else 0 for each in axes)
-            rows = [x.reshape(size, batch, *x.shape[1:]) if each == ROWS else x for x, each in zip(arrays, axes)]
+            rows = [
+                x.reshape(size, batch, *x.shape[1:]) if each == ROWS else x
+                for x, each in zip(arrays, axes, strict=True)
+            ]
             f = jax.vmap(lambda z, *arrays: self.call(z, arrays), in_axes=(0, *axis), axis_size=size)
             return f(z.reshape(size, batch, *z.shape[1:]), *rows).reshape(z.shape)
 

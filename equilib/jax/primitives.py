@@ -131,11 +131,11 @@ def _sound(batched: tuple[bool, ...] | None, z: jax.Array, residual: jax.Array, 
     if not z.shape[0]:
         return z, bad, *arrays
     rows = jnp.where(bad, jnp.argmin(bad), jnp.arange(z.shape[0]))
-    flags = (True, *(batched or (False,) * len(arrays)))
-    chosen = [x for x, flag in zip((z, *arrays), flags, strict=True) if flag]
-    chosen = iter(jax.lax.cond(jnp.any(bad), lambda xs: [x[rows] for x in xs], lambda xs: xs, chosen))
-    z, *arrays = (next(chosen) if flag else x for x, flag in zip((z, *arrays), flags, strict=True))
-    return z, bad, *arrays
+    every, flags = (z, *arrays), (True, *(batched or (False,) * len(arrays)))
+    chosen = [x for x, flag in zip(every, flags, strict=True) if flag]
+    replaced = iter(jax.lax.cond(jnp.any(bad), lambda xs: [x[rows] for x in xs], lambda xs: xs, chosen))
+    z, *rest = (next(replaced) if flag else x for x, flag in zip(every, flags, strict=True))
+    return z, bad, *rest
 
 
 solve_p.def_impl(host.solve)

@@ -87,8 +87,9 @@ def packing(z0: Tree, *, batched: bool) -> tuple[Packing, jax.Array]:
     leaves, structure = jax.tree.flatten(z0)
     for leaf in leaves:
         if not isinstance(leaf, jax.Array | np.ndarray):
-            raise TypeError(f"z0 must be an array, such as jnp.zeros((batch, features)), or a tree of them, got "
-                            f"{described(leaf)}")
+            raise TypeError(
+                f"z0 must be an array, such as jnp.zeros((batch, features)), or a tree of them, got {described(leaf)}"
+            )
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(f"z0 must hold real floating-point numbers, it is of {leaf.dtype}")
     if not leaves:
@@ -102,7 +103,9 @@ def packing(z0: Tree, *, batched: bool) -> tuple[Packing, jax.Array]:
         if () in batches:
             raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
         if len(batches) > 1:
-            raise ValueError(f"the arrays of z0 must share the batch axis, they have {sorted(b for b, in batches)} samples")
+            raise ValueError(
+                f"the arrays of z0 must share the batch axis, they have {sorted(b for (b,) in batches)} samples"
+            )
     shapes = tuple(leaf.shape[1:] if batched else leaf.shape for leaf in leaves)
     made = Packing(structure, shapes, leaves[0].dtype, batched)
     return made, made.pack(structure.unflatten(leaves))

@@ -216,7 +216,9 @@ class TracedFull:
         began = start(f, z0, OfMatrix(), _picard(z0))
         waiting = self.jacobian != "products"
         guess = (z0, began.residual, began.best)
-        return began._replace(guess=guess, restarted=(jnp.zeros_like(began.failed), jnp.asarray(waiting)), linearizations=jnp.asarray(0))
+        return began._replace(
+            guess=guess, restarted=(jnp.zeros_like(began.failed), jnp.asarray(waiting)), linearizations=jnp.asarray(0)
+        )
 
     def step(self, f: Evaluator, state: TracedState) -> TracedState:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""

@@ -92,9 +92,7 @@ def _normalized(x: jax.Array, norm: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(rows(mask, x), x / rows(size, x), 0)
 
 
-def _orthogonalized(
-    basis: jax.Array, product: jax.Array, j: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return a product's components along the first j + 1 vectors, the norm of the rest behind them, and both."""
 
     def take(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
@@ -117,7 +115,10 @@ def _appended(
     length = jnp.hypot(upper, lower)
     nothing = length <= rounding
     divisor = jnp.where(nothing, 1.0, length)
-    cosine, sine = (jnp.where(nothing, 0.0, upper) / divisor)[:, None], (jnp.where(nothing, 1.0, lower) / divisor)[:, None]
+    cosine, sine = (
+        (jnp.where(nothing, 0.0, upper) / divisor)[:, None],
+        (jnp.where(nothing, 1.0, lower) / divisor)[:, None],
+    )
     kept = jnp.where(jnp.arange(triangle.shape[1]) < j, column[:, :-1], 0.0)
     triangle = triangle.at[:, :, j].set(kept).at[:, j, j].set(jnp.where(nothing, 0.0, length))
     first, second = turned[:, j], turned[:, j + 1]

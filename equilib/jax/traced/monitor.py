@@ -15,7 +15,7 @@ from equilib.fixed_points.solution import GROWTH, Status
 from equilib.fixed_points.stopping import DRIFT, PROGRESS
 from equilib.fixed_points.tolerance import FAR
 from equilib.jax.how import STATUSES
-from equilib.jax.traced.norms import Measure, real, rows
+from equilib.jax.traced.norms import Measure, rows
 from equilib.jax.traced.slope import Place, strictness
 
 CODE = {status: number for number, status in enumerate(STATUSES)}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from equilib.adjoints.equation import RTOL, relative
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
@@ -27,7 +27,7 @@ from equilib.numerics.gmres import GMRES
 jax.tree_util.register_dataclass(State, ["z", "residual"], [])
 
 
-class JitRefused(UserError):
+class JitError(UserError):
     """A solver or an adjoint that the host drives was asked for under `jit`."""
 
 
@@ -36,14 +36,14 @@ def traceable(solver: Any) -> Any:
 
     Raises
     ------
-    JitRefused
+    JitError
         If it has none.
     """
     if isinstance(solver, Picard):
         return solver
     if hasattr(solver, "traced"):
         return solver.traced()
-    raise JitRefused(
+    raise JitError(
         f"the solver {type(solver).__name__} is driven by the host and cannot run under jit; call it outside of jit, "
         "whose pieces are compiled all the same, or take picard, anderson, broyden or lbroyden"
     )
@@ -52,16 +52,19 @@ def traceable(solver: Any) -> Any:
 def solve(z0: jax.Array, *arrays: jax.Array, f: Map, how: How) -> list[jax.Array]:
     """Solve z = f(z, θ) in one traced loop; what it returns is what `equilib.jax.host.solve` does."""
     if how.options.on_failure == "raise":
-        raise JitRefused("on_failure='raise' cannot be kept under jit; look at equilibrium(...).solution.converged")
+        raise JitError("on_failure='raise' cannot be kept under jit; look at equilibrium(...).solution.converged")
     active = jnp.ones(z0.shape[0], dtype=bool)
     numbers = norm_dtype(z0.dtype)
     if not z0.shape[0]:
         none = jnp.zeros(0, jnp.int32)
         return [z0, z0, none, none.astype(numbers), none, jnp.asarray(0, jnp.int32)]
-    call = lambda z: f.call(z, arrays)  # noqa: E731
-    ended = iterate(Evaluator(call, how.options, active), traceable(how.solver), z0)
-    for solver in map(traceable, how.fallback):
-        ended = _taken_over(ended, lambda left, by=solver: iterate(Evaluator(call, how.options, left), by, z0))
+
+    def by(solver: Any, active: jax.Array) -> Ended:
+        return iterate(Evaluator(lambda z: f.call(z, arrays), how.options, active), traceable(solver), z0)
+
+    ended = by(how.solver, active)
+    for solver in how.fallback:
+        ended = _taken_over(ended, partial(by, solver))
     watch = ended.watch
     norm = jnp.where(jnp.isfinite(watch.best), watch.best, watch.first).astype(numbers)
     return [ended.z, ended.residual, watch.status, norm, watch.steps, ended.nfe.astype(jnp.int32)]
@@ -76,8 +79,11 @@ def _taken_over(before: Ended, again: Callable[[jax.Array], Ended]) -> Ended:
         after = again(left)
         sizes = [jnp.nan_to_num(each.watch.best, nan=jnp.inf, posinf=jnp.inf) for each in (before, after)]
         better = left & ((after.watch.status == converged) | (sizes[1] <= sizes[0]))
-        chosen = lambda new, old: jnp.where(rows(better, new) if new.ndim else better, new, old)  # noqa: E731
-        watch = jax.tree.map(lambda new, old: chosen(new, old) if new.ndim else new, after.watch, before.watch)
+
+        def chosen(new: jax.Array, old: jax.Array) -> jax.Array:
+            return jnp.where(rows(better, new), new, old) if new.ndim else new
+
+        watch = jax.tree.map(chosen, after.watch, before.watch)
         steps = before.watch.steps + jnp.where(left, after.watch.steps, 0)
         z, residual = chosen(after.z, before.z), chosen(after.residual, before.residual)
         return Ended(z, residual, watch._replace(steps=steps), before.nfe + after.nfe)
@@ -90,23 +96,18 @@ def linear(
 ) -> jax.Array:
     """Solve x = A x + b in a traced loop, as `equilib.jax.host.linear` does on the host."""
     adjoint = how.adjoint
-    if type(adjoint) is not ImplicitAdjoint or (adjoint.solver is None and type(adjoint.linear_solver) is not GMRES):
-        raise JitRefused(
+    by_gmres = isinstance(adjoint, ImplicitAdjoint) and isinstance(adjoint.linear_solver, GMRES)
+    if not by_gmres and (type(adjoint) is not ImplicitAdjoint or adjoint.solver is None):
+        raise JitError(
             f"the adjoint {adjoint} is driven by the host and cannot run under jit; call it outside of jit, or take "
             "implicit, with the linear solver gmres or a solver that can be traced"
         )
     if not z.size:
         return b
-    forward = how.options
-    options = replace(
-        forward,
-        rtol=relative(forward) or RTOL if adjoint.rtol is None else adjoint.rtol,
-        max_steps=forward.max_steps if adjoint.max_steps is None else adjoint.max_steps,
-        on_failure="record",
-    )
+    options = replace(adjoint.limits(how.options), on_failure="record")
     _, product = products(f.call, z, arrays, transpose=transpose)
     given = jnp.where(rows(bad, b), 0, b)
-    solver = Affine(product, adjoint.linear_solver) if adjoint.solver is None else traceable(adjoint.solver)
+    solver: Any = Affine(product, adjoint.linear_solver) if adjoint.solver is None else traceable(adjoint.solver)
     return left_out(_solve_affine(product, given, solver, options), b, bad)
 
 

@@ -78,7 +78,7 @@ def fixed_point(
     ConvergenceError, TypeError, ValueError
         As `equilib.solve` does.
     UserError
-        If a name or an option is unknown; a `JitRefused` if what the host drives is asked for under `jit`.
+        If a name or an option is unknown; a `JitError` if what the host drives is asked for under `jit`.
     """
     found = equilibrium(
         f,

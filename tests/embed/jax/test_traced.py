@@ -1,0 +1,119 @@
+"""Traced solves beside those of the host: the same statuses, steps and evaluations on maps of every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib.adjoints.equation import transposed
+from tests.embed.jax.cells import close, drawn, f
+
+jax = pytest.importorskip("jax", reason="JAX is not installed")
+import jax.numpy as jnp  # noqa: E402
+
+from equilib import SolveOptions  # noqa: E402
+from equilib.jax import equilibrium, fixed_point  # noqa: E402
+
+SIZE = 3
+MIX = jnp.asarray(np.random.default_rng(0).standard_normal((SIZE, SIZE)))
+MAPS: dict[str, Any] = {
+    "contraction": lambda z: 0.3 * jnp.tanh(z @ MIX) + 0.1,
+    "expansive": lambda z: 2 * z + 1,
+    "slow": lambda z: 0.999 * z + 1e-3,
+    "overflow": lambda z: jnp.exp(z) + 1,
+    "nan": lambda z: z * jnp.nan,
+    "underflow": lambda z: z + jax.nn.sigmoid(z),
+    "nowhere": lambda z: z + 1.0,
+    "plateau": lambda z: jnp.where(z > 0.5, z, 2 * z + 0.2),
+    "multiple root": lambda z: z - (z - 0.7) ** 3,
+    "tiny": lambda z: 1e-160 * (0.5 * jnp.tanh(z * 1e160 @ MIX) + 0.1),
+    "huge": lambda z: 1e150 * (0.5 * jnp.tanh(z * 1e-150 @ MIX) + 0.1),
+    "constant": lambda z: jnp.full_like(z, 0.3),
+    "identity": lambda z: z,
+    "logarithm": jnp.log,
+    "hinge": lambda z: z - jnp.maximum(z - 0.2, 0),
+}
+"""Each is the map of one sample; most of them are there for a way in which a sample ends."""
+
+OPTIONS = (
+    {"rtol": 1e-6, "max_steps": 30},
+    {"rtol": 1e-6, "stagnation": 5, "norm": "max", "criterion": "residual"},
+    {"rtol": jnp.asarray([1e-3, 1e-4, 1e-5]), "norm": "two", "max_steps": 20},
+)
+
+
+def all_maps(z: Any) -> Any:
+    """Return each map of its sample."""
+    return jnp.stack([each(z[i]) for i, each in enumerate(MAPS.values())])
+
+
+def guess() -> Any:
+    """Return where the samples begin."""
+    scale = np.ones(len(MAPS))
+    scale[list(MAPS).index("tiny")], scale[list(MAPS).index("huge")] = 1e-160, 1e150
+    return jnp.asarray(scale[:, None] * 0.1 * np.random.default_rng(1).standard_normal((len(MAPS), SIZE)))
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=["distance", "residual", "components"])
+@pytest.mark.parametrize("solver", ["picard", "anderson:mixing=0.7,memory=3", "anderson", "lbroyden:memory=4", "broyden"])
+def test_a_traced_solve_is_that_of_the_host(solver: str, options: dict[str, Any]):
+    """Every sample ends in the same way after as many steps, and where it converged at the same z."""
+    solve = lambda z0: equilibrium(all_maps, z0, solver=solver, on_failure="record", **options).solution  # noqa: E731
+    host, traced = solve(guess()), jax.jit(solve)(guess())
+    assert dict(zip(MAPS, traced.statuses, strict=True)) == dict(zip(MAPS, host.status, strict=True))
+    assert list(traced.steps) == list(host.steps)
+    assert int(traced.nfe) == host.nfe
+    known = host.converged & (np.array(list(MAPS)) != "identity")
+    assert close(traced.z[known], host.z[known])
+
+
+def test_fallbacks_are_traced():
+    """What a solver leaves is solved by the next one, and nothing else is."""
+    solve = lambda z0: equilibrium(  # noqa: E731
+        all_maps, z0, solver="picard", fallback=("broyden",), on_failure="record", max_steps=20
+    ).solution
+    host, traced = solve(guess()), jax.jit(solve)(guess())
+    assert traced.statuses == host.status
+    assert list(traced.steps) == list(host.steps)
+    assert close(traced.z[host.converged], host.z[host.converged])
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_the_linear_equation_is_that_of_the_host(transpose: bool):
+    """GMRES in a loop takes the steps of GMRES on the host, over restarts, and leaves a zero alone."""
+    from equilib.adjoints.implicit import ImplicitAdjoint
+    from equilib.jax.host import known
+    from equilib.jax.how import How
+    from equilib.jax.maps import Map
+    from equilib.jax.traced.solve import linear
+    from equilib.numerics.gmres import GMRES
+
+    weight, x = drawn(batch=4, size=12)
+    weight, b = 3 * weight, x.at[1].set(0.0)
+    adjoint = ImplicitAdjoint(linear_solver=GMRES(restart=5))
+    how = How(None, adjoint, SolveOptions(rtol=1e-6, max_steps=40), (), None)
+    f_of = Map(lambda z, arrays: f(z, *arrays))
+    products = f_of.linearize(None, x, weight, x)
+    found = adjoint.solve_adjoint(products if transpose else transposed(products), known(x, how), b)
+    none = jnp.zeros(4, dtype=bool)
+    traced = linear(b, x, none, weight, x, f=f_of, how=how, transpose=transpose)
+    assert found.success
+    assert close(traced, found.z, 1e-5)
+    assert not np.any(traced[1])
+
+
+def test_nan_beside_others():
+    """A sample that is not finite leaves the gradients of the others alone where its inputs are declared."""
+    weight, x = drawn(batch=3)
+    spoilt, rows = x.at[1].set(jnp.nan), jnp.asarray([0, 2])
+    how = {"solver": "anderson", "rtol": 1e-12, "max_steps": 200, "on_failure": "record"}
+
+    def loss(weight: Any, x: Any) -> Any:
+        z = fixed_point(f, jnp.zeros_like(x), weight, x, batched_inputs=(False, True), **how)
+        return jnp.sum(z[rows] ** 2)
+
+    expected = jax.grad(loss)(weight, x)
+    assert close(jax.grad(loss)(weight, spoilt), expected)
+    assert close(jax.jit(jax.grad(loss))(weight, spoilt), expected)
