@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, Norm, from_host, max_norm, rms_norm, to_host, two_norm
+from equilib.arrays import Array, Norm, from_host, host_dtype, max_norm, rms_norm, to_host, two_norm
 from equilib.options import Checked, option
 from equilib.options.kinds import check_type
 from equilib.options.parsing import check_names
@@ -81,6 +81,15 @@ class SolveOptions(Checked):
 def component(options: Any, name: str, z: Array) -> Array | float:
     """Return the tolerance `name` of options as an array that broadcasts against z, shape (batch, ...).
 
+    Raises ValueError as `component_on_host` does.
+    """
+    host = component_on_host(options, name, tuple(z.shape[1:]))
+    return host if isinstance(host, float) else from_host(np.array(host, dtype=host_dtype(z)), z)
+
+
+def component_on_host(options: Any, name: str, shape: tuple[int, ...]) -> np.ndarray | float:
+    """Return the tolerance `name` of options, a number or an ndarray of the shape of a sample.
+
     Raises
     ------
     ValueError
@@ -89,15 +98,13 @@ def component(options: Any, name: str, z: Array) -> Array | float:
     value = getattr(options, name)
     if not getattr(value, "ndim", 0):
         return float(value)
-    shape = tuple(z.shape[1:])
     host = to_host(value)
     try:
-        host = np.broadcast_to(host, shape)
+        return np.broadcast_to(host, shape)
     except ValueError:
         raise ValueError(
             f"the option {name!r} has the shape {host.shape}, which does not broadcast against a sample, {shape}"
         ) from None
-    return from_host(np.array(host, dtype=to_host(z[:0, ...]).dtype), z)
 
 
 def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], function: Callable[..., Any]) -> T:

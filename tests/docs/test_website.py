@@ -65,7 +65,9 @@ def test_the_api_pages_name_modules() -> None:
         module, _, attribute = name.rpartition(".")
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError:
+        except ModuleNotFoundError as error:
+            if error.name in ("jax", "torch"):  # which need not be installed
+                continue
             assert hasattr(importlib.import_module(module), attribute), name
 
 

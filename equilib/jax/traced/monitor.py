@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from equilib.fixed_points.options import SolveOptions, component
+from equilib.fixed_points.options import SolveOptions, component_on_host
 from equilib.fixed_points.slope import RESOLVED
 from equilib.fixed_points.solution import GROWTH, Status
 from equilib.fixed_points.stopping import DRIFT, PROGRESS
@@ -105,7 +105,9 @@ class Monitor:
         reached = jnp.fmin(length, scale)
         if not self.options.by_component:
             return self.options.atol + self.options.rtol * reached
-        atol, rtol = (component(self.options, name, z) for name in ("atol", "rtol"))
+        atol, rtol = (
+            jnp.asarray(component_on_host(self.options, name, z.shape[1:]), z.dtype) for name in ("atol", "rtol")
+        )
         share = rows(jnp.where(length > 0, reached / jnp.where(length > 0, length, 1.0), 1.0), z)
         weight = atol + rtol * jnp.abs(z) * share
         (measured,) = self.measure(jnp.where(residual == 0, 0 * residual, residual / weight))

@@ -75,7 +75,9 @@ def test_maps_of_one_code_have_one_key(kind: str):
 
 def test_maps_that_differ_have_different_keys():
     """Constants, code and types are told apart."""
-    keys = [taken_apart(each).key for each in (lambda z: z, lambda z: z + 1, lambda z: z + 2, partial(f, x=1), Plain(1))]
+    keys = [
+        taken_apart(each).key for each in (lambda z: z, lambda z: z + 1, lambda z: z + 2, partial(f, x=1), Plain(1))
+    ]
     keys += [taken_apart(partial(f, x=each)).key for each in (1.0, True, 2)]
     assert all(one != other for i, one in enumerate(keys) for other in keys[i + 1 :])
 
@@ -85,7 +87,6 @@ def test_a_global_that_changes_is_seen(monkeypatch: pytest.MonkeyPatch):
     _, x = drawn()
     before = fixed_point(of_globals, jnp.zeros_like(x), x, **TIGHT)
     assert close(before, iterated(WEIGHT, x))
-    monkeypatch.setattr(f"{__name__}.WEIGHT", -0.5 * WEIGHT, raising=True) if False else None
     monkeypatch.setitem(of_globals.__globals__, "WEIGHT", -0.5 * WEIGHT)
     assert close(fixed_point(of_globals, jnp.zeros_like(x), x, **TIGHT), iterated(-0.5 * drawn()[0], x))
 

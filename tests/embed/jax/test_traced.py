@@ -56,8 +56,17 @@ def guess() -> Any:
     return jnp.asarray(scale[:, None] * 0.1 * np.random.default_rng(1).standard_normal((len(MAPS), SIZE)))
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=["distance", "residual", "components"])
-@pytest.mark.parametrize("solver", ["picard", "anderson:mixing=0.7,memory=3", "anderson", "lbroyden:memory=4", "broyden"])
+@pytest.mark.parametrize(
+    ("solver", "options"),
+    [
+        *(("picard", each) for each in OPTIONS),
+        ("anderson:mixing=0.7,memory=3", OPTIONS[0]),
+        ("anderson", OPTIONS[1]),
+        ("lbroyden:memory=4", OPTIONS[0]),
+        ("broyden", OPTIONS[0]),
+    ],
+    ids=["picard", "picard, residual", "picard, components", "anderson", "anderson, residual", "lbroyden", "broyden"],
+)
 def test_a_traced_solve_is_that_of_the_host(solver: str, options: dict[str, Any]):
     """Every sample ends in the same way after as many steps, and where it converged at the same z."""
     solve = lambda z0: equilibrium(all_maps, z0, solver=solver, on_failure="record", **options).solution  # noqa: E731
@@ -71,9 +80,8 @@ def test_a_traced_solve_is_that_of_the_host(solver: str, options: dict[str, Any]
 
 def test_fallbacks_are_traced():
     """What a solver leaves is solved by the next one, and nothing else is."""
-    solve = lambda z0: equilibrium(  # noqa: E731
-        all_maps, z0, solver="picard", fallback=("broyden",), on_failure="record", max_steps=20
-    ).solution
+    how: Any = {"solver": "picard", "fallback": ("broyden",), "on_failure": "record", "max_steps": 20}
+    solve = lambda z0: equilibrium(all_maps, z0, **how).solution  # noqa: E731
     host, traced = solve(guess()), jax.jit(solve)(guess())
     assert traced.statuses == host.status
     assert list(traced.steps) == list(host.steps)

@@ -89,7 +89,7 @@ def test_scan_over_equilibria():
 @pytest.mark.parametrize("solver", ["newton-gmres", "tsit5", "scipy:anderson"])
 def test_what_the_host_drives_refuses_jit(solver: str):
     """A solver that cannot be traced says so in one sentence that names what can."""
-    with pytest.raises(JitError, match="outside of jit.* or take picard, anderson, broyden or lbroyden"):
+    with pytest.raises(JitError, match=r"outside of jit.* or take picard, anderson, broyden or lbroyden"):
         jax.jit(partial(layer, solver=solver))(*drawn())
 
 
