@@ -1,4 +1,4 @@
-"""How a fixed point is solved for and differentiated: what does not change the map."""
+"""Solver, adjoint and options of a fixed point, and the record of what was solved on the host."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class TracedSolution:
 
     @property
     def success(self) -> jax.Array:
-        """Whether every sample converged."""
+        """Whether every sample converged: bool, shape ()."""
         return jnp.all(self.converged)
 
     @property

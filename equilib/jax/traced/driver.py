@@ -56,7 +56,7 @@ class Ended(NamedTuple):
 
 
 def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
-    """Take step after step until every active sample has ended, as `equilib.fixed_points.driver.iterate` does."""
+    """Take step after step from z0, shape (batch, ...), as `equilib.fixed_points.driver.iterate` does."""
     options = f.options
     distance = options.criterion == "distance" and not f.affine
     monitor = Monitor(options, f.measure, f.residual if distance else None)
