@@ -156,13 +156,7 @@ class FixedPointProblem(Problem):
         for name, given in (("jvp", jvp), ("vjp", vjp), ("inputs_vjp", inputs_vjp)):
             if given is not None:
                 check_kind(given, name, "function")
-        if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
-            raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
-        if batched_inputs is not None and len(batched_inputs) != len(inputs):
-            raise ValueError(
-                f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "
-                f"it has {len(batched_inputs)} entries"
-            )
+        check_declared(batched_inputs, len(inputs))
         if linearize is None:
             products = Products(jvp, vjp, inputs_vjp)
             linearize = autodiff_linearize if products == Products() else products
@@ -212,6 +206,17 @@ class FixedPointProblem(Problem):
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...); raises what `__call__` does."""
         return self._evaluated(z) - z
+
+
+def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
+    """Require a declaration of which of `count` inputs have the batch axis, or none; raises TypeError, ValueError."""
+    if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
+        raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
+    if batched_inputs is not None and len(batched_inputs) != count:
+        raise ValueError(
+            f"batched_inputs must say for each of the {count} inputs whether it has the batch axis, "
+            f"it has {len(batched_inputs)} entries"
+        )
 
 
 def autodiff_linearize(

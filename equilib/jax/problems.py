@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.arrays import Tree
+from equilib.fixed_points.problem import check_declared
 from equilib.jax.closures import taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
@@ -44,6 +45,7 @@ def posed(
     batched_inputs: Sequence[bool] | None = None,
 ) -> Posed:
     """Return the problem of f and its inputs, with the map of an earlier call where that was of the same code."""
+    check_declared(batched_inputs, len(inputs))
     function = taken_apart(f)
     leaves, structures, flags = [], [], [False] * len(function.arrays)
     for number, each in enumerate(inputs):

@@ -197,9 +197,8 @@ def test_single_precision_without_x64():
     """Single precision needs no switch, and raises no warning about one."""
     with jax.enable_x64(False):
         weight, x = (jnp.asarray(np.asarray(each, dtype=np.float32)) for each in drawn())
-        for solver in ("anderson", "newton-gmres"):
-            z = fixed_point(f, jnp.zeros_like(x), weight, x, solver=solver)
-            assert (z.dtype, close(z, iterated(weight, x), 1e-2)) == (np.float32, True)
+        z = fixed_point(f, jnp.zeros_like(x), weight, x, solver="anderson")
+        assert (z.dtype, close(z, iterated(weight, x), 1e-2)) == (np.float32, True)
         assert close(jax.jit(lambda w: fixed_point(f, jnp.zeros_like(x), w, x))(weight), z, 1e-2)
 
 
