@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Number
 from types import FunctionType
 from typing import Any
@@ -74,6 +74,17 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
         raise TypeError(
             f"{name} is called as {name}({given}){how}, but takes {inspect.Signature(plain)}{hint}"
         ) from None
+
+
+def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
+    """Require a declaration of which of `count` inputs have the batch axis, or none; raises TypeError, ValueError."""
+    if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
+        raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
+    if batched_inputs is not None and len(batched_inputs) != count:
+        raise ValueError(
+            f"batched_inputs must say for each of the {count} inputs whether it has the batch axis, "
+            f"it has {len(batched_inputs)} entries"
+        )
 
 
 def check_inputs(inputs: tuple[Any, ...]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, named_leaves, take_rows, tree_map
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.arguments import check_call, check_declared
 from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
 from equilib.options.kinds import check_kind, check_type
 
@@ -206,17 +206,6 @@ class FixedPointProblem(Problem):
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...); raises what `__call__` does."""
         return self._evaluated(z) - z
-
-
-def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
-    """Require a declaration of which of `count` inputs have the batch axis, or none; raises TypeError, ValueError."""
-    if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
-        raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
-    if batched_inputs is not None and len(batched_inputs) != count:
-        raise ValueError(
-            f"batched_inputs must say for each of the {count} inputs whether it has the batch axis, "
-            f"it has {len(batched_inputs)} entries"
-        )
 
 
 def autodiff_linearize(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.arrays import Tree
-from equilib.fixed_points.problem import check_declared
+from equilib.fixed_points.arguments import check_declared
 from equilib.jax.closures import taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
@@ -43,8 +43,12 @@ def posed(
     *,
     has_aux: bool = False,
     batched_inputs: Sequence[bool] | None = None,
+    timed: bool = False,
 ) -> Posed:
-    """Return the problem of f and its inputs, with the map of an earlier call where that was of the same code."""
+    """Return the problem of f and its inputs, with the map of an earlier call where that was of the same code.
+
+    Where it is `timed`, f takes a time before the state: the first of the arrays that the map is given.
+    """
     check_declared(batched_inputs, len(inputs))
     function = taken_apart(f)
     leaves, structures, flags = [], [], [False] * len(function.arrays)
@@ -57,10 +61,10 @@ def posed(
         flags += [batched_inputs is not None and bool(batched_inputs[number])] * count
     arrays = (*function.arrays, *(array for parts in leaves for part in parts for array in part.arrays))
     keys = tuple(tuple(part.key for part in parts) for parts in leaves)
-    key = (function.key, tuple(structures), keys, packing, has_aux)
+    key = (function.key, tuple(structures), keys, packing, has_aux, timed)
     if key not in _maps:
         rebuilds = [[part.rebuild for part in parts] for parts in leaves]
-        _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux)
+        _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux, timed=timed)
         while len(_maps) > KEPT:
             _maps.popitem(last=False)
     _maps.move_to_end(key)
@@ -69,16 +73,17 @@ def posed(
 
 
 def _made(
-    function: Any, leaves: list[list[Any]], structures: list[Any], packing: Packing, *, has_aux: bool
+    function: Any, leaves: list[list[Any]], structures: list[Any], packing: Packing, *, has_aux: bool, timed: bool
 ) -> tuple[Map, Callable[[Tree, Arrays], Tree]]:
     def value(state: Tree, arrays: Arrays) -> Tree:
         given = iter(arrays)
+        before = [packing.time(next(given))] if timed else []
         f = function(given)
         trees = [
             structure.unflatten([leaf(given) for leaf in each])
             for structure, each in zip(structures, leaves, strict=True)
         ]
-        return f(state, *trees)
+        return f(*before, state, *trees)
 
     def call(z: jax.Array, arrays: Arrays) -> jax.Array:
         found = value(packing.unpack(z), arrays)

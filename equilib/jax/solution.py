@@ -9,8 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from equilib.arrays import Tree
+from equilib.errors import UserError
 from equilib.fixed_points.solution import Solution, Status
 from equilib.jax.how import STATUSES
+
+
+class JitError(UserError):
+    """A solver or an adjoint that the host drives was asked for under `jit`."""
 
 
 @jax.tree_util.register_dataclass

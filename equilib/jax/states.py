@@ -50,6 +50,12 @@ class Packing:
         tree: Tree = self.structure.unflatten(leaves if self.batched else [leaf[0] for leaf in leaves])
         return tree
 
+    def time(self, t: jax.Array) -> jax.Array:
+        """Return times of shape (lanes, 1, ..., 1) as f takes them: with the axes of the smallest leaf, or none."""
+        if not self.batched:
+            return t.reshape(())
+        return t.reshape(t.shape[0], *(1,) * min(map(len, self.shapes)))
+
     def check(self, value: Tree, batch: int) -> Tree:
         """Return what f gave, a state like z.
 
@@ -74,8 +80,8 @@ class Packing:
         return value
 
 
-def packing(z0: Tree, *, batched: bool) -> tuple[Packing, jax.Array]:
-    """Return how to pack states like z0, and z0 packed, shape (batch, ...).
+def packing(z0: Tree, name: str = "z0", *, batched: bool) -> tuple[Packing, jax.Array]:
+    """Return how to pack states like z0, called `name`, and z0 packed, shape (batch, ...).
 
     Raises
     ------
@@ -88,23 +94,24 @@ def packing(z0: Tree, *, batched: bool) -> tuple[Packing, jax.Array]:
     for leaf in leaves:
         if not isinstance(leaf, jax.Array | np.ndarray):
             raise TypeError(
-                f"z0 must be an array, such as jnp.zeros((batch, features)), or a tree of them, got {described(leaf)}"
+                f"{name} must be an array, such as jnp.zeros((batch, features)), or a tree of them, got "
+                f"{described(leaf)}"
             )
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise TypeError(f"z0 must hold real floating-point numbers, it is of {leaf.dtype}")
+            raise TypeError(f"{name} must hold real floating-point numbers, it is of {leaf.dtype}")
     if not leaves:
-        raise TypeError(f"z0 must be an array or a tree of arrays, got {a(type(z0).__name__)} without any")
+        raise TypeError(f"{name} must be an array or a tree of arrays, got {a(type(z0).__name__)} without any")
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     dtypes = sorted({str(leaf.dtype) for leaf in leaves})
     if len(dtypes) > 1:
-        raise TypeError(f"the arrays of z0 must be of one dtype, they are of {' and '.join(dtypes)}")
+        raise TypeError(f"the arrays of {name} must be of one dtype, they are of {' and '.join(dtypes)}")
     if batched:
         batches = {leaf.shape[:1] for leaf in leaves}
         if () in batches:
-            raise ValueError("z0 needs a batch axis; pass batched=False if its elements form one system")
+            raise ValueError(f"{name} needs a batch axis; pass batched=False if its elements form one system")
         if len(batches) > 1:
             raise ValueError(
-                f"the arrays of z0 must share the batch axis, they have {sorted(b for (b,) in batches)} samples"
+                f"the arrays of {name} must share the batch axis, they have {sorted(b for (b,) in batches)} samples"
             )
     shapes = tuple(leaf.shape[1:] if batched else leaf.shape for leaf in leaves)
     made = Packing(structure, shapes, leaves[0].dtype, batched)

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from equilib.adjoints.implicit import ImplicitAdjoint
-from equilib.errors import UserError
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import Picard, State
 from equilib.fixed_points.solution import Status
 from equilib.jax.host import left_out, norm_dtype
 from equilib.jax.how import How
 from equilib.jax.maps import Map, products
+from equilib.jax.solution import JitError
 from equilib.jax.traced.driver import Ended, Evaluator, iterate
 from equilib.jax.traced.gmres import Affine
 from equilib.jax.traced.monitor import CODE
@@ -25,10 +25,6 @@ from equilib.jax.traced.norms import measure_of, real, rows
 from equilib.numerics.gmres import GMRES
 
 jax.tree_util.register_dataclass(State, ["z", "residual"], [])
-
-
-class JitError(UserError):
-    """A solver or an adjoint that the host drives was asked for under `jit`."""
 
 
 def traceable(solver: Any) -> Any:
