@@ -45,6 +45,9 @@ TUTORIAL = "Digits, the tutorial's recipe: 2,000 images to train, 500 to test"
 ALL = "Digits, all images there are, the official test set"
 NEURAL_ODE = "Digits by a neural ODE: 1,350 images to train, 150 to test"
 CURVES = "Curves"
+LABELS = "Graphs and tables: three quarters of the rows to train, or 50 labels of 1,797"
+TEXT = "Text: 4,687 pieces of 32 characters, a tenth to test"
+PENALTIES = "Optimization and physics: a penalty, and a rate, that are learned"
 PHOTOGRAPHS = "Photographs: CIFAR-10, 3,200 images to train, 800 to test"
 
 ROWS = (
@@ -74,6 +77,12 @@ ROWS = (
     Row("polynomial-deq", CURVES, "polynomial --model deq"),
     Row("polynomial-regdeq", CURVES, "polynomial --model regdeq"),
     Row("polynomial-skipdeq", CURVES, "polynomial --model skipdeq"),
+    Row("digits-graph", LABELS, "digits-graph"),
+    Row("table-breast-cancer", LABELS, "table"),
+    Row("table-wine", LABELS, "table --table wine"),
+    Row("characters", TEXT, "characters"),
+    Row("lasso", PENALTIES, "lasso"),
+    Row("bratu", PENALTIES, "bratu"),
     Row("cifar10-mdeq", PHOTOGRAPHS, "cifar10"),
     Row("cifar10-skip-mdeq", PHOTOGRAPHS, "cifar10 --model skip-mdeq"),
 )

@@ -11,6 +11,8 @@ from benchmarks.results_rows import ROWS, Row
 
 Run = dict[str, Any]
 NOTHING = "–"
+SCORES = {"accuracy": (".1f", 100.0), "bits": (".2f", 1.0)}
+"""How scores are shown, and the factor for it; others with two digits."""
 
 
 def tables(runs: Sequence[Run]) -> str:
@@ -27,11 +29,10 @@ def tables(runs: Sequence[Run]) -> str:
 
 def _section(name: str, rows: dict[Row, list[Run]]) -> str:
     score = next((run["score_name"] for runs in rows.values() for run in runs if run["score_name"]), "score")
-    percent = score == "accuracy"
     titles = [
         "command",
         "solver",
-        "test accuracy, %" if percent else f"test {score.replace('_', ' ')}",
+        "test accuracy, %" if score == "accuracy" else f"test {score.replace('_', ' ')}",
         "f per batch (+ J·v)",
         "Jᵀ·w per batch",
         "residual",
@@ -41,14 +42,14 @@ def _section(name: str, rows: dict[Row, list[Run]]) -> str:
         "seeds",
     ]
     lines = [f"### {name}", "", "| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
-    lines += ["| " + " | ".join(_cells(row, runs, percent=percent)) + " |" for row, runs in rows.items()]
+    lines += ["| " + " | ".join(_cells(row, runs, score)) + " |" for row, runs in rows.items()]
     notes = [note for row, runs in rows.items() for note in _notes(row, runs)]
     compared = race([run for runs in rows.values() for run in runs])
     parts = [lines, *(part for part in (notes, compared) if part)]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def _cells(row: Row, runs: list[Run], *, percent: bool) -> list[str]:
+def _cells(row: Row, runs: list[Run], score: str) -> list[str]:
     done = [run for run in runs if run["status"] == "finished"]
 
     def figure(name: str, form: str, scale: float = 1.0) -> str:
@@ -58,7 +59,7 @@ def _cells(row: Row, runs: list[Run], *, percent: bool) -> list[str]:
     return [
         f"`{row.command}`",
         " ".join(sorted({run["solver"] for run in runs if run["solver"]})) or NOTHING,
-        figure("score", ".1f", 100.0) if percent else figure("score", ".2g"),
+        figure("score", *SCORES.get(score, (".2g", 1.0))),
         f"{work} + {figure('forward_njvp', '.1f')}" if products else work,
         figure("adjoint_nfe", ".1f"),
         figure("residual", ".0e"),

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from equilib import ops
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, array_namespace
+from equilib.autodiff import static_value
 from equilib.errors import UserError
 from equilib.models.regularizers import Regularization
 from equilib.ops.losses import check_labels
@@ -98,6 +99,53 @@ class Classification:
     def show(self, score: float) -> str:
         """Return a percentage."""
         return f"{100 * score:.3f}%"
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """Cross-entropy of each place of a sample, such as the nodes of a graph or the positions of a text; regularized.
+
+    Targets hold class numbers, shape (batch, ...), and −1 where a place has none; a sample's score is the share of its
+    places with one that are right.
+    """
+
+    regularize: Regularizer = field(default_factory=Regularization)
+    score_name: str = "accuracy"
+    higher_is_better: bool = True
+
+    def loss(self, prediction: Array, record: Any, target: Array) -> Array:
+        """Return the mean loss of the places with a class; `prediction` holds logits, shape (batch, ..., classes)."""
+        return self.regularize(ops.divide(ops.sum(self.losses(prediction, target)), _known(target)), record)
+
+    def losses(self, prediction: Array, target: Array) -> Array:
+        """Return −log softmax(prediction)[target] of each place, shape (batch, ...), 0 without a class."""
+        logits = static_value(prediction)
+        xp = array_namespace(logits)
+        classes = xp.arange(logits.shape[-1], dtype=target.dtype, device=getattr(logits, "device", None))
+        chosen = xp.astype(target[..., None] == classes, logits.dtype)
+        return ops.negative(ops.sum(ops.multiply(ops.log_softmax(prediction), chosen), -1))
+
+    def score(self, prediction: Array, target: Array) -> Array:
+        """Return the share of right places of each sample, shape (batch,)."""
+        xp = array_namespace(prediction)
+        right = xp.logical_and(xp.argmax(prediction, axis=-1) == target, xp.all(xp.isfinite(prediction), axis=-1))
+        return self.of_samples(xp.astype(right, prediction.dtype), target)
+
+    def of_samples(self, places: Array, target: Array) -> Array:
+        """Return the mean over the places of each sample that have a class, shape (batch,)."""
+        xp = array_namespace(places)
+        known = xp.astype(target >= 0, places.dtype)
+        axes = tuple(range(1, places.ndim))
+        return xp.sum(places * known, axis=axes) / xp.sum(known, axis=axes)
+
+    def show(self, score: float) -> str:
+        """Return a percentage."""
+        return f"{100 * score:.3f}%"
+
+
+def _known(target: Array) -> float:
+    xp = array_namespace(target)
+    return max(1.0, float(xp.sum(xp.astype(target >= 0, xp.int64))))
 
 
 @dataclass(frozen=True)

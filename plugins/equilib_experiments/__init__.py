@@ -40,5 +40,10 @@ def equilib_experiments() -> Iterable[ExperimentEntry]:
             "Classify small photographs with an equilibrium of two scales",
         ),
         ("polynomial", "curves:PolynomialExperiment", "Fit a polynomial with an equilibrium"),
+        ("bratu", "bratu:BratuExperiment", "Recover the rate of a reaction from its steady states (Bratu's problem)"),
+        ("lasso", "lasso:LassoExperiment", "Learn the penalty of a lasso, an equilibrium of proximal gradient"),
+        ("characters", "characters:CharactersExperiment", "Predict the next character by a transformer in equilibrium"),
+        ("table", "tables:TableExperiment", "Classify the rows of a table with an equilibrium"),
+        ("digits-graph", "graphs:GraphExperiment", "Classify the nodes of a graph of digits, few of them labelled"),
     ):
         yield ExperimentEntry(name=name, factory=f"equilib_experiments.{factory}", summary=summary)
