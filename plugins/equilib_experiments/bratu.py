@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, Tree, from_host, to_host, zeros_like
+from equilib.arrays import Array, Tree, coefficients, to_host, zeros_like
 from equilib.autodiff import static_value
 from equilib.errors import RunError, require
 from equilib.experiments import Recipe, equilibrium
@@ -52,17 +52,17 @@ class BratuCell:
         rate = ops.exp(self.log_rate(params["log_rate"]))
         return ops.multiply(ops.reshape(x, (-1, 1, 1)), rate)
 
-    def log_rate(self, coefficients: Array) -> Array:
+    def log_rate(self, amplitudes: Array) -> Array:
         """Return Σ cᵢⱼ cos(π i x) cos(π j y) on the points, shape (n, n)."""
-        value = static_value(coefficients)
+        value = static_value(amplitudes)
         places = np.arange(1, self.points + 1) / (self.points + 1)
-        waves = from_host(np.cos(np.pi * places[:, None] * np.arange(MODES)).astype(_dtype(value)), value)
-        return ops.matmul(ops.matmul(waves, coefficients), ops.matrix_transpose(waves))
+        waves = coefficients(np.cos(np.pi * places[:, None] * np.arange(MODES)), value)
+        return ops.matmul(ops.matmul(waves, amplitudes), ops.matrix_transpose(waves))
 
     def step(self, params: Tree, z: Array, u: Array) -> Array:
         """Return f(z), shape (batch, n, n)."""
         like = static_value(z)
-        sines, sums = (from_host(each.astype(_dtype(like)), like) for each in self._spectrum())
+        sines, sums = (coefficients(each, like) for each in self._spectrum())
         heat = ops.multiply(u, ops.exp(z))
         return ops.matmul(sines, ops.matmul(ops.divide(ops.matmul(sines, ops.matmul(heat, sines)), sums), sines))
 
@@ -143,7 +143,3 @@ def steady_state(rate: np.ndarray) -> np.ndarray:
         if np.abs(step).max() < 1e-12:
             return u.reshape(n, n)
     raise RunError("the Bratu problem has no steady state that Newton's method finds at this rate")
-
-
-def _dtype(array: Array) -> str:
-    return str(array.dtype).rpartition(".")[2]
