@@ -215,6 +215,8 @@ def test_changes_of_the_environment_are_noted(
     assert record()["resumed"][0]["numpy"] == ["1.0", np.__version__]
     assert record()["resumed"][0]["BLAS kernel"] == ["Abacus", kernel]
     assert record()["blas"]["kernel"] == "Abacus"
+    assert main(["evaluate", "run", "--limit", "5"]) == 0
+    assert f"Note: numpy was 1.0, is {np.__version__}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,18 @@ def test_a_duplicate_name_belongs_to_nobody() -> None:
     assert [(row.status, row.cause) for row in registry.plugins()] == [("conflict", str(caught.value))] * 2
 
 
+def test_the_packages_in_use_are_those_that_were_looked_up(registry: Registry) -> None:
+    """They come with what they require, as their METADATA says; of those without one nothing is known."""
+    assert registry.used() == ()
+    registry.get(SolverEntry, "broyden")
+    registry.get(SensitivityEntry, "implicit")
+    assert registry.used() == ("q-dist",)
+    registry.register(plugin(solvers=[solver("theirs")]), name="theirs", distribution="click")
+    registry.register(plugin(solvers=[solver("others")]), name="others", distribution="jinja2")
+    registry.get(SolverEntry, "others")
+    assert registry.used() == ("MarkupSafe", "jinja2", "q-dist")
+
+
 def test_a_name_says_whose_it_is() -> None:
     """NAME@PACKAGE, or NAME@PLUGIN where nobody knows the package, is that package's, also where others have it too."""
     registry = Registry()

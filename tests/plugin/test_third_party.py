@@ -138,6 +138,7 @@ def test_an_installed_solver_trains(scripts: Path, digits: Path, tmp_path: Path)
     record = json.loads((out / "run.json").read_text())
     assert record["method"]["solver"] == {"name": "relaxation", "options": {"step_size": 0.9}}
     assert record["status"] == "finished"
+    assert record["versions"]["equilib-relaxation"]
 
 
 PARTS = (
