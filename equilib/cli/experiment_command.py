@@ -77,7 +77,7 @@ class ExperimentGroup(SuggestingGroup):
         if ctx.resilient_parsing and cmd_name not in self.list_commands(ctx):
             return None
         entry = session.registry.get(ExperimentEntry, cmd_name)
-        options, flags = describe(entry.load()), run_flags(entry, session.registry, self.offers)
+        options, flags = describe(entry.load()), run_flags(cmd_name, session.registry, self.offers)
         common = [*self.before, *flags, *self.after]
         taken = {"help", *(option.name for option in common)} & {option.name for option in options}
         if taken:
@@ -90,10 +90,10 @@ class ExperimentGroup(SuggestingGroup):
             values = {name: value for name, value in own.items() if name not in defaults}
             build(entry.load(), values, owner=f"experiment {entry.name!r}")
             asked = {str(flag.name): given.pop(str(flag.name)) for flag in flags}
-            self.act(context, RunRequest(experiment=entry.name, values=values, argv=session.argv, **asked), **given)
+            self.act(context, RunRequest(experiment=cmd_name, values=values, argv=session.argv, **asked), **given)
 
         sections = {f"Options of {entry.name}": [option_flag(option) for option in options], self.title: common}
-        return ExperimentCommand(name=entry.name, help=entry.summary, callback=callback, sections=sections)
+        return ExperimentCommand(name=cmd_name, help=entry.summary, callback=callback, sections=sections)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before the experiment's name: nothing but --help.

@@ -14,7 +14,7 @@ from equilib.cli.entry_details import default_text
 from equilib.errors import printable
 from equilib.machine.devices import DEVICES
 from equilib.options import Option, OptionError, parse_assignments
-from equilib.plugin import ExperimentEntry, KernelEntry
+from equilib.plugin import KernelEntry
 from equilib.plugin.registry import Registry
 from equilib.runs.flags import Flag
 
@@ -65,7 +65,7 @@ Choose = Callable[[Flag], bool]
 """Tells whether a command offers a flag of `equilib run`."""
 
 
-def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> list[click.Option]:
+def run_flags(experiment: str, registry: Registry, offers: Choose) -> list[click.Option]:
     """Return the flags of `equilib run` that a command offers and that an experiment can use.
 
     Raises UserError if the experiment cannot be loaded.
@@ -73,7 +73,7 @@ def run_flags(entry: ExperimentEntry, registry: Registry, offers: Choose) -> lis
     # Deferred: it loads autograd, which lists do without.
     from equilib.experiments.experiment import usable_flags
 
-    return [request_flag(flag) for flag in usable_flags(entry, registry) if offers(flag)]
+    return [request_flag(flag) for flag in usable_flags(experiment, registry) if offers(flag)]
 
 
 def request_flag(flag: Flag) -> click.Option:

@@ -51,13 +51,13 @@ def make_experiment(request: RunRequest, registry: Registry) -> Experiment:
     return experiment
 
 
-def usable_flags(entry: ExperimentEntry, registry: Registry) -> tuple[Flag, ...]:
+def usable_flags(name: str, registry: Registry) -> tuple[Flag, ...]:
     """Return the flags that an experiment with its default options can use; all, where an option has no default.
 
     Raises UserError if it cannot be loaded.
     """
     try:
-        uses = make_experiment(RunRequest(experiment=entry.name), registry).make_recipe().uses
+        uses = make_experiment(RunRequest(experiment=name), registry).make_recipe().uses
     except OptionError:
         return FLAGS
     return tuple(each for each in FLAGS if not each.needs or each.needs in uses)

@@ -58,10 +58,12 @@ def test_the_whole_of_the_damage_is_listed(hostile: str, tmp_path: Path, argv: t
 
 def test_a_run_goes_on(hostile: str, tmp_path: Path) -> None:
     """With a solver whose name nobody else has, or with one that says whose it is."""
-    argv = ("run", "linear", "--epochs", "1", "--quiet", "--json-logs")
-    done = equilib(*argv[:-2], "--solver", "newton-gmres@equilib", "--out", "run", cwd=tmp_path, PYTHONPATH=hostile)
+    argv = ("run", "linear@equilib", "--epochs", "1", "--quiet", "--solver", "newton-gmres@equilib", "--out", "run")
+    done = equilib(*argv, cwd=tmp_path, PYTHONPATH=hostile)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert record["method"]["solver"]["name"] == "newton-gmres@equilib"
+    assert (record["experiment"], record["method"]["solver"]["name"]) == ("linear@equilib", "newton-gmres@equilib")
+    assert not any("hostile" in package for package in record["versions"])
+    assert equilib("resume", "run", "--epochs", "2", cwd=tmp_path, PYTHONPATH=hostile).returncode == 0
     off = equilib("solvers", "--json", cwd=tmp_path, PYTHONPATH=hostile, EQUILIB_PLUGINS="-rival")
     assert "newton-gmres" in {each["name"] for each in json.loads(off.stdout)}
