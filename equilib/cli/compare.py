@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from equilib.cli.experiment_command import ExperimentGroup
+from equilib.cli.flags import AtLeast
 from equilib.cli.output import FAILED, JSON, as_text, print_json, print_table
 from equilib.errors import UserError, harmless
 from equilib.options.named import ODE
@@ -43,7 +44,7 @@ def _compare(context: click.Context, request: RunRequest, *, as_json: bool, sort
     check_out(out, overwrite=request.overwrite)
     if request.out is None:
         out = make_default_out(name)
-    report = _Output(registry, request, out, combinations, skipped)
+    report = _Output(registry, request, out, combinations, skipped, given["jobs"])
     try:
         report.run()
         if solves != ODE:  # there are no residuals to follow
@@ -60,7 +61,7 @@ _NAMES: dict[str, Any] = {"metavar": "NAME,...|all", "default": ""}
 compare = ExperimentGroup(
     _compare,
     name="compare",
-    help="Run an experiment with several solvers and adjoints, one after another, and compare.",
+    help="Run an experiment with several solvers and adjoints, and compare.",
     offers=lambda flag: flag.name not in ("solver", "adjoint"),
     before=(
         click.Option(["--solvers"], help="Compare these solvers, by name.", **_NAMES),
@@ -73,6 +74,12 @@ compare = ExperimentGroup(
         click.Option(["--adjoint"], help="Combine an adjoint with options with each solver; may be repeated.", **_SPEC),
     ),
     after=(
+        click.Option(
+            ["--jobs"],
+            type=AtLeast(min=1),
+            default=1,
+            help="Run so many at a time, each on its part of the cores; by default one after another.",
+        ),
         click.Option(
             ["--sort"],
             metavar="METRIC",
@@ -92,24 +99,30 @@ class _Output:
     out: Path
     combinations: list[Combination]
     skipped: dict[str, str]
+    jobs: int = 1
     results: list[RunResult] = field(default_factory=list)
     curves: list[Any] = field(default_factory=list)
 
     def run(self) -> None:
         """Run all combinations."""
-        from equilib.commands.compare import run_all
+        from equilib.cli.sweep_bars import sweep_bars
+        from equilib.commands.compare import result_of
+        from equilib.commands.sweep import run_all
 
         self.out.mkdir(parents=True, exist_ok=True)
         for name in (RESULTS, PICTURE):
             (self.out / name).unlink(missing_ok=True)
         count = len(self.combinations)
-        self._say(f"[1/{count}] {self.combinations[0].name}")
-        for result in run_all(self.request, self.combinations, self.out):
-            self.results.append(result)
-            self._save()
-            done = len(self.results)
-            following = f"; [{done + 1}/{count}] {self.combinations[done].name}" if done < count else ""
-            self._say(f"[{done}/{count}] {result.name} {result.status}{following}")
+        with sweep_bars(self._say) as bars:
+            for number, each in enumerate(self.combinations[: self.jobs], start=1):
+                bars.say(f"[{number}/{count}] {each.name}")
+            for run in run_all(self.request, self.combinations, self.out, jobs=self.jobs, look=bars.show):
+                self.results.append(result_of(run))
+                self._save()
+                done = len(self.results)
+                begins = done + self.jobs
+                following = f"; [{begins}/{count}] {self.combinations[begins - 1].name}" if begins <= count else ""
+                bars.say(f"[{done}/{count}] {run.combination.name} {self.results[-1].status}{following}")
 
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
@@ -154,9 +167,13 @@ class _Output:
             _print(self.results, order)
         for name, reason in self.skipped.items():
             click.echo(f"Left out: {name}: {reason}")
-        for combination in self.combinations[len(self.results) :]:
-            click.echo(f"Not run: {combination.name}")
+        for name in self._not_run():
+            click.echo(f"Not run: {name}")
         click.echo(f"Recorded in {self.out}")
+
+    def _not_run(self) -> list[str]:
+        ran = {result.name for result in self.results}
+        return [each.name for each in self.combinations if each.name not in ran]
 
     def describe(self) -> dict[str, Any]:
         """Return it all as plain values."""
@@ -166,7 +183,7 @@ class _Output:
             "seed": self.request.seed,
             "runs": [result.describe() for result in self.results],
             "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped.items()],
-            "not_run": [each.name for each in self.combinations[len(self.results) :]],
+            "not_run": self._not_run(),
             "residual": [vars(curve) for curve in self.curves],
         }
 

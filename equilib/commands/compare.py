@@ -1,78 +1,21 @@
-"""The command compare: runs of one experiment, each in a process of its own, and their results."""
+"""The command compare: results of runs of one experiment, and their order."""
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from equilib.commands.combinations import Combination
-from equilib.errors import UserError, did_you_mean, file_errors
-from equilib.runs.files import new_file
-from equilib.runs.folder import RUN
+from equilib.commands.sweep import ProgramRun
+from equilib.errors import UserError, did_you_mean
 from equilib.runs.record import RecordedRun
-from equilib.runs.request import RunRequest
 from equilib.training.metrics import METRICS
-
-PROGRAM = (sys.executable, "-m", "equilib_program")
-"""The command that is `equilib`."""
 
 NUMBERS = {row.name: row for row in METRICS if row.is_number}
 """What is known of each run, by its name."""
-
-_PATIENCE = 10.0  # seconds that an interrupted run has to note how it ended
-
-
-def run_all(request: RunRequest, combinations: Sequence[Combination], out: Path) -> Iterator[RunResult]:
-    """Run one combination after another, each in a folder of `out`, and yield how each ended.
-
-    Raises KeyboardInterrupt if it was interrupted, or ended by a signal, once the one at work has been yielded.
-    """
-    for combination in combinations:
-        folder = out / combination.name
-        log = folder.with_name(f"{combination.name}.log")
-        # What an earlier run left must not be taken for this one's, should it end before it begins.
-        (folder / RUN).unlink(missing_ok=True)
-        code, interrupted = _call([*PROGRAM, *run_arguments(request, combination, folder)], log)
-        yield read_result(combination, folder, log, code)
-        if interrupted:
-            raise interrupted
-
-
-def run_arguments(request: RunRequest, combination: Combination, out: Path) -> list[str]:
-    """Return the arguments of `equilib` for one run."""
-    chosen = replace(request, solver=combination.solver, adjoint=combination.adjoint)
-    return ["run", *chosen.arguments(), "--out", str(out), *(["--overwrite"] if request.overwrite else [])]
-
-
-def _call(command: Sequence[str], log: Path) -> tuple[int, KeyboardInterrupt | None]:
-    """Run a program to its end, all that it prints in `log`; return its exit status and what interrupted it."""
-    with file_errors(f"{log} cannot be written"), new_file(log) as file:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
-    try:
-        return process.wait(), None
-    except KeyboardInterrupt as error:
-        return _end(process, getattr(error, "number", signal.SIGINT)), error
-
-
-def _end(process: subprocess.Popen[bytes], number: int) -> int:
-    """Pass a signal on to a program, end it where that is of no use; Ctrl-C reaches it from the terminal as well."""
-    if number != signal.SIGINT:
-        process.send_signal(number)
-    try:
-        for following in (number, signal.SIGKILL):
-            try:
-                return process.wait(timeout=_PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.send_signal(following)
-        return process.wait()
-    except KeyboardInterrupt:  # twice means now
-        process.kill()
-        raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +35,11 @@ class RunResult:
         """Return it as plain values, metrics beside the rest."""
         plain = {name: value for name, value in vars(self).items() if name != "metrics"}
         return {**plain, **self.metrics}
+
+
+def result_of(run: ProgramRun) -> RunResult:
+    """Return how a run ended."""
+    return read_result(run.combination, run.folder, run.log, run.code or 0)
 
 
 def read_result(combination: Combination, folder: Path, log: Path, code: int) -> RunResult:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from equilib.machine.cores import available_cores
+from equilib.machine.ranks.launched import not_launched
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -63,6 +64,13 @@ def share_cores(sharing: int) -> None:
     threads = max(1, available_cores() // sharing)
     threadpool_limits(threads, user_api="blas")
     os.environ.update(dict.fromkeys(_THREADS, str(threads)))  # for libraries that are loaded later
+
+
+def environment_of_part(parts: int) -> dict[str, str]:
+    """Return the environment of a program that is one of so many on the cores of this one, and no rank."""
+    if parts == 1 or any(name in os.environ for name in _THREADS):
+        return not_launched()
+    return not_launched() | dict.fromkeys(_THREADS, str(max(1, available_cores() // parts)))
 
 
 def peak_memory() -> int | None:

@@ -40,7 +40,7 @@ metrics.METRICS += (
 import equilib.commands.compare  # after the row: what reads the table does so when it is imported
 
 program = "import row, sys; from equilib.cli import main; sys.exit(main())"
-equilib.commands.compare.PROGRAM = (sys.executable, "-c", program)
+equilib.commands.sweep.PROGRAM = (sys.executable, "-c", program)
 """
 OPTIONS = ("--limit", "40", "--epochs", "2", "--pretrain-epochs", "0", "--device", "cpu", "--sort", "worst")
 

@@ -13,7 +13,7 @@ import pytest
 from equilib import Picard
 from equilib.cli import main
 from equilib.commands.combinations import Combination, combine
-from equilib.commands.compare import run_arguments
+from equilib.commands.sweep import run_arguments
 from equilib.errors import UserError
 from equilib.experiments.assembly import set_up
 from equilib.experiments.probe import request_like
