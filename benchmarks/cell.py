@@ -3,7 +3,8 @@
 The cell is tanh(conv(tanh(conv z) + u)) with 3×3 convolutions 64 → 64 on 32×13×13×64 in float32, the injection u
 computed once. The bare products are the two matrix products of those convolutions, on windows laid out beforehand: the
 threads share their rows, or BLAS divides them.
-With `--peers torchdeq` PyTorch evaluates the same cell, in processes that take turns with ours.
+With `--peers torchdeq` PyTorch evaluates the same cell, in processes that take turns with ours, and the gradient of the
+mean of z² after five evaluations with respect to z and all weights.
 """
 
 from __future__ import annotations
@@ -89,8 +90,9 @@ def main(request: Request) -> None:
     if "torchdeq" in request.peers:
         beside = _beside_torch(named_arrays(params, x, z), request)
         lines.append(f"\n{table(beside)}\n")
-        for name in list(beside)[1:]:
-            lines.append(f"- equilib's f / {name}: {paired_ratio(beside, 'equilib f', name):.2f}")
+        for name in list(beside)[2:]:
+            own = "gradient" if "gradient" in name else "f"
+            lines.append(f"- equilib's {own} / {name}: {paired_ratio(beside, f'equilib {own}', name):.2f}")
         figures["beside_torch_ms"] = beside
     request.deliver("cell", "\n".join(lines), figures)
 
@@ -112,9 +114,10 @@ def _beside_torch(arrays: Arrays, request: Request) -> dict[str, list[float]]:
         Contestant("equilib", Path(sys.executable), "benchmarks.cell_ours", {}),
         Contestant("torch", request.python_of("torchdeq"), "benchmarks.peers.torch_cell", {}),
     ]
-    settings = {"repeats": 5 if request.quick else 200}
+    settings = {"repeats": 5 if request.quick else 200, "gradients": 2 if request.quick else 20, "depth": DEPTH}
     runs = race(contestants, arrays, settings, rounds=1 if request.quick else PEER_ROUNDS, threads=request.threads)
-    if not np.allclose(runs["equilib"][-1].arrays["f"], runs["torch"][-1].arrays["f"], atol=1e-5):
+    ours, theirs = (runs[name][-1].arrays for name in ("equilib", "torch"))
+    if any(not np.allclose(ours[name], theirs[name], atol=1e-5 * np.abs(each).max()) for name, each in theirs.items()):
         raise SystemExit("the two cells differ: the benchmark would compare different things")
     return {
         f"{library} {form}": [1e3 * median(run.report["seconds"][form]) for run in each]
