@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
@@ -11,8 +12,39 @@ import numpy as np
 from equilib.arrays import from_host, to_host
 from equilib.arrays.trees import Tree, tree_map
 from equilib.autodiff import static_value
+from tests.cupy_emulator import emulated
 
-NAMESPACES: dict[str, ModuleType] = {"numpy": np, "array-api-strict": array_api_strict}
+
+def _gpu() -> ModuleType | None:
+    """Return CuPy's namespace where it finds a device."""
+    try:
+        import cupy
+
+        found: bool = cupy.is_available()
+    except Exception:  # it is missing, or damaged
+        return None
+    if not found:
+        return None
+    import array_api_compat.cupy
+
+    return array_api_compat.cupy
+
+
+GPU = _gpu()
+"""The real CuPy, where there is a GPU; elsewhere the emulator takes its place."""
+
+
+def cupy_in_place() -> AbstractContextManager[ModuleType]:
+    """Make `import cupy` give what can compute here, and return its array namespace."""
+    return emulated() if GPU is None else nullcontext(GPU)
+
+
+with cupy_in_place() as _cupy:
+    NAMESPACES: dict[str, ModuleType] = {"numpy": np, "array-api-strict": array_api_strict, "cupy": _cupy}
+
+
+OTHERS = tuple(name for name in NAMESPACES if name != "numpy")
+"""The libraries whose answers are compared with NumPy's."""
 
 
 def lift(xp: ModuleType, tree: Tree, dtype: str | None = None) -> Tree:

@@ -11,7 +11,7 @@ from equilib import Solution, Status
 from equilib.plugin import SolverEntry
 from equilib.plugin.choosing import build_named
 from equilib.plugin.registry import Registry
-from tests.arrays_under_test import NAMESPACES, lower
+from tests.arrays_under_test import NAMESPACES, OTHERS, lower
 from tests.plugins.solver_laws import solve_map
 from tests.problems import (
     BADLY_SCALED,
@@ -124,12 +124,13 @@ def test_a_badly_scaled_state(name: str):
 
 @every_solver
 @pytest.mark.parametrize("known", [STEEP, EXPANSIVE, MIXED], ids=str)
-def test_every_array_library_gives_the_same_answers(name: str, known: KnownMap):
+@pytest.mark.parametrize("library", OTHERS)
+def test_every_array_library_gives_the_same_answers(name: str, known: KnownMap, library: str):
     """Also where a solver has to restart, to change its method or to give up: statuses are equal, answers agree."""
-    found = {library: solved(name, known, xp=xp, rtol=1e-6, max_steps=40) for library, xp in NAMESPACES.items()}
-    expected = found.pop("numpy")
-    for solution in found.values():
-        assert solution.status == expected.status
-        np.testing.assert_array_equal(solution.steps, expected.steps)
-        close = 1e-5 * (1 + np.max(np.abs(expected.z)))
-        np.testing.assert_allclose(lower(solution.z), expected.z, rtol=0, atol=close)
+    expected, solution = (
+        solved(name, known, xp=NAMESPACES[each], rtol=1e-6, max_steps=40) for each in ("numpy", library)
+    )
+    assert solution.status == expected.status
+    np.testing.assert_array_equal(solution.steps, expected.steps)
+    close = 1e-5 * (1 + np.max(np.abs(expected.z)))
+    np.testing.assert_allclose(lower(solution.z), expected.z, rtol=0, atol=close)
