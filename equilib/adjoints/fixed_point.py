@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from equilib.adjoints.closures import with_closure
 from equilib.adjoints.equilibrium import Equilibrium
@@ -18,8 +18,9 @@ from equilib.fixed_points.packing import packing_of
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.options.kinds import check_kind, described
-from equilib.options.named import FIXED_POINT, resolved
+from equilib.options import parse_spec
+from equilib.options.kinds import check_kind, described, is_of_kind
+from equilib.options.named import FIXED_POINT, SAME, made, resolved
 
 
 def fixed_point(
@@ -112,6 +113,10 @@ def equilibrium(
     from equilib.autodiff import stop_gradient
 
     check_kind(f, "f", "map of z")
+    if isinstance(z0, str) or is_of_kind(z0, "solver"):
+        raise TypeError(
+            f"z0 must be an array or a tree, got {described(z0)}; the solver is named, as in solver='picard'"
+        )
     check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
     of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f
@@ -144,10 +149,15 @@ def _pair(returned: Any) -> tuple[Tree, Tree]:
 def chosen_adjoint(adjoint: str | Sensitivity[Solution] | None, solver: Solver | WholeSolver) -> Sensitivity[Solution]:
     """Return the adjoint that a name or an object stands for; by default what suits the solver.
 
-    That is the sensitivity that a solver names by a method `adjoint`, else the implicit adjoint.
+    That is the sensitivity that a solver names by a method `adjoint`, else the implicit adjoint. In a name `same` is
+    the solver, as in "implicit:solver=same".
     """
     if adjoint is None:
         own = getattr(solver, "adjoint", None)
         return ImplicitAdjoint() if own is None else own()
+    name, own = parse_spec(adjoint) if isinstance(adjoint, str) else ("", {})
+    if own.get("solver") == SAME:
+        values: dict[str, Any] = {**own, "solver": solver}
+        return cast("Sensitivity[Solution]", made("adjoint", name, values, solves=FIXED_POINT))
     found: Sensitivity[Solution] = resolved(adjoint, "adjoint", "sensitivity", solves=FIXED_POINT)
     return found

@@ -72,7 +72,7 @@ class LoadedRun(Shown):
     def facts(self) -> Mapping[str, object]:
         """Return what was run, and how it went."""
         name, method = self.record.score_name, self.record.method()
-        chosen = {part: method[part] for part in ("solver", "adjoint") if method[part]}
+        chosen = {part: method[part].partition(":")[0] for part in ("solver", "adjoint") if method[part]}
         return {
             "experiment": self.request.experiment,
             "status": self.record.facts.get("status", "unknown"),

@@ -20,7 +20,7 @@ from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeOptions, OdeSolution
 from equilib.ode.times import Times
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_kind, described, is_of_kind
 from equilib.options.named import ODE, resolved
 
 
@@ -141,6 +141,8 @@ def evolve(
     if isinstance(f, OdeProblem):
         raise TypeError("f must be a map of t, y and inputs, got an OdeProblem; give its f, and its inputs after t")
     check_kind(f, "f", "map of t and y")
+    if inputs and (isinstance(inputs[0], str) or is_of_kind(inputs[0], "integrator")):
+        raise TypeError(f"what follows t are inputs of f, got {described(inputs[0])}; write integrator=...")
     check_inputs(inputs)
     check_call(f, "f", "t", "y", inputs=len(inputs), where="odeint(f, y0, t, *inputs)")
     if way.needs.states:

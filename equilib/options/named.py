@@ -15,6 +15,10 @@ ODE = "ode"
 """What it solves instead: y' = f(t, y)."""
 
 
+SAME = "same"
+"""What an adjoint calls the solver of the forward pass, as in `implicit:solver=same`."""
+
+
 class Make(Protocol):
     """**Protocol:** make the part of a kind that "NAME:option=value,..." and further options stand for."""
 

@@ -10,13 +10,10 @@ from equilib.fixed_points.options import SolveOptions
 from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
-from equilib.options.named import FIXED_POINT, ODE
+from equilib.options.named import FIXED_POINT, ODE, SAME
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choice import Choice, Named
 from equilib.plugin.registry import Registry, UnknownName
-
-SAME = "same"
-"""What an adjoint calls the solver of the forward pass, as in `implicit:solver=same`."""
 
 
 class IncompatibleError(UserError):

@@ -118,6 +118,8 @@ def test_the_solver_names_its_adjoint_and_the_caller_another():
         ({"solver": None}, "solver must be a solver, got None; give its name or the object"),
         ({"solver": Picard}, r"solver must be a solver, not a class; write Picard\(\.\.\.\)"),
         ({"z0": [0.0]}, "z0 must be an array"),
+        ({"z0": Picard()}, "z0 must be an array or a tree, got a Picard; the solver is named"),
+        ({"z0": "picard"}, "z0 must be an array or a tree, got 'picard'; the solver is named"),
         ({"adjoint": JacobianFree}, "adjoint must be a sensitivity, not a class"),
         ({"rtoll": 1e-3}, "fixed_point has no option 'rtoll'. Did you mean 'rtol'"),
     ],
@@ -184,3 +186,18 @@ def test_a_gradient_that_an_undeclared_input_makes_nan_says_what_to_declare(recw
     np.testing.assert_allclose(found["weight"], alone["weight"], rtol=1e-9)
     with pytest.warns(ConvergenceWarning, match=r"batched_inputs=\(False, True\)"):
         assert np.isnan(slope(W, u, np.array([0, 2]), None)["weight"]).all()
+
+
+@pytest.mark.parametrize("solver", ["auto", "picard", "newton-gmres", "broyden", "scipy:krylov"])
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_batch_of_none_and_of_one(solver: str, size: int):
+    """No sample is no work, and zero gradients of what samples share; one has those of differences."""
+    u = U[:size]
+    loss = lambda w: ops.sum(ops.sin(fixed_point(f, Z0[:size], w, u, solver=solver, rtol=1e-12, max_steps=99)))  # noqa: E731
+    value, gradient = value_and_grad(loss)(W)
+    assert gradient["weight"].shape == (4, 4)
+    step = 1e-5
+    moved = [W | {"weight": W["weight"] + s * W["weight"].T} for s in (step, -step)]
+    slope = float(loss(moved[0]) - loss(moved[1])) / (2 * step)
+    assert float(np.sum(gradient["weight"] * W["weight"].T)) == pytest.approx(slope, rel=1e-7, abs=1e-12)
+    assert size or float(value) == 0

@@ -10,6 +10,7 @@ import pytest
 
 import equilib
 from equilib import GMRES, ImplicitAdjoint, Picard, Unrolled, equilibrium, fixed_point, ops, solve
+from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
 from equilib.layers import Dense
@@ -58,6 +59,7 @@ def test_functions_and_models_take_names_and_objects_alike():
     found = value_and_grad(lambda w: loss(w, solver="picard", adjoint="unrolled:depth=2"))(W)
     expected = value_and_grad(lambda w: loss(w, solver=Picard(), adjoint=Unrolled(2)))(W)
     np.testing.assert_array_equal(found[1], expected[1])
+    assert chosen_adjoint("implicit:solver=same", Anderson()) == ImplicitAdjoint(Anderson())
     model: Any = DeepEquilibrium
     deq = model(CELL, "anderson:memory=3", fallback=("picard",), sensitivity="implicit")
     assert (deq.solver, deq.fallback, deq.sensitivity) == (Anderson(memory=3), (Picard(),), ImplicitAdjoint())
@@ -89,6 +91,7 @@ def test_the_solver_is_auto_unless_named():
             lambda: fixed_point(f, X, W, X, adjoint="discrete"),
             "'discrete' differentiates the solution of an ODE",
         ),
+        (lambda: fixed_point(f, X, W, X, adjoint="implicit:solver=sam"), r"no solver 'sam'"),
         (lambda: solve(lambda z: z, "anderson", X, fallback=("newton",)), r"no solver 'newton'"),
     ],
 )

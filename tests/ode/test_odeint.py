@@ -68,6 +68,9 @@ def test_the_adjoint_is_a_name_or_an_object():
         odeint(f, Y0, TIMES, A, adjoint="shine")
     with pytest.raises(UserError, match=r"no integrator 'tsit6'. Did you mean 'tsit5'\?"):
         odeint(f, Y0, TIMES, A, integrator="tsit6")
+    for misplaced in ("tsit5", Tsit5()):
+        with pytest.raises(TypeError, match=r"what follows t are inputs of f, got .*; write integrator="):
+            odeint(f, Y0, TIMES, misplaced, A)
     with pytest.raises(TypeError, match="odeint has no option 'rtoll'"):
         odeint(f, Y0, TIMES, A, rtoll=1e-3)
 
