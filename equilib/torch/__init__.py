@@ -3,6 +3,17 @@
 from equilib.adjoints.named import adjoint, linear_solver, solver
 from equilib.ode.named import integrator
 from equilib.torch.equilibria import equilibrium, fixed_point
+from equilib.torch.evolution import evolve, odeint
 from equilib.torch.module import DeepEquilibrium
 
-__all__ = ["DeepEquilibrium", "adjoint", "equilibrium", "fixed_point", "integrator", "linear_solver", "solver"]
+__all__ = [
+    "DeepEquilibrium",
+    "adjoint",
+    "equilibrium",
+    "evolve",
+    "fixed_point",
+    "integrator",
+    "linear_solver",
+    "odeint",
+    "solver",
+]

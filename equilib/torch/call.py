@@ -121,7 +121,8 @@ class Call:
             if changes is not None and packed._version != changes:
                 raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
             returned = pair(returned)[0] if self._has_aux else returned
-            checked = self.layout.checked(returned, packed.shape[0], cast=self._autocast is not None)
+            cast = self._autocast is not None or any(t.dtype != packed.dtype for t in before)
+            checked = self.layout.checked(returned, packed.shape[0], cast=cast)
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"
             explain(error, self._name, name + shape)

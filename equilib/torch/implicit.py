@@ -231,15 +231,15 @@ def _require_inputs(equation: Equation, z0: Tensor, leaves: Sequence[Tensor]) ->
         raise NoDerivativeError(TRANSFORMED)
 
 
-def require_no_outsiders(call: Call, z0: Tensor) -> None:
-    """Require that f(z0), z0 of shape (batch, size), depends on nothing that a transform follows, but its leaves.
+def require_no_outsiders(call: Call, *at: Tensor) -> None:
+    """Require that f(*at), of a state of shape (batch, size), depends on nothing that a transform follows but leaves.
 
     Raises
     ------
     NoDerivativeError
         If it closes over such a tensor.
     """
-    with torch.no_grad(), Outsiders((z0, *call.leaves)) as seen:
-        call(z0)
+    with torch.no_grad(), Outsiders((*at, *call.leaves)) as seen:
+        call(*at)
     if any(torch._C._functorch.is_functorch_wrapped_tensor(each) or each.requires_grad for each in seen.found):
         raise NoDerivativeError(TRANSFORMED)

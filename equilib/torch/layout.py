@@ -52,17 +52,18 @@ class Layout:
         self._shapes = [tuple(leaf.shape[1:] if batched else leaf.shape) for leaf in leaves]
         self._sizes = [prod(shape) for shape in self._shapes]
         self.batch, self.size = lead[0], sum(self._sizes)
-        self._there, self._back = self._order(first) if self._alone else (None, None)
+        self._there, self._back = self._order(first) if self._alone else (None, ())
+        self.axes = min(leaf.ndim for leaf in leaves)
         self._plain = self._alone and batched and first.ndim == 2
 
-    def _order(self, z0: Tensor) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+    def _order(self, z0: Tensor) -> tuple[tuple[int, ...] | None, tuple[int, ...]]:
         """Return the axes in the order of memory, and those back, where that is not the order they have."""
         if not self.batched or z0.ndim < 3 or z0.is_contiguous():
-            return None, None
+            return None, ()
         axes = sorted(range(1, z0.ndim), key=lambda axis: -z0.stride(axis))
         there = (0, *axes)
         if not z0.permute(there).is_contiguous():
-            return None, None
+            return None, ()
         return there, tuple(there.index(axis) for axis in range(z0.ndim))
 
     def pack(self, state: Any) -> Tensor:
@@ -80,11 +81,11 @@ class Layout:
         """Return a tensor (..., batch, size) as the state, with the same leading axes."""
         if self._plain:
             return packed
-        if self._there is not None and packed.ndim == 2:
-            (shape,) = self._shapes
-            permuted = [shape[axis - 1] for axis in self._there[1:]]
-            return packed.reshape((packed.shape[0], *permuted)).permute(self._back)
         lead = packed.shape[:-1] if self.batched else packed.shape[:-2]
+        if self._there is not None:
+            (shape,), more = self._shapes, len(lead) - 1
+            permuted = packed.reshape((*lead, *(shape[axis - 1] for axis in self._there[1:])))
+            return permuted.permute((*range(more), *(more + axis for axis in self._back)))
         if self._alone:
             return packed.reshape((*lead, *self._shapes[0]))
         parts = torch.split(packed, self._sizes, dim=-1)
