@@ -6,7 +6,7 @@ import importlib
 import sys
 
 ALONE = ("linear_solvers", "memory", "importing")
-BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead", "stiff", "stiff_node")
+BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead", "stiff", "stiff_node", "embed")
 OPTIONS_OF_THEIR_OWN = {
     "results": "results_page",
     **{name: name for name in ("auto", "classical", "detest", "hunt", "jumps", "ode_gradients", "published")},

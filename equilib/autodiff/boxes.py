@@ -6,6 +6,7 @@ NumPy arrays keep autograd's own box, so that users' autograd.numpy code compose
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from autograd.core import VSpace
@@ -32,7 +33,7 @@ class TracedArray(Box):  # type: ignore[misc]  # autograd has no annotations
     shape = property(lambda self: self._value.shape)
     dtype = property(lambda self: self._value.dtype)
     ndim = property(lambda self: self._value.ndim)
-    size = property(lambda self: self._value.size)
+    size = property(lambda self: prod(self._value.shape))
     device = property(lambda self: self._value.device)
 
     def __len__(self) -> int:
@@ -71,7 +72,7 @@ class ArraySpace(VSpace):  # type: ignore[misc]  # autograd has no annotations
     @property
     def size(self) -> int:
         """Dimension of the space."""
-        return int(self.example.size)
+        return prod(self.example.shape)
 
     def zeros(self) -> Array:
         """Return the zero vector."""

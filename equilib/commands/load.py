@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class LoadedRun(Shown):
             "status": self.record.facts.get("status", "unknown"),
             **chosen,
             "epochs": len(self.metrics),
-            "parameters": sum(leaf.size for leaf in tree_leaves(self.params)),
+            "parameters": sum(prod(leaf.shape) for leaf in tree_leaves(self.params)),
             **({} if self.score is None else {f"test {name}": f"{self.score:.6g}"}),
         }
 

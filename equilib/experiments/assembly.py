@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 from equilib.arrays import Array, to_host, tree_leaves
@@ -105,7 +106,7 @@ def assemble(context: RunContext) -> Training:
         ranks=context.ranks,
     )
     title = recipe.title or context.request.experiment
-    size = sum(leaf.size for leaf in tree_leaves(params))
+    size = sum(prod(leaf.shape) for leaf in tree_leaves(params))
     return Training(
         **vars(setup),
         trainer=trainer,

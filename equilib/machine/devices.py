@@ -1,4 +1,4 @@
-"""Devices that hold arrays: the host with NumPy, or a CUDA device with CuPy."""
+"""Devices that hold arrays: the host with NumPy, a CUDA device with CuPy, or a device of PyTorch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from equilib.arrays import Tree, tree_map
 from equilib.errors import UserError, did_you_mean
 
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "torch", "torch:cuda", "torch:mps")
 
 _INSTALL = 'pip install "equilib[cuda12]" (or "equilib[cuda13]")'
 
@@ -26,7 +28,7 @@ class IdleGPUError(DeviceError):
 
 @dataclass(frozen=True)
 class Device:
-    """A place for arrays: its kind, "cpu" or "cuda", and a line for logs."""
+    """A place for arrays: its kind, one of `DEVICES` without "auto", and a line for logs."""
 
     kind: str
     description: str
@@ -35,13 +37,18 @@ class Device:
         """Copy the NumPy arrays of `tree` to the device; on the CPU they are returned as they are."""
         if self.kind == "cpu":
             return tree
+        if self.kind.startswith("torch"):
+            torch, place = importlib.import_module("torch"), _place(self.kind)
+            return tree_map(lambda leaf: torch.asarray(np.array(leaf)).to(place), tree)
         import cupy
 
         return tree_map(cupy.asarray, tree)
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was asked, so that a clock can be read."""
-        if self.kind == "cuda":
+        if self.kind.startswith("torch:"):
+            getattr(importlib.import_module("torch"), _place(self.kind)).synchronize()
+        elif self.kind == "cuda":
             import cupy
 
             cupy.cuda.get_current_stream().synchronize()
@@ -61,6 +68,8 @@ def find_device(name: str, number: int | None = None) -> Device:
         return CPU
     if name == "cuda":
         return _cuda(number)
+    if name in DEVICES and name.startswith("torch"):
+        return _torch(name)
     if name != "auto":
         raise DeviceError(f"no device {name!r}.{did_you_mean(name, DEVICES)} Available: {', '.join(DEVICES)}.")
     try:
@@ -69,6 +78,30 @@ def find_device(name: str, number: int | None = None) -> Device:
         return Device("cpu", "cpu, although there is a GPU: --device cuda says why")
     except DeviceError:
         return CPU
+
+
+def _place(kind: str) -> str:
+    """Return what PyTorch calls the device."""
+    return kind.partition(":")[2] or "cpu"
+
+
+def _torch(name: str) -> Device:
+    try:
+        torch: Any = importlib.import_module("torch")
+    except Exception as error:  # as for CuPy
+        raise DeviceError(
+            f"--device {name} needs PyTorch, which cannot be imported ({_reason(error)}); "
+            'pip install "equilib[torch]", or use --device cpu'
+        ) from error
+    try:
+        one = torch.ones((2, 2), device=_place(name))
+        torch.tanh(one @ one).cpu()
+    except Exception as error:  # a driver and several libraries fail here, each in its own way
+        raise DeviceError(
+            f"--device {name} found PyTorch {torch.__version__}, but a first product failed ({_reason(error)}); "
+            "use --device torch or --device cpu"
+        ) from error
+    return Device(name, f"{name}: PyTorch {torch.__version__}")
 
 
 def _cuda(number: int | None) -> Device:

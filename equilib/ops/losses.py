@@ -60,7 +60,7 @@ def mse(x: Array, y: Array) -> Array:
 def _mean_square(x: Array) -> Array:
     xp = array_namespace(x)
     numbers = xp.reshape(x, (-1,))
-    return xp.vecdot(numbers, numbers) / x.size
+    return xp.vecdot(numbers, numbers) / prod(x.shape)
 
 
 @linear_rule(_mean_square)

@@ -101,7 +101,7 @@ class RunRequest:
         minimum=1,
         maximum=1e6,
     )
-    device: str = flag("auto", PLACE, "Compute on the CPU or on a GPU; auto takes a GPU.", choices=DEVICES)
+    device: str = flag("auto", PLACE, "Compute on the CPU, on a GPU, or by PyTorch; auto takes a GPU.", choices=DEVICES)
     kernels: str | None = flag(
         None, PLACE, "Compute with this family of kernels only, or with none; by default with all that are installed."
     )

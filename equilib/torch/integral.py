@@ -65,7 +65,9 @@ class Equation:
             each.setflags(write=False)  # so that it is handed on as it is
 
         def tensors(given: Sequence[Array]) -> list[Tensor]:
-            return [old if one is two else bridge.tensor(one) for old, one, two in zip(plain, given, arrays, strict=True)]
+            return [
+                old if one is two else bridge.tensor(one) for old, one, two in zip(plain, given, arrays, strict=True)
+            ]
 
         def value(t: Array, y: Array, *given: Array) -> Array:
             with torch.no_grad():
@@ -195,7 +197,9 @@ def _pullback(
         of = of_adjoint(equation.adjoint)
         check_success(each, equation.options.on_failure, IntegrationError, IntegrationWarning, of=of)
     start = torch.zeros_like(at[0]) if found.start is None else bridge.tensor(found.start)
-    bars = [bridge.tensor(bar) if differentiable(leaf) else None for bar, leaf in zip(found.inputs, leaves, strict=True)]
+    bars = [
+        bridge.tensor(bar) if differentiable(leaf) else None for bar, leaf in zip(found.inputs, leaves, strict=True)
+    ]
     return t_bar, start, *bars
 
 

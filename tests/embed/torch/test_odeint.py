@@ -1,0 +1,106 @@
+"""Initial value problems in PyTorch: values, derivatives by every adjoint, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from equilib.errors import NoDerivativeError
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+from equilib.torch import evolve, odeint  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+F64 = torch.float64
+TIMES = (0.0, 0.3, 0.8)
+FINE: dict[str, Any] = {"rtol": 1e-8, "atol": 1e-8}
+STEPS: dict[str, Any] = {"integrator": "rk4:steps=4", "adjoint": "discrete"}
+
+
+def slope(t: Any, y: Any, weight: Any) -> Any:
+    """Return tanh(y W) cos t."""
+    return torch.tanh(y @ weight) * torch.cos(t)
+
+
+def drawn() -> tuple[Any, Any]:
+    """Return a weight and an initial value."""
+    generator = torch.Generator().manual_seed(1)
+    weight, y0 = (torch.randn(n, 2, dtype=F64, generator=generator) for n in (2, 1))
+    return weight.requires_grad_(), y0.requires_grad_()
+
+
+@pytest.mark.parametrize("adjoint", ["interpolating", "gauss", "backsolve", "discrete"])
+def test_first_derivatives(adjoint: str):
+    """Each adjoint gives the cotangents of y0 and of the inputs, and of what f closes over."""
+    given = lambda w, y: odeint(slope, y, TIMES, w, adjoint=adjoint, **FINE)  # noqa: E731
+    assert gradcheck(given, drawn(), atol=1e-4)
+    weight, y0 = drawn()
+    doubled = 2 * weight
+    closed = odeint(lambda t, y: slope(t, y, doubled), y0, TIMES, adjoint=adjoint, **FINE)
+    bars = torch.autograd.grad(closed.sum(), (weight, y0))
+    expected = torch.autograd.grad(odeint(slope, y0, TIMES, 2 * weight, adjoint=adjoint, **FINE).sum(), (weight, y0))
+    assert all(torch.allclose(one, other) for one, other in zip(bars, expected, strict=True))
+
+
+def test_times_are_differentiable():
+    """Output times have derivatives, of the first order."""
+    weight, y0 = (each.detach() for each in drawn())
+    t = torch.tensor(TIMES, dtype=F64, requires_grad=True)
+    assert gradcheck(lambda t: odeint(slope, y0, t, weight, **FINE), (t,), atol=1e-4)
+
+
+def test_the_discrete_adjoint_has_every_derivative():
+    """Second derivatives, forward mode and `torch.func` are those of the steps."""
+    layer = lambda w, y: odeint(slope, y, TIMES, w, **STEPS)  # noqa: E731
+    assert gradcheck(layer, drawn(), check_forward_ad=True)
+    assert gradgradcheck(layer, drawn())
+    weight, y0 = drawn()
+    mapped = torch.func.grad(lambda w: layer(w, y0.detach()).sum())(weight.detach())
+    assert torch.allclose(mapped, torch.autograd.grad(layer(weight, y0).sum(), weight)[0])
+
+
+def test_other_adjoints_refuse_further_derivatives():
+    """An adjoint that integrates backward has first derivatives only, and says so."""
+    weight, y0 = drawn()
+    (bar,) = torch.autograd.grad(odeint(slope, y0, TIMES, weight).sum(), weight, create_graph=True)
+    with pytest.raises(NoDerivativeError, match="take the adjoint discrete"):
+        torch.autograd.grad(bar.sum(), weight)
+    with pytest.raises(NoDerivativeError, match="take the adjoint discrete"):
+        torch.func.jvp(lambda w: odeint(slope, y0, TIMES, w), (weight,), (weight,))
+
+
+def test_trees_modules_and_records():
+    """A state may be a tree, f a module, one system without a batch; `evolve` returns the record."""
+
+    class Field(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(2, 2)
+
+        def forward(self, t: Any, y: Any) -> Any:
+            return {"a": torch.tanh(self.linear(y["a"])), "b": -t * y["b"]}
+
+    field = Field()
+    found = evolve(field, {"a": torch.ones(3, 2), "b": torch.ones(3, 1, 2)}, torch.tensor([0.0, 1.0]))
+    found.y["a"][-1].sum().backward()
+    assert field.linear.weight.grad.any()
+    assert (found.y["b"].shape, found.solution.success, len(found.adjoints)) == ((2, 3, 1, 2), True, 1)
+    assert torch.allclose(found.y["b"][-1], torch.full((3, 1, 2), -0.5).exp(), rtol=1e-2)
+    alone = odeint(lambda t, y: -y, torch.ones(2, dtype=F64), (0, 1), batched=False, **FINE)
+    assert torch.allclose(alone[-1], torch.full((2,), -1.0, dtype=F64).exp(), rtol=1e-6)
+
+
+def test_jumps_and_samples_of_their_own():
+    """Steps end at stops; with `per_sample` each sample has its own times."""
+    weight, y0 = drawn()
+    jumping = lambda t, y, w: torch.where(t < 0.5, 1.0, 2.0) * slope(t, y, w)  # noqa: E731
+    assert gradcheck(lambda w, y: odeint(jumping, y, TIMES, w, stops=(0.5,), **FINE), (weight, y0), atol=1e-4)
+    t = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=F64)
+    both = torch.cat([y0, y0]).detach()
+    y = odeint(slope, both, t, weight.detach(), per_sample=True, **FINE)
+    one = odeint(slope, both[:1], (0.0, 2.0), weight.detach(), **FINE)
+    assert torch.allclose(y[-1, 1], one[-1, 0], rtol=1e-6)
