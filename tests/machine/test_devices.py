@@ -59,7 +59,7 @@ def test_fetching_gives_numpy(xp: ModuleType) -> None:
 
 def test_an_unknown_device_is_refused() -> None:
     """The error suggests and lists those that there are."""
-    with pytest.raises(DeviceError, match=r"no device 'cdua'. Did you mean 'cuda'\? Available: auto, cpu, cuda\."):
+    with pytest.raises(DeviceError, match=r"no device 'cdua'. Did you mean 'cuda'\? Available: auto, cpu, cuda, torch"):
         find_device("cdua")
 
 
