@@ -27,6 +27,9 @@ from equilib.testing.maps import KnownMap
 LIBRARIES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
 """Modules of the array libraries that capabilities name."""
 
+ANY = {"array-api-strict": "array_api_strict", "torch": "array_api_compat.torch", "jax": "jax.numpy"}
+"""Those that are tried, where they are installed, of a part that takes arrays of any library."""
+
 LENT = ("active", "tolerance", "scale", "strictness")
 """Arrays of an evaluator, which are the driver's."""
 
@@ -146,7 +149,7 @@ def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:
         any of them, array-api-strict cannot.
     """
     names = set(backends) - {"numpy"}
-    wanted = {"array-api-strict": "array_api_strict"} if "any" in names else {n: LIBRARIES.get(n, n) for n in names}
+    wanted = ANY if "any" in names else {n: LIBRARIES.get(n, n) for n in names}
     if not wanted:
         skip("it declares that it runs on NumPy only")
     found = {}
@@ -155,8 +158,8 @@ def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:
             library = importlib.import_module(module)
         except ImportError:
             continue
-        # CuPy may be installed where there is no device.
-        if getattr(library, "is_available", _always)():
+        # CuPy may be installed where there is no device; JAX knows float64 where it is told to.
+        if getattr(library, "is_available", _always)() and "float64" in str(library.asarray(np.zeros(1)).dtype):
             found[name] = library
     if not found:
         skip(f"none of these can be used here: {', '.join(sorted(wanted))}")
