@@ -92,11 +92,11 @@ class CharactersExperiment(Checked):
 
         return Recipe(
             network=network,
-            schedule=lambda steps: OneCycle(1e-2, steps),
+            schedule=lambda steps: OneCycle(5e-3, steps),
             solver="anderson",
             options={"rtol": 1e-2, "max_steps": 20},
             objective=Bits(),
-            plan=Plan(epochs=4, batch_size=32),
+            plan=Plan(epochs=4, batch_size=32, clip_gradient=0.5),
             title=f"transformer of {self.features} features and {self.heads} heads",
             samples="texts",
             conclude=_pairs,

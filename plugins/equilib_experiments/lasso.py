@@ -176,7 +176,7 @@ def _compared(trainer: Trainer) -> dict[str, float]:
     penalty = np.exp(to_host(trainer.params["deq"]["cell"]["log_penalty"]))
     error = float(np.mean((model.predict(rows[~known]) - target[~known]) ** 2))
     return {
-        "penalty": float(penalty.mean()),
+        "learned penalty": float(penalty.mean()),
         "penalty of LassoCV": float(model.alpha_),
         "squared error of LassoCV": error,
     }

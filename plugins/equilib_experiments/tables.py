@@ -43,12 +43,12 @@ class TableExperiment(Checked):
 
         return Recipe(
             network=network,
-            schedule=lambda steps: Cosine(1e-2, steps),
+            schedule=lambda steps: Cosine(3e-3, steps),
             solver="anderson",
             options={"rtol": 1e-4, "max_steps": 50},
             objective=Classification(Regularization()),
             optimizer="adamw:weight_decay=1",
-            plan=Plan(epochs=30),
+            plan=Plan(epochs=30, clip_gradient=1.0),
             title=f"{self.table} in a state of {self.width}",
             samples="rows",
             conclude=lambda trainer: {"accuracy of logistic regression, %": 100 * _logistic_regression(trainer)},
