@@ -72,15 +72,23 @@ def block(features: int, heads: int) -> Layer:
 
 @dataclass(frozen=True)
 class CharactersExperiment(Checked):
-    """The next character of the Python manual's topics, as `help()` prints them, by a transformer of any depth."""
+    """The next character of the Python manual's topics, as `help()` prints them, by a transformer of any depth.
+
+    Raises ValueError if the heads do not divide the features.
+    """
 
     length: int = option(32, help="read so many characters at a time", minimum=2)
     features: int = option(32, help="put so many numbers in the state of a character", minimum=4)
     heads: int = option(4, help="attend with so many heads, which divide the features", minimum=1)
     limit: int = option(150_000, help="use so many characters from the start of the text", minimum=1000)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.features % self.heads:
+            raise ValueError(f"--heads must divide --features, and {self.heads} does not divide {self.features}")
+
     def make_recipe(self) -> Recipe:
-        """Return the recipe; raises ValueError if the heads do not divide the features."""
+        """Return the recipe."""
         cell = InjectedCell(Dense(self.features, self.features), Chain(), block(self.features, self.heads))
 
         def network(method: Choice) -> DEQChain:

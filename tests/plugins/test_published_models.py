@@ -136,6 +136,12 @@ def test_the_turning_point_is_the_published_one() -> None:
         steady_state(np.full((24, 24), 6.83))
 
 
+def test_heads_that_do_not_fit_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A mistake of the user is one sentence."""
+    assert main(["run", "characters", "--heads", "3"]) == 2
+    assert "--heads must divide --features, and 3 does not divide 32" in capsys.readouterr().err
+
+
 def test_the_graph_is_symmetric_and_normalized() -> None:
     """Every digit has neighbours, and the largest eigenvalue of the adjacency is 1."""
     matrix = adjacency(8)
