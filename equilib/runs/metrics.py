@@ -36,7 +36,7 @@ def append_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
 
 def keep_metrics(folder: Path, count: int) -> None:
     """Drop what follows the first `count` epochs; one whose line was damaged keeps its place, empty."""
-    lines = [json.dumps(each, allow_nan=False) + "\n" for each in read_metrics(folder / METRICS)[:count]]
+    lines = [json.dumps(json_values(each), allow_nan=False) + "\n" for each in read_metrics(folder / METRICS)[:count]]
     with whole_file(folder / METRICS) as file:
         file.write("".join(lines).encode())
     _write_table(folder)
