@@ -86,7 +86,8 @@ def assemble(context: RunContext) -> Training:
     """
     setup, device = set_up(context), context.device
     recipe, plan = setup.recipe, setup.recipe.plan
-    optimizer = build_named(context.registry, OptimizerEntry, context.request.optimizer or recipe.optimizer)
+    chosen = recipe.optimizer if context.request.optimizer is None else context.request.optimizer
+    optimizer = build_named(context.registry, OptimizerEntry, chosen)
     data = _loaded(setup.experiment, context)
     rng = context.rng()
     drawn = setup.network.init(rng)

@@ -46,7 +46,7 @@ def image_data(recipe: ImageRecipe, context: RunContext) -> ImageData:
 
     Raises UserError if there is no data set of that name, or an option is wrong.
     """
-    chosen = context.request.data or recipe.data
+    chosen = recipe.data if context.request.data is None else context.request.data
     return build_named(context.registry, DatasetEntry, chosen).part if isinstance(chosen, str) else chosen
 
 

@@ -49,7 +49,7 @@ def sentence(err: str) -> str:
 # The command line
 
 WRONG = [
-    (("run",), "name an experiment: cifar10, linear, mnist"),
+    (("run",), "name an experiment: "),
     (("run", "mnits"), "no experiment 'mnits'. Did you mean 'mnist'?"),
     (("runn", "mnist"), "no command 'runn'. Did you mean 'run'?"),
     ((*MNIST, "--solver", "newton-gmrs"), "no solver 'newton-gmrs'. Did you mean 'newton-gmres'?"),
@@ -57,6 +57,8 @@ WRONG = [
     ((*MNIST, "--solver", "newton-gmres:"), "is not of the form NAME or NAME:option=value"),
     ((*MNIST, "--adjoint", "implict"), "no adjoint 'implict'. Did you mean 'implicit'?"),
     ((*MNIST, "--adjoint", ""), "'' is not of the form NAME"),
+    ((*MNIST, "--data", ""), "'' is not of the form NAME"),
+    (("run", "linear", "--optimizer", ""), "'' is not of the form NAME"),
     ((*MNIST, "--modle", "deq"), "'--model'"),
     ((*MNIST, "--model", "regdek"), "'dense-deq', 'reduced', got 'regdek'. Did you mean 'regdeq'?"),
     ((*MNIST, "--recipe", "tutorail"), "got 'tutorail'. Did you mean 'tutorial'?"),

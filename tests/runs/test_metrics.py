@@ -112,6 +112,13 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert (tmp_path / "theirs").read_text() == "mine"
 
 
+def test_numbers_that_json_lacks_are_null_again(tmp_path: Path) -> None:
+    """A line in which another program wrote NaN or Infinity is kept, without them."""
+    (tmp_path / METRICS).write_text('{"epoch": 1, "loss": NaN, "residual": -Infinity}\n', encoding="utf-8")
+    keep_metrics(tmp_path, 1)
+    assert json.loads((tmp_path / METRICS).read_text("utf-8")) == {"epoch": 1, "loss": None, "residual": None}
+
+
 def test_names_are_paths() -> None:
     """Nested values stand side by side, at any depth, in their order."""
     assert flat({"a": 1, "b": {"c": 2, "d": {"e": None}}, "f": "x"}) == {"a": 1, "b.c": 2, "b.d.e": None, "f": "x"}
