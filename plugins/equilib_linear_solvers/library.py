@@ -11,6 +11,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, where_samples
 from equilib.numerics.linear_solver import MatVec
 from equilib.options import Checked, option
+from equilib_linear_solvers.known_products import shortest_cycle
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,14 @@ class LibraryGMRES(Checked):
             return xp.asarray(xp.reshape(product, (-1,)), dtype=b.dtype, copy=True)
 
         linalg = _linalg(b)
-        operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
         # Each sample must reach its rtol, but the library tests ‖r‖ of the whole batch.
         target = float(np.min((rtol * (norm / scale))[usable]))
-        cycle = 1 if isinstance(b, np.ndarray) else self.restart  # counted in cycles by SciPy, in products by CuPy
         flat = xp.reshape(rhs, (-1,))
-        try:
-            x, _ = linalg.gmres(operator, flat, rtol=0.0, atol=target, restart=self.restart, maxiter=cycle)
-        except np.linalg.LinAlgError:  # CuPy has no breakdown guard: an exact solution inside a cycle ends in 0/0
-            return rhs * size
+        if isinstance(b, np.ndarray):
+            operator = linalg.LinearOperator((b.size, b.size), matvec=flat_matvec, dtype=b.dtype)
+            x, _ = linalg.gmres(operator, flat, rtol=0.0, atol=target, restart=self.restart, maxiter=1)
+        else:
+            x = shortest_cycle(linalg, flat_matvec, flat, target=target, restart=self.restart)
         return where_samples(usable, xp.reshape(x, b.shape) * size, zeros)
 
 

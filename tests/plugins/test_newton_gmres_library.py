@@ -9,7 +9,7 @@ from equilib import solve
 from equilib.testing import Check, solver_checks
 from equilib_linear_solvers.library import LibraryGMRES
 from equilib_newton_gmres.solver import NewtonGMRES
-from tests.arrays_under_test import lift
+from tests.arrays_under_test import NAMESPACES, cupy_in_place, lift, lower
 from tests.problems import LINEAR
 
 
@@ -75,6 +75,51 @@ def test_the_library_leaves_out_what_it_cannot_use(value: float, rng: np.random.
     nothing, calls = library(A, np.full((4, 8), value))
     assert calls == 0
     assert not nothing.any()
+
+
+def on_cupy(A: np.ndarray, b: np.ndarray, rtol: float, restart: int = 40) -> tuple[np.ndarray, int]:
+    """Return CuPy's solution and the number of products it took."""
+    xp, calls = NAMESPACES["cupy"], []
+
+    def matvec(v: Any) -> Any:
+        calls.append(1)
+        return xp.matmul(lift(xp, A, str(v.dtype)), v[:, :, None])[:, :, 0]
+
+    rtols, active = np.full(len(b), rtol), np.ones(len(b), bool)
+    with cupy_in_place():
+        x = LibraryGMRES(restart).solve(matvec, lift(xp, b), rtol=rtols, active=active)
+    assert x.dtype == b.dtype
+    return lower(x), len(calls)
+
+
+@pytest.mark.parametrize(("dtype", "rtol"), [("float64", 1e-10), ("float64", 1e-3), ("float32", 1e-4)])
+def test_cupys_gmres_takes_no_more_products_than_scipys(dtype: str, rtol: float, rng: np.random.Generator):
+    """Answers agree to the tolerance, and CuPy's habit of whole cycles costs no product."""
+    A, b = (each.astype(dtype) for each in systems(rng))
+    expected, calls = library(A, b, rtol)
+    found, products = on_cupy(A, b, rtol)
+    assert products <= calls
+    size = np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(found / size, expected / size, atol=10 * rtol)
+
+
+@pytest.mark.parametrize("restart", [1, 20])
+@pytest.mark.parametrize("scale", [2.0, -1.1, 1.0])
+def test_cupys_gmres_survives_a_happy_breakdown(scale: float, restart: int, rng: np.random.Generator):
+    """On a multiple of the identity the answer is exact, after one product, to a tolerance that nobody reaches too."""
+    _, b = systems(rng)
+    for rtol, most in ((1e-6, 1), (0.0, 2)):
+        x, products = on_cupy(np.broadcast_to(scale * np.eye(8), (4, 8, 8)).copy(), b, rtol, restart)
+        assert products <= most
+        np.testing.assert_allclose(x, b / scale, rtol=1e-12)
+
+
+def test_cupys_gmres_returns_what_it_has_where_a_product_fails(rng: np.random.Generator):
+    """A product that is not finite ends the cycle with finite numbers."""
+    A, b = systems(rng)
+    A[2, 3, 3] = np.nan
+    x, _ = on_cupy(A, b, 1e-6)
+    assert np.isfinite(x).all()
 
 
 @pytest.mark.parametrize("scale", [2.0, -1.1])
