@@ -15,6 +15,7 @@ from equilib.arrays.namespaces import (
     of_one_kind,
     to_host,
     to_host_together,
+    zeros,
     zeros_like,
 )
 from equilib.arrays.norms import (
@@ -94,5 +95,6 @@ __all__ = [
     "units",
     "weighted_sum",
     "where_samples",
+    "zeros",
     "zeros_like",
 ]

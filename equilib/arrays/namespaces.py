@@ -45,6 +45,15 @@ def zeros_like(array: Array) -> Array:
     return array_namespace(array).zeros_like(array)
 
 
+def zeros(shape: tuple[int, ...], like: Array) -> Array:
+    """Return zeros of that shape, of the dtype, library and device of `like`: nothing is copied from the host."""
+    if isinstance(like, _NUMPY):
+        return np.zeros(shape, like.dtype)
+    import array_api_compat
+
+    return array_namespace(like).zeros(shape, dtype=like.dtype, device=array_api_compat.device(like))
+
+
 def is_array(value: object) -> bool:
     """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
     if isinstance(value, _NUMPY):

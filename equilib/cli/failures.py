@@ -44,10 +44,19 @@ def told(error: BaseException, session: Session) -> tuple[str, int]:
         return said(error), 128 + error.number
     if isinstance(error, RunError | UnsolvedError):
         return said(error), 1
-    if isinstance(error, MemoryError):  # CuPy's, too
+    if isinstance(error, MemoryError) or _of_full_gpu(error):
+        where = " of the GPU" if _of_full_gpu(error) else ""
         remedy = "take a smaller --batch-size or fewer samples (--limit), or free memory"
-        return f"the memory does not suffice ({said(error)}); {remedy}", 1
+        return f"the memory{where} does not suffice ({said(error)}); {remedy}", 1
     return _unexpected(error, session), 1
+
+
+def _of_full_gpu(error: BaseException) -> bool:
+    """Tell whether CuPy, or a library of CUDA under it, found no memory on the device."""
+    if not type(error).__module__.startswith(("cupy", "cupy_backends")):
+        return False
+    signs = ("MemoryAllocation", "OUT_OF_MEMORY", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in signs)
 
 
 def _unexpected(error: BaseException, session: Session) -> str:

@@ -76,7 +76,7 @@ def evaluate_model(
     With a `limit` the data of the training is cut to the first samples of the test.
     """
     trainer, data = training.trainer, training.trainer.data
-    same = data.digest() == run.facts.get("data_digest")
+    same = training.host_data.digest() == run.facts.get("data_digest")
     available = int(data.test_inputs.shape[0])
     if limit is not None and limit < available:
         inputs, targets = data.test_inputs[:limit, ...], data.test_targets[:limit, ...]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from equilib.arrays import Array, to_host, tree_leaves
+from equilib.arrays import Array, in_dtype, to_host, tree_leaves
+from equilib.experiments.device_choice import settle_device
 from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
@@ -66,11 +67,14 @@ def set_up(context: RunContext) -> Setup:
 class Training(Setup):
     """An experiment with its trainer, what `run.json` holds about it, and lines about data, model and method.
 
+    `host_data` is the trainer's data where it was loaded: its digest needs no copy back from the device.
+
     `facts` are "options", those of the experiment with what the plan and the data resolve, "method", "optimizer", and
     where the data is from.
     """
 
     trainer: Trainer
+    host_data: Dataset
     facts: Mapping[str, Any]
     introduction: tuple[str, ...]
 
@@ -84,25 +88,27 @@ def assemble(context: RunContext) -> Training:
 
     Raises UserError if the request cannot be carried out as it is.
     """
-    setup, device = set_up(context), context.device
+    setup = set_up(context)
     recipe, plan = setup.recipe, setup.recipe.plan
     chosen = recipe.optimizer if context.request.optimizer is None else context.request.optimizer
     optimizer = build_named(context.registry, OptimizerEntry, chosen)
     data = _loaded(setup.experiment, context)
+    data = replace(data, **in_dtype(data.arrays(), context.request.dtype))
     rng = context.rng()
     drawn = setup.network.init(rng)
+    settle_device(context, setup.network, drawn, data, plan.batch_size)
     params = context.put(context.ranks.from_first(lambda: drawn))
     trainer = Trainer(
         model=setup.network,
         params=params,
-        data=replace(data, **{name: context.put(array) for name, array in data.arrays().items()}),
+        data=replace(data, **{name: context.device.put(array) for name, array in data.arrays().items()}),
         objective=recipe.objective,
         optimizer=optimizer.part,
         schedule=plan.rates(recipe.schedule, data.train_inputs.shape[0]),
         plan=plan,
         rng=rng,
         reporter=context.reporter,
-        device=device,
+        device=context.device,
         transform=recipe.transform,
         ranks=context.ranks,
     )
@@ -111,6 +117,7 @@ def assemble(context: RunContext) -> Training:
     return Training(
         **vars(setup),
         trainer=trainer,
+        host_data=data,
         facts={
             "options": {**plain_options(setup.experiment, context.registry), **_resolved(trainer, recipe.samples)},
             "method": setup.method.describe(),
@@ -121,7 +128,7 @@ def assemble(context: RunContext) -> Training:
         introduction=(
             *(() if data.source is None else (f"Data: {data.source}",)),
             *data.introduction,
-            f"Model: {title}, {size:,} parameters, on {device.description}",
+            f"Model: {title}, {size:,} parameters, on {context.device.description}",
             *setup.method.introduce(),
         ),
     )

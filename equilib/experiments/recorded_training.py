@@ -32,7 +32,7 @@ def train(context: RunContext) -> Mapping[str, Any]:
     trainer = training.trainer
     trainer.rehearse()
     savings = _save_work(trainer, context)
-    digest = trainer.data.digest()
+    digest = training.host_data.digest()
     if before is not None:
         before = context.continuation = replace(before, packages=context.registry.used())
         before.restore(trainer, digest)
@@ -43,7 +43,12 @@ def train(context: RunContext) -> Mapping[str, Any]:
     if context.ranks.rank:
         return _follow(training)
     with context.record(**training.facts, data_digest=digest) as directory:
-        for line in (*training.introduction, arithmetic(), *introduce_ranks(context.ranks), *savings):
+        for line in (
+            *training.introduction,
+            arithmetic(context.device.kind),
+            *introduce_ranks(context.ranks),
+            *savings,
+        ):
             context.reporter.line(line)
         for line in before.introduce(context.device.description, training.facts) if before else ():
             context.reporter.line(line)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, coefficients, is_array, put_rows, take_rows
+from equilib.arrays import Array, array_namespace, is_array, put_rows, take_rows, zeros
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solver import SolverState
@@ -123,7 +123,7 @@ def _with_fields(value: Any, found: dict[str, Any]) -> Any:
 
 
 def _zeros_like(array: Array, batch: int) -> Array:
-    return coefficients(np.zeros((batch, *array.shape[1:])), array)
+    return zeros((batch, *array.shape[1:]), array)
 
 
 def _filled(array: Array, shape: tuple[int, ...]) -> Array:
@@ -131,8 +131,8 @@ def _filled(array: Array, shape: tuple[int, ...]) -> Array:
     for axis in range(1, array.ndim):
         missing = shape[axis] - array.shape[axis]
         if missing > 0:
-            zeros = np.zeros((*array.shape[:axis], missing, *array.shape[axis + 1 :]))
-            array = array_namespace(array).concat((array, coefficients(zeros, array)), axis=axis)
+            end = zeros((*array.shape[:axis], missing, *array.shape[axis + 1 :]), array)
+            array = array_namespace(array).concat((array, end), axis=axis)
     return array
 
 

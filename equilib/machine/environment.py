@@ -49,8 +49,10 @@ def package_versions(packages: Iterable[str] = ()) -> dict[str, str]:
     return {name: found for name in names if (found := _version(name)) is not None}
 
 
-def arithmetic() -> str:
-    """Return one line about what computes with NumPy's arrays: BLAS, its threads, the cores for them, and kernels."""
+def arithmetic(device: str = "cpu") -> str:
+    """Return one line about what computes on a kind of device: BLAS, its threads, cores for them, and kernels."""
+    if device == "cuda":
+        return "Arithmetic: CuPy's; what it has not compiled before is compiled during the first batches"
     blas, cores = numpy_blas(), available_cores()
     better = advised_kernel(blas)
     hint = f"; {CORETYPE}={better} would be faster" if better else ""

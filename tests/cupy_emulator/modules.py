@@ -27,9 +27,13 @@ ROOTS = ("cupy", "cupyx", "array_api_compat.cupy")
 class OutOfMemoryError(MemoryError):
     """What CuPy raises when the device is full."""
 
+    __module__ = "cupy.cuda.memory"
+
 
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises when CUDA refuses."""
+
+    __module__ = "cupy_backends.cuda.api.runtime"
 
 
 @contextmanager
@@ -103,6 +107,7 @@ def _cupy(made: dict[str, ModuleType]) -> ModuleType:
     _module(made, "cupy.cublas", {})
     _module(made, "cupy.cuda", _cuda())
     _module(made, "cupy.cuda.device", {"Device": array.Device})
+    _module(made, "cupy.cuda.memory", {"OutOfMemoryError": OutOfMemoryError})
     return cupy
 
 
@@ -154,5 +159,4 @@ def _cuda() -> dict[str, Any]:
         "get_current_stream": lambda: stream,
         "Stream": SimpleNamespace(null=stream),
         "is_available": lambda: True,
-        "memory": SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
     }

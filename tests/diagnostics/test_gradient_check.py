@@ -157,6 +157,18 @@ def test_a_wrong_derivative_is_not_taken_for_a_bad_adjoint() -> None:
     assert found.verdict.startswith("Wrong derivatives: finite differences contradict")
 
 
+def test_a_kink_beside_the_point_is_no_wrong_derivative() -> None:
+    """Where a unit of ReLU changes sign within the change of the differences, smaller ones confirm the gradient."""
+    model = DENSE.model()
+    deq = replace(model.deq, cell=replace(model.deq.cell, injection=Chain(Dense(4, 5), ops.relu)))
+    x, params = DENSE.x @ np.ones((3, 4)), tree_map(np.asarray, DENSE.params()["deq"])
+    inject = params["cell"]["inject"]
+    for distance in (1e-6, 1e-5, -1e-5):
+        bias = distance - (x @ inject["weight"])[0]
+        near = params | {"cell": params["cell"] | {"inject": [inject | {"bias": bias}, {}]}}
+        assert deq.check_gradient(near, x).confirmed
+
+
 def test_without_a_fixed_point_nothing_is_claimed() -> None:
     """Where the refinement finds no fixed point the verdict is unknown, with the evidence."""
     cell = InjectedCell(Dense(2, 2), Chain(), Chain())  # f(z) = z + inject(x)
