@@ -36,7 +36,7 @@ def resume(
     run, request, found, damages = current_ranks().from_first(lambda: _read(path, checkpoint, epochs, changes))
     if found is None:
         request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
-        carry_out(request, registry, out=path, begins_again=True)
+        carry_out(request, registry, out=path, begins_again=str(run.facts.get("status")))
         return
     carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found, damages=damages))
 
@@ -53,7 +53,7 @@ def _read(
         request = replace(request, epochs=epochs)
     found = find_checkpoint(run, checkpoint)
     if found is None:
-        refuse_trained(path)
+        refuse_trained(path, run.facts.get("status"))
     return run, request, found, (*damages, *run.flaws)
 
 

@@ -19,7 +19,7 @@ from equilib.machine.environment import describe_environment, git_state
 from equilib.machine.ranks.group import Ranks, current_ranks
 from equilib.machine.signals import shielded
 from equilib.plugin.registry import Registry
-from equilib.runs.folder import RunDirectory, check_out, locked, make_default_out, refuse_trained
+from equilib.runs.folder import RunDirectory, check_out, locked, make_default_out, put_metrics_aside, refuse_trained
 from equilib.runs.request import RunRequest
 from equilib.runs.spellings import FORMAT
 from equilib.training.reporter import Reporter
@@ -43,7 +43,7 @@ class RunContext:
     reporter: Reporter
     out: Path = Path()
     continuation: Continuation | None = None
-    begins_again: bool = False  # in the folder of a run that was killed before anything was trained
+    begins_again: str = ""  # the status of the run in whose folder it begins again, as nothing was trained there
     ranks: Ranks = field(default_factory=current_ranks)
     device: Device = field(init=False)
 
@@ -93,7 +93,8 @@ class RunContext:
             if before is None:  # something may have been written since the command began
                 check_out(self.out, overwrite=self.request.overwrite)
                 if self.begins_again:
-                    refuse_trained(self.out)
+                    refuse_trained(self.out, self.begins_again)
+                    put_metrics_aside(self.out)
             directory = RunDirectory(
                 self.out,
                 content if before is None else before.facts(content),

@@ -148,15 +148,18 @@ def check_out(path: Path, *, overwrite: bool) -> None:
             raise UserError(f"--out {path} cannot be written: no permission to write in {nearest}; give another folder")
 
 
-def refuse_trained(path: Path) -> None:
+def refuse_trained(path: Path, status: object) -> None:
     """Refuse to begin a run again where something of it is trained: what there is would be lost.
+
+    Metrics of a run that was killed, whose status is "running", before its first checkpoint are no reason: they come
+    again.
 
     Raises UserError if the folder holds a model, checkpoints, or metrics of an epoch.
     """
     found = {
         "a model": (path / MODEL).exists(),
         "checkpoints": bool(checkpoints.checkpoint_paths(path)),
-        "metrics": (path / METRICS).exists() and (path / METRICS).stat().st_size > 0,
+        "metrics": status != "running" and (path / METRICS).exists() and (path / METRICS).stat().st_size > 0,
     }
     there = [what for what, is_there in found.items() if is_there]
     if there:
@@ -164,6 +167,13 @@ def refuse_trained(path: Path) -> None:
             f"the run in {path} has {' and '.join(there)}, and no checkpoint that it can go on from: it is not begun "
             "again over them; put a checkpoint back, or move the folder away and train anew"
         )
+
+
+def put_metrics_aside(path: Path) -> None:
+    """Keep the metrics of a run that begins again, under another name; raises UserError if that is not possible."""
+    with file_errors(f"{path / METRICS} cannot be moved"):
+        if (path / METRICS).exists():
+            (path / METRICS).replace(path / f"{METRICS}.before")
 
 
 def make_default_out(experiment: str) -> Path:

@@ -164,6 +164,21 @@ def test_without_a_checkpoint_it_begins_again(monkeypatch: pytest.MonkeyPatch, w
     assert record()["argv"][:2] == ["run", "mnist"]
 
 
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_again(
+    monkeypatch: pytest.MonkeyPatch, whole: str
+) -> None:
+    """`kill -9` between the line of an epoch and its checkpoint: the epoch comes again, and its line is kept aside."""
+    stop_after(monkeypatch, 5)
+    assert run() == 130
+    line = Path("run/metrics.jsonl").read_bytes()
+    shutil.rmtree("run/checkpoints")
+    Path("run/model.npz").unlink()
+    Path("run/run.json").write_text(json.dumps(record() | {"status": "running"}))
+    assert main(["resume", "run"]) == 0
+    same(whole, "run")
+    assert Path("run/metrics.jsonl.before").read_bytes() == line
+
+
 def test_a_failed_run_goes_on(monkeypatch: pytest.MonkeyPatch, whole: str) -> None:
     """What failed for a reason outside, such as a full disk, goes on when the reason is gone."""
     stop_after(monkeypatch, 6, OSError(28, "No space left on device"))

@@ -15,6 +15,7 @@ from typing import Any
 import pluggy
 import pytest
 
+from equilib.cli import main
 from equilib.errors import UserError
 from equilib.plugin import (
     HOOKS,
@@ -351,6 +352,22 @@ def test_every_hook_shows_a_plugin_that_works(hook: str) -> None:
     (provided,) = registry.provided(HOOKS[hook])
     assert provided.entry.load().__name__ in vars(example)
     assert provided.entry.summary
+
+
+def test_the_documented_experiment_keeps_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The smallest experiment of the page trains, is recorded with its model, and goes on."""
+    example = types.ModuleType("example")
+    monkeypatch.setitem(sys.modules, "example", example)
+    page = API_PAGE.read_text(encoding="utf-8")
+    (section,) = [part for part in page.split("\n## ") if "`def equilib_experiments(" in part]
+    exec(section.partition("A complete plugin:\n\n```python\n")[2].partition("```")[0], vars(example))
+    registry = Registry.discover()
+    registry.register(example, name="example")
+    run = str(tmp_path / "run")
+    assert main(["run", "sine", "--epochs", "1", "--quiet", "--out", run], registry=registry) == 0
+    assert main(["resume", run, "--epochs", "2", "--quiet"], registry=registry) == 0
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert (tmp_path / "run" / "model.npz").exists()
 
 
 def test_a_hook_that_nobody_implements_yields_nothing() -> None:
