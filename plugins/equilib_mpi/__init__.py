@@ -18,7 +18,7 @@ def equilib_communicators() -> Iterable[CommunicatorEntry]:
         advice=(
             "It is used where mpiexec or srun started several processes. Its sums add in the order of the ranks, and "
             "so have the same bits whatever algorithms MPI chooses. Each rank sends and receives as much as in the "
-            "ring algorithm, in one message for each other rank. NCCL adds in an order of its own."
+            "ring algorithm, in one message for each other rank."
         ),
         unavailable="" if find_spec("mpi4py") else 'mpi4py is not installed: pip install "equilib[mpi]"',
     )

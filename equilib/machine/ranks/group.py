@@ -62,6 +62,8 @@ class Ranks:
         Where each of them is.
     doing : str
         What this one is at, as far as a sentence should say so; empty while it prepares.
+    waited : float
+        Seconds that it has waited for others and for messages.
     resume : str
         The command by which one goes on.
     """
@@ -70,6 +72,7 @@ class Ranks:
         self._communicator = communicator
         self.rank, self.size = (communicator.rank, communicator.size) if communicator else (0, 1)
         self.exchanges, self.waits, self.doing, self.resume = 0, False, "", ""
+        self.waited = 0.0
         self._lifeline: Lifeline | None = None
         self.places: list[Place] = self.gather(Place.here())
         if communicator is not None:
@@ -126,11 +129,11 @@ class Ranks:
 
     def finish(self, pending: Pending[T]) -> T:
         """Wait for what is under way, and return it."""
-        self.waits = True
+        self.waits, start = True, time.perf_counter()
         try:
             return pending.result(self._check)
         finally:
-            self.waits = False
+            self.waits, self.waited = False, self.waited + time.perf_counter() - start
             self.exchanges += 1
 
     def close(self) -> None:
