@@ -106,7 +106,7 @@ def planned() -> list[str]:
         for name, link in (("NVLink", NVLINK), ("InfiniBand", INFINIBAND))
     )
     lines = [
-        f"On hosts of 8 GPUs. {'. '.join(links)}. Times in ms: NCCL's sum / the sum in the order of the ranks, all of it "
+        f"On hosts of 8 GPUs. {'. '.join(links)}. Times in ms: NCCL's sum / that in the order of the ranks, all of it "
         "on InfiniBand beyond a host; then the statistics of a batch, and the least time of a batch on a GPU for an "
         "efficiency of 0.9 without overlap.",
         "",
