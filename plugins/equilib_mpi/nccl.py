@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,9 +28,9 @@ class NcclSums:
     """Sums over all ranks, each of which has one GPU, its current one."""
 
     def __init__(self, rank: int, size: int, name: bytes) -> None:
-        import cupy
         from nccl import core
 
+        cupy: Any = sys.modules["cupy"]  # whose arrays are to be summed
         self._cupy, self._size = cupy, size
         self._all: Any = core.Communicator.init(size, rank, core.UniqueId.from_bytes(name))
         self._stream = cupy.cuda.Stream(non_blocking=True)
