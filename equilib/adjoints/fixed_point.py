@@ -146,7 +146,9 @@ def _pair(returned: Any) -> tuple[Tree, Tree]:
     return returned
 
 
-def chosen_adjoint(adjoint: str | Sensitivity[Solution] | None, solver: Solver | WholeSolver) -> Sensitivity[Solution]:
+def chosen_adjoint(
+    adjoint: str | Sensitivity[Solution] | None, solver: str | Solver | WholeSolver
+) -> Sensitivity[Solution]:
     """Return the adjoint that a name or an object stands for; by default what suits the solver.
 
     That is the sensitivity that a solver names by a method `adjoint`, else the implicit adjoint. In a name `same` is

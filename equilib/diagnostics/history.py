@@ -30,7 +30,7 @@ class History:
 
 
 def residual_history(
-    problem: FixedPointProblem, solver: Solver | WholeSolver, z0: Array, options: SolveOptions
+    problem: FixedPointProblem, solver: str | Solver | WholeSolver, z0: Array, options: SolveOptions
 ) -> History:
     """Solve, and note the residual at every point at which the solver evaluates f, inside its steps too.
 

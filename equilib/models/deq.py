@@ -44,9 +44,10 @@ class DeepEquilibrium:
     Parameters
     ----------
     cell : Cell
-    solver : Solver
+    solver : str, Solver or WholeSolver
+        A name as on the command line, such as "anderson:memory=5", or an object.
     initial_guess : InitialGuess
-    sensitivity : Sensitivity, optional
+    sensitivity : str or Sensitivity, optional
         How the backward pass is done; by default what suits the solver, else `ImplicitAdjoint()`.
     options : SolveOptions
         Tolerances of the solve, and the policy about samples that do not converge in it or in its adjoint equation.
@@ -75,15 +76,15 @@ class DeepEquilibrium:
     """
 
     cell: Cell
-    solver: Solver
+    solver: str | Solver | WholeSolver
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
-    sensitivity: Sensitivity[Solution] | None = None
+    sensitivity: str | Sensitivity[Solution] | None = None
     options: SolveOptions = field(default_factory=SolveOptions)
     fixed_depth: int = 0
     checkpoints: int | None = None
     jacobian_loss: bool = False
     residual_loss: bool = False
-    fallback: tuple[Solver | WholeSolver, ...] = ()
+    fallback: tuple[str | Solver | WholeSolver, ...] = ()
     gradient_of: str = "all"
 
     def __post_init__(self) -> None:

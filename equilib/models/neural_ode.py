@@ -72,8 +72,8 @@ def _marked(found: Evolution, sick: np.ndarray) -> Evolution:
 class _Integrated(ABC):
     """A model whose output is the state at the end of `span`."""
 
-    integrator: AnyIntegrator
-    sensitivity: Sensitivity[OdeSolution]
+    integrator: str | AnyIntegrator
+    sensitivity: str | Sensitivity[OdeSolution]
     options: OdeOptions
     span: tuple[float, float]
 
@@ -125,8 +125,8 @@ class NeuralODE(_Integrated):
     """
 
     vector_field: VectorField
-    integrator: AnyIntegrator
-    sensitivity: Sensitivity[OdeSolution] = field(default_factory=Interpolating)
+    integrator: str | AnyIntegrator
+    sensitivity: str | Sensitivity[OdeSolution] = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
     stops: tuple[float, ...] = ()
@@ -160,9 +160,9 @@ class CellODE(_Integrated):
     """
 
     cell: Cell
-    integrator: AnyIntegrator
+    integrator: str | AnyIntegrator
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
-    sensitivity: Sensitivity[OdeSolution] = field(default_factory=Interpolating)
+    sensitivity: str | Sensitivity[OdeSolution] = field(default_factory=Interpolating)
     options: OdeOptions = field(default_factory=OdeOptions)
     span: tuple[float, float] = (0.0, 1.0)
 

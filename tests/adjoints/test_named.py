@@ -37,6 +37,7 @@ def test_a_name_stands_for_the_object_with_these_options():
     assert equilib.solver("newton-gmres:linear_solver.restart=7") == nested
     assert equilib.solver("newton-gmres", linear_solver=equilib.linear_solver("gmres", restart=7)) == nested
     assert equilib.solver("newton-gmres", **{"linear_solver.restart": 7}) == nested
+    assert equilib.solver("picard") is equilib.solver("picard")
     assert equilib.adjoint("unrolled", depth=3) == Unrolled(3)
     assert equilib.integrator("tsit5") == Tsit5()
 

@@ -86,7 +86,7 @@ def differentiable(
 
 def differentiable_solve(
     problem: FixedPointProblem,
-    solver: Solver | WholeSolver,
+    solver: str | Solver | WholeSolver,
     z0: Array,
     inputs: tuple[Tree, ...],
     options: SolveOptions,
