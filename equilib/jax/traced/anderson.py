@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
-from equilib.jax.traced.norms import flat, real, roots, rows
+from equilib.jax.traced.norms import dot, flat, real, roots, rows
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
+
+SMALL = 1 << 16
+"""Bytes of pairs that are sooner multiplied at once than one by one."""
 
 
 class Place(NamedTuple):
@@ -153,10 +156,16 @@ def _weights(pairs: Pairs, ridge: float) -> jax.Array:
 
 def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array) -> jax.Array:
     """Return ⟨aᵢ, x⟩ in units squared, shape (batch, arrays)."""
-    wide = real(x.dtype)
-    inverse = (1 / unit)[:, None]
-    left = arrays.reshape(arrays.shape[0], x.shape[0], -1).astype(wide) * inverse
-    return jnp.sum(left * (flat(x).astype(wide) * inverse), axis=2).T
+
+    def plain(scale: jax.Array | None) -> jax.Array:
+        left, right = (arrays, x) if scale is None else (arrays * rows(scale, x), x * rows(scale, x))
+        if arrays.nbytes <= SMALL:
+            wide = real(x.dtype)
+            every = left.reshape(left.shape[0], x.shape[0], -1).astype(wide)
+            return jnp.einsum("mbn,bn->bm", every, flat(right).astype(wide), precision="highest")
+        return jnp.stack([dot(each, right) for each in left], axis=1)
+
+    return jax.lax.cond(jnp.all(unit == 1), lambda: plain(None), lambda: plain(1 / unit))
 
 
 def _units(norm: jax.Array, dtype: jnp.dtype) -> jax.Array:
