@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from equilib.arrays import Array, Tree, check_like
+from equilib.arrays import Array, Tree, check_like, is_tree
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
@@ -31,6 +31,8 @@ def check_pullback(
     hint = f"; the sensitivity is one of {kinds[0].__name__}s" if isinstance(problem, Problem) else ""
     check_type(problem, "problem", kinds[0], hint)
     check_type(solution, "solution", kinds[1])
+    if is_tree(getattr(solution, kinds[0].state)):
+        raise TypeError(f"{what} is a tree, and a sensitivity takes arrays: use equilib.equilibrium or equilib.evolve")
     if not is_traced(cotangent):
         check_like(getattr(solution, kinds[0].state), cotangent, "the cotangent", what)
 

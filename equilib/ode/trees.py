@@ -46,7 +46,12 @@ class StateTree(Packing):
 
     def event(self, event: Event) -> Event:
         """Return the event of the packed state."""
-        return event.of(lambda t, y, *inputs: self._at(event.g, "g(t, y)", t, y, *inputs))
+
+        def g(t: Array, y: Array, *inputs: Tree) -> Any:
+            value = self._at(event.g, "g(t, y)", t, y, *inputs)
+            return value if self._batched else functions_for([value]).reshape(value, (1,))
+
+        return event.of(g)
 
     def _at(self, function: Callable[..., Any], call: str, t: Array, y: Array, *inputs: Tree) -> Any:
         shape = (t.shape[0],) + (1,) * (self._fewest - 1) if self._batched else ()

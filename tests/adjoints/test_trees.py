@@ -145,6 +145,14 @@ def test_products_of_ones_own_take_trees():
     np.testing.assert_allclose(solve(problem, "newton-gmres", z0, **TIGHT).z["a"], 1 / 0.85, rtol=1e-11)
 
 
+def test_a_sensitivity_by_hand_is_for_arrays():
+    """Its pullback says who takes trees."""
+    problem = FixedPointProblem(lambda z, c: {"u": 0.5 * z["u"] + c}, 1.0)
+    solution = solve(problem, "picard", {"u": np.zeros((2, 1))})
+    with pytest.raises(TypeError, match=r"the fixed point is a tree, .*use equilib\.equilibrium"):
+        equilib.ImplicitAdjoint().pullback(problem, solution, {"u": np.ones((2, 1))})
+
+
 class Pair:
     """A container of another library."""
 

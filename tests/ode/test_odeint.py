@@ -12,6 +12,7 @@ import pytest
 from equilib import evolve, integrate, odeint, ops
 from equilib.autodiff import linearize, value_and_grad
 from equilib.errors import UserError
+from equilib.ode import Event
 from equilib.ode.adjoints import Discrete
 from equilib_ode.tsit5 import Tsit5
 
@@ -55,6 +56,15 @@ def test_a_system_without_a_batch_axis():
     alone = odeint(f, Y0[0], TIMES, A, batched=False)
     np.testing.assert_array_equal(alone, odeint(f, Y0[:1], TIMES, A)[:, 0])
     np.testing.assert_allclose(odeint(lambda t, y: -y, np.array(1.0), [0, 1], batched=False)[-1], np.exp(-1), rtol=1e-3)
+
+
+def test_events_of_a_system_without_a_batch_axis():
+    """g returns a number; the record is that of one sample."""
+    fall = lambda t, y: {"h": y["v"], "v": -10 + 0 * y["v"]}  # noqa: E731
+    start = {"h": np.array(5.0), "v": np.array(0.0)}
+    (impact,) = evolve(fall, start, [0, 5], batched=False, events=[Event(lambda t, y: y["h"])], rtol=1e-8).events
+    np.testing.assert_allclose(impact.t, [[1.0]], rtol=1e-6)
+    np.testing.assert_allclose(impact.y["v"], [-10.0], rtol=1e-6)
 
 
 def test_the_adjoint_is_a_name_or_an_object():
