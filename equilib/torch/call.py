@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
-from equilib.torch.closures import Replaced, closed_over, edge_of, edges_into, with_tangents
+from equilib.torch.closures import Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
 from equilib.torch.transforms import tangent_of, transformed
 
@@ -60,10 +60,13 @@ class Call:
         self.f, self.inputs, self.layout = f, inputs, layout
         self._has_aux, self._name, self.complete = has_aux, call, True
         self._flat, self._spec = pytree.tree_flatten(inputs)
-        self.named = _named_tensors(f)
+        self._flat = [current(leaf) if isinstance(leaf, Tensor) else leaf for leaf in self._flat]
+        named = _named_tensors(f)
+        self.named = {name: current(each) for name, each in named.items()}
+        self._moved = {name for name, each in named.items() if self.named[name] is not each}
         given = [leaf for leaf in self._flat if isinstance(leaf, Tensor)]
         self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
-        self._closed: list[Tensor] = []
+        self._closed: list[Held] = []
         kind = layout.device.type
         self._autocast = torch.get_autocast_dtype(kind) if _casts(kind) else None
 
@@ -82,13 +85,21 @@ class Call:
             If it still depends on tensors that require grad and are not among these.
         """
         table = {id(old): new for old, new in zip(self.leaves, leaves, strict=True) if old is not new}
+        # Those of an equilibrium in f stand for what f still holds, also when nobody else puts them there.
+        for held, own in self._closed:
+            new = table.get(id(own), own)
+            table |= {} if new is held else {id(held): new}
         inputs = pytree.tree_unflatten([table.get(id(leaf), leaf) for leaf in self._flat], self._spec)
-        named = {name: table[id(leaf)] for name, leaf in self.named.items() if id(leaf) in table}
+        named = {
+            name: table.get(id(leaf), leaf)
+            for name, leaf in self.named.items()
+            if id(leaf) in table or name in self._moved
+        }
         f = self.f
         if named:
             f = lambda *arguments: torch.func.functional_call(self.f, named, arguments)  # noqa: E731
         first = next_node() if strict else 0
-        with Replaced(table) if self._closed else nullcontext():
+        with Replaced(table) if self._closed and table else nullcontext():
             y = self._called(f, at, inputs)
         if strict and y.requires_grad and not transformed():
             allowed = {edge_of(each) for each in (*at, *leaves) if each.requires_grad}
@@ -107,8 +118,8 @@ class Call:
             self._closed, self.complete = closed_over(self.f, found)
         if tangent_of(y) is not None:
             known = {id(leaf) for leaf in self.leaves}
-            self._closed += [each for each in with_tangents(self.f) if id(each) not in known]
-        self.leaves += self._closed
+            self._closed += [each for each in with_tangents(self.f) if id(each[1]) not in known]
+        self.leaves += [tensor for _, tensor in self._closed]
         return bool(edges)
 
     def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:

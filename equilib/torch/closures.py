@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from equilib.torch.transforms import tangent_of
+from equilib.torch.transforms import is_state_leaf, tangent_of
 
 _PLAIN = (str, int, float, type, type(None))
 
@@ -41,7 +42,10 @@ def edges_into(y: Tensor, first: int) -> set[Edge]:
         node, number = open_edges.pop()
         if node is None:
             continue
-        if node._sequence_nr() < first or hasattr(node, "variable"):
+        if hasattr(node, "variable"):
+            if not is_state_leaf(node.variable):
+                found.add((node, number))
+        elif node._sequence_nr() < first:
             found.add((node, number))
         elif node not in seen:
             seen.add(node)
@@ -49,22 +53,27 @@ def edges_into(y: Tensor, first: int) -> set[Edge]:
     return found
 
 
-def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Tensor], bool]:
+Held = tuple[Tensor, Tensor]
+"""A tensor that f holds, and the one in its place."""
+
+
+def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Held], bool]:
     """Return the tensors of the edges, as far as they are parameters or f holds them, and whether that is all."""
-    tensors = {(node, number): node.variable for node, number in edges if hasattr(node, "variable")}
+    tensors = {(node, number): (node.variable,) * 2 for node, number in edges if hasattr(node, "variable")}
     if len(tensors) < len(edges):
-        for tensor in _held(f, set(), _DEPTH):
+        for held in _held(f, set(), _DEPTH):
+            tensor = current(held)
             if tensor.grad_fn is not None and (edge := (tensor.grad_fn, tensor.output_nr)) in edges:
-                tensors[edge] = tensor
+                tensors[edge] = held, tensor
             if len(tensors) == len(edges):
                 break
     return list(tensors.values()), len(tensors) == len(edges)
 
 
-def with_tangents(f: Callable[..., Any]) -> list[Tensor]:
+def with_tangents(f: Callable[..., Any]) -> list[Held]:
     """Return the tensors that f holds which have a tangent and no graph: forward mode alone follows them."""
     found = (each for each in _held(f, set(), _DEPTH) if not each.requires_grad and tangent_of(each) is not None)
-    return list({id(each): each for each in found}.values())
+    return list({id(each): (each, each) for each in found}.values())
 
 
 def _held(value: Any, seen: set[int], depth: int) -> Iterator[Tensor]:
@@ -102,12 +111,38 @@ def _parts(value: Any) -> Iterable[Any]:
     return parts
 
 
+_local = threading.local()
+
+
+def _tables() -> list[dict[int, Tensor]]:
+    found: list[dict[int, Tensor]] = _local.__dict__.setdefault("tables", [])
+    return found
+
+
+def current(tensor: Tensor) -> Tensor:
+    """Return the tensor that functions of PyTorch take in the place of one: an equilibrium in f is made of such."""
+    for table in reversed(_tables()):
+        tensor = table.get(id(tensor), tensor)
+    return tensor
+
+
 class Replaced(TorchFunctionMode):
     """A block in which functions of PyTorch take other tensors in place of some: those of `table`, by identity."""
 
     def __init__(self, table: dict[int, Tensor]) -> None:
         super().__init__()
         self._table = table
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        _tables().append(self._table)
+        super().__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End."""
+        super().__exit__(*exception)
+        _tables().pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call a function with tensors replaced."""

@@ -27,7 +27,7 @@ from equilib.fixed_points.solve import solve
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, next_node, without_autocast
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.transforms import differentiable, normal
+from equilib.torch.transforms import differentiable, normal, state_leaf
 
 
 @dataclass
@@ -105,7 +105,7 @@ class Equation:
             last.clear()  # two at once would be too much for the memory
             first = next_node() if keep else 0
             with torch.enable_grad():
-                leaf = normal(bridge.tensor(z)).detach().requires_grad_()
+                leaf = state_leaf(normal(bridge.tensor(z)))
                 y = self.value(leaf, [normal(each) for each in restricted or leaves])
             if keep:
                 last.append(Graph(z, leaf, y, first))
@@ -147,7 +147,7 @@ class Equation:
 
         def linearize(_: object, z: Array, *given: Tensor) -> Linearization:
             with torch.enable_grad():
-                at = bridge.tensor(z).detach().requires_grad_()
+                at = state_leaf(bridge.tensor(z))
                 copies = [leaf.detach().requires_grad_(differentiable(leaf)) for leaf in given]
                 y = self.value(at, copies, strict=True)
             return linearization(bridge, at, y, of_leaves(y, copies))

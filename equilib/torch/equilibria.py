@@ -26,7 +26,7 @@ from equilib.torch.compiling import uncompiled
 from equilib.torch.equation import Equation, Graph, Held, Records
 from equilib.torch.implicit import FixedPoint, require_no_outsiders
 from equilib.torch.layout import Layout
-from equilib.torch.transforms import dual, tangent_of, transformed
+from equilib.torch.transforms import dual, state_leaf, tangent_of, transformed
 
 
 def fixed_point(
@@ -164,7 +164,7 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
     assert held.solution is not None
     bridge = Bridge(z0)
     if differentiated:
-        graph = held.graph = held.graph or _graph(equation, bridge.tensor(held.solution.z).detach().requires_grad_())
+        graph = held.graph = held.graph or _graph(equation, state_leaf(bridge.tensor(held.solution.z)))
         y = graph.y
         depends = (y.requires_grad or tangent_of(y) is not None) and call.close(y, graph.first, graph.leaf)
         if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:

@@ -26,7 +26,7 @@ from equilib.torch.compiling import uncompiled
 from equilib.torch.implicit import require_no_outsiders
 from equilib.torch.integral import Equation, Integral, Integrated, host_times
 from equilib.torch.layout import Layout
-from equilib.torch.transforms import differentiable, dual, tangent_of, transformed
+from equilib.torch.transforms import differentiable, dual, state_leaf, tangent_of, transformed
 
 
 def odeint(
@@ -163,7 +163,7 @@ def _depends(equation: Equation, y0: Tensor, held: Integrated) -> bool:
     """Tell whether f depends on what can be differentiated, and add what it closes over to the leaves of its call."""
     assert held.grid is not None
     first = next_node()
-    leaf = y0.detach().requires_grad_()
+    leaf = state_leaf(y0)
     times = torch.as_tensor(held.grid.times[0]).to(leaf).reshape(-1, 1)
     with torch.enable_grad(), without_autocast(leaf.device.type):
         slope = equation.value(times, leaf, equation.call.leaves)

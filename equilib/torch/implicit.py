@@ -27,7 +27,16 @@ from equilib.torch.closures import Outsiders
 from equilib.torch.equation import Equation, Graph, Held
 from equilib.torch.products import linearization
 from equilib.torch.resolved import folded, resolved
-from equilib.torch.transforms import differentiable, dual, in_forward_mode, primal, pulled, pushed, transformed
+from equilib.torch.transforms import (
+    differentiable,
+    dual,
+    in_forward_mode,
+    primal,
+    pulled,
+    pushed,
+    require_unbatched,
+    transformed,
+)
 
 NO_CALCULUS = (
     "the adjoint {} has first derivatives in reverse mode only; for tangents and second derivatives take "
@@ -71,6 +80,7 @@ class FixedPoint(torch.autograd.Function):
         y, z0, z, *leaves = ctx.saved_tensors
         if g is None:
             return (None,) * (4 + len(leaves))
+        require_unbatched(g)
         y_bar, start, *bars = _cotangents(ctx.equation, ctx.held, g, y, z0, z, leaves)
         if start is None and ctx.needs_input_grad[3]:  # the fixed point does not depend on it
             start = torch.zeros_like(z0)

@@ -24,7 +24,16 @@ from equilib.ode.times import checked_times
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.transforms import differentiable, dual, in_forward_mode, primal, pulled, pushed, transformed
+from equilib.torch.transforms import (
+    differentiable,
+    dual,
+    in_forward_mode,
+    primal,
+    pulled,
+    pushed,
+    require_unbatched,
+    transformed,
+)
 
 TIMES_ONCE = "output times have first derivatives in reverse mode only: give t as constants for other derivatives"
 
@@ -129,6 +138,7 @@ class Integral(torch.autograd.Function):
         timed = t if ctx.timed and ctx.needs_input_grad[2] else None
         if g is None:
             return (None,) * (3 + len(at))
+        require_unbatched(g)
         _require_complete(equation)
         if not (torch.is_grad_enabled() or transformed() or dual()):
             return None, None, *_pullback(equation, held, g, timed, at)

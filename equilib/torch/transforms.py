@@ -14,7 +14,21 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from equilib.errors import NoDerivativeError
+
 Function = Callable[..., Tensor]
+
+
+BATCHED = (
+    "cotangents are not mapped over by is_grads_batched, vectorize=True or check_batched_grad here: take "
+    "torch.func.jacrev or torch.func.vmap"
+)
+
+
+def require_unbatched(g: Tensor) -> None:
+    """Raise `NoDerivativeError` for a cotangent, any shape, of PyTorch's older way to map, which has no rules."""
+    if torch._C._functorch.is_legacy_batchedtensor(g):
+        raise NoDerivativeError(BATCHED)
 
 
 def transformed() -> bool:
@@ -98,6 +112,18 @@ def pushed(f: Function, at: Sequence[Tensor], tangents: Sequence[Tensor | None])
         bars, along = zip(*used, strict=True)
         (found,) = torch.autograd.grad(bars, u, along, create_graph=again, allow_unused=True)
     return found if found is None or again else found.detach()
+
+
+def state_leaf(state: Tensor) -> Tensor:
+    """Return a state, any shape, as a leaf of a new graph, which `is_state_leaf` knows."""
+    leaf = state.detach().requires_grad_()
+    leaf.is_state_of_equilib = True
+    return leaf
+
+
+def is_state_leaf(tensor: Tensor) -> bool:
+    """Tell whether a leaf was made by `state_leaf`: a solve inside of f depends on it, and nothing outside does."""
+    return hasattr(tensor, "is_state_of_equilib")
 
 
 def normal(tensor: Tensor) -> Tensor:

@@ -153,6 +153,22 @@ def test_what_is_not_found_is_refused():
         torch.autograd.grad(z.sum(), weight, create_graph=True)
 
 
+def test_equilibria_inside_of_equilibria():
+    """A solve inside of f is differentiated to any order, whatever f closes over, where it is given its inputs."""
+    weight, x = drawn(batch=1, size=2)
+    nest = lambda w, x: fixed_point(lambda z: 0.5 * given(w, 0.5 * z + x), torch.zeros_like(x), **TIGHT)  # noqa: E731
+    assert gradcheck(nest, (weight, x))
+    assert gradgradcheck(nest, (weight, x))
+
+
+def test_cotangents_in_the_older_batches_are_refused():
+    """`is_grads_batched`, which has no rules, is refused by a sentence that says what has."""
+    weight, x = drawn()
+    z = given(weight, x)
+    with pytest.raises(NoDerivativeError, match=r"take torch\.func\.jacrev"):
+        torch.autograd.grad(z, weight, torch.ones(2, *z.shape, dtype=F64), is_grads_batched=True)
+
+
 def test_the_start_has_no_influence():
     """The cotangent of the initial guess is zero, but of a loop that is differentiated itself."""
     weight, x = drawn(grad=False)
