@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from equilib.arrays import Array, array_namespace, to_host
+from equilib.arrays import Array, array_namespace, is_array, to_host
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
+from equilib.errors import a
 from equilib.ops.elementwise import multiply, subtract, where
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
@@ -21,6 +22,8 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     Raises ValueError if the shapes do not fit together, the batch is empty, or a label is no integer in [0, classes).
     """
     value = static_value(logits)
+    if not is_array(labels):
+        raise ValueError(f"labels must be an array of integers, shape (batch,), not {a(type(labels).__name__)}")
     if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):
         raise ValueError(
             f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "

@@ -251,6 +251,11 @@ def test_geometry_by_keyword(rng: np.random.Generator):
             "go from -1 to 3, where",
         ),
         (lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), np.zeros(4)), ValueError, "must be integers"),
+        (
+            lambda x: ops.cross_entropy(ops.reshape(x, (4, 8)), [0, 1, 2, 3]),
+            ValueError,
+            "shape \\(batch,\\), not a list",
+        ),
         (lambda x: ops.cross_entropy(ops.reshape(x, (4, 8))[:0, :], np.zeros(0, int)), ValueError, "an empty batch"),
         (lambda x: ops.dense(x, np.ones((3, 2))), ValueError, "takes 3 numbers along its last axis"),
         (lambda x: ops.conv2d(x[0, ...], np.ones((1, 1, 2, 2))), ValueError, "images have the shape \\(batch, "),
