@@ -35,8 +35,10 @@ def read_samples(path: Path, like: np.ndarray) -> Iterator[ReadImage]:
 
     Raises UserError if the file cannot be read, or holds something else.
     """
-    shape = like.shape[1:]
-    for key, array in _load(path).items():
+    shape, arrays = like.shape[1:], _load(path)
+    if not any(array.size for array in arrays.values()):
+        raise UserError(f"{path} holds no sample; give a file with at least one")
+    for key, array in arrays.items():
         fits = shape in (array.shape, array.shape[1:]) or (shape, array.ndim) == ((1,), 1)
         if array.dtype.kind not in "buif" or not fits:
             raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equilib.commands.images import read_images
+from equilib.commands.images import read_images, read_samples
 from equilib.errors import UserError
 from equilib.training.data import ImageFormat
 
@@ -80,6 +80,13 @@ def test_a_file_without_images_is_refused(tmp_path: Path, content: np.ndarray | 
     np.savez(tmp_path / "a.npz", **({} if content is None else {"images": content}))
     with pytest.raises(UserError, match=r"a\.npz holds no image; give a file with at least one"):
         list(read_images(tmp_path / "a.npz", GREY))
+
+
+def test_a_file_without_samples_is_refused(tmp_path: Path) -> None:
+    """What is no image may be missing as well."""
+    np.save(tmp_path / "a.npy", np.zeros((0, 3), np.float32))
+    with pytest.raises(UserError, match=r"a\.npy holds no sample; give a file with at least one"):
+        list(read_samples(tmp_path / "a.npy", np.ones((4, 3), np.float32)))
 
 
 def test_a_text_that_is_called_an_array_is_refused(tmp_path: Path) -> None:
