@@ -148,6 +148,7 @@ def test_plugins_as_json(run: Any) -> None:
             "datasets": [],
             "experiments": ["polynomial"],
             "kernels": [],
+            "communicators": [],
         },
     }
 
@@ -283,8 +284,8 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
         (
             ("zzz",),
             "no command 'zzz'. There are: adjoints, "
-            "check, check-gradient, compare, datasets, doctor, evaluate, experiments, integrators, kernels, "
-            "linear-solvers, optimizers, plugins, predict, report, resume, run, solvers.",
+            "check, check-gradient, communicators, compare, datasets, doctor, evaluate, experiments, integrators, "
+            "kernels, linear-solvers, optimizers, plugins, predict, report, resume, run, solvers.",
         ),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),
