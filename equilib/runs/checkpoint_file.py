@@ -102,7 +102,7 @@ def read_checkpoint(path: Path) -> CheckpointFile:
             f"{path} has format {header['version']} of checkpoints, and this version of equilib reads {VERSION}; "
             "install a newer one"
         )
-    if not np.array_equal(digest, _digest(arrays)):
+    if digest.dtype != np.uint8 or not np.array_equal(digest, _digest(arrays)):
         raise CheckpointError(f"{path} is damaged: its checksum is not that of its content")
     wrong = flaw(header, Header, "")
     if wrong is not None:

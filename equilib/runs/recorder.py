@@ -27,7 +27,7 @@ class Recorder:
             {
                 "run": directory.facts["id"],
                 "record_format": directory.facts["format"],  # a checkpoint has a format of its own
-                **{name: directory.facts[name] for name in KNOWN},
+                **{name: directory.facts[name] for name in KNOWN if directory.facts.get(name) is not None},
             },
             every=request.checkpoint_every,
             minutes=request.checkpoint_minutes,
