@@ -1,4 +1,4 @@
-"""What a function closes over, as inputs: traced arrays in closures are differentiated like those that are given."""
+"""Inputs that a function closes over: traced arrays in closures are differentiated like those that are given."""
 
 from __future__ import annotations
 

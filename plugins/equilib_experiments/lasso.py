@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib import ops
-from equilib.adjoints.equilibrium import Equilibrium
+from equilib import Equilibrium, ops
 from equilib.arrays import Array, Tree, array_namespace, to_host
 from equilib.autodiff import static_value
 from equilib.errors import require

@@ -62,7 +62,10 @@ WRONG = [
     ((*MNIST, "--modle", "deq"), "'--model'"),
     ((*MNIST, "--model", "regdek"), "'dense-deq', 'reduced', got 'regdek'. Did you mean 'regdeq'?"),
     ((*MNIST, "--recipe", "tutorail"), "got 'tutorail'. Did you mean 'tutorial'?"),
-    ((*MNIST, "--device", "gpu"), "expects one of 'auto', 'cpu', 'cuda', got 'gpu'"),
+    (
+        (*MNIST, "--device", "gpu"),
+        "expects one of 'auto', 'cpu', 'cuda', 'torch', 'torch:cuda', 'torch:mps', got 'gpu'",
+    ),
     ((*MNIST, "--solver", "picard:dampin=0.5"), "solver 'picard' has no option 'dampin'. Did you mean 'damping'?"),
     ((*MNIST, "-o", "bogus=1"), "has no option 'bogus'. It has: "),
     ((*MNIST, "--epochs", "x"), "'--epochs': expects an int >= 0 or none, got 'x'"),

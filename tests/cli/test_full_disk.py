@@ -46,7 +46,7 @@ def test_a_full_disk_costs_nothing_but_what_it_has_no_place_for(digits: Path, tm
 
 
 def test_a_folder_that_vanishes_ends_the_run(digits: Path, tmp_path: Path) -> None:
-    """Removed while it trains, a run says in one sentence which file could not be written."""
+    """Moved while it trains, a run says in one sentence which file could not be written."""
     argv = ("run", "mnist", "--data-dir", str(digits), *QUICK[:2], "--epochs=100000", "--device=cpu", "--out", "run")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command(*argv), cwd=tmp_path, env=environment(), **pipes) as process:  # type: ignore[call-overload]

@@ -47,15 +47,20 @@ def emulated() -> Iterator[ModuleType]:
         yield ours["array_api_compat.cupy"]
         return
     before, attribute = _replace(ours), getattr(array_api_compat, "cupy", None)
-    array_api_compat.cupy = ours["array_api_compat.cupy"]
+    _set_attribute(ours["array_api_compat.cupy"])
     try:
         yield ours["array_api_compat.cupy"]
     finally:
         _replace(before)
-        if attribute is None:
-            del array_api_compat.cupy
-        else:
-            array_api_compat.cupy = attribute
+        _set_attribute(attribute)
+
+
+def _set_attribute(module: ModuleType | None) -> None:
+    """Make a module the attribute `array_api_compat.cupy`; None takes it away."""
+    if module is not None:
+        array_api_compat.cupy = module
+    elif hasattr(array_api_compat, "cupy"):
+        del array_api_compat.cupy
 
 
 def install() -> None:
@@ -83,9 +88,10 @@ def emulator() -> dict[str, ModuleType]:
     cupy = _cupy(made)
     _cupyx(made)
     array.library.update(vars(cupy))
-    before = _replace(made)
+    before, attribute = _replace(made), getattr(array_api_compat, "cupy", None)
     importlib.import_module("array_api_compat.cupy")
     array_api_compat.is_cupy_array(cupy.zeros(1))  # remembered by its class
+    _set_attribute(attribute)  # which the import has changed
     return {**made, **{name: module for name, module in _replace(before).items() if name not in made}}
 
 

@@ -125,7 +125,7 @@ def test_failed_samples_start_cold() -> None:
 
 def through_a_file(snapshot: Snapshot, like: Trainer, path: Path) -> Snapshot:
     """Write a checkpoint and read it again."""
-    write_checkpoint(path, snapshot, {})
+    write_checkpoint(path, snapshot, {"run": "a1", "request": {"experiment": "study", "seed": 3}})
     return read_checkpoint(path).snapshot(like.state())
 
 
