@@ -27,7 +27,7 @@ from equilib.testing.maps import KnownMap
 LIBRARIES = {"numpy": "numpy", "cupy": "cupy", "torch": "torch", "jax": "jax.numpy"}
 """Modules of the array libraries that capabilities name."""
 
-ANY = {"array-api-strict": "array_api_strict", "torch": "array_api_compat.torch", "jax": "jax.numpy"}
+ANY = {"array-api-strict": "array_api_strict", "cupy": "cupy", "torch": "array_api_compat.torch", "jax": "jax.numpy"}
 """Those that are tried, where they are installed, of a part that takes arrays of any library."""
 
 LENT = ("active", "tolerance", "scale", "strictness")
@@ -146,7 +146,7 @@ def namespaces(backends: Iterable[str]) -> dict[str, ModuleType]:
     ------
     unittest.SkipTest
         If there is none: the solver names its libraries and none of the others can be used here, or, where it takes
-        any of them, array-api-strict cannot.
+        any of them, neither array-api-strict nor CuPy can.
     """
     names = set(backends) - {"numpy"}
     wanted = ANY if "any" in names else {n: LIBRARIES.get(n, n) for n in names}

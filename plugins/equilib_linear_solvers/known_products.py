@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, to_host
+from equilib.arrays import Array, array_namespace, coefficients, to_host
 
 
 def shortest_cycle(linalg: Any, matvec: Callable[[Array], Array], b: Array, *, target: float, restart: int) -> Array:
@@ -20,18 +20,19 @@ def shortest_cycle(linalg: Any, matvec: Callable[[Array], Array], b: Array, *, t
     xp = array_namespace(b)
     products = _Products(matvec)
     operator = linalg.LinearOperator((b.size, b.size), matvec=products, dtype=b.dtype)
-    best, least = xp.zeros_like(b), float("inf")
+    best, least = xp.zeros_like(b), float(to_host(xp.linalg.vector_norm(b)))
+    # What is less is rounding: there the space has ended, and there are no more directions.
+    target = max(target, 10 * float(xp.finfo(b.dtype).eps) * least)
     for length in range(1, min(restart, b.size) + 1):
         products.begin(length)
         try:
             x, _ = linalg.gmres(operator, b, rtol=0.0, atol=0.0, restart=length, maxiter=length)
-        except np.linalg.LinAlgError:  # a product that is not finite
+        except np.linalg.LinAlgError:  # a direction, or a product, that is not finite
             break
         norm = products.residual_norm(x, b)
-        if not norm < least:  # the space has ended, up to rounding
-            break
-        best, least = x, norm
-        if norm <= target:
+        if norm < least:  # it may stand still for some products
+            best, least = x, norm
+        if norm <= target or not np.isfinite(norm):
             break
     return best
 
@@ -59,7 +60,11 @@ class _Products:
         return array_namespace(v).asarray(self.images[place], copy=True)  # GMRES changes it in place
 
     def residual_norm(self, x: Array, b: Array) -> float:
-        """Return ‖b − A x‖ of an x in the span of the orthonormal vectors."""
+        """Return ‖b − A x‖ of an x in the span of the vectors, which rounding keeps from being orthonormal."""
         xp = array_namespace(x)
-        image = (xp.stack(self.vectors) @ x) @ xp.stack(self.images)
-        return float(to_host(xp.linalg.vector_norm(b - image)))
+        vectors = xp.stack(self.vectors)
+        gram, along = to_host(vectors @ vectors.T), to_host(vectors @ x)
+        if not np.isfinite(gram).all():
+            return float("nan")
+        weights = np.linalg.lstsq(gram, along)[0]
+        return float(to_host(xp.linalg.vector_norm(b - coefficients(weights, b) @ xp.stack(self.images))))

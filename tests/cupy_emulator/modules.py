@@ -133,8 +133,9 @@ def _cupyx(made: dict[str, ModuleType]) -> None:
 def _module(made: dict[str, ModuleType], name: str, content: dict[str, Any]) -> ModuleType:
     module = made[name] = ModuleType(name)
     module.__spec__ = ModuleSpec(name, None, is_package=True)
-    vars(module).update(__path__=[], __all__=[each for each in content if not each.startswith("_")])
-    vars(module).update(content)
+    vars(module).update(content, __path__=[])
+    if name != "cupy":  # of which `*` gives the submodules too
+        module.__all__ = [each for each in content if not each.startswith("_")]
     parent, _, child = name.rpartition(".")
     if parent:
         setattr(made[parent], child, module)

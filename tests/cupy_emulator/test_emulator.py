@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import array_api_compat
 import numpy as np
 import pytest
 
+from tests.arrays_under_test import GPU, NAMESPACES
 from tests.cupy_emulator import emulated, metered, twin
 from tests.cupy_emulator.expressions import EXPRESSIONS, arrays, outcome
 
@@ -107,3 +109,11 @@ def test_the_other_operand_may_decide(cupy: Any) -> None:
         __radd__ = lambda self, other: "ours"
 
     assert cupy.zeros(2) + Traced() == "ours"
+
+
+def test_its_array_namespace_is_made_by_array_api_compat(cupy: Any) -> None:
+    """What array-api-compat takes over from CuPy is there, submodules as well, and recognised as CuPy's."""
+    xp = array_api_compat.array_namespace(cupy.zeros(2))
+    assert xp is NAMESPACES["cupy"] or GPU is not None
+    assert xp.lib.stride_tricks.as_strided is cupy.lib.stride_tricks.as_strided
+    assert array_api_compat.is_cupy_namespace(xp)

@@ -114,6 +114,14 @@ def test_cupys_gmres_survives_a_happy_breakdown(scale: float, restart: int, rng:
         np.testing.assert_allclose(x, b / scale, rtol=1e-12)
 
 
+def test_cupys_gmres_goes_on_where_the_residual_stands_still():
+    """On a cyclic shift no product but the last reduces the residual; then the answer is exact."""
+    A, b = np.roll(np.eye(6), 1, axis=0)[None], np.eye(6)[:1]
+    x, products = on_cupy(A, b, 1e-10)
+    assert products == 6
+    np.testing.assert_allclose(x, np.linalg.solve(A[0], b[0])[None], atol=1e-12)
+
+
 def test_cupys_gmres_returns_what_it_has_where_a_product_fails(rng: np.random.Generator):
     """A product that is not finite ends the cycle with finite numbers."""
     A, b = systems(rng)
