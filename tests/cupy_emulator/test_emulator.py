@@ -67,7 +67,11 @@ def test_it_counts_what_cupy_launches(text: str, cupy: Any) -> None:
 def test_the_manifest_is_that_of_the_installed_cupy() -> None:
     """`api.json` names what the CuPy that is installed has, where one is."""
     check = subprocess.run(
-        [sys.executable, str(HERE / "record_api.py"), "--check"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-P", str(HERE / "record_api.py"), "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     if "No module named 'cupy'" in check.stderr:
         pytest.skip("CuPy is not installed")

@@ -43,6 +43,7 @@ def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
         assert launched.stdout is not None
         while "Epoch: [2/" not in launched.stdout.readline():
             pass
+        time.sleep(3)  # a beat of the ranks, one a second, says how to go on
         victim = ranks_of(launched.pid)[1]
         start = time.monotonic()
         victim_died = subprocess.run(["kill", f"-{signal.SIGKILL}", str(victim)], check=True).returncode == 0
