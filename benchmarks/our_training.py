@@ -59,7 +59,7 @@ class Training:
             x, y = self.arrays["train_images"][rows], self.arrays["train_labels"][rows]
             (value, done), gradient = gradient_of(self.params, x, y, rows)
             self.params, self.state = self.optimizer.update(self.params, gradient, self.state, self.rate)
-            self.warm.remember(done, rows)
+            self.warm.remember((done, rows))
             counts += self.work(done)
             if self.first_batch is None:
                 self.first_batch = perf_counter() - start

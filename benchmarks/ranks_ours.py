@@ -12,8 +12,10 @@ import numpy as np
 from equilib.arrays import tree_leaves
 from equilib.experiments.assembly import assemble
 from equilib.machine.process import peak_memory, prepare_process
+from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import ALONE, Ranks, use_ranks
 from equilib.machine.ranks.launched import launched
+from equilib.machine.ranks.tree_sum import added
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.request import RunRequest
@@ -24,13 +26,13 @@ REPEATS = 15
 
 def sums(ranks: Ranks, sizes: list[int]) -> dict[str, Any]:
     """Return the median time of a sum of float32 arrays of so many bytes, and that of a small message of all to all."""
-    found = []
+    found, division = [], Division(ranks.size, ranks.size, ranks.size)
     for size in sizes:
-        values, times = np.ones(size // 4, np.float32), []
+        values, times = np.ones((1, size // 4), np.float32), []
         for _ in range(REPEATS):
             ranks.gather(None)
             start = perf_counter()
-            ranks.finish(ranks.start_sum(values))
+            ranks.finish(ranks.start_reduce(values, lambda rows: added(rows, division)))
             times.append(perf_counter() - start)
         found.append(float(np.median(times)))
     times = []

@@ -9,7 +9,6 @@ import click
 from equilib.cli.session import Session
 from equilib.errors import UserError
 from equilib.machine.environment import package_versions
-from equilib.machine.process import share_cores
 from equilib.machine.ranks.group import Ranks, current_ranks, use_ranks
 from equilib.machine.ranks.launched import launched
 from equilib.options import build
@@ -40,7 +39,6 @@ def join(session: Session, command: str | None) -> None:
     connector = build(blueprint, {}, owner=f"communicator {COMMUNICATOR!r}", parts=session.plugins)
     ranks = Ranks(connector.connect())
     use_ranks(ranks)
-    share_cores(ranks.sharing_cores)
     check_agreement(ranks, {"the command": " ".join(session.argv), "Python": sys.version, **package_versions()})
 
 

@@ -111,6 +111,7 @@ def assemble(context: RunContext) -> Training:
         device=context.device,
         transform=recipe.transform,
         ranks=context.ranks,
+        shares=context.request.shares or 0,
     )
     title = recipe.title or context.request.experiment
     size = sum(prod(leaf.shape) for leaf in tree_leaves(params))

@@ -10,7 +10,7 @@ from equilib.errors import some
 from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.machine.signals import exposed
-from equilib.runs.agreement import check_agreement, introduce_ranks
+from equilib.runs.agreement import check_agreement, check_shares, introduce_ranks
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder, untrained
 from equilib.runs.tensorboard import require_tensorboard
@@ -28,6 +28,7 @@ def train(context: RunContext) -> Mapping[str, Any]:
     Raises UserError if the request cannot be carried out as it is, or the checkpoint does not fit;
     RunError if training failed on its way.
     """
+    check_shares(context.request.shares, context.ranks)
     training, request, before = assemble(context), context.request, context.continuation
     trainer = training.trainer
     trainer.rehearse()

@@ -26,6 +26,15 @@ def check_agreement(ranks: Ranks, facts: Mapping[str, Any]) -> None:
                 )
 
 
+def check_shares(shares: int | None, ranks: Ranks) -> None:
+    """Refuse more ranks than there are shares of a batch.
+
+    Raises UserError if some rank would have none.
+    """
+    if shares is not None and ranks.size > shares:
+        raise UserError(f"{ranks.size} ranks have {shares} shares of a batch (--shares): start {shares} ranks at most")
+
+
 def introduce_ranks(ranks: Ranks) -> list[str]:
     """Return a line about the ranks, for people; none about one process alone."""
     facts = ranks.describe()

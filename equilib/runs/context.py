@@ -16,6 +16,7 @@ from equilib.errors import RunError, file_errors, said
 from equilib.kernels import use_kernels
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment, git_state
+from equilib.machine.process import share_cores
 from equilib.machine.ranks.group import Ranks, current_ranks
 from equilib.machine.signals import shielded
 from equilib.plugin.registry import Registry
@@ -50,6 +51,8 @@ class RunContext:
     def __post_init__(self) -> None:
         self.device = find_device(self.request.device, self.ranks.local_rank if self.ranks.size > 1 else None)
         use_kernels(self.request.kernels)
+        # A share has the cores that it had if each rank computed one, so that its sums are those whoever computes it.
+        share_cores(max(self.ranks.sharing_cores, self.request.shares or 1))
 
     @property
     def data_dir(self) -> Path | None:

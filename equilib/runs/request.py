@@ -64,6 +64,13 @@ class RunRequest:
         minimum=0,
     )
     batch_size: int | None = flag(None, TRAINING, "Put so many samples in a batch; by default the recipe's.", minimum=1)
+    shares: int | None = flag(
+        None,
+        TRAINING,
+        "Compute each batch in so many shares, so that its sums do not depend on the number of ranks; by default one "
+        "for each rank.",
+        minimum=1,
+    )
     optimizer: str | None = flag(None, TRAINING, "Choose the optimizer; by default the recipe's.")
     clip_gradient: float | None = flag(
         None,

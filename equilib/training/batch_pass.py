@@ -1,4 +1,4 @@
-"""Passes of one batch, forward and backward: each rank's through its share, and the sum over the ranks."""
+"""Passes of one batch, forward and backward: each rank's through its shares, and the sum over all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,66 +14,77 @@ import numpy as np
 from equilib.arrays import Array, Tree
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.solution import UnsolvedWarning
+from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import Ranks
 from equilib.training.finite import check_finite
 from equilib.training.gradient_sum import GradientSum
 from equilib.training.metric import Batch
 from equilib.training.optimizers import global_norm
-from equilib.training.shares import Share
+from equilib.training.shares import Share, own_shares, settle
 from equilib.training.statistics import Measured
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPass:
-    """Mean loss of a batch, its gradient and its norm, what every share measured, and one's own record, or None."""
+    """Mean loss of a batch, its gradient and its norm, what every share measured, and the records of one's own.
+
+    `own` are pairs of a record and the samples that it is of.
+    """
 
     loss: float
     gradient: Tree
     norm: float
     measured: tuple[Measured, ...]
-    record: Any  # a `Record`
+    own: list[tuple[Any, np.ndarray]]
 
 
 def pass_batch(
     loss_of: Callable[..., Any],
     params: Tree,
-    share: Share,
+    rows: np.ndarray,
     take: Callable[[Share], tuple[Array, Array]],
     *,
+    rng: np.random.Generator,
     score: Callable[[Array, Array], Array],
+    division: Division,
     ranks: Ranks,
     place: str,
     allow_unused: bool,
 ) -> BatchPass:
-    """Return what a batch amounts to, the same on all ranks but for the record.
+    """Return what a batch amounts to, the same on all ranks but for `own`, and the same for all numbers of ranks.
 
-    `loss_of` maps params, inputs, targets and share to (weighted loss, (prediction, record)), `take` a share to inputs
-    and targets, shapes (samples, ...).
+    `loss_of` maps params, inputs, targets and share to (weighted loss, (prediction, record)), `take` a share of the
+    batch `rows` to inputs and targets, shapes (samples, ...).
 
     Raises RunError if the loss or its gradient is not finite;
     IndependentError if the loss does not depend on some parameter, unless that is allowed.
     """
-    total = GradientSum(ranks, params) if ranks.size > 1 else None
-    part, record, gradient, scores = 0.0, None, None, None
-    if share.rows.size:
+    total = GradientSum(ranks, params, division) if division.shares > 1 or ranks.size > 1 else None
+    differentiate = value_and_grad(
+        loss_of, has_aux=True, allow_unused=allow_unused, arrived=total.arrived if total else None
+    )
+    passes: list[tuple[Share, Any, float, Array, bytes | None]] = []
+    gradient: Tree = None
+    for share in own_shares(rows, division, ranks.rank, rng):
         x, y = take(share)
-        differentiate = value_and_grad(
-            loss_of, has_aux=True, allow_unused=allow_unused, arrived=total.arrived if total else None
-        )
         with recorded():  # what is not finite is refused before the update
             (value, (prediction, record)), gradient = differentiate(params, x, y, share)
-        part, scores = float(value), score(prediction, y)
-    summed = gradient if total is None else total.result(gradient)
+        if total is not None:
+            total.end_share(gradient)
+        passes.append((share, record, float(value), score(prediction, y), share.drawn()))
+    summed = gradient if total is None else total.result()
     norm = global_norm(summed)
-    own = None
-    if record is not None:
-        own = Measured.of(Batch(record=record, scores=scores, loss=share.mean(part), gradient_norm=norm))
-    parts, measured, drawn = zip(*ranks.gather((part, own, share.drawn())), strict=True)
+    told = [
+        (part, Measured.of(Batch(record=record, scores=scores, loss=share.mean(part), gradient_norm=norm)), drawn)
+        for share, record, part, scores, drawn in passes
+    ]
+    parts, measured, drawn = zip(*chain.from_iterable(ranks.gather(told)), strict=True)
     loss = sum(parts)
-    check_finite(loss, norm, place=place, ranks=ranks, own=(part, gradient, record))
-    share.settle(drawn)
-    shares = tuple(each for each in measured if each is not None)
-    return BatchPass(loss=loss, gradient=summed, norm=norm, measured=shares, record=record)
+    own = [(part, record) for _, record, part, _, _ in passes]
+    check_finite(loss, norm, place=place, ranks=ranks, gradient=total.own if total else gradient, own=own)
+    settle(rng, drawn)
+    records = [(record, share.rows) for share, record, *_ in passes]
+    return BatchPass(loss=loss, gradient=summed, norm=norm, measured=measured, own=records)
 
 
 @contextmanager

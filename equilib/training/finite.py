@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from equilib.adjoints.equilibrium import Record
@@ -13,29 +15,40 @@ from equilib.training.reductions import describe_statuses
 
 
 def check_finite(
-    loss: float, norm: float, *, place: str, ranks: Ranks, own: tuple[float, Tree | None, Record | None]
+    loss: float,
+    norm: float,
+    *,
+    place: str,
+    ranks: Ranks,
+    gradient: Tree,
+    own: Sequence[tuple[float, Record]],
 ) -> None:
     """Refuse a loss of the batch or a norm of its gradient that is not finite; all ranks have the same two.
 
-    `own` are the loss, the gradient and the record of this rank's share, None where it has no samples.
+    `own` are the losses and records of this rank's shares, and `gradient` what theirs amount to.
 
     Raises RunError with `place`, the rank, and how its solves ended.
     """
     if np.isfinite(loss) and np.isfinite(norm):
         return
     lost = not np.isfinite(loss)
-    culprits = [(rank, text) for rank, text in enumerate(ranks.gather(_evidence(*own, lost=lost))) if text]
-    rank, evidence = culprits[0] if culprits else (0, "by the sum of all ranks")
+    evidence = ranks.gather(_evidence_of_loss(own) if lost else _evidence_of_gradient(gradient, own))
+    culprits = [(rank, text) for rank, text in enumerate(evidence) if text]
+    rank, text = culprits[0] if culprits else (0, "by the sum of all shares")
     where = f" on rank {rank} of {ranks.size}" if ranks.size > 1 and culprits else ""
     what = f"the loss became {loss}" if lost else f"the gradient's norm became {norm}"
-    raise RunError(f"{what} at {place}{where} ({evidence}); lower the learning rate, or try another seed or solver")
+    raise RunError(f"{what} at {place}{where} ({text}); lower the learning rate, or try another seed or solver")
 
 
-def _evidence(loss: float, gradient: Tree | None, record: Record | None, *, lost: bool) -> str:
-    """Return how the solves of a share ended that is not finite; nothing for another."""
-    if record is None or np.isfinite(loss if lost else global_norm(gradient)):
+def _evidence_of_loss(own: Sequence[tuple[float, Record]]) -> str:
+    """Return how the solves of the shares ended whose loss is not finite; nothing where there are none."""
+    statuses = [status for loss, record in own if not np.isfinite(loss) for status in record.status]
+    return f"samples: {describe_statuses(statuses)}" if statuses else ""
+
+
+def _evidence_of_gradient(gradient: Tree, own: Sequence[tuple[float, Record]]) -> str:
+    """Return how the adjoint solves of shares ended whose gradient is not finite; nothing where there are none."""
+    if not own or np.isfinite(global_norm(gradient)):
         return ""
-    if lost:
-        return f"samples: {describe_statuses(record.status)}"
-    solves = describe_statuses(status for each in record.adjoints for status in each.status)
+    solves = describe_statuses(status for _, record in own for each in record.adjoints for status in each.status)
     return f"adjoint: {solves}" if solves else "no adjoint equation was solved"

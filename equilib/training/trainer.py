@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,7 @@ from equilib.autodiff import stop_gradient
 from equilib.errors import UserError
 from equilib.machine import signals
 from equilib.machine.devices import CPU, Device
+from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import ALONE, Ranks
 from equilib.training.batch_pass import pass_batch, recorded
 from equilib.training.data import Dataset
@@ -64,7 +66,9 @@ class Trainer:
     warm_starts : WarmStarts
         What is kept of each sample for the next epoch; by default nothing. Tests start cold.
     ranks : Ranks
-        The processes that compute a share of every batch each; each of them has this trainer, in the same state.
+        The processes that divide every batch among them; each of them has this trainer, in the same state.
+    shares : int
+        How many of every batch are computed one by one, which decides the rounding; 0: one for each rank.
     loosen : float
         How many times as large the tolerances of training are at first (see `loosened`); tests have those of the model.
     """
@@ -81,6 +85,7 @@ class Trainer:
     device: Device = CPU
     transform: Callable[[Array, np.random.Generator], Array] | None = None
     ranks: Ranks = ALONE
+    shares: int = 0
     step: int = field(default=0, init=False)
     epochs_done: int = field(default=0, init=False)
     metrics: dict[str, Any] = field(default_factory=dict, init=False)
@@ -186,7 +191,7 @@ class Trainer:
         start = perf_counter()
         tested = self.evaluate(model, title=f"{title} Test")
         name = self.objective.score_name
-        measured = epoch_record(
+        metrics = {"phase": phase, "epoch": epoch} | epoch_record(
             work.statistics,
             tested,
             name,
@@ -195,7 +200,6 @@ class Trainer:
             test_seconds=perf_counter() - start,
             learning_rate=self.schedule(self.step - 1),
         )
-        metrics = {"phase": phase, "epoch": epoch, **measured}
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
         if phase == "train" and (self.best is None or self._better(tested.score, self.best[f"test_{name}"])):
@@ -243,13 +247,14 @@ class Trainer:
     def _train_batch(
         self, loss_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics
     ) -> float:
-        share = Share.of(rows, self.ranks, self.rng)
         passed = pass_batch(
             loss_of,
             self.params,
-            share,
+            rows,
             self._taken,
+            rng=self.rng,
             score=self.objective.score,
+            division=self._division(rows.size),
             ranks=self.ranks,
             place=place,
             allow_unused=self.plan.allow_unused,
@@ -257,7 +262,7 @@ class Trainer:
         gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
         self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
         self.step += 1
-        self.warm_starts.remember(passed.record, share.rows, share.count, ranks=self.ranks)
+        self.warm_starts.remember(*passed.own, count=rows.size, ranks=self.ranks)
         statistics.add(*passed.measured)
         return passed.loss
 
@@ -270,20 +275,21 @@ class Trainer:
     ) -> PassStatistics:
         """Pass the test data, shape (samples, ...), through the model; `each` gets what it returns for each batch.
 
-        Of several ranks each passes its share of every batch, which alone its `each` gets.
+        Of several ranks each passes its shares of every batch, which alone its `each` gets.
         """
-        model = model or self.model
-        statistics = PassStatistics()
+        statistics, model = PassStatistics(), model or self.model
         places = batches(self.data.test_inputs.shape[0], self.plan.test_batch_size)
         self.ranks.doing = title
         for index, place in enumerate(places, start=1):
-            own = self.ranks.share(place.stop - place.start)
-            rows = slice(place.start + own.start, place.start + own.stop)
-            measured = self._tested(model, rows, each) if rows.stop > rows.start else None
-            statistics.add(*(share for share in self.ranks.gather(measured) if share is not None))
+            own = self._division(place.stop - place.start).rows_of(self.ranks.rank, place.start)
+            measured = self.ranks.gather([self._tested(model, rows, each) for rows in own])
+            statistics.add(*chain.from_iterable(measured))
             self.reporter.batch(title, index, len(places))
             signals.check()
         return statistics
+
+    def _division(self, samples: int) -> Division:
+        return Division(samples, self.shares or self.ranks.size, self.ranks.size)
 
     def _tested(self, model: Model, rows: slice, each: Callable[[Array, Record], None]) -> Measured:
         x, y = self.data.test_inputs[rows, ...], self.data.test_targets[rows]

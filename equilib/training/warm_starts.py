@@ -65,13 +65,12 @@ class WarmStarts:
         # The gradient of a mean: what is kept does not depend on the size of the batch, and the last one is smaller.
         return {name: each / (count or len(rows)) if name == "adjoint_guess" else each for name, each in found.items()}
 
-    def remember(
-        self, record: Equilibrium | None, rows: np.ndarray, count: int | None = None, *, ranks: Ranks = ALONE
-    ) -> None:
-        """Keep what a pass with the samples `rows` found, forward and backward; all ranks keep what each found."""
+    def remember(self, *passes: tuple[Equilibrium, np.ndarray], count: int | None = None, ranks: Ranks = ALONE) -> None:
+        """Keep what passes with samples found, forward and backward; all ranks keep what each found."""
         if self.kept == NONE:
             return
-        for found in ranks.gather({} if record is None else self._found(record, rows, count or len(rows))):
+        own = [self._found(record, rows, count or len(rows)) for record, rows in passes]
+        for found in (each for rank in ranks.gather(own) for each in rank):
             for name, arrays in found.items():
                 for row, array in arrays.items():
                     self._rows[name][row] = array

@@ -16,7 +16,7 @@ def equilib_communicators() -> Iterable[CommunicatorEntry]:
         factory="equilib_mpi.communicator:Mpi",
         summary="MPI by mpi4py; sums of arrays on GPUs by NCCL where nccl4py is installed",
         advice=(
-            "It is used where mpiexec or srun started several processes. Its sums add in the order of the ranks, and "
+            "It is used where mpiexec or srun started several processes. Sums are added by equilib, in one order, and "
             "so have the same bits whatever algorithms MPI chooses. Each rank sends and receives as much as in the "
             "ring algorithm, in one message for each other rank."
         ),

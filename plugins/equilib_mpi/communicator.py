@@ -1,7 +1,8 @@
-"""Communicator on MPI: bytes by its collectives, sums of arrays in the order of the ranks."""
+"""Communicator on MPI: bytes by its collectives, sums of arrays in the order that is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from equilib.arrays import Array, from_host, to_host
 from equilib.errors import UserError
 from equilib.machine.ranks.communicator import Communicator, Exchange
 from equilib.machine.ranks.launched import launched
-from equilib_mpi.nccl import NcclSums, has_nccl, identifier
+from equilib_mpi.nccl import NcclReductions, has_nccl, identifier
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class MpiCommunicator:
         self._mpi, self._world = MPI, MPI.COMM_WORLD
         self.rank: int = self._world.rank
         self.size: int = self._world.size
-        self._nccl: NcclSums | None = None
+        self._nccl: NcclReductions | None = None
 
     def describe(self) -> str:
         """Return name and version of the library."""
@@ -79,27 +80,30 @@ class MpiCommunicator:
             yield self._world.Ibcast([view[start : start + _MESSAGE], self._mpi.BYTE]).Test
         return bytes(found)
 
-    def sum(self, values: Array) -> Exchange[Array]:
-        """Return the sum: each rank adds a part of all arrays, in the order of the ranks, and hands it to the others.
+    def reduce(self, values: Array, add: Callable[[Array], Array]) -> Exchange[Array]:
+        """Return what `add` makes of all: each rank adds a part of the columns, and hands it to the others.
 
-        It sends and receives 2 (size − 1)/size of the array, as the ring algorithm does, in 2 (size − 1) messages.
+        Of one row it sends and receives 2 (size − 1)/size, as the ring algorithm does, in 2 (size − 1) messages.
         Arrays on a GPU go by NCCL where nccl4py is installed, else through the host.
         """
         if not isinstance(values, np.ndarray) and has_nccl():
             if self._nccl is None:
                 name = yield from self.broadcast(identifier() if self.rank == 0 else b"")
-                self._nccl = NcclSums(self.rank, self.size, name)
-            return (yield from self._nccl.sum(values))
+                self._nccl = NcclReductions(self.rank, self.size, name)
+            return (yield from self._nccl.reduce(values, add))
         own = to_host(values)
-        parts = np.zeros((self.size, -(-own.size // self.size)), own.dtype)
-        parts.reshape(-1)[: own.size] = own
+        rows, size = own.shape
+        columns = -(-size // self.size)
+        parts = np.zeros((self.size, rows, columns), own.dtype)
+        for rank in range(self.size):
+            part = own[:, rank * columns : (rank + 1) * columns]
+            parts[rank, :, : part.shape[1]] = part
         found = np.empty_like(parts)
         yield self._world.Ialltoall(parts, found).Test
-        total = found[0]
-        for part in found[1:]:
-            total += part
-        yield self._world.Iallgather(total, parts).Test
-        return from_host(parts.reshape(-1)[: own.size], values)
+        total = np.ascontiguousarray(add(found))
+        whole = np.empty((self.size, columns), own.dtype)
+        yield self._world.Iallgather(total, whole).Test
+        return from_host(whole.reshape(-1)[:size], values)
 
     def close(self) -> None:
         """Finalize MPI."""

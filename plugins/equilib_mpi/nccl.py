@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,8 +25,8 @@ def identifier() -> bytes:
     return bytes(core.get_unique_id())
 
 
-class NcclSums:
-    """Sums over all ranks, each of which has one GPU, its current one."""
+class NcclReductions:
+    """Reductions over all ranks, each of which has one GPU, its current one."""
 
     def __init__(self, rank: int, size: int, name: bytes) -> None:
         from nccl import core
@@ -35,20 +36,22 @@ class NcclSums:
         self._all: Any = core.Communicator.init(size, rank, core.UniqueId.from_bytes(name))
         self._stream = cupy.cuda.Stream(non_blocking=True)
 
-    def sum(self, values: Array) -> Exchange[Array]:
-        """Return the sum of arrays of shape (size,), added in the order of the ranks."""
+    def reduce(self, values: Array, add: Callable[[Array], Array]) -> Exchange[Array]:
+        """Return what `add` makes of the arrays of all ranks, as `MpiCommunicator.reduce` does."""
         cupy = self._cupy
-        part = -(-values.size // self._size)
-        parts = cupy.zeros((self._size, part), values.dtype)
-        parts.reshape(-1)[: values.size] = values
+        rows, size = values.shape
+        columns = -(-size // self._size)
+        parts = cupy.zeros((self._size, rows, columns), values.dtype)
+        for rank in range(self._size):
+            part = values[:, rank * columns : (rank + 1) * columns]
+            parts[rank, :, : part.shape[1]] = part
+        whole = cupy.empty((self._size, columns), values.dtype)
         found = cupy.empty_like(parts)
         self._stream.wait_event(cupy.cuda.get_current_stream().record())
         with self._stream:
             self._all.alltoall(parts, found, stream=self._stream.ptr)
-            total = found[0]
-            for each in found[1:]:
-                total += each
-            self._all.allgather(total, parts.reshape(-1), stream=self._stream.ptr)
+            total = cupy.ascontiguousarray(add(found))
+            self._all.allgather(total, whole.reshape(-1), stream=self._stream.ptr)
             arrived = self._stream.record()
         yield lambda: bool(np.bool_(arrived.done))
-        return parts.reshape(-1)[: values.size]
+        return whole.reshape(-1)[:size]

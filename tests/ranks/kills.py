@@ -21,11 +21,10 @@ from pathlib import Path
 
 from tests.programs import EQUILIB, environment
 from tests.ranks.launching import command
-from tests.ranks.test_runs import ranks_of
+from tests.ranks.test_runs import content, ranks_of
 
 RUN = ("run", "polynomial", "--epochs", "3", "--quiet")
 ENVIRONMENT = environment(OPENBLAS_NUM_THREADS="1")
-TIMES = ("seconds", "test_seconds")
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,6 @@ def start(ranks: int, *arguments: object) -> subprocess.Popen[str]:
     """Start `equilib` in so many processes."""
     program = command(ranks, "-c", EQUILIB, *arguments)
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-
-
-def content(run: Path) -> tuple[bytes, list[dict[str, object]]]:
-    """Return the model of a run and its metrics, but for times."""
-    lines = (run / "metrics.jsonl").read_text().splitlines()
-    epochs = [{name: value for name, value in json.loads(line).items() if name not in TIMES} for line in lines]
-    return (run / "model.npz").read_bytes(), epochs
 
 
 def kill(ranks: int, run: Path, after: float, rank: int) -> tuple[float, str, bool]:

@@ -23,6 +23,8 @@ from equilib.training.plan import Plan
 from equilib.training.schedules import Constant
 from equilib.training.trainer import Trainer
 from equilib.training.warm_starts import EQUILIBRIA, WarmStarts
+from equilib_linear_solvers.library import LibraryGMRES
+from equilib_newton_gmres.solver import NewtonGMRES
 from tests.training.small import CLASSES, FEATURES, STATE, TRAIN, network, normal, trainer
 
 PLAN = Plan(pretrain_epochs=1, pretrain_depth=4, epochs=2, batch_size=16, test_batch_size=7, clip_gradient=0.5)
@@ -32,6 +34,11 @@ PLAN = Plan(pretrain_epochs=1, pretrain_depth=4, epochs=2, batch_size=16, test_b
 def noisy(x: Array, rng: np.random.Generator) -> Array:
     """Return inputs with noise, and scaled by one number for all."""
     return (x + 0.1 * rng.standard_normal(x.shape)) * rng.uniform(0.9, 1.1)
+
+
+def noisy_single(x: Array, rng: np.random.Generator) -> Array:
+    """Return the same in float32."""
+    return noisy(x, rng).astype(np.float32)
 
 
 def dropping(options: SolveOptions) -> DEQChain:
@@ -57,14 +64,18 @@ def doubled(subject: Trainer) -> Trainer:
 def trainings(ranks: Ranks) -> dict[str, Trainer]:
     """Return the trainings that are compared, by name."""
     exact = SolveOptions(rtol=1e-13, on_failure="record")
+    coupled = NewtonGMRES(linear_solver=LibraryGMRES())
     small = {"plan": PLAN, "ranks": ranks}
     found = {
         "single": trainer(**small),
         "double": doubled(trainer(network(options=exact), transform=noisy, **small)),
         "dropout": doubled(trainer(dropping(exact), **small)),
         "warm": doubled(trainer(network(options=exact), **small)),
+        "five shares": trainer(dropping(SolveOptions(rtol=1e-3)), transform=noisy_single, shares=5, **small),
+        "coupled shares": trainer(network(solver=coupled), shares=4, **small),
     }
-    found["warm"].warm_starts = WarmStarts(EQUILIBRIA, TRAIN)
+    for name in ("warm", "coupled shares"):
+        found[name].warm_starts = WarmStarts(EQUILIBRIA, TRAIN)
     return found
 
 

@@ -15,6 +15,9 @@ from tests.ranks.program import outcomes
 ROUNDING = {"float32": 1e-5, "float64": 1e-12}
 """How far apart parameters may be, relative to the largest of their array."""
 
+SHARED = " shares:"
+"""What is in the names of trainings in a number of shares."""
+
 Found = dict[str, np.ndarray]
 
 
@@ -52,7 +55,7 @@ def test_parameters_are_those_of_one_process(ranks: int, alone: Found, found: Ca
     others = found(ranks)
     assert others.keys() == alone.keys()
     for name, own in alone.items():
-        if "metrics/" not in name:
+        if SHARED not in name and "metrics/" not in name:
             bound = ROUNDING[str(own.dtype)] * np.abs(own).max()
             np.testing.assert_allclose(others[name], own, rtol=0, atol=bound, err_msg=name)
 
@@ -61,8 +64,18 @@ def test_parameters_are_those_of_one_process(ranks: int, alone: Found, found: Ca
 def test_metrics_are_those_of_the_whole_batch(ranks: int, alone: Found, found: Callable[[int], Found]) -> None:
     """Scores and statuses are the same counts, losses and norms differ by rounding, random numbers not at all."""
     for name, value in found(ranks).items():
-        if "metrics/" in name and not name.endswith("forward_nfe"):  # which near rounding may be one more or less
+        # Near rounding a solve may take an evaluation more or less.
+        if SHARED not in name and "metrics/" in name and not name.endswith("forward_nfe"):
             np.testing.assert_allclose(value, alone[name], rtol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("ranks", [3, 4])
+def test_shares_decide_the_bits(ranks: int, alone: Found, found: Callable[[int], Found]) -> None:
+    """With a number of shares all is the same whoever computes them, even of coupled samples."""
+    names = [name for name in alone if SHARED in name]
+    assert {name.partition(":")[0] for name in names} == {"five shares", "coupled shares"}
+    for name in names:
+        np.testing.assert_array_equal(found(ranks)[name], alone[name], err_msg=name)
 
 
 def test_a_repetition_has_the_same_bits(found: Callable[[int], Found], tmp_path: Path) -> None:

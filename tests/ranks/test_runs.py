@@ -15,6 +15,7 @@ from tests.programs import EQUILIB, environment, equilib
 from tests.ranks.launching import MPIEXEC, command, launch, require_mpi
 
 RUN = ("run", "linear", "--epochs")
+TIMES = ("seconds", "test_seconds")
 
 
 @pytest.fixture(autouse=True)
@@ -24,14 +25,21 @@ def mpi() -> None:
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
-    """Three ranks, then one process: there is one record, which goes on and says so."""
-    first = launch(3, "-c", EQUILIB, *RUN, "1", "--out", tmp_path / "run", "--quiet")
+    """Four ranks, then two, or one process: there is one record, which says so, and ends with the bits of four."""
+    run = tmp_path / "run"
+    whole = ("polynomial", "--epochs", "2", "--batch-size", "30", "--shares", "4", "--quiet", "--out", run)
+    first = launch(4, "-c", EQUILIB, "run", *whole)
     assert (first.returncode, first.stdout.count("Run recorded")) == (0, 1)
-    second = equilib("resume", str(tmp_path / "run"), "--epochs", "2", cwd=tmp_path, OPENBLAS_NUM_THREADS="1")
-    assert "Note: ranks was 3, is 1" in second.stdout
-    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    found, half = content(run), min(path.name for path in (run / "checkpoints").iterdir())
+    rest = ("resume", str(run), "--from", half, "--epochs", "2")
+    second = launch(2, "-c", EQUILIB, *rest)
+    assert "Note: ranks was 4, is 2" in second.stdout
+    assert content(run) == found
+    third = equilib(*rest, cwd=tmp_path, OPENBLAS_NUM_THREADS="1")
+    assert "Note: ranks was 2, is 1" in third.stdout
+    assert content(run) == found
+    facts = json.loads((run / "run.json").read_text())
     assert (facts["status"], facts["ranks"]) == ("finished", None)
-    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
@@ -56,6 +64,13 @@ def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
     assert launched.returncode != 0
     status = json.loads((tmp_path / "run" / "run.json").read_text())["status"]
     assert status == "running"
+
+
+def content(run: Path) -> tuple[bytes, list[dict[str, object]]]:
+    """Return the model of a run and its metrics, but for times."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    epochs = [{name: value for name, value in json.loads(line).items() if name not in TIMES} for line in lines]
+    return (run / "model.npz").read_bytes(), epochs
 
 
 def ranks_of(launcher: int) -> list[int]:

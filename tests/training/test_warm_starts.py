@@ -114,7 +114,7 @@ def test_failed_samples_start_cold() -> None:
     rows = np.asarray([5, 6, 7])
     _, record = subject.model(subject.params, subject.data.train_inputs[rows])
     status = (Status.CONVERGED, Status.STALLED, Status.MAX_STEPS)
-    subject.warm_starts.remember(replace(record, solution=replace(record.solution, status=status)), rows)
+    subject.warm_starts.remember((replace(record, solution=replace(record.solution, status=status)), rows))
     start = subject.warm_starts.guesses(subject.model, rows)["start"]
     np.testing.assert_array_equal(np.isnan(start).all(axis=1), [False, True, False])
     assert subject.warm_starts.guesses(subject.model, np.arange(5)) == {}

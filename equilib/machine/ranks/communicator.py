@@ -21,7 +21,7 @@ class Communicator(Protocol):
 
     1. A method begins to send, and returns an `Exchange`; nothing waits.
     2. All ranks call the same methods in the same order, with several exchanges under way at a time.
-    3. A sum adds in the order of the ranks: the same arrays have the same bits whenever they are added.
+    3. What is reduced is added by the function that is given, and by nothing else: it says in which order.
     """
 
     rank: int
@@ -36,8 +36,12 @@ class Communicator(Protocol):
     def broadcast(self, data: bytes) -> Exchange[bytes]:
         """Return what rank 0 gives, on each of them."""
 
-    def sum(self, values: Array) -> Exchange[Array]:
-        """Return the sum over the ranks of arrays of one shape (size,) and dtype, on each of them."""
+    def reduce(self, values: Array, add: Callable[[Array], Array]) -> Exchange[Array]:
+        """Return what `add` makes of the arrays of all ranks, shape (size,), on each of them.
+
+        `values`, shape (rows, size), have one shape and dtype on all ranks. `add` maps a part of the columns of all,
+        shape (ranks, rows, columns), to (columns,).
+        """
 
     def close(self) -> None:
         """Leave, when all ranks do."""

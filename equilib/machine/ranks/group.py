@@ -1,4 +1,4 @@
-"""Ranks of a run: their shares of a batch, and the messages between them."""
+"""Ranks of a run: who they are, and the messages between them."""
 
 from __future__ import annotations
 
@@ -98,12 +98,6 @@ class Ranks:
         hosts = list(dict.fromkeys(place.host for place in self.places))
         return {"size": self.size, "communicator": self._communicator.describe(), "hosts": hosts}
 
-    def share(self, samples: int) -> slice:
-        """Return which samples of a batch are this rank's; the first ranks have one more where they do not divide."""
-        each, more = divmod(samples, self.size)
-        start = self.rank * each + min(self.rank, more)
-        return slice(start, start + each + (self.rank < more))
-
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, in their order."""
         if self._communicator is None:
@@ -121,11 +115,11 @@ class Ranks:
         found: T = made
         return found
 
-    def start_sum(self, values: Array) -> Pending[Array]:
-        """Begin to sum arrays of shape (size,) over the ranks; `finish` it."""
+    def start_reduce(self, values: Array, add: Callable[[Array], Array]) -> Pending[Array]:
+        """Begin to `add` the rows of all ranks, shape (rows, size) each, as a `Communicator` does; `finish` it."""
         if self._communicator is None:
-            raise ValueError("one process alone has nothing to sum")
-        return Pending(self._communicator.sum(values))
+            raise ValueError("one process alone has nothing to reduce")
+        return Pending(self._communicator.reduce(values, add))
 
     def finish(self, pending: Pending[T]) -> T:
         """Wait for what is under way, and return it."""
