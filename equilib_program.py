@@ -22,11 +22,11 @@ def main() -> int:
 
     status = run()
     # What the interpreter would say of a stream that nobody reads, once it ends, is known.
-    for stream in (sys.stdout, sys.stderr):
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         try:
             stream.flush()
-        except (OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except (AttributeError, OSError, ValueError):  # a plugin may have put something else in its place, or closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
             status = status or 1
     return status
 

@@ -39,15 +39,29 @@ MODULES = {
     "late": PLUGIN.format(before="", arguments="", name="late", summary="''", after="raise OSError('late')"),
     "arguments": PLUGIN.format(before="", arguments="model", name="arguments", summary="''", after=""),
     "wrong-name": PLUGIN.format(before="", arguments="", name="Wrong Name", summary="''", after=""),
+    "endless": PLUGIN.format(
+        before="",
+        arguments="",
+        name="endless",
+        summary="''",
+        after="yield from (SolverEntry(name=f'n-{n}', factory='x:Y', summary='') for n in range(10**9))",
+    ),
     "escapes": "raise ValueError('\\x1b[31mred\\n\\x07')",
 }
 """What plugins that cannot be loaded do when they are."""
 
 WORKING = {
     "chatty": PLUGIN.format(before="print('at import')", arguments="", name="chatty", summary="''", after=""),
+    "closer": PLUGIN.format(
+        before="import sys\nsys.stdout.close()\nsys.stderr.close()\nsys.stdout = sys.stderr = None",
+        arguments="",
+        name="closer",
+        summary="''",
+        after="",
+    ),
     "rival": PLUGIN.format(before="", arguments="", name="newton-gmres", summary="'not ours'", after=""),
 }
-"""Plugins that work, but print, or take a name of ours."""
+"""Plugins that work, but print, close what is printed to, or take a name of ours."""
 
 DAMAGED = {
     "no-equals": {"entry_points.txt": b"[console_scripts]\nsome thing without a sign\n"},

@@ -32,7 +32,18 @@ from tests.programs import command, environment
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 COMMANDS = ("run", "resume", "evaluate", "report", "compare")
 # A checkpoint every 0.12 seconds, so that many are written in the middle of an epoch.
-PLAN = ("--limit=100", "--epochs=2", "--batch-size=8", "--device=cpu", "--checkpoint-minutes=0.002")
+OFTEN = ("--device=cpu", "--checkpoint-minutes=0.002")
+PLAN = ("--limit=100", "--epochs=2", "--batch-size=8", *OFTEN)
+EXPERIMENTS = {
+    "mnist": (*PLAN, "--pretrain-epochs=1"),
+    "bratu": ("--points=8", "--strengths=32", "--epochs=6", *OFTEN),
+    "characters": ("--length=8", "--features=8", "--heads=2", "--limit=2000", "--epochs=2", *OFTEN),
+    "digits-graph": ("--width=8", "--epochs=4", *OFTEN),
+    "lasso": ("--epochs=2", *OFTEN),
+    "table": ("--epochs=6", *OFTEN),
+}
+"""What is run, killed and resumed; the other commands are about the first."""
+
 # The order of sums, and with it the last bits, depends on the number of threads.
 ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 SOLVERS = ("picard", "anderson")
@@ -51,15 +62,20 @@ class Kills:
 
     def __post_init__(self) -> None:
         self.data = write_digits(self.folder / "digits")
-        self.call(("run", "mnist", *self._to("whole")), "run")
+        for experiment in reversed(EXPERIMENTS):
+            self.call(("run", experiment, *self.plan(experiment), f"--out=whole-{experiment}"), f"run {experiment}")
+        (self.folder / "whole-mnist").rename(self.folder / "whole")
         self.call(("resume", "whole", "--epochs", "2"), "resume", expected=2)  # there is nothing to do
-        self.seconds["resume"] = self.seconds["run"]
         self.call(("evaluate", "whole"), "evaluate")
         self.call(("report", "whole", "--out", "page"), "report")
         self.call(("compare", "mnist", "--solvers", ",".join(SOLVERS), *self._to("compared")), "compare")
 
+    def plan(self, experiment: str) -> tuple[str, ...]:
+        """Return what a run is asked for, but for its place."""
+        return (*EXPERIMENTS[experiment], *(("--data-dir", str(self.data)) if experiment == "mnist" else ()))
+
     def _to(self, out: str) -> tuple[str, ...]:
-        return (*PLAN, "--pretrain-epochs=1", "--data-dir", str(self.data), "--out", out)
+        return (*self.plan("mnist"), "--out", out)
 
     def start(self, argv: tuple[str, ...]) -> subprocess.Popen[str]:
         """Begin a command, in a session of its own as a terminal's."""
@@ -82,12 +98,15 @@ class Kills:
         if process.returncode != expected:
             raise SystemExit(f"equilib {' '.join(argv)} ended with {process.returncode}: {errors}")
 
-    def kill(self, argv: tuple[str, ...], number: signal.Signals) -> bool:
-        """Send a command a signal at a random moment; tell whether it was still there, and look at how it ended."""
-        begun = time.monotonic()
+    def kill(self, argv: tuple[str, ...], number: signal.Signals, name: str = "") -> bool:
+        """Send a command a signal at a random moment; tell whether it was still there, and look at how it ended.
+
+        The moment lies within the time that the command, or what has a `name` of its own, takes.
+        """
+        begun, name = time.monotonic(), name or argv[0]
         with self.start(argv) as process:
             try:
-                _, errors = process.communicate(timeout=self.random.uniform(START, self.seconds[argv[0]]))
+                _, errors = process.communicate(timeout=self.random.uniform(START, self.seconds[name]))
             except subprocess.TimeoutExpired:
                 # A terminal's Ctrl-C reaches all processes, the others only the one.
                 os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)
@@ -96,7 +115,7 @@ class Kills:
         allowed = {0, -number, 128 + number}
         quiet = not any("Traceback" in line or "Exception" in line for line in lines)
         if process.returncode == 0:  # it was faster than thought
-            self.seconds[argv[0]] = time.monotonic() - begun
+            self.seconds[name] = time.monotonic() - begun
         if process.returncode not in allowed or not quiet:
             self.complain(argv, number, f"status {process.returncode}: {errors[-500:]}")
         return process.returncode != 0
@@ -137,21 +156,23 @@ def status(run: Path) -> str:
     return str(json.loads(record.read_text(encoding="utf-8"))["status"]) if record.exists() else ""
 
 
-def until_ended(kills: Kills, run: str, like: str, turns: Iterator[signal.Signals], limit: int) -> int:
+def until_ended(kills: Kills, run: str, experiment: str, turns: Iterator[signal.Signals], limit: int) -> int:
     """Kill a run and its resumptions at most so many times, end it, and compare it; return how often it was killed."""
     count, place = 0, kills.folder / run
+    whole = kills.folder / ("whole" if experiment == "mnist" else f"whole-{experiment}")
     while status(place) != "finished":
-        argv = ("resume", run) if status(place) else ("run", "mnist", *kills._to(run), "--overwrite")
+        begin = ("run", experiment, *kills.plan(experiment), "--out", run, "--overwrite")
+        argv = ("resume", run) if status(place) else begin
         if count < limit:
             number = next(turns)
-            count += kills.count(argv, number, killed=kills.kill(argv, number))
+            count += kills.count(argv, number, killed=kills.kill(argv, number, f"run {experiment}"))
             continue
         with kills.start(argv) as process:
             _, errors = process.communicate()
         if process.returncode:
             kills.complain(argv, SIGNALS[0], f"it does not go on: {errors[-500:]}")
             return count
-    if ended(place) != ended(kills.folder / like) or list(place.rglob("*.part")):
+    if ended(place) != ended(whole) or list(place.rglob("*.part")):
         kills.complain(("resume", run), SIGNALS[0], "it did not end as a run that nobody touched")
     return count
 
@@ -227,7 +248,8 @@ def main() -> int:
         kills = Kills(Path(folder), random.Random(given.seed))
         place = 0
         while left > 0:
-            left -= until_ended(kills, f"killed-{place}", "whole", turns, min(left, 12))
+            experiment = list(EXPERIMENTS)[place % len(EXPERIMENTS)]
+            left -= until_ended(kills, f"killed-{place}", experiment, turns, min(left, 12))
             for argv in 4 * (("evaluate", "whole"), ("report", "whole", "--out", "page")):
                 left -= left > 0 and read_only(kills, argv, next(turns))
             for again in range(3):

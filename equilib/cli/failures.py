@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -14,6 +18,7 @@ from equilib.fixed_points.solution import UnsolvedError
 from equilib.machine.ranks.group import current_ranks
 from equilib.machine.signals import Interrupted
 from equilib.plugin.registry import OWN, Owner
+from equilib.testing.entries import CHECKED
 
 TRACEBACK = "EQUILIB_TRACEBACK"
 """The environment variable that shows the traceback of whatever ends a command, as `equilib --traceback` does."""
@@ -27,9 +32,37 @@ def fail(error: BaseException, session: Session) -> int:
     if is_silent() or not sentence:
         return status
     if session.traceback or os.environ.get(TRACEBACK, "") not in ("", "0"):
-        click.echo("".join(traceback.format_exception(error)), nl=False, err=True)
-    click.echo(f"error: {printable(sentence)}", err=True)
+        _say("".join(traceback.format_exception(error)))
+    _say(f"error: {printable(sentence)}\n")
     return status
+
+
+def _say(text: str) -> None:
+    try:
+        click.echo(text, nl=False, err=True)
+    except ValueError:  # a plugin closed the stream
+        with suppress(OSError):
+            os.write(2, text.encode(errors="backslashreplace"))
+
+
+@contextmanager
+def guarded(session: Session) -> Iterator[None]:
+    """Put the standard streams back that a plugin replaces, and have threads that fail end in a sentence."""
+    streams, hook = (sys.stdout, sys.stderr), threading.excepthook
+
+    def of_thread(lost: threading.ExceptHookArgs) -> None:
+        error = lost.exc_value
+        if error is not None and not isinstance(error, SystemExit):
+            owner = _culprit(error, session)
+            whose = f"plugin {owner}" if owner else f"module {_modules(error)[-1]!r}"
+            _say(f"warning: a thread of {whose} failed: {_evidence(error)}\n")
+
+    threading.excepthook = of_thread
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        sys.stdout, sys.stderr = streams
 
 
 def told(error: BaseException, session: Session) -> tuple[str, int]:
@@ -38,7 +71,7 @@ def told(error: BaseException, session: Session) -> tuple[str, int]:
         return _usage(error), error.exit_code
     if isinstance(error, UserError):
         return said(error), 2
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and (error.filename or not _is_foreign(_culprit(error, session))):
         return _of_system(error), 1
     if isinstance(error, Interrupted):
         return said(error), 128 + error.number
@@ -61,24 +94,36 @@ def _of_full_gpu(error: BaseException) -> bool:
 
 def _unexpected(error: BaseException, session: Session) -> str:
     """Return a sentence about an error that nobody foresaw, which names the plugin that it comes from."""
-    evidence = " ".join((_named(error), *(f"({printable(note)})" for note in getattr(error, "__notes__", ()))))
-    owner = _culprit(error, session)
-    if owner is None or owner.distribution == OWN:
-        within = "" if owner is None else f" in its plugin {owner.plugin!r}"
-        return f"equilib failed{within}: {evidence}; report it with the traceback, which {TRACEBACK}=1 shows"
-    remedy = f"report it to its authors with the traceback, which {TRACEBACK}=1 shows, or do without it"
-    return f"plugin {owner} failed: {evidence}; {remedy}"
+    evidence, owner = _evidence(error), _culprit(error, session)
+    shown = f"the traceback, which {TRACEBACK}=1 shows"
+    if _is_foreign(owner):
+        return f"plugin {owner} failed: {evidence}; report it to its authors with {shown}, or do without it"
+    foreign = session.foreign()
+    if foreign:
+        parts = " or ".join(f"the {noun} {name!r} of plugin {whose}" for noun, name, whose in foreign)
+        checked = [name for noun, name, _ in foreign if noun in {kind.noun for kind in CHECKED}]
+        look = f"'equilib check {checked[0]}' examines it; otherwise " if checked else ""
+        return f"{parts} does not fit: {evidence}; {look}report it with {shown}"
+    within = "" if owner is None else f" in its plugin {owner.plugin!r}"
+    return f"equilib failed{within}: {evidence}; report it with {shown}"
 
 
-def _named(error: BaseException) -> str:
-    return f"it called sys.exit({said(error)})" if isinstance(error, SystemExit) else named(error)
+def _is_foreign(owner: Owner | None) -> bool:
+    return owner is not None and owner.distribution != OWN
+
+
+def _evidence(error: BaseException) -> str:
+    what = f"it called sys.exit({said(error)})" if isinstance(error, SystemExit) else named(error)
+    return printable(" ".join((what, *(f"({note})" for note in getattr(error, "__notes__", ())))))
 
 
 def _culprit(error: BaseException, session: Session) -> Owner | None:
     """Return the plugin whose code was at work last, a third party's rather than ours; None where none was."""
-    owners = session.packages()
-    found = [owners[name] for each in reversed(_modules(error)) if (name := each.partition(".")[0]) in owners]
-    return next((each for each in found if each.distribution != OWN), next(iter(found), None))
+    owners, modules = session.packages(), _modules(error)
+    if error.__cause__ is not None:  # as of what a generator raises
+        modules = [*_modules(error.__cause__), *modules]
+    found = [owners[name] for each in reversed(modules) if (name := each.partition(".")[0]) in owners]
+    return next(filter(_is_foreign, found), next(iter(found), None))
 
 
 def _modules(error: BaseException) -> list[str]:

@@ -25,6 +25,7 @@ HEADER = ("OPERATION", "KERNEL", "ARRAYS", "LOADS IN", "USED")
 def kernels(context: click.Context, *, as_json: bool) -> None:
     """List the kernels, the first that applies computes a call; or show one family, or those of one operation."""
     if context.invoked_subcommand is None:
+        _ = context.obj.registry  # which warns of plugins that are left out
         _print(list(_records()), as_json=as_json)
 
 

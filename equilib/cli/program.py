@@ -17,7 +17,7 @@ from equilib.cli.compare import compare
 from equilib.cli.doctor import doctor
 from equilib.cli.evaluate import evaluate
 from equilib.cli.experiment_command import session_of
-from equilib.cli.failures import TRACEBACK, fail
+from equilib.cli.failures import TRACEBACK, fail, guarded
 from equilib.cli.kernels import kernels
 from equilib.cli.listing import LISTINGS, plugins
 from equilib.cli.predict import predict
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
 
 def _carry_out(session: Session) -> int:
     try:
-        with signals.obeyed(), offering(lambda: kernel_families(session.plugins)):
+        with signals.obeyed(), guarded(session), offering(lambda: kernel_families(session.plugins)):
             arguments = list(session.argv)
             status = equilib.main(arguments, prog_name="equilib", standalone_mode=False, obj=session) or 0
             current_ranks().close()

@@ -42,5 +42,12 @@ class Session:
 
     def packages(self) -> dict[str, Owner]:
         """Return the plugin behind each package of code, of the plugins that were loaded so far."""
-        known = self.given if self.given is not None else self.__dict__.get("plugins")
-        return {} if known is None else known.packages()
+        return {} if self._known is None else self._known.packages()
+
+    def foreign(self) -> list[tuple[str, str, Owner]]:
+        """Return kind, name and owner of each entry of a third party that was looked up so far."""
+        return [] if self._known is None else self._known.foreign()
+
+    @property
+    def _known(self) -> Registry | None:
+        return self.given if self.given is not None else self.__dict__.get("plugins")

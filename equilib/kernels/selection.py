@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from equilib.errors import UserError, did_you_mean
+from equilib.errors import UserError, did_you_mean, named, printable
 from equilib.kernels.family import Candidate, Family, Source
 
 AUTO = "auto"
@@ -216,7 +216,7 @@ def _forget() -> None:
 
 
 def _cause(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return printable(named(error))
 
 
 def _warn(what: str) -> None:

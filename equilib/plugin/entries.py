@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 import re
-import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -16,18 +13,9 @@ from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, describe
 from equilib.options.named import FIXED_POINT, ODE
 from equilib.options.schema import check_fields
+from equilib.plugin.streams import printed_aside
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
-
-
-_printing = threading.RLock()
-
-
-@contextmanager
-def printed_aside() -> Iterator[None]:
-    """Have what is printed while a plugin is imported go to standard error: it is no output of a command."""
-    with _printing, redirect_stdout(sys.stderr):
-        yield
 
 
 class EntryError(UserError):

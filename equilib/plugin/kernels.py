@@ -25,6 +25,7 @@ def _family(registry: Registry, provided: Provided[KernelEntry]) -> Family:
     entry, owner = provided.entry, provided.owner
 
     def make(spec: str) -> Iterable[Kernel]:
+        registry.find(KernelEntry, f"{entry.name}@{owner.called}")  # whose package the record of a run names
         made: Any = build(entry.blueprint(), parse_spec(spec)[1], owner=f"kernels {entry.name!r}", parts=registry)
         kernels: Iterable[Kernel] = made.kernels()
         return kernels

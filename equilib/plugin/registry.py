@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
-import pluggy
-
 from equilib.errors import UserError, did_you_mean, named, printable
 from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
-from equilib.plugin import HOOKS, KINDS, Entry, IntegratorEntry, SolverEntry, hooks
+from equilib.plugin import HOOKS, KINDS, Entry
 from equilib.plugin.discovery import Damage, Point, installed, requirements
-from equilib.plugin.entries import printed_aside
+from equilib.plugin.streams import printed_aside
 from equilib.plugin.switches import VARIABLE, Switches
+from equilib.plugin.yielded import entries_of
 
 GROUP = "equilib"
 """The entry-point group that plugins are published in."""
@@ -42,7 +41,7 @@ class DuplicateError(UserError, LookupError):
     """Several plugins provide an entry of that name, and choosing one would depend on what else is installed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Owner:
     """Where an entry comes from: the plugin's entry-point name, and its distribution."""
 
@@ -104,7 +103,7 @@ class Registry(Parts):
         self._plugins: dict[Owner, tuple[Entry, ...]] = {}
         self._broken: dict[Owner, str] = {}
         self._off: list[Owner] = []
-        self._used: set[str] = set()
+        self._used: set[tuple[str, str, Owner]] = set()  # noun, name, owner
         self.damages: list[Damage] = []
         self.unknown: tuple[str, ...] = ()  # what EQUILIB_PLUGINS names and nobody is called
 
@@ -138,7 +137,7 @@ class Registry(Parts):
         owner = Owner(point.name, point.package, point.version)
         try:
             with printed_aside():
-                self._plugins[owner] = _entries(point.load(), owner)
+                self._plugins[owner] = entries_of(point.load(), owner.plugin)
         except BaseException as error:  # a module may do anything when it is imported
             if is_from_user(error):
                 raise
@@ -157,7 +156,7 @@ class Registry(Parts):
         owner = Owner(name, distribution, version)
         if owner in self._plugins:
             raise ValueError(f"plugin {owner} is already registered")
-        self._plugins[owner] = _entries(plugin, owner)
+        self._plugins[owner] = entries_of(plugin, owner.plugin)
 
     def get(self, kind: type[E], name: str) -> E:
         """Return the entry of type `kind` called `name`.
@@ -185,7 +184,7 @@ class Registry(Parts):
         if len(provided) > 1:
             raise DuplicateError(str(_conflict(provided)))
         if provided:
-            self._used.add(provided[0].owner.distribution)
+            self._used.add((kind.noun, bare, provided[0].owner))
             return provided[0]
         names = [each.entry.name for each in self.provided(kind)]
         if any(name.startswith(f"{each}:") for each in names):
@@ -199,8 +198,13 @@ class Registry(Parts):
 
     def used(self) -> tuple[str, ...]:
         """Return the packages whose entries were looked up so far, and what they say that they require."""
-        required = {each for package in self._used - {"", OWN} for each in requirements(package)}
-        return tuple(sorted((self._used | required) - {""}))
+        found = {owner.distribution for *_, owner in self._used}
+        required = {each for package in found - {"", OWN} for each in requirements(package)}
+        return tuple(sorted((found | required) - {""}))
+
+    def foreign(self) -> list[tuple[str, str, Owner]]:
+        """Return kind, name and owner of each entry of a third party that was looked up so far."""
+        return sorted(each for each in self._used if each[2].distribution != OWN)
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the names of the usable entries of a kind, such as "linear solver"."""
@@ -255,29 +259,6 @@ class Registry(Parts):
                 if isinstance(entry, kind):
                     found[entry.name].append(Provided(entry=entry, owner=owner))
         return found
-
-
-def _entries(plugin: object, owner: Owner) -> tuple[Entry, ...]:
-    # A manager for each plugin: what it refuses is then wrong with this plugin and leaves nothing behind.
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hooks)
-    manager.register(plugin, owner.plugin)
-    manager.check_pending()
-    if not manager.get_hookcallers(plugin):
-        raise TypeError("it implements no hook; mark its functions with equilib.plugin.hookimpl")
-    found: dict[type[Entry], dict[str, Entry]] = {kind: {} for kind in HOOKS.values()}
-    for hook, kind in HOOKS.items():
-        for yielded in getattr(manager.hook, hook)():
-            for entry in yielded:  # a hook written as a generator runs here
-                if not isinstance(entry, kind):
-                    raise TypeError(f"{hook} must yield {kind.__name__}, not {type(entry).__name__}")
-                if entry.name in found[kind]:
-                    raise ValueError(f"{hook} yields {entry.name!r} twice")
-                found[kind][entry.name] = entry
-    for name, integrator in found[IntegratorEntry].items():
-        if isinstance(integrator, IntegratorEntry) and integrator.solves:
-            found[SolverEntry].setdefault(name, integrator.solver())
-    return tuple(entry for entries in found.values() for entry in entries.values())
 
 
 def _point(point: EntryPoint) -> Point:

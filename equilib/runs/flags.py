@@ -65,8 +65,14 @@ class Flag(Option):
         ]
 
     def accepts(self, value: object) -> bool:
-        """Tell whether a value that was read from JSON is of the right kind."""
-        return self.optional if value is None else isinstance(value, _IN_JSON[self.type])
+        """Tell whether a value that was read from JSON is of the right kind, one of the choices, and within bounds."""
+        if value is None:
+            return self.optional
+        if not isinstance(value, _IN_JSON[self.type]) or (isinstance(value, bool) and self.type is not bool):
+            return False
+        return (not self.choices or value in self.choices) and (
+            not isinstance(value, int | float) or self.bounds.allow(value)
+        )
 
     def restored(self, value: Any) -> Any:
         """Return the value that JSON holds as `value`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,6 +90,7 @@ ENDS = [
     (RecursionError("too deep"), 1, f"{BLAMED}RecursionError: too deep"),
     (MemoryError("Unable to allocate 7 TiB"), 1, "the memory does not suffice (Unable to allocate 7 TiB); take a"),
     (OSError(28, "No space left on device", "run.json"), 1, "run.json: No space left on device"),
+    (OSError(28, "No space left on device"), 1, f"{BLAMED}OSError: [Errno 28] No space left on device; report"),
     (ValueError("two\nlines \x1b[2J"), 1, f"{BLAMED}ValueError: two lines \\x1b[2J; report"),
 ]
 
@@ -106,6 +109,52 @@ def test_whatever_a_plugin_raises_is_one_sentence(
     assert out == ""
     assert err.startswith(f"error: {sentence}")
     assert err.count("\n") == 1
+
+
+def test_what_a_plugin_returns_is_blamed_on_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where its result fails in our code the sentence names what of it was in use."""
+    assert main(["run", "failing"], registry=registry(lambda: 3, monkeypatch)) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: the experiment 'failing' of plugin 'unlucky' (unlucky-plugin 0.3) does not fit: ")
+    assert err.count("\n") == 1
+
+
+def test_a_thread_of_a_plugin_fails_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends no command, and shows no traceback."""
+
+    def act() -> NoReturn:
+        thread = threading.Thread(target=raising(ValueError("in a thread")))
+        thread.start()
+        thread.join()
+        raise ValueError("moon")
+
+    assert main(["run", "failing"], registry=registry(act, monkeypatch)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"warning: a thread of module {__name__!r} failed: ValueError: in a thread"
+    assert second.startswith(f"error: {BLAMED}ValueError: moon")
+
+
+@pytest.mark.parametrize("stream", ["None", "3", "closed"])
+def test_a_sentence_is_said_whatever_a_plugin_does_to_the_streams(
+    stream: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that it replaced is put back, and one that it closed is passed by."""
+    if stream == "closed":
+        monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def act() -> NoReturn:
+        if stream == "closed":
+            sys.stderr.close()
+        else:
+            sys.stdout = sys.stderr = None if stream == "None" else 3  # type: ignore[assignment]
+        raise ValueError("moon")
+
+    assert main(["run", "failing"], registry=registry(act, monkeypatch)) == 1
+    assert f"error: {BLAMED}ValueError: moon" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])

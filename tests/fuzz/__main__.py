@@ -25,12 +25,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", metavar="FORMAT:SEED:NUMBER", help="try one case again, and show what it does")
     parser.add_argument("--format", choices=tuple(FORMATS), help="try this format only")
+    parser.add_argument("--process", type=int, default=0, metavar="N", help="try each N-th case in its own process")
     given = parser.parse_args()
     with working() as ground:
         if given.case:
             name, seed, number = given.case.rsplit(":", 2)
             case = make(ground, name, int(seed), int(number))
-            outcome = typed(case.argv, malformed=case.malformed, folder=case.folder)
+            outcome = typed(case, process=bool(given.process))
             print(case, outcome, sep="\n")
             return bool(outcome.faults)
         return fuzzed(ground, given)
@@ -49,7 +50,8 @@ def fuzzed(ground: Ground, given: argparse.Namespace) -> int:
         if given.format not in (None, name):
             continue
         count += 1
-        outcome, wrong = attempt(ground, name, given.seed, number)
+        process = given.process and count % given.process == 0
+        outcome, wrong = attempt(ground, name, given.seed, number, process=process)
         statuses[name][outcome.status] += 1
         malformed[name] += wrong
         slowest[name] = max(slowest[name], outcome.seconds)
@@ -63,10 +65,11 @@ def fuzzed(ground: Ground, given: argparse.Namespace) -> int:
     return bool(faults.total())
 
 
-def attempt(ground: Ground, name: str, seed: int, number: int) -> tuple[Outcome, bool]:
+def attempt(ground: Ground, name: str, seed: int, number: int, *, process: bool = False) -> tuple[Outcome, bool]:
     """Try one case; return what came of it, and whether it was wrong beyond doubt."""
     case = make(ground, name, seed, number)
-    return typed(case.argv, malformed=case.malformed, folder=case.folder), case.malformed
+    # A program cannot be given a NUL.
+    return typed(case, process=process and not any("\0" in each for each in case.argv)), case.malformed
 
 
 def table(
@@ -90,6 +93,7 @@ def table(
 def working() -> Iterator[Ground]:
     """Work in a folder of its own, without the settings of the caller."""
     here, data = Path.cwd(), os.environ.pop(DATA_VARIABLE, None)
+    compiled, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the time of a file is too coarse for it
     with tempfile.TemporaryDirectory(prefix="equilib-fuzz-") as folder:
         os.chdir(folder)
         try:
@@ -98,6 +102,7 @@ def working() -> Iterator[Ground]:
             yield ground
         finally:
             os.chdir(here)
+            sys.dont_write_bytecode = compiled
             os.environ.update({} if data is None else {DATA_VARIABLE: data})
 
 

@@ -18,6 +18,7 @@ from equilib_experiments.data.mnist import TEST, TRAIN
 from tests.digits import write_digits
 from tests.fuzz.mutations import DEEP, bytes_changed, cut, json_changed
 from tests.fuzz.options import command_line
+from tests.fuzz.plugins import plugin
 from tests.photographs import write_photographs
 
 
@@ -28,6 +29,8 @@ class Case:
     argv: tuple[str, ...]
     folder: Path | None = None
     malformed: bool = False
+    plugins: Path | None = None  # a folder that is searched for plugins
+    said: str = ""  # what must be told
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,14 @@ def _options(ground: Ground, random: Random) -> Case:
     return Case(argv=argv, malformed=malformed)
 
 
+def _plugins(ground: Ground, random: Random) -> Case:
+    place = ground.root / "plugins"
+    place.mkdir(exist_ok=True)
+    argv, malformed, said = plugin(random, place)
+    out = ("--out", str(ground.root / "plugin-run")) if argv[0] == "run" else ()
+    return Case(argv=(*argv, *out), malformed=malformed, plugins=place, said=said)
+
+
 def _other(ground: Ground, random: Random) -> Case:
     """Return a file of another kind in the place of one of a run's."""
     run = ground.copy("line")
@@ -267,6 +278,7 @@ FORMATS: dict[str, tuple[Maker, float]] = {
     "IDX": (_idx, 1.5),
     "CIFAR-10": (_cifar, 0.5),
     "another file in its place": (_other, 2),
+    "plugins": (_plugins, 4),
 }
 """What makes cases of each format, and how often."""
 

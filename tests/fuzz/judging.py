@@ -7,14 +7,21 @@ import hashlib
 import io
 import os
 import signal
-from collections.abc import Sequence
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from types import FrameType
 
+import numpy as np
+
 from equilib.cli import main
+from tests.fuzz.formats import Case
 from tests.fuzz.options import registry
+from tests.programs import command, environment
 
 STATUSES = frozenset({0, 1, 2, 130, 143})
 PATIENCE = 20  # seconds
@@ -34,31 +41,99 @@ class Outcome:
     faults: tuple[str, ...]
 
 
-def typed(argv: Sequence[str], *, malformed: bool, folder: Path | None = None) -> Outcome:
-    """Carry out a command in this process and judge it; `malformed` input must not be taken for good.
+@dataclass(frozen=True, kw_only=True)
+class _Done:
+    """A command that has ended: its status, its two streams, the seconds that it worked, and what it raised."""
 
-    What lies in the `folder` must be as it was where the command says that it was asked for something impossible.
+    status: int | None
+    out: str
+    err: str
+    seconds: float
+    raised: str = ""
+
+
+def typed(case: Case, *, process: bool = False) -> Outcome:
+    """Carry out a command, here or in a process of its own, and judge it; input that is wrong must not be taken.
+
+    What lies in its folder must be as it was where the command says that it was asked for something impossible.
     """
-    before = _digest(folder)
-    out, err = _Stream(), _Stream()
-    status: int | None = None
-    faults = []
+    before = _digest(case.folder)
+    with _searched(case.plugins):
+        done = _as_process(case) if process else _here(case)
+    faults = [*([done.raised] if done.raised else []), *_faults(done), *_left(case.folder, before, done.status)]
+    if case.malformed and done.status == 0:
+        faults.append("it was taken for good")
+    if case.said and case.said not in done.out + done.err:
+        faults.append(f"nothing is said of {case.said!r}")
+    return Outcome(status=done.status, err=done.err, seconds=done.seconds, faults=tuple(faults))
+
+
+def _here(case: Case) -> _Done:
+    out, err, status, raised = _Stream(), _Stream(), None, ""
     clock = _Clock()
     try:
-        with clock, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = main(list(argv), registry=registry())
+        with _kept_as_it_is(), clock, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(list(case.argv), registry=None if case.plugins else registry())
     except BaseException as error:  # which is what is looked for
-        faults.append(f"it raised {type(error).__name__}: {error}")
-    seconds = clock.seconds
-    said = err.text()
-    faults += [*_faults(status, out.text() + said, said, seconds), *_left(folder, before, status)]
-    if malformed and status == 0:
-        faults.append("it was taken for good")
-    return Outcome(status=status, err=said, seconds=seconds, faults=tuple(faults))
+        raised = f"it raised {type(error).__name__}: {error}"
+    return _Done(status=status, out=out.text(), err=err.text(), seconds=clock.seconds, raised=raised)
 
 
-def _faults(status: int | None, printed: str, said: str, seconds: float) -> list[str]:
+def _as_process(case: Case) -> _Done:
+    begun, spent = monotonic(), _of_children()
+    path = os.pathsep.join(filter(None, (str(case.plugins or ""), os.environ.get("PYTHONPATH", ""))))
+    try:
+        done = subprocess.run(
+            command(*case.argv),
+            capture_output=True,
+            check=False,
+            env=environment(**({"PYTHONPATH": path} if path else {})),
+            timeout=30 * PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return _Done(status=None, out="", err="", seconds=monotonic() - begun)
+    out, err = (each.decode("utf-8", "replace") for each in (done.stdout, done.stderr))
+    return _Done(status=done.returncode, out=out, err=err, seconds=_of_children() - spent)
+
+
+def _of_children() -> float:
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+@contextlib.contextmanager
+def _searched(plugins: Path | None) -> Iterator[None]:
+    """Search a folder for plugins, and forget what was imported from there."""
+    if plugins is None:
+        yield
+        return
+    sys.path.insert(0, str(plugins))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(plugins))
+        for name in ("spoiled", "nowhere"):
+            sys.modules.pop(name, None)
+
+
+@contextlib.contextmanager
+def _kept_as_it_is() -> Iterator[None]:
+    """Put back what a plugin may change of a process."""
+    argv, here, limit, hook, variables = sys.argv, Path.cwd(), sys.getrecursionlimit(), sys.excepthook, {**os.environ}
+    try:
+        with warnings.catch_warnings(), np.errstate():
+            yield
+    finally:
+        sys.argv, sys.excepthook = argv, hook
+        os.chdir(here)
+        sys.setrecursionlimit(limit)
+        os.environ.clear()
+        os.environ.update(variables)
+
+
+def _faults(done: _Done) -> list[str]:
     found = []
+    printed, said, status = done.out + done.err, done.err, done.status
     if status not in STATUSES:
         found.append(f"exit status {status}")
     if "Traceback" in printed:
@@ -67,8 +142,8 @@ def _faults(status: int | None, printed: str, said: str, seconds: float) -> list
         found.append("a failure that nobody foresaw")
     if status and status < 128 and "error: " not in said and (status == 2 or not printed.strip()):
         found.append("no sentence")
-    if seconds >= PATIENCE:
-        found.append(f"{seconds:.0f} s")
+    if done.seconds >= PATIENCE:
+        found.append(f"{done.seconds:.0f} s")
     return found
 
 
@@ -90,10 +165,10 @@ def _digest(folder: Path | None) -> str:
 
 
 class _Clock:
-    """A clock that ends what takes longer than the patience; it stands still while the process is stopped."""
+    """A clock that ends what takes longer than the patience, seconds not counted in which others have the processor."""
 
     def __init__(self) -> None:
-        self._ticks, self._begun = 0, monotonic()
+        self._ticks, self._begun, self._waited = 0, monotonic(), _waited()
         self.seconds = 0.0
 
     def __enter__(self) -> None:
@@ -103,21 +178,36 @@ class _Clock:
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, self._old)
-        self.seconds = min(self._ticks + 1, monotonic() - self._begun)
+        self.seconds = min(self._ticks + 1, monotonic() - self._begun) - (_waited() - self._waited)
 
     def _tick(self, number: int, frame: FrameType | None) -> None:
         self._ticks += 1
-        if self._ticks >= PATIENCE:
+        if self._ticks - (_waited() - self._waited) >= PATIENCE:
             raise Hang(f"more than {PATIENCE} s")
+
+
+def _waited() -> float:
+    """Return the seconds in which this thread was ready and had no processor, as Linux counts them; 0 elsewhere."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text("ascii").split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+class _Kept(io.BytesIO):
+    """Bytes that stay when their stream is closed."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class _Stream(io.TextIOWrapper):
     """A text stream as a program's, which encodes what it is given."""
 
     def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+        self._content = _Kept()
+        super().__init__(self._content, encoding="utf-8", errors="backslashreplace", write_through=True)
 
     def text(self) -> str:
         """Return what was written."""
-        self.flush()
-        return self.buffer.getvalue().decode("utf-8", "replace")  # type: ignore[attr-defined,no-any-return]
+        return self._content.getvalue().decode("utf-8", "replace")

@@ -33,7 +33,7 @@ def test_lists_are_json_and_warnings_name_each_once(hostile: str, tmp_path: Path
     done = equilib("solvers", "--json", cwd=tmp_path, PYTHONPATH=hostile)
     assert done.returncode == 0
     names = {record["name"] for record in json.loads(done.stdout)}
-    assert {"chatty", "picard"} <= names
+    assert {"chatty", "closer", "picard"} <= names
     assert "newton-gmres" not in names
     lines = done.stderr.splitlines()
     for name in (*MODULES, "no-equals", "latin", "no-value"):

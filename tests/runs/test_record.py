@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,17 @@ def test_a_record_of_another_shape_is_refused(tmp_path: Path, changes: dict[str,
     assert f"({evidence}" in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "value"), [("options", None), ("seed", "x"), ("fallback", None), ("loosen", "x")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("options", None), ("seed", "x"), ("fallback", None), ("loosen", "x"), ("epochs", True)),
+        *(("epochs", -1), ("loosen", float("nan")), ("dtype", "\x00"), ("warm_start", "tepid")),
+    ],
+)
 def test_a_request_of_another_shape_is_refused(tmp_path: Path, name: str, value: object) -> None:
-    """A value of another kind is of another version, or of nobody's."""
+    """A value of another kind, none of the choices, or out of bounds is of another version, or of nobody's."""
     write(tmp_path, request={**RunRequest(experiment="mnist").describe(), name: value})
-    with pytest.raises(UserError, match=f"'{name}' is {value!r}"):
+    with pytest.raises(UserError, match=re.escape(f"'{name}' is {value!r}")):
         RecordedRun.read(tmp_path).request()
 
 
