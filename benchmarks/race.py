@@ -19,12 +19,16 @@ from benchmarks.timing import kernels
 
 @dataclass(frozen=True)
 class Contestant:
-    """A process that trains: `python -m module` in the environment of `python`, with these settings."""
+    """A process that trains: `python -m module` in the environment of `python`, with these settings.
+
+    `threads` are those of this contestant alone; None for those of the race.
+    """
 
     name: str
     python: Path
     module: str
     settings: Mapping[str, Any]
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def race(
     for index in range(rounds):
         first = index % len(contestants)
         for each in [*contestants[first:], *contestants[:first]]:
-            done = run_contestant(each.python, each.module, arrays, {**settings, **each.settings}, threads=threads)
+            given = {**settings, **each.settings}
+            done = run_contestant(each.python, each.module, arrays, given, threads=each.threads or threads)
             runs[each.name].append(done)
             print(f"round {index + 1}/{rounds}: {each.name}: {done.seconds:.1f} s", file=sys.stderr, flush=True)
     return runs

@@ -26,6 +26,7 @@ BATCHES = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 STEPS, ROUNDS, REPEATS = 6, 3, 3
 OFTEN = 256
 """Samples of a batch up to which a step is taken REPEATS times; larger ones take less often, and at least once."""
+ONE_THREAD = "equilib, one thread"
 TITLES = ("µs/sample: step", "times that of the first", "f", "MB of a step", "MB/sample", "nfe", "vjp")
 
 
@@ -34,15 +35,19 @@ def main(request: Request) -> None:
     batches = BATCHES[:2] if request.quick else BATCHES
     rounds = request.rounds or (1 if request.quick else ROUNDS)
     settings = {"steps": STEPS}
-    contestants = {"equilib": (Path(sys.executable), "benchmarks.scaling_ours")}
+    ours = Path(sys.executable), "benchmarks.scaling_ours"
+    contestants = {"equilib": (*ours, request.threads)}
+    if request.threads > 1:
+        contestants[ONE_THREAD] = *ours, 1
     if "torchdeq" in request.peers:
-        contestants["torchdeq"] = request.python_of("torchdeq"), "benchmarks.peers.torchdeq_scaling"
+        python = request.python_of("torchdeq")
+        contestants["torchdeq"] = python, "benchmarks.peers.torchdeq_scaling", request.threads
     params = initial_params()
     rows: list[dict[str, Any]] = []
     versions: dict[str, str] = {}
     for batch in batches:
         own = {"batch": batch, "repeats": 1 if request.quick else max(1, min(REPEATS, REPEATS * OFTEN // batch))}
-        given = [Contestant(name, *place, own) for name, place in contestants.items()]
+        given = [Contestant(name, *place, own, threads) for name, (*place, threads) in contestants.items()]
         runs = race(given, params | _samples(batch), settings, rounds=rounds, threads=request.threads)
         rows += [_row(name, batch, each) for name, each in runs.items()]
         versions |= {name: version for each in runs.values() for name, version in each[-1].report["versions"].items()}
@@ -83,6 +88,19 @@ def _lines(rows: list[dict[str, Any]], request: Request, rounds: int) -> Iterato
             yield f"- time of {title} ∝ batch^{_exponent([(row['batch'], row[key] * row['batch']) for row in own]):.2f}"
         if all(row["mb"] for row in own):
             yield f"- memory of a step ∝ batch^{_exponent([(row['batch'], row['mb']) for row in own]):.2f}"
+
+    yield from _speed_up(rows, request.threads)
+
+
+def _speed_up(rows: list[dict[str, Any]], threads: int) -> Iterator[str]:
+    """Yield the table of what more threads than one make of our step."""
+    alone = {row["batch"]: row for row in rows if row["library"] == ONE_THREAD}
+    if alone:
+        yield f"\n## Times as fast with {threads} threads as with one\n\n| batch | step | f |\n|---|---|---|"
+    for row in rows:
+        if alone and row["library"] == "equilib":
+            one = alone[row["batch"]]
+            yield f"| {row['batch']} | {one['step'] / row['step']:.2f} | {one['f'] / row['f']:.2f} |"
 
 
 def _exponent(points: list[tuple[int, float]]) -> float:
