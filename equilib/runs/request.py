@@ -110,7 +110,10 @@ class RunRequest:
     )
     device: str = flag("auto", PLACE, "Compute on the CPU, on a GPU, or by PyTorch; auto takes a GPU.", choices=DEVICES)
     kernels: str | None = flag(
-        None, PLACE, "Compute with this family of kernels only, or with none; by default with all that are installed."
+        None,
+        PLACE,
+        "Compute with this family of kernels only, or with none; by default with all that are installed.",
+        none_is_a_name=True,
     )
     seed: int = flag(0, PLACE, "Draw the parameters, the batches and the dropout of this seed.", minimum=0)
     data: str | None = flag(None, PLACE, "Choose the data set; by default the recipe's.", needs=IMAGES)

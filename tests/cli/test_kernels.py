@@ -101,6 +101,10 @@ def test_a_run_records_its_kernels(registry: Registry, tmp_path: Path, capsys: p
     assert record["kernels"] == {"fast": "fast-kernels 3.0"}
     assert main(["resume", str(out), "--epochs", "2", "--kernels", "none"], registry=registry) == 0
     assert "Note: kernels was {'fast': 'fast-kernels 3.0'}, is {}" in capsys.readouterr().out
+    assert main([*arguments, "--overwrite", "--kernels", "none"], registry=registry) == 0
+    record = json.loads((out / "run.json").read_text())
+    assert record["request"]["kernels"] == "none"
+    assert record["kernels"] == {}
     assert main([*arguments, "--overwrite", "--kernels", "fsat"], registry=registry) == 2
     assert "no kernels 'fsat'. Did you mean 'fast'?" in capsys.readouterr().err
     assert main([*arguments, "--overwrite", "--kernels", "gone"], registry=registry) == 2
