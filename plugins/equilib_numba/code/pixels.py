@@ -102,14 +102,17 @@ def give_line(dtype: np.dtype) -> Any:
         activation: int, source: int, before: int, before_step: int, after: int, after_step: int, target: int,
         pixels: int, channels: int, room: int,
     ) -> None:  # fmt: skip
-        length = channels * size
-        if room == channels and before_step in (-1, length) and after_step in (-1, length):
+        length, dense = channels * size, room == channels
+        if before_step >= 0:
+            all_at_once = dense and before_step == length
+            for k in range(1 if all_at_once else pixels):
+                term = before + k * before_step
+                _add(like, source + k * room * size, term, pixels * channels if all_at_once else channels)
+        if dense and after_step in (-1, length):
             pixels, channels = 1, pixels * channels
         for k in range(pixels):
-            own, to = source + k * room * size, target + k * length
-            if before_step >= 0:
-                _add(like, own, before + k * before_step, channels)
-            _activate(like, activation, own, to, channels)
+            to = target + k * length
+            _activate(like, activation, source + k * room * size, to, channels)
             if after_step >= 0:
                 _add(like, to, after + k * after_step, channels)
 
