@@ -105,7 +105,7 @@ def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
         norms /= _root(count, first.dtype)
     if np.count_nonzero(usual) < usual.size:
         for number, rows in enumerate(matrices):
-            if np.count_nonzero(usual[number]) < len(rows) and np.count_nonzero(rows):
+            if np.count_nonzero(usual[number]) < len(rows) and rows.any():
                 with np.errstate(over="ignore", under="ignore", invalid="ignore"):
                     scaled = _scaled(rows, count)
                 # What becomes of one sample must not change the rounding of the others.
