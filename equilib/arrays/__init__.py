@@ -28,6 +28,7 @@ from equilib.arrays.norms import (
     rms_norm,
     scaled,
     two_norm,
+    two_norms,
     units,
 )
 from equilib.arrays.samples import (
@@ -92,6 +93,7 @@ __all__ = [
     "tree_map",
     "tree_unflatten",
     "two_norm",
+    "two_norms",
     "units",
     "weighted_sum",
     "where_samples",

@@ -71,12 +71,12 @@ def scaled(array: Array, factor: np.ndarray | None) -> Array:
 
 def two_norm(array: Array) -> Array:
     """Return the Euclidean norm of each sample, shape (batch,); squares neither over- nor underflow."""
-    return _root_of_squares(array, mean=False)
+    return _norms((array,), mean=False)[0, ...]
 
 
 def rms_norm(array: Array) -> Array:
     """Return the root mean square of each sample, shape (batch,): a norm that does not grow with the size."""
-    return _root_of_squares(array, mean=True)
+    return _norms((array,), mean=True)[0, ...]
 
 
 def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
@@ -84,10 +84,24 @@ def norms_together(norm: Norm, *arrays: Array) -> np.ndarray:
 
     The shape is (arrays, batch), if `norm` returns one number a sample.
     """
-    if type(arrays[0]) is np.ndarray and (norm is two_norm or norm is rms_norm) and arrays[0].dtype in USUAL:
-        norms = _roots([samples_as_rows(array) for array in arrays], mean=norm is rms_norm)
-        return norms.astype(np.float64, copy=False)
+    if norm is two_norm or norm is rms_norm:
+        return to_host(_norms(arrays, mean=norm is rms_norm)).astype(np.float64, copy=False)
     return np.stack(to_host_together(*map(norm, arrays)))
+
+
+def two_norms(*arrays: Array) -> np.ndarray:
+    """Return the Euclidean norms of arrays of one shape, dtype and library on the host, in one transfer.
+
+    The shape is (arrays, batch), the dtype that of the arrays, at least float32.
+    """
+    return to_host(_norms(arrays, mean=False))
+
+
+def _norms(arrays: Sequence[Array], *, mean: bool) -> Array:
+    """Return √Σ x² of each sample, or the root of the mean, shape (arrays, batch), at least in float32."""
+    if type(arrays[0]) is np.ndarray and arrays[0].dtype in USUAL:
+        return _roots([samples_as_rows(array) for array in arrays], mean=mean)
+    return _roots_of_squares([samples_as_rows(array) for array in arrays], mean)
 
 
 def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
@@ -118,13 +132,16 @@ def _root(count: int, dtype: np.dtype) -> np.ndarray:
     return np.array(count**0.5, dtype)  # divides several times faster than a number
 
 
-def _root_of_squares(array: Array, *, mean: bool) -> Array:
-    """Return √Σ x² of each sample, or the root of the mean, in the dtype of the array, at least float32."""
-    rows = samples_as_rows(array)
-    if type(rows) is np.ndarray and rows.dtype in USUAL:
-        return _roots((rows,), mean=mean)[0]
+@operation("norms", leading=lambda matrices, mean: matrices[0])
+def _roots_of_squares(matrices: Sequence[Array], mean: bool) -> Array:  # noqa: FBT001  by position
+    """Return √Σ x² of the rows of matrices, or the root of the mean, shape (matrices, batch), at least in float32."""
+    xp, norms = array_namespace(*matrices), [_root_of_squares(rows, mean=mean) for rows in matrices]
+    return xp.stack(norms) if len(norms) > 1 else xp.expand_dims(norms[0], axis=0)
+
+
+def _root_of_squares(rows: Array, *, mean: bool) -> Array:
     count = (rows.shape[1] or 1) if mean else 1
-    xp, rows = array_namespace(array), in_single(rows)
+    xp, rows = array_namespace(rows), in_single(rows)
     dtype = rows.dtype
     if dtype == xp.float32 and _knows_double(xp, rows):  # which holds the squares
         wide = xp.astype(rows, xp.float64)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+LEAST = 4096
+"""Numbers of an array on the host below which the formula takes no longer than to ask for a kernel."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kernel:
@@ -36,7 +39,7 @@ class Kernel:
     seconds : pair of float
         What loading costs: the first time, and when compiled code is found in a cache.
     least : int
-        Numbers of the leading array below which the formula takes no longer, what loading costs counted in.
+        Numbers of the leading array below which the formula takes no longer than to ask, what loading costs counted in.
     priority : int
         Of several that apply the highest is taken; of equals the first by family and name.
     device : str
@@ -51,7 +54,7 @@ class Kernel:
     applies: Callable[..., bool]
     load: Callable[[], Callable[..., Any]] | str
     seconds: tuple[float, float] = (0.0, 0.0)
-    least: int = 0
+    least: int = LEAST
     priority: int = 0
     device: str = "cpu"
 
@@ -62,10 +65,15 @@ class Kernel:
 
     def takes(self, array: Any) -> bool:
         """Tell whether an array has the type, the dtype and the device of this kernel."""
-        kind, device = type(array), "cuda" if "cuda" in str(getattr(array, "device", "")).lower() else "cpu"
+        kind, device = type(array), "cuda" if on_cuda(array) else "cpu"
         dtype = str(array.dtype).rpartition(".")[2]
         # A library may define its type elsewhere than where users find it, as "numpy.ndarray" is where it says.
         return f"{kind.__module__}.{kind.__qualname__}" == self.array and dtype in self.dtypes and device == self.device
+
+
+def on_cuda(array: Any) -> bool:
+    """Tell whether an array lies on a CUDA device."""
+    return "cuda" in str(getattr(array, "device", "")).lower()
 
 
 class KernelFamily(Protocol):

@@ -7,18 +7,17 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from equilib.kernels import selection
 from equilib.kernels.family import Candidate
-from equilib.kernels.selection import drop, enter, in_use, new_table
+from equilib.kernels.kernel import on_cuda
+from equilib.kernels.selection import ASK, Place, drop, enter, in_use, new_table
 
 Formula = TypeVar("Formula", bound=Callable[..., Any])
-Place = dict[Any, tuple[Candidate, ...]] | None
 
 OPERATIONS: dict[str, Operation] = {}
 """All operations by name."""
-
-_ASK: Place = {}
-"""The entry of a type of arrays that no kernel was looked for yet."""
 
 _CONSTANTS = (int, float, str, bool, type(None))
 
@@ -30,12 +29,14 @@ class Operation:
         self.name, self.formula, self.leading, self.table = name, formula, leading, new_table()
         self._parameters = tuple(inspect.signature(formula).parameters.values())
 
-    def compute(self, found: Place, leading: Any, size: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def compute(
+        self, found: Place | None, leading: Any, size: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """Return what the best kernel that applies computes; without one, what the formula does.
 
         `found` is the entry of the table, and `leading` the array of `size` numbers whose type, dtype and size decide.
         """
-        if found is _ASK:
+        if found is ASK:
             found = enter(self.table, self.name, type(leading))
         if found is not None:
             dtype = leading.dtype
@@ -53,7 +54,7 @@ class Operation:
 
     def _attempt(self, usable: tuple[Candidate, ...], size: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         complete = args if len(args) == len(self._parameters) else self._complete(args, kwargs)
-        whatever = selection.least < selection.LEAST  # tests send all arrays to the kernels
+        whatever = selection.least is not None
         for candidate in usable:
             try:
                 if (whatever or size >= candidate.kernel.least) and candidate.applies(*complete):
@@ -85,8 +86,8 @@ def operation(name: str, *, leading: Callable[..., Any] | None = None) -> Callab
         @wraps(formula)
         def call(*args: Any, **kwargs: Any) -> Any:
             array = (args[0] if args else None) if leading is None else leading(*args, **kwargs)
-            found = entry(type(array), _ASK)
-            if found is not None and (size := _numbers(array)) >= selection.least:
+            found = entry(type(array), ASK)
+            if found is not None and ((size := _numbers(array)) >= found.least or (found is ASK and _is_remote(array))):
                 return compute(found, array, size, args, kwargs)
             return formula(*args, **kwargs)
 
@@ -100,8 +101,13 @@ def _numbers(array: Any) -> int:
     return int(size().numel()) if callable(size) else size  # PyTorch's is a method
 
 
+def _is_remote(array: Any) -> bool:
+    """Tell whether an array lies on a device, where a call costs more than what it computes."""
+    return type(array) is not np.ndarray and on_cuda(array)
+
+
 def _alike(kind: type, dtype: Any, values: Any) -> bool:
-    """Tell whether all arrays among the values are of one type and dtype."""
+    """Tell whether all arrays among the values are of one type and dtype, but for weights on the host."""
     for value in values:
         own = type(value)
         if own is kind:
@@ -110,6 +116,6 @@ def _alike(kind: type, dtype: Any, values: Any) -> bool:
         elif own is tuple or own is list:
             if not _alike(kind, dtype, value):
                 return False
-        elif not isinstance(value, _CONSTANTS):
+        elif own is not np.ndarray and not isinstance(value, _CONSTANTS):
             return False
     return True

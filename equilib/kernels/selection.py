@@ -11,6 +11,7 @@ from typing import Any
 
 from equilib.errors import UserError, did_you_mean, named, printable
 from equilib.kernels.family import Candidate, Family, Source
+from equilib.kernels.kernel import LEAST
 
 AUTO = "auto"
 """The choice of every kernel that applies, whatever its family."""
@@ -21,9 +22,6 @@ NONE = "none"
 VARIABLE = "EQUILIB_KERNELS"
 """The environment variable that is the choice of a process which makes none."""
 
-LEAST = 4096
-"""Numbers of an array below which the formula takes no longer than to ask for a kernel."""
-
 
 class KernelWarning(UserWarning):
     """A kernel cannot be used; the formula is used instead."""
@@ -33,8 +31,17 @@ class UnknownKernels(UserError, LookupError):  # noqa: N818  it reads as what is
     """No plugin provides kernels of that name."""
 
 
-Table = dict[type, dict[Any, tuple[Candidate, ...]] | None]
-"""For each type of array the candidates by dtype and device; None where there are none."""
+class Place(dict[Any, tuple[Candidate, ...]]):
+    """The candidates for a type of arrays by dtype and device; smaller arrays than `least` are left to formulas."""
+
+    least = LEAST
+
+
+ASK = Place()
+"""The place of a type of arrays that no kernel was looked for yet."""
+
+Table = dict[type, Place | None]
+"""For each type of array its place; None where there are no kernels."""
 
 _lock = threading.RLock()
 _source: Source = tuple
@@ -44,7 +51,8 @@ _choice: str | None = None
 _made: dict[str, tuple[Candidate, ...]] = {}  # of "NAME:option=value,...", once they were asked for
 _broken: dict[str, str] = {}  # why there are none
 _tables: list[Table] = []
-least = LEAST
+least: int | None = None
+"""What stands for the `least` of every kernel, in tests."""
 
 
 def new_table() -> Table:
@@ -113,8 +121,8 @@ def use_kernels(choice: str | None) -> None:
 
 
 @contextmanager
-def using_kernels(choice: str, *, least_numbers: int = LEAST) -> Iterator[None]:
-    """Make a choice for the time being, in all threads; smaller arrays than `least_numbers` are left to formulas.
+def using_kernels(choice: str, *, least_numbers: int | None = None) -> Iterator[None]:
+    """Make a choice for the time being, in all threads; `least_numbers` stands for the `least` of every kernel.
 
     Raises as `use_kernels` does.
     """
@@ -122,11 +130,13 @@ def using_kernels(choice: str, *, least_numbers: int = LEAST) -> Iterator[None]:
     before = _choice, least
     use_kernels(choice)
     least = least_numbers
+    ASK.least = LEAST if least is None else least
     try:
         yield
     finally:
         with _lock:
             _choice, least = before
+            ASK.least = LEAST if least is None else least
             _forget()
 
 
@@ -138,7 +148,7 @@ def in_use(operation: str) -> list[Candidate]:
         return sorted(usable, key=lambda each: (-each.kernel.priority, each.family.name, each.kernel.name))
 
 
-def enter(table: Table, operation: str, kind: type) -> dict[Any, tuple[Candidate, ...]] | None:
+def enter(table: Table, operation: str, kind: type) -> Place | None:
     """Enter into an operation's table whether there is a kernel for a type of array, and return the entry."""
     global _asking
     name = f"{kind.__module__}.{kind.__qualname__}"
@@ -147,7 +157,10 @@ def enter(table: Table, operation: str, kind: type) -> dict[Any, tuple[Candidate
             return None
         _asking = True
         try:
-            found = table[kind] = {} if any(each.kernel.array == name for each in in_use(operation)) else None
+            sizes = [each.kernel.least for each in in_use(operation) if each.kernel.array == name]
+            found = table[kind] = Place() if sizes else None
+            if found is not None:
+                found.least = min(sizes) if least is None else least
         finally:
             _asking = False
         return found

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, rows_like, samples_as_rows, weighted_sum
+from equilib.arrays import Array, array_namespace, coefficients, host_dtype, rows_like, samples_as_rows, weighted_sum
 from equilib.kernels import operation
 
 _COPIED = 1 << 15
@@ -18,15 +18,22 @@ _COPIED = 1 << 15
 
 @operation("combined", leading=lambda base, weights, arrays: arrays[0])
 def _combined(base: Array | None, weights: Array, arrays: Sequence[Array]) -> Array:
+    if type(weights) is np.ndarray and type(arrays[0]) is not np.ndarray:
+        weights = coefficients(weights, arrays[0])
     return weighted_sum(base, [rows_like(weights[:, i], array) for i, array in enumerate(arrays)], arrays)
 
 
 def combined(base: Array | None, weights: Array, arrays: Sequence[Array]) -> Array:
     """Return base + Σ wᵢ aᵢ, of arrays (batch, ...), summed from left to right; no base is zero.
 
-    The weights, shape (batch, len(arrays)), are of the library and dtype of the others. Without arrays there is a base.
+    The weights, shape (batch, len(arrays)), are real numbers on the host, or of the library and dtype of the others.
+    Without arrays there is a base.
     """
-    return _combined(base, weights, arrays) if arrays else base
+    if not arrays:
+        return base
+    if isinstance(weights, np.ndarray):
+        weights = weights.astype(host_dtype(arrays[0]), copy=False)
+    return _combined(base, weights, arrays)
 
 
 @operation("overlaps", leading=lambda arrays, x: x)

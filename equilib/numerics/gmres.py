@@ -9,7 +9,6 @@ import numpy as np
 from equilib.arrays import (
     Array,
     array_namespace,
-    coefficients,
     host_norm,
     only_samples,
     to_host,
@@ -99,4 +98,4 @@ def _extend(basis: list[Array], product: Array) -> tuple[np.ndarray, Array]:
 
 def _combine(weights: np.ndarray, basis: list[Array], like: Array) -> Array:
     count = weights.shape[1]
-    return combined(None, coefficients(weights, like), basis[:count]) if count else zeros_like(like)
+    return combined(None, weights, basis[:count]) if count else zeros_like(like)

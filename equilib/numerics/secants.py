@@ -70,12 +70,13 @@ class Secants:
         """
         kept = None if mixing is None else rows_like(coefficients(1 - mixing, z), z)
         new = z + (residual if kept is None else (1 - kept) * residual)
-        gammas, used = coefficients(-weights, z), weights != 0
+        used = weights != 0
         images = self.images
         if kept is not None:
             images = tuple([image - kept * change for image, change in zip(images, self.changes, strict=True)])
         if np.count_nonzero(used) == used.size:
-            return combined(new, gammas, images)
+            return combined(new, -weights, images)
+        gammas = coefficients(-weights, z)
         for i, image in enumerate(images):
             # Selected: a discarded pair may hold nan.
             new = where_samples(used[:, i], new + rows_like(gammas[:, i], z) * image, new)

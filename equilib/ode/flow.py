@@ -29,6 +29,10 @@ from equilib.arrays import (
 )
 from equilib.errors import NoDerivativeError, brief
 from equilib.fixed_points.problem import Linearization
+from equilib.numerics.combinations import combined
+
+Combination: TypeAlias = Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array]
+"""Maps a base, weights and arrays to their sum, as `equilib.arrays.weighted_sum` does."""
 
 ErrorNorm: TypeAlias = Callable[[Array, "FlowPoint", Array], np.ndarray]
 """Maps the error of a step, its start and its end to a norm relative to the tolerance, shape (lanes,)."""
@@ -85,7 +89,7 @@ class Flow:
         lanes: int,
         error_norm: ErrorNorm,
         select: Callable[[np.ndarray, Array, Array], Array] = where_samples,
-        combination: Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array] = weighted_sum,
+        combination: Combination | None = None,
         linearize: Callable[[np.ndarray, Array], Linearization] = _no_linearization,
         constant: Callable[[Array], Array] = _same,
         implicit: ImplicitSlope | None = None,
@@ -129,9 +133,11 @@ class Flow:
         else:
             pairs = [(weight, vector) for weight, vector in zip(weights, vectors, strict=True) if np.any(weight)]
             used = [vector for _, vector in pairs]
+            if used and self._combination is None:
+                return combined(y, np.stack([h * weight for weight, _ in pairs], axis=1), used)
             factors = [self.coefficient(h * weight) for weight, _ in pairs]
         if used:
-            return self._combination(y, factors, used)
+            return (self._combination or weighted_sum)(y, factors, used)
         return self.zeros() if y is None else y
 
     def sum(self, h: np.ndarray, weights: Sequence[float | np.ndarray], vectors: Sequence[Array]) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, to_host, two_norm
+from equilib.arrays import Array, two_norms
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.fallback import require_size
 from equilib.fixed_points.problem import Linearization
@@ -99,7 +99,7 @@ class SteadyState(Checked):
 
     def _flow(self, f: Evaluator, like: Array) -> Flow:
         def error_norm(error: Array, start: FlowPoint, z: Array) -> np.ndarray:
-            size, residual = to_host(two_norm(error)), to_host(two_norm(start.dy))
+            size, residual = two_norms(error, start.dy)
             return np.asarray(size / (self.step_rtol * residual + self.step_atol), dtype=np.float64)
 
         def linearize(t: np.ndarray, z: Array) -> Linearization:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -88,6 +89,8 @@ def _samples(make: Make) -> Iterator[Call]:
     for shape in BATCHES:
         base, unit = make(*shape), [_normalized(make(*shape)) for _ in range(3)]
         yield Call("dot", (base, make(*shape)))
+        rows = tuple(make(shape[0], prod(shape[1:])) for _ in range(3))
+        yield from (Call("norms", (rows[:count], mean)) for count in (1, 3) for mean in (False, True))
         yield Call("weighted_sum", (None, (0.5,), (base,)))
         yield Call("weighted_sum", (base, (1.0, -2.5, 1e-3), [make(*shape) for _ in range(3)]))
         scaled = make(shape[0], *(1 for _ in shape[1:]))
@@ -101,10 +104,12 @@ def _samples(make: Make) -> Iterator[Call]:
 
 
 def _updates(make: Make) -> Iterator[Call]:
-    for shape in ((3, 3, 16, 8), (64,), (1,)):
-        square = make(*shape) ** 2
-        constants = 1e-3, 0.9, 0.999, 1 - 0.9**3, 1 - 0.999**3, 1e-8
-        yield from (Call("adam", (make(*shape), make(*shape), make(*shape), square, *constants, d)) for d in (0.0, 0.1))
+    constants = 1e-3, 0.9, 0.999, 1 - 0.9**3, 1 - 0.999**3, 1e-8
+    for shapes in (((3, 3, 16, 8), (64,), (), (1,)), ((700, 3),), ((5, 1),) * 40):
+        p, g, mean = ([make(*shape) for shape in shapes] for _ in range(3))
+        square = [make(*shape) ** 2 for shape in shapes]
+        yield from (Call("adam", (p, g, mean, square, *constants, d)) for d in (0.0, 0.1))
+        yield Call("squares", (p,))
 
 
 def _norms(make: Make) -> Iterator[Call]:
@@ -159,7 +164,9 @@ def misfits(dtype: str) -> Iterator[Call]:
     yield Call("combined", (make(3, 4), make(2, 1), [make(3, 4)]))
     yield Call("weighted_sum", (make(3, 4), (1.0,), (make(3, 5),)))
     yield Call("orthogonalized", ([make(3, 5)], make(3, 4)))
-    yield Call("adam", (make(3, 4), make(3, 5), make(3, 4), make(3, 4), 0.1, 0.9, 0.9, 0.1, 0.1, 1e-8, 0.0))
+    leaves, wrong = [make(3, 4), make(5)], [make(3, 5), make(5)]
+    yield Call("adam", (leaves, wrong, leaves, leaves, 0.1, 0.9, 0.9, 0.1, 0.1, 1e-8, 0.0))
+    yield Call("norms", ((make(3, 4), make(3, 5)), False))
     yield Call("times_slope", (make(3, 4), make(3, 5), "tanh"))
     yield Call("max_pool_pull", (make(2, 2, 2, 3), make(2, 4, 4, 3), make(2, 2, 2, 1), (2, 2), (2, 2)))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,21 +67,18 @@ class Adam(Checked):
         # A NumPy scalar would turn float32 parameters into float64.
         rate = float(rate)
         columns = [leaves_like(params, tree) for tree in (params, gradient, state.mean, state.square)]
-        constants = rate, self.beta1, self.beta2, bias1, bias2, self.epsilon
-        results = [
-            adam(p, g, m, s, *constants, self.weight_decay if p.ndim > 1 else 0.0)
-            for p, g, m, s in zip(*columns, strict=True)
-        ]
-        new, mean, square = (tree_unflatten(params, [r[i] for r in results]) for i in range(3))
+        constants = rate, self.beta1, self.beta2, bias1, bias2, self.epsilon, self.weight_decay
+        found, leaves = adam(columns[0], columns[1], columns[2], columns[3], *constants), len(columns[0])
+        new, mean, square = (tree_unflatten(params, list(found[leaves * i : leaves * (i + 1)])) for i in range(3))
         return new, AdamState(mean=mean, square=square, count=count)
 
 
-@operation("adam")
+@operation("adam", leading=lambda params, *rest: largest(params))
 def adam(
-    p: Array,
-    g: Array,
-    mean: Array,
-    square: Array,
+    params: Sequence[Array],
+    gradient: Sequence[Array],
+    mean: Sequence[Array],
+    square: Sequence[Array],
     rate: float,
     beta1: float,
     beta2: float,
@@ -87,15 +86,23 @@ def adam(
     bias2: float,
     epsilon: float,
     weight_decay: float,
-) -> tuple[Array, Array, Array]:
-    """Return parameters of any shape after a step with the gradient g, and their moments."""
-    xp = array_namespace(p)
-    mean = beta1 * mean + (1 - beta1) * g
-    square = beta2 * square + (1 - beta2) * (g * g)
-    step = (mean / bias1) / (xp.sqrt(square / bias2) + epsilon)
-    if weight_decay:
-        step = step + weight_decay * p
-    return p - rate * step, mean, square
+) -> tuple[Array, ...]:
+    """Return parameters of any shapes after a step with their gradient, then their moments: three times as many."""
+    results = []
+    for p, g, m, s in zip(params, gradient, mean, square, strict=True):
+        xp = array_namespace(p)
+        m = beta1 * m + (1 - beta1) * g
+        s = beta2 * s + (1 - beta2) * (g * g)
+        step = (m / bias1) / (xp.sqrt(s / bias2) + epsilon)
+        if weight_decay and p.ndim > 1:
+            step = step + weight_decay * p
+        results.append((p - rate * step, m, s))
+    return tuple(each[i] for i in range(3) for each in results)
+
+
+def largest(arrays: Sequence[Array]) -> Array | None:
+    """Return the array of the most elements; None of none."""
+    return max(arrays, key=lambda each: prod(each.shape), default=None)
 
 
 def clipped(gradient: Tree, norm: float, limit: float | None) -> Tree:
@@ -114,8 +121,12 @@ def global_norm(tree: Tree) -> float:
     leaves = tree_leaves(tree)
     if not leaves:
         return 0.0
-    xp = array_namespace(*leaves)
     with np.errstate(over="ignore", invalid="ignore"):
-        # One transfer from the device for all leaves.
-        squares = to_host(xp.stack([xp.sum(leaf * leaf) for leaf in leaves]))
-        return float(np.sqrt(squares.sum(dtype=np.float64)))
+        return float(np.sqrt(to_host(_squares(leaves)).sum(dtype=np.float64)))
+
+
+@operation("squares", leading=lambda leaves: largest(leaves))
+def _squares(leaves: Sequence[Array]) -> Array:
+    """Return Σ x² of each array, shape (len(leaves),): one transfer from the device for all."""
+    xp = array_namespace(*leaves)
+    return xp.stack([xp.sum(leaf * leaf) for leaf in leaves])

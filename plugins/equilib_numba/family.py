@@ -8,7 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from equilib.kernels import Kernel
+from equilib.kernels import Kernel, shapes
 from equilib_numba import applies
 
 _SINGLE, _REAL = ("float32",), ("float32", "float64")
@@ -29,36 +29,36 @@ class Numba:
         """Yield one record per kernel."""
         yield from _convolutions()
         for name in ("tanh", "sigmoid", "gelu", "gelu_slope"):
-            yield _record(name, "elementwise:function", applies.one, dtypes=_SINGLE, bound=(name,))
+            yield _record(name, "elementwise:function", shapes.one, dtypes=_SINGLE, bound=(name,))
         for name in ("relu", "tanh_slope", "sigmoid_slope", "relu_slope"):
-            yield _record(name, "elementwise:function", applies.one, bound=(name,))
-        yield _record("times_slope", "elementwise:times_slope", applies.two)
+            yield _record(name, "elementwise:function", shapes.one, bound=(name,))
+        yield _record("times_slope", "elementwise:times_slope", shapes.two)
         yield _record("sum", "sums:sum_rows", applies.sum_rows)
         yield _record("matmul", "matrices:matmul", applies.matmul, least=_PRODUCT)
-        yield _record("dot", "combinations:dot", applies.two)
-        yield _record("weighted_sum", "combinations:weighted_sum", applies.weighted_sum)
-        yield _record("combined", "combinations:combined", applies.combined)
-        yield _record("overlaps", "combinations:overlaps", applies.overlaps)
-        yield _record("orthogonalized", "combinations:orthogonalized", applies.orthogonalized)
-        yield _record("adam", "adam:adam", applies.adam)
-        yield _record("max_pool", "pooling:max_pool", applies.max_pool)
-        yield _record("max_pool_push", "pooling:max_pool_push", applies.max_pool_push)
-        yield _record("max_pool_pull", "pooling:max_pool_pull", applies.max_pool_pull)
-        yield _record("group_norm", "group_norm:group_norm", applies.one)
-        yield _record("group_norm_push", "group_norm:group_norm_push", applies.derivative)
-        yield _record("group_norm_pull", "group_norm:group_norm_pull", applies.derivative)
+        yield _record("dot", "combinations:dot", shapes.two)
+        yield _record("weighted_sum", "combinations:weighted_sum", shapes.weighted_sum)
+        yield _record("combined", "combinations:combined", shapes.combined)
+        yield _record("overlaps", "combinations:overlaps", shapes.overlaps)
+        yield _record("orthogonalized", "combinations:orthogonalized", shapes.orthogonalized)
+        yield _record("adam", "adam:adam", shapes.adam)
+        yield _record("max_pool", "pooling:max_pool", shapes.max_pool)
+        yield _record("max_pool_push", "pooling:max_pool_push", shapes.max_pool_push)
+        yield _record("max_pool_pull", "pooling:max_pool_pull", shapes.max_pool_pull)
+        yield _record("group_norm", "group_norm:group_norm", shapes.one)
+        yield _record("group_norm_push", "group_norm:group_norm_push", shapes.derivative)
+        yield _record("group_norm_pull", "group_norm:group_norm_pull", shapes.derivative)
 
 
 def _convolutions() -> Iterator[Kernel]:
     """Yield the kernels of convolutions and their transposes, by each method."""
-    for operation, test in applies.CONVOLUTIONS.items():
+    for operation in applies.CONVOLUTIONS:
         for name, about, priority in _METHODS:
             yield Kernel(
                 operation=operation,
                 name=name,
                 about=about,
                 dtypes=_REAL,
-                applies=partial(test, name == "winograd"),
+                applies=partial(applies.convolution, operation, name == "winograd"),
                 load=partial(_load, "convolution", operation, method=name),
                 seconds=(4.0, 0.05),
                 priority=priority,

@@ -72,7 +72,7 @@ class VCAB3(Checked):
         first, second = memory.arrays
         phi2 = start.dy - first
         phi3 = phi2 - second
-        kept = Memory((start.dy, phi2 * flow.coefficient(beta2)), History(history.taken + 1, h, h1))
+        kept = Memory((start.dy, flow.sum(beta2, (1.0,), (phi2,))), History(history.taken + 1, h, h1))
         if ramps == len(ramp):
             return self._ramp(flow, start, h, kept)
         g3 = 0.5 - h / (6 * (h + h1))
@@ -88,7 +88,7 @@ class VCAB3(Checked):
             stages, bs3 = inner_stages(flow, BS3, start, h)
             y = flow.select(ramp, bs3, y)
         end = flow(start.t + h, y)
-        surprise = (end - kept.arrays[0] - kept.arrays[1]) * flow.coefficient(h * g3) - gain
+        surprise = flow.sum(h * g3, (1.0,), (end - kept.arrays[0] - kept.arrays[1],)) - gain
         error = np.where(error <= 1, np.maximum(error, flow.error_norm(surprise, start, y)), error)
         if ramps:
             error = np.where(ramp, error_norm(flow, BS3, start, h, (*stages, end), y), error)

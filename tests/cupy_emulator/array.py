@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ class Device:
 
     def __hash__(self) -> int:
         return 0
+
+    def __repr__(self) -> str:
+        return "<CUDA Device 0>"
 
     def synchronize(self) -> None:
         """Wait for nothing."""
@@ -100,6 +104,7 @@ class ndarray:
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: self._host.flags)
+    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
     T = property(lambda self: wrap(self._host.T))
     mT = property(lambda self: wrap(self._host.mT))
     real = property(lambda self: wrap(self._host.real))

@@ -84,6 +84,7 @@ def _replaced(name: str) -> bool:
 @cache
 def emulator() -> dict[str, ModuleType]:
     """Return the emulator's modules by name, array-api-compat's for it among them."""
+    importlib.import_module("tests.cuda_kernels.twins")
     made: dict[str, ModuleType] = {}
     cupy = _cupy(made)
     _cupyx(made)

@@ -66,7 +66,8 @@ def arguments() -> Iterator[tuple[str, tuple[Any, ...]]]:
     yield "overlaps", (others, x)
     yield "orthogonalized", (others, x)
     yield "orthogonalized", (others, 1e-25 * x)
-    yield "adam", (x, others[0], others[1], others[2] ** 2, 1e-3, 0.9, 0.99, 0.1, 0.01, 1e-8, 0.1)
+    leaves = [x], [others[0]], [others[1]], [others[2] ** 2]
+    yield "adam", (*leaves, 1e-3, 0.9, 0.99, 0.1, 0.01, 1e-8, 0.1)
     for window, stride in (((2, 2), (2, 2)), ((3, 2), (1, 2))):
         ties = np.rint(x)
         top = OPERATIONS["max_pool"].formula(ties, window, stride)
