@@ -55,3 +55,19 @@ __device__ double block_norm(const REAL* x, Long size, double* part) {
   }
   return sqrt(block_sum(sum, part)) * scale;
 }
+enum { IDENTITY, TANH, SIGMOID, RELU };
+
+__device__ REAL activate(Long kind, REAL x) {
+  if (kind == TANH) return tanh(x);
+  if (kind == SIGMOID) return (REAL)0.5 * (1 + tanh((REAL)0.5 * x));
+  if (kind == RELU) return x > 0 || x != x ? x : (REAL)0;
+  return x;
+}
+
+// x times the slope of an activation where its value is y[place]; y is not read where there is none.
+__device__ REAL sloped(Long kind, REAL x, const REAL* y, Long place) {
+  if (kind == TANH) return x * (1 - y[place] * y[place]);
+  if (kind == SIGMOID) return x * ((1 - y[place]) * y[place]);
+  if (kind == RELU) return x * (y[place] > 0 ? (REAL)1 : (REAL)0);
+  return x;
+}
