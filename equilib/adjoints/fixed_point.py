@@ -12,14 +12,14 @@ from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Tree
-from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.arguments import check_call, check_inputs
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.packing import packing_of
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options import parse_spec
-from equilib.options.kinds import check_kind, described, is_of_kind
+from equilib.options.kinds import check_flag, check_kind, described, is_of_kind
 from equilib.options.named import FIXED_POINT, SAME, made, resolved
 
 
@@ -112,11 +112,20 @@ def equilibrium(
     from equilib.adjoints.calculus.differentiable import differentiable_solve
     from equilib.autodiff import stop_gradient
 
+    if isinstance(f, FixedPointProblem):
+        raise TypeError("f must be a map of z and inputs, got a FixedPointProblem; give its f, and its inputs after z0")
     check_kind(f, "f", "map of z")
     if isinstance(z0, str) or is_of_kind(z0, "solver"):
         raise TypeError(
             f"z0 must be an array or a tree, got {described(z0)}; the solver is named, as in solver='picard'"
         )
+    for each in inputs:
+        if isinstance(each, str) or is_of_kind(each, "solver"):
+            raise TypeError(f"what follows z0 are inputs of f, got {described(each)}; write solver=...")
+    check_inputs(inputs)
+    check_flag(has_aux, "has_aux")
+    if batched_inputs is not None and not batched:
+        raise ValueError("with batched=False nothing has the batch axis; leave out batched_inputs")
     check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
     of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f

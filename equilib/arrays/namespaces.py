@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from equilib.errors import a
+
 Array: TypeAlias = Any
 """An array of any array-API library: `numpy.ndarray`, `cupy.ndarray`, `torch.Tensor`, ..."""
 
@@ -37,7 +39,21 @@ def array_namespace(*arrays: Array) -> Namespace:
         return np
     import array_api_compat  # deferred: NumPy users never need it
 
-    return array_api_compat.array_namespace(*[a for a in arrays if not isinstance(a, _SCALARS)])
+    try:
+        return array_api_compat.array_namespace(*[each for each in arrays if not isinstance(each, _SCALARS)])
+    except TypeError:
+        for array in arrays:
+            if not isinstance(array, _SCALARS):
+                refuse_others(array)
+        raise
+
+
+def refuse_others(*arrays: Array) -> None:
+    """Raise TypeError if one of them is no array, but a list, say."""
+    for array in arrays:
+        if not hasattr(array, "shape"):
+            made = "; of numbers make one by np.asarray(...)" if isinstance(array, list | tuple) else ""
+            raise TypeError(f"operations take arrays, got {a(type(array).__name__)}{made}")
 
 
 def zeros_like(array: Array) -> Array:

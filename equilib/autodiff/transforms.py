@@ -14,6 +14,7 @@ from autograd.tracer import Box
 from equilib.arrays import Array, Tree, array_namespace, node_of
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
+from equilib.options.kinds import check_kind, described
 
 
 def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
@@ -66,6 +67,7 @@ def value_and_grad(
     ValueError
         If f's value is not a scalar.
     """
+    check_kind(f, "f", "function")
 
     def with_gradient(tree: Tree, *rest: Any) -> tuple[Any, Tree]:
         kept: list[Any] = []
@@ -73,9 +75,12 @@ def value_and_grad(
         def scalar(leaves: Tree) -> Array:
             if not has_aux:
                 return f(leaves, *rest)
-            value, aux = f(leaves, *rest)
-            kept.append(aux)
-            return value
+            returned = f(leaves, *rest)
+            if not isinstance(returned, tuple) or len(returned) != 2:
+                found = described(static_value(returned))
+                raise TypeError(f"with has_aux=True f must return a pair, a scalar array and anything, got {found}")
+            kept.append(returned[1])
+            return returned[0]
 
         linear = Linearized(scalar, tree)
         value = linear.value

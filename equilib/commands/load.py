@@ -18,6 +18,7 @@ from equilib.plugin.by_name import installed
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
+from equilib.runs.saved import path_of
 from equilib.training.reporter import Reporter
 
 
@@ -59,6 +60,7 @@ class LoadedRun(Shown):
         UserError
             If the request cannot be carried out here, such as for data that is not there.
         """
+        _check_changes(changes)
         return trained(self.record, installed(), reporter=Reporter(), **changes)
 
     @property
@@ -102,9 +104,16 @@ class LoadedRun(Shown):
         return ax
 
 
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    names = ("data", "data_dir", "device", "kernels")
+    for name in changes.keys() - {*names}:
+        raise TypeError(f"a recorded run cannot have another {name!r}: {', '.join(names)} may be changed")
+
+
 def load_run(path: str | Path, **changes: Any) -> LoadedRun:
     """Return the run in a folder, as `equilib run` left it; see `equilib.load_run`."""
-    folder = Path(path).expanduser()
+    _check_changes(changes)
+    folder = path_of(path)
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give that of a run, as `equilib run` named it")
     record = RecordedRun.read(folder)

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array, named_leaves, to_host
+from equilib.arrays import Array, Tree, array_namespace, is_array, named_leaves, to_host, tree_leaves
 from equilib.errors import a, brief
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
-from equilib.options.kinds import described
+from equilib.options.kinds import check_flag, described
 
 
 def check_state(array: Array, name: str) -> None:
@@ -29,7 +29,8 @@ def check_state(array: Array, name: str) -> None:
     if is_traced(array):
         raise TypeError(f"{name} is traced, and {TRACED[name[0]]}")
     if not is_array(array):
-        raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)), got {described(array)}")
+        others = ", or a tree of arrays" if isinstance(array, list | tuple | dict) else ""
+        raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)){others}, got {described(array)}")
     if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and type(array) is not np.ndarray:
         plain = f"{name}.filled(...)" if isinstance(array, np.ma.MaskedArray) else f"np.asarray({name})"
         raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take {plain}")
@@ -80,10 +81,36 @@ def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
     """Require a declaration of which of `count` inputs have the batch axis, or none; raises TypeError, ValueError."""
     if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
         raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
-    if batched_inputs is not None and len(batched_inputs) != count:
+    if batched_inputs is None:
+        return
+    for each in batched_inputs:
+        check_flag(each, "an entry of batched_inputs")
+    if len(batched_inputs) != count:
         raise ValueError(
             f"batched_inputs must say for each of the {count} inputs whether it has the batch axis, "
             f"it has {len(batched_inputs)} entries"
+        )
+
+
+def check_samples(x: Any, name: str = "x") -> None:
+    """Require an array, shape (batch, ...), traced or not, or a tree of such; raises TypeError, ValueError."""
+    for leaf in tree_leaves(x) or [x]:
+        if not (is_array(leaf) or is_traced(leaf)):
+            raise TypeError(
+                f"{name} must be an array, shape (batch, ...), or a tree of such, it has {described(leaf)}; of numbers "
+                f"make one by np.asarray({name}, dtype=np.float32)"
+            )
+        if not leaf.ndim:
+            raise ValueError(f"{name} needs a batch axis: give it the shape (1, ...) if there is one sample")
+
+
+def check_one_batch(x: Tree, z: Tree) -> None:
+    """Require that a model's state has as many samples as its input; raises ValueError."""
+    given, held = ([int(leaf.shape[0]) for leaf in tree_leaves(tree)[:1] if leaf.shape] for tree in (x, z))
+    if given != held and given and held:
+        raise ValueError(
+            f"x has {given[0]} samples and the state of the cell {held[0]}: axis 0 is the batch, which one sample has "
+            "too, as x[None]"
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from equilib.arrays import Tree, named_leaves
 from equilib.errors import require
+from equilib.options.kinds import described
 
 _CELL = "text-align:left;padding:2px 12px 2px 0"
 
@@ -59,6 +60,8 @@ def axes_or_new(ax: Any) -> Any:
         If Matplotlib is not installed; the message says how to install it.
     """
     if ax is not None:
+        if not hasattr(ax, "semilogy"):
+            raise TypeError(f"ax must be axes of Matplotlib, got {described(ax)}")
         return ax
     return require("matplotlib.pyplot", purpose="plot()").subplots()[1]
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import signature
 from typing import Any, TypeVar
 
 import numpy as np
@@ -120,6 +121,14 @@ def overridden(kind: type[T], options: T | None, overrides: dict[str, Any], func
     if not overrides:
         return given
     made: Any = given
-    check_names(overrides, kind, function.__name__, arguments_of=function)
+    try:
+        check_names(overrides, kind, function.__name__, arguments_of=function)
+    except TypeError as error:
+        part = next((part for part in ("solver", "integrator") if part in signature(function).parameters), None)
+        if part is None or "Did you mean" in str(error):
+            raise
+        raise TypeError(
+            f"{error} Options of the {part} are its own, as in equilib.{part}(NAME, option=value)."
+        ) from None
     changed: T = replace(made, **overrides)
     return changed

@@ -15,7 +15,7 @@ from equilib.fixed_points.packing import packing_of
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_flag, check_kind
 from equilib.options.named import resolved
 
 Arrange: TypeAlias = Callable[[Array], Array]
@@ -77,10 +77,8 @@ def solve(
     if not isinstance(problem, FixedPointProblem):
         check_kind(problem, "problem", "map of z")
         problem = FixedPointProblem(problem)
-    if not isinstance(fallback, tuple | list):
-        raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
-    first = resolved(solver, "solver", "solver")
-    methods = (first, *(resolved(each, "fallback", "solver") for each in fallback))
+    check_flag(batched, "batched")
+    methods = (resolved(solver, "solver", "solver"), *resolved_fallback(fallback))
     options = overridden(SolveOptions, options, overrides, solve)
     packing = packing_of(z0, "z0", batched=batched)
     if packing is not None:
@@ -97,6 +95,13 @@ def solve(
     solution = solution if packing is None else packing.solution(solution)
     check_success(solution, options.on_failure, ConvergenceError, ConvergenceWarning)
     return solution
+
+
+def resolved_fallback(fallback: Any) -> tuple[Any, ...]:
+    """Return a sequence of solvers, each a name or an object, as objects; raises TypeError, and as `resolved` does."""
+    if not isinstance(fallback, tuple | list):
+        raise TypeError(f"fallback expects a tuple of solvers, as in fallback=(solver,), got {fallback!r}")
+    return tuple(resolved(each, "fallback", "solver") for each in fallback)
 
 
 def rearranged(problem: FixedPointProblem, there: Arrange, back: Arrange) -> FixedPointProblem:

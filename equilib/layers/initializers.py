@@ -12,18 +12,27 @@ from typing import TypeAlias
 
 import numpy as np
 
+from equilib.options.kinds import check_kind
+
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 """(rng, shape) to a float32 array of that shape."""
 
 
+def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape; raises ValueError unless it consists of sizes."""
+    if not all(isinstance(size, int | np.integer) and size >= 0 for size in shape):
+        raise ValueError(f"parameters of shape {shape} are none: the sizes of a layer are integers, not negative")
+    return shape
+
+
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return zeros of the given shape, float32."""
-    return np.zeros(shape, dtype=np.float32)
+    return np.zeros(_sizes(shape), dtype=np.float32)
 
 
 def ones(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return ones of the given shape, float32."""
-    return np.ones(shape, dtype=np.float32)
+    return np.ones(_sizes(shape), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,8 @@ class TruncatedNormal:
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw an array of the given shape, float32."""
-        values = rng.standard_normal(shape)
+        check_kind(rng, "rng", "random generator")
+        values = rng.standard_normal(_sizes(shape))
         beyond = np.abs(values) > self.bound
         while beyond.any():
             values[beyond] = rng.standard_normal(int(beyond.sum()))
@@ -55,7 +65,8 @@ def _truncated_deviation(bound: float) -> float:
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Draw from ±√(6 / (fan-in + fan-out)), float32, of the given shape (Glorot & Bengio 2010, eq. 16)."""
-    window = prod(shape[:-2])
+    check_kind(rng, "rng", "random generator")
+    window = prod(_sizes(shape)[:-2])
     limit = sqrt(6 / (window * (shape[-2] + shape[-1])))
     return rng.uniform(-limit, limit, shape).astype(np.float32)
 
@@ -68,5 +79,6 @@ class KaimingUniform:
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw an array of the given shape, float32."""
-        limit = self.gain * sqrt(3 / prod(shape[:-1]))
+        check_kind(rng, "rng", "random generator")
+        limit = self.gain * sqrt(3 / prod(_sizes(shape)[:-1]))
         return rng.uniform(-limit, limit, shape).astype(np.float32)

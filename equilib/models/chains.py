@@ -10,6 +10,7 @@ import numpy as np
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace
 from equilib.autodiff import static_value
+from equilib.fixed_points.arguments import check_samples
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status
 from equilib.layers.pass_constants import with_draws
@@ -20,6 +21,7 @@ from equilib.models.neural_ode import CellODE, NeuralODE
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
 from equilib.ode.evolution import Evolution
+from equilib.options.kinds import check_kind, check_params
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class DEQChain:
     before: Layer
     deq: DeepEquilibrium
     after: Layer
+
+    def __post_init__(self) -> None:
+        _check_layers(self.before, self.after)
 
     def unrolled(self, depth: int, *, checkpoints: int | None = None) -> DEQChain:
         """Return the same network with a fixed depth, as `DeepEquilibrium.unrolled`."""
@@ -66,6 +71,8 @@ class DEQChain:
         adjoint_guess: Array | None = None,
     ) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), and the record; more in `DeepEquilibrium`."""
+        check_params(params, "before", "deq", "after")
+        check_samples(x)
         x = read_only(x)
         before = with_draws(self.before, params["before"], x, rng)
         features = by_sample(lambda x: self.before(before, x), x)
@@ -75,6 +82,8 @@ class DEQChain:
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
+        check_params(params, "before", "deq", "after")
+        check_samples(x)
         equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], read_only(x)))
         return self.after(params["after"], equilibrium.output), equilibrium
 
@@ -92,12 +101,17 @@ class ODEChain:
     ode: NeuralODE | CellODE
     after: Layer
 
+    def __post_init__(self) -> None:
+        _check_layers(self.before, self.after)
+
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the parameters of the three parts."""
         return {"before": self.before.init(rng), "ode": self.ode.init(rng), "after": self.after.init(rng)}
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
         """Return the prediction for x, shape (batch, ...), and the record; `rng` is for dropout, in training."""
+        check_params(params, "before", "ode", "after")
+        check_samples(x)
         x = read_only(x)
         before, after = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
         features = by_sample(lambda x: self.before(before, x), x)
@@ -141,3 +155,8 @@ class Explicit:
             nfe=guess.nfe,
             split=None if several is None else several.split,
         )
+
+
+def _check_layers(before: Layer, after: Layer) -> None:
+    check_kind(before, "before", "layer")
+    check_kind(after, "after", "layer")

@@ -15,12 +15,14 @@ from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
+from equilib.fixed_points.arguments import check_one_batch, check_samples
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.packing import packed, packing_of
 from equilib.fixed_points.picard import State
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.fixed_points.stopping import judged
 from equilib.layers.pass_constants import with_draws
@@ -30,7 +32,8 @@ from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.packed_cell import PackedCell
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
-from equilib.options.kinds import check_kind, check_type
+from equilib.options import Checked, option
+from equilib.options.kinds import check_kind, check_params, check_type
 from equilib.options.named import FIXED_POINT, resolved
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DeepEquilibrium:
+class DeepEquilibrium(Checked):
     """z* = f(z*, x): the output is a fixed point of the cell (Bai et al. 2019, arXiv:1909.01377).
 
     Parameters
@@ -80,28 +83,23 @@ class DeepEquilibrium:
     initial_guess: InitialGuess = field(default_factory=ZeroGuess)
     sensitivity: str | Sensitivity[Solution] | None = None
     options: SolveOptions = field(default_factory=SolveOptions)
-    fixed_depth: int = 0
-    checkpoints: int | None = None
+    fixed_depth: int = option(0, help="iterate so many times instead", minimum=0)
+    checkpoints: int | None = option(None, help="keep so many iterates of a fixed depth", minimum=1)
     jacobian_loss: bool = False
     residual_loss: bool = False
     fallback: tuple[str | Solver | WholeSolver, ...] = ()
-    gradient_of: str = "all"
+    gradient_of: str = option("all", help="follow the z of these samples", choices=("all", "converged"))
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_kind(self.cell, "cell", "cell")
         check_kind(self.initial_guess, "initial_guess", "initial guess")
         self.__dict__["solver"] = resolved(self.solver, "solver", "solver")
-        self.__dict__["fallback"] = tuple(resolved(each, "fallback", "solver") for each in self.fallback)
+        self.__dict__["fallback"] = resolved_fallback(self.fallback)
         if self.sensitivity is not None:
             sensitivity = resolved(self.sensitivity, "sensitivity", "sensitivity", solves=FIXED_POINT)
             self.__dict__["sensitivity"] = sensitivity
         check_type(self.options, "options", SolveOptions)
-        if self.gradient_of not in ("all", "converged"):
-            raise ValueError(f"gradient_of must be 'all' or 'converged', got {self.gradient_of!r}")
-        if self.fixed_depth < 0:
-            raise ValueError(f"fixed_depth must not be negative, got {self.fixed_depth}")
-        if self.checkpoints is not None and self.checkpoints < 1:
-            raise ValueError(f"checkpoints must be positive or None, got {self.checkpoints}")
 
     def unrolled(self, depth: int, *, checkpoints: int | None = None) -> DeepEquilibrium:
         """Return the same model with a fixed depth, of which `checkpoints` iterates are kept in memory."""
@@ -146,7 +144,8 @@ class DeepEquilibrium:
             If a guess or the start is not an array like the fixed point, if there is an adjoint guess where the adjoint
             cannot start from one, or a start of a fixed depth, whose result depends on it.
         """
-        check_type(params, "params", dict, "; give what init returns")
+        check_params(params, "cell", "initial_guess")
+        check_samples(x)
         if rng is not None:
             check_kind(rng, "rng", "random generator")
         x = read_only(x)
@@ -162,6 +161,7 @@ class DeepEquilibrium:
 
         u, z0 = read_only(by_sample(begin, x))
         like = z0 if guess is None else cell.zeros(own, u)
+        check_one_batch(x, like)
         packing, several = packing_of(like, "z0"), joins(cell)
         split = packing.unpack if packing is not None else None if several is None else several.split
         deq = self if packing is None else replace(self, cell=PackedCell(cell, packing))

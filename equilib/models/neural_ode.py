@@ -10,8 +10,9 @@ import numpy as np
 
 from equilib import ops
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.arrays import Array, Tree, coefficients, is_array, tree_leaves, tree_map
+from equilib.arrays import Array, Tree, coefficients, is_array, tree_map
 from equilib.autodiff import static_value
+from equilib.fixed_points.arguments import check_samples
 from equilib.fixed_points.boundary import is_traced, read_only
 from equilib.fixed_points.solution import check_success
 from equilib.layers.composite import Composite
@@ -26,7 +27,8 @@ from equilib.ode.evolution import Evolution, evolve
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeOptions, OdeSolution, OdeStatus
 from equilib.ode.times import Times, checked_span, checked_stops
-from equilib.options.kinds import check_kind, check_type, described
+from equilib.options import Checked
+from equilib.options.kinds import check_kind, check_params, check_type, described
 from equilib.options.named import ODE, resolved
 
 
@@ -69,7 +71,7 @@ def _marked(found: Evolution, sick: np.ndarray) -> Evolution:
     return replace(found, y=y, status=status, solution=solution)
 
 
-class _Integrated(ABC):
+class _Integrated(Checked, ABC):
     """A model whose output is the state at the end of `span`."""
 
     integrator: str | AnyIntegrator
@@ -78,6 +80,7 @@ class _Integrated(ABC):
     span: tuple[float, float]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         integrator = resolved(self.integrator, "integrator", "integrator")
         object.__setattr__(self, "integrator", integrator)
         sensitivity = resolved(self.sensitivity, "sensitivity", "sensitivity", solves=ODE)
@@ -92,9 +95,7 @@ class _Integrated(ABC):
         """
         if is_array(params) and not (is_array(x) or is_traced(x)):
             raise TypeError(f"params must be what init returns, got {described(params)}; they come before x")
-        for leaf in tree_leaves(x) or [x]:
-            if not (is_array(leaf) or is_traced(leaf)):
-                raise TypeError(f"x must be an array, shape (batch, ...), or a tree of such, it has {described(leaf)}")
+        check_samples(x)
         if rng is not None:
             check_kind(rng, "rng", "random generator")
         sick = sick_samples(x)
@@ -176,7 +177,7 @@ class CellODE(_Integrated):
         return {"cell": self.cell.init(rng), "initial_guess": self.initial_guess.init(rng)}
 
     def _evolve(self, params: Tree, x: Array, t: Times, rng: np.random.Generator | None) -> Evolution:
-        check_type(params, "params", dict, "; give what init returns")
+        check_params(params, "cell", "initial_guess")
         x = read_only(x)
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)

@@ -11,6 +11,7 @@ from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.problem import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
+from equilib.options.kinds import check_kind
 
 SHARE = 0.9
 """Share of the tolerance that is asked of a linear solver; the rest is for rounding, and for a tolerance relative to
@@ -41,6 +42,9 @@ class Affine:
     """
 
     linear_solver: LinearSolver = field(default_factory=GMRES)
+
+    def __post_init__(self) -> None:
+        check_kind(self.linear_solver, "linear_solver", "linear solver")
 
     def init(self, f: Evaluator, z0: Array) -> AffineState:
         """Linearize f at z0, shape (batch, ...), once and for all."""

@@ -95,6 +95,8 @@ def correction(numerator: Array, v: Array, y: Array) -> tuple[Array, Array]:
 
 def _in_range(size: np.ndarray, square: np.ndarray, v: np.ndarray) -> bool:
     """Tell whether no square left the range of the dtype; samples that are zero have none."""
+    if size.dtype not in USUAL:
+        return False
     least, largest = USUAL[size.dtype]
     usual = (size < largest) & (size > least)
     return v.dtype == size.dtype and (np.count_nonzero(usual) == len(usual) or not v[~usual].any())

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.rules import with_transposes
 from equilib.kernels import operation
 from equilib.ops.shapes import pad, shape_of
@@ -62,6 +63,7 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
 
 def check_channels(x: Array, weight: Array) -> None:
     """Raise ValueError if x is no batch of images, or has other channels than a kernel."""
+    refuse_others(x, weight)
     if x.ndim != 4:
         raise ValueError(f"images have the shape (batch, height, width, channels), not {tuple(x.shape)}")
     if x.shape[-1] != weight.shape[2]:

@@ -15,37 +15,37 @@ from equilib.ops.shapes import shape_of
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Return the mean of −log softmax(logits)[label] over the batch, shapes (batch, classes) and (batch,).
+    """Return the mean of −log softmax(logits)[label], shapes (batch, ..., classes) and (batch, ...).
 
-    A logit of −inf is a probability of zero.
+    Samples may have several labels, as sequences have one at each position. A logit of −inf is a probability of zero.
 
     Raises ValueError if the shapes do not fit together, the batch is empty, or a label is no integer in [0, classes).
     """
     value = static_value(logits)
     if not is_array(labels):
-        raise ValueError(f"labels must be an array of integers, shape (batch,), not {a(type(labels).__name__)}")
-    if value.ndim != 2 or tuple(labels.shape) != (value.shape[0],):
+        raise ValueError(f"labels must be an array of integers, shape (batch, ...), not {a(type(labels).__name__)}")
+    if value.ndim < 2 or tuple(labels.shape) != tuple(value.shape[:-1]):
         raise ValueError(
             f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "
-            "give (batch, classes) and (batch,)"
+            "give (batch, ..., classes) and (batch, ...)"
         )
-    check_labels(labels, value.shape[1])
+    check_labels(labels, value.shape[-1])
     xp = array_namespace(value)
     classes = xp.arange(value.shape[-1], dtype=xp.int64, device=getattr(value, "device", None))
     # Chosen, not multiplied by zero: −inf is a logit of other classes, too.
-    own = where(classes[None, :] == xp.astype(labels, xp.int64)[:, None], logits, xp.zeros_like(value))
+    own = where(classes == xp.astype(labels, xp.int64)[..., None], logits, xp.zeros_like(value))
     return mean(subtract(logsumexp(logits, -1), sum_over(own, -1)))
 
 
 def check_labels(labels: Array, classes: int, *, name: str = "labels") -> None:
-    """Refuse labels, shape (batch,), that are not the numbers of classes.
+    """Refuse labels, shape (batch, ...), that are not the numbers of classes.
 
     Raises ValueError, whose text `name` opens.
     """
     xp = array_namespace(labels)
     if not xp.isdtype(labels.dtype, "integral"):
         raise ValueError(f"{name} must be integers, the numbers of classes, not {labels.dtype}")
-    if not labels.shape[0]:
+    if not prod(labels.shape):
         raise ValueError(f"{name} are those of an empty batch, which has no mean loss")
     least, most = (int(each) for each in to_host(xp.stack([xp.min(labels), xp.max(labels)])))
     if least < 0 or most >= classes:

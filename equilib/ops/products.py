@@ -7,6 +7,7 @@ from functools import reduce
 from typing import Any
 
 from equilib.arrays import Array, array_namespace
+from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.kernels import operation
 from equilib.ops.elementwise import add
@@ -22,6 +23,7 @@ def matmul(x: Array, y: Array) -> Array:
 
     Raises ValueError if an argument has fewer than two axes.
     """
+    refuse_others(x, y)
     if x.ndim < 2 or y.ndim < 2:
         raise ValueError(f"matmul needs matrices, got shapes {x.shape} and {y.shape}; reshape vectors first")
     return _product(x, y)
@@ -40,6 +42,7 @@ def dense(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
     Raises ValueError if the last axis of x is not as long as the first of the weight.
     """
+    refuse_others(x, weight)
     if x.shape[-1:] != weight.shape[:1]:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, and the weight, of shape {tuple(weight.shape)}, takes {weight.shape[0]} "

@@ -14,6 +14,7 @@ KNOWN_BY = {
     "sensitivity": ("needs pullback",),
     "cell": ("init inject step",),
     "layer": ("init __call__",),
+    "layer or cell": ("init",),
     "vector field": ("init __call__",),
     "initial guess": ("init __call__",),
     "function": ("__call__",),
@@ -28,6 +29,9 @@ _HINTS = {
     "integrator": "; give its name or the object, such as equilib_ode.tsit5.Tsit5()",
     "sensitivity": "; give its name or the object, as equilib.ImplicitAdjoint() or, of an ODE, ode.adjoints.Gauss()",
     "vector field": "; of a layer make Autonomous(layer)",
+    "layer": "; of a function make Chain(function)",
+    "layer or cell": "; of a function make Chain(function)",
+    "random generator": "; make one, as np.random.default_rng(0)",
 }
 
 
@@ -66,6 +70,20 @@ def check_type(value: object, name: str, kind: type, hint: str = "") -> None:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {a(kind.__name__)}, got {described(value)}{hint}")
+
+
+def check_flag(value: object, name: str) -> None:
+    """Require True or False; raises TypeError."""
+    if type(value).__name__ not in ("bool", "bool_"):  # NumPy's as well
+        raise TypeError(f"{name} must be True or False, got {described(value)}")
+
+
+def check_params(params: Any, *parts: str) -> None:
+    """Require parameters that are a dict of parts; raises TypeError."""
+    if not isinstance(params, dict) or not all(part in params for part in parts):
+        found = f"one of {', '.join(map(repr, params))}" if isinstance(params, dict) and params else described(params)
+        dict_of = f"a dict of {', '.join(map(repr, parts))}"
+        raise TypeError(f"params must be what init returns, {dict_of}, got {found}; they come before x")
 
 
 def described(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from inspect import Parameter, signature
 from typing import Any, Self, TypeVar
 
@@ -144,7 +144,16 @@ def check_names(
         if name not in known:
             own = signature(arguments_of).parameters.values() if arguments_of else ()
             meant = [each.name for each in own if each.default is not Parameter.empty]
-            raise TypeError(_no_option(name, known + meant, owner))
+            raise TypeError(_in_options(name, cls, owner) or _no_option(name, known + meant, owner))
+
+
+def _in_options(name: str, cls: type[Any], owner: str) -> str:
+    """Return the sentence about an option of a field that holds options, such as `options`; "" where there is none."""
+    for each in fields(cls):
+        kind: Any = each.default_factory
+        if isinstance(kind, type) and is_dataclass(kind) and name in kind.__dataclass_fields__:
+            return f"{owner} has no option {name!r} of its own: write {each.name}={kind.__name__}({name}=...)"
+    return ""
 
 
 class Checked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from equilib.errors import UserError
@@ -11,6 +12,7 @@ from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.solution import OdeOptions
 from equilib.options import Blueprint, OptionError, PartOption, build, parse_spec, plain_options, split, unfold
 from equilib.options.named import FIXED_POINT, ODE, SAME
+from equilib.options.spelling import field_name
 from equilib.plugin import Entry, IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.choice import Choice, Named
 from equilib.plugin.registry import Registry, UnknownName
@@ -109,8 +111,23 @@ def build_named(
         raise OptionError(f"option {min(twice)!r} of {owner} is given twice, in its name and as an argument")
     given: dict[str, object] = {**typed, **(options or {})}
     blueprint = entry.blueprint()
+    _refuse_driven(kind, blueprint, given, owner)
     values = given if same is None else _spelled_out(given, blueprint, same)
     return _named(registry, entry, build(blueprint, values, owner=owner, parts=registry), name)
+
+
+def _refuse_driven(kind: type[Entry], blueprint: Blueprint, given: Mapping[str, object], owner: str) -> None:
+    """Refuse options of what drives a solver or an integrator among its own; raises OptionError."""
+    if kind not in (SolverEntry, IntegratorEntry):
+        return
+    driver, whole = (SolveOptions, "solve") if kind is SolverEntry else (OdeOptions, "integration")
+    names = {each.name for each in fields(driver)} - {*blueprint.options()}
+    for name in map(field_name, given):
+        if name in names:
+            raise OptionError(
+                f"{name!r} is an option of the {whole}, not of {owner}: give it beside the {kind.noun}, as {name}=... "
+                f"in Python, or -o {name}=... on the command line"
+            )
 
 
 def _spelled_out(given: Mapping[str, object], blueprint: Blueprint, chosen: Named[Any]) -> Mapping[str, object]:

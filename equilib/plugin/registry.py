@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
-from equilib.errors import UserError, did_you_mean, named, printable
+from equilib.errors import UserError, a, did_you_mean, named, printable
 from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry
@@ -194,7 +194,9 @@ class Registry(Parts):
         available = f" Available: {', '.join(names)}." if names else f" No {kind.noun} is installed."
         broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())
         failed = f" Plugins that failed to load: {broken}" if broken else ""
-        raise UnknownName(f"no {kind.noun} {name!r}.{did_you_mean(name, names)}{available}{failed}")
+        others = [other for other in KINDS if other != kind.noun and bare in self.names(other)]
+        other = f" That is {' and '.join(map(a, others))}." if others else ""
+        raise UnknownName(f"no {kind.noun} {name!r}.{other or did_you_mean(name, names)}{available}{failed}")
 
     def used(self) -> tuple[str, ...]:
         """Return the packages whose entries were looked up so far, and what they say that they require."""

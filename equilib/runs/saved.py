@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Tree, is_array, named_leaves, to_host
-from equilib.errors import UserError, a, file_errors
+from equilib.errors import UserError, file_errors
+from equilib.options.kinds import described
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
 from equilib.runs.files import fill_tree, whole_file
 
@@ -18,10 +20,12 @@ def save(path: str | Path, tree: Tree) -> None:
     leaves = {}
     for name, leaf in named_leaves(tree):
         if not (is_array(leaf) or isinstance(leaf, int | float)):
-            raise UserError(f"{name or 'the tree'} must be an array or a number, got {a(type(leaf).__name__)}")
+            raise UserError(f"{name or 'the tree'} must be an array or a number, got {described(leaf)}")
         if name in leaves:
             raise UserError(f"two leaves are called {name!r}: leave '/' out of the keys of dicts")
-        leaves[name or "array"] = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+        leaves[name or "array"] = host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+        if host.dtype.kind not in "biuf":
+            raise UserError(f"{name or 'the tree'} must hold real numbers, it is of {host.dtype}")
     target = _checked(path)
     with file_errors(f"{target} cannot be written"), whole_file(target) as file:
         np.savez(file, allow_pickle=False, **leaves)
@@ -30,6 +34,9 @@ def save(path: str | Path, tree: Tree) -> None:
 def load(path: str | Path, like: Tree = None) -> Tree:
     """Read a tree of arrays, of any shapes, from an npz file; see `equilib.load`."""
     source = _checked(path)
+    for name, leaf in named_leaves(like):
+        if not (is_array(leaf) or isinstance(leaf, int | float)):
+            raise UserError(f"like must be a tree of arrays or numbers, at {name!r} it has {described(leaf)}")
     try:
         with file_errors(f"{source} cannot be read"):
             found = read_arrays(source)
@@ -47,6 +54,13 @@ def load(path: str | Path, like: Tree = None) -> Tree:
     return nested["array"] if nested.keys() == {"array"} else _with_lists(nested)
 
 
+def path_of(path: str | Path) -> Path:
+    """Return a path that was given as text or not; raises UserError if it is neither."""
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"a path must be a text or a Path, got {described(path)}")
+    return Path(path).expanduser()
+
+
 def _with_lists(tree: Tree) -> Tree:
     """Return dicts whose keys are 0, 1, ... as lists."""
     if not isinstance(tree, dict):
@@ -56,7 +70,7 @@ def _with_lists(tree: Tree) -> Tree:
 
 
 def _checked(path: str | Path) -> Path:
-    found = Path(path).expanduser()
+    found = path_of(path)
     if found.suffix != ".npz":
         raise UserError(f"{found} must be called something.npz")
     return found

@@ -22,6 +22,7 @@ from equilib import (
     solve,
 )
 from equilib.autodiff import linearize, value_and_grad
+from equilib.errors import UserError
 from equilib_broyden.full import Broyden
 from equilib_broyden.shine import Shine
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -113,7 +114,7 @@ def test_the_solver_names_its_adjoint_and_the_caller_another():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"f": FixedPointProblem(f, W, U)}, "f must be a map of z, got a FixedPointProblem"),
+        ({"f": FixedPointProblem(f, W, U)}, "f must be a map of z and inputs, got a FixedPointProblem; give its f"),
         ({"f": None}, "f must be a map of z, got None"),
         ({"solver": None}, "solver must be a solver, got None; give its name or the object"),
         ({"solver": Picard}, r"solver must be a solver, not a class; write Picard\(\.\.\.\)"),
@@ -121,6 +122,17 @@ def test_the_solver_names_its_adjoint_and_the_caller_another():
         ({"z0": Picard()}, "z0 must be an array or a tree, got a Picard; the solver is named"),
         ({"z0": "picard"}, "z0 must be an array or a tree, got 'picard'; the solver is named"),
         ({"adjoint": JacobianFree}, "adjoint must be a sensitivity, not a class"),
+        ({"adjoint": "picard"}, r"no adjoint 'picard'\. That is a solver\."),
+        (
+            {"solver": "anderson:rtol=1e-3"},
+            "'rtol' is an option of the solve, not of solver 'anderson': give it",
+        ),
+        ({"memory": 3}, r"has no option 'memory'.* as in equilib\.solver\(NAME, option=value\)"),
+        ({"batched": "no"}, "batched must be True or False, got 'no'"),
+        ({"has_aux": 1}, "has_aux must be True or False, got an int"),
+        ({"batched": False, "batched_inputs": (False, True)}, "with batched=False nothing has the batch axis"),
+        ({"batched_inputs": ("no", "yes")}, "an entry of batched_inputs must be True or False, got 'no'"),
+        ({"z0": {}}, "z0 must be an array, .*, or a tree of arrays, got a dict"),
         ({"rtoll": 1e-3}, "fixed_point has no option 'rtoll'. Did you mean 'rtol'"),
     ],
 )
@@ -128,8 +140,15 @@ def test_wrong_arguments_are_answered_by_a_sentence(change: dict[str, Any], sent
     """Each names the argument."""
     given = {"f": f, "solver": Picard(), "z0": Z0, **change}
     positional = [given.pop(name) for name in ("f", "z0")]
-    with pytest.raises(TypeError, match=sentence):
+    with pytest.raises((TypeError, ValueError, UserError), match=sentence):
         fixed_point(*positional, W, U, **given)
+
+
+@pytest.mark.parametrize("what", ["picard", Picard(), (each for each in "z"), {1.0}])
+def test_what_follows_the_guess_must_be_inputs(what: Any):
+    """A solver there, by name or not, and what holds no arrays, are refused before f sees them."""
+    with pytest.raises(TypeError, match=r"what follows z0 are inputs of f, got .*solver=|inputs must be numbers"):
+        fixed_point(lambda z, w: z, Z0, what)
 
 
 def test_what_f_finds_in_an_object_must_be_an_input():

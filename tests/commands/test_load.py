@@ -52,6 +52,24 @@ def test_a_run_is_loaded_with_its_parameters_and_metrics(run: Path, monkeypatch:
     assert float(training.trainer.evaluate().score) == pytest.approx(found.score)
 
 
+def test_what_is_no_run_and_no_tree_is_refused(run: Path, tmp_path: Path):
+    """Paths, changes and trees that are none are answered by a sentence."""
+    file = tmp_path / "tree.npz"
+    equilib.save(file, np.ones(3))
+    for call, sentence in [
+        (lambda: equilib.load_run(None), "a path must be a text or a Path, got None"),
+        (lambda: equilib.load(3), "a path must be a text or a Path, got an int"),
+        (lambda: equilib.load(file, like="x"), "like must be a tree of arrays"),
+        (lambda: equilib.save(file, np.ones(2) + 1j), "must hold real numbers, it is of complex128"),
+        (lambda: equilib.load_run(run, devise="cpu"), "another 'devise': data, data_dir, device, kernels may be"),
+        (lambda: equilib.load_run(run).training(seed=1), "another 'seed'"),
+        (lambda: equilib.load_run(run).predict([1.0]), "x must be an array"),
+        (lambda: equilib.load_run(run).plot(ax=3), "ax must be axes of Matplotlib, got an int"),
+    ]:
+        with pytest.raises((UserError, TypeError), match=sentence):
+            call()
+
+
 def test_a_loaded_run_is_a_line_a_table_and_a_chart(run: Path):
     """They name the experiment and the score."""
     matplotlib = pytest.importorskip("matplotlib")

@@ -13,7 +13,7 @@ from equilib import ImplicitAdjoint, Picard, SolveOptions, ops
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
 from equilib.layers import Chain, Dense
-from equilib.models import Autonomous, CellODE, DeepEquilibrium, InjectedCell, NeuralODE, OneStepGuess
+from equilib.models import Autonomous, CellODE, DeepEquilibrium, DEQChain, InjectedCell, NeuralODE, OneStepGuess
 from equilib.ode.adjoints import Interpolating
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_ode.tsit5 import Tsit5
@@ -169,7 +169,10 @@ def test_arguments_of_a_call_of_an_integration(rng: np.random.Generator):
         ode(x, params)
     with pytest.raises(TypeError, match=r"^rng must be a random generator, got an int"):
         ode(params, x, rng=0)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^params must be a dict, got an array of shape .*; give what init returns"):
+    with pytest.raises(
+        TypeError,
+        match=r"^params must be what init returns, a dict of .*, got an array of shape .*; they come before x",
+    ):
         cell(x, x)
 
 
@@ -177,16 +180,57 @@ def test_arguments_of_a_call(rng: np.random.Generator):
     """So are parameters in the place of the batch, and a seed in that of the generator."""
     deq = DeepEquilibrium(CELL, Picard())
     params, x = drawn(deq), batch(rng)
-    with pytest.raises(TypeError, match=r"^params must be a dict, got an array of shape .*; give what init returns"):
+    with pytest.raises(
+        TypeError,
+        match=r"^params must be what init returns, a dict of .*, got an array of shape .*; they come before x",
+    ):
         deq(x, params)
     with pytest.raises(TypeError, match=r"^rng must be a random generator, got an int"):
         deq(params, x, rng=0)  # type: ignore[arg-type]
+    for wrong in (None, "x", [0.5], [[0.5]], (each for each in "x"), 1.0):
+        with pytest.raises(TypeError, match=r"^x must be an array, .* it has .*; of numbers make one by"):
+            deq(params, wrong)
+    with pytest.raises(ValueError, match=r"^x has \d samples and the state of the cell \d: .* as x\[None\]"):
+        deq(params, x[0])
+    with pytest.raises(ValueError, match="x needs a batch axis"):
+        deq(params, np.array(1.0))
     for integrator, sensitivity, sentence in [
         (None, Interpolating(), "integrator must be an integrator, got None"),
         (Tsit5(), 3, "sensitivity must be a sensitivity, got an int"),
     ]:
         with pytest.raises(TypeError, match=f"^{sentence}"):
             CellODE(CELL, integrator, sensitivity=sensitivity)(params, x)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: DEQChain(np.tanh, DeepEquilibrium(CELL, "picard"), Chain()), "before must be a layer.* make Chain"),
+        (lambda: DEQChain(Chain(), DeepEquilibrium(CELL, "picard"), None), "after must be a layer, got None"),
+        (lambda: InjectedCell(Dense(2, 2), Dense(2, 2), ops.tanh).init(np.random.default_rng(0)), ".* Chain.function"),
+        (lambda: DeepEquilibrium(CELL, "picard", rtol=1e-3), r".*'rtol' of its own: write options=SolveOptions\(rtol"),
+        (lambda: DeepEquilibrium(CELL, "picard", fallback="picard"), r"fallback expects a tuple of solvers"),
+        (lambda: DeepEquilibrium(CELL, "picard", fixed_depth="3"), ".*'fixed_depth' expects an int >= 0, got the text"),
+        (lambda: NeuralODE(FIELD, Tsit5(), rtol=1e-3), r".*'rtol' of its own: write options=OdeOptions\(rtol"),
+        (lambda: Dense(2, 1.5).init(np.random.default_rng(0)), r"parameters of shape \(2, 1.5\) are none"),
+        *((lambda rng=rng: CELL.init(rng), "rng must be a random generator, got .*; make one") for rng in (None, 0)),
+    ],
+)
+def test_mistakes_in_making_a_model(make: Any, sentence: str):
+    """Functions in place of layers, options of a solve in place of the model's, sizes and seeds are named."""
+    with pytest.raises((TypeError, ValueError), match=f"^{sentence}"):
+        make()
+
+
+@pytest.mark.parametrize("params", [None, {}, [], {"before": {}}, np.ones(3)])
+def test_parameters_that_a_chain_does_not_have(params: Any, rng: np.random.Generator):
+    """They are refused with the names of those that it has; so are lists of another length."""
+    chain = DEQChain(Chain(), DeepEquilibrium(CELL, "picard"), Chain(ops.tanh))
+    with pytest.raises(TypeError, match=r"^params must be what init returns, a dict of 'before', 'deq', 'after', got"):
+        chain(params, batch(rng))
+    field = NeuralODE(Autonomous(Chain(ops.tanh)), "tsit5")
+    with pytest.raises(TypeError, match=r"^param(eter)?s must be what init returns"):
+        field(params, batch(rng))
 
 
 def test_an_adjoint_of_the_other_kind(rng: np.random.Generator):

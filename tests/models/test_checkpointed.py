@@ -130,5 +130,5 @@ def test_checkpoints_are_positive_and_last_as_long_as_the_depth():
     """None or at least one; a model that is unrolled again forgets those of the last time."""
     deq = DeepEquilibrium(CELL, Picard())
     assert deq.unrolled(5, checkpoints=2).unrolled(6) == replace(deq, fixed_depth=6)
-    with pytest.raises(ValueError, match="checkpoints must be positive or None, got 0"):
+    with pytest.raises(ValueError, match="option 'checkpoints' expects an int >= 1 or none, got 0"):
         deq.unrolled(3, checkpoints=0)

@@ -286,5 +286,5 @@ def test_a_parameter_that_the_cell_leaves_unused_is_named(sensitivity: Any, dept
 
 def test_a_negative_depth_is_refused():
     """A depth is zero, for an equilibrium, or positive."""
-    with pytest.raises(ValueError, match="fixed_depth must not be negative, got -1"):
+    with pytest.raises(ValueError, match="option 'fixed_depth' expects an int >= 0, got -1"):
         DeepEquilibrium(CELL, Picard(), fixed_depth=-1)

@@ -223,5 +223,5 @@ def test_a_gradient_can_leave_out_what_failed():
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
     every = gradient(np.arange(6))
     assert max(np.abs(one - other).max() for one, other in zip(found, every, strict=True)) > 1e-2
-    with pytest.raises(ValueError, match="gradient_of must be 'all' or 'converged', got 'good'"):
+    with pytest.raises(ValueError, match="option 'gradient_of' expects one of 'all', 'converged', got 'good'"):
         DeepEquilibrium(CELL, Picard(), gradient_of="good")

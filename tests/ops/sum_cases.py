@@ -141,6 +141,13 @@ def _losses() -> list[Case]:
             )
             for dtype in ("int64", "int32", "uint8")
         ],
+        Case(
+            "cross_entropy",
+            lambda x: ops.cross_entropy(x, constant_like(labels.reshape(2, 2), x)),
+            ((2, 2, 3),),
+            lambda x: picked(x.reshape(4, 3)),
+            "of sequences",
+        ),
         Case("mse", ops.mse, ((2, 3), (2, 3)), squared),
         Case("mse", lambda x: ops.mse(x, 0.25), ((2, 3),), lambda x: squared(x, 0.25), "against a scalar"),
     ]

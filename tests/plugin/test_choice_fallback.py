@@ -66,7 +66,9 @@ def test_mistakes_are_answered(registry: Registry) -> None:
         choose(registry, "newton")
     with pytest.raises(OptionError, match=r"fallback 'picard' has no option 'dampin'\. Did you mean 'damping'"):
         choose(registry, "picard:dampin=0.1")
-    with pytest.raises(OptionError, match="fallback 'picard' has no option 'max_steps'"):
+    with pytest.raises(
+        OptionError, match="'max_steps' is an option of the solve, not of fallback 'picard': give it beside"
+    ):
         choose(registry, "picard:max_steps=3")
     with pytest.raises(UnknownName, match="no solver 'newton'"):
         combine(registry, ["picard"], [], {}, ("newton",))

@@ -159,7 +159,7 @@ def test_a_part_of_a_name_is_suggested_too(registry: Registry) -> None:
 
 def test_a_name_of_another_kind_is_unknown(registry: Registry) -> None:
     """An adjoint is no solver."""
-    with pytest.raises(UnknownName, match=r"no solver 'implicit'\. Available"):
+    with pytest.raises(UnknownName, match=r"no solver 'implicit'\. That is an adjoint\. Available"):
         registry.get(SolverEntry, "implicit")
 
 
