@@ -112,21 +112,10 @@ def equilibrium(
     from equilib.adjoints.calculus.differentiable import differentiable_solve
     from equilib.autodiff import stop_gradient
 
-    if isinstance(f, FixedPointProblem):
-        raise TypeError("f must be a map of z and inputs, got a FixedPointProblem; give its f, and its inputs after z0")
-    check_kind(f, "f", "map of z")
-    if isinstance(z0, str) or is_of_kind(z0, "solver"):
-        raise TypeError(
-            f"z0 must be an array or a tree, got {described(z0)}; the solver is named, as in solver='picard'"
-        )
-    for each in inputs:
-        if isinstance(each, str) or is_of_kind(each, "solver"):
-            raise TypeError(f"what follows z0 are inputs of f, got {described(each)}; write solver=...")
-    check_inputs(inputs)
+    _check_arguments(f, z0, inputs)
     check_flag(has_aux, "has_aux")
     if batched_inputs is not None and not batched:
         raise ValueError("with batched=False nothing has the batch axis; leave out batched_inputs")
-    check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
     of_z = (lambda *arguments: _pair(f(*arguments))[0]) if has_aux else f
     packing = packing_of(z0, "z0", batched=batched)
@@ -147,6 +136,21 @@ def equilibrium(
         packing=packing,
     )
     return replace(found, aux=_pair(f(found.z, *inputs))[1]) if has_aux else found
+
+
+def _check_arguments(f: Any, z0: Any, inputs: tuple[Any, ...]) -> None:
+    if isinstance(f, FixedPointProblem):
+        raise TypeError("f must be a map of z and inputs, got a FixedPointProblem; give its f, and its inputs after z0")
+    check_kind(f, "f", "map of z")
+    if isinstance(z0, str) or is_of_kind(z0, "solver"):
+        raise TypeError(
+            f"z0 must be an array or a tree, got {described(z0)}; the solver is named, as in solver='picard'"
+        )
+    for each in inputs:
+        if isinstance(each, str) or is_of_kind(each, "solver"):
+            raise TypeError(f"what follows z0 are inputs of f, got {described(each)}; write solver=...")
+    check_inputs(inputs)
+    check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
 
 
 def _pair(returned: Any) -> tuple[Tree, Tree]:

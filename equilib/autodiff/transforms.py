@@ -14,7 +14,7 @@ from autograd.tracer import Box
 from equilib.arrays import Array, Tree, array_namespace, node_of
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.tape import Linearized
-from equilib.options.kinds import check_kind, described
+from equilib.errors import a, brief
 
 
 def linearize(f: Callable[..., Tree], *args: Tree) -> Linearized:
@@ -67,7 +67,8 @@ def value_and_grad(
     ValueError
         If f's value is not a scalar.
     """
-    check_kind(f, "f", "function")
+    if not callable(f):
+        raise TypeError(f"f must be a function, got {brief(f)}")
 
     def with_gradient(tree: Tree, *rest: Any) -> tuple[Any, Tree]:
         kept: list[Any] = []
@@ -77,7 +78,7 @@ def value_and_grad(
                 return f(leaves, *rest)
             returned = f(leaves, *rest)
             if not isinstance(returned, tuple) or len(returned) != 2:
-                found = described(static_value(returned))
+                found = a(type(static_value(returned)).__name__)
                 raise TypeError(f"with has_aux=True f must return a pair, a scalar array and anything, got {found}")
             kept.append(returned[1])
             return returned[0]
