@@ -26,6 +26,9 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def plain(array: np.ndarray) -> np.ndarray:
-    """Return an array, or a copy of it, as compiled functions read it: in C's order, aligned."""
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+    """Return an array, or a copy of it or of a number, as compiled functions read it: in C's order, aligned."""
+    if type(array) is np.ndarray:
+        flags = array.flags
+        if flags.c_contiguous and flags.aligned:
+            return array
+    return np.array(array, order="C")

@@ -44,10 +44,12 @@ _packs: dict[int, Callable[..., bytes]] = {}
 
 
 def place_of(given: np.ndarray | bool | None) -> int:
-    """Return the address of an array; a bool as a number, and 0 for None."""
+    """Return the address of an array; a bool as a number, and 0 for None; raises TypeError if it is none of these."""
     if type(given) is np.ndarray:
         return _memory[(id(given) >> 3) + _DATA] if _DATA else int(given.ctypes.data)
-    return int(given or 0)
+    if given is None or given is True or given is False:
+        return int(given or 0)
+    raise TypeError(f"compiled functions take arrays, not {type(given).__name__}")
 
 
 _memory = (ctypes.c_int64 * (1 << 59)).from_address(0)
