@@ -4,8 +4,10 @@ Small: tanh(z W + u) with 16 units in float32, W orthogonal; the time of an eval
 solve that evaluates f 14 times and one that does so 4 times, less f, through `equilib.torch.fixed_point` and
 torchdeq's solver. Processor time on one thread.
 
-Cell: forward and backward pass of tanh(conv(tanh(conv z) + u)), 32×64×13×13, to a residual of 1e-3 in every sample.
-The gradients must agree, so torchdeq, whose tolerance is the batch's, is held to what every sample needs.
+Cell: forward and backward pass of z ↦ tanh(conv(tanh(conv z) + u)), 32×64×13×13, at equal results: the tolerances of
+each contestant, forward and backward, are the loosest of a ladder (from 0.1 to 1e-5, at 1, 2 and 5) with which what it
+returns has a residual of at most 1e-3 in every sample, relative to z, and the gradient of the weights differs from the
+exact one by at most 1e-2. torchdeq returns f at the iterate that met its tolerance, for which a looser one will do.
 """
 
 from __future__ import annotations
@@ -21,17 +23,12 @@ from benchmarks.race import Contestant, conditions, race
 from benchmarks.request import Request
 
 UNITS, FEW, MANY, BLOCKS, ALTERNATIONS = 16, 4, 14, 30, 7
-BATCH, CHANNELS, SIDE, TOLERANCE = 32, 64, 13, 1e-3
+BATCH, CHANNELS, SIDE, RESIDUAL, ERROR = 32, 64, 13, 1e-3, 1e-2
 SOLVERS = {"picard": "fixed_point_iter", "anderson": "anderson", "lbroyden": "broyden", "broyden": "broyden"}
-OURS = (
-    ("picard", None),
-    ("picard", "implicit:solver=picard"),
-    ("anderson", None),
-    ("anderson", "implicit:solver=anderson"),
-    ("lbroyden", None),
-    ("newton-gmres", None),
-)
-THEIRS = (("fixed_point_iter", "fixed_point_iter"), ("anderson", "anderson"), ("broyden", "broyden"))
+LADDER = [digit * 10.0**-decade for decade in (2, 3, 4, 5) for digit in (10, 5, 2)] + [1e-5]
+OURS = (("picard", "gmres"), ("picard", "picard"), ("anderson", "gmres"), ("anderson", "anderson"))
+OURS += (("lbroyden", "gmres"), ("newton-gmres", "gmres"))
+THEIRS = [(name, name, hook) for name in ("fixed_point_iter", "anderson", "broyden") for hook in (False, True)]
 
 
 def main(request: Request) -> None:
@@ -40,7 +37,7 @@ def main(request: Request) -> None:
     Raises
     ------
     SystemExit
-        If torchdeq is not asked for, a residual is above the tolerance, or the gradients differ.
+        If torchdeq is not asked for, or a contestant does not reach the residual or the gradient.
     """
     if "torchdeq" not in request.peers:
         raise SystemExit("PyTorch comes with a peer here: python -m benchmarks embed --peers torchdeq")
@@ -58,8 +55,10 @@ def main(request: Request) -> None:
         "solvers": SOLVERS,
         "ours": OURS,
         "theirs": THEIRS,
-        "tolerance": TOLERANCE,
-        "limits": {"max_iter": 50, "tol": TOLERANCE, "stop_mode": "rel"},
+        "ladder": LADDER,
+        "residual": RESIDUAL,
+        "error": ERROR,
+        "max_iter": 50,
         "channels_last": False,
     }
 
@@ -69,7 +68,6 @@ def main(request: Request) -> None:
 
     one, all_cores = measured(small=True, threads=1), measured(small=False, threads=request.threads)
     small, cell = one["small"], all_cores["cell"]
-    _require_equal(cell)
     lines = [f"# equilib inside of PyTorch\n\n{__doc__}"]
     versions = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
     lines.append(
@@ -81,12 +79,13 @@ def main(request: Request) -> None:
         ratio = median(pair[0] / pair[1] for pair in each["us"])
         lines.append(f"| {name} / {each['peer']} | {ours:.1f} | {theirs:.1f} | {ratio:.2f} |")
     best = min((name for name in cell if name.startswith("torchdeq")), key=lambda name: cell[name]["median_ms"])
-    lines.append(
-        "\n| cell, forward + backward | ms | largest residual | ratio to torchdeq's fastest |\n|---|---|---|---|"
-    )
+    titles = ("cell, forward + backward", "tolerances", "evaluations", "residual", "gradient's error", "ms")
+    lines.append("\n| " + " | ".join((*titles, "ratio to torchdeq's fastest")) + " |\n|" + "---|" * 7)
     for name, each in cell.items():
         ratio = median(a / b for a, b in zip(each["ms"], cell[best]["ms"], strict=True))
-        lines.append(f"| {name} | {each['median_ms']:.1f} | {each['residual']:.0e} | {ratio:.2f} |")
+        exact = f"{each['evaluations']} | {each['residual']:.0e} | {each['error']:.0e}"
+        tolerances = f"{each['forward']:.0e}, {each['backward']:.0e}"
+        lines.append(f"| {name} | {tolerances} | {exact} | {each['median_ms']:.1f} | {ratio:.2f} |")
     request.deliver("embed", "\n".join(lines), {"settings": settings, "small": small, "cell": cell})
 
 
@@ -97,12 +96,3 @@ def _arrays() -> dict[str, np.ndarray]:
     arrays = {name: 0.9 / 1.6 / np.sqrt(9 * CHANNELS) * each for name, each in drawn.items()}
     arrays["injection"] = rng.standard_normal((BATCH, CHANNELS, SIDE, SIDE))
     return {name: each.astype(np.float32) for name, each in arrays.items()}
-
-
-def _require_equal(cell: dict[str, Any]) -> None:
-    gradients = [each["gradient"] for each in cell.values()]
-    if max(gradients) > 1.01 * min(gradients):
-        raise SystemExit(f"the gradients differ, from {min(gradients):.4g} to {max(gradients):.4g}")
-    worst = max(cell, key=lambda name: cell[name]["residual"])
-    if cell[worst]["residual"] > 1.05 * TOLERANCE:
-        raise SystemExit(f"{worst} left a residual of {cell[worst]['residual']:.1e}, more than {TOLERANCE:.0e}")

@@ -15,6 +15,9 @@ from benchmarks.peers.stopwatch import microseconds
 
 Run = Callable[[], Any]
 
+ENOUGH = 60
+"""Iterations after which nothing changes but rounding."""
+
 
 def main() -> None:
     """Time both parts, and return the times, residuals and gradients."""
@@ -84,58 +87,119 @@ def _theirs(name: str, f: Any, z0: Any, settings: dict[str, Any]) -> tuple[Run, 
 
 
 def _cell(arrays: Arrays, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return milliseconds of a forward and a backward pass, with the largest residual of a sample and the gradient."""
+    """Return milliseconds of a forward and a backward pass at the loosest tolerances, and how exact they are there."""
     import torch
-    from torchdeq import get_deq
-
-    from equilib.torch import equilibrium
 
     place = torch.channels_last if settings["channels_last"] else torch.contiguous_format
     named = {name: torch.from_numpy(array).to(memory_format=place) for name, array in arrays.items()}
-    recur, mix = (named[name].requires_grad_() for name in ("recur", "mix"))
-    conv, tolerance = torch.nn.functional.conv2d, settings["tolerance"]
-
-    def problem() -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-        recur.grad = mix.grad = None
-        u = torch.tanh(named["injection"])
-        return u, lambda z: torch.tanh(conv(torch.tanh(conv(z, recur, padding=1)) + u, mix, padding=1))
-
-    def ours(solver: str, adjoint: str | None) -> Run:
-        def run() -> tuple[torch.Tensor, Any]:
-            u, f = problem()
-            how: dict[str, Any] = {"rtol": tolerance, "atol": 0.0, "criterion": "residual", "on_failure": "record"}
-            z = equilibrium(f, torch.zeros_like(u), solver=solver, adjoint=adjoint, **how).z
-            z.square().mean().backward()
-            return z.detach(), f
-
-        return run
-
-    def theirs(solver: str, backward: str) -> Run:
-        limits = {f"{way}_{name}": value for way in "fb" for name, value in settings["limits"].items()}
-        deq = get_deq(ift=True, f_solver=solver, b_solver=backward, **limits)
-
-        def run() -> tuple[torch.Tensor, Any]:
-            u, f = problem()
-            z = deq(f, torch.zeros_like(u))[0][-1]
-            z.square().mean().backward()
-            return z.detach(), f
-
-        return run
-
-    runs = {f"equilib {solver} + {adjoint or 'gmres'}": ours(solver, adjoint) for solver, adjoint in settings["ours"]}
-    runs |= {f"torchdeq {solver} + {backward}": theirs(solver, backward) for solver, backward in settings["theirs"]}
-    found: dict[str, Any] = {}
-    for name, run in runs.items():
-        z, f = run()
-        with torch.no_grad():
-            residual = (f(z) - z).flatten(1).norm(dim=1) / z.flatten(1).norm(dim=1)
-        found[name] = {"residual": float(residual.max()), "gradient": float(recur.grad.norm()), "ms": []}
+    cell = Cell(*(named[name].requires_grad_() for name in ("recur", "mix")), torch.tanh(named["injection"]))
+    makers: dict[str, Callable[[float, float], Run]] = {}
+    for solver, adjoint in settings["ours"]:
+        makers[f"equilib {solver} + {adjoint}"] = partial(_ours_of_cell, cell, solver, adjoint)
+    for solver, adjoint, hook in settings["theirs"]:
+        name = f"torchdeq {solver} + {adjoint}{' (hook_ift)' if hook else ''}"
+        makers[name] = partial(_theirs_of_cell, cell, solver, adjoint, hook=hook, most=settings["max_iter"])
+    found, runs = {}, {}
+    for name, make in makers.items():
+        forward, backward = _loosest(cell, make, settings)
+        run = runs[name] = make(forward, backward)
+        cell.calls = 0
+        z, calls = run(), cell.calls
+        found[name] = {
+            "forward": forward,
+            "backward": backward,
+            "evaluations": calls,
+            "residual": cell.residual(z),
+            "error": cell.error(),
+            "ms": [],
+        }
     for _ in range(settings["alternations"]):
         for name, run in runs.items():
             start = perf_counter()
             run()
             found[name]["ms"].append(1e3 * (perf_counter() - start))
     return {name: {**each, "median_ms": median(each["ms"])} for name, each in found.items()}
+
+
+def _loosest(cell: Cell, make: Callable[[float, float], Run], settings: dict[str, Any]) -> tuple[float, float]:
+    """Return the loosest tolerances, forward and backward, that reach what all are held to; forward comes first."""
+    ladder = settings["ladder"]
+    for forward in ladder:
+        if cell.residual(make(forward, forward)()) <= settings["residual"]:
+            for backward in ladder:
+                make(forward, backward)()
+                if cell.error() <= settings["error"]:
+                    return forward, backward
+    raise SystemExit(f"no tolerances down to {ladder[-1]:.0e} reach {settings['residual']:.0e}")
+
+
+class Cell:
+    """The tutorial's cell, z ↦ tanh(conv(tanh(conv z) + u)), with the loss ‖z‖² / n."""
+
+    def __init__(self, recur: Any, mix: Any, u: Any) -> None:
+        self.recur, self.mix, self.u, self.calls = recur, mix, u, 0
+        self.exact: tuple[Any, ...] = ()
+
+    def __call__(self, z: Any) -> Any:
+        """Return the next state."""
+        from torch.nn.functional import conv2d
+
+        self.calls += 1
+        return conv2d(conv2d(z, self.recur, padding=1).tanh() + self.u, self.mix, padding=1).tanh()
+
+    def backward(self, z: Any) -> Any:
+        """Leave the gradient of the loss, and return z without its graph."""
+        self.recur.grad = self.mix.grad = None
+        z.square().mean().backward()
+        return z.detach()
+
+    def residual(self, z: Any) -> float:
+        """Return the largest ‖f(z) − z‖ / ‖z‖ of a sample."""
+        residual = (self(z) - z).detach().flatten(1).norm(dim=1) / z.flatten(1).norm(dim=1)
+        return float(residual.max())
+
+    def error(self) -> float:
+        """Return how far the gradient that is left is from the exact one, relative to its size."""
+        if not self.exact:
+            self.exact = self._exact()
+        pairs = zip((self.recur.grad, self.mix.grad), self.exact, strict=True)
+        return float(max((ours - other).norm() / other.norm() for ours, other in pairs))
+
+    def _exact(self) -> tuple[Any, ...]:
+        """Return the gradient of the loss by iterations, to rounding."""
+        import torch
+
+        with torch.no_grad():
+            z = torch.zeros_like(self.u)
+            for _ in range(ENOUGH):
+                z = self(z)
+        leaf = z.requires_grad_()
+        y = self(leaf)
+        w = g = 2 * z.detach() / z.numel()
+        for _ in range(ENOUGH):
+            w = torch.autograd.grad(y, leaf, w, retain_graph=True)[0] + g
+        return torch.autograd.grad(y, (self.recur, self.mix), w)
+
+
+def _ours_of_cell(cell: Cell, solver: str, adjoint: str, forward: float, backward: float) -> Run:
+    from equilib.torch import fixed_point
+
+    way = f"implicit:{'' if adjoint == 'gmres' else f'solver={adjoint},'}rtol={backward}"
+    how: dict[str, Any] = {"rtol": forward, "atol": 0.0, "criterion": "residual", "on_failure": "record"}
+    z0 = cell.u.new_zeros(()).expand_as(cell.u).contiguous()
+    return lambda: cell.backward(fixed_point(cell, z0, solver=solver, adjoint=way, **how))
+
+
+def _theirs_of_cell(
+    cell: Cell, solver: str, adjoint: str, forward: float, backward: float, *, hook: bool, most: int
+) -> Run:
+    from torchdeq import get_deq
+
+    limits = {"f_tol": forward, "b_tol": backward, "f_max_iter": most, "b_max_iter": most}
+    modes = {"f_stop_mode": "rel", "b_stop_mode": "rel", "ift": not hook, "hook_ift": hook}
+    deq = get_deq(f_solver=solver, b_solver=adjoint, **limits, **modes)
+    z0 = cell.u.new_zeros(()).expand_as(cell.u).contiguous()
+    return lambda: cell.backward(deq(cell, z0)[0][-1])
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ from equilib.torch.call import Call, next_node, without_autocast
 from equilib.torch.products import linearization, of_leaves
 from equilib.torch.transforms import differentiable, normal, state_leaf
 
+_LARGE = 1 << 16
+"""Elements of a batch from which the graph of each evaluation costs less than another evaluation at the end."""
+
 
 @dataclass
 class Records:
@@ -94,22 +97,27 @@ class Equation:
         return self.call.with_leaves((z,), leaves, strict=strict)
 
     def solve(self, z0: Tensor, leaves: Sequence[Tensor], held: Held, *, keep: bool = False) -> None:
-        """Solve from z0, shape (batch, size); with `keep` the graph of the last linearization is held as well."""
+        """Solve from z0, shape (batch, size); with `keep` f's graph is held as well, where there was one at the end."""
         bridge, inputs = Bridge(z0), () if self.batched is None else tuple(leaves)
         last: list[Graph] = []
 
-        def value(z: Array, *restricted: Tensor) -> Array:
-            return bridge.array(self.value(bridge.tensor(z), restricted or leaves))
-
-        def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
+        def graph(z: Array, restricted: Sequence[Tensor]) -> Graph:
             last.clear()  # two at once would be too much for the memory
             first = next_node() if keep else 0
             with torch.enable_grad():
                 leaf = state_leaf(normal(bridge.tensor(z)))
-                y = self.value(leaf, [normal(each) for each in restricted or leaves])
-            if keep:
-                last.append(Graph(z, leaf, y, first))
-            return linearization(bridge, leaf, y, lambda w: ())
+                made = Graph(z, leaf, self.value(leaf, [normal(each) for each in restricted or leaves]), first)
+            last.extend([made] if keep else [])
+            return made
+
+        def value(z: Array, *restricted: Tensor) -> Array:
+            if keep and z0.numel() >= _LARGE:
+                return bridge.array(graph(z, restricted).y)
+            return bridge.array(self.value(bridge.tensor(z), restricted or leaves))
+
+        def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
+            made = graph(z, restricted)
+            return linearization(bridge, made.leaf, made.y, lambda w: ())
 
         problem = FixedPointProblem(value, *inputs, linearize=linearize, batched_inputs=self.batched)
         start = bridge.array(z0)

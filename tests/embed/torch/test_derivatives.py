@@ -221,3 +221,20 @@ def test_the_last_linearization_is_used_again():
     found.z.sum().backward()
     assert len(calls) == found.solution.nfe
     assert len(found.adjoints) == 1
+
+
+@pytest.mark.parametrize("solver", ["picard", "anderson", "newton-gmres"])
+def test_the_last_evaluation_of_a_large_state_has_the_graph(solver: str):
+    """Where f costs more than its graph, no evaluation is made for the graph alone."""
+    x, calls = torch.linspace(0, 1, 1 << 16)[None], []
+    a = torch.full((1,), 0.5, requires_grad=True)
+
+    def step(z: Any, a: Any) -> Any:
+        calls.append(1)
+        return torch.tanh(a * z + x)
+
+    found = equilibrium(step, torch.zeros_like(x), a, solver=solver, rtol=1e-5, criterion="residual")
+    assert len(calls) == found.solution.nfe
+    slope = 1 - found.z.detach() ** 2
+    exact = (slope * found.z.detach() / (1 - 0.5 * slope)).sum()
+    assert torch.allclose(torch.autograd.grad(found.z.sum(), a)[0], exact, rtol=1e-4)

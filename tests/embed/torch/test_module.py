@@ -174,7 +174,7 @@ COMPILED = """
 @pytest.mark.slow
 def test_compiling_around_it():
     """`torch.compile` of a model leaves the solve as it is: no frame of the solver is compiled, and none twice."""
-    run(COMPILED)
+    finished(start(COMPILED))
 
 
 PARALLEL = """
@@ -204,10 +204,9 @@ def test_two_processes_are_as_one():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    first = start(PARALLEL, "0", port)
-    run(PARALLEL, "1", port)
-    out, _ = first.communicate(timeout=100)
-    assert first.returncode == 0, out
+    first, second = (start(PARALLEL, rank, port) for rank in "01")
+    finished(second)
+    finished(first)
 
 
 def start(program: str, *arguments: str) -> subprocess.Popen[str]:
@@ -218,10 +217,12 @@ def start(program: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=root, env={**os.environ, "OMP_NUM_THREADS": "1"}, **how)
 
 
-def run(program: str, *arguments: str) -> None:
-    """Run a program, and require that it succeeds."""
-    process = start(program, *arguments)
-    out, _ = process.communicate(timeout=100)
+def finished(process: subprocess.Popen[str]) -> None:
+    """Wait for a program, and require that it succeeds."""
+    try:
+        out, _ = process.communicate(timeout=100)
+    finally:
+        process.kill()
     assert process.returncode == 0, out
 
 
