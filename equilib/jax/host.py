@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.adjoints.equation import transposed
+from equilib.fixed_points.settled import settled
 from equilib.fixed_points.solution import (
     ConvergenceError,
     ConvergenceWarning,
-    Solution,
-    Status,
     check_success,
     of_adjoint,
 )
@@ -48,7 +47,7 @@ def linear(
     kept = jnp.where(_rows(bad, b), 0, b) if lost else b
     linearized = f.problem(given, how.batched).linearize(z)
     products = linearized if transpose else transposed(linearized)
-    found = how.adjoint.solve_adjoint(products, known(z, how), kept)
+    found = how.adjoint.solve_adjoint(products, settled(z, how.solver, how.options), kept)
     (how.record.adjoints if transpose else how.record.tangents).append(found)
     of = of_adjoint(how.adjoint, "adjoint" if transpose else "tangent")
     check_success(found, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of)
@@ -59,24 +58,6 @@ def left_out(x: jax.Array, b: jax.Array, bad: jax.Array) -> jax.Array:
     """Return x with nan, or zero where b is, in the samples that are `bad`."""
     nothing: jax.Array = jnp.where(_rows(bad, b), jnp.where(b == 0, 0, jnp.nan).astype(b.dtype), x)
     return nothing
-
-
-def known(z: jax.Array, how: How) -> Solution:
-    """Return the solution z, as far as an adjoint equation asks for it."""
-    batch = z.shape[0]
-    return Solution(
-        z0=z,
-        z=z,
-        residual=z,
-        status=(Status.CONVERGED,) * batch,
-        residual_norm=np.zeros(batch),
-        steps=np.zeros(batch, dtype=int),
-        sample_nfe=0,
-        trace=np.zeros((1, batch)),
-        solver=str(how.solver),
-        options=how.options,
-        attempt=np.zeros(batch, dtype=int),
-    )
 
 
 def norm_dtype(dtype: Any) -> Any:

@@ -107,6 +107,11 @@ class Call:
                 raise NoDerivativeError(UNKNOWN)
         return y
 
+    def require_complete(self) -> None:
+        """Raise `NoDerivativeError` where f depends on what is not among the leaves."""
+        if not self.complete:
+            raise NoDerivativeError(UNKNOWN)
+
     def close(self, y: Tensor, first: int, *at: Tensor) -> bool:
         """Add to `leaves` what y depends on, which f returned where nodes had numbers from `first`, but `at`.
 

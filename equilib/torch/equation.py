@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,11 +14,11 @@ from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.settled import settled
 from equilib.fixed_points.solution import (
     ConvergenceError,
     ConvergenceWarning,
     Solution,
-    Status,
     check_success,
     of_adjoint,
 )
@@ -169,7 +168,9 @@ class Equation:
             problem = counted(self.problem(z, leaves), self.records.backward)
             linear = problem.linearize(bridge.array(z))
             products = linear if transpose else transposed(linear)
-            found = self.adjoint.solve_adjoint(products, self._settled(bridge.array(z)), bridge.array(b))
+            found = self.adjoint.solve_adjoint(
+                products, settled(bridge.array(z), self.solver, self.options), bridge.array(b)
+            )
         self.note(found, bridge, transpose=transpose)
         return bridge.tensor(found.z)
 
@@ -182,20 +183,3 @@ class Equation:
         """Raise or warn if a linear solve failed, as the policy says."""
         of = of_adjoint(self.adjoint, what)
         check_success(found, self.options.on_failure, ConvergenceError, ConvergenceWarning, of=of)
-
-    def _settled(self, z: Array) -> Solution:
-        """Return the solution that a linear equation at z is told of."""
-        batch = z.shape[0]
-        return Solution(
-            z0=z,
-            z=z,
-            residual=z,
-            status=(Status.CONVERGED,) * batch,
-            residual_norm=np.zeros(batch),
-            steps=np.zeros(batch, dtype=int),
-            sample_nfe=0,
-            trace=np.zeros((1, batch)),
-            solver=str(self.solver),
-            options=self.options,
-            attempt=np.zeros(batch, dtype=int),
-        )

@@ -25,6 +25,7 @@ from equilib.torch.bridge import Bridge
 from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.closures import Outsiders
 from equilib.torch.equation import Equation, Graph, Held
+from equilib.torch.first_order import Cotangents, FirstOrder
 from equilib.torch.products import linearization
 from equilib.torch.resolved import folded, resolved
 from equilib.torch.transforms import (
@@ -48,8 +49,6 @@ TRANSFORMED = (
     "inside of torch.func f must be given all that is differentiated or mapped over, as inputs, f(z, *inputs), or as "
     "the parameters of a module f; it closes over such a tensor"
 )
-
-Cotangents = tuple[Tensor | None, ...]
 
 
 class FixedPoint(torch.autograd.Function):
@@ -104,10 +103,10 @@ class FixedPoint(torch.autograd.Function):
                 _require_all_tangents(y_dot, b)
             return torch.zeros_like(z) if b is None else resolved(equation, b, z, leaves, transpose=False)
         if hasattr(equation.adjoint, "unroll"):
-            _require_complete(equation)
+            equation.call.require_complete()
             found = pushed(lambda *given: _unrolled(equation, held, given), (z0, *leaves), (z0_dot, *dots))
             return torch.zeros_like(z) if found is None else found
-        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+        raise NoDerivativeError(_no_calculus(equation))
 
     @staticmethod
     def vmap(
@@ -120,40 +119,20 @@ class FixedPoint(torch.autograd.Function):
         return z.unflatten(0, (info.batch_size, z.shape[0] // info.batch_size)), 0
 
 
-class FirstOrder(torch.autograd.Function):
-    """The cotangents of the start and the leaves by an adjoint that has no further derivative."""
-
-    @staticmethod
-    def forward(equation: Equation, held: Held, g: Tensor, z0: Tensor, *leaves: Tensor) -> Cotangents:
-        """Ask the adjoint."""
-        return tuple(_pullback(equation, held, g, leaves))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep whose cotangents they are."""
-        ctx.equation = inputs[0]
-
-    @staticmethod
-    def backward(ctx: Any, *g: Tensor | None) -> Cotangents:
-        """Raise `NoDerivativeError`."""
-        raise NoDerivativeError(NO_CALCULUS.format(type(ctx.equation.adjoint).__name__))
-
-    jvp = backward
-
-
 def _cotangents(
     equation: Equation, held: Held, g: Tensor, y: Tensor | None, z0: Tensor, z: Tensor, leaves: Sequence[Tensor]
 ) -> Sequence[Tensor | None]:
     """Return the cotangents of y, of the start and of the leaves, for that of z."""
     adjoint = equation.adjoint
     if torch.is_grad_enabled() or transformed() or dual():
-        _require_complete(equation)
+        equation.call.require_complete()
         if hasattr(adjoint, "solve_adjoint"):
             w = resolved(equation, g, z, leaves, transpose=True)
             return None, None, *pulled(lambda *given: equation.value(z, given, strict=True), leaves, w)
         if hasattr(adjoint, "unroll"):
             return None, *pulled(lambda *given: _unrolled(equation, held, given), (z0, *leaves), g)
-        return None, *FirstOrder.apply(equation, held, g, z0, *leaves)
+        pullback = lambda g, _, *leaves: _pullback(equation, held, g, leaves)  # noqa: E731
+        return None, *FirstOrder.apply(_no_calculus(equation), pullback, g, z0, *leaves)
     if held.graph is not None and y is not None and not hasattr(adjoint, "unroll"):
         try:
             return _into_graph(equation, held.solution, held.graph, y, g), None, *[None] * len(leaves)
@@ -165,7 +144,7 @@ def _cotangents(
 def _unrolled(equation: Equation, held: Held, given: Sequence[Tensor]) -> Tensor:
     start, *leaves = given
     if held.solution is None:
-        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+        raise NoDerivativeError(_no_calculus(equation))
     problem = FixedPointProblem(lambda z: equation.value(z, leaves, strict=True))
     solution = replace(held.solution, z=Bridge(start).tensor(held.solution.z))  # what it makes is like z
     found: Tensor = equation.adjoint.unroll(problem, solution, start)
@@ -199,9 +178,9 @@ def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: 
 
 def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:
     """Return the cotangents of the start and of all leaves for that of z, plain tensors."""
-    _require_complete(equation)
+    equation.call.require_complete()
     if held.solution is None:
-        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+        raise NoDerivativeError(_no_calculus(equation))
     bridge = Bridge(g)
     problem = equation.problem(g, leaves)
     g_array = bridge.array(g)
@@ -220,9 +199,8 @@ def _keep(equation: Equation, pulled: Any, bridge: Bridge) -> None:
         equation.check(each)
 
 
-def _require_complete(equation: Equation) -> None:
-    if not equation.call.complete:
-        raise NoDerivativeError(UNKNOWN)
+def _no_calculus(equation: Equation) -> str:
+    return NO_CALCULUS.format(type(equation.adjoint).__name__)
 
 
 def _require_all_tangents(of_y: Tensor | None, by_leaves: Tensor | None) -> None:

@@ -22,7 +22,8 @@ from equilib.ode.grids import Subgrid
 from equilib.ode.solution import IntegrationError, IntegrationWarning, OdeSolution
 from equilib.ode.times import checked_times
 from equilib.torch.bridge import Bridge
-from equilib.torch.call import UNKNOWN, Call, without_autocast
+from equilib.torch.call import Call, without_autocast
+from equilib.torch.first_order import Cotangents, FirstOrder
 from equilib.torch.products import linearization, of_leaves
 from equilib.torch.transforms import (
     differentiable,
@@ -36,8 +37,6 @@ from equilib.torch.transforms import (
 )
 
 TIMES_ONCE = "output times have first derivatives in reverse mode only: give t as constants for other derivatives"
-
-Cotangents = tuple[Tensor | None, ...]
 
 
 @dataclass(eq=False)
@@ -139,49 +138,29 @@ class Integral(torch.autograd.Function):
         if g is None:
             return (None,) * (3 + len(at))
         require_unbatched(g)
-        _require_complete(equation)
+        equation.call.require_complete()
         if not (torch.is_grad_enabled() or transformed() or dual()):
             return None, None, *_pullback(equation, held, g, timed, at)
         if hasattr(equation.adjoint, "unroll"):
             if timed is not None:
                 raise NoDerivativeError(TIMES_ONCE)
             return None, None, None, *pulled(lambda *given: _replayed(equation, held, given), at, g)
-        return None, None, *FirstOrder.apply(equation, held, g, timed, *at)
+        pullback = lambda g, t, *at: _pullback(equation, held, g, t, at)  # noqa: E731
+        return None, None, *FirstOrder.apply(_no_calculus(equation), pullback, g, timed, *at)
 
     @staticmethod
     def jvp(ctx: Any, _: Any, __: Any, t_dot: Tensor | None, *dots: Tensor | None) -> Tensor:
         """Return dy, by the steps replayed."""
         if not hasattr(ctx.equation.adjoint, "unroll"):
-            raise NoDerivativeError(NO_CALCULUS.format(type(ctx.equation.adjoint).__name__))
+            raise NoDerivativeError(_no_calculus(ctx.equation))
         if t_dot is not None:
             raise NoDerivativeError(TIMES_ONCE)
-        _require_complete(ctx.equation)
+        ctx.equation.call.require_complete()
         with in_forward_mode():
             at = [primal(each) for each in ctx.saved_tensors[1:]]
             found = pushed(lambda *given: _replayed(ctx.equation, ctx.held, given), at, dots)
         assert found is not None  # something has a tangent
         return found
-
-
-class FirstOrder(torch.autograd.Function):
-    """The cotangents of the times, the initial value and the leaves by an adjoint that has no further derivative."""
-
-    @staticmethod
-    def forward(equation: Equation, held: Integrated, g: Tensor, t: Tensor | None, *at: Tensor) -> Cotangents:
-        """Ask the adjoint."""
-        return tuple(_pullback(equation, held, g, t, at))
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep whose cotangents they are."""
-        ctx.equation = inputs[0]
-
-    @staticmethod
-    def backward(ctx: Any, *g: Tensor | None) -> Cotangents:
-        """Raise `NoDerivativeError`."""
-        raise NoDerivativeError(NO_CALCULUS.format(type(ctx.equation.adjoint).__name__))
-
-    jvp = backward
 
 
 def host_times(t: Any) -> Any:
@@ -227,6 +206,5 @@ def _replayed(equation: Equation, held: Integrated, given: Sequence[Tensor]) -> 
     return grid.take(y, select)
 
 
-def _require_complete(equation: Equation) -> None:
-    if not equation.call.complete:
-        raise NoDerivativeError(UNKNOWN)
+def _no_calculus(equation: Equation) -> str:
+    return NO_CALCULUS.format(type(equation.adjoint).__name__)
