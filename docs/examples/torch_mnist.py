@@ -31,14 +31,14 @@ class Cell(nn.Module):
         return torch.tanh(self.mix(torch.tanh(self.recur(z)) + u))
 
 
-def network(**how: object) -> nn.Sequential:
-    """Return the network; `how` goes to the equilibrium."""
+def network(equilibrium: nn.Module) -> nn.Sequential:
+    """Return the network around an equilibrium of the cell."""
     return nn.Sequential(
         nn.Conv2d(1, CHANNELS, 3),
         nn.GELU(),
         nn.GroupNorm(CHANNELS, CHANNELS),
         nn.Conv2d(CHANNELS, CHANNELS, 4, stride=2, padding=1),
-        DeepEquilibrium(Cell(), **how),
+        equilibrium,
         nn.GroupNorm(CHANNELS, CHANNELS),
         nn.ReLU(),
         nn.AdaptiveAvgPool2d(1),
@@ -47,25 +47,34 @@ def network(**how: object) -> nn.Sequential:
     )
 
 
-def main(images: int = 2000, epochs: int = 5) -> float:
-    """Train, and return the accuracy on as many test images as a quarter of `images`."""
-    torch.manual_seed(0)
+def train(net: nn.Module, images: int, epochs: int) -> list[float]:
+    """Train on the first images, and return the accuracy on the next quarter as many after each epoch."""
     mnist = Mnist().load(None, lambda line: print(line, file=sys.stderr))
     x, y = torch.from_numpy(mnist.train_images / 255.0).float()[:, None], torch.from_numpy(mnist.train_labels).long()
-    cut = images // 4
-    net = network(solver="anderson", rtol=1e-3)
+    test = slice(images, images + images // 4)
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    for epoch in range(epochs):
+    accuracies = []
+    for _ in range(epochs):
+        net.train()
         for rows in torch.randperm(images).split(BATCH):
             loss = cross_entropy(net(x[rows]), y[rows])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        with torch.inference_mode():
-            found = net(x[images : images + cut]).argmax(1)
-        accuracy = (found == y[images : images + cut]).float().mean().item()
-        print(f"epoch {epoch + 1}: accuracy {accuracy:.3f}, {net[4].solution}")
-    return accuracy
+        net.eval()
+        with torch.no_grad():
+            found = net(x[test]).argmax(1)
+        accuracies.append((found == y[test]).float().mean().item())
+    return accuracies
+
+
+def main(images: int = 2000, epochs: int = 5) -> float:
+    """Train, and return the accuracy at the end."""
+    torch.manual_seed(0)
+    deq = DeepEquilibrium(Cell(), "anderson", rtol=1e-3)
+    accuracies = train(network(deq), images, epochs)
+    print(f"accuracy {', '.join(f'{each:.3f}' for each in accuracies)}; {deq.solution}")
+    return accuracies[-1]
 
 
 if __name__ == "__main__":

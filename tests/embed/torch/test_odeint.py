@@ -63,6 +63,15 @@ def test_the_discrete_adjoint_has_every_derivative():
     assert torch.allclose(mapped, torch.autograd.grad(layer(weight, y0).sum(), weight)[0])
 
 
+def test_jacobians_of_integrations():
+    """`jacrev` and `jacfwd` agree, and a row of them is the gradient by autograd."""
+    weight, y0 = drawn()
+    layer = lambda w, y: odeint(slope, y, TIMES, w, **STEPS)  # noqa: E731
+    backward, forward = (way(layer)(weight.detach(), y0.detach()) for way in (torch.func.jacrev, torch.func.jacfwd))
+    assert torch.allclose(backward, forward)
+    assert torch.allclose(backward[-1, 0, 1], torch.autograd.grad(layer(weight, y0)[-1, 0, 1], weight)[0])
+
+
 def test_other_adjoints_refuse_further_derivatives():
     """An adjoint that integrates backward has first derivatives only, and says so."""
     weight, y0 = drawn()

@@ -1,0 +1,64 @@
+"""Derivatives with every installed solver and every exact adjoint, of the first and the second order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from equilib.plugin import SensitivityEntry, SolverEntry
+from equilib.plugin.entries import FIXED_POINT
+from equilib.plugin.registry import Registry
+from tests.embed.torch.cells import drawn, f, iterated
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
+
+from equilib.torch import fixed_point  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+
+RTOL = 1e-9
+REGISTRY = Registry.discover()
+SOLVERS = [each.entry.name for each in REGISTRY.provided(SolverEntry) if not each.entry.unavailable]
+
+
+def exact(solver: str) -> list[str]:
+    """Return the adjoints that are exact for a solver, by name, and that of its own equation."""
+    entries = [each.entry for each in REGISTRY.provided(SensitivityEntry)]
+    fit = [each for each in entries if each.solves == FIXED_POINT and each.exact and not each.unavailable]
+    return [each.name for each in fit if not each.solvers or solver in each.solvers] + ["implicit:solver=same"]
+
+
+def layer(weight: Any, x: Any, solver: str, adjoint: str) -> Any:
+    """Return the fixed point of f, to nearly all digits that every method reaches."""
+    return fixed_point(f, torch.zeros_like(x), weight, x, solver=solver, adjoint=adjoint, rtol=RTOL, max_steps=500)
+
+
+def derivatives(z: Any, weight: Any, x: Any) -> list[Any]:
+    """Return the first derivatives of a loss of z, and the second ones of these."""
+    first = torch.autograd.grad(z.pow(2).sum(), (weight, x), create_graph=True)
+    return [*first, *torch.autograd.grad(sum(each.pow(2).sum() for each in first), (weight, x))]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_derivatives_are_those_of_iterations(solver: str):
+    """First and second derivatives do not depend on how z is found and differentiated."""
+    weight, x = drawn(batch=1, size=2)
+    expected = derivatives(iterated(weight, x), weight, x)
+    for adjoint in exact(solver):
+        found = derivatives(layer(weight, x, solver, adjoint), weight, x)
+        for ours, other in zip(found, expected, strict=True):
+            assert torch.allclose(ours, other, rtol=1e-5, atol=1e-7), adjoint
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_gradcheck_and_gradgradcheck(solver: str):
+    """PyTorch's own checks, of reverse and forward mode and of the second order, pass for every exact adjoint."""
+    weight, x = drawn(batch=1, size=2)
+    how: dict[str, Any] = {"eps": 1e-3, "atol": 1e-4, "fast_mode": True}
+    for adjoint in exact(solver):
+        forward = adjoint != "reversible"  # it takes back steps
+        assert gradcheck(lambda w, x, a=adjoint: layer(w, x, solver, a), (weight, x), check_forward_ad=forward, **how)
+        assert gradgradcheck(lambda w, x, a=adjoint: layer(w, x, solver, a), (weight, x), **how)
