@@ -2,12 +2,14 @@
 
 An explicit block of the transformer and one that is repeated twelve times with tied weights; graph convolutions of two
 layers and the implicit network's cell repeated twenty times. They have the sizes, the optimizers and the schedules of
-the experiments; their environment is that of the other PyTorch peers.
+the experiments; their environment is that of the other PyTorch peers. With `--save` each score is kept as soon as it is
+known, in published.json, and a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -38,19 +40,22 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--env", type=Path, default=home_of_environments(), help="folder of the peers' environments")
     parser.add_argument("--save", action="store_true", help="write published.md into benchmarks/results")
+    parser.add_argument("--again", action="store_true", help="forget the scores that were saved")
     given = parser.parse_args(argv)
     python, seeds = Environment("torch", given.env).make(), [int(seed) for seed in given.seeds.split(",")]
+    saved = RESULTS / "published.json"
+    known = json.loads(saved.read_text(encoding="utf-8")) if saved.exists() and not given.again else {}
     lines = ["| experiment | PyTorch model | parameters | score on test data, each seed |", "|---|---|---|---|"]
     for experiment, models in MODELS.items():
         for name, depth in models.items():
             found = []
             for seed in seeds:
-                arrays, settings = _told(experiment, seed)
-                settings |= {"experiment": experiment, "depth": depth, "seed": seed}
-                run = run_contestant(
-                    python, "benchmarks.peers.torch_published", arrays, settings, threads=given.threads
-                )
-                found.append(run.report)
+                key = f"{experiment}, {name}, seed {seed}"
+                if key not in known:
+                    known[key] = _trained(python, experiment, depth, seed, given.threads)
+                if given.save:
+                    saved.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+                found.append(known[key])
             scores = [each["score"] for each in found]
             shown = f"{mean(scores):.2f} ({', '.join(f'{score:.2f}' for score in scores)})"
             lines.append(f"| `{experiment}` | {name} | {found[0]['parameters']:,} | {shown} |")
@@ -58,6 +63,13 @@ def main(argv: Sequence[str]) -> None:
     lines += ["", f"Bits a character, accuracy in %; PyTorch {found[0]['version']}, seeds {given.seeds}."]
     if given.save:
         (RESULTS / "published.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _trained(python: Path, experiment: str, depth: int, seed: int, threads: int) -> dict[str, Any]:
+    """Train a model and return what it reports: its score, the number of its parameters and PyTorch's version."""
+    arrays, settings = _told(experiment, seed)
+    settings |= {"experiment": experiment, "depth": depth, "seed": seed}
+    return run_contestant(python, "benchmarks.peers.torch_published", arrays, settings, threads=threads).report
 
 
 def _told(experiment: str, seed: int) -> tuple[Arrays, dict[str, Any]]:
