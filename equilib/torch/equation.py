@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ class Equation:
     records: Records
     mapped: Callable[..., Tensor] | None = None
 
-    def over(self, lanes: int, dims: Sequence[int | None], randomness: str) -> Equation:
+    def over(self, lanes: int, dims: Sequence[int | None], randomness: str) -> Self:
         """Return the equation of `lanes` batches in a row, with leaves of which some have an axis of lanes in front."""
         inner = torch.vmap(lambda z, *leaves: self.value(z, leaves), in_dims=(0, *dims), randomness=randomness)
 

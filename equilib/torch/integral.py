@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
 from equilib.torch.first_order import Cotangents, FirstOrder
 from equilib.torch.products import linearization, of_leaves
+from equilib.torch.resolved import folded
 from equilib.torch.transforms import (
     differentiable,
     dual,
@@ -36,22 +37,36 @@ from equilib.torch.transforms import (
     transformed,
 )
 
+MAPPED = (
+    "an integration that vmap maps has no derivative inside of vmap: differentiate around it, as in grad of vmap, or "
+    "give what is mapped a batch axis"
+)
+
+MAPPED_TIMES = "vmap cannot map over output times: give y0 a batch axis and each sample its times, per_sample=True"
+
 TIMES_ONCE = "output times have first derivatives in reverse mode only: give t as constants for other derivatives"
 
 
 @dataclass(eq=False)
 class Integrated:
-    """What an integration left: the solution at all times, those asked for, and what derivatives solved."""
+    """What an integration left: the solution at all times, those asked for, and what derivatives solved.
+
+    It is `mapped` where it is that of several integrations side by side.
+    """
 
     solution: OdeSolution | None = None
     grid: Subgrid | None = None
+    mapped: bool = False
     adjoints: list[OdeSolution] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Equation:
-    """y' = f(t, y, *leaves) of packed states, shape (batch, size), and how it is integrated; times are on the host."""
+    """y' = f(t, y, *leaves) of packed states, shape (batch, size), and how it is integrated; times are on the host.
+
+    `mapped` is f where `lanes` such equations are integrated side by side, their leaves with an axis of their own.
+    """
 
     call: Call
     integrator: Any
@@ -59,9 +74,29 @@ class Equation:
     options: OdeOptions
     stops: tuple[float, ...]
     bridge: Bridge
+    mapped: Callable[..., Tensor] | None = None
+    lanes: int = 1
+
+    def over(self, lanes: int, dims: Sequence[int | None], randomness: str) -> Self:
+        """Return the equation of `lanes` batches in a row, with leaves of which some have an axis of lanes in front."""
+        timed = 0 if self.options.per_sample else None
+        inner = torch.vmap(
+            lambda t, y, *leaves: self.value(t, y, leaves), in_dims=(timed, 0, *dims), randomness=randomness
+        )
+
+        def split(rows: Tensor) -> Tensor:
+            return rows.unflatten(0, (lanes, rows.shape[0] // lanes))  # type: ignore[no-untyped-call]
+
+        def mapped(t: Tensor, y: Tensor, *leaves: Tensor) -> Tensor:
+            values: Tensor = inner(t if timed is None else split(t), split(y), *leaves)
+            return values.flatten(0, 1)
+
+        return replace(self, mapped=mapped, lanes=lanes * self.lanes)
 
     def value(self, t: Tensor, y: Tensor, leaves: Sequence[Tensor], *, strict: bool = False) -> Tensor:
         """Return y', shape (batch, size), at times of shape (lanes, 1)."""
+        if self.mapped is not None:
+            return self.mapped(t, y, *leaves)
         time = t.reshape(t.shape[:1] + (1,) * (self.call.layout.axes - 1)) if self.call.layout.axes else t.reshape(())
         return self.call.with_leaves((time, y), leaves, strict=strict)
 
@@ -94,6 +129,8 @@ class Equation:
     def integrate(self, y0: Tensor, t: Any, leaves: Sequence[Tensor], held: Integrated) -> None:
         """Integrate from y0, shape (batch, size), plain tensors."""
         needs, start = self.adjoint.needs, self.bridge.array(y0)
+        if self.lanes > 1 and self.options.per_sample:
+            t = np.tile(t, (1, self.lanes))
         times = checked_times(t, len(start), per_sample=self.options.per_sample)
         held.grid = Subgrid.joined(times, self.stops)
         how: dict[str, Any] = {"dense": needs.trajectory, "states": needs.states, "stops": self.stops}
@@ -104,7 +141,8 @@ class Equation:
 
     def known(self, solution: OdeSolution, grid: Subgrid) -> OdeSolution:
         """Return a solution with states as the user knows them."""
-        y = self.call.layout.unpack(self.bridge.tensor(grid.take(solution.y)))
+        layout, y = self.call.layout, self.bridge.tensor(grid.take(solution.y))
+        y = y if y.shape[1] != layout.batch and not layout.batched else layout.unpack(y)
         return replace(solution, t=grid.times, y=y, dense=None, record=())
 
 
@@ -138,6 +176,7 @@ class Integral(torch.autograd.Function):
         if g is None:
             return (None,) * (3 + len(at))
         require_unbatched(g)
+        _require_unmapped(held)
         equation.call.require_complete()
         if not (torch.is_grad_enabled() or transformed() or dual()):
             return None, None, *_pullback(equation, held, g, timed, at)
@@ -155,12 +194,29 @@ class Integral(torch.autograd.Function):
             raise NoDerivativeError(_no_calculus(ctx.equation))
         if t_dot is not None:
             raise NoDerivativeError(TIMES_ONCE)
+        _require_unmapped(ctx.held)
         ctx.equation.call.require_complete()
         with in_forward_mode():
             at = [primal(each) for each in ctx.saved_tensors[1:]]
             found = pushed(lambda *given: _replayed(ctx.equation, ctx.held, given), at, dots)
         assert found is not None  # something has a tangent
         return found
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[Any, ...], equation: Equation, held: Integrated, t: Any, y0: Tensor, *leaves: Tensor
+    ) -> Any:
+        """Integrate all of them as one batch."""
+        _, _, timed, axis, *axes = in_dims
+        if isinstance(t, Tensor) and timed is not None:
+            raise NoDerivativeError(MAPPED_TIMES)
+        if axis is None and all(each is None for each in axes):
+            return Integral.apply(equation, held, t, y0, *leaves), None
+        inner, (start,), moved = folded(equation, info, (axis,), (y0,), axes, leaves)
+        within = Integrated(adjoints=held.adjoints, counts=held.counts)
+        y = Integral.apply(inner, within, t, start, *moved)
+        held.solution, held.grid, held.mapped = within.solution, within.grid, True
+        return y.unflatten(1, (info.batch_size, y.shape[1] // info.batch_size)), 1
 
 
 def host_times(t: Any) -> Any:
@@ -204,6 +260,11 @@ def _replayed(equation: Equation, held: Integrated, given: Sequence[Tensor]) -> 
         return torch.where(torch.from_numpy(mask).to(other.device)[:, None], chosen, other)
 
     return grid.take(y, select)
+
+
+def _require_unmapped(held: Integrated) -> None:
+    if held.mapped:
+        raise NoDerivativeError(MAPPED)
 
 
 def _no_calculus(equation: Equation) -> str:

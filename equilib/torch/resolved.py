@@ -7,7 +7,7 @@ b̄ = y and the gradient of ⟨y, A x⟩ with respect to (z, θ), where y = Aᵀ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -85,14 +85,24 @@ def transposed_product(equation: Equation, w: Tensor, z: Tensor, leaves: Sequenc
     return torch.zeros_like(z) if found is None else found
 
 
+class Mappable(Protocol):
+    """**Protocol:** an equation of which several can be solved side by side."""
+
+    def over(self, lanes: int, dims: Sequence[int | None], randomness: str) -> Self:
+        """Return that of `lanes` batches in a row, with leaves of which some have an axis of lanes in front."""
+
+
+M = TypeVar("M", bound=Mappable)
+
+
 def folded(
-    equation: Equation,
+    equation: M,
     info: Any,
     axes: Sequence[int | None],
     states: Sequence[Tensor],
     dims: Sequence[int | None],
     leaves: Sequence[Tensor],
-) -> tuple[Equation, list[Tensor], list[Tensor]]:
+) -> tuple[M, list[Tensor], list[Tensor]]:
     """Return the equation of all lanes, states of shape (lanes · batch, size), and leaves with lanes in front."""
     lanes = info.batch_size
     rows = []

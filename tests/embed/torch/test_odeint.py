@@ -72,6 +72,25 @@ def test_jacobians_of_integrations():
     assert torch.allclose(backward[-1, 0, 1], torch.autograd.grad(layer(weight, y0)[-1, 0, 1], weight)[0])
 
 
+def test_maps_over_integrations():
+    """`vmap` integrates side by side what is mapped; a derivative is taken around it, and refused inside of it."""
+    weight, y0 = (each.detach() for each in drawn())
+    layer = lambda w, y: odeint(slope, y, TIMES, w, **STEPS)  # noqa: E731
+    weights, starts = torch.stack([weight, 0.5 * weight, -weight]), torch.stack([y0, y0 + 1, 2 * y0])
+    each = lambda ws, ys: torch.stack([layer(w, y) for w, y in zip(ws, ys, strict=True)])  # noqa: E731
+    assert torch.allclose(torch.func.vmap(layer)(weights, starts), each(weights, starts))
+    assert torch.allclose(torch.func.vmap(layer, (None, 1))(weight, starts.transpose(0, 1)), each([weight] * 3, starts))
+    found = torch.func.grad(lambda w: torch.func.vmap(layer, (None, 0))(w, starts).pow(2).sum())(weight)
+    assert torch.allclose(found, torch.func.grad(lambda w: each([w] * 3, starts).pow(2).sum())(weight))
+    with pytest.raises(NoDerivativeError, match="as in grad of vmap"):
+        torch.func.vmap(torch.func.grad(lambda w, y: layer(w, y).sum()))(weights, starts)
+    with pytest.raises(NoDerivativeError, match="per_sample=True"):
+        torch.func.vmap(lambda t: odeint(slope, y0, t, weight))(torch.tensor([TIMES, TIMES]))
+    t = torch.tensor([[0.0], [1.0]], dtype=F64)
+    own = torch.func.vmap(lambda y: odeint(slope, y, t, weight, per_sample=True, integrator="rk4:steps=4"))(starts)
+    assert torch.allclose(own[2], odeint(slope, starts[2], (0.0, 1.0), weight, integrator="rk4:steps=4"))
+
+
 def test_other_adjoints_refuse_further_derivatives():
     """An adjoint that integrates backward has first derivatives only, and says so."""
     weight, y0 = drawn()
