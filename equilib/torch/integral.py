@@ -85,7 +85,7 @@ class Equation:
         )
 
         def split(rows: Tensor) -> Tensor:
-            return rows.unflatten(0, (lanes, rows.shape[0] // lanes))  # type: ignore[no-untyped-call]
+            return rows.unflatten(0, (lanes, rows.shape[0] // lanes))
 
         def mapped(t: Tensor, y: Tensor, *leaves: Tensor) -> Tensor:
             values: Tensor = inner(t if timed is None else split(t), split(y), *leaves)
