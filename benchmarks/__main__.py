@@ -7,7 +7,7 @@ import sys
 
 ALONE = ("linear_solvers", "memory", "importing")
 BESIDE_PEERS = ("cell", "solvers", "mnist", "node", "gradients", "scaling", "overhead", "stiff", "stiff_node", "embed")
-BESIDE_PEERS += ("torch_mnist",)
+BESIDE_PEERS += ("torch_mnist", "embed_jax")
 OPTIONS_OF_THEIR_OWN = {
     "results": "results_page",
     **{name: name for name in ("auto", "classical", "detest", "hunt", "jumps", "ode_gradients", "published", "ranks")},

@@ -175,7 +175,9 @@ def test_an_unknown_peer_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     """The peers that there are stand in the message."""
     with pytest.raises(SystemExit):
         parse("solvers", ["--peers", "torchdeck"])
-    assert "there is no peer 'torchdeck'; there are torchdeq, torchdiffeq, jax, diffrax" in capsys.readouterr().err
+    assert (
+        "there is no peer 'torchdeck'; there are torchdeq, torchdiffeq, jax, diffrax, jaxopt" in capsys.readouterr().err
+    )
 
 
 def test_ratios_are_those_of_the_same_round() -> None:

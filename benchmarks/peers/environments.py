@@ -66,5 +66,5 @@ def home_of_environments() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "equilib" / "peers"
 
 
-OF_PEER = {"torchdeq": "torch", "torchdiffeq": "torch", "jax": "jax", "diffrax": "jax"}
+OF_PEER = {"torchdeq": "torch", "torchdiffeq": "torch", "jax": "jax", "diffrax": "jax", "jaxopt": "jaxopt"}
 """Each peer's environment."""
