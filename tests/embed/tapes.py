@@ -83,7 +83,32 @@ class TorchTape:
         return gradient
 
 
-TAPES: dict[str, Callable[[], Tape]] = {"numpy": NumPyTape, "torch": TorchTape}
+class JaxTape:
+    """JAX, outside of `jit`."""
+
+    def __init__(self) -> None:
+        import jax
+
+        from equilib.jax import equilibrium, fixed_point
+
+        jax.config.update("jax_enable_x64", True)
+        self.jax, self.tanh = jax, jax.numpy.tanh
+        self.fixed_point, self.equilibrium = fixed_point, equilibrium
+
+    def array(self, host: np.ndarray) -> Any:
+        """Return an array of JAX's."""
+        return self.jax.numpy.asarray(host)
+
+    def host(self, array: Any) -> np.ndarray:
+        """Return the numbers of an array."""
+        return np.asarray(array)
+
+    def grad(self, loss: Function) -> Function:
+        """Return the gradient of a sum by the first argument."""
+        return self.jax.grad(lambda *arguments: loss(*arguments).sum())
+
+
+TAPES: dict[str, Callable[[], Tape]] = {"numpy": NumPyTape, "torch": TorchTape, "jax": JaxTape}
 """Where the library of that name is installed."""
 
 
