@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,22 @@ def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
     order = np.arange(whole.shape[0])
     order[rows] = whole.shape[0] + np.arange(len(rows))
     return xp.take(xp.concat((whole, part), axis=0), from_host(order, whole), axis=0)
+
+
+def set_at(whole: Array, index: Any, part: Array) -> Array:
+    """Return `whole` with `part` at a basic index: itself, but where the library's arrays never change, as JAX's."""
+    if hasattr(whole, "at"):
+        return whole.at[index].set(part)
+    whole[index] = part
+    return whole
+
+
+def add_at(whole: Array, index: Any, part: Array) -> Array:
+    """Return `whole` with `part` added at a basic index, as `set_at` does."""
+    if hasattr(whole, "at"):
+        return whole.at[index].add(part)
+    whole[index] += part
+    return whole
 
 
 @operation("weighted_sum", leading=lambda base, weights, arrays: arrays[0] if arrays else base)

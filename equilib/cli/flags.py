@@ -52,7 +52,7 @@ data_dir = click.option(
 device = click.option(
     "--device",
     type=click.Choice(DEVICES),
-    help="Compute on the CPU, on a GPU, or by PyTorch; by default on what the run used.",
+    help="Compute on the CPU, on a GPU, by PyTorch, or by JAX; by default on what the run used.",
 )
 kernels = click.option(
     "--kernels",

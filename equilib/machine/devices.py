@@ -1,4 +1,4 @@
-"""Devices that hold arrays: the host with NumPy, a CUDA device with CuPy, or a device of PyTorch."""
+"""Devices that hold arrays: the host with NumPy, a CUDA device with CuPy, a device of PyTorch, or JAX's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from equilib.arrays import Tree, tree_map
 from equilib.errors import UserError, did_you_mean
 
-DEVICES = ("auto", "cpu", "cuda", "torch", "torch:cuda", "torch:mps")
+DEVICES = ("auto", "cpu", "cuda", "torch", "torch:cuda", "torch:mps", "jax")
 
 _INSTALL = 'pip install "equilib[cuda12]" (or "equilib[cuda13]")'
 
@@ -40,14 +40,16 @@ class Device:
         if self.kind.startswith("torch"):
             torch, place = importlib.import_module("torch"), _place(self.kind)
             return tree_map(lambda leaf: torch.asarray(np.array(leaf)).to(place), tree)
-        import cupy
-
-        return tree_map(cupy.asarray, tree)
+        library = importlib.import_module("jax.numpy" if self.kind == "jax" else "cupy")
+        return tree_map(library.asarray, tree)
 
     def synchronize(self) -> None:
         """Wait until the device has done what it was asked, so that a clock can be read."""
         if self.kind.startswith("torch:"):
             getattr(importlib.import_module("torch"), _place(self.kind)).synchronize()
+        elif self.kind == "jax":
+            jax = importlib.import_module("jax")
+            jax.block_until_ready(jax.live_arrays())
         elif self.kind == "cuda":
             import cupy
 
@@ -60,7 +62,8 @@ CPU = Device("cpu", "cpu")
 def find_device(name: str, number: int | None = None) -> Device:
     """Return the device called `name`; "auto" is a CUDA device where one works, else the CPU.
 
-    With a `number` it is that of several GPUs, counted round, and the current one from then on.
+    With a `number` it is that of several GPUs, counted round, and the current one from then on. "jax" is JAX's default
+    device; numbers of double precision are turned on, as arrays have the dtype that is written down here.
 
     Raises DeviceError if `name` is unknown, or "cuda" was asked for and CuPy, a GPU, or CUDA's libraries are missing.
     """
@@ -70,6 +73,8 @@ def find_device(name: str, number: int | None = None) -> Device:
         return _cuda(number)
     if name in DEVICES and name.startswith("torch"):
         return _torch(name)
+    if name == "jax":
+        return _jax()
     if name != "auto":
         raise DeviceError(f"no device {name!r}.{did_you_mean(name, DEVICES)} Available: {', '.join(DEVICES)}.")
     try:
@@ -102,6 +107,27 @@ def _torch(name: str) -> Device:
             "use --device torch or --device cpu"
         ) from error
     return Device(name, f"{name}: PyTorch {torch.__version__}")
+
+
+def _jax() -> Device:
+    try:
+        jax: Any = importlib.import_module("jax")
+    except Exception as error:  # as for CuPy
+        raise DeviceError(
+            f"--device jax needs JAX, which cannot be imported ({_reason(error)}); "
+            'pip install "equilib[jax]", or use --device cpu'
+        ) from error
+    jax.config.update("jax_enable_x64", val=True)
+    try:
+        one = jax.numpy.ones((2, 2))
+        jax.block_until_ready(jax.numpy.tanh(one @ one))
+        place = jax.devices()[0].device_kind
+    except Exception as error:  # as for PyTorch
+        raise DeviceError(
+            f"--device jax found JAX {jax.__version__}, but a first product failed ({_reason(error)}); set "
+            "JAX_PLATFORMS=cpu, or use --device cpu"
+        ) from error
+    return Device("jax", f"jax: JAX {jax.__version__} on {place}")
 
 
 def _cuda(number: int | None) -> Device:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, zeros_like
+from equilib.arrays import Array, array_namespace, set_at, zeros_like
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.kernels import operation
@@ -114,8 +114,7 @@ def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
     if None in parts:  # the standard has no assignment to new axes: assign to what is there without them
         parts = (*(part for part in parts if part is not None), *(() if ... in parts else (...,)))
         x = xp.reshape(x, out[parts].shape)
-    out[parts] = x
-    return out
+    return set_at(out, parts, x)
 
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:

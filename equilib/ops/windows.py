@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, add_at, array_namespace
 from equilib.autodiff.rules import with_transposes
 from equilib.ops.shapes import shape_of
 
@@ -58,7 +58,7 @@ def fold(x: Array, shape: tuple[int, ...], window: Pair, stride: Pair, dilation:
     """Add windows into zeros of `shape` at the places they come from: the transpose of `patches`."""
     out = array_namespace(x).zeros(shape, dtype=x.dtype, device=getattr(x, "device", None))
     for k, index in enumerate(_offsets(window, stride, dilation, (x.shape[1], x.shape[2]))):
-        out[index] += x[:, :, :, k, :]
+        out = add_at(out, index, x[:, :, :, k, :])
     return out
 
 

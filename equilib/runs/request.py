@@ -108,7 +108,7 @@ class RunRequest:
         minimum=1,
         maximum=1e6,
     )
-    device: str = flag("auto", PLACE, "Compute on the CPU, on a GPU, or by PyTorch; auto takes a GPU.", choices=DEVICES)
+    device: str = flag("auto", PLACE, "Compute on a CPU, a GPU, by PyTorch or JAX; auto takes a GPU.", choices=DEVICES)
     kernels: str | None = flag(
         None,
         PLACE,

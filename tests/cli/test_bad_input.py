@@ -64,7 +64,7 @@ WRONG = [
     ((*MNIST, "--recipe", "tutorail"), "got 'tutorail'. Did you mean 'tutorial'?"),
     (
         (*MNIST, "--device", "gpu"),
-        "expects one of 'auto', 'cpu', 'cuda', 'torch', 'torch:cuda', 'torch:mps', got 'gpu'",
+        "expects one of 'auto', 'cpu', 'cuda', 'torch', 'torch:cuda', 'torch:mps', 'jax', got 'gpu'",
     ),
     ((*MNIST, "--solver", "picard:dampin=0.5"), "solver 'picard' has no option 'dampin'. Did you mean 'damping'?"),
     ((*MNIST, "-o", "bogus=1"), "has no option 'bogus'. It has: "),
