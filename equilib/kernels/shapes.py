@@ -12,7 +12,7 @@ Array = Any
 
 
 def one(x: Array, *rest: Any) -> bool:
-    """Tell whether there is something to compute."""
+    """Tell whether there is something to compute; any shape will do."""
     return bool(x.size)
 
 
@@ -47,17 +47,17 @@ orthogonalized = overlaps
 
 
 def adam(*given: Any) -> bool:
-    """Tell whether the gradient and the moments are like the parameters, none of which is empty."""
+    """Tell whether gradient and moments have the shapes of the parameters, none of which is empty."""
     return all(p.size > 0 and all(each.shape == p.shape for each in rest) for p, *rest in zip(*given[:4], strict=True))
 
 
 def derivative(v: Array, x: Array, *rest: Any) -> bool:
-    """Tell whether a vector is like the features that were normalized."""
+    """Tell whether a vector has the shape of the features that were normalized."""
     return bool(v.shape == x.shape and x.size)
 
 
 def max_pool(x: Array, window: Any, stride: Any) -> bool:
-    """Tell whether windows fit into images."""
+    """Tell whether windows fit into images, shape (batch, rows, columns, channels)."""
     return x.ndim == 4 and x.size > 0 and all(0 < window[axis] <= x.shape[1 + axis] for axis in (0, 1))
 
 
@@ -67,12 +67,12 @@ def _pooled(x: Array, top: Array, window: Any, stride: Any) -> bool:
 
 
 def max_pool_push(v: Array, x: Array, top: Array, window: Any, stride: Any) -> bool:
-    """Tell whether a tangent is like the images, and the largest values are theirs."""
+    """Tell whether a tangent has the shape of the images, and the largest values that of their windows."""
     return v.shape == x.shape and _pooled(x, top, window, stride)
 
 
 def max_pool_pull(g: Array, x: Array, top: Array, window: Any, stride: Any) -> bool:
-    """Tell whether a cotangent is like the largest values of the images."""
+    """Tell whether a cotangent has the shape of the largest values of the images."""
     return g.shape == top.shape and _pooled(x, top, window, stride)
 
 
@@ -82,12 +82,12 @@ def norms(matrices: Sequence[Array], mean: bool) -> bool:  # noqa: FBT001  by po
 
 
 def conv2d(x: Array, weight: Array, stride: Any, padding: Any) -> bool:
-    """Tell whether there is something to convolve."""
+    """Tell whether there is something to convolve; no shape may have a zero."""
     return bool(x.size and weight.size)
 
 
 def conv2d_block(x: Array, weight: Array, before: Any, after: Any, activation: str, stride: Any, padding: Any) -> bool:
-    """Tell whether what is added is like a pixel of the result, or like the result."""
+    """Tell whether what is added has the shape of a pixel of the result, or of the result."""
     outputs, result = weight.shape[3:], _result(x, weight, stride, padding)
     added = (each for each in (before, after) if each is not None)
     return all(each.shape in (outputs, result) for each in added) and conv2d(x, weight, stride, padding)
@@ -99,27 +99,27 @@ def _result(x: Array, weight: Array, stride: Any, padding: Any) -> tuple[int, ..
 
 
 def conv2d_block_push(v: Array, weight: Array, y: Array, activation: str, stride: Any, padding: Any) -> bool:
-    """Tell whether y is like the result."""
+    """Tell whether y has the shape of the result."""
     return y.shape == _result(v, weight, stride, padding) and conv2d(v, weight, stride, padding)
 
 
 def conv2d_input_transpose(g: Array, weight: Array, shape: Any, stride: Any, padding: Any) -> bool:
-    """Tell whether there is something to convolve."""
+    """Tell whether there is something to convolve; no shape may have a zero."""
     return bool(g.size and weight.size)
 
 
 def conv2d_block_pull(
     g: Array, weight: Array, y: Array, activation: str, shape: Any, stride: Any, padding: Any
 ) -> bool:
-    """Tell whether y is like the cotangent."""
+    """Tell whether y has the shape of the cotangent."""
     return g.shape == y.shape and conv2d_input_transpose(g, weight, shape, stride, padding)
 
 
 def conv2d_weight_transpose(x: Array, g: Array, kernel: Any, stride: Any, padding: Any) -> bool:
-    """Tell whether there is something to multiply."""
+    """Tell whether there is something to multiply; no shape may have a zero."""
     return bool(x.size and g.size)
 
 
 def conv2d_block_weight(x: Array, g: Array, y: Array, activation: str, kernel: Any, stride: Any, padding: Any) -> bool:
-    """Tell whether y is like the cotangent."""
+    """Tell whether y has the shape of the cotangent."""
     return g.shape == y.shape and conv2d_weight_transpose(x, g, kernel, stride, padding)

@@ -101,7 +101,7 @@ def adam(
 
 
 def largest(arrays: Sequence[Array]) -> Array | None:
-    """Return the array of the most elements; None of none."""
+    """Return the array of the most elements, of any shapes; None of none."""
     return max(arrays, key=lambda each: prod(each.shape), default=None)
 
 
