@@ -47,6 +47,22 @@ def library(MPI: Any) -> str:
     return f"{name} {'.'.join(map(str, version))}"
 
 
+@dataclass
+class _Lane:
+    """A communicator of MPI's for one reduction after the other, and of how many all messages were posted.
+
+    All ranks must post collectives of one communicator in one order, and a reduction posts its second when the first
+    has arrived, at another moment on each rank: two that are under way must not share one.
+    """
+
+    world: Any
+    posted: int = 0
+
+
+_LANES = 4
+"""Reductions whose messages travel at the same time; a further one begins when the fourth last has posted its own."""
+
+
 class MpiCommunicator:
     """All ranks of an MPI program."""
 
@@ -55,6 +71,8 @@ class MpiCommunicator:
         self.rank: int = self._world.rank
         self.size: int = self._world.size
         self._nccl: NcclReductions | None = None
+        self._lanes = [_Lane(self._world.Dup()) for _ in range(_LANES)]
+        self._begun = 0
 
     def describe(self) -> str:
         """Return name and version of the library."""
@@ -87,10 +105,13 @@ class MpiCommunicator:
         Arrays on a GPU go by NCCL where nccl4py is installed, else through the host.
         """
         if not isinstance(values, np.ndarray) and has_nccl():
-            if self._nccl is None:
-                name = yield from self.broadcast(identifier() if self.rank == 0 else b"")
+            if self._nccl is None:  # at once, since another reduction may follow
+                name = self._world.bcast(identifier() if self.rank == 0 else b"")
                 self._nccl = NcclReductions(self.rank, self.size, name)
             return (yield from self._nccl.reduce(values, add))
+        lane = self._lanes[self._begun % len(self._lanes)]
+        turn, self._begun = self._begun // len(self._lanes), self._begun + 1
+        yield lambda: lane.posted == turn
         own = to_host(values)
         rows, size = own.shape
         columns = -(-size // self.size)
@@ -99,10 +120,12 @@ class MpiCommunicator:
             part = own[:, rank * columns : (rank + 1) * columns]
             parts[rank, :, : part.shape[1]] = part
         found = np.empty_like(parts)
-        yield self._world.Ialltoall(parts, found).Test
+        yield lane.world.Ialltoall(parts, found).Test
         total = np.ascontiguousarray(add(found))
         whole = np.empty((self.size, columns), own.dtype)
-        yield self._world.Iallgather(total, whole).Test
+        request = lane.world.Iallgather(total, whole)
+        lane.posted += 1
+        yield request.Test
         return from_host(whole.reshape(-1)[:size], values)
 
     def close(self) -> None:
