@@ -9,18 +9,28 @@ from typing import Any
 
 import numpy as np
 
+from equilib import ops
 from equilib.arrays import tree_leaves
 from equilib.experiments.assembly import assemble
+from equilib.fixed_points.options import SolveOptions
+from equilib.layers import Chain, Dense
 from equilib.machine.process import peak_memory, prepare_process
 from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import ALONE, Ranks, use_ranks
 from equilib.machine.ranks.launched import launched
 from equilib.machine.ranks.tree_sum import added
+from equilib.models import DeepEquilibrium, DEQChain, InjectedCell
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.request import RunRequest
+from equilib.training.data import Dataset
+from equilib.training.objectives import Classification
+from equilib.training.plan import Plan
 from equilib.training.reporter import Reporter
+from equilib.training.trainer import Trainer
+from equilib_anderson.solver import Anderson
 
+BEGAN = perf_counter()
 REPEATS = 15
 
 
@@ -45,21 +55,53 @@ def sums(ranks: Ranks, sizes: list[int]) -> dict[str, Any]:
 
 def training(ranks: Ranks, asked: dict[str, Any]) -> dict[str, Any]:
     """Return the seconds of each epoch, those of waits, batches, the gradient's bytes, and the memory of each rank."""
-    registry = Registry.discover()
-    context = RunContext(request=RunRequest(**asked), registry=registry, reporter=Reporter(), ranks=ranks)
-    trainer = assemble(context).trainer
-    seconds, waits, before = [], [], ranks.waited
+    if "large" in asked:
+        trainer = large(ranks, asked["large"], asked["samples"])
+    else:
+        context = RunContext(
+            request=RunRequest(**asked), registry=Registry.discover(), reporter=Reporter(), ranks=ranks
+        )
+        trainer = assemble(context).trainer
+    seconds, tests, waits, before = [], [], [], ranks.waited
     for metrics in trainer.epochs():
         seconds.append(metrics["seconds"])
+        tests.append(metrics["test_seconds"])
         waits.append(ranks.waited - before)
         before = ranks.waited
     return {
         "seconds": seconds,
+        "tests": tests,
         "waited": waits,
+        "whole": perf_counter() - BEGAN,
+        "batch": trainer.plan.batch_size,
         "batches": trainer.step / max(len(seconds), 1),
         "gradient": sum(leaf.size * leaf.dtype.itemsize for leaf in tree_leaves(trainer.params)),
         "memory": ranks.gather(peak_memory()),
     }
+
+
+def large(ranks: Ranks, size: int, samples: int) -> Trainer:
+    """Return the training of an equilibrium of two dense layers of so many units, 2 size² weights, on two batches."""
+
+    def weight(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.standard_normal(shape, np.float32) / np.float32(2 * size**0.5)
+
+    rng = np.random.default_rng(0)
+    inject, recur = (Dense(size, size, initial_weight=weight) for _ in range(2))
+    deq = DeepEquilibrium(
+        InjectedCell(inject, recur, Chain(ops.tanh)), Anderson(), options=SolveOptions(rtol=1e-3, on_failure="record")
+    )
+    model = DEQChain(Dense(64, size), deq, Dense(size, 10))
+    x, y, train = rng.standard_normal((3 * samples, 64), np.float32), rng.integers(0, 10, 3 * samples), 2 * samples
+    return Trainer(
+        model=model,
+        params=model.init(rng),
+        data=Dataset(train_inputs=x[:train], train_targets=y[:train], test_inputs=x[train:], test_targets=y[train:]),
+        objective=Classification(),
+        plan=Plan(epochs=2, batch_size=samples, test_batch_size=samples),
+        rng=rng,
+        ranks=ranks,
+    )
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ class Compared:
 
 @pytest.fixture(scope="module")
 def compared(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """Return a comparison of two solvers that train and one that cannot."""
+    """Return a comparison of two solvers that train and one that cannot, two at a time."""
     folder = tmp_path_factory.mktemp("compare")
     out = folder / "out"
     chosen = (
@@ -54,6 +54,8 @@ def compared(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared
         HOPELESS,
         "-o",
         "norm=max",
+        "--jobs",
+        "2",
     )
     argv = ("compare", "mnist", *chosen, *QUICK, "--data-dir", str(digits), "--out", str(out))
     return Compared(out, equilib(*argv, cwd=folder, seconds=240))
@@ -192,10 +194,11 @@ def test_an_earlier_run_is_not_taken_for_one_that_was_refused(tmp_path: Path) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups as POSIX has them")
 def test_ctrl_c_keeps_what_is_there(digits: Path, tmp_path: Path) -> None:
-    """Interrupted, the run at work is recorded as interrupted, the others as not run, and the status is 130."""
+    """Interrupted, the runs at work are recorded as interrupted, the others as not run, and the status is 130."""
     out = tmp_path / "out"
     endless = ("--limit", "30", "--epochs", "100000", "--pretrain-epochs", "0", "--device", "cpu")
-    argv = ("compare", "mnist", "--solvers", "picard,newton-gmres", *endless, "--data-dir", str(digits), "--json")
+    several = ("--solvers", "picard,anderson,newton-gmres", "--jobs", "2")
+    argv = ("compare", "mnist", *several, *endless, "--data-dir", str(digits), "--json")
     process = subprocess.Popen(
         command(*argv, "--out", str(out)),
         cwd=tmp_path,
@@ -206,14 +209,16 @@ def test_ctrl_c_keeps_what_is_there(digits: Path, tmp_path: Path) -> None:
         start_new_session=True,
     )
     end = time.monotonic() + 60
-    while not (out / "picard" / "metrics.jsonl").exists() and time.monotonic() < end:
+    trained = [out / name / "metrics.jsonl" for name in ("picard", "anderson")]
+    while not all(path.exists() for path in trained) and time.monotonic() < end:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     found = json.loads(printed)
-    assert [(run["name"], run["status"]) for run in found["runs"]] == [("picard", "interrupted")]
-    assert found["runs"][0]["score"] is not None
+    ended = {run["name"]: run["status"] for run in found["runs"]}
+    assert ended == {"picard": "interrupted", "anderson": "interrupted"}
+    assert all(run["score"] is not None for run in found["runs"])
     assert found["not_run"] == ["newton-gmres"]
     assert json.loads((out / "compare.json").read_text(encoding="utf-8")) == found
 
