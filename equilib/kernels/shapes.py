@@ -6,9 +6,13 @@ They are functions of all arguments of an operation, by position.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 Array = Any
+
+_LONG = 8
+"""Numbers of a row, at least: shorter ones are added no faster."""
 
 
 def one(x: Array, *rest: Any) -> bool:
@@ -19,6 +23,27 @@ def one(x: Array, *rest: Any) -> bool:
 def two(one: Array, other: Array, *rest: Any) -> bool:
     """Tell whether two arrays have one shape."""
     return bool(one.shape == other.shape and one.size and one.ndim)
+
+
+def axes_together(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) -> tuple[int, int] | None:
+    """Return the first axis and the one after the last, if these follow one another and long rows follow them."""
+    if axis is None:
+        return None
+    axes = sorted((axis,) if isinstance(axis, int) else axis)
+    if (
+        not axes
+        or axes != list(range(axes[0], axes[0] + len(axes)))
+        or not -len(shape) <= axes[0] <= axes[-1] < len(shape)
+    ):
+        return None
+    first = axes[0] % len(shape)
+    end = first + len(axes)
+    return (first, end) if prod(shape[end:]) >= _LONG else None
+
+
+def sum_rows(x: Array, axis: Any, keepdims: bool) -> bool:  # noqa: FBT001  by position
+    """Tell whether rows are added up: axes that follow one another, but not the last."""
+    return bool(x.size) and axes_together(x.shape, axis) is not None
 
 
 def _alike(like: Array, arrays: Sequence[Array]) -> bool:

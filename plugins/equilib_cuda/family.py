@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pkgutil import resolve_name
 from typing import Any
 
 from equilib.kernels import Kernel, shapes
+
+_CONVOLUTIONS = (
+    "conv2d",
+    "conv2d_block",
+    "conv2d_block_push",
+    "conv2d_input_transpose",
+    "conv2d_block_pull",
+    "conv2d_weight_transpose",
+    "conv2d_block_weight",
+)
+_COUNTED = 1 << 28
+"""Numbers of an array that is convolved, at most."""
 
 _MOST = 64
 """Arrays that are passed with a launch."""
@@ -28,6 +41,26 @@ class Cuda:
         yield _record("combined", "combinations:combined", _few(shapes.combined, 2))
         yield _record("overlaps", "combinations:overlaps", _few(shapes.overlaps))
         yield _record("orthogonalized", "combinations:orthogonalized", _few(shapes.orthogonalized))
+        yield _record("sum", "sums:sum_rows", shapes.sum_rows)
+        yield _record("times_slope", "elementwise:times_slope", shapes.two)
+        for name in ("sigmoid", "relu", "gelu", "gelu_slope", "tanh_slope", "sigmoid_slope", "relu_slope"):
+            yield _record(name, f"elementwise:{name}", shapes.one)
+        yield _record("group_norm", "group_norm:group_norm", shapes.one)
+        yield _record("group_norm_push", "group_norm:group_norm_push", shapes.derivative)
+        yield _record("group_norm_pull", "group_norm:group_norm_pull", shapes.derivative)
+        for name in _CONVOLUTIONS:
+            yield _record(name, f"convolution:{name}", _small(getattr(shapes, name)))
+
+
+def _small(test: Callable[..., bool]) -> Callable[..., bool]:
+    """Return a test that also asks for arrays whose numbers an int can count."""
+
+    def applies(one: Any, other: Any, *rest: Any) -> bool:
+        shapes_given = (each for each in rest if isinstance(each, tuple) and len(each) == 4)
+        numbers = one.size, other.size, *map(prod, shapes_given)
+        return max(numbers) < _COUNTED and test(one, other, *rest)
+
+    return applies
 
 
 def _few(test: Callable[..., bool], position: int = 0) -> Callable[..., bool]:

@@ -24,6 +24,9 @@ BLOCKS = 2048
 ROW = 512
 """Threads of a block that sums up a row."""
 
+KINDS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3, "gelu": 4, "gelu_slope": 5}
+"""Activations and their numbers in CUDA C."""
+
 _CODE = Path(__file__).parent / "code"
 
 
@@ -84,6 +87,13 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     import cupy
 
     return cupy.empty(shape, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """Return an array of zeros."""
+    import cupy
+
+    return cupy.zeros(shape, dtype)
 
 
 def on_device(array: Any) -> Any:

@@ -7,18 +7,12 @@ from typing import Any
 import numpy as np
 
 from equilib.kernels import shapes
-from equilib_numba.axes import axes_together
 
 _FEW = 16
 """Channels of which the transforms of a tile cost more than they save."""
 
 _PRODUCT = 200_000
 """Multiplications of a product that two threads are worth."""
-
-
-def sum_rows(x: np.ndarray, axis: Any, keepdims: bool) -> bool:
-    """Tell whether rows are added up: axes that follow one another, but not the last."""
-    return x.size > 0 and axes_together(x.shape, axis) is not None
 
 
 def matmul(x: np.ndarray, y: np.ndarray) -> bool:

@@ -33,7 +33,7 @@ class Numba:
         for name in ("relu", "tanh_slope", "sigmoid_slope", "relu_slope"):
             yield _record(name, "elementwise:function", shapes.one, bound=(name,))
         yield _record("times_slope", "elementwise:times_slope", shapes.two)
-        yield _record("sum", "sums:sum_rows", applies.sum_rows)
+        yield _record("sum", "sums:sum_rows", shapes.sum_rows)
         yield _record("matmul", "matrices:matmul", applies.matmul, least=_PRODUCT)
         yield _record("dot", "combinations:dot", shapes.two)
         yield _record("weighted_sum", "combinations:weighted_sum", shapes.weighted_sum)

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from equilib_numba.axes import axes_together
+from equilib.kernels.shapes import axes_together
 from equilib_numba.scratch import plain, scratch
 from equilib_numba.team import run
 

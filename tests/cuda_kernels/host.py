@@ -48,14 +48,15 @@ def _library(code: str) -> ctypes.CDLL:
     folder = Path(tempfile.mkdtemp(prefix="cuda-on-host-"))
     try:
         launches = (
-            f'extern "C" int launch_{name}(const unsigned* grid, unsigned width, void** args, bool backwards)'
+            f'extern "C" EXPORTED int launch_{name}(const unsigned* grid, unsigned width, void** args, bool backwards)'
             f" {{ return threads::launch<{name}>(grid, width, args, backwards); }}"
             for name in _NAMES.findall(code)
         )
         lines = ['#include "threads.h"', code, *launches]
         (folder / "code.cpp").write_text("\n".join(lines))
         command = [COMPILER, "-std=c++17", "-O1", "-shared", "-fPIC", "-U_FORTIFY_SOURCE", "-Wall", "-Werror"]
-        command += ["-Wno-unused-function", "-Wno-unused-variable", "-I", str(Path(__file__).parent)]
+        command += ["-Wno-unused", "-Wno-unknown-pragmas", "-fvisibility=hidden", "-fno-gnu-unique"]
+        command += ["-I", str(Path(__file__).parent)]
         subprocess.run([*command, "code.cpp", "-o", "code.so"], cwd=folder, check=True)
         return ctypes.CDLL(str(folder / "code.so"))
     finally:

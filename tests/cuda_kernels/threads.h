@@ -8,13 +8,15 @@
 #include <vector>
 
 #define __global__
-#define __device__ static inline
+#define __device__ inline
 #define __shared__ static
-#define __align__(bytes) alignas(bytes)
+#define EXPORTED __attribute__((visibility("default")))
+#define __align__(bytes) __attribute__((aligned(bytes)))
 
 struct Index { unsigned x, y, z; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
-using std::exp; using std::fabs; using std::isfinite; using std::log; using std::sqrt; using std::tanh;
+using std::fabs; using std::isfinite; using std::sqrt; using std::tanh;
+static inline int min(int a, int b) { return a < b ? a : b; }
 
 namespace threads {
 

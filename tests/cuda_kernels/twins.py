@@ -6,6 +6,7 @@ Addresses that are passed by value are read as arrays of the emulator's memory.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,177 @@ def orthogonalize(
         w = w - column[:, number, None] * v
     column[:, -1] = norm(w)
     rest[...] = w.reshape(rest.shape)
+
+
+@twin("equilib_sum_rows")
+def sum_rows(x: np.ndarray, out: np.ndarray, count: int, columns: int, per: int) -> None:
+    """Write the sums of `per` rows each."""
+    for part in range(out.shape[1]):
+        out[:, part] = x[:, part * per : (part + 1) * per].sum(axis=1, dtype=np.float64)
+
+
+@twin("equilib_group_norm")
+def group_norm(
+    x: np.ndarray, scale: Any, shift: Any, out: np.ndarray, means: np.ndarray, inverses: np.ndarray, positions: int,
+    channels: int, wide: int, epsilon: float,
+) -> None:  # fmt: skip
+    """Write normalized features, and the mean and 1/√(σ² + ε) of each group."""
+    split = x.reshape(len(x), positions, -1, wide)
+    means[...] = split.mean(axis=(1, 3), dtype=np.float64)
+    inverses[...] = 1 / np.sqrt(
+        np.square(split - means[:, None, :, None], dtype=np.float64).mean(axis=(1, 3)) + epsilon
+    )
+    value = normal(x, means, inverses, wide)
+    value = value * scale if isinstance(scale, np.ndarray) else value
+    out[...] = (value + shift if isinstance(shift, np.ndarray) else value).reshape(x.shape)
+
+
+def normal(x: np.ndarray, means: np.ndarray, inverses: np.ndarray, wide: int) -> np.ndarray:
+    """Return (x − μ) / √(σ² + ε), shape (sample, position, channel)."""
+    own = (np.repeat(each, wide, axis=1)[:, None] for each in (means, inverses))
+    mean, inverse = own
+    return (x.reshape(len(x), -1, x.shape[-1]) - mean) * inverse
+
+
+@twin("equilib_group_norm_derive")
+def group_norm_derive(
+    v: np.ndarray, x: np.ndarray, scale: Any, means: np.ndarray, inverses: np.ndarray, d_scale: Any, d_shift: Any,
+    out: np.ndarray, positions: int, channels: int, wide: int, back: int,
+) -> None:  # fmt: skip
+    """Write the derivative, or its transpose."""
+    unit = normal(x, means, inverses, wide)
+    given = v.reshape(unit.shape)
+    given = given * scale if back and isinstance(scale, np.ndarray) else given
+
+    def average(values: np.ndarray) -> np.ndarray:
+        split = values.reshape(len(x), positions, -1, wide)
+        return np.repeat(split.mean(axis=(1, 3), dtype=np.float64).astype(x.dtype), wide, axis=1)[:, None]
+
+    moved = given - average(given) - unit * average(unit * given)
+    moved = moved * np.repeat(inverses, wide, axis=1)[:, None]
+    moved = moved * scale if not back and isinstance(scale, np.ndarray) else moved
+    moved = moved + unit * d_scale if isinstance(d_scale, np.ndarray) else moved
+    out[...] = (moved + d_shift if isinstance(d_shift, np.ndarray) else moved).reshape(x.shape)
+
+
+@twin("equilib_group_norm_sums")
+def group_norm_sums(
+    g: np.ndarray, x: np.ndarray, means: np.ndarray, inverses: np.ndarray, out: np.ndarray, count: int, positions: int,
+    channels: int, wide: int, per: int,
+) -> None:  # fmt: skip
+    """Write the sums over `per` rows each of g (x − μ) / √(σ² + ε) and of g, for each channel."""
+    along = (g.reshape(len(x), -1, channels) * normal(x, means, inverses, wide)).reshape(-1, channels)
+    g = g.reshape(-1, channels)
+    for part in range(out.shape[1]):
+        these = slice(part * per, (part + 1) * per)
+        sums = [each[these].sum(axis=0, dtype=np.float64) for each in (along, g)]
+        out[0, part] = np.concatenate(sums)
+
+
+def activate(kind: int, x: np.ndarray) -> np.ndarray:
+    """Return φ(x)."""
+    functions = {0: lambda: x, 1: lambda: np.tanh(x), 2: lambda: 0.5 * (1 + np.tanh(0.5 * x))}
+    more = {3: lambda: np.maximum(x, 0), 4: lambda: gelu(x), 5: lambda: gelu_slope(x)}
+    return (functions | more)[int(kind)]()
+
+
+def sloped(kind: int, x: Any, y: Any) -> Any:
+    """Return x φ′ where the value of φ is y."""
+    slopes = {1: lambda: 1 - y * y, 2: lambda: (1 - y) * y, 3: lambda: (y > 0).astype(y.dtype)}
+    return x * slopes[int(kind)]() if kind else x
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """Return gelu(x)."""
+    scale = np.sqrt(2 / np.pi)
+    return (np.tanh(x * (x * x * (scale * 0.044715) + scale)) + 1) * 0.5 * x
+
+
+def gelu_slope(x: np.ndarray) -> np.ndarray:
+    """Return the slope of gelu."""
+    scale, square = np.sqrt(2 / np.pi), x * x
+    gate = np.tanh((square * (scale * 0.044715) + scale) * x)
+    return ((square * (3 * scale * 0.044715) + scale) * (1 - gate * gate) * x + (gate + 1)) * 0.5
+
+
+@twin("equilib_activate")
+def activate_all(x: np.ndarray, out: np.ndarray, kind: int, size: int) -> None:
+    """Write φ(x)."""
+    out[...] = activate(kind, x).reshape(out.shape)
+
+
+@twin("equilib_times_slope")
+def times_slope(v: Any, y: np.ndarray, out: np.ndarray, kind: int, size: int) -> None:
+    """Write v φ′."""
+    out[...] = sloped(kind, v.reshape(y.shape) if isinstance(v, np.ndarray) else 1, y).reshape(out.shape)
+
+
+class Geometry:
+    """The sizes of a convolution, and the pixels of padded images that meet line (a, b) of the kernel."""
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        batch, self.height, self.width, channels, self.rows, self.columns, outputs, *rest = map(int, numbers)
+        self.down, self.across, self.stride_down, self.stride_across, self.top, self.left = rest
+        self.images = batch, self.height, self.width, channels
+        self.results = batch, self.rows, self.columns, outputs
+        self.kernel = self.down, self.across, channels, outputs
+        bottom = max(0, (self.rows - 1) * self.stride_down + self.down - self.top - self.height)
+        right = max(0, (self.columns - 1) * self.stride_across + self.across - self.left - self.width)
+        self.widths = (0, 0), (self.top, bottom), (self.left, right), (0, 0)
+
+    def lines(self) -> Iterator[tuple[int, int, tuple[slice, ...]]]:
+        """Yield a, b, and where the pixels are."""
+        for a in range(self.down):
+            for b in range(self.across):
+                down = slice(a, a + (self.rows - 1) * self.stride_down + 1, self.stride_down)
+                across = slice(b, b + (self.columns - 1) * self.stride_across + 1, self.stride_across)
+                yield a, b, (slice(None), down, across)
+
+
+@twin("equilib_convolve")
+def convolve(
+    x: np.ndarray, weight: np.ndarray, before: Any, before_full: int, after: Any, after_full: int, y: Any, kind: int,
+    out: np.ndarray, numbers: np.ndarray,
+) -> None:  # fmt: skip
+    """Write φ(conv2d(x, weight) + before) + after, or φ′ conv2d(x, weight)."""
+    geometry = Geometry(numbers)
+    padded = np.pad(x, geometry.widths)
+    value = sum(padded[pixels] @ weight[a, b] for a, b, pixels in geometry.lines())
+    value = value + before if isinstance(before, np.ndarray) else value
+    value = sloped(kind, value, y) if isinstance(y, np.ndarray) else activate(kind, value)
+    out[...] = value + after if isinstance(after, np.ndarray) else value
+
+
+@twin("equilib_convolve_back")
+def convolve_back(g: np.ndarray, weight: np.ndarray, y: Any, kind: int, out: np.ndarray, numbers: np.ndarray) -> None:
+    """Write the transpose of φ′ g for the images."""
+    geometry = Geometry(numbers)
+    padded = np.pad(np.zeros(geometry.images, out.dtype), geometry.widths)
+    down, across = geometry.stride_down, geometry.stride_across
+    cotangent = sloped(kind, g, y) if isinstance(y, np.ndarray) else g
+    for a, b, pixels in geometry.lines():
+        padded[pixels] += cotangent @ weight[a, b].T
+        # Around the results are zeros, which meet a line as well: 0 times nan is nan.
+        outside = np.zeros(padded.shape[:3], bool)
+        outside[:, a % down :: down, b % across :: across] = 1
+        outside[pixels] = 0
+        padded[outside] += 0 * weight[a, b].sum(axis=1)
+    top, left = geometry.top, geometry.left
+    out[...] = padded[:, top : top + geometry.height, left : left + geometry.width]
+
+
+@twin("equilib_convolve_weight")
+def convolve_weight(
+    x: np.ndarray, g: np.ndarray, y: Any, kind: int, out: np.ndarray, terms: int, numbers: np.ndarray
+) -> None:
+    """Write the transpose of φ′ g for the weights, in parts of so many results."""
+    geometry = Geometry(numbers)
+    channels, outputs = geometry.kernel[2:]
+    padded = np.pad(x, geometry.widths)
+    cotangent = (sloped(kind, g, y) if isinstance(y, np.ndarray) else g).reshape(-1, outputs)
+    lines = out.reshape(len(out), geometry.down, geometry.across, channels, outputs)
+    for a, b, pixels in geometry.lines():
+        left = padded[pixels].reshape(-1, channels)
+        for part in range(len(out)):
+            these = slice(part * int(terms), (part + 1) * int(terms))
+            lines[part, a, b] = left[these].T @ cotangent[these]
