@@ -72,7 +72,7 @@ def _few(test: Callable[..., bool], position: int = 0) -> Callable[..., bool]:
     return applies
 
 
-def _record(operation: str, code: str, test: Callable[..., bool], about: str = "in one launch") -> Kernel:
+def _record(operation: str, code: str, test: Callable[..., bool], about: str = "in few launches") -> Kernel:
     return Kernel(
         operation=operation,
         name="cuda-c",
