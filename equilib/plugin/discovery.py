@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,9 @@ from equilib.errors import said
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 POINTS, ABOUT = "entry_points.txt", "METADATA"
+
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What the system lacks, which is no fault of a file's."""
 
 
 @dataclass(frozen=True, order=True)
@@ -95,6 +99,8 @@ def _guarded(read: Callable[[], Any], file: str, distribution: Distribution, dam
     try:
         return read()
     except Exception as error:  # a file may be damaged in any way
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _EXHAUSTED):
+            raise
         path, folder = getattr(distribution, "_path", None), _folder(distribution)
         damages.append(Damage(folder, file if path is None else str(Path(str(path)) / file), said(error)))
         return None
