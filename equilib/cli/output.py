@@ -54,7 +54,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
     lines = []
     for row in (header, *rows):
         lead = "".join(f"{cell:<{size + 2}}" for cell, size in zip(row, sizes, strict=False))
-        room = longest + 1 if width is None else width - (4 if beneath else indent)
+        room = longest + 1 if width is None else max(width - (4 if beneath else indent), 1)
         last = textwrap.wrap(row[-1], room) if width is not None else [row[-1]]
         first = [] if beneath else last[:1]
         lines.append("".join((lead, *first)).rstrip())

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ def make_default_out(experiment: str) -> Path:
 def default_out(experiment: str) -> Path:
     """Return a folder under `runs/` that does not exist, named after the experiment and the time."""
     stem = f"{experiment}-{datetime.now():%Y%m%d-%H%M%S}"
-    candidates = (Path("runs") / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
+    candidates = (Path("runs") / (stem if n == 1 else f"{stem}-{n}") for n in count(1))
     return next(path for path in candidates if not path.exists())
 
 

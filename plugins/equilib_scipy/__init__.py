@@ -137,8 +137,7 @@ INTEGRATORS = (
         "SciPy's LSODA: Adams methods, and BDF where the equation is stiff",
         "Where it is not known whether the equation is stiff: cheap steps of one or two evaluations, and a change to "
         "an implicit method, with dense Jacobians, where it is. Before SciPy 1.17 its samples are integrated one after "
-        "the other. SciPy 1.17 never frees what it takes for Jacobians, 8·n² bytes for each sample of n elements and "
-        "integration that turns stiff: for long runs take `scipy:bdf`.",
+        "the other.",
     ),
     (
         "BDF",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,31 +21,31 @@ class ScipyStepper:
     """A `scipy.integrate.OdeSolver` as a `TimeStepper`."""
 
     def __init__(self, solver: Any) -> None:
-        self._solver = solver
+        self.solver = solver
 
     def step(self) -> str | None:
         """Make a step; return why, if there can be none."""
-        message = self._solver.step()
-        return str(message) if self._solver.status == "failed" else None
+        message = self.solver.step()
+        return str(message) if self.solver.status == "failed" else None
 
     @property
     def t(self) -> float:
         """The time after the last step."""
-        return float(self._solver.t)
+        return float(self.solver.t)
 
     @property
     def y(self) -> np.ndarray:
         """The solution after the last step."""
-        return np.asarray(self._solver.y)
+        return np.asarray(self.solver.y)
 
     @property
     def step_size(self) -> float:
         """Size of the last step."""
-        return float(self._solver.step_size)
+        return float(self.solver.step_size)
 
     def interpolant(self) -> Interpolant:
         """Return SciPy's dense output of the last step."""
-        dense = self._solver.dense_output()
+        dense = self.solver.dense_output()
         return lambda t: np.asarray(dense(t))
 
 
@@ -150,3 +151,13 @@ class LSODA(_Implicit):
         import scipy
 
         return tuple(int(part) for part in scipy.__version__.split(".")[:2]) >= (1, 17)
+
+    def stepper(self, system: System, start: Start) -> ScipyStepper:
+        """Begin an integration; raises StateTooLargeError if the system is larger than the option `largest` says."""
+        made = super().stepper(system, start)
+        # SciPy 1.17 refers for ever to the array that it works in, 8·n² bytes; its dense output is a copy.
+        integrator = getattr(getattr(made.solver, "_lsoda_solver", None), "_integrator", None)
+        work = getattr(integrator, "rwork", None)
+        if isinstance(work, np.ndarray):
+            weakref.finalize(made, work.resize, 0, refcheck=False).atexit = False
+        return made

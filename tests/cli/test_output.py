@@ -27,6 +27,14 @@ def test_a_table_fits_the_terminal(header: tuple[str, ...], rows: list[tuple[str
     assert {word for row in rows for cell in row for word in cell.split() if len(word) <= 24} <= words
 
 
+@pytest.mark.parametrize("width", [1, 3, 10])
+def test_a_terminal_may_be_narrower_than_a_word(width: int):
+    """Nothing is lost, and nothing fails."""
+    for header, rows in ((HEADER, ROWS), (("CHECK",), [("a_law",)])):
+        text = table(header, rows, width=width)
+        assert "".join("".join(row) for row in rows).split()[0][:5] in "".join(text.split())
+
+
 def test_a_table_in_a_file_has_a_line_for_each_row():
     """Without a width nothing is wrapped."""
     assert len(table(HEADER, ROWS).splitlines()) == 3

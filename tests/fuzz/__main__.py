@@ -69,7 +69,7 @@ def attempt(ground: Ground, name: str, seed: int, number: int, *, process: bool 
     """Try one case; return what came of it, and whether it was wrong beyond doubt."""
     case = make(ground, name, seed, number)
     # A program cannot be given a NUL.
-    return typed(case, process=process and not any("\0" in each for each in case.argv)), case.malformed
+    return typed(case, process=process and not case.call and "\0" not in "".join(case.argv)), case.malformed
 
 
 def table(

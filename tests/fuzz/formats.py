@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from random import Random
 
 import numpy as np
 
+import equilib
 from equilib.cli import main
 from equilib_experiments.data.mnist import TEST, TRAIN
 from tests.digits import write_digits
@@ -31,6 +33,7 @@ class Case:
     malformed: bool = False
     plugins: Path | None = None  # a folder that is searched for plugins
     said: str = ""  # what must be told
+    call: Callable[[], object] | None = None  # what is done in Python, instead of a command line
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def _train(*argv: str) -> None:
         raise RuntimeError("the ground of the fuzzer cannot be made")
 
 
+RANKS = b"""{"size": 3, "communicator": {"library": "MPI", "version": [4, 0]}, "hosts": ["here", "there"]}"""
+
 Maker = Callable[[Ground, Random], Case]
 
 
@@ -82,6 +87,10 @@ def _record(ground: Ground, random: Random) -> Case:
     run = ground.copy("line")
     path, structured = run / "run.json", random.random() < 0.7
     whole = path.read_bytes()
+    if random.random() < 0.1:  # of a run by several ranks, which is gone on with by one
+        record = json.loads(whole) | {"ranks": json.loads(json_changed(random, RANKS))}
+        path.write_text(json.dumps(record), encoding="utf-8")
+        return Case(argv=_reading(random, run, ground), folder=run)
     path.write_bytes(json_changed(random, whole) if structured else bytes_changed(random, whole))
     return Case(argv=_reading(random, run, ground), folder=run)
 
@@ -245,6 +254,31 @@ def _plugins(ground: Ground, random: Random) -> Case:
     return Case(argv=(*argv, *out), malformed=malformed, plugins=place, said=said)
 
 
+def _python(ground: Ground, random: Random) -> Case:
+    """Return a run of which a file is spoiled, or a tree of arrays, to be loaded in Python."""
+    run = ground.copy("line")
+    name = random.choice(("run.json", "metrics.jsonl", "model.npz"))
+    path, shortened = run / name, random.random() < 0.2
+    whole = path.read_bytes()
+    if shortened:
+        path.write_bytes(cut(random, whole))
+    elif name == "run.json" and random.random() < 0.7:
+        path.write_bytes(json_changed(random, whole))
+    else:
+        path.write_bytes(_archive_changed(random, whole) if name == "model.npz" else bytes_changed(random, whole))
+    malformed = name == "model.npz" and (shortened or _differs(path, whole, in_kind=True))
+    if name == "model.npz" and random.random() < 0.5:
+        like = equilib.load(ground.root / "line" / name)
+        return Case(argv=("equilib.load",), folder=run, malformed=malformed, call=lambda: equilib.load(path, like))
+
+    def loaded() -> None:
+        found = equilib.load_run(run)
+        found.predict(np.ones((2, 1), np.float32))
+        f"{found} {found!r} {found.score} {found.metrics}"
+
+    return Case(argv=("equilib.load_run",), folder=run, malformed=malformed, call=loaded)
+
+
 def _other(ground: Ground, random: Random) -> Case:
     """Return a file of another kind in the place of one of a run's."""
     run = ground.copy("line")
@@ -279,6 +313,7 @@ FORMATS: dict[str, tuple[Maker, float]] = {
     "CIFAR-10": (_cifar, 0.5),
     "another file in its place": (_other, 2),
     "plugins": (_plugins, 4),
+    "load, load_run in Python": (_python, 3),
 }
 """What makes cases of each format, and how often."""
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -19,6 +19,7 @@ from types import FrameType
 import numpy as np
 
 from equilib.cli import main
+from equilib.errors import RunError, UserError
 from tests.fuzz.formats import Case
 from tests.fuzz.options import registry
 from tests.programs import command, environment
@@ -73,10 +74,19 @@ def _here(case: Case) -> _Done:
     clock = _Clock()
     try:
         with _kept_as_it_is(), clock, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            status = main(list(case.argv), registry=None if case.plugins else registry())
+            status = _called(case.call) if case.call else main(case.argv, registry=None if case.plugins else registry())
     except BaseException as error:  # which is what is looked for
         raised = f"it raised {type(error).__name__}: {error}"
     return _Done(status=status, out=out.text(), err=err.text(), seconds=clock.seconds, raised=raised)
+
+
+def _called(call: Callable[[], object]) -> int:
+    try:
+        call()
+    except (UserError, RunError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _as_process(case: Case) -> _Done:

@@ -13,6 +13,7 @@ from equilib.options import Option, unfold
 from equilib.plugin import (
     DatasetEntry,
     Entry,
+    ExperimentEntry,
     IntegratorEntry,
     OptimizerEntry,
     SensitivityEntry,
@@ -66,7 +67,7 @@ def _options_of(kind: type[Entry], name: str) -> tuple[Option, ...]:
 
 def command_line(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:
     """Return arguments of `equilib`, and whether they are wrong beyond doubt."""
-    return random.choice((_flag, _flag, _part, _part, _part, _place, _words, _show))(random, root)
+    return random.choice((_flag, _flag, _own_option, _part, _part, _part, _place, _words, _show))(random, root)
 
 
 def _run(root: Path, experiment: str, *more: str) -> tuple[str, ...]:
@@ -79,8 +80,19 @@ def _flag(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:
     wrong = ("nochoice", "", "\x00") if flag.choices else WRONG[flag.type]
     word = random.choice(flag.spelled)
     given = f"{word}={random.choice(wrong)}" if word.startswith("--") else word
-    experiment = random.choice(("linear", "polynomial", "mnist", "mnist-neural-ode"))
+    experiment = random.choice([each.entry.name for each in registry().provided(ExperimentEntry)])
     return _run(root, experiment, given), True
+
+
+def _own_option(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:
+    """Return a run with an option of its experiment, as a flag, whose value is none."""
+    experiment = random.choice([each.entry.name for each in registry().provided(ExperimentEntry)])
+    options = _options_of(ExperimentEntry, experiment)
+    if not options:
+        return _flag(random, root)
+    option = random.choice(options)
+    wrong = "nochoice" if option.choices else random.choice(WRONG.get(option.type, ("nothing at all",)))
+    return _run(root, experiment, f"--{option.name.replace('_', '-')}={wrong}"), True
 
 
 def _part(random: Random, root: Path) -> tuple[tuple[str, ...], bool]:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -41,6 +44,23 @@ def test_a_stiff_equation_takes_few_steps() -> None:
     for integrator in (LSODA(), BDF(), Radau()):
         assert integrate(f, np.zeros((2, 2)), [0, 5], integrator, per_sample=True).accepted.max() < 200
     assert integrate(f, np.zeros((2, 2)), [0, 0.5], RK45()).accepted.max() > 1000
+
+
+def test_what_an_integration_takes_is_freed() -> None:
+    """Many stiff integrations, one after the other, leave no array behind, as LSODA of SciPy 1.17 does by itself."""
+    rates = -np.linspace(1.0, 1e4, 60)
+    tracemalloc.start()
+    try:
+        for number in range(5):
+            integrate(lambda t, y: rates * y, np.ones((1, 60)), [0, 1], LSODA())
+            if number == 1:
+                gc.collect()
+                before = tracemalloc.get_traced_memory()[0]
+        gc.collect()
+        growth = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert growth < 8 * 60**2
 
 
 def test_single_precision_has_jacobians_that_fit() -> None:
