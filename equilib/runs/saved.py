@@ -58,7 +58,7 @@ def path_of(path: str | Path) -> Path:
     """Return a path that was given as text or not; raises UserError if it is neither."""
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"a path must be a text or a Path, got {described(path)}")
-    return Path(path).expanduser()
+    return Path(os.path.expanduser(path))  # which leaves the name of a user that there is not
 
 
 def _with_lists(tree: Tree) -> Tree:

@@ -57,6 +57,8 @@ def test_what_is_no_run_and_no_tree_is_refused(run: Path, tmp_path: Path):
     file = tmp_path / "tree.npz"
     equilib.save(file, np.ones(3))
     for call, sentence in [
+        (lambda: equilib.load_run("~nosuchuser/x"), "there is no folder ~nosuchuser/x"),
+        (lambda: equilib.load("~nosuchuser/x.npz"), "~nosuchuser/x.npz cannot be read"),
         (lambda: equilib.load_run(None), "a path must be a text or a Path, got None"),
         (lambda: equilib.load(3), "a path must be a text or a Path, got an int"),
         (lambda: equilib.load(file, like="x"), "like must be a tree of arrays"),

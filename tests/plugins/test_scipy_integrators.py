@@ -52,7 +52,7 @@ def test_what_an_integration_takes_is_freed() -> None:
     tracemalloc.start()
     try:
         for number in range(5):
-            integrate(lambda t, y: rates * y, np.ones((1, 60)), [0, 1], LSODA())
+            integrate(lambda t, y: rates * y, np.ones((1, 60)), [0, 0.3], LSODA())
             if number == 1:
                 gc.collect()
                 before = tracemalloc.get_traced_memory()[0]
