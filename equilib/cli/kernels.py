@@ -11,7 +11,7 @@ from equilib.cli.entry_details import describe_entry, full_record
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import did_you_mean
-from equilib.kernels import NONE, OPERATIONS, Candidate, UnknownKernels, candidates_of, chosen, families
+from equilib.kernels import NONE, OPERATIONS, Candidate, UnknownKernels, candidates_of, chosen, families, require_choice
 from equilib.plugin import KernelEntry
 from equilib.plugin.registry import Registry
 
@@ -25,6 +25,7 @@ HEADER = ("OPERATION", "KERNEL", "ARRAYS", "LOADS IN", "USED")
 def kernels(context: click.Context, *, as_json: bool) -> None:
     """List the kernels, the first that applies computes a call; or show one family, or those of one operation."""
     if context.invoked_subcommand is None:
+        require_choice()
         _ = context.obj.registry  # which warns of plugins that are left out
         _print(list(_records()), as_json=as_json)
 

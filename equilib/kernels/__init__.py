@@ -19,6 +19,7 @@ from equilib.kernels.selection import (
     families_in_use,
     offer,
     offering,
+    require_choice,
     use_kernels,
     using_kernels,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "offer",
     "offering",
     "operation",
+    "require_choice",
     "use_kernels",
     "using_kernels",
 ]

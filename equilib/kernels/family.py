@@ -35,6 +35,7 @@ class Candidate:
         self.family, self.kernel, self.applies = family, kernel, kernel.applies
         self.reason = ""
         """Why it is used no more."""
+        self.trusted = False
         self._lock = threading.Lock()
         self._function: Callable[..., Any] | None = None
 
@@ -47,6 +48,14 @@ class Candidate:
             with self._lock:
                 self._function = self._function or self.kernel.function()
         return self._function
+
+    def trust(self, result: Any, dtype: Any) -> None:
+        """Look at the first result; raises TypeError if it is not made of arrays of the dtype of the arguments."""
+        for each in result if type(result) in (tuple, list) else (result,):
+            if getattr(each, "dtype", None) != dtype:
+                found = getattr(each, "dtype", type(each).__name__)
+                raise TypeError(f"it returned {found}, where the arguments are arrays of {dtype}")
+        self.trusted = True
 
 
 Source = Callable[[], Iterable[Family]]

@@ -49,16 +49,21 @@ class Operation:
                 and _alike(type(leading), dtype, args)
                 and (not kwargs or _alike(type(leading), dtype, kwargs.values()))
             ):
-                return self._attempt(usable, size, args, kwargs)
+                return self._attempt(usable, dtype, size, args, kwargs)
         return self.formula(*args, **kwargs)
 
-    def _attempt(self, usable: tuple[Candidate, ...], size: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _attempt(
+        self, usable: tuple[Candidate, ...], dtype: Any, size: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         complete = args if len(args) == len(self._parameters) else self._complete(args, kwargs)
         whatever = selection.least is not None
         for candidate in usable:
             try:
                 if (whatever or size >= candidate.kernel.least) and candidate.applies(*complete):
-                    return candidate.function()(*complete)
+                    result = candidate.function()(*complete)
+                    if not candidate.trusted:
+                        candidate.trust(result, dtype)
+                    return result
             except Exception as error:
                 result = self.formula(*args, **kwargs)  # raises what was the caller's mistake
                 drop(candidate, error)

@@ -105,6 +105,13 @@ def chosen() -> str:
     return os.environ.get(VARIABLE) or AUTO if _choice is None else _choice
 
 
+def require_choice() -> None:
+    """Raise as `use_kernels` does if what EQUILIB_KERNELS or a caller chose is not here."""
+    with _lock:
+        if chosen() not in (AUTO, NONE):
+            _require(chosen())
+
+
 def use_kernels(choice: str | None) -> None:
     """Use the kernels of one family, "NAME:option=value,...", of all ("auto") or of none ("none") in this process.
 

@@ -123,8 +123,7 @@ def test_a_kernel_that_fails_in_a_run_is_one_line(
 ) -> None:
     """The run goes on with the formula, and says so once, among its other lines."""
     arguments = ["run", "linear", "--epochs", "1", "--out", str(tmp_path / "run"), "--batch-size", "1000"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("equilib.kernels.selection.least", 1)
+    with using_kernels("none", least_numbers=1):
         assert main([*arguments, "--kernels", "fast:level=9"], registry=registry) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "broken" in line]
     assert len(lines) == 1

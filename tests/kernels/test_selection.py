@@ -171,7 +171,7 @@ def test_arguments_come_by_position_with_their_defaults(offer: Callable[..., Non
 
 def test_arrays_of_two_dtypes_are_left_to_the_formula(offer: Callable[..., None]):
     """A kernel is asked only where all arrays, those in sequences too, have one dtype."""
-    offer(family("a", kernel(lambda x, y: np.zeros(1), operation="matmul")))
+    offer(family("a", kernel(lambda x, y: np.zeros(1, x.dtype), operation="matmul")))
     matrix = BIG[:4900].reshape(70, 70)
     assert ops.matmul(matrix, matrix).shape == (1,)
     assert ops.matmul(matrix, matrix.astype("float64")).shape == (70, 70)
