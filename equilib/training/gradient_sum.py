@@ -24,7 +24,7 @@ class GradientSum:
     def __init__(self, ranks: Ranks, params: Tree, division: Division) -> None:
         self._ranks, self._params, self._division = ranks, params, division
         self._like = tree_leaves(params)
-        self._buckets = buckets(self._like)
+        self._buckets = buckets(self._like, BUCKET)
         self._sums = [TreeSum(division.shares) for _ in self._buckets]
         self._shares = iter(division.own(ranks.rank))
         self._leaves: list[Array | None] = []
@@ -94,7 +94,7 @@ class GradientSum:
         self._sent.append(self._ranks.start_reduce(values, lambda found: added(found, division)))
 
 
-def buckets(leaves: Sequence[Array], size: int = BUCKET) -> list[list[int]]:
+def buckets(leaves: Sequence[Array], size: int) -> list[list[int]]:
     """Return the numbers of the leaves that travel together, the last first: `size` bytes at least, of one dtype."""
     found: list[list[int]] = []
     held = size

@@ -19,6 +19,7 @@ from equilib.machine.ranks.launched import launched
 from equilib.models import DeepEquilibrium, DEQChain, InjectedCell, OneStepGuess
 from equilib.plugin.choosing import choose
 from equilib.plugin.registry import Registry
+from equilib.training import gradient_sum
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant
 from equilib.training.trainer import Trainer
@@ -104,6 +105,9 @@ def outcomes(ranks: Ranks, solvers: list[str]) -> dict[str, np.ndarray]:
     """Return what all trainings end with, or those with the solvers, by name and place."""
     subjects = {name: of_solver(name, ranks) for name in solvers} or trainings(ranks)
     return {f"{name}:{place}": value for name, each in subjects.items() for place, value in outcome(each).items()}
+
+
+gradient_sum.BUCKET = 64  # a few leaves, so that several buckets are under way at a time
 
 
 def main() -> None:
