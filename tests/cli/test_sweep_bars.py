@@ -15,7 +15,9 @@ from equilib.commands.sweep import ProgramRun
 
 def test_each_run_at_work_has_a_bar(tmp_path: Path) -> None:
     """A bar stands where its run is, goes when that ends, and lines are printed as they are."""
-    runs = [ProgramRun(Combination(name, "picard", None), tmp_path / name) for name in ("a[b]", "c")]
+    runs = [
+        ProgramRun(Combination(name=name, solver="picard", adjoint=None), tmp_path / name) for name in ("a[b]", "c")
+    ]
     for batch, run in enumerate(runs, start=7):
         run.log.write_text(f"[12:00] Epoch: [2/3] Batch: [  {batch}/  25] Loss: 0.5\n")
     printed = io.StringIO()
