@@ -112,17 +112,18 @@ class _Output:
         self.out.mkdir(parents=True, exist_ok=True)
         for name in (RESULTS, PICTURE):
             (self.out / name).unlink(missing_ok=True)
-        count = len(self.combinations)
+        count, order = len(self.combinations), {each.name: place for place, each in enumerate(self.combinations)}
         with sweep_bars(self._say) as bars:
             for number, each in enumerate(self.combinations[: self.jobs], start=1):
                 bars.say(f"[{number}/{count}] {each.name}")
             for run in run_all(self.request, self.combinations, self.out, jobs=self.jobs, look=bars.show):
-                self.results.append(result_of(run))
+                result = result_of(run)
+                self.results = sorted([*self.results, result], key=lambda each: order[each.name])
                 self._save()
                 done = len(self.results)
                 begins = done + self.jobs
                 following = f"; [{begins}/{count}] {self.combinations[begins - 1].name}" if begins <= count else ""
-                bars.say(f"[{done}/{count}] {run.combination.name} {self.results[-1].status}{following}")
+                bars.say(f"[{done}/{count}] {result.name} {result.status}{following}")
 
     def follow(self) -> None:
         """Follow the residuals of the solvers that trained on one batch."""
