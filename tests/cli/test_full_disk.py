@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import time
@@ -53,8 +52,11 @@ def test_a_folder_that_vanishes_ends_the_run(digits: Path, tmp_path: Path) -> No
         end = time.monotonic() + 60
         while not (tmp_path / "run" / "metrics.csv").exists() and time.monotonic() < end:
             time.sleep(0.01)
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        _, errors = process.communicate(timeout=60)
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        try:
+            _, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 1
     assert errors.startswith("error: run/")
     assert "cannot be written: No such file or directory; once it can be, equilib resume goes on" in errors
