@@ -70,7 +70,7 @@ def put_rows(whole: Array, part: Array, rows: np.ndarray) -> Array:
 
 
 def set_at(whole: Array, index: Any, part: Array) -> Array:
-    """Return `whole` with `part` at a basic index: itself, but where the library's arrays never change, as JAX's."""
+    """Return `whole`, of any shape, with `part` at a basic index: itself, unless the arrays never change, as JAX's."""
     if hasattr(whole, "at"):
         return whole.at[index].set(part)
     whole[index] = part
@@ -78,7 +78,7 @@ def set_at(whole: Array, index: Any, part: Array) -> Array:
 
 
 def add_at(whole: Array, index: Any, part: Array) -> Array:
-    """Return `whole` with `part` added at a basic index, as `set_at` does."""
+    """Return `whole`, of any shape, with `part` added at a basic index, as `set_at` does."""
     if hasattr(whole, "at"):
         return whole.at[index].add(part)
     whole[index] += part

@@ -42,7 +42,7 @@ def axes_together(shape: tuple[int, ...], axis: int | tuple[int, ...] | None) ->
 
 
 def sum_rows(x: Array, axis: Any, keepdims: bool) -> bool:  # noqa: FBT001  by position
-    """Tell whether rows are added up: axes that follow one another, but not the last."""
+    """Tell whether rows are added up: axes of a shape that follow one another, but not the last."""
     return bool(x.size) and axes_together(x.shape, axis) is not None
 
 

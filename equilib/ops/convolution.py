@@ -123,7 +123,7 @@ def _input_transpose(g: Array, weight: Array, shape: tuple[int, ...], stride: Pa
         return pixels(axes[0][0], axes[1][0])
     out = xp.zeros(shape, dtype=xp.result_type(g, weight), device=getattr(g, "device", None))
     for down, across in product(*axes):
-        out = set_at(out, (slice(None), down.pixels, across.pixels), pixels(down, across))
+        out = set_at(out, (slice(None), down.pixels, across.pixels, slice(None)), pixels(down, across))
     return out
 
 

@@ -215,7 +215,7 @@ FAULTS = (
     Fault(Trusting(), "refuses_what_does_not_fit"),
     Fault(InPlace(), "changes_no_argument"),
     Fault(Scratch(), "returns_new_arrays", laws("serves_several_threads")),
-    Fault(Widening(), "returns_new_arrays"),
+    Fault(Widening(), "returns_new_arrays", laws(DERIVATIVES)),
     Fault(Drifting(), "gives_the_same_bits_again", laws("serves_several_threads")),
     Fault(SharedScratch(), "serves_several_threads"),
     Fault(WrongInAProduct(), DERIVATIVES),

@@ -218,7 +218,7 @@ def test_mistakes_stop_before_the_run(front: Front, argv: tuple[str, ...], messa
     [
         (UserError("no such solver"), 2, "error: no such solver"),
         (RunError("the loss became nan in epoch 2"), 1, "error: the loss became nan in epoch 2"),
-        (OSError(28, "No space left on device"), 1, "error: No space left on device"),
+        (OSError(28, "No space left on device", "runs"), 1, "error: runs: No space left on device"),
         (OSError(13, "Permission denied", "runs"), 1, "error: runs: Permission denied"),
         (KeyboardInterrupt(), 130, ""),
     ],

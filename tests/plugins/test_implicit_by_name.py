@@ -141,8 +141,11 @@ def test_the_same_solver_is_the_forward_one(solver: str, expected: object):
     [
         ("implicit:solver=andersn", "option 'solver': no solver 'andersn'. Did you mean 'anderson'?"),
         ("implicit:linear_solver=gmers", "option 'linear_solver': no linear solver 'gmers'. Did you mean 'gmres'?"),
-        ("implicit:solver=gmres", "option 'solver': no solver 'gmres'. Did you mean 'newton-gmres'?"),
-        ("implicit:solver=unrolled", "option 'solver': no solver 'unrolled'. Available: anderson,"),
+        (
+            "implicit:solver=gmres",
+            "option 'solver': no solver 'gmres'. That is a linear solver and an adjoint. Available: anderson,",
+        ),
+        ("implicit:solver=unrolled", "option 'solver': no solver 'unrolled'. That is an adjoint. Available: anderson,"),
         ("implicit:solver=picard,solver.dampng=3", "no option 'solver.dampng'. Did you mean 'solver.damping'?"),
         ("implicit:damping=3,solver=picard", "no option 'damping'. Did you mean 'solver.damping'?"),
         (
