@@ -18,7 +18,8 @@ COMPLEX = "stack the real and the imaginary part along a new axis and solve for 
 """What is to be done about complex numbers."""
 
 TRACED = {
-    "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, z0, *inputs)",
+    "z": "solve cannot be traced: to differentiate a fixed point use equilib.fixed_point(f, z0, *inputs), "
+    "and give f as an input what it finds in an object",
     "y": "integrate cannot be traced: to differentiate an integration use equilib.odeint(f, y0, t, *inputs)",
 }
 """What is to be done instead of differentiating the loop, by what the state is called."""

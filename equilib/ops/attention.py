@@ -23,7 +23,7 @@ def scaled_dot_product_attention(
 ) -> Array:
     """Return softmax(scale · Q Kᵀ) V (Vaswani et al. 2017, eq. 1), by default with scale = 1/√features.
 
-    Raises ValueError if the shapes do not fit together.
+    Raises ValueError if the shapes do not fit together, TypeError if the mask is of floating point.
 
     Parameters
     ----------
@@ -46,6 +46,11 @@ def scaled_dot_product_attention(
         raise ValueError(
             f"query, key and value of shapes {', '.join(map(str, shapes))} do not fit: give (..., queries, features), "
             "(..., keys, features) and (..., keys, outputs)"
+        )
+    if mask is not None and array_namespace(mask).isdtype(mask.dtype, "real floating"):
+        raise TypeError(
+            f"mask must be boolean, true where a query may attend to a key, it is of {mask.dtype}; of one that is "
+            "added, 0 or −inf, give mask == 0"
         )
     scale = 1 / sqrt(shapes[0][-1]) if scale is None else scale
     scores = multiply(matmul(query, matrix_transpose(key)), scale)

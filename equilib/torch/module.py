@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from equilib.adjoints import named
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution
@@ -33,6 +34,8 @@ class DeepEquilibrium(nn.Module):
         The last solve: status, residual and counts of each sample.
     adjoints : list of Solution
         The linear solves of its derivatives so far.
+
+    Raises UserError if there is no solver or adjoint of that name.
     """
 
     def __init__(
@@ -48,6 +51,9 @@ class DeepEquilibrium(nn.Module):
         **overrides: Any,
     ) -> None:
         super().__init__()
+        for chosen, check in ((solver, named.solver), (adjoint, named.adjoint)):
+            if isinstance(chosen, str) and chosen != "auto":
+                check(chosen)
         self.cell, self.initial = cell, initial
         self.how: dict[str, Any] = {
             "solver": solver,
@@ -62,6 +68,8 @@ class DeepEquilibrium(nn.Module):
 
     def forward(self, *inputs: Any, z0: Any = None) -> Any:
         """Return the fixed point, shape (batch, ...), and with `has_aux` what the cell returned beside it."""
+        if z0 is None and self.initial is None and not inputs:
+            raise TypeError("without an input there is nothing that the initial guess could be like; give z0=...")
         if z0 is None:
             z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
         found = equilibrium(self.cell, z0, *inputs, batched_inputs=(True,) * len(inputs), **self.how)
