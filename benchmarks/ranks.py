@@ -25,8 +25,14 @@ RESULT = Path(__file__).parent / "results" / "ranks.md"
 SIZES = [4 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20]
 TUTORIAL = {"experiment": "mnist", "values": {"recipe": "tutorial"}}
 SHORT = {**TUTORIAL, "values": {"recipe": "tutorial", "limit": 1280}, "pretrain_epochs": 0, "epochs": 3}
-SOURCE = {"experiment": "cifar10", "values": {"recipe": "source", "limit": 320}, "pretrain_epochs": 0, "epochs": 1}
-COUNTS, BATCH, ROUNDS = (1, 2, 3, 4), 32, 3
+SOURCE = {
+    "experiment": "cifar10",
+    "values": {"recipe": "source", "limit": 40},
+    "batch_size": 32,
+    "pretrain_epochs": 0,
+    "epochs": 1,
+}
+COUNTS, BATCH, ROUNDS = (1, 2, 3, 4), 32, 2
 
 Measured = dict[str, Any]
 
@@ -137,7 +143,7 @@ def _efficiency(name: str, runs: list[Measured]) -> list[str]:
     memory = [max(run["memory"]) >> 20 for run in runs[:2]]
     rates = ", ".join(f"{each:.3f}" for each in sorted(training))
     return [
-        f"The {name}, all epochs, one rank and two in turn, {len(training)} times: {one} s and {two} s, "
+        f"The {name}, all epochs, one rank and two in turn, {len(training)}×: {one} s and {two} s, "
         f"efficiency {median(training):.2f} ({rates}), with the start of the processes {median(whole):.2f}. Two ranks "
         f"wait for each other and for messages for {100 * median(waits):.1f} % of their time. {memory[0]} and "
         f"{memory[1]} MiB a rank.",
@@ -166,7 +172,7 @@ def _larger(name: str, runs: list[Measured], link: Link, small: float) -> str:
     size, summed = runs[0]["gradient"], in_order(2, runs[0]["gradient"], link) + statistics(2, small)
     return (
         f"| {name} | {size / 1e6:.1f} MB | {runs[0]['batch']} | {one:.2f} s | {two:.2f} s | {one / two / 2:.2f} | "
-        f"{waited:.2f} s | {summed:.3f} s | {max(runs[0]['memory']) >> 20}, {max(runs[1]['memory']) >> 20} MiB |"
+        f"{waited:.2f} s | {1e3 * summed:.1f} ms | {max(runs[0]['memory']) >> 20}, {max(runs[1]['memory']) >> 20} MiB |"
     )
 
 
