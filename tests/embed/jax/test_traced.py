@@ -92,7 +92,7 @@ def test_fallbacks_are_traced():
 def test_the_linear_equation_is_that_of_the_host(transpose: bool):
     """GMRES in a loop takes the steps of GMRES on the host, over restarts, and leaves a zero alone."""
     from equilib.adjoints.implicit import ImplicitAdjoint
-    from equilib.jax.host import known
+    from equilib.fixed_points.settled import settled
     from equilib.jax.how import How
     from equilib.jax.maps import Map
     from equilib.jax.traced.solve import linear
@@ -104,7 +104,9 @@ def test_the_linear_equation_is_that_of_the_host(transpose: bool):
     how = How(None, adjoint, SolveOptions(rtol=1e-6, max_steps=40), (), None)
     f_of = Map(lambda z, arrays: f(z, *arrays))
     products = f_of.linearize(None, x, weight, x)
-    found = adjoint.solve_adjoint(products if transpose else transposed(products), known(x, how), b)
+    found = adjoint.solve_adjoint(
+        products if transpose else transposed(products), settled(x, how.solver, how.options), b
+    )
     none = jnp.zeros(4, dtype=bool)
     traced = linear(b, x, none, weight, x, f=f_of, how=how, transpose=transpose)
     assert found.success
