@@ -37,10 +37,8 @@ def where_samples(mask: np.ndarray, chosen: Array, other: Array) -> Array:
     if not count:
         return other
     if type(chosen) is np.ndarray is type(other) and (chosen.dtype, chosen.shape) == (other.dtype, other.shape):
-        rest = ~mask
-        selected = chosen.copy()  # a third of the time of the general way
-        selected[rest] = other[rest]
-        return selected
+        rest = np.flatnonzero(~mask)
+        return put_rows(chosen, other[rest], rest)  # a third of the time of the general way
     xp = array_namespace(chosen, other)
     return xp.where(rows_like(from_host(mask, chosen), chosen), chosen, other)
 

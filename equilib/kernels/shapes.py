@@ -11,6 +11,17 @@ from typing import Any
 
 Array = Any
 
+CONVOLUTIONS = (
+    "conv2d",
+    "conv2d_block",
+    "conv2d_block_push",
+    "conv2d_input_transpose",
+    "conv2d_block_pull",
+    "conv2d_weight_transpose",
+    "conv2d_block_weight",
+)
+"""The operations on images, each with a test of its name."""
+
 _LONG = 8
 """Numbers of a row, at least: shorter ones are added no faster."""
 

@@ -90,14 +90,18 @@ def _place(kind: str) -> str:
     return kind.partition(":")[2] or "cpu"
 
 
-def _torch(name: str) -> Device:
+def _library(module: str, name: str, device: str, install: str) -> Any:
     try:
-        torch: Any = importlib.import_module("torch")
-    except Exception as error:  # as for CuPy
+        return importlib.import_module(module)
+    except Exception as error:  # where it is damaged, or HOME cannot be written, of many kinds
         raise DeviceError(
-            f"--device {name} needs PyTorch, which cannot be imported ({_reason(error)}); "
-            'pip install "equilib[torch]", or use --device cpu'
+            f"--device {device} needs {name}, which cannot be imported ({_reason(error)}); {install}, "
+            "or use --device cpu"
         ) from error
+
+
+def _torch(name: str) -> Device:
+    torch = _library("torch", "PyTorch", name, 'pip install "equilib[torch]"')
     try:
         one = torch.ones((2, 2), device=_place(name))
         torch.tanh(one @ one).cpu()
@@ -110,13 +114,7 @@ def _torch(name: str) -> Device:
 
 
 def _jax() -> Device:
-    try:
-        jax: Any = importlib.import_module("jax")
-    except Exception as error:  # as for CuPy
-        raise DeviceError(
-            f"--device jax needs JAX, which cannot be imported ({_reason(error)}); "
-            'pip install "equilib[jax]", or use --device cpu'
-        ) from error
+    jax = _library("jax", "JAX", "jax", 'pip install "equilib[jax]"')
     jax.config.update("jax_enable_x64", val=True)
     try:
         one = jax.numpy.ones((2, 2))
@@ -131,12 +129,7 @@ def _jax() -> Device:
 
 
 def _cuda(number: int | None) -> Device:
-    try:
-        import cupy
-    except Exception as error:  # where it is damaged, or HOME cannot be written, of many kinds
-        raise DeviceError(
-            f"--device cuda needs CuPy, which cannot be imported ({_reason(error)}); {_INSTALL}, or use --device cpu"
-        ) from error
+    cupy = _library("cupy", "CuPy", "cuda", _INSTALL)
     _require_gpu(cupy)
     if number is not None:
         cupy.cuda.Device(number % cupy.cuda.runtime.getDeviceCount()).use()

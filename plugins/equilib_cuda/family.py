@@ -11,15 +11,6 @@ from typing import Any
 
 from equilib.kernels import Kernel, shapes
 
-_CONVOLUTIONS = (
-    "conv2d",
-    "conv2d_block",
-    "conv2d_block_push",
-    "conv2d_input_transpose",
-    "conv2d_block_pull",
-    "conv2d_weight_transpose",
-    "conv2d_block_weight",
-)
 _COUNTED = 1 << 28
 """Numbers of an array that is convolved, at most."""
 
@@ -48,7 +39,7 @@ class Cuda:
         yield _record("group_norm", "group_norm:group_norm", shapes.one)
         yield _record("group_norm_push", "group_norm:group_norm_push", shapes.derivative)
         yield _record("group_norm_pull", "group_norm:group_norm_pull", shapes.derivative)
-        for name in _CONVOLUTIONS:
+        for name in shapes.CONVOLUTIONS:
             yield _record(name, f"convolution:{name}", _small(getattr(shapes, name)))
 
 

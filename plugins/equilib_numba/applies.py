@@ -31,15 +31,3 @@ def _in_tiles(operation: str, args: tuple[Any, ...]) -> bool:
     else:
         kernel, (channels, outputs) = args[1].shape[:2], args[1].shape[2:]
     return tuple(kernel) == (3, 3) and tuple(args[-2]) == (1, 1) and channels >= _FEW and outputs >= _FEW
-
-
-CONVOLUTIONS = (
-    "conv2d",
-    "conv2d_block",
-    "conv2d_block_push",
-    "conv2d_input_transpose",
-    "conv2d_block_pull",
-    "conv2d_weight_transpose",
-    "conv2d_block_weight",
-)
-"""The operations on images."""

@@ -51,7 +51,7 @@ class Numba:
 
 def _convolutions() -> Iterator[Kernel]:
     """Yield the kernels of convolutions and their transposes, by each method."""
-    for operation in applies.CONVOLUTIONS:
+    for operation in shapes.CONVOLUTIONS:
         for name, about, priority in _METHODS:
             yield Kernel(
                 operation=operation,
