@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from equilib.kernels import families_in_use
+from equilib.machine.environment import kernels_in_use
 
 
 def alternate(candidates: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 3) -> dict[str, list[float]]:
@@ -47,4 +47,4 @@ def machine() -> str:
 
 def kernels() -> str:
     """Return what computes the operations."""
-    return f"kernels: {', '.join(families_in_use()) or 'none, formulas only'}"
+    return f"kernels: {', '.join(kernels_in_use()) or 'none, formulas only'}"

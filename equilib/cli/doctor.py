@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import requires, version
@@ -16,10 +17,11 @@ import click
 
 from equilib.cli.output import FAILED, as_json, print_json, print_table
 from equilib.errors import UserError, file_errors
-from equilib.kernels import AUTO, VARIABLE, chosen, families_in_use
+from equilib.kernels import AUTO, VARIABLE, KernelWarning, candidates_of, chosen, families
 from equilib.machine.blas import CORETYPE, Blas, advised_kernel, numpy_blas, scipy_blas, version_numbers
 from equilib.machine.cores import available_cores
 from equilib.machine.devices import DeviceError, IdleGPUError, find_device
+from equilib.machine.environment import kernels_in_use
 from equilib.machine.process import keep_big_blocks
 from equilib.plugin import HOOKS
 from equilib.plugin.registry import PluginRow, Registry
@@ -74,7 +76,10 @@ def examine(registry: Registry) -> Iterator[Finding]:
     for owner, find in (("NumPy", numpy_blas), ("SciPy", scipy_blas)):
         yield from _library(f"{owner}'s BLAS", find, cores)
     yield thread_variables(os.environ)
-    yield compiled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KernelWarning)  # a line of the report each
+        yield from broken_kernels()
+        yield compiled()
     yield allocator()
     yield data_folder(os.environ.get(DATA_VARIABLE, ""))
     for row in registry.plugins():
@@ -128,9 +133,16 @@ def kernels(about: str, blas: Blas, better: str | None, *, forced: str | None) -
     return Finding(about, SLOW, f"{blas}, although the CPU has {better}'s instructions", remedy, blas.describe())
 
 
+def broken_kernels() -> Iterator[Finding]:
+    """Report the families of kernels whose records cannot be had."""
+    for family in families():
+        if not family.unavailable and (cause := candidates_of(family)[1]):
+            yield Finding(f"kernels {family.name}", BROKEN, f"{family.package}: {cause}", "repair or uninstall it")
+
+
 def compiled() -> Finding:
     """Tell which families of kernels a run would use."""
-    found = [f"{name} ({package})" for name, package in families_in_use().items()]
+    found = [f"{name} ({package})" for name, package in kernels_in_use().items()]
     if found:
         return Finding("kernels", OK, ", ".join(found))
     choice = chosen()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -11,12 +11,27 @@ from equilib.cli.entry_details import describe_entry, full_record
 from equilib.cli.output import as_json, print_json, print_table
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import did_you_mean
-from equilib.kernels import NONE, OPERATIONS, Candidate, UnknownKernels, candidates_of, chosen, families, require_choice
+from equilib.kernels import (
+    NONE,
+    OPERATIONS,
+    Candidate,
+    Kernel,
+    UnknownKernels,
+    candidates_of,
+    chosen,
+    families,
+    require_choice,
+)
+from equilib.machine.devices import why_no_arrays
 from equilib.plugin import KernelEntry
 from equilib.plugin.registry import Registry
 
 INSTALL = 'pip install "equilib[fast]"'
 HEADER = ("OPERATION", "KERNEL", "ARRAYS", "LOADS IN", "USED")
+RULE = (
+    "Of those that apply to a call the first listed computes it: the one of the highest priority, of equals the first "
+    "by family and name."
+)
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
@@ -59,8 +74,10 @@ def _print(records: list[dict[str, Any]], *, as_json: bool, of: str = "") -> Non
         return
     if records:
         print_table(HEADER, [_cells(each) for each in records])
+    if any(each["after"] for each in records):
+        click.echo(RULE)
     absent = [f"{family.name} cannot be used here: {family.unavailable}" for family in families() if family.unavailable]
-    for line in absent:
+    for line in (*absent, *dict.fromkeys(each["reason"] for each in records if _lacks_arrays(each))):
         click.echo(line)
     if not records:
         click.echo(f"No kernel{of} is here: the formula computes every call{'' if absent or of else f'; {INSTALL}'}.")
@@ -71,9 +88,12 @@ def _records() -> Iterator[dict[str, Any]]:
     _import_operations()
     found = [each for family in families() if not family.unavailable for each in candidates_of(family)[0]]
     order = {name: place for place, name in enumerate(OPERATIONS)}
-    rank = lambda each: (order.get(each.kernel.operation, len(order)), -each.kernel.priority, each.family.name)  # noqa: E731
-    for each in sorted(found, key=rank):
-        kernel, reason = each.kernel, _why_not(each)
+    missing = {kind: why_no_arrays(kind) for kind in {each.kernel.array for each in found}}
+    asked: list[Candidate] = []
+    for each in sorted(found, key=lambda each: (order.get(each.kernel.operation, len(order)), each.rank)):
+        kernel, reason = each.kernel, _why_not(each, missing)
+        before = [other for other in asked if not reason and _compete(other.kernel, kernel)]
+        asked += [] if reason else [each]
         yield {
             "operation": kernel.operation,
             "family": each.family.name,
@@ -87,28 +107,56 @@ def _records() -> Iterator[dict[str, Any]]:
             "package": each.family.package,
             "used": not reason,
             "reason": reason,
+            "after": [f"{other.family.name}/{other.kernel.name}" for other in before],
         }
 
 
-def _why_not(candidate: Candidate) -> str:
+def _compete(one: Kernel, other: Kernel) -> bool:
+    """Tell whether two kernels may be asked of the same call."""
+    same = all(getattr(one, name) == getattr(other, name) for name in ("operation", "array", "device"))
+    return same and not set(one.dtypes).isdisjoint(other.dtypes)
+
+
+def _why_not(candidate: Candidate, missing: Mapping[str, str]) -> str:
     """Return why a kernel is not used; empty where it is, in calls that it applies to."""
     choice = chosen()
     if choice == NONE or choice.partition(":")[0] not in ("auto", candidate.family.name):
         return f"off, by the choice of {choice}"
     if candidate.kernel.operation not in OPERATIONS:
         return "there is no such operation"
-    return f"failed: {candidate.reason}" if candidate.reason else ""
+    if candidate.reason:
+        return f"failed: {candidate.reason}"
+    kind = candidate.kernel.array
+    return f"{_no(kind)}: {missing[kind]}" if missing[kind] else ""
+
+
+def _no(array: str) -> str:
+    return f"no {array} can be made here"
+
+
+def _lacks_arrays(record: dict[str, Any]) -> bool:
+    return str(record["reason"]).startswith(_no(record["array"]))
 
 
 def _cells(record: dict[str, Any]) -> tuple[str, ...]:
     first, later = record["seconds"]
+    used = _used(record)
     return (
         record["operation"],
         f"{record['family']}/{record['name']}",
         f"{record['array']} {' '.join(record['dtypes'])}",
         f"{first:g} s, then {later:g} s" if first else "-",
-        record["reason"] or record["about"],
+        f"{used}: {record['about']}" if record["used"] else used,
     )
+
+
+def _used(record: dict[str, Any]) -> str:
+    priority = f"priority {record['priority']}"
+    if record["reason"]:  # which is told below where it is that of many
+        return _no(record["array"]) if _lacks_arrays(record) else str(record["reason"])
+    if record["after"]:
+        return f"where no {' or '.join(record['after'])} applies ({priority})"
+    return f"yes ({priority})"
 
 
 def _import_operations() -> None:

@@ -34,6 +34,7 @@ from equilib.machine import signals
 from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
+from equilib.runs.notices import warnings_said
 
 INTERRUPTED = 128 + signal.SIGINT  # as shells report it
 
@@ -95,7 +96,12 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None)
 
 def _carry_out(session: Session) -> int:
     try:
-        with signals.obeyed(), guarded(session), offering(lambda: kernel_families(session.plugins)):
+        with (
+            signals.obeyed(),
+            guarded(session),
+            warnings_said(lambda text: click.echo(f"warning: {text}", err=True)),
+            offering(lambda: kernel_families(session.plugins)),
+        ):
             arguments = list(session.argv)
             status = equilib.main(arguments, prog_name="equilib", standalone_mode=False, obj=session) or 0
             current_ranks().close()

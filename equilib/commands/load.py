@@ -117,7 +117,7 @@ def load_run(path: str | Path, **changes: Any) -> LoadedRun:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give that of a run, as `equilib run` named it")
     record = RecordedRun.read(folder)
-    context = RunContext(request=record.request(**changes), registry=installed(), reporter=Reporter())
+    context = RunContext(request=record.request_here(**changes), registry=installed(), reporter=Reporter())
     network = set_up(context).network
     params = context.put(record.params(context.put(network.init(context.rng()))))
     return LoadedRun(

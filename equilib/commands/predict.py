@@ -57,7 +57,7 @@ def predict(
     Raises UserError if the run has no model, or a file cannot be read or holds something else.
     """
     run = RecordedRun.read(path)
-    context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
+    context = RunContext(request=run.request_here(**changes), registry=registry, reporter=reporter)
     setup = set_up(context)
     # A recipe without a format of images leaves it to the data what its inputs are.
     data = None if setup.images else setup.experiment.load_data(context)

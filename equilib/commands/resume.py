@@ -48,7 +48,7 @@ def _read(
     if run.facts.get("status") == "finished" and epochs is None:
         raise UserError(f"the run in {path} is finished: nothing to do; --epochs N trains on")
     with locked(path):  # before the data is read; the run itself holds it again
-        request = run.request(out=path, overwrite=True, **changes)
+        request = run.request_here(out=path, overwrite=True, **changes)
     if epochs is not None:
         request = replace(request, epochs=epochs)
     found = find_checkpoint(run, checkpoint)

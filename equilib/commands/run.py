@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from equilib.experiments.experiment import make_experiment
 from equilib.experiments.recorded_training import train
-from equilib.fixed_points.solution import UnsolvedWarning
-from equilib.kernels import KernelWarning
 from equilib.machine.process import prepare_process
 from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.registry import Registry
 from equilib.runs.context import RunContext
 from equilib.runs.folder import check_out, default_out
+from equilib.runs.notices import warnings_said
 from equilib.runs.reporters import open_reporter
 from equilib.runs.request import RunRequest
-from equilib.training.reporter import Reporter
 
 
 def launch(request: RunRequest, registry: Registry) -> None:
@@ -40,23 +35,5 @@ def _check_place(request: RunRequest) -> None:
 def carry_out(request: RunRequest, registry: Registry, **where: Any) -> None:
     """Train in this process; `where` is more of the `RunContext`."""
     prepare_process()
-    with open_reporter(request.log) as reporter, warnings_as_lines(reporter):
+    with open_reporter(request.log) as reporter, warnings_said(lambda text: reporter.line(f"Warning: {text}")):
         train(RunContext(request=request, registry=registry, reporter=reporter, **where))
-
-
-@contextmanager
-def warnings_as_lines(reporter: Reporter) -> Iterator[None]:
-    """Report solves that were told to warn, and kernels that fail, among the other lines, without their places."""
-    with warnings.catch_warnings():
-        for each in (UnsolvedWarning, KernelWarning):
-            warnings.simplefilter("always", each)
-        show = warnings.showwarning
-
-        def report(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if issubclass(category, UnsolvedWarning | KernelWarning):
-                reporter.line(f"Warning: {message}")
-            else:
-                show(message, category, *place, **more)
-
-        warnings.showwarning = report
-        yield

@@ -194,7 +194,7 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
 
     Raises UserError if the run has no model, or its request cannot be carried out here.
     """
-    context = RunContext(request=run.request(**changes), registry=registry, reporter=reporter)
+    context = RunContext(request=run.request_here(**changes), registry=registry, reporter=reporter)
     training = assemble(context)
     differences = of_environment(run.facts, registry.used()), of_training(run.facts, training.facts)
     for line in (*(f"Note: {each}" for each in run.flaws), *notes(*differences)):

@@ -4,7 +4,7 @@ An operation of the core is its formula on the array namespace. Which kernels th
 which of them computes a call is decided from these and the arguments, and without any the formula computes it.
 """
 
-from equilib.kernels.family import Candidate, Family
+from equilib.kernels.family import BrokenFamilyError, Candidate, Family
 from equilib.kernels.kernel import Kernel, KernelFamily
 from equilib.kernels.operations import OPERATIONS, Operation, operation
 from equilib.kernels.selection import (
@@ -29,6 +29,7 @@ __all__ = [
     "NONE",
     "OPERATIONS",
     "VARIABLE",
+    "BrokenFamilyError",
     "Candidate",
     "Family",
     "Kernel",

@@ -10,6 +10,10 @@ from typing import Any
 from equilib.kernels.kernel import Kernel
 
 
+class BrokenFamilyError(Exception):
+    """A family yields no kernels; the text says what it does instead."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """The kernels of one plugin.
@@ -41,6 +45,11 @@ class Candidate:
 
     def __str__(self) -> str:
         return f"{self.family.name}/{self.kernel.name} of {self.kernel.operation} ({self.family.package})"
+
+    @property
+    def rank(self) -> tuple[int, str, str]:
+        """Its place among those that apply: the least computes a call."""
+        return -self.kernel.priority, self.family.name, self.kernel.name
 
     def function(self) -> Callable[..., Any]:
         """Return the code, which the first thread loads; raises what that raises."""

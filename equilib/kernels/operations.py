@@ -9,17 +9,17 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from equilib.kernels import selection
 from equilib.kernels.family import Candidate
 from equilib.kernels.kernel import on_cuda
-from equilib.kernels.selection import ASK, Place, drop, enter, in_use, new_table
+from equilib.kernels.selection import ASK, Place, drop, enter, in_use, least_of, new_table
 
 Formula = TypeVar("Formula", bound=Callable[..., Any])
 
 OPERATIONS: dict[str, Operation] = {}
 """All operations by name."""
 
-_CONSTANTS = (int, float, str, bool, type(None))
+_CONSTANTS = frozenset((int, float, str, bool, type(None)))
+"""What a kernel is given besides arrays. NumPy's scalars are none of these: they promote as arrays do."""
 
 
 class Operation:
@@ -56,10 +56,9 @@ class Operation:
         self, usable: tuple[Candidate, ...], dtype: Any, size: int, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         complete = args if len(args) == len(self._parameters) else self._complete(args, kwargs)
-        whatever = selection.least is not None
         for candidate in usable:
             try:
-                if (whatever or size >= candidate.kernel.least) and candidate.applies(*complete):
+                if size >= least_of(candidate.kernel) and candidate.applies(*complete):
                     result = candidate.function()(*complete)
                     if not candidate.trusted:
                         candidate.trust(result, dtype)
@@ -80,8 +79,9 @@ def operation(name: str, *, leading: Callable[..., Any] | None = None) -> Callab
     """Make the decorated formula an operation, which a kernel computes where one applies.
 
     Its type, dtype and size are those of the first argument, or of what `leading` returns of all. A kernel is asked
-    only if the arrays among the arguments, and in sequences among these, are of one type and one dtype, so that traced
-    arrays are left to the formula, which is made of operations again.
+    only if the arrays among the arguments, and in sequences among these, are of one type and one dtype, and the rest
+    Python's numbers, texts and None: traced arrays are left to the formula, which is made of operations again, and so
+    are NumPy's scalars, which widen the formula's result.
     """
 
     def decorate(formula: Formula) -> Formula:
@@ -112,7 +112,10 @@ def _is_remote(array: Any) -> bool:
 
 
 def _alike(kind: type, dtype: Any, values: Any) -> bool:
-    """Tell whether all arrays among the values are of one type and dtype, but for weights on the host."""
+    """Tell whether all arrays among the values are of one type and dtype, but for weights on the host.
+
+    What else there is must be plain Python: numbers, texts, None, and sequences of them.
+    """
     for value in values:
         own = type(value)
         if own is kind:
@@ -121,6 +124,6 @@ def _alike(kind: type, dtype: Any, values: Any) -> bool:
         elif own is tuple or own is list:
             if not _alike(kind, dtype, value):
                 return False
-        elif own is not np.ndarray and not isinstance(value, _CONSTANTS):
+        elif own is not np.ndarray and own not in _CONSTANTS:
             return False
     return True

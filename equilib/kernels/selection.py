@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from equilib.errors import UserError, did_you_mean, named, printable
-from equilib.kernels.family import Candidate, Family, Source
-from equilib.kernels.kernel import LEAST
+from equilib.errors import UserError, did_you_mean, named, printable, said
+from equilib.kernels.family import BrokenFamilyError, Candidate, Family, Source
+from equilib.kernels.kernel import LEAST, Kernel
 
 AUTO = "auto"
 """The choice of every kernel that applies, whatever its family."""
@@ -38,7 +38,7 @@ class Place(dict[Any, tuple[Candidate, ...]]):
 
 
 ASK = Place()
-"""The place of a type of arrays that no kernel was looked for yet."""
+"""The place of a type of arrays that no kernel was looked for yet; its `least` is 0 where kernels get all sizes."""
 
 Table = dict[type, Place | None]
 """For each type of array its place; None where there are no kernels."""
@@ -49,10 +49,8 @@ _families: tuple[Family, ...] | None = None
 _asking = False
 _choice: str | None = None
 _made: dict[str, tuple[Candidate, ...]] = {}  # of "NAME:option=value,...", once they were asked for
-_broken: dict[str, str] = {}  # why there are none
+_broken: dict[str, str] = {}  # why there are none, of choices that were wrong as well
 _tables: list[Table] = []
-least: int | None = None
-"""What stands for the `least` of every kernel, in tests."""
 
 
 def new_table() -> Table:
@@ -82,10 +80,10 @@ def offering(source: Source) -> Iterator[None]:
         offer(before)
 
 
-def families_in_use() -> dict[str, str]:
-    """Return the families that this process uses, and their packages."""
+def families_in_use(is_of_use: Callable[[Kernel], bool] = lambda kernel: True) -> dict[str, str]:
+    """Return the families that this process uses and that have a kernel of use, and their packages."""
     with _lock:
-        specs = [spec for spec in _specs() if _candidates(spec)]
+        specs = [spec for spec in _specs() if any(is_of_use(each.kernel) for each in _candidates(spec))]
         packages = {family.name: family.package for family in _families or ()}
         return {name: packages[name] for spec in specs for name in [spec.partition(":")[0]]}
 
@@ -105,11 +103,12 @@ def chosen() -> str:
     return os.environ.get(VARIABLE) or AUTO if _choice is None else _choice
 
 
-def require_choice() -> None:
-    """Raise as `use_kernels` does if what EQUILIB_KERNELS or a caller chose is not here."""
+def require_choice(choice: str | None = None) -> None:
+    """Raise as `use_kernels` does if a choice, by default what EQUILIB_KERNELS or a caller chose, is not here."""
     with _lock:
-        if chosen() not in (AUTO, NONE):
-            _require(chosen())
+        wanted = chosen() if choice is None else choice
+        if wanted not in (AUTO, NONE):
+            _require(wanted)
 
 
 def use_kernels(choice: str | None) -> None:
@@ -117,34 +116,38 @@ def use_kernels(choice: str | None) -> None:
 
     None is what EQUILIB_KERNELS says, or else "auto".
 
-    Raises UnknownKernels if there is no such family; UserError if it cannot be used here, or an option is refused.
+    Raises UnknownKernels if there is no such family; UserError if it cannot be used here, its plugin is broken, or an
+    option is refused.
     """
     global _choice
     with _lock:
-        if choice not in (AUTO, NONE, None):
-            _require(choice)
+        if choice is not None:
+            require_choice(choice)
         _choice = choice
         _forget()
 
 
 @contextmanager
-def using_kernels(choice: str, *, least_numbers: int | None = None) -> Iterator[None]:
-    """Make a choice for the time being, in all threads; `least_numbers` stands for the `least` of every kernel.
+def using_kernels(choice: str, *, all_sizes: bool = False) -> Iterator[None]:
+    """Make a choice for the time being, in all threads; with `all_sizes` kernels are asked of small arrays too.
 
     Raises as `use_kernels` does.
     """
-    global _choice, least
-    before = _choice, least
+    global _choice
+    before = _choice, ASK.least
     use_kernels(choice)
-    least = least_numbers
-    ASK.least = LEAST if least is None else least
+    ASK.least = 0 if all_sizes else LEAST
     try:
         yield
     finally:
         with _lock:
-            _choice, least = before
-            ASK.least = LEAST if least is None else least
+            _choice, ASK.least = before
             _forget()
+
+
+def least_of(kernel: Kernel) -> int:
+    """Return the numbers of an array from which a kernel is asked."""
+    return kernel.least if ASK.least else 0
 
 
 def in_use(operation: str) -> list[Candidate]:
@@ -152,7 +155,7 @@ def in_use(operation: str) -> list[Candidate]:
     with _lock:
         found = [each for spec in _specs() for each in _candidates(spec) if each.kernel.operation == operation]
         usable = [each for each in found if not each.reason]
-        return sorted(usable, key=lambda each: (-each.kernel.priority, each.family.name, each.kernel.name))
+        return sorted(usable, key=lambda each: each.rank)
 
 
 def enter(table: Table, operation: str, kind: type) -> Place | None:
@@ -164,10 +167,10 @@ def enter(table: Table, operation: str, kind: type) -> Place | None:
             return None
         _asking = True
         try:
-            sizes = [each.kernel.least for each in in_use(operation) if each.kernel.array == name]
+            sizes = [least_of(each.kernel) for each in in_use(operation) if each.kernel.array == name]
             found = table[kind] = Place() if sizes else None
             if found is not None:
-                found.least = min(sizes) if least is None else least
+                found.least = min(sizes)
         finally:
             _asking = False
         return found
@@ -180,7 +183,10 @@ def drop(candidate: Candidate, error: Exception) -> None:
             return
         candidate.reason = _cause(error)
         _forget()
-    _warn(f"kernel {candidate} failed ({candidate.reason})")
+    _warn(
+        f"kernel {candidate} failed ({candidate.reason}): the formula is used; tell the author of the plugin, or set "
+        f"{VARIABLE}={NONE}"
+    )
 
 
 def candidates_of(family: Family) -> tuple[tuple[Candidate, ...], str]:
@@ -202,7 +208,8 @@ def _specs() -> list[str]:
     except Exception as error:  # anything may be wrong with what is installed, or with the environment variable
         if choice not in _broken:
             _broken[choice] = _cause(error)
-            _warn(f"there are no kernels for {VARIABLE}={choice} ({_broken[choice]})")
+            asked = f"{VARIABLE}={choice}" if _choice is None else f"the choice of {choice!r}"
+            _warn(f"{asked}: {_broken[choice].removesuffix('.')}; formulas compute")
         return []
 
 
@@ -213,21 +220,37 @@ def _require(choice: str) -> str:
     if name not in known:
         names = [AUTO, NONE, *known]
         raise UnknownKernels(f"no kernels {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
-    if known[name].unavailable:
-        raise UserError(f"kernels {name!r} cannot be used here: {known[name].unavailable}")
+    family = known[name]
+    if family.unavailable:
+        raise UserError(f"kernels {name!r} cannot be used here: {family.unavailable}")
+    if choice in _broken:
+        raise UserError(_unusable(choice, family))
     if choice not in _made:
-        _made[choice] = known[name].candidates(choice)
+        try:
+            _made[choice] = family.candidates(choice)
+        except Exception as error:
+            if isinstance(error, UserError) and choice != name:  # an option is refused
+                raise
+            _broken[choice] = _cause(error)
+            raise UserError(_unusable(choice, family)) from error
     return choice
 
 
+def _unusable(choice: str, family: Family) -> str:
+    return (
+        f"kernels {choice!r} of the package {family.package} cannot be used ({_broken[choice]}); repair or uninstall "
+        f"it, or do without: --kernels {NONE}, or {VARIABLE}={NONE}"
+    )
+
+
 def _candidates(spec: str) -> tuple[Candidate, ...]:
-    if spec not in _made:
+    if spec not in _made and spec not in _broken:
         try:
             _require(spec)
         except Exception as error:
-            _made[spec], _broken[spec] = (), _cause(error)
-            _warn(f"kernels {spec!r} cannot be loaded ({_broken[spec]})")
-    return _made[spec]
+            _broken.setdefault(spec, _cause(error))
+            _warn(f"{_cause(error)}; formulas stand in for them")
+    return _made.get(spec, ())
 
 
 def _forget() -> None:
@@ -236,9 +259,8 @@ def _forget() -> None:
 
 
 def _cause(error: Exception) -> str:
-    return printable(named(error))
+    return printable(said(error) if isinstance(error, UserError | BrokenFamilyError) else named(error))
 
 
-def _warn(what: str) -> None:
-    text = f"{what}: the formula is used; tell the author of the plugin, or set {VARIABLE}={NONE}"
-    warnings.warn(text, KernelWarning, stacklevel=2)
+def _warn(text: str) -> None:
+    warnings.warn(text, KernelWarning, stacklevel=3)

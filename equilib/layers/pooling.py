@@ -15,13 +15,20 @@ class _Pool(WithoutParameters):
     window: int
     stride: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.window < 1 or (self.stride is not None and self.stride < 1):
+            raise ValueError(f"window and stride must be positive, got {self}")
+
     def _sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         stride = self.stride or self.window
         return (self.window, self.window), (stride, stride)
 
 
 class AveragePool(_Pool):
-    """The mean of each window; `stride` is the window unless given. Pixels that fill no window are left out."""
+    """The mean of each window; `stride` is the window unless given. Pixels that fill no window are left out.
+
+    Raises ValueError if window or stride is not positive.
+    """
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Average images, shape (batch, height, width, channels)."""
@@ -29,7 +36,10 @@ class AveragePool(_Pool):
 
 
 class MaxPool(_Pool):
-    """The largest value of each window; `stride` is the window unless given."""
+    """The largest value of each window; `stride` is the window unless given.
+
+    Raises ValueError if window or stride is not positive.
+    """
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Pool images, shape (batch, height, width, channels)."""

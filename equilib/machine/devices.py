@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import textwrap
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -83,6 +85,25 @@ def find_device(name: str, number: int | None = None) -> Device:
         return Device("cpu", "cpu, although there is a GPU: --device cuda says why")
     except DeviceError:
         return CPU
+
+
+def why_no_arrays(kind: str) -> str:
+    """Return why no array of a type, as in "cupy.ndarray", can be made here; empty where nothing speaks against it."""
+    library = kind.partition(".")[0]
+    if library == "cupy":
+        try:
+            _require_gpu(_library("cupy", "CuPy", "cuda", _INSTALL))
+        except DeviceError as error:
+            return str(error)
+        return ""
+    return "" if library in sys.modules or _is_installed(library) else f"{library or 'its library'} is not installed"
+
+
+def _is_installed(library: str) -> bool:
+    try:
+        return find_spec(library) is not None
+    except (ImportError, ValueError):  # no name of a module, or one that hides
+        return False
 
 
 def _place(kind: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from equilib.kernels import families_in_use
 from equilib.machine.blas import CORETYPE, advised_kernel, numpy_blas
 from equilib.machine.cores import available_cores
+from equilib.machine.devices import why_no_arrays
 
 PACKAGES = (
     "equilib",
@@ -38,9 +39,18 @@ def describe_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
         "versions": package_versions(packages),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
-        "kernels": families_in_use(),
+        "kernels": kernels_in_use(),
         "blas": numpy_blas().describe() | {"cores": available_cores()},
     }
+
+
+def kernels_in_use() -> dict[str, str]:
+    """Return the families of kernels for types of arrays that this process may have, and their packages."""
+    return families_in_use(lambda kernel: _may_exist(kernel.array))
+
+
+def _may_exist(kind: str) -> bool:
+    return kind.partition(".")[0] in sys.modules and not why_no_arrays(kind)
 
 
 def package_versions(packages: Iterable[str] = ()) -> dict[str, str]:
@@ -56,7 +66,7 @@ def arithmetic(device: str = "cpu") -> str:
     blas, cores = numpy_blas(), available_cores()
     better = advised_kernel(blas)
     hint = f"; {CORETYPE}={better} would be faster" if better else ""
-    families = "".join(f"; kernels: {name} ({package})" for name, package in families_in_use().items())
+    families = "".join(f"; kernels: {name} ({package})" for name, package in kernels_in_use().items())
     return f"BLAS: {blas} on {cores} {'core' if cores == 1 else 'cores'}{hint}{families}"
 
 

@@ -19,12 +19,16 @@ from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.rules import with_transposes
 from equilib.kernels import operation
 from equilib.ops.shapes import pad, shape_of
-from equilib.ops.windows import UNIT, Pair, patches, window_count
-
-Padding = tuple[Pair, Pair]
-"""((top, bottom), (left, right)) rows and columns of zeros."""
-
-NO_PADDING: Padding = ((0, 0), (0, 0))
+from equilib.ops.windows import (
+    NO_PADDING,
+    UNIT,
+    Padding,
+    Pair,
+    check_images,
+    check_windows,
+    patches,
+    window_count,
+)
 
 _LAID_OUT = 1 << 22
 """Numbers of windows at a time on the host: they are as many times the image as the kernel has places. Of fewer the
@@ -42,7 +46,8 @@ threads of BLAS would wait for each other longer than they multiply, where they 
 def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_PADDING) -> Array:
     """Correlate images with kernels, as deep learning does: y[i, j] = Σ_{a, b} x[i·s + a, j·s + b] w[a, b].
 
-    Raises ValueError if the channels of `x` and `weight` differ, or the kernel is larger than the padded image.
+    Raises ValueError if the channels of `x` and `weight` differ, the kernel is larger than the padded image, a stride
+    is not positive or a padding negative.
 
     Parameters
     ----------
@@ -64,8 +69,9 @@ def conv2d(x: Array, weight: Array, stride: Pair = UNIT, padding: Padding = NO_P
 def check_channels(x: Array, weight: Array) -> None:
     """Raise ValueError if x is no batch of images, or has other channels than a kernel."""
     refuse_others(x, weight)
-    if x.ndim != 4:
-        raise ValueError(f"images have the shape (batch, height, width, channels), not {tuple(x.shape)}")
+    check_images(x)
+    if weight.ndim != 4:
+        raise ValueError(f"kernels have the shape (height, width, inputs, outputs), not {tuple(weight.shape)}")
     if x.shape[-1] != weight.shape[2]:
         raise ValueError(
             f"the images have {x.shape[-1]} channels (last axis of {x.shape}), "
@@ -74,7 +80,8 @@ def check_channels(x: Array, weight: Array) -> None:
 
 
 def images_of(shape: tuple[int, ...], kernel: Pair, stride: Pair, padding: Padding) -> tuple[int, int, int]:
-    """Return (batch, H', W') of a convolution of images of `shape`; raises ValueError if the kernel does not fit."""
+    """Return (batch, H', W') of a convolution of images of `shape`; raises ValueError if the geometry makes none."""
+    check_windows(kernel, stride, padding)
     axes = zip(shape[1:3], padding, kernel, stride, strict=True)
     rows, cols = (window_count(length + sum(pads), window, step) for length, pads, window, step in axes)
     return shape[0], rows, cols
@@ -140,6 +147,7 @@ def conv2d_weight_transpose(
 
     Raises ValueError if g has another shape.
     """
+    check_images(x)
     _require(g.shape, (*images_of(x.shape, kernel, stride, padding), g.shape[-1]))
     return _weight_transpose(x, g, kernel, stride, padding)
 

@@ -12,8 +12,6 @@ from equilib.autodiff.rules import joint_rule, primitive
 from equilib.kernels import operation
 from equilib.ops.activations import BY_VALUE, times_slope
 from equilib.ops.convolution import (
-    NO_PADDING,
-    Padding,
     check_channels,
     conv2d,
     conv2d_input_transpose,
@@ -23,7 +21,7 @@ from equilib.ops.convolution import (
 )
 from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
-from equilib.ops.windows import UNIT, Pair
+from equilib.ops.windows import NO_PADDING, UNIT, Padding, Pair
 
 IDENTITY = "identity"
 """The activation that does nothing."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import prod
 
 from equilib.arrays import Array
-from equilib.ops.convolution import NO_PADDING, Padding, conv2d, conv2d_input_transpose, kernel_size
+from equilib.ops.convolution import conv2d, conv2d_input_transpose, kernel_size
 from equilib.ops.products import dense, matmul
 from equilib.ops.shapes import expand_dims, pad, permute_dims, reshape, shape_of
-from equilib.ops.windows import UNIT, Pair, patches
+from equilib.ops.windows import NO_PADDING, UNIT, Padding, Pair, check_images, check_windows, patches
 
 
 def conv2d_general(
@@ -24,7 +24,8 @@ def conv2d_general(
     y[i, j] = Σ_{a, b} x[i·s + a·d, j·s + b·d] w[a, b], where output group g sees input group g alone: as many groups as
     channels make a depthwise convolution. Plain ones are `conv2d`; others lay out all windows at once.
 
-    Raises ValueError if the channels do not fit, or the kernel is larger than the padded image.
+    Raises ValueError if the channels do not fit, the kernel is larger than the padded image, a stride or dilation is
+    not positive, or a padding negative.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def conv2d_general(
         )
     if groups == 1 and dilation == UNIT:
         return conv2d(x, weight, stride, padding)
+    check_images(x)
+    check_windows(kernel_size(weight), stride, padding, dilation)
     windows = patches(pad(x, ((0, 0), *padding, (0, 0))), kernel_size(weight), stride, dilation)
     *images, places, _ = shape_of(windows)
     if groups == 1:
@@ -84,6 +87,8 @@ def conv2d_transpose(
 
     Raises ValueError if the channels do not fit, nothing is left, or a stride does not exceed its output padding.
     """
+    check_images(x)
+    check_windows(kernel_size(weight), stride, padding)
     if any(not 0 <= more < step for more, step in zip(output_padding, stride, strict=True)):
         raise ValueError(f"the output padding must be in [0, stride), got {output_padding} for the stride {stride}")
     if shape_of(x)[-1] != shape_of(weight)[-1]:

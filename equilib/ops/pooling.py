@@ -8,18 +8,27 @@ from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_trans
 from equilib.kernels import operation
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import shape_of
-from equilib.ops.windows import Pair, fold, patches
+from equilib.ops.windows import Pair, check_images, check_windows, fold, patches
 
 
 def average_pool(x: Array, window: Pair, stride: Pair) -> Array:
-    """Return the mean of each window, shape (batch, H', W', C)."""
+    """Return the mean of each window, shape (batch, H', W', C); raises ValueError as `patches` does."""
     return mean(patches(x, window, stride), 3)
 
 
 @primitive
-@operation("max_pool")
 def max_pool(x: Array, window: Pair, stride: Pair) -> Array:
-    """Return the largest value of each window, shape (batch, H', W', C); several that tie share the derivative."""
+    """Return the largest value of each window, shape (batch, H', W', C); several that tie share the derivative.
+
+    Raises ValueError as `patches` does.
+    """
+    check_images(x)
+    check_windows(window, stride)
+    return _largest(x, window, stride)
+
+
+@operation("max_pool")
+def _largest(x: Array, window: Pair, stride: Pair) -> Array:
     return array_namespace(x).max(patches(x, window, stride), axis=3)
 
 

@@ -4,11 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from equilib.arrays import Array, add_at, array_namespace
 from equilib.autodiff.rules import with_transposes
 from equilib.ops.shapes import shape_of
 
 Pair = tuple[int, int]
+
+Padding = tuple[Pair, Pair]
+"""((top, bottom), (left, right)) rows and columns of zeros."""
+
+UNIT: Pair = (1, 1)
+NO_PADDING: Padding = ((0, 0), (0, 0))
+
+
+def check_images(x: Array) -> None:
+    """Raise ValueError if x is no batch of images."""
+    if x.ndim != 4:
+        raise ValueError(f"images have the shape (batch, height, width, channels), not {tuple(x.shape)}")
+
+
+def check_windows(window: Pair, stride: Pair, padding: Padding = NO_PADDING, dilation: Pair = UNIT) -> None:
+    """Raise ValueError unless all are pairs, along height and width, of whole numbers in bounds."""
+    for what, pair in (("a window or kernel", window), ("a stride", stride), ("a dilation", dilation)):
+        if not _is_pair(pair, 1):
+            raise ValueError(f"{what} is two whole numbers of at least 1, along height and width, not {pair!r}")
+    if not (type(padding) in (tuple, list) and len(padding) == 2 and all(_is_pair(each, 0) for each in padding)):
+        raise ValueError(
+            "a padding is ((top, bottom), (left, right)), whole numbers of rows and columns of at least 0, not "
+            f"{padding!r}"
+        )
+
+
+def _is_pair(value: object, least: int) -> bool:
+    return (
+        isinstance(value, tuple | list)
+        and len(value) == 2
+        and all(isinstance(each, int | np.integer) and each >= least for each in value)
+    )
 
 
 def window_count(length: int, window: int, stride: int) -> int:
@@ -16,9 +50,6 @@ def window_count(length: int, window: int, stride: int) -> int:
     if window > length:
         raise ValueError(f"a window of {window} does not fit into a length of {length}")
     return (length - window) // stride + 1
-
-
-UNIT: Pair = (1, 1)
 
 
 def spread(window: int, dilation: int) -> int:
@@ -31,7 +62,11 @@ def patches(x: Array, window: Pair, stride: Pair, dilation: Pair = UNIT) -> Arra
     """Return the windows of each image, whose pixels lie `dilation` apart.
 
     (batch, H, W, C) becomes (batch, H', W', window height · width, C) with H' = (H − window) // stride + 1.
+
+    Raises ValueError if x is no batch of images, a size is not positive, or no window fits.
     """
+    check_images(x)
+    check_windows(window, stride, dilation=dilation)
     n, height, width, channels = x.shape
     reach = map(spread, window, dilation)
     rows, cols = (window_count(*each) for each in zip((height, width), reach, stride, strict=True))

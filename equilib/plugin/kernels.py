@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
-from equilib.kernels import Family, Kernel
+from equilib.errors import UserError, named
+from equilib.kernels import BrokenFamilyError, Family, Kernel
+from equilib.machine.signals import is_from_user
 from equilib.options import build, parse_spec
 from equilib.plugin.entries import KernelEntry
 from equilib.plugin.registry import Provided, Registry
+from equilib.plugin.streams import printed_aside
+from equilib.plugin.yielded import MOST
 
 
 def installed_families() -> tuple[Family, ...]:
@@ -26,9 +31,26 @@ def _family(registry: Registry, provided: Provided[KernelEntry]) -> Family:
 
     def make(spec: str) -> Iterable[Kernel]:
         registry.find(KernelEntry, f"{entry.name}@{owner.called}")  # whose package the record of a run names
-        made: Any = build(entry.blueprint(), parse_spec(spec)[1], owner=f"kernels {entry.name!r}", parts=registry)
-        kernels: Iterable[Kernel] = made.kernels()
-        return kernels
+        try:
+            with printed_aside():
+                values = parse_spec(spec)[1]
+                return _kernels(build(entry.blueprint(), values, owner=f"kernels {entry.name!r}", parts=registry))
+        except (UserError, BrokenFamilyError):
+            raise
+        except BaseException as error:  # a plugin may call sys.exit
+            if is_from_user(error):
+                raise
+            raise BrokenFamilyError(f"it raised {named(error)}") from error
 
     package = f"{owner.distribution} {owner.version}".strip() or owner.plugin
     return Family(name=entry.name, package=package, make=make, unavailable=entry.unavailable)
+
+
+def _kernels(family: Any) -> list[Kernel]:
+    found = list(islice(family.kernels(), MOST + 1))
+    if len(found) > MOST:
+        raise BrokenFamilyError(f"it yields more than {MOST:,} kernels")
+    for each in found:
+        if not isinstance(each, Kernel):
+            raise BrokenFamilyError(f"it yields {type(each).__name__} instead of equilib.kernels.Kernel")
+    return found

@@ -41,7 +41,6 @@ class Flag(Option):
     needs: str = ""  # what an experiment must use for it to make sense, one of `Recipe.uses`; empty where any will do
     spellings: tuple[str, ...] = ()  # words on the command line, where those are others than the name
     exists: bool = False  # whether the value is a folder that must be there
-    none_is_a_name: bool = False  # whether "none" is a value of its own, not None
 
     @property
     def spelled(self) -> tuple[str, ...]:
@@ -66,8 +65,11 @@ class Flag(Option):
         ]
 
     def parse(self, value: object) -> object:
-        """Return `value` as the flag's type; raises OptionError as that of an option does."""
-        return "none" if self.none_is_a_name and value == "none" else super().parse(value)
+        """Return `value` as the flag's type; a name stays as it is, "none" too.
+
+        Raises OptionError as `Option.parse` does.
+        """
+        return value if self.type is str and not self.choices else super().parse(value)
 
     def accepts(self, value: object) -> bool:
         """Tell whether a value that was read from JSON is of the right kind, one of the choices, and within bounds."""
@@ -103,14 +105,12 @@ def flag(
     needs: str = "",
     spellings: tuple[str, ...] = (),
     exists: bool = False,
-    none_is_a_name: bool = False,
     choices: tuple[object, ...] = (),
     **bounds: float,
 ) -> Any:
     """Declare a field of `RunRequest` as a flag; the keywords are the attributes of `Flag`, and those of `Bounds`."""
     about = {"help": help, "group": group, "needs": needs, "spellings": spellings, "exists": exists}
-    values = {"none_is_a_name": none_is_a_name, "choices": choices, "bounds": Bounds(**bounds)}
-    metadata = {_METADATA: {**about, **values}}
+    metadata = {_METADATA: {**about, "choices": choices, "bounds": Bounds(**bounds)}}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

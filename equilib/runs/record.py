@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from equilib.arrays import Tree
-from equilib.errors import UserError
+from equilib.errors import UserError, said
+from equilib.kernels import AUTO, NONE, UnknownKernels, require_choice, using_kernels
+from equilib.machine.environment import kernels_in_use, package_versions
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
 from equilib.runs.checkpoint_file import KNOWN
 from equilib.runs.files import fill_tree, read_json
@@ -65,6 +67,36 @@ class RecordedRun:
         given = {name: value for name, value in changes.items() if value is not None}
         record = self.facts.get("resolved") or self.facts.get("request") or {}
         return RunRequest.from_record(record, **given)
+
+    def request_here(self, **changes: Any) -> RunRequest:
+        """Return what to carry out here; as `request`, but kernels that the run had and that are not here are refused.
+
+        Raises UserError as `request` does, and where they are not.
+        """
+        request = self.request(**changes)
+        if request.kernels is not None and changes.get("kernels") is None:
+            try:
+                require_choice(request.kernels)
+            except UserError as error:
+                raise UserError(self._without_kernels(request.kernels, error)) from error
+        return request
+
+    def _without_kernels(self, spec: str, error: UserError) -> str:
+        name = spec.partition(":")[0]
+        package = str((self.facts.get("kernels") or {}).get(name, ""))
+        why = f": {said(error).removesuffix('.')}"
+        if isinstance(error, UnknownKernels) and package:
+            distribution = package.partition(" ")[0]
+            here = package_versions([distribution]).get(distribution)
+            why = f", which is {here} here and has none such: see 'equilib plugins'" if here else ", not installed here"
+        with using_kernels(AUTO):
+            others = [each for each in kernels_in_use() if each != name]
+        words = " or ".join(f"--kernels {each}" for each in (NONE, *others))
+        owner = f" of the package {package}" if package else ""
+        return (
+            f"the run in {self.path} used the kernels {spec!r}{owner}{why}; install it, or go on with {words}, which "
+            "is the same but for rounding"
+        )
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:

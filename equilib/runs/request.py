@@ -113,7 +113,6 @@ class RunRequest:
         None,
         PLACE,
         "Compute with this family of kernels only, or with none; by default with all that are installed.",
-        none_is_a_name=True,
     )
     seed: int = flag(0, PLACE, "Draw the parameters, the batches and the dropout of this seed.", minimum=0)
     data: str | None = flag(None, PLACE, "Choose the data set; by default the recipe's.", needs=IMAGES)

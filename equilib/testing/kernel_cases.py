@@ -11,8 +11,8 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, two_norm
 from equilib.kernels import OPERATIONS
-from equilib.ops.convolution import NO_PADDING, Padding, images_of
-from equilib.ops.windows import UNIT, Pair
+from equilib.ops.convolution import images_of
+from equilib.ops.windows import NO_PADDING, UNIT, Padding, Pair
 
 Make = Callable[..., np.ndarray]
 """Draws an array of the given shape."""

@@ -154,7 +154,7 @@ def has_the_formulas_derivatives(subject: KernelsSubject) -> None:
         for name, function, args in differentiable(dtype):
             with using_kernels("none"):
                 expected = _derivatives(function, args)
-            with offering(lambda: (family,)), using_kernels("checked", least_numbers=0), warnings.catch_warnings():
+            with offering(lambda: (family,)), using_kernels("checked", all_sizes=True), warnings.catch_warnings():
                 warnings.simplefilter("error", KernelWarning)
                 found = _derivatives(function, args)
             for what, value in expected.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from equilib.kernels import (
     using_kernels,
 )
 from equilib.kernels import selection as module
+from equilib.ops.reductions import weighted_sum
 from equilib.plugin import KernelEntry, hookimpl
 from equilib.plugin.kernels import kernel_families
 from equilib.plugin.registry import Registry
@@ -100,7 +103,7 @@ def test_kernels_are_switched(offer: Callable[..., None]):
         with using_kernels(choice):
             assert used() == expected
     assert used() == 1
-    with using_kernels("b", least_numbers=0):
+    with using_kernels("b", all_sizes=True):
         assert used(BIG[:1]) == 2
 
 
@@ -130,15 +133,48 @@ def test_a_kernel_that_fails_is_reported_once(offer: Callable[..., None], code: 
 
 
 def test_a_family_that_fails_is_reported_once(offer: Callable[..., None]):
-    """Where the records cannot be made, formulas compute, and there is one warning."""
+    """Where the records cannot be made others compute; one sentence names package, error and remedy, however asked."""
 
     def make(spec: str) -> Iterable[Kernel]:
         raise ImportError("a broken package")
 
+    sentence = (
+        "kernels 'a' of the package a 1.0 cannot be used (ImportError: a broken package); repair or uninstall it, "
+        "or do without: --kernels none"
+    )
     offer(Family(name="a", package="a 1.0", make=make), family("b", kernel(constant(2))))
-    with pytest.warns(KernelWarning, match="kernels 'a' cannot be loaded \\(ImportError: a broken package\\)"):
+    with pytest.warns(KernelWarning, match=re.escape(sentence)):
         assert used() == 2
     assert float(ops.sigmoid(BIG)[0]) == ops.sigmoid(BIG[:1])[0]
+    for _ in range(2):
+        with pytest.raises(UserError, match=re.escape(sentence)):
+            use_kernels("a")
+    offer(Family(name="a", package="a 1.0", make=make))
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        use_kernels("a")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "said"),
+    [
+        (lambda self: 1 / 0, "it raised ZeroDivisionError: division by zero"),
+        (lambda self: sys.exit(0), "it raised SystemExit: 0"),
+        (lambda self: [("tanh", np.tanh)], "it yields tuple instead of equilib.kernels.Kernel"),
+        (lambda self: repeat(kernel(np.tanh)), "it yields more than 1,000 kernels"),
+        (lambda self: None, "it raised TypeError: 'NoneType' object is not iterable"),
+    ],
+    ids=["raises", "exits", "other", "endless", "none"],
+)
+def test_whatever_a_plugins_family_does_it_is_named(offer: Callable[..., None], kernels: Any, said: str):
+    """A family of a plugin that yields no kernels is left out with what it does, and named with its package."""
+    registry = Registry()
+    family = dataclass(frozen=True)(type("Odd", (), {"kernels": kernels}))
+    entry = KernelEntry(name="odd", factory=family, summary="")
+    plugin = type("Plugin", (), {"equilib_kernels": hookimpl(lambda self: [entry])})()
+    registry.register(plugin, name="p", distribution="odd", version="3")
+    offer(*kernel_families(registry))
+    with pytest.warns(KernelWarning, match=re.escape(f"kernels 'odd' of the package odd 3 cannot be used ({said})")):
+        assert used() == np.tanh(BIG)[0]
 
 
 def test_a_mistake_of_the_caller_is_the_formulas_error(offer: Callable[..., None]):
@@ -175,6 +211,15 @@ def test_arrays_of_two_dtypes_are_left_to_the_formula(offer: Callable[..., None]
     matrix = BIG[:4900].reshape(70, 70)
     assert ops.matmul(matrix, matrix).shape == (1,)
     assert ops.matmul(matrix, matrix.astype("float64")).shape == (70, 70)
+
+
+def test_numbers_that_are_not_pythons_are_left_to_the_formula(offer: Callable[..., None]):
+    """A kernel is given plain numbers; those of NumPy's widen what the formula returns, which no kernel knows."""
+    offer(family("a", kernel(lambda *args: np.zeros_like(BIG), operation="weighted_sum")))
+    for number, dtype in ((0.5, "float32"), (np.float64(0.5), "float64"), (np.float32(0.5), "float32")):
+        found = weighted_sum(None, (number,), (BIG,))
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, 0 * BIG if type(number) is float else 0.5 * BIG)
 
 
 def test_what_is_traced_is_left_to_formulas(offer: Callable[..., None]):
@@ -222,7 +267,7 @@ def test_the_environment_chooses(offer: Callable[..., None], monkeypatch: pytest
         assert used() == expected
     monkeypatch.setenv(VARIABLE, "c")
     offer(family("a", kernel(constant(1))))
-    with pytest.warns(KernelWarning, match="EQUILIB_KERNELS=c .UnknownKernels: no kernels 'c'"):
+    with pytest.warns(KernelWarning, match="EQUILIB_KERNELS=c: no kernels 'c'. Available: auto, none, a; formulas"):
         assert used() == np.tanh(BIG)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -53,7 +53,7 @@ def gradient(experiment: str, kernels: str, dtype: str, folder: Path, **given: A
     request = RunRequest(
         experiment=experiment, kernels=kernels, dtype=dtype, data_dir=folder, device="cpu", options=tight, **given
     )
-    with using_kernels(kernels, least_numbers=1), np.errstate(all="ignore"):
+    with using_kernels(kernels, all_sizes=True), np.errstate(all="ignore"):
         context = RunContext(request=request, registry=Registry.discover(), reporter=LineReporter(sys.stderr))
         trainer = assemble(context).trainer
         x, y = trainer.data.train_inputs[:4], trainer.data.train_targets[:4]

@@ -12,6 +12,7 @@ from scipy import sparse, special
 
 from equilib import ops
 from equilib.autodiff import linearize, value_and_grad
+from equilib.layers import MaxPool
 from tests.arrays_under_test import distance, lift, lower
 
 
@@ -31,6 +32,40 @@ def test_maximum_shares_a_tie():
     """Where the arguments of maximum tie, each gets half the derivative."""
     assert slope(ops.maximum, 2.0, 2.0) == 0.5
     assert linearize(ops.maximum, np.ones(1), np.ones(1)).jvp(np.ones(1), argnum=1) == 0.5
+
+
+IMAGES, KERNEL = np.ones((2, 5, 6, 3)), np.ones((3, 2, 3, 4))
+WHOLE = "is two whole numbers of at least 1, along height and width, not"
+ROWS = "whole numbers of rows and columns of at least 0, not"
+ODD_GEOMETRIES: dict[str, tuple[Callable[[], Any], str]] = {
+    "no stride": (lambda: ops.conv2d(IMAGES, KERNEL, (0, 1)), rf"a stride {WHOLE} \(0, 1\)"),
+    "backwards": (lambda: ops.conv2d_block(IMAGES, KERNEL, stride=(1, -1)), rf"a stride {WHOLE} \(1, -1\)"),
+    "one stride": (lambda: ops.conv2d(IMAGES, KERNEL, 2), f"a stride {WHOLE} 2"),  # type: ignore[arg-type]
+    "half": (lambda: ops.conv2d(IMAGES, KERNEL, (1.5, 1)), f"a stride {WHOLE}"),  # type: ignore[arg-type]
+    "cut": (lambda: ops.conv2d(IMAGES, KERNEL, padding=((0, 0), (-1, 0))), ROWS),
+    "cut at once": (lambda: ops.conv2d_block(IMAGES, KERNEL, padding=((-1, 1), (0, 0))), ROWS),
+    "one padding": (lambda: ops.conv2d(IMAGES, KERNEL, padding=(1, 1)), ROWS),  # type: ignore[arg-type]
+    "no kernel": (lambda: ops.conv2d(IMAGES, KERNEL[:0]), rf"a window or kernel {WHOLE} \(0, 2\)"),
+    "flat kernel": (lambda: ops.conv2d(IMAGES, KERNEL[0]), r"kernels have the shape .* not \(2, 3, 4\)"),
+    "no dilation": (lambda: ops.conv2d_general(IMAGES, KERNEL, dilation=(0, 1)), rf"a dilation {WHOLE} \(0, 1\)"),
+    "cut, dilated": (lambda: ops.conv2d_general(IMAGES, KERNEL, padding=((0, 0), (0, -1)), dilation=(1, 2)), ROWS),
+    "in a line": (lambda: ops.conv1d(IMAGES[0], KERNEL[0], stride=0), f"a stride {WHOLE}"),
+    "transposed": (lambda: ops.conv2d_transpose(IMAGES, KERNEL.swapaxes(2, 3), padding=((0, -1), (0, 0))), ROWS),
+    "back": (lambda: ops.conv2d_input_transpose(IMAGES, KERNEL, (2, 5, 6, 3), (0, 0)), f"a stride {WHOLE}"),
+    "no window": (lambda: ops.max_pool(IMAGES, (0, 2), (1, 1)), f"a window or kernel {WHOLE}"),
+    "no step": (lambda: ops.max_pool(IMAGES, (2, 2), (0, 1)), f"a stride {WHOLE}"),
+    "a step back": (lambda: ops.average_pool(IMAGES, (2, 2), (1, -2)), f"a stride {WHOLE}"),
+    "no images": (lambda: ops.max_pool(IMAGES[0], (2, 2), (1, 1)), r"images have the shape .* not \(5, 6, 3\)"),
+    "no layer": (lambda: MaxPool(2, stride=0), "window and stride must be positive"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_GEOMETRIES)
+def test_a_geometry_that_is_none_is_one_sentence(case: str):
+    """Windows, strides, dilations and paddings are said to be wrong by their names, before anything is computed."""
+    call, sentence = ODD_GEOMETRIES[case]
+    with pytest.raises(ValueError, match=sentence):
+        call()
 
 
 def test_max_shares_a_tie():
