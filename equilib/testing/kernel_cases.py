@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, two_norm
 from equilib.kernels import OPERATIONS
+from equilib.kernels.shapes import CONVOLUTIONS
 from equilib.ops.convolution import images_of
 from equilib.ops.windows import NO_PADDING, UNIT, Padding, Pair
 
@@ -23,6 +24,10 @@ class Call(NamedTuple):
 
     operation: str
     args: tuple[Any, ...]
+
+
+Cases = Mapping[tuple[str, ...], Callable[[Make], Iterator[Call]]]
+"""Operations, and what yields calls of them."""
 
 
 class Geometry(NamedTuple):
@@ -48,19 +53,44 @@ GEOMETRIES = (
     Geometry((2, 7, 5), (2, 2), (2, 1), (3, 2), ((0, 1), (1, 0))),
     Geometry((1, 3, 3), (1, 2), padding=((2, 0), (1, 3))),
     Geometry((2, 3, 4), (2, 3), (3, 4), padding=NO_PADDING),
+    Geometry((11, 3, 4), (17, 19)),
+    Geometry((1, 1, 2), (17, 16)),
+    Geometry((1, 2, 2), (16, 21), padding=((3, 4), (5, 3))),
+    Geometry((9, 2, 1), (3, 5), (2, 2), padding=((2, 3), (4, 2))),
+    Geometry((2, 2, 3), (3, 2), (5, 4), padding=((2, 2), (1, 0))),
+    Geometry((9, 7, 5), (2, 3), (2, 2), (3, 4), NO_PADDING),
 )
+"""Few and many channels, no image and more than eight, sizes beside those of blocks and tiles; paddings and strides
+beyond the kernel, kernels beyond the image."""
 SHAPES = ((3, 5, 7), (33, 257), (0, 4), (1,), (6, 40, 50))
+NORMALIZED = (((3, 4, 5, 6), 1), ((3, 4, 5, 6), 6), ((1, 9, 8), 2), ((4, 24), 3), ((5, 13, 13, 16), 8))
+POOLED = (
+    ((2, 6, 6, 16), (2, 2), (2, 2)),
+    ((3, 7, 5, 3), (3, 2), (1, 2)),
+    ((9, 5, 4, 17), (2, 1), (3, 2)),
+    ((1, 4, 4, 1), (4, 4), UNIT),
+)
 BATCHES = ((3, 4, 5, 2), (1, 300), (40, 130), (0, 6))
 VALUED = ("tanh", "sigmoid", "relu")
 """Activations whose slope follows from their value."""
 
 
-def calls(dtype: str, seed: int = 0) -> Iterator[Call]:
-    """Yield calls of every operation with arrays of one dtype: usual and odd shapes, one sample, none."""
+def calls(operations: Container[str], dtype: str) -> Iterator[Call]:
+    """Yield calls of operations with arrays of one dtype: usual and odd shapes, one sample, none."""
+    yield from chosen(_CASES, operations, maker(dtype, seed=0))
+
+
+def chosen(cases: Cases, operations: Container[str], make: Make) -> Iterator[Call]:
+    """Yield the calls of operations among cases, of which those that have none of them draw nothing."""
+    for names, yielding in cases.items():
+        if any(each in operations for each in names):
+            yield from (call for call in yielding(make) if call.operation in operations)
+
+
+def maker(dtype: str, seed: int) -> Make:
+    """Return what draws arrays of normally distributed numbers."""
     rng = np.random.default_rng(seed)
-    make: Make = lambda *shape: rng.standard_normal(shape).astype(dtype)  # noqa: E731
-    for cases in (_elementwise, _sums, _samples, _updates, _norms, _pools, _convolutions):
-        yield from cases(make)
+    return lambda *shape: rng.standard_normal(shape).astype(dtype)
 
 
 def _elementwise(make: Make) -> Iterator[Call]:
@@ -68,7 +98,7 @@ def _elementwise(make: Make) -> Iterator[Call]:
         x = 3 * make(*shape)
         yield from (Call(name, (x,)) for name in (*VALUED, "gelu", "gelu_slope"))
         for name in VALUED:
-            y = _formula(name, x)
+            y = formula_of(name, x)
             yield Call(f"{name}_slope", (y,))
             yield Call("times_slope", (make(*shape), y, name))
 
@@ -112,31 +142,32 @@ def _updates(make: Make) -> Iterator[Call]:
         yield Call("squares", (p,))
 
 
-def _norms(make: Make) -> Iterator[Call]:
-    for shape, groups in (((3, 4, 5, 6), 1), ((3, 4, 5, 6), 6), ((1, 9, 8), 2), ((4, 24), 3), ((5, 13, 13, 16), 8)):
+def normalizations(make: Make, cases: Iterable[tuple[tuple[int, ...], int]] = NORMALIZED) -> Iterator[Call]:
+    """Yield group norms, and their derivatives, of shapes and groups."""
+    for shape, groups in cases:
         x, g, (c,) = make(*shape) + 2, make(*shape), shape[-1:]
         for scale, shift in ((None, None), (make(c), make(c)), (make(c), None)):
             yield Call("group_norm", (x, scale, shift, groups, 1e-5))
-            _, *moments = _formula("group_norm", x, scale, shift, groups, 1e-5)
+            _, *moments = formula_of("group_norm", x, scale, shift, groups, 1e-5)
             yield Call("group_norm_push", (g, x, scale, *moments, scale, shift, groups))
             yield Call("group_norm_pull", (g, x, scale, *moments, groups))
 
 
-def _pools(make: Make) -> Iterator[Call]:
-    for shape, *where in (
-        ((2, 6, 6, 16), (2, 2), (2, 2)),
-        ((3, 7, 5, 3), (3, 2), (1, 2)),
-        ((1, 4, 4, 1), (4, 4), UNIT),
-    ):
+def poolings(make: Make, cases: Iterable[tuple[tuple[int, ...], Pair, Pair]] = POOLED) -> Iterator[Call]:
+    """Yield poolings, and their derivatives, of shapes, windows and strides."""
+    for shape, *where in cases:
         x = np.rint(make(*shape))  # values tie
         yield Call("max_pool", (x, *where))
-        top = _formula("max_pool", x, *where)
+        top = formula_of("max_pool", x, *where)
         yield Call("max_pool_push", (make(*shape), x, top, *where))
         yield Call("max_pool_pull", (make(*top.shape), x, top, *where))
 
 
-def _convolutions(make: Make) -> Iterator[Call]:
-    for images, channels, kernel, stride, padding in GEOMETRIES:
+def convolutions(
+    make: Make, geometries: Iterable[Geometry] = GEOMETRIES, activations: Iterable[str] = VALUED
+) -> Iterator[Call]:
+    """Yield convolutions, and their derivatives, of geometries; the fused derivatives with these activations."""
+    for images, channels, kernel, stride, padding in geometries:
         where = stride, padding
         x, weight = make(*images, channels[0]), make(*kernel, *channels) / 8
         size = (*images_of(x.shape, kernel, *where), channels[1])
@@ -147,15 +178,32 @@ def _convolutions(make: Make) -> Iterator[Call]:
         bias, added = make(channels[1]), make(*size)
         for activation, before, after in (("identity", bias, added), ("tanh", None, added), ("relu", added, bias)):
             yield Call("conv2d_block", (x, weight, before, after, activation, *where))
-        for activation in VALUED:
-            y = _formula("conv2d_block", x, weight, bias, None, activation, *where)
+        for activation in activations:
+            y = formula_of("conv2d_block", x, weight, bias, None, activation, *where)
             yield Call("conv2d_block", (x, weight, bias, None, activation, *where))
             yield Call("conv2d_block_push", (x, weight, y, activation, *where))
             yield Call("conv2d_block_pull", (g, weight, y, activation, x.shape, *where))
             yield Call("conv2d_block_weight", (x, g, y, activation, kernel, *where))
 
 
-def misfits(dtype: str) -> Iterator[Call]:
+POINTWISE = (*VALUED, *(f"{each}_slope" for each in VALUED), "gelu", "gelu_slope", "times_slope")
+SUMS = ("sum", "matmul")
+SAMPLES = ("dot", "norms", "weighted_sum", "combined", "overlaps", "orthogonalized")
+UPDATES = ("adam", "squares")
+NORMALIZATIONS = ("group_norm", "group_norm_push", "group_norm_pull")
+POOLINGS = ("max_pool", "max_pool_push", "max_pool_pull")
+_CASES: Cases = {
+    POINTWISE: _elementwise,
+    SUMS: _sums,
+    SAMPLES: _samples,
+    UPDATES: _updates,
+    NORMALIZATIONS: normalizations,
+    POOLINGS: poolings,
+    CONVOLUTIONS: convolutions,
+}
+
+
+def misfits(operations: Container[str], dtype: str) -> Iterator[Call]:
     """Yield calls that are mistakes: shapes that the formula refuses."""
     make: Make = lambda *shape: np.ones(shape, dtype)  # noqa: E731
     yield Call("matmul", (make(4, 5), make(6, 3)))
@@ -189,7 +237,8 @@ def differentiable(dtype: str) -> Iterator[tuple[str, Callable[..., Array], tupl
     yield "conv2d", lambda x, w: ops.conv2d(x, w, (2, 1), ((0, 1), (1, 1))), (x, weight)
 
 
-def _formula(operation: str, *args: Any) -> Any:
+def formula_of(operation: str, *args: Any) -> Any:
+    """Return what the formula of an operation computes."""
     return OPERATIONS[operation].formula(*args)
 
 

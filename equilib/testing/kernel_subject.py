@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,11 @@ from equilib.arrays import to_host
 from equilib.kernels import OPERATIONS, Kernel, KernelFamily
 from equilib.testing.contract import DTYPES
 from equilib.testing.kernel_cases import Call, calls
+from equilib.testing.kernel_large_cases import large_calls
 from equilib.testing.subject import skip
+
+Offered = Callable[[Container[str], str], Iterator[Call]]
+"""Yields calls of operations with arrays of one dtype."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,31 @@ class KernelsSubject:
                 continue
         return found
 
-    def trials(self, offered: Callable[[str], Iterator[Call]] = calls) -> Iterator[Trial]:
+    def trials(self, offered: Offered = calls) -> Iterator[Trial]:
         """Yield all calls that are offered with each kernel that takes them."""
-        kinds = {kernel.array for kernel in self.kernels}
-        for dtype, kind in ((dtype, kind) for dtype in DTYPES for kind in sorted(kinds)):
-            lift = _lift(kind)
-            for call in offered(dtype):
+        for dtype in DTYPES:
+            yield from self._trials(offered, dtype, [each for each in self.kernels if dtype in each.dtypes])
+
+    def large_trials(self) -> Iterator[Trial]:
+        """Yield calls on large arrays with each kernel that takes them, in one of its dtypes."""
+        for dtype in DTYPES:
+            cheapest = [each for each in self.kernels if dtype == _cheapest(each)]
+            yield from self._trials(large_calls, dtype, cheapest)
+
+    def _trials(self, offered: Offered, dtype: str, kernels: list[Kernel]) -> Iterator[Trial]:
+        lifts = {kind: _lift(kind) for kind in sorted({kernel.array for kernel in kernels})}
+        for call in offered({each.operation for each in kernels}, dtype):
+            for kind, lift in lifts.items():
                 args = mapped(call.args, lift)
                 for place, code in self.loaded.items():
                     kernel = self.kernels[place]
-                    named = kernel.operation == call.operation and kernel.array == kind and dtype in kernel.dtypes
+                    named = kernel.operation == call.operation and kernel.array == kind and kernel in kernels
                     if named and kernel.applies(*args):
                         yield Trial(kernel, Call(call.operation, args), dtype, code)
+
+
+def _cheapest(kernel: Kernel) -> str:
+    return next((dtype for dtype in ("float32", *DTYPES) if dtype in kernel.dtypes), "")
 
 
 def is_array(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from equilib.kernels import OPERATIONS, Kernel
+from equilib.ops.windows import Padding, Pair
 from tests.broken.fault import Fault, laws
 
 
@@ -176,6 +177,90 @@ class SharedScratch(_Broken):
 
 
 @dataclass(frozen=True)
+class WrongTail(_Broken):
+    """A loop shared by threads from 20,000 numbers on, of which the rest of the last share is left out."""
+
+    def code(self, x: np.ndarray) -> np.ndarray:
+        """Leave zeros behind the last whole block."""
+        out = np.maximum(x, 0)
+        rest = x.size % 4096 if x.size >= 20_000 else 0
+        out.reshape(-1)[x.size - rest :] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class ShortIndex(_Broken):
+    """An index of 16 bits."""
+
+    def code(self, x: np.ndarray) -> np.ndarray:
+        """Begin again after 65,536 numbers."""
+        where = np.arange(x.size).astype(np.uint16)
+        return np.maximum(x.reshape(-1)[where], 0).reshape(x.shape)
+
+
+@dataclass(frozen=True)
+class _BrokenConvolution(Sound):
+    """A convolution by other code."""
+
+    def code(self, x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding) -> np.ndarray:
+        """Return the convolution."""
+        found: np.ndarray = OPERATIONS["conv2d"].formula(x, weight, stride, padding)
+        return found
+
+    def kernels(self) -> Iterable[Kernel]:
+        """Yield it."""
+        return [kernel("conv2d", self.code)]
+
+
+@dataclass(frozen=True)
+class EightSamples(_BrokenConvolution):
+    """Blocks of eight samples, of which the last is not computed if it is not whole."""
+
+    def code(self, x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding) -> np.ndarray:
+        """Leave the samples behind the last block as they are."""
+        out = super().code(x, weight, stride, padding)
+        if len(x) > 8:
+            out[len(x) - len(x) % 8 :] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class SixteenChannels(_BrokenConvolution):
+    """Registers of sixteen channels, whose rest is not computed behind a whole one."""
+
+    def code(self, x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding) -> np.ndarray:
+        """Leave the channels behind the last register as they are."""
+        out = super().code(x, weight, stride, padding)
+        if out.shape[3] > 16:
+            out[..., out.shape[3] - out.shape[3] % 16 :] = 0
+        return out
+
+
+@dataclass(frozen=True)
+class ShortBorder(_BrokenConvolution):
+    """Borders that are no wider than the kernel."""
+
+    def code(self, x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding) -> np.ndarray:
+        """Copy the last line that was computed to those behind it."""
+        out = super().code(x, weight, stride, padding)
+        if padding[0][1] > weight.shape[0] and len(out):
+            out[:, -1] = 1
+        return out
+
+
+@dataclass(frozen=True)
+class KernelBeyondImage(_BrokenConvolution):
+    """Lines of the kernel are clipped to the image, from its first line on."""
+
+    def code(self, x: np.ndarray, weight: np.ndarray, stride: Pair, padding: Padding) -> np.ndarray:
+        """Leave the lines of the kernel out that the image has not."""
+        whole = weight.copy()
+        if weight.shape[0] > x.shape[1] > 1:
+            whole[x.shape[1] :] = 0
+        return super().code(x, whole, stride, padding)
+
+
+@dataclass(frozen=True)
 class Trusting(Sound):
     """A product that reads as many rows as the first matrix has columns."""
 
@@ -202,16 +287,23 @@ class WrongInAProduct(Sound):
         return [kernel("times_slope", code)]
 
 
-DERIVATIVES = "has_the_formulas_derivatives"
+DERIVATIVES, LARGE = "has_the_formulas_derivatives", "computes_large_arrays"
+NAN = "keeps_nan_and_inf_in_place"
 FAULTS = (
     Fault(NotFrozen(), "declares_its_options"),
     Fault(NameOfNothing(), "names_operations"),
     Fault(OneNameTwice(), "names_operations"),
     Fault(Unloadable(), "loads", laws(DERIVATIVES)),
     Fault(Idle(), "applies_to_something"),
-    Fault(Wrong(), "computes_the_formula", laws("takes_views", DERIVATIVES)),
+    Fault(Wrong(), "computes_the_formula", laws(LARGE, "takes_views", DERIVATIVES)),
+    Fault(EightSamples(), "computes_the_formula", laws(LARGE, "takes_views", NAN)),
+    Fault(SixteenChannels(), "computes_the_formula", laws(LARGE, "takes_views", NAN)),
+    Fault(ShortBorder(), "computes_the_formula", laws("takes_views", NAN)),
+    Fault(KernelBeyondImage(), "computes_the_formula", laws("takes_views", NAN)),
+    Fault(WrongTail(), LARGE),
+    Fault(ShortIndex(), LARGE),
     Fault(ByMemory(), "takes_views"),
-    Fault(HidingNaN(), "keeps_nan_and_inf_in_place"),
+    Fault(HidingNaN(), NAN),
     Fault(Trusting(), "refuses_what_does_not_fit"),
     Fault(InPlace(), "changes_no_argument"),
     Fault(Scratch(), "returns_new_arrays", laws("serves_several_threads")),
