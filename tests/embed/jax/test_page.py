@@ -16,6 +16,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "jax.md"
 def test_the_page_runs(capsys: pytest.CaptureFixture[str]):
     """All blocks of the page run, one after the other, the model within 25 lines."""
     pytest.importorskip("equinox", reason="Equinox is not installed")
+    pytest.importorskip("flax", reason="Flax is not installed")
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks:
