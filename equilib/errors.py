@@ -32,7 +32,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     wanted = name.lower()
     # "restat" is meant for "linear_solver.restart".
     spelled = {each.rpartition(".")[2]: each for each in reversed(known)} | {each: each for each in known}
-    close = difflib.get_close_matches(wanted, spelled, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(wanted, spelled, n=1, cutoff=0.65)
     if not close and len(wanted) >= 3:  # "gmres" is short beside "newton-gmres", yet meant
         close = [candidate for candidate in known if wanted in candidate]
     return f" Did you mean {spelled[close[0]]!r}?" if close else ""

@@ -90,16 +90,32 @@ class InjectedCell(Composite):
 
     def step(self, params: Tree, z: Array, u: Array) -> Array:
         """Return after(recur(z) + u), of the shape of z."""
-        return self.after(params["after"], apply(self.recur, params["recur"], z, after=u))
+        try:
+            mixed = apply(self.recur, params["recur"], z, after=u)
+        except (ValueError, RuntimeError):
+            _require_one_shape(self.recur(params["recur"], z), u)
+            raise
+        return self.after(params["after"], mixed)
 
     def from_zero(self, params: Tree, u: Array) -> Array:
         """Return after(recur(0) + u), of the shape of u; recur(0), the same in all samples, is evaluated for one."""
-        one = self.zeros(params, u)[:1, ...]
-        return self.after(params["after"], ops.add(self.recur(params["recur"], one), u))
+        mixed = self.recur(params["recur"], self.zeros(params, u)[:1, ...])
+        _require_one_shape(mixed, u)
+        return self.after(params["after"], ops.add(mixed, u))
 
     def zeros(self, params: Tree, u: Array) -> Array:
         """Return zeros of the shape of u."""
         return zeros_like(static_value(u))
+
+
+def _require_one_shape(mixed: Array, u: Array) -> None:
+    """Raise ValueError where recur(z), shape (batch, ...), is not of the shape of the injection u, samples aside."""
+    size, wanted = (tuple(static_value(each).shape[1:]) for each in (mixed, u))
+    if size != wanted:
+        raise ValueError(
+            f"recur(z) has the shape {size} in each sample where inject(x) has {wanted}: InjectedCell adds them, so "
+            "make recur keep the shape of the state, which is that of inject(x)"
+        )
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from equilib.ops.elementwise import (
     multiply,
     negative,
     pow,  # noqa: A004
+    sign,
     sin,
     sqrt,
     subtract,
@@ -107,6 +108,7 @@ __all__ = [
     "rms_norm",
     "scaled_dot_product_attention",
     "sigmoid",
+    "sign",
     "silu",
     "sin",
     "softmax",

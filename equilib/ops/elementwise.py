@@ -6,9 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from equilib.arrays import Array, Namespace, array_namespace
+from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
+
+_SEQUENCES = frozenset((list, tuple, str))
+"""What Python's own operators would concatenate, repeat, or refuse in other words than operations do."""
+
+
+def _refuse(*arguments: Any) -> None:
+    """Raise TypeError for a list, a tuple or a text."""
+    refuse_others(*(each for each in arguments if type(each) in _SEQUENCES))
 
 
 def diagonal(slope: Array) -> LinearMap:
@@ -34,18 +43,24 @@ def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
 @with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans))
 def add(x: Array, y: Array) -> Array:
     """Return x + y; shapes broadcast."""
+    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+        _refuse(x, y)
     return x + y
 
 
 @with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans, negative))
 def subtract(x: Array, y: Array) -> Array:
     """Return x − y; shapes broadcast."""
+    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+        _refuse(x, y)
     return x - y
 
 
 @with_rules(lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _scaled(y, ans, x))
 def multiply(x: Array, y: Array) -> Array:
     """Return x · y, element by element; shapes broadcast."""
+    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+        _refuse(x, y)
     return x * y
 
 
@@ -54,6 +69,8 @@ def multiply(x: Array, y: Array) -> Array:
 )
 def divide(x: Array, y: Array) -> Array:
     """Return x / y, element by element; shapes broadcast."""
+    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+        _refuse(x, y)
     return x / y
 
 
@@ -66,6 +83,8 @@ def astype(x: Array, dtype: Any) -> Array:
 @with_transposes(lambda x: negative)
 def negative(x: Array) -> Array:
     """Return −x, of the shape of x."""
+    if type(x) in _SEQUENCES:
+        _refuse(x)
     return -x
 
 
@@ -73,6 +92,8 @@ def negative(x: Array) -> Array:
 @with_rules(lambda ans, x, exponent: diagonal(multiply(pow(x, exponent - 1), exponent) if exponent else 0.0))
 def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the array API standard
     """Return x ** exponent, of the shape of x, for a constant real exponent."""
+    if type(x) in _SEQUENCES:
+        _refuse(x)
     return x**exponent
 
 
@@ -116,6 +137,12 @@ def abs(x: Array) -> Array:  # noqa: A001  the name in the array API standard
 def _(ans: Array, x: Array) -> LinearMap:
     value = static_value(x)
     return diagonal(array_namespace(value).sign(value))
+
+
+@with_rules(lambda ans, x: diagonal(0.0))
+def sign(x: Array) -> Array:
+    """Return −1, 0 or 1, of the shape of x; its derivative is 0, at 0 too."""
+    return array_namespace(x).sign(x)
 
 
 @with_rules(lambda ans, x, y: _scaled(x, ans, _share(x, y, ans)), lambda ans, x, y: _scaled(y, ans, _share(y, x, ans)))

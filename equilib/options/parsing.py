@@ -132,6 +132,10 @@ def _no_option(name: str, known: Sequence[str], owner: str) -> str:
     return f"{owner} has no option {name!r}.{did_you_mean(name, known) or listed}"
 
 
+_SYNONYMS = {"adjoint": "sensitivity", "sensitivity": "adjoint"}
+"""A model keeps its adjoint as a `Sensitivity`, which functions call what the command line does."""
+
+
 def check_names(
     names: Iterable[str], cls: type[Any], owner: str, *, arguments_of: Callable[..., Any] | None = None
 ) -> None:
@@ -144,6 +148,8 @@ def check_names(
         if name not in known:
             own = signature(arguments_of).parameters.values() if arguments_of else ()
             meant = [each.name for each in own if each.default is not Parameter.empty]
+            if _SYNONYMS.get(name) in known:
+                raise TypeError(f"{owner} has no option {name!r}; what it means is called {_SYNONYMS[name]!r} here")
             raise TypeError(_in_options(name, cls, owner) or _no_option(name, known + meant, owner))
 
 

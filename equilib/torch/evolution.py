@@ -24,8 +24,9 @@ from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, next_node, without_autocast
 from equilib.torch.compiling import uncompiled
 from equilib.torch.implicit import require_no_outsiders
-from equilib.torch.integral import Equation, Integral, Integrated, host_times
+from equilib.torch.integral import Integral
 from equilib.torch.layout import Layout
+from equilib.torch.ode_equation import Equation, Integrated, host_times
 from equilib.torch.transforms import differentiable, dual, state_leaf, tangent_of, transformed
 
 

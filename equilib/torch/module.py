@@ -13,6 +13,7 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.options.kinds import described
 from equilib.torch.equilibria import equilibrium
 
 
@@ -70,6 +71,11 @@ class DeepEquilibrium(nn.Module):
         """Return the fixed point, shape (batch, ...), and with `has_aux` what the cell returned beside it."""
         if z0 is None and self.initial is None and not inputs:
             raise TypeError("without an input there is nothing that the initial guess could be like; give z0=...")
+        if z0 is None and self.initial is None and not isinstance(inputs[0], torch.Tensor):
+            raise TypeError(
+                f"the initial guess is zeros like the first input, a tensor, got {described(inputs[0])}; give tensors, "
+                "or say what z is like by initial=... or z0=..."
+            )
         if z0 is None:
             z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
         found = equilibrium(self.cell, z0, *inputs, batched_inputs=(True,) * len(inputs), **self.how)

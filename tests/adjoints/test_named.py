@@ -86,6 +86,7 @@ def test_the_solver_is_auto_unless_named():
         ),
         (lambda: equilib.solver("anderson", memory=-1), "option 'memory' expects an int"),
         (lambda: equilib.solver("anderson:memory=3", memory=4), "option 'memory' of solver 'anderson' is given twice"),
+        (lambda: equilib.adjoint("implicit", solver="same"), r"no solver 'same'. Available"),
         (lambda: equilib.adjoint("shin"), r"no adjoint 'shin'. Did you mean 'shine'\?"),
         (lambda: fixed_point(f, X, W, X, solver="picrd"), r"no solver 'picrd'. Did you mean 'picard'\?"),
         (

@@ -117,13 +117,22 @@ def test_a_cell_must_keep_the_shape(depth: dict[str, int], rng: np.random.Genera
         ({"sensitivity": ImplicitAdjoint}, "sensitivity must be a sensitivity, not a class"),
         ({"options": 1e-6}, "options must be a SolveOptions, got a float"),
         ({"options": {"rtol": 1e-6}}, "options must be a SolveOptions, got a dict"),
+        ({"adjoint": "gmres"}, "DeepEquilibrium has no option 'adjoint'; what it means is called 'sensitivity' here"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_parts_of_a_model(settings: dict[str, Any], sentence: str):
     """They are refused when the model is made, by a sentence that names the argument."""
     with pytest.raises(TypeError, match=f"^{sentence}"):
         DeepEquilibrium(**{"cell": CELL, "solver": Picard(), **settings})
+
+
+@pytest.mark.parametrize("guess", [None, OneStepGuess()], ids=["zeros", "one step"])
+def test_parts_of_a_cell_that_do_not_fit(guess: Any, rng: np.random.Generator):
+    """The error names both shapes that InjectedCell cannot add."""
+    deq = DeepEquilibrium(InjectedCell(Dense(4, 5), Dense(5, 3), Chain()), Picard(), *filter(None, [guess]))
+    with pytest.raises(ValueError, match=r"^recur\(z\) has the shape \(3,\) .* where inject\(x\) has \(5,\): .* keep"):
+        deq(drawn(deq), batch(rng))
 
 
 FIELD = Autonomous(Dense(4, 4))

@@ -18,6 +18,7 @@ _UNARY = {
     "negative": (lambda x: 0 - x, "normal"),
     "relu": (lambda x: (x + np.sqrt(x * x)) / 2, "apart"),
     "sigmoid": (special.expit, "normal"),
+    "sign": (lambda x: x / np.sqrt(x * x), "apart"),
     "silu": (lambda x: x * special.expit(x), "normal"),
     "sin": (lambda x: np.exp(1j * x).imag, "normal"),
     "softplus": (lambda x: np.logaddexp(0, x), "normal"),

@@ -22,10 +22,28 @@ def slope(operation: Any, *at: float) -> np.ndarray:
     return linearize(operation, *arrays).jvp(np.ones(1))
 
 
-@pytest.mark.parametrize(("operation", "expected"), [(ops.relu, 0.0), (ops.abs, 0.0)])
+@pytest.mark.parametrize(("operation", "expected"), [(ops.relu, 0.0), (ops.abs, 0.0), (ops.sign, 0.0)])
 def test_slope_at_the_kink(operation: Any, expected: float):
-    """Relu and abs have the slope 0 at 0."""
+    """Relu, abs and sign have the slope 0 at 0."""
     assert slope(operation, 0.0) == expected
+
+
+BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+LISTS = {
+    **{name: lambda x, name=name: getattr(ops, name)(x, x) for name in BINARY},
+    **{f"array {name} list": lambda x, name=name: getattr(ops, name)(np.ones(2), x) for name in BINARY},
+    **{name: lambda x, name=name: getattr(ops, name)(x) for name in ("negative", "sign", "exp", "abs")},
+    "pow": lambda x: ops.pow(x, 2),
+    "multiply by a number": lambda x: ops.multiply(2, x),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_refused(name: str):
+    """No operation concatenates or repeats: each says of a list, a tuple or a text that it takes arrays."""
+    for given in ([1.0, 2.0], (1.0, 2.0), "ab"):
+        with pytest.raises(TypeError, match=f"operations take arrays, got a {type(given).__name__}"):
+            LISTS[name](given)
 
 
 def test_maximum_shares_a_tie():

@@ -133,7 +133,7 @@ ROWS, IMAGES = ((3, 4),), (2, 5, 6, 3)
 PLAIN = {
     **{
         name: Pair(getattr(ops, name), getattr(torch, name), ROWS)
-        for name in ("abs", "cos", "exp", "negative", "relu", "sin", "tanh")
+        for name in ("abs", "cos", "exp", "negative", "relu", "sign", "sin", "tanh")
     },
     **{name: Pair(positive(getattr(ops, name)), positive(getattr(torch, name)), ROWS) for name in ("log", "sqrt")},
     "pow": Pair(positive(lambda x: ops.pow(x, -1.5)), positive(lambda x: x**-1.5), ROWS),

@@ -56,6 +56,13 @@ def test_the_module_tells_of_its_last_solve():
     assert "solver=anderson, rtol=1e-08" in repr(deq)
 
 
+@pytest.mark.parametrize("wrong", ["a", X.numpy(), (X, X), None])
+def test_the_first_input_is_a_tensor_or_a_start_is_given(wrong: Any):
+    """What z could not be like is named, with the way out."""
+    with pytest.raises(TypeError, match=r"^the initial guess is zeros like the first input, a tensor, got .*z0=\.\.\."):
+        DeepEquilibrium(Cell())(wrong)
+
+
 def test_hooks_and_another_start():
     """Hooks of the cell see each evaluation; the start may be given, or made of the inputs."""
     deq, seen = DeepEquilibrium(Cell(), "picard"), []

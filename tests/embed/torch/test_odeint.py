@@ -73,7 +73,7 @@ def test_jacobians_of_integrations():
 
 
 def test_maps_over_integrations():
-    """`vmap` integrates side by side what is mapped; a derivative is taken around it, and refused inside of it."""
+    """`vmap` integrates side by side what is mapped; a derivative by the steps is taken around it, not inside of it."""
     weight, y0 = (each.detach() for each in drawn())
     layer = lambda w, y: odeint(slope, y, TIMES, w, **STEPS)  # noqa: E731
     weights, starts = torch.stack([weight, 0.5 * weight, -weight]), torch.stack([y0, y0 + 1, 2 * y0])
@@ -82,13 +82,34 @@ def test_maps_over_integrations():
     assert torch.allclose(torch.func.vmap(layer, (None, 1))(weight, starts.transpose(0, 1)), each([weight] * 3, starts))
     found = torch.func.grad(lambda w: torch.func.vmap(layer, (None, 0))(w, starts).pow(2).sum())(weight)
     assert torch.allclose(found, torch.func.grad(lambda w: each([w] * 3, starts).pow(2).sum())(weight))
-    with pytest.raises(NoDerivativeError, match="as in grad of vmap"):
+    with pytest.raises(NoDerivativeError, match=r"by the adjoint Discrete: .* 'interpolating', .* as in grad of vmap"):
         torch.func.vmap(torch.func.grad(lambda w, y: layer(w, y).sum()))(weights, starts)
     with pytest.raises(NoDerivativeError, match="per_sample=True"):
         torch.func.vmap(lambda t: odeint(slope, y0, t, weight))(torch.tensor([TIMES, TIMES]))
     t = torch.tensor([[0.0], [1.0]], dtype=F64)
     own = torch.func.vmap(lambda y: odeint(slope, y, t, weight, per_sample=True, integrator="rk4:steps=4"))(starts)
     assert torch.allclose(own[2], odeint(slope, starts[2], (0.0, 1.0), weight, integrator="rk4:steps=4"))
+
+
+@pytest.mark.parametrize("adjoint", ["interpolating", "gauss", "backsolve"])
+def test_gradients_are_mapped(adjoint: str):
+    """`vmap` of `grad` and of `jacrev` are the derivatives one by one, by what is mapped and by what lanes share."""
+    weight, y0 = (each.detach() for each in drawn())
+    layer = lambda w, y: odeint(slope, y, TIMES, w, adjoint=adjoint, integrator="rk4:steps=8")  # noqa: E731
+    bars = torch.func.grad(lambda w, y: layer(w, y).pow(2).sum(), (0, 1))
+    weights, starts = torch.stack([weight, 0.5 * weight]), torch.stack([y0, y0 + 1])
+    for axes in ((0, 0), (None, 0), (0, None)):
+        given = weights if axes[0] == 0 else weight, starts if axes[1] == 0 else y0
+        lanes = [[each[n] if axis == 0 else each for each, axis in zip(given, axes, strict=True)] for n in (0, 1)]
+        for found, *each in zip(torch.func.vmap(bars, axes)(*given), *(bars(*lane) for lane in lanes), strict=True):
+            assert torch.allclose(found, torch.stack(each), rtol=1e-8)
+    rows = torch.func.jacrev(layer)(weight, y0)
+    assert torch.allclose(rows, torch.autograd.functional.jacobian(lambda w: layer(w, y0), weight), rtol=1e-8)
+    both = torch.func.vmap(torch.func.jacrev(layer))(weights, starts)
+    assert torch.allclose(both[1], torch.func.jacrev(layer)(weights[1], starts[1]), rtol=1e-8)
+    timed = torch.func.grad(lambda t, y: odeint(slope, y, t, weight, adjoint=adjoint).sum())
+    with pytest.raises(NoDerivativeError, match="inside of vmap output times"):
+        torch.func.vmap(timed, (None, 0))(torch.tensor(TIMES, dtype=F64), starts)
 
 
 def test_other_adjoints_refuse_further_derivatives():
