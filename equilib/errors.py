@@ -79,6 +79,14 @@ def harmless(text: str) -> str:
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text)
 
 
+def require_harmless(text: str, what: str) -> None:
+    """Require a text of lines that a terminal shows, and does not obey; raises ValueError that names `what`."""
+    shown = text.replace("\n", " ").replace("\t", " ")
+    if harmless(shown) != shown:
+        odd = next(each for each in shown if harmless(each) != each)
+        raise ValueError(f"{what} holds {odd!a}, which a terminal does not show as it is; leave it out")
+
+
 def some(amount: int, things: str) -> str:
     """Return how many things there are, `things` being their plural."""
     return f"{amount:,} {things.removesuffix('s') if amount == 1 else things}"

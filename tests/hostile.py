@@ -46,12 +46,19 @@ MODULES = {
         summary="''",
         after="yield from (SolverEntry(name=f'n-{n}', factory='x:Y', summary='') for n in range(10**9))",
     ),
+    "orders": PLUGIN.format(before="", arguments="", name="orders", summary="'\\x1b[2J'", after=""),
     "escapes": "raise ValueError('\\x1b[31mred\\n\\x07')",
 }
 """What plugins that cannot be loaded do when they are."""
 
 WORKING = {
-    "chatty": PLUGIN.format(before="print('at import')", arguments="", name="chatty", summary="''", after=""),
+    "chatty": PLUGIN.format(
+        before="import os\nprint('at import')\nos.write(1, b'past Python')\nos.system('echo of another program')",
+        arguments="",
+        name="chatty",
+        summary="''",
+        after="",
+    ),
     "closer": PLUGIN.format(
         before="import sys\nsys.stdout.close()\nsys.stderr.close()\nsys.stdout = sys.stderr = None",
         arguments="",
@@ -63,14 +70,15 @@ WORKING = {
 }
 """Plugins that work, but print, close what is printed to, or take a name of ours."""
 
-DAMAGED = {
+DAMAGED: dict[str, dict[str, bytes | None]] = {
     "no-equals": {"entry_points.txt": b"[console_scripts]\nsome thing without a sign\n"},
     "latin": {"entry_points.txt": "[console_scripts]\nca\u00f1a = m:f\n".encode("latin-1")},
     "no-value": {"entry_points.txt": b"[equilib]\nno-value =\n"},
+    "no-file": {"entry_points.txt": None},
     "odd-metadata": {"METADATA": b"\xff\xfe\x00"},
     "empty-metadata": {"METADATA": b""},
 }
-"""Packages whose files are damaged; but for the third they publish no plugin."""
+"""Packages whose files are damaged, or pipes, of which nobody ever writes; but for the third they publish no plugin."""
 
 BROKEN = (*MODULES, *DAMAGED)
 """The names of all that is broken; that of a package is the name after "hostile-"."""
@@ -88,12 +96,18 @@ def write_environment(folder: Path) -> Path:
     return folder
 
 
-def _write_package(folder: Path, name: str, files: dict[str, bytes]) -> None:
+def _write_package(folder: Path, name: str, files: dict[str, bytes | None]) -> None:
     about = folder / f"hostile_{name.replace('-', '_')}-1.0.dist-info"
     about.mkdir()
     metadata = f"Metadata-Version: 2.1\nName: hostile-{name}\nVersion: 1.0\n".encode()
-    for file, content in {"METADATA": metadata, **files}.items():
-        (about / file).write_bytes(content)
+    contents: dict[str, bytes | None] = {"METADATA": metadata, **files}
+    for file, content in contents.items():
+        if content is not None:
+            (about / file).write_bytes(content)
+        elif sys.platform != "win32":
+            os.mkfifo(about / file)
+        else:
+            (about / file).mkdir()
 
 
 def main(repetitions: int = 11) -> None:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 from equilib.cli.output import paragraph, table, terminal_width
+from equilib.errors import harmless
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
 from equilib.options.named import FIXED_POINT, ODE
@@ -84,7 +85,7 @@ def describe_entry(provided: Provided[Any], registry: Registry) -> str:
         *_facts(entry),
     ]
     width = max(len(label) for label, _ in facts) + 2
-    parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{fact}" for label, fact in facts)]
+    parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{harmless(fact)}" for label, fact in facts)]
     if entry.advice:
         parts.append(paragraph(entry.advice))
     if not entry.unavailable:

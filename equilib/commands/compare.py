@@ -50,7 +50,7 @@ def read_result(combination: Combination, folder: Path, log: Path, code: int) ->
     except UserError:
         status, error = "refused" if code == 2 else "failed", _last_line(log, code)
         return RunResult(name=name, solver=solver, adjoint=adjoint, status=status, error=error)
-    status = run.facts.get("status", "failed")
+    status = run.facts.get("status") or "failed"
     if status == "running":  # it was killed
         status = "failed"
     chosen = (run.facts.get("method") or {}).get("adjoint") or {}

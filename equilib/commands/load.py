@@ -78,7 +78,7 @@ class LoadedRun(Shown):
         chosen = {part: method[part].partition(":")[0] for part in ("solver", "adjoint") if method[part]}
         return {
             "experiment": self.request.experiment,
-            "status": self.record.facts.get("status", "unknown"),
+            "status": self.record.facts.get("status") or "unknown",
             **chosen,
             "epochs": len(self.metrics),
             "parameters": sum(prod(leaf.shape) for leaf in tree_leaves(self.params)),

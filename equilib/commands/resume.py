@@ -35,7 +35,7 @@ def resume(
     """
     run, request, found, damages = current_ranks().from_first(lambda: _read(path, checkpoint, epochs, changes))
     if found is None:
-        request = replace(request, argv=tuple(run.facts.get("argv", request.argv)))
+        request = replace(request, argv=tuple(run.facts.get("argv") or request.argv))
         carry_out(request, registry, out=path, begins_again=str(run.facts.get("status")))
         return
     carry_out(request, registry, out=path, continuation=Continuation(run=run, checkpoint=found, damages=damages))

@@ -11,7 +11,7 @@ from dataclasses import MISSING, dataclass
 from typing import Any, TypeVar
 
 from equilib.arrays import to_host
-from equilib.errors import UserError, a, brief, did_you_mean
+from equilib.errors import UserError, a, brief, did_you_mean, require_harmless
 from equilib.options.values import CONVERT, Bounds, Simple
 
 T = TypeVar("T")
@@ -121,7 +121,10 @@ def part(default: str | None, make: Callable[[], Any] | None = None, *, kind: st
 
     The `default` is a name, and `make` makes it: by default None where that is the default, and else in Python the
     field must be given. `kind` is what a plugin provides it as: "solver", "integrator", "linear solver".
+
+    Raises ValueError if a terminal would obey the help text.
     """
+    require_harmless(help, f"the text {help!r:.40} of an option")
     metadata = {_METADATA: {"help": help, "kind": kind, "default": default}}
     if make is not None:
         return dataclasses.field(default_factory=make, metadata=metadata)
@@ -146,7 +149,7 @@ def option(
 
     In Python the value may be an array of numbers in bounds with `arrays`, and a function with `functions`.
 
-    Raises ValueError if the default is itself out of range or none of the choices.
+    Raises ValueError if the default is itself out of range or none of the choices, or a terminal would obey a text.
     """
     bounds = Bounds(
         minimum=minimum,
@@ -159,6 +162,9 @@ def option(
         raise ValueError(f"the default {default!r} is not among the choices {allowed}")
     if isinstance(default, int | float) and not bounds.allow(default):
         raise ValueError(f"the default {default!r} is not {bounds}")
+    for text in (help, default, *allowed):
+        if isinstance(text, str):
+            require_harmless(text, f"the text {text!r:.40} of an option")
     described = {"help": help, "bounds": bounds, "choices": allowed, "arrays": arrays, "functions": functions}
     metadata = {_METADATA: described}
     return dataclasses.field(default=default, metadata=metadata)

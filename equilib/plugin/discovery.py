@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, DistributionFinder, EntryPoint, requires
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from equilib.errors import said
@@ -16,6 +18,9 @@ from equilib.errors import said
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 POINTS, ABOUT = "entry_points.txt", "METADATA"
+
+LARGEST = 2**24
+"""Bytes of a file that is read."""
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 """What the system lacks, which is no fault of a file's."""
@@ -89,10 +94,32 @@ def _distributions(damages: list[Damage]) -> Iterator[Distribution]:
 
 def _values(distribution: Distribution, group: str, damages: list[Damage]) -> list[tuple[str, str]]:
     def read() -> list[tuple[str, str]]:
-        pairs = _pairs(distribution.read_text(POINTS) or "")
+        pairs = _pairs(_text(distribution, POINTS) or "")
         return [(name, value) for section, name, value in list(pairs) if section == group]
 
     return _guarded(read, POINTS, distribution, damages) or []
+
+
+def _text(distribution: Distribution, file: str) -> str | None:
+    """Return the text of a file of a package, None where there is none.
+
+    Raises what reading raises; ValueError for what is no file, would be waited for or never ends.
+    """
+    folder = getattr(distribution, "_path", None)
+    path = folder / file if isinstance(folder, Path) else None  # else a place in an archive
+    if path is not None:
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if not S_ISREG(found.st_mode):
+            raise ValueError("it is no file")
+        if found.st_size > LARGEST:
+            raise ValueError(f"it has {found.st_size:,} bytes, where {LARGEST:,} are plenty")
+    text = distribution.read_text(file)
+    if text is None and path is not None:  # which is how `importlib.metadata` says it
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return text
 
 
 def _guarded(read: Callable[[], Any], file: str, distribution: Distribution, damages: list[Damage]) -> Any:
@@ -131,7 +158,7 @@ def _identity(distribution: Distribution, damages: list[Damage]) -> tuple[str, s
     """Return name and version of a package; those of its folder where METADATA does not tell them."""
 
     def read() -> tuple[str, str]:
-        text = distribution.read_text(ABOUT) or distribution.read_text("PKG-INFO") or ""
+        text = _text(distribution, ABOUT) or _text(distribution, "PKG-INFO") or ""
         lines = text.partition("\n\n")[0].splitlines()
         told = {key.lower(): value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
         if not (told.get("name") and told.get("version")):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from equilib.errors import UserError, a, named
+from equilib.errors import UserError, a, named, require_harmless
 from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, describe
 from equilib.options.named import FIXED_POINT, ODE
@@ -67,8 +67,8 @@ class Entry:
     Attributes
     ----------
     name : str
-        What users type: lower-case words and digits joined by one of "-_.:", or else ValueError; TypeError where a
-        field holds something else than its annotation says.
+        What users type: lower-case words and digits joined by one of "-_.:", or else ValueError, as of texts
+        that a terminal would obey; TypeError where a field holds something else than its annotation says.
     factory : type or str
         A frozen dataclass whose fields are the options; or "module:Class", imported when it is first used.
     summary : str
@@ -99,6 +99,8 @@ class Entry:
         check_fields(self)
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"{self.name!r} is no name for {a(self.noun)}: use lower-case words joined by '-'")
+        for text in ("summary", "advice", "unavailable"):
+            require_harmless(getattr(self, text), text)
 
     def load(self) -> type[Any]:
         """Import the factory where it is a string, and return the class.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
+
+OUT, ERR = 1, 2
+"""Descriptors of the standard streams."""
 
 _printing = threading.RLock()
 
@@ -26,11 +30,32 @@ class _Lent:
 
 @contextmanager
 def printed_aside() -> Iterator[None]:
-    """Have what is printed while a plugin is imported go to standard error, and put both streams back afterwards."""
-    with _printing:
+    """Have what is printed while a plugin is imported go to standard error, and put both streams back afterwards.
+
+    What programs that it runs and libraries in C print is no exception.
+    """
+    with _printing, _descriptor_aside():
         streams = sys.stdout, sys.stderr
         sys.stdout = sys.stderr = None if sys.stderr is None else _Lent(sys.stderr)
         try:
             yield
         finally:
             sys.stdout, sys.stderr = streams
+
+
+@contextmanager
+def _descriptor_aside() -> Iterator[None]:
+    with suppress(AttributeError, OSError, ValueError):  # it is None, broken or closed
+        sys.stdout.flush()  # what waits there is the command's
+    try:
+        own = os.dup(OUT)
+    except OSError:  # closed, as by `>&-`
+        yield
+        return
+    try:
+        with suppress(OSError):
+            os.dup2(ERR, OUT)
+        yield
+    finally:
+        os.dup2(own, OUT)
+        os.close(own)

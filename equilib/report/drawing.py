@@ -92,7 +92,7 @@ def save_charts(charts: Iterable[Chart], folder: Path, *, single: bool) -> list[
 
 def remove_pictures(folder: Path) -> None:
     """Remove the pictures of an earlier report, which say in their metadata that they are that."""
-    for path in folder.glob("*.png"):
+    for path in filter(Path.is_file, folder.glob("*.png")):
         with path.open("rb") as file:
             if _TAG.encode() in file.read(256):
                 path.unlink()

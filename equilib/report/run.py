@@ -38,12 +38,12 @@ class ReportedRun(RecordedRun):
     @property
     def experiment(self) -> str:
         """The experiment's name."""
-        return str(self.facts.get("experiment", "unknown experiment"))
+        return str(self.facts.get("experiment") or "unknown experiment")
 
     @property
     def status(self) -> str:
         """How the run stands, by its record."""
-        return str(self.facts.get("status", "unknown"))
+        return str(self.facts.get("status") or "unknown")
 
     @property
     def planned(self) -> int | None:

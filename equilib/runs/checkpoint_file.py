@@ -59,9 +59,12 @@ class CheckpointFile:
         for part in _PARTS:
             own = {name.partition("/")[2]: array for name, array in self.arrays.items() if name.startswith(f"{part}/")}
             parts[part] = fill_tree(getattr(like, part), own, self.path, error=CheckpointError)
+        order = self.arrays[_ORDER]
+        if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order, axis=None), np.arange(order.size)):
+            raise CheckpointError(f"{self.path} holds an order of {order.size:,} samples that leaves some of them out")
         return Snapshot(
             **parts,
-            order=self.arrays[_ORDER],
+            order=order,
             progress=self.header["progress"],
             warm_starts={name: self._warm_starts(name) for name in like.warm_starts},
         )

@@ -43,6 +43,11 @@ class Checkpoints:
         self._written: Snapshot | None = None
         self._time = monotonic()
 
+    @property
+    def has_any(self) -> bool:
+        """Whether the run has one to go on from, wherever its folder is by now."""
+        return bool(self._kept)
+
     def is_due(self, *, epoch_ended: bool) -> bool:
         """Tell whether it is time for one; called once after each batch and each epoch."""
         self._epochs += epoch_ended

@@ -33,14 +33,14 @@ class Continuation:
 
         Raises UserError if the data is not that of the run, or the model or the plan do not fit.
         """
-        if self.checkpoint.header["data_digest"] != data_digest:
+        if self.checkpoint.header.get("data_digest") != data_digest:
             raise UserError(
-                f"the data is not that of the run ({self.run.facts.get('data', 'which names none')}); "
+                f"the data is not that of the run ({self.run.facts.get('data') or 'which names none'}); "
                 "give the folder that holds it with --data-dir"
             )
         try:
             trainer.restore(self.checkpoint.snapshot(trainer.state()))
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.checkpoint.path} does not fit the run: {error}") from error
         plan, done = trainer.plan, trainer.epochs_done
         planned = plan.pretrain_epochs + plan.epochs
@@ -67,7 +67,7 @@ class Continuation:
             **recorded,
             **{name: value for name, value in changed.items() if name not in kept},
             "request": self._request(changed["request"]),
-            "resumed": [*recorded.get("resumed", []), now],
+            "resumed": [*(recorded.get("resumed") or ()), now],
         }
 
     def _request(self, now: Mapping[str, Any]) -> dict[str, Any]:

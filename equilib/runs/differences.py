@@ -23,7 +23,7 @@ def of_environment(then: Mapping[str, Any], packages: Iterable[str] = ()) -> dic
     pairs: dict[str, Pair] = {name: [then.get(name), now[name]] for name in ("python", "platform")}
     pairs["kernels"] = [then.get("kernels") or {}, now["kernels"]]
     pairs["ranks"] = [(facts or {}).get("size", 1) for facts in (then.get("ranks"), current_ranks().describe())]
-    if "blas" in then:
+    if then.get("blas"):
         pairs |= {f"BLAS {name}": [then["blas"].get(name), now["blas"][name]] for name in ("kernel", "threads")}
     pairs |= {name: [versions.get(name), now["versions"].get(name)] for name in sorted({*versions, *now["versions"]})}
     return _unequal(pairs)

@@ -124,9 +124,9 @@ def _remove_run(path: Path) -> None:
     remove_files(path / EVENTS, "events.out.tfevents.*")
 
 
-def run_errors(path: Path) -> AbstractContextManager[None]:
+def run_errors(path: Path, *, then: str = "equilib resume goes on") -> AbstractContextManager[None]:
     """Make an error of the file system a RunError that names `path` and how to go on."""
-    return file_errors(f"{path} cannot be written", "; once it can be, equilib resume goes on", error=RunError)
+    return file_errors(f"{path} cannot be written", f"; once it can be, {then}", error=RunError)
 
 
 def check_out(path: Path, *, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import file_errors, said
+from equilib.machine.memory import require_file
 from equilib.runs.files import json_values, read_json, whole_file
 from equilib.runs.schemas import odd_metrics
 
@@ -81,6 +82,8 @@ def read_lines(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     Raises UserError if the file cannot be read.
     """
     with file_errors(f"{path} cannot be read"):
+        if path.exists():
+            require_file(path)
         content = path.read_bytes() if path.exists() else b""
     epochs, flaws = [], []
     for number, line in enumerate(content.split(b"\n")[:-1], start=1):

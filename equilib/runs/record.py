@@ -12,6 +12,7 @@ from equilib.arrays import Tree
 from equilib.errors import UserError, said
 from equilib.kernels import AUTO, NONE, UnknownKernels, require_choice, using_kernels
 from equilib.machine.environment import kernels_in_use, package_versions
+from equilib.machine.memory import require_file
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
 from equilib.runs.checkpoint_file import KNOWN
 from equilib.runs.files import fill_tree, read_json
@@ -38,6 +39,7 @@ class RecordedRun:
         Raises UserError if there is none, or it cannot be read.
         """
         try:
+            require_file(path / RUN)
             facts = read_json((path / RUN).read_bytes())
         except (OSError, ValueError) as error:
             reason = f"{RUN}: {getattr(error, 'strerror', None) or error}"
@@ -154,5 +156,5 @@ class RecordedRun:
         method = self.facts.get("method") or {}
         chosen = {part: spec_of(method[part]) if method.get(part) else None for part in ("solver", "adjoint")}
         fallback = tuple(spec_of(each) for each in method.get("fallback") or ())
-        options = {name: str(value) for name, value in method.get("solve", {}).items()}
+        options = {name: str(value) for name, value in (method.get("solve") or {}).items()}
         return {**chosen, "fallback": fallback, "options": options}

@@ -67,6 +67,12 @@ class Recorder:
     def _resume(self) -> str:
         return typed("resume", self._directory.path)
 
+    def _next_step(self) -> str:
+        """Return what is left to do where no checkpoint can be written."""
+        if self._checkpoints.has_any or not self._trainer.epochs_done:
+            return "equilib resume goes on"
+        return "train anew with --overwrite: the run has no checkpoint yet to go on from"
+
     def _add(self, metrics: Mapping[str, Any]) -> None:
         with shielded():
             self._directory.add_metrics(metrics)
@@ -82,7 +88,7 @@ class Recorder:
         snapshot = self._trainer.state()
         self._trainer.ranks.doing = f"writing to {self._directory.path}"
         with shielded():
-            with run_errors(self._directory.path / FOLDER):
+            with run_errors(self._directory.path / FOLDER, then=self._next_step()):
                 self._checkpoints.write(snapshot)
             self._directory.save_model(snapshot.params)
 

@@ -17,7 +17,7 @@ class Chosen(TypedDict):
     """A part by name, with its options by dotted names."""
 
     name: str
-    options: NotRequired[dict[str, Any]]
+    options: dict[str, Any]
     exact: NotRequired[bool]
 
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from equilib.adjoints.equilibrium import Record
-from equilib.arrays import Tree
-from equilib.errors import RunError
+from equilib.arrays import Tree, take_rows, to_host
+from equilib.errors import RunError, some
 from equilib.machine.ranks.group import Ranks
+from equilib.training.data import Dataset
 from equilib.training.optimizers import global_norm
 from equilib.training.reductions import describe_statuses
+
+
+class NonfiniteError(RunError):
+    """A loss or a gradient that is not finite; `what` says which, and where."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what}; lower the learning rate, or try another seed or solver")
+        self.what = what
 
 
 def check_finite(
@@ -27,7 +37,7 @@ def check_finite(
 
     `own` are the losses and records of this rank's shares, and `gradient` what theirs amount to.
 
-    Raises RunError with `place`, the rank, and how its solves ended.
+    Raises NonfiniteError with `place`, the rank, and how its solves ended.
     """
     if np.isfinite(loss) and np.isfinite(norm):
         return
@@ -37,7 +47,24 @@ def check_finite(
     rank, text = culprits[0] if culprits else (0, "by the sum of all shares")
     where = f" on rank {rank} of {ranks.size}" if ranks.size > 1 and culprits else ""
     what = f"the loss became {loss}" if lost else f"the gradient's norm became {norm}"
-    raise RunError(f"{what} at {place}{where} ({text}); lower the learning rate, or try another seed or solver")
+    raise NonfiniteError(f"{what} at {place}{where} ({text})")
+
+
+@contextmanager
+def blaming(data: Dataset, rows: np.ndarray) -> Iterator[None]:
+    """Blame what is not finite on the training data, where numbers of the samples `rows` are not; raises RunError."""
+    try:
+        yield
+    except NonfiniteError as error:
+        for name in ("train_inputs", "train_targets"):
+            values = to_host(take_rows(getattr(data, name), rows))
+            odd = rows[~np.isfinite(values).reshape(len(rows), -1).all(axis=1)]
+            if odd.size:
+                raise RunError(
+                    f"{error.what}: {name} hold nan or inf in {odd.size} of its {some(len(rows), 'samples')}, first at "
+                    f"row {odd.min()}; leave such samples out, or fill in what they lack"
+                ) from error
+        raise
 
 
 def _evidence_of_loss(own: Sequence[tuple[float, Record]]) -> str:

@@ -20,6 +20,7 @@ from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import ALONE, Ranks
 from equilib.training.batch_pass import pass_batch, recorded
 from equilib.training.data import Dataset
+from equilib.training.finite import blaming
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
@@ -140,16 +141,14 @@ class Trainer:
 
         Raises ValueError if it is not the state of such a trainer.
         """
-        progress = snapshot.progress
+        progress, order = snapshot.progress, snapshot.order
         work = None
-        if snapshot.order.size:
-            if snapshot.order.shape != self.data.train_inputs.shape[:1]:
+        if order.size:
+            if order.shape != self.data.train_inputs.shape[:1]:
                 samples = self.data.train_inputs.shape[0]
-                raise ValueError(f"it orders {snapshot.order.size:,} training samples, and here are {samples:,}")
+                raise ValueError(f"it orders {order.size:,} training samples, and here are {samples:,}")
             sums = PassStatistics.from_sums(progress["sums"])
-            work = _Pass(
-                order=snapshot.order, batches=progress["batches"], seconds=progress["seconds"], statistics=sums
-            )
+            work = _Pass(order=order, batches=progress["batches"], seconds=progress["seconds"], statistics=sums)
         self.rng.bit_generator.state = from_plain(progress["rng"])
         self.params = self._put(snapshot.params)
         self._state = replace(self._state, **self._put(snapshot.optimizer))
@@ -247,18 +246,19 @@ class Trainer:
     def _train_batch(
         self, loss_of: Callable[..., Any], rows: np.ndarray, place: str, statistics: PassStatistics
     ) -> float:
-        passed = pass_batch(
-            loss_of,
-            self.params,
-            rows,
-            self._taken,
-            rng=self.rng,
-            score=self.objective.score,
-            division=self._division(rows.size),
-            ranks=self.ranks,
-            place=place,
-            allow_unused=self.plan.allow_unused,
-        )
+        with blaming(self.data, rows):
+            passed = pass_batch(
+                loss_of,
+                self.params,
+                rows,
+                self._taken,
+                rng=self.rng,
+                score=self.objective.score,
+                division=self._division(rows.size),
+                ranks=self.ranks,
+                place=place,
+                allow_unused=self.plan.allow_unused,
+            )
         gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
         self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
         self.step += 1

@@ -44,13 +44,23 @@ def test_a_full_disk_costs_nothing_but_what_it_has_no_place_for(digits: Path, tm
     assert read_checkpoint(checkpoint_paths(tmp_path / "run")[-1]).header["progress"]["epochs_done"] == 4
 
 
+def test_a_run_without_a_checkpoint_promises_no_resumption(digits: Path, tmp_path: Path) -> None:
+    """Where the first checkpoint has no place, the sentence names what works then, and it does."""
+    run = ("run", "mnist", "--data-dir", str(digits), *QUICK, "--out", "run")
+    full = equilib(*run, cwd=tmp_path, before=FULL)
+    advice = "train anew with --overwrite: the run has no checkpoint yet to go on from"
+    assert full.stderr == f"error: run/checkpoints cannot be written: File too large; once it can be, {advice}\n"
+    assert equilib("resume", "run", cwd=tmp_path).returncode == 2
+    assert equilib(*run, "--overwrite", cwd=tmp_path).returncode == 0
+
+
 def test_a_folder_that_vanishes_ends_the_run(digits: Path, tmp_path: Path) -> None:
     """Moved while it trains, a run says in one sentence which file could not be written."""
     argv = ("run", "mnist", "--data-dir", str(digits), *QUICK[:2], "--epochs=100000", "--device=cpu", "--out", "run")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command(*argv), cwd=tmp_path, env=environment(), **pipes) as process:  # type: ignore[call-overload]
         end = time.monotonic() + 60
-        while not (tmp_path / "run" / "metrics.csv").exists() and time.monotonic() < end:
+        while len(checkpoint_paths(tmp_path / "run")) < 2 and time.monotonic() < end:
             time.sleep(0.01)
         (tmp_path / "run").rename(tmp_path / "elsewhere")
         try:

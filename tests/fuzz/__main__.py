@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -68,8 +68,15 @@ def fuzzed(ground: Ground, given: argparse.Namespace) -> int:
 def attempt(ground: Ground, name: str, seed: int, number: int, *, process: bool = False) -> tuple[Outcome, bool]:
     """Try one case; return what came of it, and whether it was wrong beyond doubt."""
     case = make(ground, name, seed, number)
-    # A program cannot be given a NUL.
-    return typed(case, process=process and not case.call and "\0" not in "".join(case.argv)), case.malformed
+    return typed(case, process=process and not case.call and _can_be_given(case.argv)), case.malformed
+
+
+def _can_be_given(argv: Sequence[str]) -> bool:
+    """Tell whether a program can be given these words: no NUL, and no half of a character that was no byte."""
+    try:
+        return b"\0" not in b"".join(map(os.fsencode, argv))
+    except UnicodeEncodeError:
+        return False
 
 
 def table(

@@ -224,6 +224,17 @@ def test_a_declaration_that_contradicts_itself_fails_when_it_is_made(settings: d
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [{"help": "\x1b[2J"}, {"help": "", "choices": ("a", "\x07")}, {"help": "", "default": "\udcff"}],
+    ids=ascii,
+)
+def test_a_declaration_gives_a_terminal_no_order(settings: dict[str, Any]) -> None:
+    """Texts of options, which help shows, hold what can be shown."""
+    with pytest.raises(ValueError, match="which a terminal does not show"):
+        option(**{"default": "a", **settings})
+
+
+@pytest.mark.parametrize(
     ("bounds", "text", "allowed"),
     [
         ({"minimum": 1}, "an int >= 1", [1, 2, 3, 4]),

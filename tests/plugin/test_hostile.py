@@ -36,7 +36,7 @@ def test_lists_are_json_and_warnings_name_each_once(hostile: str, tmp_path: Path
     assert {"chatty", "closer", "picard"} <= names
     assert "newton-gmres" not in names
     lines = done.stderr.splitlines()
-    for name in (*MODULES, "no-equals", "latin", "no-value"):
+    for name in (*MODULES, "no-equals", "latin", "no-value", "no-file"):
         assert sum(f"hostile-{name}" in line or f"hostile_{name.replace('-', '_')}-" in line for line in lines) == 1
     assert not any("metadata" in line for line in lines)
     assert "\x1b" not in done.stderr

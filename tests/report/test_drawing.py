@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 
 from equilib.report.charts import Chart, Series
-from equilib.report.drawing import save_charts, svg
+from equilib.report.drawing import remove_pictures, save_charts, svg
 from tests.report.reading import Node, curves, read_text
 
 FRAME = ((58, 544), (30, 246))
@@ -134,3 +137,12 @@ def test_colours_are_those_of_the_page() -> None:
     styles = [node.attributes.get("style") or "" for node in read_text(svg(chart([1.0, 2.0]))).walk()]
     assert "#" not in "".join(styles)
     assert "var(--run-0)" in "".join(styles)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are no files there")
+def test_what_is_no_picture_stays_and_is_not_waited_for(tmp_path: Path) -> None:
+    """A folder and a pipe that are called like pictures are nobody's earlier report."""
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    remove_pictures(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.png", "pipe.png"}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,14 @@ import numpy as np
 import pytest
 
 from equilib.errors import UserError
+from equilib.report.run import read_runs
+from equilib.runs.checkpoint_file import CheckpointFile
+from equilib.runs.continuation import Continuation
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
+from equilib.runs.schemas import Method, Record, flaw_of_record
+from equilib.runs.spellings import modern
+from tests.training.small import trainer
 
 
 def write(folder: Path, **changes: Any) -> None:
@@ -31,6 +39,22 @@ def test_a_missing_record_is_named_without_a_number(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are no files there")
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "model.npz"])
+def test_a_pipe_in_a_run_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    """Nobody may ever write into it."""
+    write(tmp_path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+
+    def read() -> None:
+        record = RecordedRun.read(tmp_path)
+        record.params({} if record.epochs == [] else None)
+
+    with pytest.raises(UserError, match=f"{name} is a pipe or a device"):
+        read()
+
+
 @pytest.mark.parametrize(
     ("changes", "evidence"),
     [
@@ -43,6 +67,7 @@ def test_a_missing_record_is_named_without_a_number(tmp_path: Path) -> None:
         ({"results": {"test_accuracy": []}}, "'results.test_accuracy' is []"),
         ({"results": {"test": {"status": {"converged": "all"}}}}, "'results.test.status.converged' is 'all'"),
         ({"method": {"solver": {"options": {}}}}, "'method.solver.name' is missing"),
+        ({"method": {"adjoint": {"name": "implicit"}}}, "'method.adjoint.options' is missing"),
         ({"versions": {"numpy": 2}}, "'versions.numpy' is 2"),
     ],
 )
@@ -94,3 +119,23 @@ def test_a_damaged_model_is_refused(tmp_path: Path, place: int) -> None:
         refusal = str(path)
     assert refusal.startswith(str(path))
     np.testing.assert_array_equal(found, params["weight"])
+
+
+def test_what_a_record_leaves_empty_is_read_as_empty(tmp_path: Path) -> None:
+    """Every value that may be null is: it is no flaw, and nothing that reads the record fails of it."""
+    nulls = dict.fromkeys(Record.__annotations__)
+    assert flaw_of_record(nulls) is None
+    record = RecordedRun(tmp_path, modern(nulls))
+    assert record.method()["options"] == {}
+    assert RecordedRun(tmp_path, {"method": dict.fromkeys(Method.__annotations__)}).method()["solver"] is None
+    assert record.results == {}
+    write(tmp_path, **nulls)
+    reported = read_runs([tmp_path])[0]
+    assert (reported.experiment, reported.status, reported.methods) == ("unknown experiment", "unknown", [])
+    header = {"progress": {"epochs_done": 0, "batches": 0}}
+    checkpoint = CheckpointFile(path=tmp_path / "checkpoint-00000000.npz", header=header, arrays={})
+    record = RecordedRun(tmp_path, {**record.facts, "request": RunRequest(experiment="mnist").describe()})
+    facts = Continuation(run=record, checkpoint=checkpoint).facts({"argv": [], "request": {}})
+    assert len(facts["resumed"]) == 1
+    with pytest.raises(UserError, match="the data is not that of the run"):
+        Continuation(run=record, checkpoint=checkpoint).restore(trainer(), "a digest")

@@ -302,7 +302,7 @@ def test_an_interruption_loses_no_update() -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_run() -> None:
-    """One nan among the inputs: the error names epoch, batch and statuses, and the parameters stay finite."""
+    """One nan among the inputs: the error names epoch, batch, statuses and row, and the parameters stay finite."""
     data = clusters()
     data.train_inputs[5, 0] = np.nan
     heard = Heard()
@@ -312,8 +312,9 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
         list(subject.epochs())
     batch = len(heard.batches) + 1
     assert str(caught.value) == (
-        f"the loss became nan at Epoch: [1/3] Batch: [{batch}/7] (samples: 7 converged, 1 nonfinite); "
-        "lower the learning rate, or try another seed or solver"
+        f"the loss became nan at Epoch: [1/3] Batch: [{batch}/7] (samples: 7 converged, 1 nonfinite): "
+        "train_inputs hold nan or inf in 1 of its 8 samples, first at row 5; leave such samples out, or fill in what "
+        "they lack"
     )
     assert all(np.isfinite(leaf).all() for leaf in tree_leaves(subject.params))
 
@@ -345,6 +346,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run() -> None:
     with pytest.raises(RunError) as caught:
         list(subject.epochs())
     assert f"gradient's norm became nan at Epoch: [1/1] Batch: [1/1] (adjoint: {TRAIN} " in str(caught.value)
+    assert str(caught.value).endswith("; lower the learning rate, or try another seed or solver")
     assert all(left is right for left, right in zip(tree_leaves(subject.params), before, strict=True))
 
 
