@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, roots, rows
+from equilib.jax.traced.rare import rarely
 from equilib.numerics.dense import require_small
 from equilib_broyden.iteration import RESTART
 
@@ -104,19 +105,18 @@ class OfLowRank:
         left, _, count = inverse
         slot = count % left.shape[0]
 
-        def forgotten() -> tuple[LowRank, jax.Array]:
-            room = inverse._replace(left=left.at[slot].set(0))
+        def forgotten(_: tuple[LowRank, jax.Array]) -> tuple[LowRank, jax.Array]:
+            room = inverse._replace(left=_put(left, jnp.zeros_like(left[0]), slot))
             return room, self.apply(room, residual)
 
-        made: tuple[LowRank, jax.Array] = jax.lax.cond(count >= left.shape[0], forgotten, lambda: (inverse, image))
-        return made
+        return rarely(count >= left.shape[0], forgotten, (inverse, image))
 
     def updated(self, inverse: LowRank, step: jax.Array, change: jax.Array, image: jax.Array) -> LowRank:
         """Return the good Broyden update."""
         left, right, count = inverse
         slot = count % left.shape[0]
         u, v = correction(step - image, _combined(-step, right, left, step, count), change)
-        return LowRank(left.at[slot].set(u), right.at[slot].set(v), count + 1)
+        return LowRank(_put(left, u, slot), _put(right, v, slot), count + 1)
 
     def apply_updated(self, inverse: LowRank, x: jax.Array, before: jax.Array) -> jax.Array:
         """Return H x, given what it was before the last update."""
@@ -124,12 +124,16 @@ class OfLowRank:
         return before + rows(dot(inverse.right[slot], x), x) * inverse.left[slot]
 
 
+def _put(array: jax.Array, part: jax.Array, slot: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(array, part, slot, 0)
+
+
 def _combined(base: jax.Array, left: jax.Array, right: jax.Array, x: jax.Array, count: jax.Array) -> jax.Array:
     """Return base + Σ uᵢ ⟨vᵢ, x⟩ over the products that there are."""
     if left.nbytes <= SMALL:
         each = left.reshape(left.shape[0], x.shape[0], -1), right.reshape(left.shape[0], x.shape[0], -1)
-        weights = jnp.einsum("mbn,bn->mb", each[1], flat(x))
-        return base + jnp.einsum("mb,mbn->bn", weights, each[0]).reshape(x.shape)
+        weights = jnp.sum(each[1] * flat(x), axis=2, keepdims=True)
+        return base + jnp.sum(weights * each[0], axis=0).reshape(x.shape)
     add = lambda i, total: total + rows(dot(right[i], x), x) * left[i]  # noqa: E731
     combined: jax.Array = jax.lax.fori_loop(0, jnp.minimum(count, left.shape[0]), add, base)
     return combined
@@ -168,12 +172,12 @@ class TracedLimited:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
         due, kind = f.active & (state.rejections == RESTART), OfLowRank()
 
-        def cleared() -> TracedState:
+        def cleared(state: TracedState) -> TracedState:
             keep = ~due.reshape(1, -1, *(1,) * (state.z.ndim - 1))
             inverse = state.inverse._replace(left=jnp.where(keep, state.inverse.left, 0))
             return state._replace(inverse=inverse, image=kind.apply(inverse, state.residual))
 
-        state = jax.lax.cond(jnp.any(due), cleared, lambda: state)
+        state = rarely(jnp.any(due), cleared, state)
         return attempt(f, state, kind, growth=self.growth, rejections=self.rejections)
 
 
@@ -224,7 +228,7 @@ class TracedFull:
         """Try the quasi-Newton step, learn from it, and go on from the better place."""
         due = f.active & (state.rejections == RESTART)
         again = jnp.any(due) | ~state.restarted[1]
-        state = jax.lax.cond(again, lambda: self._begun_again(f, state, due), lambda: state)
+        state = rarely(again, lambda state: self._begun_again(f, state, due), state)
         return attempt(f, state, OfMatrix(), growth=self.growth, rejections=self.rejections)
 
     def _begun_again(self, f: Evaluator, state: TracedState, due: jax.Array) -> TracedState:

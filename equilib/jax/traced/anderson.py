@@ -14,6 +14,7 @@ import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, real, roots, rows
+from equilib.jax.traced.rare import rarely
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
@@ -93,11 +94,11 @@ class TracedAnderson:
         rejections = jnp.where(accepted, 0, rejections)
         before = Place(state.z, state.residual, norm)
 
-        def back() -> Place:
+        def back(_: Place) -> Place:
             where = _where(rejections >= RESTART, least, before) if self.restart == "least" else before
             return _where(accepted, tried, where)
 
-        place = jax.lax.cond(jnp.all(accepted), lambda: tried, back)
+        place = rarely(~jnp.all(accepted), back, tried)
         failed = rejections > self.rejections
         return AndersonState(place.z, place.residual, pairs, least, rejections, failed, state.count + 1)
 
@@ -115,31 +116,35 @@ class TracedAnderson:
                 new = new + jnp.where(rows(used[:, i], z), rows(-weights[:, i], z) * image, 0)
             return new
 
-        def shorter() -> jax.Array:
+        def shorter(_: jax.Array | None) -> jax.Array:
             length = 0.5 ** jnp.maximum(state.rejections - RESTART + 1, 0).astype(weights.dtype)
             return combined(rows(1 - self.mixing * length, z))
 
         if self.mixing != 1.0:
-            return shorter()
-        mixed: jax.Array = jax.lax.cond(jnp.any(state.rejections > 0), shorter, lambda: combined(None))
-        return mixed
+            return shorter(None)
+        return rarely(jnp.any(state.rejections > 0), shorter, combined(None))
 
     def _extended(
         self, pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, accepted: jax.Array
     ) -> Pairs:
         slot = state.count % self.memory
         change = residual - state.residual
-        changes = pairs.changes.at[slot].set(change)
-        images = pairs.images.at[slot].set(new - state.z + change)
+        changes = _put(pairs.changes, change, slot, 0)
+        images = _put(pairs.images, new - state.z + change, slot, 0)
         by_change, by_new = (_overlaps(changes, x, pairs.unit) for x in (change, residual))
-        gram = pairs.gram.at[:, slot, :].set(by_change).at[:, :, slot].set(by_change)
+        gram = _put(_put(pairs.gram, by_change, slot, 1), by_change, slot, 2)
 
-        def kept() -> jax.Array:
-            old = pairs.overlap.at[:, slot].set(_overlaps(change[None], state.residual, pairs.unit)[:, 0])
+        def kept(by_new: jax.Array) -> jax.Array:
+            old = _put(pairs.overlap, _overlaps(change[None], state.residual, pairs.unit)[:, 0], slot, 1)
             return jnp.where(accepted[:, None], by_new, old)
 
-        overlap = jax.lax.cond(jnp.all(accepted), lambda: by_new, kept)
-        return Pairs(images, changes, gram, overlap, pairs.usable.at[:, slot].set(True), pairs.unit)
+        overlap = rarely(~jnp.all(accepted), kept, by_new)
+        usable = pairs.usable | (jnp.arange(self.memory) == slot)
+        return Pairs(images, changes, gram, overlap, usable, pairs.unit)
+
+
+def _put(array: jax.Array, part: jax.Array, place: jax.Array, axis: int) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(array, part, place, axis)
 
 
 def _weights(pairs: Pairs, ridge: float) -> jax.Array:
@@ -151,21 +156,26 @@ def _weights(pairs: Pairs, ridge: float) -> jax.Array:
     squares, overlap = jnp.where(usable, squares, 1.0), jnp.where(usable, pairs.overlap, 0.0)
     scale = 1 / jnp.sqrt(squares)
     matrix = gram * scale[:, :, None] * scale[:, None, :] + ridge * identity
-    return scale * jnp.linalg.solve(matrix, (overlap * scale)[:, :, None])[:, :, 0]
+    return scale * _solved(matrix, (overlap * scale)[:, :, None])[:, :, 0]
+
+
+def _solved(matrix: jax.Array, rhs: jax.Array) -> jax.Array:
+    """Solve with a matrix of each sample that is positive definite, but for rounding."""
+    factor = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
+    half = jax.lax.linalg.triangular_solve(factor, rhs, left_side=True, lower=True)
+    whole = jax.lax.linalg.triangular_solve(factor, half, left_side=True, lower=True, transpose_a=True)
+    solved: jax.Array = rarely(~jnp.all(jnp.isfinite(whole)), lambda _: jnp.linalg.solve(matrix, rhs), whole)
+    return solved
 
 
 def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array) -> jax.Array:
     """Return ⟨aᵢ, x⟩ in units squared, shape (batch, arrays)."""
-
-    def plain(scale: jax.Array | None) -> jax.Array:
-        left, right = (arrays, x) if scale is None else (arrays * rows(scale, x), x * rows(scale, x))
-        if arrays.nbytes <= SMALL:
-            wide = real(x.dtype)
-            every = left.reshape(left.shape[0], x.shape[0], -1).astype(wide)
-            return jnp.einsum("mbn,bn->bm", every, flat(right).astype(wide), precision="highest")
-        return jnp.stack([dot(each, right) for each in left], axis=1)
-
-    return jax.lax.cond(jnp.all(unit == 1), lambda: plain(None), lambda: plain(1 / unit))
+    left, right = arrays * rows(1 / unit, x), x * rows(1 / unit, x)
+    if arrays.nbytes <= SMALL:
+        wide = real(x.dtype)
+        every = left.reshape(left.shape[0], x.shape[0], -1).astype(wide)
+        return jnp.sum(every * flat(right).astype(wide), axis=2).T
+    return jnp.stack([dot(each, right) for each in left], axis=1)
 
 
 def _units(norm: jax.Array, dtype: jnp.dtype) -> jax.Array:

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from equilib.fixed_points.options import SolveOptions
+from equilib.jax.traced.best import Best
 from equilib.jax.traced.monitor import Monitor, Watch
-from equilib.jax.traced.norms import measure_of, rows
+from equilib.jax.traced.norms import Measure, measure_of
 
 
 @dataclass
@@ -36,9 +37,10 @@ class Evaluator:
     calls: int = 0
     affine: bool = False
 
-    def measure(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms of the convergence test, shape (arrays, batch)."""
-        return measure_of(self.options.norm_of)(*arrays)
+    @property
+    def measure(self) -> Measure:
+        """The norms of the convergence test."""
+        return measure_of(self.options.norm_of)
 
     def residual(self, z: jax.Array) -> jax.Array:
         """Return f(z) − z, shape (batch, ...)."""
@@ -66,18 +68,18 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     per_step = [0]
 
     def step(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        k, state, watch, z, residual = carry
+        k, state, watch, best = carry
         f.active = watch.active
         f.calls = 0
         new = solver.step(f, state)
         per_step[0] = f.calls
         failed, before = getattr(new, "failed", None), (state.z, state.residual)
         watch, improved = monitor.observe(watch, new.z, new.residual, before, failed, k + 1)
-        keep = rows(improved, z)
-        return k + 1, new, watch, jnp.where(keep, new.z, z), jnp.where(keep, new.residual, residual)
+        return k + 1, new, watch, best.after(improved, before, (new.z, new.residual))
 
-    start = (jnp.asarray(0, jnp.int32), state, watch, state.z, state.residual)
+    start = (jnp.asarray(0, jnp.int32), state, watch, Best.at((state.z, state.residual)))
     going = lambda carry: (carry[0] < options.max_steps) & jnp.any(carry[2].active)  # noqa: E731
-    k, state, watch, z, residual = jax.lax.while_loop(going, step, start)
+    k, state, watch, best = jax.lax.while_loop(going, step, start)
+    z, residual = best.where((state.z, state.residual))
     nfe = first + k * per_step[0] + watch.nfe + getattr(state, "linearizations", 0)
     return Ended(z, residual, monitor.finish(watch, k), nfe)

@@ -16,6 +16,9 @@ from equilib.numerics.gmres import GMRES
 
 MatVec = Callable[[jax.Array], jax.Array]
 
+SMALL = 1 << 16
+"""Bytes of a basis that are sooner multiplied as a whole than as far as they are used."""
+
 
 class AffineState(NamedTuple):
     """An iterate of x = A x + b and its residual, arrays (batch, ...)."""
@@ -75,13 +78,16 @@ def solve(matvec: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, rest
         triangle, turned = _appended(triangle, turned, column, precision * size, j)
         residual = jnp.abs(turned[:, j + 1, 0])
         running = running & (left > precision * size)
-        basis = basis.at[j + 1].set(_normalized(rest, left, running))
+        basis = jax.lax.dynamic_update_index_in_dim(basis, _normalized(rest, left, running), j + 1, 0)
         return _Cycle(j + 1, basis, triangle, turned, running & (residual > jnp.maximum(rtol, precision) * norm))
 
     start = _Cycle(jnp.asarray(0), basis, jnp.zeros((batch, restart, restart), dtype), turned, running)
     more = lambda cycle: (cycle.size < restart) & jnp.any(cycle.running)  # noqa: E731
     cycle = jax.lax.while_loop(more, extend, start)
     weights = _weights(cycle.triangle, cycle.turned[:, :restart, 0])
+    if basis.nbytes <= SMALL:
+        vectors = cycle.basis[:restart].reshape(restart, batch, -1)
+        return jnp.sum(weights.T[:, :, None].astype(b.dtype) * vectors, axis=0).reshape(b.shape)
     add = lambda i, x: x + rows(weights[:, i], b) * cycle.basis[i]  # noqa: E731
     x: jax.Array = jax.lax.fori_loop(0, cycle.size, add, jnp.zeros_like(b))
     return x
@@ -94,6 +100,30 @@ def _normalized(x: jax.Array, norm: jax.Array, mask: jax.Array) -> jax.Array:
 
 def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return a product's components along the first j + 1 vectors, the norm of the rest behind them, and both."""
+    if basis.nbytes <= SMALL:
+        column, rest = _projected_twice(basis, product)
+    else:
+        column, rest = _projected_in_turn(basis, product, j)
+    (left,) = roots((rest,), mean=False)
+    return jnp.where(jnp.arange(column.shape[1]) == j + 1, left[:, None], column), left, rest
+
+
+def _projected_twice(basis: jax.Array, product: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return components and rest by classical Gram–Schmidt, twice; vectors that there are not yet are zero."""
+    vectors = basis.reshape(basis.shape[0], basis.shape[1], -1)
+    wide = real(product.dtype)
+
+    def project(rest: jax.Array) -> tuple[jax.Array, jax.Array]:
+        overlaps = jnp.sum(vectors.astype(wide) * rest.astype(wide), axis=2)
+        return overlaps, rest - jnp.sum(overlaps[:, :, None].astype(rest.dtype) * vectors, axis=0)
+
+    first, rest = project(flat(product))
+    second, rest = project(rest)
+    return (first + second).T, rest.reshape(product.shape)
+
+
+def _projected_in_turn(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return components and rest by modified Gram–Schmidt, which reads no vector that there is not yet."""
 
     def take(i: jax.Array, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         column, rest = carry
@@ -101,29 +131,31 @@ def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple
         return column.at[:, i].set(overlap), rest - rows(overlap, rest) * basis[i]
 
     column = jnp.zeros((product.shape[0], basis.shape[0]), real(product.dtype))
-    column, rest = jax.lax.fori_loop(0, j + 1, take, (column, product))
-    (left,) = roots((rest,), mean=False)
-    return column.at[:, j + 1].set(left), left, rest
+    found: tuple[jax.Array, jax.Array] = jax.lax.fori_loop(0, j + 1, take, (column, product))
+    return found
 
 
 def _appended(
     triangle: jax.Array, turned: jax.Array, column: jax.Array, rounding: jax.Array, j: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Return R and Q with a column more, as `equilib.numerics.hessenberg` has them."""
-    column = jnp.einsum("bij,bj->bi", turned[:, :, 1:], column)
+    column = jnp.sum(turned[:, :, 1:] * column[:, None, :], axis=2)
     upper, lower = column[:, j], column[:, j + 1]
     length = jnp.hypot(upper, lower)
     nothing = length <= rounding
     divisor = jnp.where(nothing, 1.0, length)
     cosine, sine = (
-        (jnp.where(nothing, 0.0, upper) / divisor)[:, None],
-        (jnp.where(nothing, 1.0, lower) / divisor)[:, None],
+        (jnp.where(nothing, 0.0, upper) / divisor)[:, None, None],
+        (jnp.where(nothing, 1.0, lower) / divisor)[:, None, None],
     )
-    kept = jnp.where(jnp.arange(triangle.shape[1]) < j, column[:, :-1], 0.0)
-    triangle = triangle.at[:, :, j].set(kept).at[:, j, j].set(jnp.where(nothing, 0.0, length))
-    first, second = turned[:, j], turned[:, j + 1]
-    turned = turned.at[:, j].set(cosine * first + sine * second)
-    return triangle, turned.at[:, j + 1].set(cosine * second - sine * first)
+    size = triangle.shape[1]
+    row, place = jnp.arange(size + 1)[:, None], jnp.arange(size)
+    above = jnp.where(place < j, column[:, :-1], 0.0)
+    last = jnp.where(place == j, jnp.where(nothing, 0.0, length)[:, None], above)
+    triangle = jnp.where(place == j, last[:, :, None], triangle)
+    first, second = turned[:, j][:, None], turned[:, j + 1][:, None]
+    lower_row = jnp.where(row == j + 1, cosine * second - sine * first, turned)
+    return triangle, jnp.where(row == j, cosine * first + sine * second, lower_row)
 
 
 def _weights(triangle: jax.Array, rhs: jax.Array) -> jax.Array:

@@ -16,6 +16,7 @@ from equilib.fixed_points.stopping import DRIFT, PROGRESS
 from equilib.fixed_points.tolerance import FAR
 from equilib.jax.how import STATUSES
 from equilib.jax.traced.norms import Measure, rows
+from equilib.jax.traced.rare import rarely
 from equilib.jax.traced.slope import Place, strictness
 
 CODE = {status: number for number, status in enumerate(STATUSES)}
@@ -35,7 +36,6 @@ class Watch(NamedTuple):
     largest: jax.Array
     strictness: jax.Array
     known: jax.Array
-    near: jax.Array
     progress: jax.Array
     paused: jax.Array
     nfe: jax.Array
@@ -66,7 +66,6 @@ class Monitor:
             largest=jnp.minimum(self.options.divergence * norms[0], float(jnp.finfo(dtype).max)),
             strictness=zero + 1,
             known=zero > 0,
-            near=zero > 0,
             progress=zero + jnp.inf,
             paused=jnp.zeros(batch, jnp.int32),
             nfe=jnp.asarray(0, jnp.int32),
@@ -77,27 +76,29 @@ class Monitor:
         self, watch: Watch, z: jax.Array, residual: jax.Array, before: tuple[jax.Array, jax.Array], failed: Any, k: Any
     ) -> tuple[Watch, jax.Array]:
         """Take note of the state after step k; return what is known now, and which samples the state improves."""
-        size, length = self.measure(residual, z)
+        (size, length), right = self.measure.quickly(residual, z)
         size = jnp.where(watch.active, size, watch.last)
         going = (
             (size > self._tolerance(z, residual, size, length, watch.scale))
             & (size <= jnp.fmin(watch.scale, watch.largest))
             & (length <= FAR * watch.scale)
             & (watch.strictness >= 1)
+            & jnp.all(right, axis=0)
         )
-        nothing = jnp.all(going | ~watch.active)
-        if failed is not None:
-            nothing &= ~jnp.any(failed & watch.active)
+        special = jnp.any(watch.active & (~going if failed is None else ~going | failed))
+        improved = watch.active & (size < watch.best)
+        best = jnp.where(improved, size, watch.best)
+        usual = self._stalled(watch._replace(best=best, last=size, size=length), None, k)
 
-        def as_usual() -> tuple[Watch, jax.Array]:
-            improved = watch.active & (size < watch.best)
-            best = jnp.where(improved, size, watch.best)
-            known = watch._replace(best=best, last=size, size=length, near=jnp.zeros_like(watch.near))
-            return self._stalled(known, None, k), improved
+        def closely(carry: tuple[Watch, jax.Array]) -> tuple[Watch, jax.Array]:
+            # What the usual way has not changed is taken from the carry, as otherwise each step would copy it.
+            changed = {name: old for name, old in watch._asdict().items() if getattr(usual, name) is not old}
+            known = carry[0]._replace(**changed)
+            size, length = self.measure(residual, z)
+            size = jnp.where(known.active, size, known.last)
+            return self._closely(known, z, residual, before, size, length, failed, k)
 
-        return jax.lax.cond(
-            nothing, as_usual, lambda: self._closely(watch, z, residual, before, size, length, failed, k)
-        )
+        return rarely(special, closely, (usual, improved))
 
     def _tolerance(
         self, z: jax.Array, residual: jax.Array, size: jax.Array, length: jax.Array, scale: jax.Array
@@ -127,7 +128,7 @@ class Monitor:
         scale = jnp.fmax(watch.scale, size)
         tolerance = self._tolerance(z, residual, size, length, scale)
         met = near = size <= tolerance
-        watch = watch._replace(scale=scale, near=met, size=length)
+        watch = watch._replace(scale=scale, size=length)
         if self.evaluate is not None:
             rounding = float(jnp.finfo(z.dtype).eps) * length
             watch = self._with_slope(watch, Place(z, residual, size, tolerance, rounding), before, near)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.jax.traced.rare import rarely
 
-Measure: TypeAlias = Callable[..., jax.Array]
-"""Arrays of shape (batch, ...) to their norms, shape (arrays, batch)."""
+
+class Measure(Protocol):
+    """**Protocol:** the norms of the samples of arrays (batch, ...), shape (arrays, batch)."""
+
+    def __call__(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms."""
+
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the norms, and where they are right, both of shape (arrays, batch)."""
 
 
 def real(dtype: Any) -> Any:
@@ -36,29 +45,62 @@ def dot(one: jax.Array, other: jax.Array) -> jax.Array:
     return jnp.sum(flat(one).astype(wide) * flat(other).astype(wide), axis=1)
 
 
+@dataclass(frozen=True)
+class Root:
+    """√Σ x², or the root of the mean; where the squares leave the range of the dtype, they are taken of shares."""
+
+    mean: bool
+
+    def __call__(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms."""
+        sizes, right = self.quickly(*arrays)
+        count = self._count(arrays[0])
+
+        def carefully(sizes: jax.Array) -> jax.Array:
+            wide = sizes.dtype
+            return jnp.where(right, sizes, jnp.stack([_scaled(flat(x).astype(wide)) for x in arrays]) / count)
+
+        return rarely(~jnp.all(right), carefully, sizes)
+
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the norms, and where they are right, both of shape (arrays, batch)."""
+        squares = jnp.stack([dot(x, x) for x in arrays])
+        info = jnp.finfo(squares.dtype)
+        right = (squares > float(info.tiny) / float(info.eps)) & (squares < float(info.max))
+        return jnp.sqrt(squares) / self._count(arrays[0]), right
+
+    def _count(self, x: jax.Array) -> float:
+        return float((flat(x).shape[1] or 1) ** 0.5) if self.mean else 1.0
+
+
+@dataclass(frozen=True)
+class Simple:
+    """A norm that is right as it is."""
+
+    of: Callable[[jax.Array], jax.Array]
+
+    def __call__(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms."""
+        return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
+
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the norms, and where they are right, both of shape (arrays, batch)."""
+        norms = self(*arrays)
+        return norms, jnp.ones(norms.shape, dtype=bool)
+
+
 def measure_of(norm: Norm) -> Measure:
-    """Return the function that measures arrays in a norm of the core's, or a user's."""
+    """Return what measures arrays in a norm of the core's, or a user's."""
     if norm is rms_norm:
-        return lambda *arrays: roots(arrays, mean=True)
+        return Root(mean=True)
     if norm is two_norm:
-        return lambda *arrays: roots(arrays, mean=False)
-    if norm is max_norm:
-        return lambda *arrays: jnp.stack([jnp.max(jnp.abs(flat(x)), axis=1).astype(real(x.dtype)) for x in arrays])
-    return lambda *arrays: jnp.stack([norm(x).astype(real(x.dtype)) for x in arrays])
+        return Root(mean=False)
+    return Simple((lambda x: jnp.max(jnp.abs(flat(x)), axis=1)) if norm is max_norm else norm)
 
 
 def roots(arrays: tuple[jax.Array, ...], *, mean: bool) -> jax.Array:
     """Return √Σ x² of each sample, or the root of the mean, shape (arrays, batch); squares leave no range."""
-    wide = real(arrays[0].dtype)
-    count = (flat(arrays[0]).shape[1] or 1) if mean else 1
-    squares = jnp.stack([dot(x, x) for x in arrays])
-    info = jnp.finfo(wide)
-    usual = (squares > float(info.tiny) / float(info.eps)) & (squares < float(info.max))
-
-    def scaled() -> jax.Array:
-        return jnp.where(usual, jnp.sqrt(squares), jnp.stack([_scaled(flat(x).astype(wide)) for x in arrays]))
-
-    return jax.lax.cond(jnp.all(usual), lambda: jnp.sqrt(squares), scaled) / count**0.5
+    return Root(mean)(*arrays)
 
 
 def _scaled(x: jax.Array) -> jax.Array:

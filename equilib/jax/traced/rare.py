@@ -1,0 +1,20 @@
+"""What a traced loop seldom does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+
+T = TypeVar("T")
+
+
+def rarely(when: jax.Array, change: Callable[[T], T], usual: T) -> T:
+    """Return `usual`, a tree of arrays, or change(usual) where the scalar `when` is true.
+
+    A loop of one turn or none: on a CPU a `jax.lax.cond` copies what it returns in either case, at the price of a
+    small step.
+    """
+    turn = lambda carry: (jax.numpy.zeros_like(when), change(carry[1]))  # noqa: E731
+    return jax.lax.while_loop(lambda carry: carry[0], turn, (when, usual))[1]
