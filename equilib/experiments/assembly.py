@@ -12,6 +12,7 @@ from equilib.experiments.device_choice import settle_device
 from equilib.experiments.experiment import Experiment, make_experiment
 from equilib.experiments.images import ImageRecipe, image_data
 from equilib.experiments.recipe import Recipe
+from equilib.experiments.tensor_cores import settle_tf32
 from equilib.options import plain_options
 from equilib.options.named import FIXED_POINT
 from equilib.plugin import DatasetEntry, OptimizerEntry
@@ -97,6 +98,7 @@ def assemble(context: RunContext) -> Training:
     rng = context.rng()
     drawn = setup.network.init(rng)
     settle_device(context, setup.network, drawn, data, plan.batch_size)
+    settle_tf32(context, setup.method)
     params = context.put(context.ranks.from_first(lambda: drawn))
     trainer = Trainer(
         model=setup.network,
@@ -194,10 +196,11 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
 
     Raises UserError if the run has no model, or its request cannot be carried out here.
     """
-    context = RunContext(request=run.request_here(**changes), registry=registry, reporter=reporter)
+    request = replace(run.request_here(**changes), tf32=False)  # what is measured later has all digits, on any device
+    context = RunContext(request=request, registry=registry, reporter=reporter)
     training = assemble(context)
     differences = of_environment(run.facts, registry.used()), of_training(run.facts, training.facts)
-    for line in (*(f"Note: {each}" for each in run.flaws), *notes(*differences)):
+    for line in (*(f"Note: {each}" for each in run.flaws), *notes(*differences, shares=context.request.shares)):
         reporter.line(line)
     training.trainer.params = context.device.put(run.params(training.trainer.params))
     return training

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from equilib.errors import some
 from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.machine.signals import exposed
+from equilib.machine.tf32 import using_tf32
 from equilib.runs.agreement import check_agreement, check_shares, introduce_ranks
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder, untrained
@@ -29,8 +31,13 @@ def train(context: RunContext) -> Mapping[str, Any]:
     RunError if training failed on its way.
     """
     check_shares(context.request.shares, context.ranks)
-    training, request, before = assemble(context), context.request, context.continuation
-    trainer = training.trainer
+    training = assemble(context)
+    with using_tf32(context.device.kind) if context.request.tf32 else nullcontext():
+        return _train(training, context)
+
+
+def _train(training: Training, context: RunContext) -> Mapping[str, Any]:
+    trainer, request, before = training.trainer, context.request, context.continuation
     trainer.rehearse()
     savings = _save_work(trainer, context)
     digest = training.host_data.digest()
@@ -46,7 +53,7 @@ def train(context: RunContext) -> Mapping[str, Any]:
     with context.record(**training.facts, data_digest=digest) as directory:
         for line in (
             *training.introduction,
-            arithmetic(context.device.kind),
+            arithmetic(context.device.kind, tf32=request.tf32),
             *introduce_ranks(context.ranks),
             *savings,
         ):

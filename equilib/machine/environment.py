@@ -59,10 +59,11 @@ def package_versions(packages: Iterable[str] = ()) -> dict[str, str]:
     return {name: found for name in names if (found := _version(name)) is not None}
 
 
-def arithmetic(device: str = "cpu") -> str:
+def arithmetic(device: str = "cpu", *, tf32: bool = False) -> str:
     """Return one line about what computes on a kind of device: BLAS, its threads, cores for them, and kernels."""
     if device == "cuda":
-        return "Arithmetic: CuPy's; what it has not compiled before is compiled during the first batches"
+        rounded = ", products in TF32" if tf32 else ""
+        return f"Arithmetic: CuPy's{rounded}; what it has not compiled before is compiled during the first batches"
     blas, cores = numpy_blas(), available_cores()
     better = advised_kernel(blas)
     hint = f"; {CORETYPE}={better} would be faster" if better else ""

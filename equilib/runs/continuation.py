@@ -86,4 +86,5 @@ class Continuation:
         then, environment = self.run.facts, of_environment(self.run.facts, self.packages)
         if then.get("device") != device:
             environment["device"] = [then.get("device"), device]
-        yield from notes(environment, of_training(then, training), but=("options.epochs",))
+        shares = self.run.request().shares
+        yield from notes(environment, of_training(then, training), shares=shares, but=("options.epochs",))

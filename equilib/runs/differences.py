@@ -36,10 +36,18 @@ def of_training(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Pa
     return _unequal({name: [value, right[name]] for name, value in left.items() if name in right})
 
 
-def notes(environment: Mapping[str, Pair], training: Mapping[str, Pair], *, but: Iterable[str] = ()) -> Iterator[str]:
-    """Yield a line for each difference, but for those that were asked for."""
+def notes(
+    environment: Mapping[str, Pair],
+    training: Mapping[str, Pair],
+    *,
+    shares: int | None = None,
+    but: Iterable[str] = (),
+) -> Iterator[str]:
+    """Yield a line for each difference, but for those that were asked for; a run in `shares` does not hang on ranks."""
     for name, (then, now) in environment.items():
-        yield f"Note: {name} was {then}, is {now}: the last bits of the results may differ"
+        same = name == "ranks" and shares is not None
+        effect = f"the bits are those of --shares {shares}" if same else "the last bits of the results may differ"
+        yield f"Note: {name} was {then}, is {now}: {effect}"
     for name, (then, now) in training.items():
         if name not in but:
             yield f"Note: {name.replace('.', ' ')} was {then}, is {now}: it is not the method of the run"

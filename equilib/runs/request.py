@@ -93,6 +93,11 @@ class RunRequest:
     dtype: str | None = flag(
         None, TRAINING, "Compute in this floating-point type; by default the recipe's.", choices=DTYPES
     )
+    tf32: bool = flag(
+        False,
+        TRAINING,
+        "Multiply float32 matrices on an NVIDIA GPU with factors of eleven bits; for rtol of 1e-4 or more.",
+    )
     warm_start: str = flag(
         "none",
         TRAINING,

@@ -112,6 +112,7 @@ def _cupy(made: dict[str, ModuleType]) -> ModuleType:
     views = {"as_strided": making.as_strided, "sliding_window_view": making.sliding_window_view}
     _module(made, "cupy.lib.stride_tricks", views)
     _module(made, "cupy.cublas", {})
+    _module(made, "cupy._core", _core())
     _module(made, "cupy.cuda", _cuda())
     _module(made, "cupy.cuda.device", {"Device": array.Device})
     _module(made, "cupy.cuda.memory", {"OutOfMemoryError": OutOfMemoryError})
@@ -150,6 +151,15 @@ def _unknown_in(place: str) -> Any:
         raise NotImplementedError(f"the emulator does not know {place}.{name}")
 
     return missing
+
+
+def _core() -> dict[str, Any]:
+    """Return how products are to be computed, by dtype; 1 is CuPy's default."""
+    kinds: dict[np.dtype, int] = {}
+    return {
+        "get_compute_type": lambda dtype: kinds.get(np.dtype(dtype), 1),
+        "set_compute_type": lambda dtype, kind: kinds.update({np.dtype(dtype): kind}),
+    }
 
 
 def _cuda() -> dict[str, Any]:

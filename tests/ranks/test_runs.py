@@ -33,10 +33,11 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     found, half = content(run), min(path.name for path in (run / "checkpoints").iterdir())
     rest = ("resume", str(run), "--from", half, "--epochs", "2")
     second = launch(2, "-c", EQUILIB, *rest)
-    assert "Note: ranks was 4, is 2" in second.stdout
+    assert "Note: ranks was 4, is 2: the bits are those of --shares 4\n" in second.stdout
+    assert "may differ" not in second.stdout
     assert content(run) == found
     third = equilib(*rest, cwd=tmp_path, OPENBLAS_NUM_THREADS="1")
-    assert "Note: ranks was 2, is 1" in third.stdout
+    assert "Note: ranks was 2, is 1: the bits are those of --shares 4\n" in third.stdout
     assert content(run) == found
     facts = json.loads((run / "run.json").read_text())
     assert (facts["status"], facts["ranks"]) == ("finished", None)
