@@ -147,7 +147,10 @@ def test_nothing_imports_the_command_line():
     [
         (("pluggy",), ("equilib.plugin", "equilib.plugin.registry")),
         (("autograd",), ("equilib.autodiff",)),
-        (("cupy", "cupyx"), ("equilib.autodiff", "equilib.machine.devices", "equilib_cuda.launches")),
+        (
+            ("cupy", "cupyx"),
+            ("equilib.autodiff", "equilib.machine.devices", "equilib.machine.tf32", "equilib_cuda.launches"),
+        ),
         (("click",), ("equilib.cli",)),
         (("matplotlib", "jinja2"), ("equilib.report", "equilib.fixed_points.display")),
     ],

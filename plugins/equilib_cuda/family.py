@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from math import prod
 from pkgutil import resolve_name
 from typing import Any
 
 from equilib.kernels import Kernel, shapes
+from equilib_cuda.launches import in_tf32
 
 _COUNTED = 1 << 28
 """Numbers of an array that is convolved, at most."""
-
-_TF32 = 7  # COMPUTE_TYPE_TF32 of cupy/_core/_routines_linalg.pxd
 
 _MOST = 64
 """Arrays that are passed with a launch."""
@@ -50,8 +48,7 @@ def _exact(test: Callable[..., bool]) -> Callable[..., bool]:
     """Return a test that also asks for all digits: in TF32 a convolution is left to CuPy's products."""
 
     def applies(one: Any, *rest: Any) -> bool:
-        core = import_module("cupy._core")
-        return bool(core.get_compute_type(one.dtype) != _TF32) and test(one, *rest)
+        return not in_tf32(one.dtype) and test(one, *rest)
 
     return applies
 

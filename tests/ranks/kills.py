@@ -59,9 +59,19 @@ def kill(ranks: int, run: Path, after: float, rank: int) -> tuple[float, str, bo
     return time.monotonic() - begun, errors, killed
 
 
-def trial(ranks: int, folder: Path, expected: tuple[bytes, list[dict[str, object]]], length: float) -> Kill:
+def untouched(ranks: int, run: Path) -> tuple[float, float]:
+    """Let a run end, and return the seconds after which its record was there, and after which it ended."""
+    begun, launched = time.monotonic(), start(ranks, *RUN, "--out", run)
+    while not (run / "run.json").exists():
+        time.sleep(0.01)
+    recorded = time.monotonic() - begun
+    launched.communicate(timeout=300)
+    return recorded, time.monotonic() - begun
+
+
+def trial(ranks: int, run: Path, expected: tuple[bytes, list[dict[str, object]]], after: float) -> Kill:
     """Kill once and resume."""
-    run, rank, after = folder / "run", random.randrange(ranks), random.uniform(0.3, length)
+    rank = random.randrange(ranks)
     shutil.rmtree(run, ignore_errors=True)
     took, errors, killed = kill(ranks, run, after, rank)
     wrong = []
@@ -97,14 +107,15 @@ def main() -> None:
     random.seed(given.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        begun = time.monotonic()
-        start(given.ranks, *RUN, "--out", folder / "untouched").communicate(timeout=300)
-        length = time.monotonic() - begun
-        expected = content(folder / "untouched")
-        kills = [trial(given.ranks, folder, expected, length) for _ in range(given.number)]
-    print("| killed after, s | rank | all ended after, s | then | wrong |\n|---|---|---|---|---|")
-    for each in kills:
-        print(f"| {each.after:.2f} | {each.rank} | {each.took:.2f} | {each.resumed} | {'; '.join(each.wrong) or '-'} |")
+        recorded, ended = untouched(given.ranks, folder / "untouched")
+        expected, kills = content(folder / "untouched"), []
+        print("| killed after, s | rank | all ended after, s | then | wrong |\n|---|---|---|---|---|", flush=True)
+        for _ in range(given.number):
+            after = random.uniform(0.8 * recorded, ended)  # seldom before there is anything to lose
+            each = trial(given.ranks, folder / "run", expected, after)
+            kills.append(each)
+            wrong = "; ".join(each.wrong) or "-"
+            print(f"| {each.after:.2f} | {each.rank} | {each.took:.2f} | {each.resumed} | {wrong} |", flush=True)
     counts = Counter(each.resumed for each in kills)
     print(f"\n{len(kills)} kills: {dict(counts)}, longest end {max(each.took for each in kills):.2f} s")
     sys.exit(any(each.wrong for each in kills))

@@ -10,7 +10,7 @@ import pytest
 
 from equilib.machine.ranks.group import ALONE
 from tests.ranks.launching import launch, require_mpi
-from tests.ranks.program import outcomes
+from tests.ranks.program import outcomes, trainings
 
 ROUNDING = {"float32": 1e-5, "float64": 1e-12}
 """How far apart parameters may be, relative to the largest of their array."""
@@ -24,7 +24,7 @@ Found = dict[str, np.ndarray]
 @pytest.fixture(scope="module")
 def alone() -> Found:
     """Return what this process alone ends with."""
-    return outcomes(ALONE, [])
+    return outcomes(trainings(ALONE))
 
 
 @pytest.fixture(scope="module")
