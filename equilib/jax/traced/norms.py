@@ -17,7 +17,7 @@ class Measure(Protocol):
     """**Protocol:** the norms of the samples of arrays (batch, ...), shape (arrays, batch)."""
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms."""
+        """Return the norms, shape (arrays, batch)."""
 
     def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Return the norms, and where they are right, both of shape (arrays, batch)."""
@@ -52,7 +52,7 @@ class Root:
     mean: bool
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms."""
+        """Return the norms, shape (arrays, batch)."""
         sizes, right = self.quickly(*arrays)
         count = self._count(arrays[0])
 
@@ -80,7 +80,7 @@ class Simple:
     of: Callable[[jax.Array], jax.Array]
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms."""
+        """Return the norms, shape (arrays, batch)."""
         return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
 
     def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -1,4 +1,4 @@
-"""What a traced loop seldom does."""
+"""Work that a traced loop seldom does, at no price in its other steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 def rarely(when: jax.Array, change: Callable[[T], T], usual: T) -> T:
-    """Return `usual`, a tree of arrays, or change(usual) where the scalar `when` is true.
+    """Return `usual`, a tree of arrays of any shape, or change(usual), of the same, where the scalar `when` is true.
 
     A loop of one turn or none: on a CPU a `jax.lax.cond` copies what it returns in either case, at the price of a
     small step.
