@@ -56,3 +56,15 @@ def test_a_folder_that_is_a_link_is_refused(
     assert main(["report", str(made), "--limit", "0"]) == 2
     assert f"{made / 'report'} is a link, which is not followed" in capsys.readouterr().err
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_what_cannot_be_read_is_refused_before_anything_is_written(
+    runs: Any, copy: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder in place of the metrics: the sentence names it, and no folder of a report is left."""
+    made = copy(runs.newton, "run")
+    (made / "metrics.jsonl").unlink()
+    (made / "metrics.jsonl").mkdir()
+    assert main(["report", str(made), "--limit", "0"]) == 2
+    assert "metrics.jsonl cannot be read: Is a directory" in capsys.readouterr().err
+    assert not (made / "report").exists()
