@@ -13,6 +13,7 @@ import pytest
 
 from equilib.cli import main
 from equilib.experiments.recorded_training import train
+from equilib.kernels import using_kernels
 from equilib.kernels.selection import in_use
 from equilib.machine.tf32 import using_tf32
 from equilib.plugin.registry import Registry
@@ -128,7 +129,8 @@ def test_a_run_goes_on_and_is_looked_at_without_a_gpu(tmp_path: Path, capsys: py
 @pytest.mark.skipif(GPU is not None, reason="the emulator counts")
 def test_convolutions_are_left_to_products() -> None:
     """The kernels' are exact: in TF32 none takes a convolution of float32, and those of float64 stay theirs."""
-    kernels = [each for each in in_use("conv2d") if each.family.name == "cuda"]
+    with using_kernels("auto"):
+        kernels = [each for each in in_use("conv2d") if each.family.name == "cuda"]
     xp = NAMESPACES["cupy"]
 
     def taken(dtype: str) -> list[bool]:

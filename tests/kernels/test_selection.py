@@ -274,7 +274,7 @@ def test_the_environment_chooses(offer: Callable[..., None], monkeypatch: pytest
         ops.sigmoid(BIG)
 
 
-def test_plugins_are_looked_for_when_a_kernel_is_of_use():
+def test_plugins_are_looked_for_when_a_kernel_is_of_use(monkeypatch: pytest.MonkeyPatch):
     """Importing equilib and operations on small arrays find no plugin; the first large array does."""
     code = """
 import sys, numpy as np
@@ -284,6 +284,7 @@ assert "equilib.plugin.registry" not in sys.modules
 ops.tanh(np.ones(10_000))
 assert "equilib.plugin.registry" in sys.modules
 """
+    monkeypatch.delenv(VARIABLE, raising=False)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
