@@ -22,6 +22,12 @@ def equilib_solvers({arguments}):
     {after}
 """
 
+
+def plugin(name: str, *, before: str = "", arguments: str = "", summary: str = "''", after: str = "") -> str:
+    """Return the source of a plugin of one solver."""
+    return PLUGIN.format(name=name, before=before, arguments=arguments, summary=summary, after=after)
+
+
 MODULES = {
     "base-exception": "class End(BaseException):\n    pass\nraise End('at import')",
     "mute": "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\nraise Mute",
@@ -35,38 +41,27 @@ MODULES = {
     "nul": "x = 1\0",
     "absent": None,
     "no-hook": "x = 1",
-    "wrong-summary": PLUGIN.format(before="", arguments="", name="wrong-summary", summary="3", after=""),
-    "late": PLUGIN.format(before="", arguments="", name="late", summary="''", after="raise OSError('late')"),
-    "arguments": PLUGIN.format(before="", arguments="model", name="arguments", summary="''", after=""),
-    "wrong-name": PLUGIN.format(before="", arguments="", name="Wrong Name", summary="''", after=""),
-    "endless": PLUGIN.format(
-        before="",
-        arguments="",
-        name="endless",
-        summary="''",
-        after="yield from (SolverEntry(name=f'n-{n}', factory='x:Y', summary='') for n in range(10**9))",
+    "wrong-summary": plugin("wrong-summary", summary="3"),
+    "late": plugin("late", after="raise OSError('late')"),
+    "arguments": plugin("arguments", arguments="model"),
+    "wrong-name": plugin("Wrong Name"),
+    "endless": plugin(
+        "endless", after="yield from (SolverEntry(name=f'n-{n}', factory='x:Y', summary='') for n in range(10**9))"
     ),
-    "orders": PLUGIN.format(before="", arguments="", name="orders", summary="'\\x1b[2J'", after=""),
+    "orders": plugin("orders", summary="'\\x1b[2J'"),
     "escapes": "raise ValueError('\\x1b[31mred\\n\\x07')",
 }
 """What plugins that cannot be loaded do when they are."""
 
 WORKING = {
-    "chatty": PLUGIN.format(
+    "chatty": plugin(
+        "chatty",
         before="import os\nprint('at import')\nos.write(1, b'past Python')\nos.system('echo of another program')",
-        arguments="",
-        name="chatty",
-        summary="''",
-        after="",
     ),
-    "closer": PLUGIN.format(
-        before="import sys\nsys.stdout.close()\nsys.stderr.close()\nsys.stdout = sys.stderr = None",
-        arguments="",
-        name="closer",
-        summary="''",
-        after="",
+    "closer": plugin(
+        "closer", before="import sys\nsys.stdout.close()\nsys.stderr.close()\nsys.stdout = sys.stderr = None"
     ),
-    "rival": PLUGIN.format(before="", arguments="", name="newton-gmres", summary="'not ours'", after=""),
+    "rival": plugin("newton-gmres", summary="'not ours'"),
 }
 """Plugins that work, but print, close what is printed to, or take a name of ours."""
 

@@ -43,6 +43,11 @@ def require_tf32(device: Device) -> None:
         )
 
 
+def in_tf32(dtype: np.dtype) -> bool:
+    """Tell whether CuPy makes products of this dtype so."""
+    return bool(importlib.import_module("cupy._core").get_compute_type(dtype) == _TF32)
+
+
 @contextmanager
 def using_tf32(kind: str) -> Iterator[None]:
     """Have CuPy or PyTorch, as a kind of device says, multiply so in this process for the time being."""

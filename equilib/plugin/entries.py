@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from equilib.errors import UserError, a, named, require_harmless
-from equilib.machine.signals import is_from_user
+from equilib.errors import UserError, a, require_harmless
 from equilib.options import Blueprint, describe
 from equilib.options.named import FIXED_POINT, ODE
 from equilib.options.schema import check_fields
+from equilib.plugin.faults import faults_as
 from equilib.plugin.streams import printed_aside
 
 _NAME = re.compile(r"[a-z0-9]+([-_.:][a-z0-9]+)*")
@@ -110,16 +110,11 @@ class Entry:
         """
         if self.unavailable:
             raise EntryError(f"{self.noun} {self.name!r} cannot be used here: {self.unavailable}")
-        try:
+        unloaded = f"{self.noun} {self.name!r} could not be loaded from {self.factory!r}"
+        with faults_as(lambda fault: EntryError(f"{unloaded}: {fault}")):
             with printed_aside():
                 factory = pkgutil.resolve_name(self.factory) if isinstance(self.factory, str) else self.factory
             describe(factory)
-        except BaseException as error:
-            if is_from_user(error):
-                raise
-            raise EntryError(
-                f"{self.noun} {self.name!r} could not be loaded from {self.factory!r}: {named(error)}"
-            ) from error
         # A dataclass keeps its own flags there; `dataclasses` has no public way to ask.
         if not factory.__dataclass_params__.frozen:
             raise EntryError(f"{self.noun} {self.name!r}: {factory.__name__} must be a frozen dataclass")

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from equilib.errors import UserError, named
+from equilib.errors import UserError
 from equilib.kernels import BrokenFamilyError, Family, Kernel
-from equilib.machine.signals import is_from_user
 from equilib.options import build, parse_spec
 from equilib.plugin.entries import KernelEntry
+from equilib.plugin.faults import faults_as
 from equilib.plugin.registry import Provided, Registry
 from equilib.plugin.streams import printed_aside
 from equilib.plugin.yielded import MOST
@@ -31,16 +31,10 @@ def _family(registry: Registry, provided: Provided[KernelEntry]) -> Family:
 
     def make(spec: str) -> Iterable[Kernel]:
         registry.find(KernelEntry, f"{entry.name}@{owner.called}")  # whose package the record of a run names
-        try:
-            with printed_aside():
-                values = parse_spec(spec)[1]
-                return _kernels(build(entry.blueprint(), values, owner=f"kernels {entry.name!r}", parts=registry))
-        except (UserError, BrokenFamilyError):
-            raise
-        except BaseException as error:  # a plugin may call sys.exit
-            if is_from_user(error):
-                raise
-            raise BrokenFamilyError(f"it raised {named(error)}") from error
+        broken = faults_as(lambda fault: BrokenFamilyError(f"it raised {fault}"), UserError, BrokenFamilyError)
+        with broken, printed_aside():
+            values = parse_spec(spec)[1]
+            return _kernels(build(entry.blueprint(), values, owner=f"kernels {entry.name!r}", parts=registry))
 
     package = f"{owner.distribution} {owner.version}".strip() or owner.plugin
     return Family(name=entry.name, package=package, make=make, unavailable=entry.unavailable)

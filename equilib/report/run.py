@@ -19,12 +19,14 @@ from equilib.runs.request import RunRequest
 class ReportedRun(RecordedRun):
     """A run, what it is called, and its place among the runs, which decides colour and marker.
 
-    The texts of its `facts` and `epochs` are harmless; `record` holds what they were.
+    The texts of its `facts` and `epochs` are harmless; `record` holds what they were, and `damages` what could not be
+    read.
     """
 
     index: int
     label: str
     record: RecordedRun
+    damages: list[str]
 
     @cached_property
     def epochs(self) -> list[dict[str, Any]]:
@@ -76,11 +78,11 @@ class ReportedRun(RecordedRun):
 def read_runs(paths: Sequence[Path]) -> list[ReportedRun]:
     """Read the runs; each is called by its folder, or by as much of the path as tells them apart.
 
-    Raises UserError if a folder holds no run.
+    Raises UserError if a folder holds no run, or its metrics cannot be read.
     """
     records = [RecordedRun.read(path) for path in paths]
     return [
-        ReportedRun(record.path, harmless_values(record.facts), index, harmless(label), record)
+        ReportedRun(record.path, harmless_values(record.facts), index, harmless(label), record, record.flaws)
         for index, (label, record) in enumerate(zip(_labels(paths), records, strict=True))
     ]
 

@@ -51,7 +51,6 @@ def write_report(
     Raises UserError if a folder holds no run, or `out` cannot be written.
     """
     runs = read_runs(paths)
-    damages = [run.flaws for run in runs]  # before anything is written: metrics that cannot be read are refused
     folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
     if out is None:
         refuse_link(folder)
@@ -60,11 +59,11 @@ def write_report(
     prepare_process()
     tested = [try_measure(run, registry, reporter=reporter, limit=limit, **changes) for run in runs]
     with file_errors(f"--out {folder} cannot be written"):
-        return _write(runs, tested, damages, folder)
+        return _write(runs, tested, folder)
 
 
-def _missing(run: ReportedRun, damages: Sequence[str], tested: Findings | None, reason: str | None) -> Iterator[str]:
-    for damage in damages:
+def _missing(run: ReportedRun, tested: Findings | None, reason: str | None) -> Iterator[str]:
+    for damage in run.damages:
         yield f"{run.label}: {damage}"
     if reason:
         yield f"{run.label}: {reason}"
@@ -72,12 +71,7 @@ def _missing(run: ReportedRun, damages: Sequence[str], tested: Findings | None, 
         yield f"{run.label}: tested on data that is not its own; give the folder with its data as --data-dir"
 
 
-def _write(
-    runs: list[ReportedRun],
-    tested: list[tuple[Findings | None, str | None]],
-    damages: Sequence[Sequence[str]],
-    folder: Path,
-) -> Written:
+def _write(runs: list[ReportedRun], tested: list[tuple[Findings | None, str | None]], folder: Path) -> Written:
     single = len(runs) == 1
     training, solver = training_charts(runs), solver_charts(runs)
     trace = trace_chart(runs, [found for found, _ in tested])
@@ -86,6 +80,5 @@ def _write(
         file.write(page.render(runs, tested, training=training, solver=solver).encode(errors="backslashreplace"))
     remove_pictures(folder)
     pictures = save_charts([*training, *solver], folder, single=single)
-    parts = zip(runs, damages, tested, strict=True)
-    missing = [sentence for run, damage, each in parts for sentence in _missing(run, damage, *each)]
+    missing = [sentence for run, each in zip(runs, tested, strict=True) for sentence in _missing(run, *each)]
     return Written(page=folder / PAGE, pictures=pictures, missing=missing)

@@ -10,8 +10,7 @@ from types import ModuleType
 from typing import Any
 from unittest import SkipTest
 
-from equilib.errors import named
-from equilib.machine.signals import is_from_user
+from equilib.plugin.faults import faults_as
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,8 @@ class Check:
         unittest.SkipTest
             With the reason, if it cannot be examined here; pytest shows the test as skipped.
         """
-        try:
+        with faults_as(lambda fault: AssertionError(f"it raised {fault}"), AssertionError, SkipTest):
             return self._examine()
-        except (AssertionError, SkipTest):
-            raise
-        except BaseException as error:  # a plugin may call sys.exit
-            if is_from_user(error):
-                raise
-            raise AssertionError(f"it raised {named(error)}") from error
 
     def __str__(self) -> str:
         return self.name

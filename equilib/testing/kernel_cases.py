@@ -93,8 +93,9 @@ def maker(dtype: str, seed: int) -> Make:
     return lambda *shape: rng.standard_normal(shape).astype(dtype)
 
 
-def _elementwise(make: Make) -> Iterator[Call]:
-    for shape in SHAPES:
+def elementwise(make: Make, shapes: Iterable[tuple[int, ...]] = SHAPES) -> Iterator[Call]:
+    """Yield activations and their slopes, of shapes."""
+    for shape in shapes:
         x = 3 * make(*shape)
         yield from (Call(name, (x,)) for name in (*VALUED, "gelu", "gelu_slope"))
         for name in VALUED:
@@ -193,7 +194,7 @@ UPDATES = ("adam", "squares")
 NORMALIZATIONS = ("group_norm", "group_norm_push", "group_norm_pull")
 POOLINGS = ("max_pool", "max_pool_push", "max_pool_pull")
 _CASES: Cases = {
-    POINTWISE: _elementwise,
+    POINTWISE: elementwise,
     SUMS: _sums,
     SAMPLES: _samples,
     UPDATES: _updates,

@@ -15,14 +15,13 @@ from equilib.testing.kernel_cases import (
     SAMPLES,
     SUMS,
     UPDATES,
-    VALUED,
     Call,
     Cases,
     Geometry,
     Make,
     chosen,
     convolutions,
-    formula_of,
+    elementwise,
     maker,
     normalizations,
     poolings,
@@ -42,16 +41,6 @@ GEOMETRIES = (
 def large_calls(operations: Container[str], dtype: str) -> Iterator[Call]:
     """Yield calls of operations with arrays of one dtype."""
     yield from chosen(_CASES, operations, maker(dtype, seed=2))
-
-
-def _elementwise(make: Make) -> Iterator[Call]:
-    for shape in (LONG, MANY, IMAGES):
-        x = 3 * make(*shape)
-        yield from (Call(name, (x,)) for name in (*VALUED, "gelu", "gelu_slope"))
-        for name in VALUED:
-            y = formula_of(name, x)
-            yield Call(f"{name}_slope", (y,))
-            yield Call("times_slope", (make(*shape), y, name))
 
 
 def _sums(make: Make) -> Iterator[Call]:
@@ -80,7 +69,7 @@ def _updates(make: Make) -> Iterator[Call]:
 
 
 _CASES: Cases = {
-    POINTWISE: _elementwise,
+    POINTWISE: lambda make: elementwise(make, (LONG, MANY, IMAGES)),
     SUMS: _sums,
     SAMPLES: _samples,
     UPDATES: _updates,

@@ -1,4 +1,4 @@
-"""Cotangents as a function of autograd that has no derivative of its own, and says so."""
+"""Cotangents as functions of autograd that have no derivative of their own, and say so."""
 
 from __future__ import annotations
 
@@ -14,12 +14,7 @@ Cotangents = tuple[Tensor | None, ...]
 
 
 class FirstOrder(torch.autograd.Function):
-    """The cotangents `pullback(*at)`; `refusal` is why they have no derivative."""
-
-    @staticmethod
-    def forward(refusal: str, pullback: Callable[..., Sequence[Tensor | None]], *at: Tensor | None) -> Cotangents:
-        """Ask the adjoint."""
-        return tuple(pullback(*at))
+    """Cotangents without a derivative; the first argument is why."""
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -32,3 +27,12 @@ class FirstOrder(torch.autograd.Function):
         raise NoDerivativeError(ctx.refusal)
 
     jvp = backward
+
+
+class Pulled(FirstOrder):
+    """The cotangents `pullback(*at)`."""
+
+    @staticmethod
+    def forward(refusal: str, pullback: Callable[..., Sequence[Tensor | None]], *at: Tensor | None) -> Cotangents:
+        """Ask the adjoint."""
+        return tuple(pullback(*at))

@@ -25,7 +25,7 @@ from equilib.torch.bridge import Bridge
 from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.closures import Outsiders
 from equilib.torch.equation import Equation, Graph, Held
-from equilib.torch.first_order import Cotangents, FirstOrder
+from equilib.torch.first_order import Cotangents, Pulled
 from equilib.torch.products import linearization
 from equilib.torch.resolved import folded, resolved
 from equilib.torch.transforms import (
@@ -132,7 +132,7 @@ def _cotangents(
         if hasattr(adjoint, "unroll"):
             return None, *pulled(lambda *given: _unrolled(equation, held, given), (z0, *leaves), g)
         pullback = lambda g, _, *leaves: _pullback(equation, held, g, leaves)  # noqa: E731
-        return None, *FirstOrder.apply(_no_calculus(equation), pullback, g, z0, *leaves)
+        return None, *Pulled.apply(_no_calculus(equation), pullback, g, z0, *leaves)
     if held.graph is not None and y is not None and not hasattr(adjoint, "unroll"):
         try:
             return _into_graph(equation, held.solution, held.graph, y, g), None, *[None] * len(leaves)

@@ -74,7 +74,7 @@ class Integral(torch.autograd.Function):
                 raise NoDerivativeError(TIMES_ONCE)
             _require_unmapped(equation, held)
             return None, None, None, *pulled(lambda *given: _replayed(equation, held, given), at, g)
-        return None, None, *Pullback.apply(equation, held, g, timed, *at)
+        return None, None, *Pullback.apply(no_calculus(equation), equation, held, g, timed, *at)
 
     @staticmethod
     def jvp(ctx: Any, _: Any, __: Any, t_dot: Tensor | None, *dots: Tensor | None) -> Tensor:

@@ -21,9 +21,7 @@ from equilib.ode.times import checked_times
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.transforms import (
-    differentiable,
-)
+from equilib.torch.transforms import differentiable
 
 
 @dataclass(eq=False)

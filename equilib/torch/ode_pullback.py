@@ -15,8 +15,8 @@ from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.ode.calculus.output_times import times_bar
 from equilib.ode.solution import IntegrationError, IntegrationWarning
 from equilib.torch.call import without_autocast
-from equilib.torch.first_order import Cotangents
-from equilib.torch.ode_equation import Equation, Integrated, no_calculus
+from equilib.torch.first_order import Cotangents, FirstOrder
+from equilib.torch.ode_equation import Equation, Integrated
 from equilib.torch.transforms import differentiable
 
 TIMES_AROUND = (
@@ -24,35 +24,32 @@ TIMES_AROUND = (
 )
 
 
-class Pullback(torch.autograd.Function):
+class Pullback(FirstOrder):
     """The cotangents of the times, of y(t₀) and of the leaves for that of y, which have no derivative themselves."""
 
     @staticmethod
-    def forward(equation: Equation, held: Integrated, g: Tensor, t: Tensor | None, *at: Tensor) -> Cotangents:
+    def forward(
+        refusal: str, equation: Equation, held: Integrated, g: Tensor, t: Tensor | None, *at: Tensor
+    ) -> Cotangents:
         """Ask the adjoint."""
         return tuple(pulled_back(equation, held, g, t, at))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        """Keep whose they are."""
-        ctx.equation = inputs[0]
-
-    @staticmethod
-    def backward(ctx: Any, *g: Tensor | None) -> Cotangents:
-        """Raise `NoDerivativeError`."""
-        raise NoDerivativeError(no_calculus(ctx.equation))
-
-    jvp = backward
-
-    @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[Any, ...], equation: Equation, held: Integrated, g: Tensor, t: Any, *at: Tensor
+        info: Any,
+        in_dims: tuple[Any, ...],
+        refusal: str,
+        equation: Equation,
+        held: Integrated,
+        g: Tensor,
+        t: Any,
+        *at: Tensor,
     ) -> Any:
         """Ask for those of all lanes as one batch; where cotangents alone are mapped, one after the other."""
-        _, _, axis, _, *axes = in_dims
+        _, _, _, axis, _, *axes = in_dims
         lanes = info.batch_size
         if all(each is None for each in axes):
-            each = [Pullback.apply(equation, held, one, t, *at) for one in g.unbind(axis)]
+            each = [Pullback.apply(refusal, equation, held, one, t, *at) for one in g.unbind(axis)]
             stacked = tuple(None if same[0] is None else torch.stack(same) for same in zip(*each, strict=True))
             return stacked, tuple(None if bar is None else 0 for bar in stacked)
         if t is not None:
@@ -66,7 +63,7 @@ class Pullback(torch.autograd.Function):
         # A leaf that all lanes share has a cotangent in each.
         inner = equation.over(lanes, [0] * len(leaves), info.randomness)
         rows = each_g.movedim(0, 1).flatten(1, 2), y0.flatten(0, 1)
-        _, start, *bars = Pullback.apply(inner, held.mapped, rows[0], None, rows[1], *leaves)
+        _, start, *bars = Pullback.apply(refusal, inner, held.mapped, rows[0], None, rows[1], *leaves)
         found = (None, start.unflatten(0, (lanes, start.shape[0] // lanes)), *bars)
         return found, tuple(None if bar is None else 0 for bar in found)
 

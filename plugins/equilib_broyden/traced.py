@@ -52,7 +52,7 @@ class TracedState(NamedTuple):
 def start(f: Evaluator, z0: jax.Array, kind: Inverse, inverse: Any) -> TracedState:
     """Evaluate the initial guess."""
     residual = f.residual(z0)
-    (norm,) = roots((residual,), mean=False)
+    (norm,) = roots(residual)
     none = jnp.zeros(z0.shape[0], jnp.int32)
     return TracedState(z0, residual, inverse, kind.apply(inverse, residual), norm, none, none > 0)
 
@@ -63,7 +63,7 @@ def attempt(f: Evaluator, state: TracedState, kind: Inverse, *, growth: float, r
     step = jnp.where(rows(f.active, state.z), -rows(length, state.z) * state.image, 0)
     new = state.z + step
     residual = f.residual(new)
-    (norm,) = roots((residual,), mean=False)
+    (norm,) = roots(residual)
     kept = norm <= growth * state.best
     in_a_row = jnp.maximum(state.rejections + 1, jnp.where(jnp.isfinite(norm), 0, RESTART))
     in_a_row = jnp.where(kept, 0, in_a_row)
@@ -147,7 +147,7 @@ def correction(numerator: jax.Array, v: jax.Array, y: jax.Array) -> tuple[jax.Ar
     largest = jnp.where((largest >= tiny) & jnp.isfinite(largest), largest, tiny)
     v = rows(jnp.exp2(-jnp.floor(jnp.log2(largest))), v) * v
     product = dot(v, y)
-    size, length = roots((y, v), mean=False)
+    size, length = roots(y, v)
     safe = jnp.isfinite(size) & (jnp.abs(product) > 10 * float(info.eps) * length * size)
     factor = 1 / jnp.where(safe, product, 1.0)
     keep = rows(safe, v)
@@ -263,10 +263,10 @@ def _true(f: Evaluator, z: jax.Array) -> jax.Array:
     finite = jnp.all(jnp.isfinite(matrix), axis=(1, 2))
     matrix = jnp.where(finite[:, None, None], matrix, identity)
     inverse = jnp.linalg.inv(matrix)
-    sizes, length = roots((matrix, identity), mean=False), roots((inverse,), mean=False)[0]
+    sizes, length = roots(matrix, identity), roots(inverse)[0]
     singular = ~(10 * float(jnp.finfo(z.dtype).eps) * sizes[0] * length <= 0.1 * sizes[1])
     shortest = lambda: jnp.where(singular[:, None, None], jnp.linalg.pinv(matrix), inverse)  # noqa: E731
     inverse = jax.lax.cond(jnp.any(singular), shortest, lambda: inverse)
-    (length,) = roots((inverse,), mean=False)
+    (length,) = roots(inverse)
     good = finite & jnp.isfinite(length) & (length > 0)
     return jnp.where(good[:, None, None], inverse, -identity)

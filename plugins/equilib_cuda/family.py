@@ -10,7 +10,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from equilib.kernels import Kernel, shapes
-from equilib_cuda.launches import in_tf32
+from equilib.machine.tf32 import in_tf32
 
 _COUNTED = 1 << 28
 """Numbers of an array that is convolved, at most."""

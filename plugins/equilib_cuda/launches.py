@@ -27,16 +27,7 @@ ROW = 512
 KINDS = {"identity": 0, "tanh": 1, "sigmoid": 2, "relu": 3, "gelu": 4, "gelu_slope": 5}
 """Activations and their numbers in CUDA C."""
 
-_TF32 = 7  # COMPUTE_TYPE_TF32 of cupy/_core/_routines_linalg.pxd
-
 _CODE = Path(__file__).parent / "code"
-
-
-def in_tf32(dtype: np.dtype) -> bool:
-    """Tell whether CuPy's products of this dtype are made in TF32."""
-    import cupy
-
-    return bool(cupy._core.get_compute_type(dtype) == _TF32)
 
 
 def source(file: str, dtype: np.dtype) -> str:

@@ -72,7 +72,7 @@ class TracedAnderson:
     def init(self, f: Evaluator, z0: jax.Array) -> AndersonState:
         """Evaluate the initial guess, shape (batch, ...)."""
         residual = f.residual(z0)
-        (norm,) = roots((residual,), mean=False)
+        (norm,) = roots(residual)
         batch, m = z0.shape[0], self.memory
         nothing = jnp.zeros((m, *z0.shape), z0.dtype)
         gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
@@ -85,7 +85,7 @@ class TracedAnderson:
         pairs = state.pairs._replace(usable=state.pairs.usable & (state.rejections < RESTART)[:, None])
         new = self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
         residual = f.residual(new)
-        (norm,) = roots((residual,), mean=False)
+        (norm,) = roots(residual)
         accepted = norm <= self.growth * state.least.norm
         pairs = self._extended(pairs, state, new, residual, accepted)
         tried = Place(new, residual, norm)

@@ -62,7 +62,7 @@ def solve(matvec: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, rest
     """Return x, shape (batch, ...), with ‖b − A x‖ ≤ rtol[i]·‖b‖, as far as `restart` products allow."""
     batch, dtype = b.shape[0], real(b.dtype)
     restart = min(restart, flat(b).shape[1])
-    (norm,) = roots((b,), mean=False)
+    (norm,) = roots(b)
     running = active & jnp.isfinite(norm) & (norm > 0)
     precision = 10 * float(jnp.finfo(b.dtype).eps)
     basis = jnp.zeros((restart + 1, *b.shape), b.dtype).at[0].set(_normalized(b, norm, running))
@@ -104,7 +104,7 @@ def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple
         column, rest = _projected_twice(basis, product)
     else:
         column, rest = _projected_in_turn(basis, product, j)
-    (left,) = roots((rest,), mean=False)
+    (left,) = roots(rest)
     return jnp.where(jnp.arange(column.shape[1]) == j + 1, left[:, None], column), left, rest
 
 

@@ -98,9 +98,9 @@ def measure_of(norm: Norm) -> Measure:
     return Simple((lambda x: jnp.max(jnp.abs(flat(x)), axis=1)) if norm is max_norm else norm)
 
 
-def roots(arrays: tuple[jax.Array, ...], *, mean: bool) -> jax.Array:
-    """Return √Σ x² of each sample, or the root of the mean, shape (arrays, batch); squares leave no range."""
-    return Root(mean)(*arrays)
+def roots(*arrays: jax.Array) -> jax.Array:
+    """Return √Σ x² of each sample of arrays (batch, ...), shape (arrays, batch); squares leave no range."""
+    return Root(mean=False)(*arrays)
 
 
 def _scaled(x: jax.Array) -> jax.Array:
