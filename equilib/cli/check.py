@@ -17,14 +17,17 @@ from equilib.testing import Check, Outcome, run_checks
 from equilib.testing.entries import CHECKED, entry_checks
 
 HEADER = ("CHECK", "RESULT", "REASON AND EVIDENCE")
+KINDS = [kind.noun for kind in CHECKED]
 
 
 @click.command()
 @click.argument("name", metavar="NAME[:OPTION=VALUE,...]", shell_complete=named(*CHECKED))
 @click.option(
     "--kind",
-    type=click.Choice([kind.noun for kind in CHECKED]),
-    help="Check the entry of this kind, where several share the name; by default all of them.",
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help=f"Check the entry of this kind, where several share the name; by default all of them.  [one of "
+    f"{', '.join(KINDS)}]",
 )
 @as_json
 @click.pass_context

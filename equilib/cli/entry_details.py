@@ -6,8 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from equilib.cli.output import paragraph, table, terminal_width
-from equilib.errors import harmless
+from equilib.cli.output import labelled, line, paragraph, table, terminal_width
 from equilib.fixed_points.options import SolveOptions
 from equilib.options import Option, PartOption, describe, unfold
 from equilib.options.named import FIXED_POINT, ODE
@@ -21,7 +20,7 @@ USES = {
     entries.SensitivityEntry: _WITH_OPTIONS.replace("{flag}", "--adjoint"),
     entries.OptimizerEntry: _WITH_OPTIONS.replace("{flag}", "--optimizer"),
     entries.DatasetEntry: _WITH_OPTIONS.replace("{flag}", "--data"),
-    entries.LinearSolverEntry: "--solver newton-gmres:linear_solver={name},linear_solver.OPTION=VALUE",
+    entries.LinearSolverEntry: "--solver newton-gmres:linear_solver={name}, its options as linear_solver.OPTION=VALUE",
     entries.IntegratorEntry: "--solver steady:integrator={name},integrator.OPTION=VALUE; where an experiment solves an "
     "ODE, --solver {name}:OPTION=VALUE",
     entries.KernelEntry: _WITH_OPTIONS.replace("{flag}", "--kernels"),
@@ -84,8 +83,7 @@ def describe_entry(provided: Provided[Any], registry: Registry) -> str:
         *_spelling(entry, registry),
         *_facts(entry),
     ]
-    width = max(len(label) for label, _ in facts) + 2
-    parts = [f"{entry.name}: {entry.summary}", "\n".join(f"{label:<{width}}{harmless(fact)}" for label, fact in facts)]
+    parts = [line(f"{entry.name}: {entry.summary}"), labelled(facts)]
     if entry.advice:
         parts.append(paragraph(entry.advice))
     if not entry.unavailable:
@@ -140,7 +138,7 @@ def _options(entry: entries.Entry, registry: Registry) -> str:
         # Without defaults: those are the experiment's.
         every = [(option.name, option.expects, option.help) for option in describe(SolveOptions)]
         parts.append("Of every solver:\n\n" + table(("OPTION", "VALUE", "MEANING"), every, width=terminal_width()))
-    parts.append(f"Use: {USES[type(entry)].format(name=entry.name)}")
+    parts.append(line(f"Use: {USES[type(entry)].format(name=entry.name)}"))
     return "\n\n".join(parts)
 
 

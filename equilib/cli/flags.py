@@ -61,6 +61,9 @@ kernels = click.option(
     help="Compute with this family of kernels only, with all (auto) or with none; by default as the run was asked to.",
 )
 
+_WIDE = 56
+"""Longer choices do not stand beside a flag on a terminal of 60 columns, but in its help."""
+
 Choose = Callable[[Flag], bool]
 """Tells whether a command offers a flag of `equilib run`."""
 
@@ -116,22 +119,24 @@ def _valued(
         except OptionError as error:
             raise click.BadParameter(str(error), context, parameter) from None
 
-    shown = f"[{'|'.join(map(str, option.choices))}]" if option.choices else option.type.__name__.upper()
-    among = option.choices and complete is None
+    choices = [str(each) for each in option.choices]
+    shown = f"[{'|'.join(choices)}]" if choices else option.type.__name__.upper()
+    long = metavar is None and len(f"{names[0]} {shown}") > _WIDE
+    among = choices and complete is None
     return click.Option(
         names,
         callback=parse,
-        metavar=metavar or shown,
-        help=_help(option),
-        shell_complete=(lambda *_: [str(each) for each in option.choices]) if among else complete,
+        metavar=metavar or ("NAME" if long else shown),
+        help=_help(option, f"one of {', '.join(choices)}" if long else ""),
+        shell_complete=(lambda *_: choices) if among else complete,
     )
 
 
-def _help(option: Option) -> str:
-    """Return the help text, as a sentence, with the default, unless that is none, and the bounds."""
+def _help(option: Option, among: str = "") -> str:
+    """Return the help text, as a sentence, with the choices and the default, unless these are none, and the bounds."""
     text = f"{option.help[:1].upper()}{option.help[1:].removesuffix('.')}."
     default = "required" if option.required else f"default: {default_text(option)}"
-    notes = [*([] if option.default is None else [default]), *([str(option.bounds)] if str(option.bounds) else [])]
+    notes = [each for each in (among, "" if option.default is None else default, str(option.bounds)) if each]
     return f"{text}  [{'; '.join(notes)}]" if notes else text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from equilib.cli.entry_details import describe_entry, full_record
-from equilib.cli.output import as_json, print_json, print_table
+from equilib.cli.output import as_json, line, print_json, print_table
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import did_you_mean
 from equilib.kernels import (
@@ -75,12 +75,13 @@ def _print(records: list[dict[str, Any]], *, as_json: bool, of: str = "") -> Non
     if records:
         print_table(HEADER, [_cells(each) for each in records])
     if any(each["after"] for each in records):
-        click.echo(RULE)
+        click.echo(line(RULE))
     absent = [f"{family.name} cannot be used here: {family.unavailable}" for family in families() if family.unavailable]
-    for line in (*absent, *dict.fromkeys(each["reason"] for each in records if _lacks_arrays(each))):
-        click.echo(line)
+    for each in (*absent, *dict.fromkeys(each["reason"] for each in records if _lacks_arrays(each))):
+        click.echo(line(each))
     if not records:
-        click.echo(f"No kernel{of} is here: the formula computes every call{'' if absent or of else f'; {INSTALL}'}.")
+        hint = "" if absent or of else f"; {INSTALL}"
+        click.echo(line(f"No kernel{of} is here: the formula computes every call{hint}."))
 
 
 def _records() -> Iterator[dict[str, Any]]:

@@ -62,14 +62,26 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
     return "\n".join(lines)
 
 
-def _block(header: Sequence[str], row: Sequence[str], width: int) -> str:
-    """Return a row as lines of "HEADER  cell", those of empty cells left out."""
+def _block(header: Sequence[str], row: Sequence[str], width: int | None) -> str:
+    """Return a row as lines of "HEADER  cell", none of them wrapped without a width."""
     size = max(map(len, header)) + 2
     lines = []
     for name, cell in zip(header, row, strict=True):
-        wrapped = textwrap.wrap(cell, max(width - size, 1))
+        wrapped = [cell] if width is None else textwrap.wrap(cell, max(width - size, 1))
         lines += [f"{label:<{size}}{text}" for label, text in zip([name, *[""] * len(wrapped)], wrapped, strict=False)]
     return "\n".join(lines)
+
+
+def labelled(rows: Sequence[tuple[str, str]]) -> str:
+    """Return a line for each label and its text, aligned, and wrapped on a terminal."""
+    header, texts = zip(*((label, harmless(text)) for label, text in rows), strict=True)
+    return _block(header, texts, terminal_width())
+
+
+def line(text: str) -> str:
+    """Return a line as it is; on a terminal wrapped between words, so that what is to be typed is whole."""
+    width = terminal_width()
+    return text if width is None else textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def paragraph(text: str) -> str:
