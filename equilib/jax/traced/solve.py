@@ -27,8 +27,8 @@ from equilib.numerics.gmres import GMRES
 jax.tree_util.register_dataclass(State, ["z", "residual"], [])
 
 
-def traceable(solver: Any) -> Any:
-    """Return the form of a solver that can be traced.
+def traceable(solver: Any, what: str = "solver") -> Any:
+    """Return the form of a solver that can be traced; of another one it says `what` it is.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def traceable(solver: Any) -> Any:
     if hasattr(solver, "traced"):
         return solver.traced()
     raise JitError(
-        f"the solver {type(solver).__name__} is driven by the host and cannot run under jit; call it outside of jit, "
+        f"the {what} {type(solver).__name__} is driven by the host and cannot run under jit; call it outside of jit, "
         "whose pieces are compiled all the same, or take picard, anderson, broyden or lbroyden"
     )
 
@@ -104,7 +104,8 @@ def linear(
     options = replace(adjoint.limits(how.options), on_failure="record")
     _, product = products(f.call, z, arrays, transpose=transpose)
     given = jnp.where(rows(bad, b), 0, b)
-    solver: Any = Affine(product, adjoint.linear_solver) if adjoint.solver is None else traceable(adjoint.solver)
+    own = adjoint.solver
+    solver: Any = Affine(product, adjoint.linear_solver) if own is None else traceable(own, "adjoint's solver")
     return left_out(_solve_affine(product, given, solver, options), b, bad)
 
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from equilib.plugin import SensitivityEntry, SolverEntry
-from equilib.plugin.entries import FIXED_POINT
-from equilib.plugin.registry import Registry
+from tests.embed.every import SOLVERS, exact
 from tests.embed.torch.cells import drawn, f, iterated
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -19,15 +17,6 @@ from equilib.torch import fixed_point  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
 
 RTOL = 1e-9
-REGISTRY = Registry.discover()
-SOLVERS = [each.entry.name for each in REGISTRY.provided(SolverEntry) if not each.entry.unavailable]
-
-
-def exact(solver: str) -> list[str]:
-    """Return the adjoints that are exact for a solver, by name, and that of its own equation."""
-    entries = [each.entry for each in REGISTRY.provided(SensitivityEntry)]
-    fit = [each for each in entries if each.solves == FIXED_POINT and each.exact and not each.unavailable]
-    return [each.name for each in fit if not each.solvers or solver in each.solvers] + ["implicit:solver=same"]
 
 
 def layer(weight: Any, x: Any, solver: str, adjoint: str) -> Any:
