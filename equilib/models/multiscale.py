@@ -13,6 +13,9 @@ from equilib.layers.composite import Composite
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell, step_from_zero
 from equilib.ops.shapes import shape_of
+from equilib.options.kinds import described
+
+_TREES = (tuple, list, dict)
 
 Shapes = tuple[tuple[int, ...], ...]
 """For each scale the shape of one sample."""
@@ -76,15 +79,26 @@ class MultiScaleCell(Composite):
     def zeros(self, params: Tree, u: Tree) -> Array:
         """Return zeros, shape (batch, size).
 
-        Raises ValueError if the injection is not for samples of the shape of scale 0.
+        Raises TypeError if the state of the first branch is a tree, ValueError if the injection is not for samples of
+        the shape of scale 0.
         """
         first = self.first.zeros(params["first"], u)
+        if isinstance(first, _TREES):
+            raise TypeError(f"first needs one array as its state, it has {described(first)}; give each part a scale")
         self._checked(first, 0, "the injection")
         rows = (first.shape[0], sum(map(prod, self.shapes)))
         return array_namespace(first).zeros(rows, dtype=first.dtype, device=getattr(first, "device", None))
 
     def split(self, z: Array) -> tuple[Array, ...]:
-        """Return the scales of a state, of shapes (batch, *shape)."""
+        """Return the scales of a state, of shapes (batch, *shape).
+
+        Raises TypeError if it is a tree, ValueError if it has another shape.
+        """
+        size = sum(map(prod, self.shapes))
+        if isinstance(z, _TREES):
+            raise TypeError(f"z must be one array, shape (batch, {size}), got {described(z)}; take cell.join(scales)")
+        if shape_of(z)[1:] != (size,):
+            raise ValueError(f"z must have the shape (batch, {size}), as cell.join gives it, it has {shape_of(z)}")
         batch, parts, start = shape_of(z)[0], [], 0
         for shape in self.shapes:
             end = start + prod(shape)
@@ -95,8 +109,11 @@ class MultiScaleCell(Composite):
     def join(self, parts: tuple[Array, ...]) -> Array:
         """Return the state that consists of these scales.
 
-        Raises ValueError if there are more or fewer than the cell has, or one has another shape.
+        Raises TypeError if it is no tuple, ValueError if there are more or fewer scales than the cell has, or one has
+        another shape.
         """
+        if not isinstance(parts, tuple | list):
+            raise TypeError(f"the scales must be a tuple of {len(self.shapes)} arrays, got {described(parts)}")
         if len(parts) != len(self.shapes):
             raise ValueError(f"the state has {len(self.shapes)} scales, {len(parts)} were given")
         return join_scales([self._checked(part, i, f"entry {i}") for i, part in enumerate(parts)])
@@ -104,7 +121,7 @@ class MultiScaleCell(Composite):
     def step(self, params: Tree, z: Array, u: Tree) -> Array:
         """Return f(z, x).
 
-        Raises ValueError if a layer does not lead to the shape of its scale; the error says which.
+        Raises ValueError if a layer does not lead to the shape of its scale, which the error names, or as `split` does.
         """
         z0, *others = self.split(z)
         return self._combined(params, self.first.step(params["first"], z0, u), others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib import ImplicitAdjoint, Picard, Sensitivity, Solver, Status, Unrolled, ops
+from equilib import ImplicitAdjoint, Picard, Sensitivity, Solver, Status, Unrolled, fixed_point, ops
 from equilib.arrays.trees import tree_leaves, tree_map
 from equilib.autodiff import value_and_grad
 from equilib.layers import Chain, Dense
@@ -311,3 +311,64 @@ def test_a_guess_needs_an_array_for_each_scale(rng: np.random.Generator):
         deq = MultiScaleSkipDEQ(VECTORS, Picard(), layers)
         with pytest.raises(ValueError, match=message):
             deq(deq.init(rng), x)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell whose state is a tuple."""
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Return no parameters."""
+        return {}
+
+    def inject(self, params: Any, x: Any) -> Any:
+        """Return x."""
+        return x
+
+    def zeros(self, params: Any, u: Any) -> Any:
+        """Return zeros twice."""
+        return np.zeros((len(u), 4)), np.zeros((len(u), 4))
+
+    def step(self, params: Any, z: Any, u: Any) -> Any:
+        """Return the state."""
+        return z
+
+
+def test_a_tree_of_scales_is_solved_by_its_own_map(rng: np.random.Generator):
+    """Split and joined in f, a tuple of scales has the fixed point and the gradient of the flat state."""
+    params = tree_map(lambda leaf: 0.4 * leaf.astype(np.float64), VECTORS.init(rng))
+    x = rng.standard_normal((3, 3))
+
+    def flat(x: Any) -> Any:
+        u = VECTORS.inject(params, x)
+        return fixed_point(lambda z: VECTORS.step(params, z, u), VECTORS.zeros(params, u), rtol=1e-12)
+
+    def tuple_of_scales(x: Any) -> Any:
+        u = VECTORS.inject(params, x)
+        step = lambda z: VECTORS.split(VECTORS.step(params, VECTORS.join(z), u))  # noqa: E731
+        return VECTORS.join(fixed_point(step, VECTORS.split(VECTORS.zeros(params, u)), rtol=1e-12))
+
+    one, other = (value_and_grad(lambda x, f=f: ops.sum(ops.sin(f(x))))(x) for f in (flat, tuple_of_scales))
+    for ours, theirs in zip(one, other, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "message"),
+    [
+        (lambda c, p, z: c.step(p, c.split(z), z[:, :4]), TypeError, r"z must be one array, .* got a tuple; take cell"),
+        (lambda c, p, z: c.step(p, {"a": z}, z[:, :4]), TypeError, r"shape \(batch, 6\), got a dict"),
+        (lambda c, p, z: c.step(p, z[:, :5], z[:, :4]), ValueError, r"shape \(batch, 6\), .* it has \(2, 5\)"),
+        (lambda c, p, z: c.join(z), TypeError, r"a tuple of 2 arrays, got an array of shape \(2, 6\)"),
+        (
+            lambda c, p, z: replace(c, first=Pair()).zeros({"first": {}}, z),
+            TypeError,
+            "one array as its state, .* tuple",
+        ),
+    ],
+    ids=["tuple", "dict", "width", "join", "branch"],
+)
+def test_what_is_no_flat_state_is_refused(wrong: Any, kind: type[Exception], message: str):
+    """The state is one array, and the sentence tells how to make it of scales."""
+    with pytest.raises(kind, match=message):
+        wrong(VECTORS, VECTORS.init(np.random.default_rng(0)), np.zeros((2, 6)))
