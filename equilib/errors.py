@@ -6,7 +6,7 @@ import difflib
 import importlib
 import reprlib
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,6 +85,11 @@ def require_harmless(text: str, what: str) -> None:
     if harmless(shown) != shown:
         odd = next(each for each in shown if harmless(each) != each)
         raise ValueError(f"{what} holds {odd!a}, which a terminal does not show as it is; leave it out")
+
+
+def first_of(texts: Sequence[str], most: int, rest: str) -> list[str]:
+    """Return so many of the texts at most, and one that says how many more there are and the `rest`, as where."""
+    return [*texts[:most], *([f"{len(texts) - most:,} more {rest}"] if len(texts) > most else [])]
 
 
 def some(amount: int, things: str) -> str:

@@ -28,7 +28,7 @@ def array_namespace(*arrays: Array) -> Namespace:
 
     Python scalars take part in any namespace and are passed over; where there is nothing else, it is NumPy's.
 
-    Raises TypeError if the arrays belong to different libraries, or one of them is no array.
+    Raises TypeError if the arrays belong to different libraries, or one of them is no plain array.
     """
     for array in arrays:
         if type(array) is not np.ndarray:
@@ -36,6 +36,7 @@ def array_namespace(*arrays: Array) -> Namespace:
     else:
         return np
     if all(isinstance(array, _NUMPY_OR_SCALARS) for array in arrays):
+        refuse_others(*(array for array in arrays if isinstance(array, np.ndarray)))
         return np
     import array_api_compat  # deferred: NumPy users never need it
 
@@ -49,11 +50,25 @@ def array_namespace(*arrays: Array) -> Namespace:
 
 
 def refuse_others(*arrays: Array) -> None:
-    """Raise TypeError if one of them is no array, but a list, say."""
+    """Raise TypeError if one of them is no array, but a list, say, or is a masked array or a matrix."""
     for array in arrays:
+        if is_odd(array):
+            raise TypeError(f"operations take plain arrays, got {a(type(array).__name__)}; take {plain_way(array)}")
         if not hasattr(array, "shape"):
             made = "; of numbers make one by np.asarray(...)" if isinstance(array, list | tuple) else ""
             raise TypeError(f"operations take arrays, got {a(type(array).__name__)}{made}")
+
+
+def is_odd(array: object) -> bool:
+    """Tell whether it is an array of NumPy's whose arithmetic is another: a masked one, or a matrix."""
+    return type(array) is not np.ndarray and isinstance(array, np.ma.MaskedArray | np.matrix)
+
+
+def plain_way(array: np.ndarray) -> str:
+    """Return how a plain array is made of one of a subclass of NumPy's."""
+    if isinstance(array, np.ma.MaskedArray):
+        return "its filled(...), which says what stands where it is masked"
+    return "np.asarray(...) of it"
 
 
 def zeros_like(array: Array) -> Array:

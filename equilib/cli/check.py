@@ -9,10 +9,10 @@ import click
 
 from equilib.cli.completion import named
 from equilib.cli.output import FAILED, as_json, print_json, print_table
-from equilib.errors import did_you_mean
+from equilib.errors import did_you_mean, first_of
 from equilib.options import OptionError, parse_spec
 from equilib.plugin import Entry
-from equilib.plugin.registry import Registry, UnknownName
+from equilib.plugin.registry import MOST_NAMED, Registry, UnknownName
 from equilib.testing import Check, Outcome, run_checks
 from equilib.testing.entries import CHECKED, entry_checks
 
@@ -73,16 +73,20 @@ def _print(title: str, outcomes: list[Outcome]) -> None:
 
 def _kinds(registry: Registry, name: str, noun: str | None) -> list[type[Entry]]:
     """Return the kinds of record that have this name; several where a solver is called like its integrator."""
-    wanted = [kind for kind in CHECKED if noun in (None, kind.noun)]
+    wanted, bare = [kind for kind in CHECKED if noun in (None, kind.noun)], name.partition("@")[0]
     names = {kind: [each.entry.name for each in registry.provided(kind)] for kind in wanted}
-    conflicts = {conflict.noun for conflict in registry.conflicts() if conflict.name == name}
-    kinds = [kind for kind in wanted if name in names[kind] or kind.noun in conflicts]
+    conflicts = {conflict.noun for conflict in registry.conflicts() if conflict.name == bare}
+    kinds = [kind for kind in wanted if bare in names[kind] or kind.noun in conflicts]
     if kinds:
         return kinds
     known = sorted({each for listed in names.values() for each in listed})
     broken = [row.owner.plugin for row in registry.plugins() if row.status == "broken"]
-    failed = f" Plugins that failed to load: {', '.join(broken)}; see 'equilib plugins'." if broken else ""
-    available = f" Available: {', '.join(known)}." if known else " None is installed."
+    failed = (
+        f" Plugins that failed to load: {', '.join(first_of(broken, MOST_NAMED, 'plugins'))}; see 'equilib plugins'."
+        if broken
+        else ""
+    )
+    available = f" Available: {', '.join(first_of(known, MOST_NAMED, 'names'))}." if known else " None is installed."
     nouns = " or ".join(kind.noun for kind in wanted)
     raise UnknownName(f"no {nouns} {name!r}.{did_you_mean(name, known)}{available}{failed}")
 

@@ -12,7 +12,7 @@ from equilib.cli.output import as_json, line, print_json, print_table
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.errors import did_you_mean
 from equilib.kernels import (
-    NONE,
+    AUTO,
     OPERATIONS,
     Candidate,
     Kernel,
@@ -53,8 +53,8 @@ def show(context: click.Context, name: str, *, as_json: bool) -> None:
     """Show one family with its options, or the kernels of one operation."""
     as_json = as_json or (context.parent is not None and context.parent.params["as_json"])
     registry: Registry = context.obj.registry
-    known = [each.entry.name for each in registry.provided(KernelEntry)]
-    if name in known:
+    known = [each.entry.name for each in (*registry.provided(KernelEntry), *registry.contested(KernelEntry))]
+    if name.partition("@")[0] in known:
         provided = registry.find(KernelEntry, name)
         if as_json:
             print_json(full_record(provided, registry))
@@ -121,7 +121,9 @@ def _compete(one: Kernel, other: Kernel) -> bool:
 def _why_not(candidate: Candidate, missing: Mapping[str, str]) -> str:
     """Return why a kernel is not used; empty where it is, in calls that it applies to."""
     choice = chosen()
-    if choice == NONE or choice.partition(":")[0] not in ("auto", candidate.family.name):
+    if choice == AUTO and candidate.family.contested:
+        return f"off, as its name is another's too: --kernels {candidate.family.name}"
+    if choice != AUTO and not candidate.family.is_called(choice):
         return f"off, by the choice of {choice}"
     if candidate.kernel.operation not in OPERATIONS:
         return "there is no such operation"
@@ -147,7 +149,7 @@ def _cells(record: dict[str, Any]) -> tuple[str, ...]:
         f"{record['family']}/{record['name']}",
         f"{record['array']} {' '.join(record['dtypes'])}",
         f"{first:g} s, then {later:g} s" if first else "-",
-        f"{used}: {record['about']}" if record["used"] else used,
+        f"{used}: {record['about']}" if record["used"] and record["about"] else used,
     )
 
 

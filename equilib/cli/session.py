@@ -7,9 +7,12 @@ from functools import cached_property
 
 import click
 
-from equilib.errors import printable
+from equilib.errors import first_of, printable
 from equilib.plugin.registry import Owner, Registry
 from equilib.plugin.switches import VARIABLE
+
+NAMED = 40
+"""Warnings of what is wrong with plugins that a command prints, which is about something else."""
 
 
 @dataclass
@@ -28,16 +31,17 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """The same; the first time, there is one line on stderr per plugin that is broken or in conflict."""
+        """The same; the first time, stderr has a line for each plugin that is broken or in conflict."""
         broken = (row for row in self.plugins.plugins() if row.status == "broken")
-        warnings = [
+        found = [
             *self.plugins.damages,
             *(f"plugin {row.owner} was left out: {row.cause}" for row in broken),
             *self.plugins.conflicts(),
             *(f"{VARIABLE} names {name!r}, and no plugin or package is called so" for name in self.plugins.unknown),
         ]
-        for warning in warnings:
-            click.echo(f"warning: {printable(str(warning))}", err=True)
+        warnings = [printable(str(each)) for each in found]
+        for warning in first_of(warnings, NAMED, "of the kind: 'equilib plugins' names them all"):
+            click.echo(f"warning: {warning}", err=True)
         return self.plugins
 
     def packages(self) -> dict[str, Owner]:

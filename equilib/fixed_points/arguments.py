@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Sequence
 from numbers import Number
 from types import FunctionType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, is_array, named_leaves, to_host, tree_leaves
+from equilib.arrays.namespaces import is_odd, plain_way
 from equilib.errors import a, brief
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
 from equilib.options.kinds import check_flag, described
@@ -32,8 +33,7 @@ def check_state(array: Array, name: str) -> None:
         others = ", or a tree of arrays" if isinstance(array, list | tuple | dict) else ""
         raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)){others}, got {described(array)}")
     if isinstance(array, np.ndarray) and not isinstance(array, np.memmap) and type(array) is not np.ndarray:
-        plain = f"{name}.filled(...)" if isinstance(array, np.ma.MaskedArray) else f"np.asarray({name})"
-        raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take {plain}")
+        _refuse_subclass(array, name)
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
         raise TypeError(
             f"{name} must be in native byte order, it is of {array.dtype.str}; "
@@ -44,6 +44,10 @@ def check_state(array: Array, name: str) -> None:
         raise TypeError(f"{name} must be real, it is of {array.dtype}; {COMPLEX}")
     if not xp.isdtype(array.dtype, "real floating"):
         raise TypeError(f"{name} must hold floating-point numbers, it is of {array.dtype}; take {name}.astype(float)")
+
+
+def _refuse_subclass(array: np.ndarray, name: str) -> NoReturn:
+    raise TypeError(f"{name} must be a plain array, got {a(type(array).__name__)}; take {plain_way(array)}")
 
 
 def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs: int = 0, where: str = "") -> None:
@@ -100,6 +104,8 @@ def check_samples(x: Any, name: str = "x") -> None:
                 f"{name} must be an array, shape (batch, ...), or a tree of such, it has {described(leaf)}; of numbers "
                 f"make one by np.asarray({name}, dtype=np.float32)"
             )
+        if is_odd(leaf):
+            _refuse_subclass(leaf, name)
         if not leaf.ndim:
             raise ValueError(f"{name} needs a batch axis: give it the shape (1, ...) if there is one sample")
 
@@ -122,6 +128,8 @@ def check_inputs(inputs: tuple[Any, ...]) -> None:
         if not numbers or (dtype is not None and dtype.kind not in "biufc"):
             what = described(leaf) if dtype is None else f"an array of {dtype}"
             raise TypeError(f"inputs must be numbers, arrays or trees of these, got {what} at {path!r}: take a closure")
+        if is_odd(leaf):
+            _refuse_subclass(leaf, f"the input at {path!r}")
 
 
 def real_numbers(given: Any, must: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, is_array, of_one_kind, tree_map
+from equilib.arrays.namespaces import plain_way
 from equilib.errors import NoDerivativeError
 
 T = TypeVar("T")
@@ -105,6 +106,8 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
         If it does not have the shape and the dtype of z.
     """
     if isinstance(value, np.ndarray) and isinstance(z, np.ndarray):
+        if type(value) is not np.ndarray and np.ma.is_masked(value):
+            raise ValueError(f"{what} returned an array that is masked here and there; return {plain_way(value)}")
         value = np.asarray(value)  # of a subclass, such as np.matrix, whose operators mean something else
     elif not of_one_kind(value, z):
         kinds = f"{type(z).__name__}, it returned {type(value).__name__}"

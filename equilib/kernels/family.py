@@ -19,13 +19,21 @@ class Family:
     """The kernels of one plugin.
 
     `name` is what `--kernels` takes, `package` the distribution and its version, `make(spec)` returns the records for
-    "NAME:option=value,...", and `unavailable` says why they cannot be used here, empty where they can.
+    "NAME:option=value,...", and `unavailable` says why they cannot be used here, empty where they can. The `aliases`
+    are what else `--kernels` takes for it, as NAME@PACKAGE; one that is `contested`, whose name is another's too, is
+    used only by a name that says whose it is.
     """
 
     name: str
     package: str
     make: Callable[[str], Iterable[Kernel]]
     unavailable: str = ""
+    aliases: tuple[str, ...] = ()
+    contested: bool = False
+
+    def is_called(self, choice: str) -> bool:
+        """Tell whether a choice, "NAME:option=value,...", means this family."""
+        return choice.partition(":")[0] in (self.name, *self.aliases)
 
     def candidates(self, spec: str) -> tuple[Candidate, ...]:
         """Return the kernels as what may be used; raises what `make` raises."""

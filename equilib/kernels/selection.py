@@ -192,7 +192,9 @@ def drop(candidate: Candidate, error: Exception) -> None:
 def candidates_of(family: Family) -> tuple[tuple[Candidate, ...], str]:
     """Return the candidates of a family, as this process has chosen its options, and why there are none."""
     choice = chosen()
-    spec = choice if choice.partition(":")[0] == family.name else family.name
+    spec = family.name
+    if family.is_called(choice):
+        spec = _spelled(choice, family)
     with _lock:
         return _candidates(spec), _broken.get(spec, "")
 
@@ -204,7 +206,7 @@ def _specs() -> list[str]:
     try:
         if choice != AUTO:
             return [choice] if choice in _made else [_require(choice)]
-        return [family.name for family in families() if not family.unavailable]
+        return [family.name for family in families() if not (family.unavailable or family.contested)]
     except Exception as error:  # anything may be wrong with what is installed, or with the environment variable
         if choice not in _broken:
             _broken[choice] = _cause(error)
@@ -214,13 +216,13 @@ def _specs() -> list[str]:
 
 
 def _require(choice: str) -> str:
-    """Return a choice whose family has been made; raise as `use_kernels` does."""
+    """Return a choice whose family has been made, by the family's own name; raise as `use_kernels` does."""
     name = choice.partition(":")[0]
-    known = {family.name: family for family in families()}
-    if name not in known:
-        names = [AUTO, NONE, *known]
+    family = next((each for each in families() if each.is_called(choice)), None)
+    if family is None:
+        names = [AUTO, NONE, *(each.name for each in families())]
         raise UnknownKernels(f"no kernels {name!r}.{did_you_mean(name, names)} Available: {', '.join(names)}.")
-    family = known[name]
+    choice = _spelled(choice, family)
     if family.unavailable:
         raise UserError(f"kernels {name!r} cannot be used here: {family.unavailable}")
     if choice in _broken:
@@ -229,11 +231,16 @@ def _require(choice: str) -> str:
         try:
             _made[choice] = family.candidates(choice)
         except Exception as error:
-            if isinstance(error, UserError) and choice != name:  # an option is refused
+            if isinstance(error, UserError) and choice != family.name:  # an option is refused
                 raise
             _broken[choice] = _cause(error)
             raise UserError(_unusable(choice, family)) from error
     return choice
+
+
+def _spelled(choice: str, family: Family) -> str:
+    _, colon, options = choice.partition(":")
+    return f"{family.name}{colon}{options}"
 
 
 def _unusable(choice: str, family: Family) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from equilib.arrays import Array, Namespace, array_namespace
 from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
 
-_SEQUENCES = frozenset((list, tuple, str))
-"""What Python's own operators would concatenate, repeat, or refuse in other words than operations do."""
+_REFUSED = frozenset((list, tuple, str, np.ma.MaskedArray, np.matrix))
+"""What Python's own operators would concatenate or repeat, compute otherwise, or refuse in other words."""
 
 
 def _refuse(*arguments: Any) -> None:
-    """Raise TypeError for a list, a tuple or a text."""
-    refuse_others(*(each for each in arguments if type(each) in _SEQUENCES))
+    """Raise TypeError for a list, a tuple or a text, a masked array or a matrix."""
+    refuse_others(*(each for each in arguments if type(each) in _REFUSED))
 
 
 def diagonal(slope: Array) -> LinearMap:
@@ -43,7 +45,7 @@ def _scaled(argument: Array, ans: Array, factor: Array) -> LinearMap:
 @with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans))
 def add(x: Array, y: Array) -> Array:
     """Return x + y; shapes broadcast."""
-    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+    if type(x) in _REFUSED or type(y) in _REFUSED:
         _refuse(x, y)
     return x + y
 
@@ -51,7 +53,7 @@ def add(x: Array, y: Array) -> Array:
 @with_rules(lambda ans, x, y: _broadcast(x, ans), lambda ans, x, y: _broadcast(y, ans, negative))
 def subtract(x: Array, y: Array) -> Array:
     """Return x − y; shapes broadcast."""
-    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+    if type(x) in _REFUSED or type(y) in _REFUSED:
         _refuse(x, y)
     return x - y
 
@@ -59,7 +61,7 @@ def subtract(x: Array, y: Array) -> Array:
 @with_rules(lambda ans, x, y: _scaled(x, ans, y), lambda ans, x, y: _scaled(y, ans, x))
 def multiply(x: Array, y: Array) -> Array:
     """Return x · y, element by element; shapes broadcast."""
-    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+    if type(x) in _REFUSED or type(y) in _REFUSED:
         _refuse(x, y)
     return x * y
 
@@ -69,7 +71,7 @@ def multiply(x: Array, y: Array) -> Array:
 )
 def divide(x: Array, y: Array) -> Array:
     """Return x / y, element by element; shapes broadcast."""
-    if type(x) in _SEQUENCES or type(y) in _SEQUENCES:
+    if type(x) in _REFUSED or type(y) in _REFUSED:
         _refuse(x, y)
     return x / y
 
@@ -83,7 +85,7 @@ def astype(x: Array, dtype: Any) -> Array:
 @with_transposes(lambda x: negative)
 def negative(x: Array) -> Array:
     """Return −x, of the shape of x."""
-    if type(x) in _SEQUENCES:
+    if type(x) in _REFUSED:
         _refuse(x)
     return -x
 
@@ -92,7 +94,7 @@ def negative(x: Array) -> Array:
 @with_rules(lambda ans, x, exponent: diagonal(multiply(pow(x, exponent - 1), exponent) if exponent else 0.0))
 def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the array API standard
     """Return x ** exponent, of the shape of x, for a constant real exponent."""
-    if type(x) in _SEQUENCES:
+    if type(x) in _REFUSED:
         _refuse(x)
     return x**exponent
 

@@ -54,7 +54,8 @@ def _test(annotation: Any) -> _Test:
     if origin is not None and issubclass(origin, Mapping):
         return _mapping(origin, *map(_test, arguments))
     if origin is not None and issubclass(origin, Sequence):
-        return _sequence(origin, _test(arguments[0]))
+        several = origin is not tuple or Ellipsis in arguments
+        return _sequence(origin, _test(arguments[0]), None if several else len(arguments))
     kind = types.NoneType if annotation is None else origin or annotation
     numbers = {float: (int, float), int: (int,)}
     if kind in numbers:
@@ -120,10 +121,12 @@ def _mapping(origin: type, key: _Test, value_of: _Test) -> _Test:
     return lambda value, place: is_mapping(value, place) or test(value, place)
 
 
-def _sequence(origin: type, item: _Test) -> _Test:
+def _sequence(origin: type, item: _Test, length: int | None) -> _Test:
     is_sequence = _accepts(lambda value: isinstance(value, origin), origin)
 
     def test(value: Any, place: str) -> Flaw:
+        if length is not None and len(value) != length:
+            return f"{place!r} is {_shown(value)}, not a tuple of {length}"
         return next(filter(None, (item(each, _within(place, str(n))) for n, each in enumerate(value))), None)
 
     return lambda value, place: is_sequence(value, place) or test(value, place)

@@ -36,8 +36,11 @@ class Point:
     version: str = ""
 
     def load(self) -> Any:
-        """Import what it names; raises whatever that raises."""
-        return EntryPoint(self.name, self.value, "").load()
+        """Import what it names; raises whatever that raises, and ValueError if it names neither module nor object."""
+        point = EntryPoint(self.name, self.value, "")
+        if point.pattern.match(self.value) is None:
+            raise ValueError(f"its entry point is {self.value!r:.60}, and neither MODULE nor MODULE:OBJECT")
+        return point.load()
 
 
 @dataclass(frozen=True, order=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import Any, Generic, TypeVar
 
-from equilib.errors import UserError, a, did_you_mean, named, printable
+from equilib.errors import UserError, a, did_you_mean, first_of, named, printable
 from equilib.machine.signals import is_from_user
 from equilib.options import Blueprint, Parts, parse_spec
 from equilib.plugin import HOOKS, KINDS, Entry
@@ -29,6 +29,10 @@ STRICT = "EQUILIB_STRICT_PLUGINS"
 """The environment variable that makes a broken plugin or a duplicate fatal."""
 
 _CAUSE = 240  # characters of a cause that are kept: it must fit one line of a warning
+MOST_NAMED = 100
+"""Entries that a sentence names."""
+
+_FAILED, _OWNERS = 10, 4  # broken plugins, and owners of one name, that a sentence names
 
 E = TypeVar("E", bound=Entry)
 
@@ -76,9 +80,11 @@ class Conflict:
     owners: tuple[Owner, ...]
 
     def __str__(self) -> str:
-        owners, last = " and ".join(str(owner) for owner in self.owners), self.owners[-1]
+        owners, last = first_of([str(owner) for owner in self.owners], _OWNERS, "plugins"), self.owners[-1]
+        both = "both " if len(self.owners) == 2 else ""
         return (
-            f"{self.noun} {self.name!r} is provided by both {owners}; say whose, as in {self.name}@{last.called}, or "
+            f"{self.noun} {self.name!r} is provided by {both}{' and '.join(owners)}; say whose, as in "
+            f"{self.name}@{last.called}, or "
             f"switch one off, as by {VARIABLE}=-{last.plugin}@{last.called}"
         )
 
@@ -171,6 +177,11 @@ class Registry(Parts):
         unique = [group[0] for group in self._by_name(kind).values() if len(group) == 1]
         return tuple(sorted(unique, key=lambda provided: provided.entry.name))
 
+    def contested(self, kind: type[E]) -> tuple[Provided[E], ...]:
+        """Return the entries of type `kind` by name whose name several plugins provide; NAME@PACKAGE is one of them."""
+        several = [each for group in self._by_name(kind).values() if len(group) > 1 for each in group]
+        return tuple(sorted(several, key=lambda provided: (provided.entry.name, provided.owner)))
+
     def find(self, kind: type[E], name: str) -> Provided[E]:
         """Return the entry of type `kind` called `name`, with its owner; raise as `get` does."""
         bare, _, whose = name.partition("@")
@@ -178,7 +189,8 @@ class Registry(Parts):
         if whose and provided:
             theirs = [each for each in provided if whose in (each.owner.distribution, each.owner.plugin)]
             if not theirs:
-                owners = " and ".join(f"{bare}@{each.owner.called}" for each in provided)
+                places = [f"{bare}@{each.owner.called}" for each in provided]
+                owners = " and ".join(first_of(places, _OWNERS, f"of 'equilib {kind.plural}'"))
                 raise UnknownName(f"no {kind.noun} {name!r}: there is {owners}")
             provided = theirs
         if len(provided) > 1:
@@ -191,8 +203,10 @@ class Registry(Parts):
             if "=" in name:
                 raise UnknownName(f"no {kind.noun} {name!r}: the name alone is {parse_spec(name)[0]!r}.")
             raise UnknownName(f"{name!r} is not of the form NAME or NAME:option=value,option=value")
-        available = f" Available: {', '.join(names)}." if names else f" No {kind.noun} is installed."
-        broken = ", ".join(f"{owner.plugin} ({cause})" for owner, cause in self._broken.items())
+        listed = ", ".join(first_of(names, MOST_NAMED, f"that 'equilib {kind.plural}' lists"))
+        available = f" Available: {listed}." if names else f" No {kind.noun} is installed."
+        causes = [f"{owner.plugin} ({cause})" for owner, cause in self._broken.items()]
+        broken = ", ".join(first_of(causes, _FAILED, "that 'equilib plugins' names"))
         failed = f" Plugins that failed to load: {broken}" if broken else ""
         others = [other for other in KINDS if other != kind.noun and bare in self.names(other)]
         other = f" That is {' and '.join(map(a, others))}." if others else ""

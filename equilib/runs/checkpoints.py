@@ -7,8 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from equilib.errors import RunError
 from equilib.runs.checkpoint_file import write_checkpoint
-from equilib.runs.files import part_of
+from equilib.runs.files import part_of, refuse_link
 from equilib.training.snapshot import Snapshot
 
 FOLDER = "checkpoints"
@@ -55,9 +56,13 @@ class Checkpoints:
         return by_epochs or (self._seconds is not None and monotonic() - self._time >= self._seconds)
 
     def write(self, snapshot: Snapshot) -> None:
-        """Write one, unless it is what the last holds, and remove all but the last two."""
+        """Write one, unless it is what the last holds, and remove all but the last two.
+
+        Raises OSError if it cannot be written; RunError if a link is in the place of the folder.
+        """
         if snapshot is self._written:
             return
+        refuse_link(self._folder, RunError)
         self._folder.mkdir(exist_ok=True)
         path = self._folder / f"checkpoint-{snapshot.progress['step']:08d}.npz"
         write_checkpoint(path, snapshot, self._facts)

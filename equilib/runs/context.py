@@ -122,5 +122,6 @@ class RunContext:
             directory.finish(status, error=error)
         with suppress(OSError):
             how = f" ({error})" if error and status == "interrupted" else ""
-            text = f"{status.capitalize()}{how}; what was recorded until then is in {directory.path}"
+            where = f"; what was recorded until then is in {directory.path}" if directory.is_there else ""
+            text = f"{status.capitalize()}{how}{where}"
             self.reporter.event(status, text, {"path": str(directory.path), "error": error})

@@ -94,10 +94,10 @@ def harmless_values(value: Any) -> Any:
     return [harmless_values(each) for each in value] if isinstance(value, list) else value
 
 
-def refuse_link(path: Path) -> None:
-    """Refuse a folder of a run that is a link: a run writes into its own folder only; raises UserError if it is one."""
+def refuse_link(path: Path, error: type[Exception] = UserError) -> None:
+    """Refuse a folder of a run that is a link: a run writes into its own folder only; raises `error` if it is one."""
     if path.is_symlink():
-        raise UserError(f"{path} is a link, which is not followed; put a folder in its place, or remove it")
+        raise error(f"{path} is a link, which is not followed; put a folder in its place, or remove it")
 
 
 def json_values(value: Any) -> Any:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -20,7 +20,7 @@ from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
 from equilib.runs.files import json_values, part_of, refuse_link, remove_files, typed, whole_file
-from equilib.runs.metrics import METRICS, TABLE, append_metrics, keep_metrics
+from equilib.runs.metrics import METRICS, TABLE, append_line, append_row, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
 _FILES = (RUN, METRICS, TABLE, MODEL)
@@ -46,6 +46,7 @@ class RunDirectory:
             self._facts["started"] = _now()
         with file_errors(f"{'--out ' if epochs is None else ''}{path} cannot be written"):
             path.mkdir(parents=True, exist_ok=True)
+            self._place = _place(path)
             for name in (checkpoints.FOLDER, EVENTS):
                 refuse_link(path / name)
             if epochs is None:
@@ -53,6 +54,21 @@ class RunDirectory:
             else:
                 self._keep(epochs)
             self._write_facts()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the folder is the one that the run began in, and not moved away, removed or another."""
+        with suppress(OSError):
+            return _place(self.path) == self._place
+        return False
+
+    def require_own(self) -> None:
+        """Require that no other folder is in the place of the run's; raises RunError if one is."""
+        if self.path.is_dir() and not self.is_there:
+            raise RunError(
+                f"{self.path} is another folder than the run began in, which was moved away or removed: nothing is "
+                "written into it; where it was moved to, equilib resume goes on"
+            )
 
     def _keep(self, epochs: int) -> None:
         for name in _FINAL_FACTS:
@@ -74,14 +90,17 @@ class RunDirectory:
 
     def add_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Append an epoch to `metrics.jsonl` and `metrics.csv`; raises RunError if a file cannot be written."""
-        with run_errors(self.path / METRICS):
-            append_metrics(self.path, metrics)
+        self.require_own()
+        for file, append in ((METRICS, append_line), (TABLE, append_row)):
+            with run_errors(self.path / file):
+                append(self.path, metrics)
 
     def save_model(self, params: Tree) -> None:
         """Write the parameters to `model.npz`, one array for each path such as 'deq/cell/recur/0/weight'.
 
         Raises RunError if the file cannot be written.
         """
+        self.require_own()
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
         path = self.path / MODEL
         with run_errors(path), whole_file(path) as file:
@@ -107,6 +126,7 @@ class RunDirectory:
             "results": dict(results or {}),
             "best": best,
         }
+        self.require_own()
         with run_errors(self.path / RUN):
             self._write_facts()
 
@@ -114,6 +134,12 @@ class RunDirectory:
         text = json.dumps(json_values(self._facts), indent=2, allow_nan=False) + "\n"
         with whole_file(self.path / RUN) as file:
             file.write(text.encode())
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """Return what tells a folder from any other that has its name; raises OSError if there is none."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _remove_run(path: Path) -> None:

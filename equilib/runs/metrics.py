@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from stat import S_IFREG, S_ISDIR, S_ISREG
 from typing import Any
 
 from equilib.errors import file_errors, said
@@ -21,13 +23,18 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 METRICS, TABLE = "metrics.jsonl", "metrics.csv"
 
 
-def append_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Add an epoch to the files in a folder; it is on the disk when this returns.
+def append_line(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Add an epoch to the lines in a folder; it is on the disk when this returns."""
+    _append(folder / METRICS, json.dumps(json_values(metrics), allow_nan=False) + "\n")
+
+
+def append_row(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Add an epoch, the last of the lines, to the table in a folder; it is on the disk when this returns.
 
     A column that turns up later, as a status does when it first occurs, is added to the whole table.
     """
-    _append(folder / METRICS, json.dumps(json_values(metrics), allow_nan=False) + "\n")
     row, table = flat(json_values(metrics)), folder / TABLE
+    _refuse_pipe(table, table.stat().st_mode if table.exists() else S_IFREG)
     columns = table.read_text("utf-8", "replace").partition("\n")[0].split(",") if table.exists() else []
     if row.keys() <= set(columns):
         _append(table, _csv([row], columns))
@@ -63,12 +70,19 @@ def _cell(value: Any) -> Any:
 
 
 def _append(path: Path, text: str) -> None:
-    # A link that somebody put there is not followed.
-    opened = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    # A link that somebody put there is not followed, and nobody waited for who would read a pipe.
+    kind = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    opened = os.open(path, kind, 0o666)
     with open(opened, "ab") as file:
+        _refuse_pipe(path, os.fstat(opened).st_mode)
         file.write(text.encode(errors="backslashreplace"))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _refuse_pipe(path: Path, mode: int) -> None:
+    if not (S_ISREG(mode) or S_ISDIR(mode)):  # a folder says so itself
+        raise OSError(errno.EINVAL, "it is a pipe or a device", str(path))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,8 @@ class RecordedRun:
 
     def _without_kernels(self, spec: str, error: UserError) -> str:
         name = spec.partition(":")[0]
-        package = str((self.facts.get("kernels") or {}).get(name, ""))
+        known = self.facts.get("kernels") or {}
+        package = str(known.get(name) or known.get(name.partition("@")[0], ""))
         why = f": {said(error).removesuffix('.')}"
         if isinstance(error, UnknownKernels) and package:
             distribution = package.partition(" ")[0]

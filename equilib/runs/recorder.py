@@ -88,6 +88,7 @@ class Recorder:
         snapshot = self._trainer.state()
         self._trainer.ranks.doing = f"writing to {self._directory.path}"
         with shielded():
+            self._directory.require_own()
             with run_errors(self._directory.path / FOLDER, then=self._next_step()):
                 self._checkpoints.write(snapshot)
             self._directory.save_model(snapshot.params)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Tree, is_array, named_leaves, to_host
+from equilib.arrays.namespaces import plain_way
 from equilib.errors import UserError, file_errors
 from equilib.options.kinds import described
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays
@@ -26,6 +27,8 @@ def save(path: str | Path, tree: Tree) -> None:
         leaves[name or "array"] = host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
         if host.dtype.kind not in "biuf":
             raise UserError(f"{name or 'the tree'} must hold real numbers, it is of {host.dtype}")
+        if np.ma.is_masked(host):
+            raise UserError(f"{name or 'the tree'} is masked here and there: save {plain_way(host)}")
     target = _checked(path)
     with file_errors(f"{target} cannot be written"), whole_file(target) as file:
         np.savez(file, allow_pickle=False, **leaves)

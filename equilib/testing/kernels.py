@@ -15,6 +15,7 @@ import numpy as np
 from equilib.arrays import to_host
 from equilib.autodiff import linearize
 from equilib.kernels import OPERATIONS, Family, KernelWarning, offering, using_kernels
+from equilib.plugin.kernels import check_kernel
 from equilib.testing.check import require
 from equilib.testing.contract import DTYPES, options_are_declared
 from equilib.testing.kernel_cases import differentiable, misfits
@@ -33,8 +34,13 @@ def declares_its_options(subject: KernelsSubject) -> None:
 
 
 def names_operations(subject: KernelsSubject) -> None:
-    """A kernel for what is no operation is never asked, and one of two with one name cannot be told apart."""
+    """A wrong record costs all of them, a kernel for no operation is never asked, nor two of one name told apart."""
     require(subject.kernels, "it yields no kernel")
+    for kernel in subject.kernels:
+        try:
+            check_kernel(kernel)
+        except (TypeError, ValueError) as error:
+            raise AssertionError(f"a record is wrong: {error}") from error
     unknown = [kernel.operation for kernel in subject.kernels if kernel.operation not in OPERATIONS]
     require(not unknown, f"there is no operation {', '.join(unknown)}; equilib.kernels.OPERATIONS has them all")
     counts = Counter((each.operation, each.array, each.device, each.name) for each in subject.kernels)

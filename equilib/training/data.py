@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, is_array, to_host
+from equilib.arrays.namespaces import is_odd, plain_way
 from equilib.errors import UserError, a, some
 
 
@@ -37,6 +38,8 @@ class Dataset:
         for name, array in self.arrays().items():
             if not is_array(array) or not array.ndim:
                 raise UserError(f"{name} must be an array with an axis of samples, not {a(type(array).__name__)}")
+            if is_odd(array):
+                raise UserError(f"{name} must be a plain array, not {a(type(array).__name__)}: give {plain_way(array)}")
             if not array_namespace(array).isdtype(array.dtype, ("bool", "integral", "real floating")):
                 raise UserError(f"{name} must hold real numbers, not {array.dtype}")
         for part in ("train", "test"):

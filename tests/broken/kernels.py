@@ -39,6 +39,15 @@ class NotFrozen:
 
 
 @dataclass(frozen=True)
+class WrongRecord(Sound):
+    """A kernel whose cost is one number instead of two."""
+
+    def kernels(self) -> Iterable[Kernel]:
+        """Yield it too."""
+        return [*super().kernels(), kernel("sign", seconds=(1.0,))]
+
+
+@dataclass(frozen=True)
 class NameOfNothing(Sound):
     """A kernel for an operation that there is not."""
 
@@ -293,6 +302,7 @@ FAULTS = (
     Fault(NotFrozen(), "declares_its_options"),
     Fault(NameOfNothing(), "names_operations"),
     Fault(OneNameTwice(), "names_operations"),
+    Fault(WrongRecord(), "names_operations"),
     Fault(Unloadable(), "loads", laws(DERIVATIVES)),
     Fault(Idle(), "applies_to_something"),
     Fault(Wrong(), "computes_the_formula", laws(LARGE, "takes_views", DERIVATIVES)),

@@ -246,3 +246,46 @@ def test_a_kernel_that_fails_in_a_run_is_one_line(
     lines = [line for line in capsys.readouterr().out.splitlines() if "broken" in line]
     assert len(lines) == 1
     assert "Warning: kernel fast/broken of dot (fast-kernels 3.0) failed (ModuleNotFoundError" in lines[0]
+
+
+@dataclass(frozen=True)
+class Terse:
+    """A kernel of which nothing is told."""
+
+    def kernels(self) -> Iterable[Kernel]:
+        """Yield it."""
+        yield Kernel(operation="tanh", name="terse", about="", applies=lambda *args: True, load=lambda: np.tanh)
+
+
+class Whose:
+    """A plugin of one family."""
+
+    @hookimpl
+    def equilib_kernels(self) -> Iterable[KernelEntry]:
+        """Yield it."""
+        yield KernelEntry(name="terse", factory=Terse, summary="")
+
+
+def test_a_kernel_of_which_nothing_is_told_has_no_colon(capsys: pytest.CaptureFixture[str]) -> None:
+    """What follows its use is left out with the sign before it."""
+    found = Registry()
+    found.register(Whose(), name="p", distribution="terse-kernels")
+    assert main(["kernels", "show", "tanh"], registry=found) == 0
+    assert capsys.readouterr().out.splitlines()[1].rstrip().endswith("yes (priority 0)")
+
+
+def test_of_two_families_with_one_name_each_is_listed_by_its_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list says how each is chosen, neither is used by default, and NAME@PACKAGE chooses, shows and checks it."""
+    found = Registry()
+    for package in ("one", "two"):
+        found.register(Whose(), name=f"p-{package}", distribution=package)
+    assert main(["kernels", "--json"], registry=found) == 0
+    assert [each["reason"] for each in json.loads(capsys.readouterr().out)] == [
+        f"off, as its name is another's too: --kernels terse@{package}" for package in ("one", "two")
+    ]
+    with using_kernels("auto"):
+        assert main(["kernels", "show", "terse@two"], registry=found) == 0
+        assert main(["kernels", "show", "terse"], registry=found) == 2
+    out, err = capsys.readouterr()
+    assert "two" in out
+    assert "say whose, as in terse@two" in err

@@ -153,6 +153,16 @@ def test_plugins_as_json(run: Any) -> None:
     }
 
 
+def test_of_many_broken_plugins_some_are_warned_about_and_all_are_listed(run: Any) -> None:
+    """A command about something else prints no more of them than fit a screen, and where the others are named."""
+    registry = Registry.discover([EntryPoint(name=f"p{n:04}", value="a b", group="equilib") for n in range(3000)])
+    err = run("solvers", using=registry).err.splitlines()
+    assert len(err) == 41
+    assert err[0].startswith("warning: plugin 'p0000' was left out: ValueError: ")
+    assert err[-1] == "warning: 2,960 more of the kind: 'equilib plugins' names them all"
+    assert len(run("plugins", using=registry).out.splitlines()) > 3000
+
+
 def test_a_conflict_is_shown_and_warned_about(run: Any) -> None:
     """A name that two plugins provide is absent from the list, warned about, and explained by `plugins`."""
     registry = Registry()

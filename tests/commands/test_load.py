@@ -126,6 +126,8 @@ def test_what_cannot_be_saved_or_loaded_is_answered_by_a_sentence(tmp_path: Path
         equilib.save(tmp_path / "d", {})
     with pytest.raises(UserError, match="f must be an array or a number, got a function"):
         equilib.save(tmp_path / "d.npz", {"f": lambda: 0})
+    with pytest.raises(UserError, match=r"w is masked here and there: save its filled\(...\)"):
+        equilib.save(tmp_path / "d.npz", {"w": np.ma.array([1.0, 2.0], mask=[0, 1])})
     with pytest.raises(UserError, match="two leaves are called 'a/b'"):
         equilib.save(tmp_path / "d.npz", {"a/b": 1, "a": {"b": 2}})
     assert not (tmp_path / "d.npz").exists()

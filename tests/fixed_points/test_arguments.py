@@ -17,6 +17,8 @@ from equilib import (
     SolveOptions,
     SteadyState,
     Unrolled,
+    fixed_point,
+    odeint,
     ops,
     solve,
 )
@@ -188,6 +190,31 @@ def test_subclasses_of_arrays_end_where_f_does(wrap: Any):
     found = solve(lambda z: wrap(0.5 * z + 1.0), Anderson(), np.zeros((2, 3)), rtol=1e-9)
     assert type(found.z) is np.ndarray
     np.testing.assert_allclose(found.z, 2.0, rtol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: fixed_point(lambda z, x: 0.5 * z + x, np.zeros((2, 3)), x),
+        lambda x: odeint(lambda t, y, x: x - y, np.zeros((2, 3)), np.array([0.0, 1.0]), x),
+        lambda x: solve(lambda z: 0.5 * z + 1.0, Picard(), x),
+    ],
+    ids=["an input of a fixed point", "an input of an integration", "a guess"],
+)
+@pytest.mark.parametrize("kind", [np.matrix, np.ma.MaskedArray], ids=["matrix", "masked"])
+def test_subclasses_of_arrays_are_refused_as_what_is_given(kind: Any, call: Any):
+    """Their operators mean something else than f expects: the sentence says what to give instead."""
+    with pytest.raises(TypeError, match=r"must be a plain array, got a .*; take "):
+        call(np.ones((2, 3)).view(kind))
+
+
+def test_what_is_masked_is_no_result():
+    """What stands under a mask is no value of f: it is refused, and does not become part of the solution."""
+    hidden = np.ma.array(np.ones((2, 3)), mask=np.eye(2, 3))
+    with pytest.raises(
+        ValueError, match=r"f returned an array that is masked here and there; return its filled\(...\)"
+    ):
+        solve(lambda z: 0.5 * z + hidden, Picard(), np.zeros((2, 3)))
 
 
 @pytest.mark.parametrize("solver", solvers())

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from typing import Any
 
@@ -26,6 +26,7 @@ from equilib.kernels import (
     KernelWarning,
     UnknownKernels,
     candidates_of,
+    families_in_use,
     offering,
     use_kernels,
     using_kernels,
@@ -160,10 +161,23 @@ def test_a_family_that_fails_is_reported_once(offer: Callable[..., None]):
         (lambda self: 1 / 0, "it raised ZeroDivisionError: division by zero"),
         (lambda self: sys.exit(0), "it raised SystemExit: 0"),
         (lambda self: [("tanh", np.tanh)], "it yields tuple instead of equilib.kernels.Kernel"),
+        (
+            lambda self: [replace(kernel(np.tanh), dtypes="float32")],
+            "the record of one of its kernels is wrong: Kernel: 'dtypes' is 'float32', not tuple",
+        ),
+        (
+            lambda self: [replace(kernel(np.tanh), seconds=(1.0,))],
+            "the record of one of its kernels is wrong: Kernel: 'seconds' is (1.0,), not a tuple of 2",
+        ),
+        (
+            lambda self: [replace(kernel(np.tanh), about="\x1b[2J")],
+            "the record of one of its kernels is wrong: the about of a kernel holds '\\x1b', which a terminal does not "
+            "show as it is; leave it out",
+        ),
         (lambda self: repeat(kernel(np.tanh)), "it yields more than 1,000 kernels"),
         (lambda self: None, "it raised TypeError: 'NoneType' object is not iterable"),
     ],
-    ids=["raises", "exits", "other", "endless", "none"],
+    ids=["raises", "exits", "other", "types", "cost", "orders", "endless", "none"],
 )
 def test_whatever_a_plugins_family_does_it_is_named(offer: Callable[..., None], kernels: Any, said: str):
     """A family of a plugin that yields no kernels is left out with what it does, and named with its package."""
@@ -319,3 +333,35 @@ def test_a_plugin_provides_kernels_with_options(offer: Callable[..., None]):
     with pytest.raises(UserError, match="value"):
         use_kernels("half:valeu=1")
     assert kernel_families(registry)[0].package == "halves 2.0"
+
+
+def test_of_two_families_with_one_name_each_is_used_by_its_package(offer: Callable[..., None]):
+    """NAME@PACKAGE says whose, with options as well; the name alone is nobody's, and by default neither computes."""
+    registry = Registry()
+    for package in ("halves", "doubles"):
+        registry.register(Plugin(), name=f"p-{package}", distribution=package, version="2.0")
+    offer(*kernel_families(registry))
+    assert used() == np.tanh(BIG)[0]
+    assert families_in_use() == {}
+    for choice, value in {"half@halves": 0.5, "half@p-doubles": 0.5, "half@doubles:value=0.25": 0.25}.items():
+        with using_kernels(choice):
+            assert used() == value
+    with using_kernels("half@p-doubles"):
+        assert families_in_use() == {"half@doubles": "doubles 2.0"}
+    with pytest.raises(
+        UserError, match=r"no kernels 'half'\. Did you mean 'half@doubles'.*Available: auto, none, half@d"
+    ):
+        use_kernels("half")
+
+
+def test_a_family_may_be_called_by_its_package(offer: Callable[..., None]):
+    """What is advised where two have one name holds where one has it; another's package is refused."""
+    registry = Registry()
+    registry.register(Plugin(), name="p", distribution="halves", version="2.0")
+    offer(*kernel_families(registry))
+    for choice in ("half@halves", "half@p", "half@halves:value=0.5"):
+        with using_kernels(choice):
+            assert used() == 0.5
+            assert families_in_use() == {"half": "halves 2.0"}
+    with pytest.raises(UserError, match=r"no kernels 'half@others'\. Available: auto, none, half\."):
+        use_kernels("half@others")

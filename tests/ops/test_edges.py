@@ -46,6 +46,26 @@ def test_lists_are_refused(name: str):
             LISTS[name](given)
 
 
+ODD = {"a MaskedArray": np.ma.array(np.ones((2, 3)), mask=np.eye(2, 3)), "a matrix": np.ones((2, 3)).view(np.matrix)}
+PLAIN = {
+    **{name: getattr(ops, name) for name in ("tanh", "exp", "abs", "softmax", "sum", "mean")},
+    "add": lambda x: ops.add(np.ones((2, 3)), x),
+    "matmul": lambda x: ops.matmul(x, np.ones((3, 3))),
+    "reshape": lambda x: ops.reshape(x, (3, 2)),
+    "cross_entropy": lambda x: ops.cross_entropy(x, np.array([0, 1])),
+    "conv2d": lambda x: ops.conv2d(x, KERNEL),
+    "gradient": lambda x: value_and_grad(lambda p: ops.sum(ops.tanh(p)))(x),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+@pytest.mark.parametrize("kind", ODD)
+def test_masked_arrays_and_matrices_are_refused(kind: str, name: str):
+    """Their arithmetic is another: no operation computes with what stands under a mask, or takes * for a product."""
+    with pytest.raises(TypeError, match=f"operations take plain arrays, got {kind}; take "):
+        PLAIN[name](ODD[kind])
+
+
 def test_maximum_shares_a_tie():
     """Where the arguments of maximum tie, each gets half the derivative."""
     assert slope(ops.maximum, 2.0, 2.0) == 0.5

@@ -298,6 +298,39 @@ def test_a_broken_plugin_is_left_out_whole(case: str, publish: Callable[[str, st
     assert "\n" not in bad.cause
 
 
+@pytest.mark.parametrize("value", ["a b c", "a:b c", "a-b", "[x]", "a: b :c", "=m"])
+def test_an_entry_point_that_names_nothing_is_told_as_one(value: str) -> None:
+    """What stands behind its name is a module, or an object in one; anything else is shown."""
+    registry = Registry.discover([EntryPoint(name="odd", value=value, group="equilib")])
+    (row,) = registry.plugins()
+    assert (row.status, row.cause) == (
+        "broken",
+        f"ValueError: its entry point is {value!r}, and neither MODULE nor MODULE:OBJECT",
+    )
+
+
+def test_of_many_plugins_that_failed_a_few_are_named() -> None:
+    """An error that one line cannot hold helps nobody: some causes, how many more, and which command has them all."""
+    points = [EntryPoint(name=f"p{number:04}", value="a b", group="equilib") for number in range(3000)]
+    with pytest.raises(UnknownName) as caught:
+        Registry.discover(points).get(SolverEntry, "anderson")
+    text = str(caught.value)
+    assert len(text) < 2000
+    assert "p0009 (ValueError: its entry point" in text
+    assert text.endswith("2,990 more that 'equilib plugins' names")
+
+
+def test_of_many_owners_of_one_name_a_few_are_named() -> None:
+    """They are all of them listed by `equilib plugins`."""
+    registry = Registry()
+    for number in range(50):
+        registry.register(plugin(solvers=[solver("same")]), name=f"p{number:02}", distribution=f"d{number:02}")
+    with pytest.raises(DuplicateError, match=r"provided by 'p00' .d00 .* and 46 more plugins; say whose, as in same@d"):
+        registry.get(SolverEntry, "same")
+    with pytest.raises(UnknownName, match=r"no solver 'same@x': there is same@d00 and .* and 46 more of 'equilib solv"):
+        registry.get(SolverEntry, "same@x")
+
+
 def test_an_unknown_name_mentions_the_plugins_that_failed(publish: Callable[[str, str], EntryPoint]) -> None:
     """The solver that is missing may be in the plugin that did not load."""
     registry = Registry.discover([publish("jaxy", "import a_library_that_is_not_there"), publish("good", GOOD)])

@@ -16,7 +16,9 @@ import pytest
 
 from equilib.errors import RunError, UserError
 from equilib.runs import folder as run_directory
+from equilib.runs.checkpoints import Checkpoints
 from equilib.runs.folder import RunDirectory, check_out, default_out
+from equilib.training.snapshot import Snapshot
 
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 PARAMS = {"deq": {"cell": [{"weight": np.arange(6.0).reshape(2, 3)}, {"bias": np.ones(3, np.float32)}]}}
@@ -137,6 +139,67 @@ def test_a_folder_that_vanishes_is_a_failure_of_the_run(tmp_path: Path) -> None:
 
 
 # Where it may be written
+
+
+def test_the_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Of lines and table the one that the system refuses."""
+    directory = RunDirectory(tmp_path, {})
+    (tmp_path / "metrics.csv").mkdir()
+    with pytest.raises(RunError, match=r"metrics\.csv cannot be written: Is a directory"):
+        directory.add_metrics({"epoch": 1})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("name", ["metrics.jsonl", "metrics.csv"])
+@pytest.mark.parametrize("is_read", [False, True], ids=["that nobody reads", "that is read"])
+def test_a_pipe_in_the_place_of_metrics_is_not_waited_for(tmp_path: Path, name: str, *, is_read: bool) -> None:
+    """Nobody may ever read it, and what is written into it is lost: the run fails, and names it."""
+    directory = RunDirectory(tmp_path, {})
+    os.mkfifo(tmp_path / name)
+    reader = os.open(tmp_path / name, os.O_RDONLY | os.O_NONBLOCK) if is_read else None
+    try:
+        with pytest.raises(RunError, match=rf"{re.escape(name)} cannot be written: "):
+            directory.add_metrics({"epoch": 1})
+    finally:
+        if reader is not None:
+            os.close(reader)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda run: run.add_metrics({"loss": 1.0}),
+        lambda run: run.save_model(PARAMS),
+        lambda run: run.finish("finished"),
+    ],
+    ids=["metrics", "model", "record"],
+)
+def test_nothing_is_written_into_another_folder_in_its_place(
+    tmp_path: Path, write: Callable[[RunDirectory], None]
+) -> None:
+    """A run whose folder was moved away ends where another has its name, which stays as it was."""
+    directory = RunDirectory(tmp_path / "run", {})
+    assert directory.is_there
+    directory.path.rename(tmp_path / "moved")
+    directory.path.mkdir()
+    (directory.path / "precious").write_text("mine")
+    with pytest.raises(RunError, match=r"run is another folder than the run began in, .* equilib resume goes on"):
+        write(directory)
+    assert not directory.is_there
+    assert [each.name for each in directory.path.iterdir()] == ["precious"]
+    assert read(tmp_path / "moved")["status"] == "running"
+
+
+def test_checkpoints_are_not_written_through_a_link(tmp_path: Path) -> None:
+    """Put in the place of their folder while the run is at work, it is not followed, and nothing behind it removed."""
+    written = Checkpoints(tmp_path, {})
+    (tmp_path / "elsewhere").mkdir()
+    other = tmp_path / "elsewhere" / "checkpoint-00000001.npz"
+    other.write_text("mine")
+    (tmp_path / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="checkpoints is a link, which is not followed"):
+        written.write(Snapshot(params={}, optimizer={}, progress={"step": 2}, order=np.arange(3)))
+    assert list((tmp_path / "elsewhere").iterdir()) == [other]
 
 
 def test_an_empty_or_missing_folder_is_accepted_and_left_alone(tmp_path: Path) -> None:

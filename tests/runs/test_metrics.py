@@ -6,13 +6,20 @@ import csv
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from equilib.runs.metrics import METRICS, append_metrics, flat, keep_metrics, read_lines, read_metrics
+from equilib.runs.metrics import METRICS, append_line, append_row, flat, keep_metrics, read_lines, read_metrics
 
 FIRST = {"epoch": 1, "loss": 0.1 + 0.2, "status": {"converged": 3}, "test": {"residual": 1e-3}}
 SECOND = {"epoch": 2, "loss": float("nan"), "status": {"converged": 2, "max_steps": 1}, "test": {"residual": None}}
+
+
+def add_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Add an epoch to both files."""
+    append_line(folder, metrics)
+    append_row(folder, metrics)
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -23,8 +30,8 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def test_lines_and_table_hold_the_same(tmp_path: Path) -> None:
     """Each epoch is a line of JSON and a row; what is nested has a column named by its path; digits are not lost."""
-    append_metrics(tmp_path, FIRST)
-    append_metrics(tmp_path, SECOND)
+    add_metrics(tmp_path, FIRST)
+    add_metrics(tmp_path, SECOND)
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert lines == [FIRST, SECOND | {"loss": None}]
     first, second = rows(tmp_path)
@@ -35,7 +42,7 @@ def test_lines_and_table_hold_the_same(tmp_path: Path) -> None:
 def test_a_column_that_turns_up_later_is_added_to_the_table(tmp_path: Path) -> None:
     """A status that occurs in the second epoch is empty in the first, and one that is missing later is empty there."""
     for epoch in (FIRST, SECOND, FIRST):
-        append_metrics(tmp_path, epoch)
+        add_metrics(tmp_path, epoch)
     assert [row["status.max_steps"] for row in rows(tmp_path)] == ["", "1", ""]
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 4
 
@@ -44,11 +51,11 @@ def test_a_column_that_turns_up_later_is_added_to_the_table(tmp_path: Path) -> N
 def test_what_follows_is_dropped(tmp_path: Path, count: int) -> None:
     """After a restart only the first epochs stay, in both files, and new ones follow them."""
     for epoch in (FIRST, SECOND):
-        append_metrics(tmp_path, epoch)
+        add_metrics(tmp_path, epoch)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "lo')
     keep_metrics(tmp_path, count)
-    append_metrics(tmp_path, FIRST | {"epoch": 9})
+    add_metrics(tmp_path, FIRST | {"epoch": 9})
     epochs = [*[1, 2][:count], 9]
     assert [epoch["epoch"] for epoch in read_metrics(tmp_path / "metrics.jsonl")] == epochs
     assert [int(row["epoch"]) for row in rows(tmp_path)] == epochs
@@ -91,8 +98,8 @@ def test_a_value_of_another_kind_is_left_out(tmp_path: Path) -> None:
 
 def test_no_cell_is_a_formula(tmp_path: Path) -> None:
     """A text that a spreadsheet would compute is one that it shows; numbers stay numbers."""
-    append_metrics(tmp_path, {"phase": "=HYPERLINK(1)", "@SUM(A1)": -1.5, "status": {"+1": 2}})
-    append_metrics(tmp_path, {"phase": "-1", "@SUM(A1)": 2.5, "status": {"+1": 3}})
+    add_metrics(tmp_path, {"phase": "=HYPERLINK(1)", "@SUM(A1)": -1.5, "status": {"+1": 2}})
+    add_metrics(tmp_path, {"phase": "-1", "@SUM(A1)": 2.5, "status": {"+1": 3}})
     first, second = rows(tmp_path)
     assert first == {"phase": "'=HYPERLINK(1)", "'@SUM(A1)": "-1.5", "status.+1": "2"}
     assert second["phase"] == "'-1"
@@ -106,9 +113,9 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     for name in ("metrics.jsonl", ".metrics.csv.part"):
         (tmp_path / "run" / name).symlink_to(tmp_path / "theirs")
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
-        append_metrics(tmp_path / "run", {"epoch": 1})
+        add_metrics(tmp_path / "run", {"epoch": 1})
     (tmp_path / "run" / "metrics.jsonl").unlink()
-    append_metrics(tmp_path / "run", {"epoch": 1})
+    add_metrics(tmp_path / "run", {"epoch": 1})
     assert (tmp_path / "theirs").read_text() == "mine"
 
 

@@ -50,6 +50,11 @@ LABELLED: list[tuple[dict[str, Change], str]] = [
     ({"test_inputs": lambda x: x.astype(np.int64)}, f"test_inputs .*int64 {DOUBLE}"),
     ({"train_inputs": lambda x: x.tolist()}, "train_inputs must be an array with an axis of samples, not a list"),
     ({"train_inputs": lambda x: x.astype(object)}, "train_inputs must hold real numbers, not object"),
+    ({"train_inputs": np.ma.asarray}, r"train_inputs must be a plain array, not a MaskedArray: give its filled\(...\)"),
+    (
+        {"test_inputs": lambda x: x.view(np.matrix)},
+        r"test_inputs must be a plain array, not a matrix: give np.asarray\(...\) of it",
+    ),
     ({"train_targets": lambda y: y[0]}, "train_targets must be an array with an axis of samples"),
 ]
 MEASURED: list[tuple[dict[str, Change], str]] = [
