@@ -54,7 +54,11 @@ class KnownMap:
         """Return the map with nan as the bias of one sample."""
         bias = self.bias.copy()
         bias[sample] = np.nan
-        return replace(self, bias=bias)
+        return self.biased(bias)
+
+    def biased(self, bias: np.ndarray) -> KnownMap:
+        """Return the map with other biases, shape (batch, size); what was known of its fixed points is not theirs."""
+        return replace(self, bias=bias, solution=None)
 
     def jacobians(self) -> np.ndarray:
         """Return J at the fixed points, shape (batch, size, size), column by column."""
