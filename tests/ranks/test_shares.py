@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from equilib.arrays import tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.errors import RunError, UserError
 from equilib.fixed_points.options import SolveOptions
@@ -16,11 +15,11 @@ from equilib.machine.ranks.group import ALONE, Ranks
 from equilib.machine.ranks.launched import Launched, launched, not_launched
 from equilib.machine.ranks.tree_sum import TreeSum, added, nodes_of_ranks
 from equilib.runs.agreement import check_shares
-from equilib.training.batch_pass import pass_batch
 from equilib.training.finite import check_finite
 from equilib.training.gradient_sum import GradientSum, buckets
 from equilib.training.sample_draws import SampleDraws
 from equilib.training.shares import Share, own_shares, settle
+from tests.ranks.gradients import batch_gradient
 from tests.ranks.program import doubled
 from tests.training.small import network, trainer
 
@@ -185,13 +184,10 @@ def test_a_gradient_comes_back_as_it_was_sent(unwatched: None) -> None:
 def test_the_gradient_of_a_batch_is_that_of_one_process(shares: int, ranks: int, unwatched: None) -> None:
     """What shares of 10 samples give is added to the gradient of their mean loss, to the rounding of float64."""
     subject = doubled(trainer(network(options=SolveOptions(rtol=1e-14, on_failure="record"))))
-    settings = {"place": "here", "allow_unused": False, "score": subject.objective.score}
 
     def gradient(division: Division, ranks: Ranks) -> np.ndarray:
-        rng, loss_of = np.random.default_rng(0), subject._loss(subject.model)
-        settings.update(rng=rng, division=division, ranks=ranks)
-        passed = pass_batch(loss_of, subject.params, np.arange(10), subject._taken, **settings)
-        return np.concatenate([leaf.ravel() for leaf in reversed(tree_leaves(passed.gradient))])
+        leaves = batch_gradient(subject, np.arange(10), division, ranks).values()
+        return np.concatenate([leaf.ravel() for leaf in reversed(list(leaves))])
 
     expected, division = gradient(Division(10, 1), ALONE), Division(10, shares, ranks)
     if ranks == 1:
