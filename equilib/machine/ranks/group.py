@@ -35,17 +35,25 @@ class RankError(RunError):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a rank is: its host, its process, and the cores that it may use; none where the system does not say."""
+    """Where a rank is: its host, its process, and the cores that it may use; none where the system does not say.
+
+    `machine` tells hosts of one name apart, as containers and copies of a disk have it.
+    """
 
     host: str
     process: int
     cores: tuple[int, ...]
+    machine: str = ""
 
     @classmethod
     def here(cls) -> Place:
         """Return that of this process."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else ()
-        return cls(socket.gethostname(), os.getpid(), tuple(cores))
+        return cls(socket.gethostname(), os.getpid(), tuple(cores), _boot())
+
+    def shares_host(self, other: Place) -> bool:
+        """Tell whether another rank is on the same host."""
+        return (self.host, self.machine) == (other.host, other.machine)
 
 
 class Ranks:
@@ -83,19 +91,19 @@ class Ranks:
     @property
     def local_rank(self) -> int:
         """The number of this rank among those of its host."""
-        return sum(place.host == self.places[self.rank].host for place in self.places[: self.rank])
+        return sum(self.places[self.rank].shares_host(place) for place in self.places[: self.rank])
 
     @property
     def sharing_cores(self) -> int:
         """How many ranks may use the same cores as this one, itself included."""
         own = self.places[self.rank]
-        return sum((place.host, place.cores) == (own.host, own.cores) for place in self.places)
+        return sum(own.shares_host(place) and place.cores == own.cores for place in self.places)
 
     def describe(self) -> dict[str, Any] | None:
         """Return what a record says of them; None of one process alone."""
         if self._communicator is None:
             return None
-        hosts = list(dict.fromkeys(place.host for place in self.places))
+        hosts = [host for host, _ in dict.fromkeys((place.host, place.machine) for place in self.places)]
         return {"size": self.size, "communicator": self._communicator.describe(), "hosts": hosts}
 
     def gather(self, value: Any) -> list[Any]:
@@ -172,6 +180,14 @@ class Ranks:
 
     def _wait(self, exchange: Exchange[T]) -> T:
         return self.finish(Pending(exchange))
+
+
+def _boot() -> str:
+    """Return what the kernel drew when it started; nothing where there is none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _attempt(make: Callable[[], T]) -> tuple[T | None, Exception | None]:

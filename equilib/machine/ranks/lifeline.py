@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import select
@@ -30,6 +31,8 @@ _PATIENCE = 20.0
 _BEAT = 1.0
 _ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
 _LAST = 8.0  # seconds that rank 0 has to write what it knows, and all have to leave
+_SAYS = 1.0  # seconds that rank 0 has to say why nothing begins, before a launcher kills it as others end
+_SLEPT = 5.0  # seconds between two looks after which this machine was asleep
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,13 @@ class Verdict:
 
 
 class Lifeline:
-    """The connection of a rank to the watcher, and the thread that serves it."""
+    """The connection of a rank to the watcher, and the thread that serves it.
 
-    def __init__(self, ranks: Ranks, address: tuple[str, int], token: str) -> None:
-        self._ranks = ranks
+    The watcher is on rank 0's host: who hears nothing from it for `patience` seconds, infinite there, is cut off.
+    """
+
+    def __init__(self, ranks: Ranks, address: tuple[str, int], token: str, patience: float = math.inf) -> None:
+        self._ranks, self._patience, self._heard = ranks, patience, time.monotonic()
         self.verdict: Verdict | None = None
         self._decided, self._over = threading.Event(), threading.Event()
         self._deadline = float("inf")
@@ -80,20 +86,26 @@ class Lifeline:
         return {**beat, "doing": ranks.doing, "resume": ranks.resume}
 
     def _serve(self) -> None:
-        received, due = b"", 0.0
+        received, due, last = b"", 0.0, time.monotonic()
         while True:
             with contextlib.suppress(OSError, ValueError):
                 if select.select([self._socket], [], [], max(0.0, due - time.monotonic()))[0]:
                     data = self._socket.recv(65536)
                     if not data:
+                        self._socket.close()
                         return
+                    self._heard = time.monotonic()
                     *lines, received = (received + data).split(b"\n")
                     for line in lines:
                         self._take(json.loads(line))
             now = time.monotonic()
+            self._heard += now - last if now - last > _SLEPT else 0.0
+            last = now
             if now >= due:
                 due = now + _BEAT
                 self._write(self._beat())
+            if now - self._heard > self._patience and self.verdict is None:
+                self._cut_off(now)
             if now > self._deadline:
                 self._end()
 
@@ -106,6 +118,20 @@ class Lifeline:
             self._deadline = time.monotonic() + _LAST + (_BEAT if self._ranks.rank else 0.0)
             self._decided.set()
 
+    def _cut_off(self, now: float) -> None:
+        """End without the watcher; of those that are on other hosts than it, the first says why."""
+        ranks, first = self._ranks, self._ranks.places[0]
+        rest = f"; to go on: {ranks.resume}" if ranks.resume else ""
+        sentence = (
+            f"rank 0 of {ranks.size} (process {first.process} on {first.host}) does not answer for "
+            f"{now - self._heard:.0f} s: its host is gone, or cannot be reached{rest}"
+        )
+        others = [rank for rank, place in enumerate(ranks.places) if not place.shares_host(first)]
+        if ranks.rank == others[0]:
+            print(f"error: {sentence}", file=sys.stderr, flush=True)
+        self.verdict, self._deadline = Verdict(sentence, 1, said=True), now + _LAST
+        self._decided.set()
+
     def _end(self) -> None:
         """End a process whose main thread does not."""
         verdict = self.verdict or Verdict("", 1, said=True)
@@ -117,21 +143,33 @@ class Lifeline:
 def connect(ranks: Ranks) -> Lifeline | None:
     """Start the watcher on rank 0 and connect all to it; None where the environment says that nobody is watched.
 
-    Raises UserError if it cannot be reached.
+    Raises UserError, on all ranks, if one of them cannot reach it.
     """
     patience = float(os.environ.get(PATIENCE, _PATIENCE))
     if not patience:
         return None
-    local = len({place.host for place in ranks.places}) == 1
+    first = ranks.places[0]
+    local = all(place.shares_host(first) for place in ranks.places)
     port, token = ranks.from_first(lambda: _start(ranks.size, patience, local=local))
-    address = "127.0.0.1" if local else ranks.places[0].host, port
+    near = ranks.places[ranks.rank].shares_host(first)
+    address = "127.0.0.1" if near else first.host, port
+    lifeline, failure = None, ""
     try:
-        return Lifeline(ranks, address, token)
+        lifeline = Lifeline(ranks, address, token, math.inf if near else patience)
     except OSError as error:
-        raise UserError(
-            f"rank {ranks.rank} cannot reach {address[0]}, port {port}, by which ranks are watched ({error}); let the "
-            f"hosts connect, or set {PATIENCE}=0"
-        ) from error
+        failure = (
+            f"rank {ranks.rank}, on {ranks.places[ranks.rank].host}, cannot reach {address[0]}, port {port}, by which "
+            f"ranks are watched ({error}); let the hosts connect, or set {PATIENCE}=0"
+        )
+    # All hear of it: one that ended by itself would leave the others waiting, and rank 0 with nothing to say.
+    failures = [each for each in ranks.gather(failure) if each]
+    if not failures:
+        return lifeline
+    if lifeline is not None:
+        lifeline.leave(wait=False)
+    if ranks.rank:
+        time.sleep(_SAYS)
+    raise UserError(failures[0])
 
 
 def _start(size: int, patience: float, *, local: bool) -> tuple[int, str]:

@@ -22,6 +22,9 @@ GIVEN = "EQUILIB_WATCHER"
 TICK = 0.5
 """Seconds between two looks at all ranks."""
 
+BEAT = 1.0
+"""Seconds between two signs of life to all ranks, for those on other hosts."""
+
 TOGETHER = 0.3
 """Seconds within which failures of several ranks are one."""
 
@@ -74,11 +77,11 @@ class Watcher:
     longest: float = 0.0
 
     def run(self, server: socket.socket) -> None:
-        """Watch until all ranks have left."""
-        last = started = time.monotonic()
+        """Watch until all ranks that came have left: none leaves before all have come, or one of them cannot."""
+        last = started = beat = time.monotonic()
         with selectors.DefaultSelector() as selector:
             selector.register(server, selectors.EVENT_READ)
-            while self.members or (len(self.came) < self.size and last - started < STARTING):
+            while self.members or (not self.came and last - started < STARTING):
                 for key, _ in selector.select(TICK):
                     if key.data is None:
                         connection, _ = server.accept()
@@ -92,6 +95,9 @@ class Watcher:
                 if now - last > 10 * TICK:  # the machine slept, and all ranks with it
                     self.forgive(now - last)
                 last = now
+                if now - beat >= BEAT:
+                    beat = now
+                    self.tell({"alive": True}, self.members)
                 self.judge(now)
 
     def listen(self, member: Member) -> bool:

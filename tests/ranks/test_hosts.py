@@ -1,0 +1,115 @@
+"""Ranks on several hosts: which of them share one, and what is said where one cannot reach another."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from equilib.machine.ranks.group import Place, Ranks
+from equilib.machine.ranks.lifeline import Lifeline
+from tests.programs import EQUILIB, environment
+from tests.ranks.launching import MPIEXEC, require_mpi
+
+NO_WAY = """
+import socket
+def unreachable(*given, **options):
+    raise TimeoutError("timed out")
+socket.create_connection = unreachable
+"""
+
+
+class One:
+    """The communicator of a rank that is told what it says itself."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.rank, self.size = rank, size
+
+    def gather(self, data: bytes):
+        """Return this rank's bytes for all."""
+        yield lambda: True
+        return [data] * self.size
+
+
+@pytest.fixture
+def on_hosts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ranks]:
+    """Return the way to a rank among others, on hosts of so many (name, machine); nobody watches."""
+    monkeypatch.setenv("EQUILIB_RANK_PATIENCE", "0")
+
+    def make(rank: int, *hosts: tuple[str, str]) -> Ranks:
+        ranks = Ranks(One(rank, len(hosts)))
+        ranks.places = [Place(name, 100 + number, (0, 1), machine) for number, (name, machine) in enumerate(hosts)]
+        return ranks
+
+    return make
+
+
+def test_hosts_of_one_name_are_told_apart(on_hosts: Callable[..., Ranks]) -> None:
+    """What the kernel drew when it started says who shares GPUs and cores, not the name alone."""
+    hosts = [("node", "a"), ("node", "a"), ("node", "b"), ("other", "a"), ("node", "b")]
+    found = [on_hosts(rank, *hosts) for rank in range(len(hosts))]
+    assert [each.local_rank for each in found] == [0, 1, 0, 0, 1]
+    assert [each.sharing_cores for each in found] == [2, 2, 2, 1, 2]
+    assert Place.here().shares_host(Place.here())
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_who_hears_nothing_from_rank_0_ends(
+    rank: int, on_hosts: Callable[..., Ranks], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A host that is gone closes no connection; the first rank elsewhere says so, and a beat is heard."""
+    ranks = on_hosts(rank, ("one", ""), ("one", ""), ("two", ""), ("two", ""))
+    ranks.resume = "equilib resume r"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = ranks.places[rank].shares_host(ranks.places[0])
+        patience = (float("inf"),) if near else (1.5,)
+        lifeline = Lifeline(ranks, ("127.0.0.1", server.getsockname()[1]), "token", *patience)
+        watcher, _ = server.accept()
+        with watcher:
+            for _ in range(4):
+                time.sleep(0.5)
+                watcher.sendall(b'{"alive": true}\n')
+                assert lifeline.verdict is None
+            end = time.monotonic() + (3 if near else 20)
+            while lifeline.verdict is None and time.monotonic() < end:
+                time.sleep(0.1)
+    for thread in threading.enumerate():
+        if thread.name == "equilib lifeline":
+            thread.join(5)
+    if near:
+        assert lifeline.verdict is None
+        return
+    assert lifeline.verdict is not None
+    assert lifeline.verdict.sentence.startswith("rank 0 of 4 (process 100 on one) does not answer for ")
+    assert lifeline.verdict.sentence.endswith("its host is gone, or cannot be reached; to go on: equilib resume r")
+    said = f"error: {lifeline.verdict.sentence}\n" if rank == 2 else ""
+    assert capfd.readouterr().err == said
+
+
+def test_a_rank_that_cannot_reach_the_watcher_is_named(tmp_path: Path) -> None:
+    """All end before the run begins, rank 0 says which cannot, and nobody is said to have ended without a word."""
+    require_mpi()
+    run = ["run", "linear", "--epochs", "1", "--out", "run"]
+    one, other = ([sys.executable, "-c", code + EQUILIB, *run] for code in ("", NO_WAY))
+    done = subprocess.run(
+        [str(MPIEXEC), "-n", "1", *one, ":", "-n", "1", *other],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=environment(OPENBLAS_NUM_THREADS="1"),
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("error: ") == 1
+    assert "error: rank 1, on " in done.stderr
+    assert (
+        "by which ranks are watched (timed out); let the hosts connect, or set EQUILIB_RANK_PATIENCE=0" in done.stderr
+    )
+    assert not (tmp_path / "run").exists()
