@@ -47,12 +47,12 @@ class Model:
 
 
 MODELS = {
-    # docs/gpu.md: newton-gmres with fused operations, by the model of the H200.
-    "tutorial": Model(0.71e6, 32, 8.4e-3, 2.9e-3),
+    # docs/gpu.md: newton-gmres with the kernels of `equilib_cuda`, by the model of the H200.
+    "tutorial": Model(0.71e6, 32, 5.6e-3, 1.1e-3),
     # The device's time as on a CPU, where a batch takes 800 times the tutorial's; launches of some hundred steps.
     "cifar10 source": Model(0.64e6, 128, 0.1, 2.3),
     # 25 passes through 0.2 GFLOP a sample at 30 TFLOP/s.
-    "100 M parameters": Model(400e6, 256, 8.4e-3, 43e-3),
+    "100 M parameters": Model(400e6, 256, 5.6e-3, 43e-3),
 }
 PLAN = (1, 2, 8, 16, 64, 256, 1000)
 

@@ -11,6 +11,7 @@ from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array
 from equilib.experiments.assembly import Training, trained
 from equilib.machine.process import prepare_process
+from equilib.machine.ranks.group import current_ranks
 from equilib.plugin.registry import Registry
 from equilib.runs.record import RecordedRun
 from equilib.training.reporter import Reporter
@@ -58,7 +59,7 @@ def evaluate(
 
     Raises UserError if the run has no model, or cannot be made again here.
     """
-    run = RecordedRun.read(path)
+    run = current_ranks().from_first(lambda: RecordedRun.read(path))
     prepare_process()
     training = trained(run, registry, reporter=reporter, **changes)
     return replace(evaluate_model(run, training, limit=limit), concluded=training.conclude())

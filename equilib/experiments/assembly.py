@@ -19,6 +19,7 @@ from equilib.plugin import DatasetEntry, OptimizerEntry
 from equilib.plugin.choice import Choice, Named
 from equilib.plugin.choosing import build_named, choose
 from equilib.plugin.registry import Registry
+from equilib.runs.agreement import check_work
 from equilib.runs.context import RunContext
 from equilib.runs.differences import notes, of_environment, of_training
 from equilib.runs.record import RecordedRun
@@ -190,11 +191,11 @@ def classes_of(setup: Setup, targets: Array | None, size: int) -> tuple[str, ...
 
 
 def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **changes: Any) -> Training:
-    """Assemble the training of a recorded run again, with the parameters that it ended with.
+    """Assemble the training of a recorded run again, with the parameters that it ended with, which rank 0 reads.
 
     `changes` are what its request should have instead of what is recorded: data, data_dir, device, kernels.
 
-    Raises UserError if the run has no model, or its request cannot be carried out here.
+    Raises UserError if the run has no model, its request cannot be carried out here, or ranks differ.
     """
     request = replace(run.request_here(**changes), tf32=False)  # what is measured later has all digits, on any device
     context = RunContext(request=request, registry=registry, reporter=reporter)
@@ -202,5 +203,8 @@ def trained(run: RecordedRun, registry: Registry, *, reporter: Reporter, **chang
     differences = of_environment(run.facts, registry.used()), of_training(run.facts, training.facts)
     for line in (*(f"Note: {each}" for each in run.flaws), *notes(*differences, shares=context.request.shares)):
         reporter.line(line)
-    training.trainer.params = context.device.put(run.params(training.trainer.params))
+    if context.ranks.size > 1:
+        check_work(context.ranks, training.host_data.digest(), training.facts)
+    found = context.ranks.from_first(lambda: run.params(training.trainer.params))
+    training.trainer.params = context.device.put(found)
     return training

@@ -12,7 +12,7 @@ from equilib.experiments.assembly import Training, assemble
 from equilib.machine.environment import arithmetic
 from equilib.machine.signals import exposed
 from equilib.machine.tf32 import using_tf32
-from equilib.runs.agreement import check_agreement, check_shares, introduce_ranks
+from equilib.runs.agreement import check_shares, check_work, introduce_ranks
 from equilib.runs.context import RunContext
 from equilib.runs.recorder import Recorder, untrained
 from equilib.runs.tensorboard import require_tensorboard
@@ -47,7 +47,7 @@ def _train(training: Training, context: RunContext) -> Mapping[str, Any]:
     if request.tensorboard:
         require_tensorboard(context.out)
     if context.ranks.size > 1:
-        check_agreement(context.ranks, {"data": digest, "flags": request.describe(), **training.facts})
+        check_work(context.ranks, digest, {"flags": request.describe(), **training.facts})
     if context.ranks.rank:
         return _follow(training)
     with context.record(**training.facts, data_digest=digest) as directory:

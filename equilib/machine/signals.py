@@ -12,6 +12,8 @@ from time import monotonic
 from types import FrameType
 from typing import Any
 
+_NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 TOGETHER = 1.0
 """Seconds within which signals are one, as those of a key that is held down."""
 
@@ -101,9 +103,7 @@ def obeyed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {each: found for each in numbers if (found := signal.getsignal(each)) not in (signal.SIG_IGN, None)}
+    before = {each: found for each in _NUMBERS if (found := signal.getsignal(each)) not in (signal.SIG_IGN, None)}
     hook = sys.unraisablehook
 
     def quiet(lost: Any) -> None:
@@ -121,6 +121,18 @@ def obeyed() -> Iterator[None]:
             signal.signal(number, handler)
         sys.unraisablehook = hook
         _asked.obeyed = False
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Undo in the end what a library did to SIGINT, SIGTERM and SIGHUP: they are obeyed or ignored as before."""
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number in _NUMBERS:
+                if (handler := signal.getsignal(number)) is not None:  # Python does not know of another one in its place
+                    signal.signal(number, handler)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:

@@ -12,6 +12,7 @@ from equilib.arrays import Array, from_host, to_host
 from equilib.errors import UserError
 from equilib.machine.ranks.communicator import Communicator, Exchange
 from equilib.machine.ranks.launched import launched
+from equilib.machine.signals import kept
 from equilib_mpi.nccl import NcclReductions, has_nccl, identifier
 
 
@@ -29,7 +30,8 @@ class Mpi:
         # One thread asks MPI, and equilib says itself when it leaves: where a rank fails, nobody waits for it.
         mpi4py.rc.thread_level, mpi4py.rc.finalize = "funneled", False
         try:
-            from mpi4py import MPI
+            with kept():  # the UCX of MPICH and Open MPI takes SIGHUP for an order to write what it does
+                from mpi4py import MPI
         except (ImportError, RuntimeError) as error:
             raise UserError(f'MPI cannot be loaded ({error}): pip install "equilib[mpi]"') from error
         world, started = MPI.COMM_WORLD, launched()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from equilib.machine import signals
-from equilib.machine.signals import Interrupted, check, exposed, obeyed, requested, shielded
+from equilib.machine.signals import Interrupted, check, exposed, kept, obeyed, requested, shielded
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
 
@@ -22,6 +23,18 @@ def handlers() -> Iterator[None]:
         yield
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
     assert requested() is None or not signals._asked.held
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_that_a_library_takes_is_given_back(name: str) -> None:
+    """What a library's own code does to a signal meanwhile, of which Python does not hear, is undone in the end."""
+    number = signal.Signals[name]
+    of_c = ctypes.CDLL(None).signal
+    of_c.argtypes, of_c.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    with kept():
+        of_c(number, int(signal.SIG_IGN))
+    with pytest.raises(Interrupted):
+        signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,78 @@ def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
     assert status == "running"
 
 
+def test_a_signal_to_one_rank_ends_all(tmp_path: Path) -> None:
+    """What MPI's libraries do with SIGHUP is undone: it leaves a checkpoint, and the rank is named."""
+    program = command(2, "-c", EQUILIB, *RUN, "2000", "--checkpoint-every", "0", "--out", tmp_path / "run")
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(OPENBLAS_NUM_THREADS="1")
+    ) as launched:
+        assert launched.stdout is not None
+        while "Epoch: [2/" not in launched.stdout.readline():
+            pass
+        os.kill(ranks_of(launched.pid)[1], signal.SIGHUP)
+        _, errors = launched.communicate(timeout=60)
+    assert launched.returncode == 128 + signal.SIGHUP
+    assert "error: rank 1 of 2" in errors
+    assert errors.endswith("ended by SIGHUP\n")
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_the_environment_of_the_first_rank_says_who_is_watched(tmp_path: Path) -> None:
+    """Ranks whose environments differ, as on hosts that set their own, are watched as the first one's says."""
+    for first, second, said in (("7", "0", ""), ("0", "7", ""), ("1", "0", "EQUILIB_RANK_PATIENCE expects 5 seconds")):
+        given = {"EQUILIB_RANK_PATIENCE": first}, {"EQUILIB_RANK_PATIENCE": second}
+        done = launch_each((*RUN, "1", "--out", first), given, tmp_path)
+        assert (done.returncode, done.stderr.count("error: ")) == ((2, 1) if said else (0, 0))
+        assert said in done.stderr
+
+
+def test_ranks_with_other_kernels_are_refused(tmp_path: Path) -> None:
+    """A run, and its evaluation, are refused where the environment of some rank chooses other kernels."""
+    run = (*RUN, "1", "--quiet", "--out", "run")
+    assert equilib(*run, cwd=tmp_path).returncode == 0
+    for work in ((*run, "--overwrite"), ("evaluate", "run")):
+        done = launch_each(work, ({"EQUILIB_KERNELS": "auto"}, {"EQUILIB_KERNELS": "none"}), tmp_path)
+        assert (done.returncode, done.stderr.count("error: ")) == (2, 1)
+        assert "has kernels 'none'" in done.stderr
+
+
+def test_an_evaluation_is_of_the_model_that_the_first_rank_reads(tmp_path: Path) -> None:
+    """Other ranks may see an older state of the folder, or another run by this name: what is told is of one model."""
+    for folder, epochs in (("one", "1"), ("other", "0")):
+        out = tmp_path / folder / "run"
+        done = equilib("run", "table", "--epochs", epochs, "--quiet", "--out", str(out), cwd=tmp_path)
+        assert done.returncode == 0
+    work = [sys.executable, "-c", EQUILIB, "evaluate", "run", "--json"]
+    found = started(["-n", "1", "-wdir", "one", *work, ":", "-n", "1", "-wdir", "other", *work], tmp_path)
+    told = json.loads(found.stdout)
+    assert told["recorded"] == told["score"]
+
+
+def launch_each(
+    work: Sequence[str], environments: Sequence[Mapping[str, str]], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    """Carry out one command by a rank in each of these environments."""
+    parts: list[str] = []
+    for each in environments:
+        changes = [f"{name}={value}" for name, value in each.items()]
+        parts += [":", "-n", "1", "env", *changes, sys.executable, "-c", EQUILIB, *work]
+    return started(parts[1:], folder)
+
+
+def started(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Give mpiexec its arguments in a folder, and return how that ended."""
+    return subprocess.run(
+        [str(MPIEXEC), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=environment(OPENBLAS_NUM_THREADS="1"),
+    )
+
+
 def content(run: Path) -> tuple[bytes, list[dict[str, object]]]:
     """Return the model of a run and its metrics, but for times."""
     lines = (run / "metrics.jsonl").read_text().splitlines()
@@ -87,19 +161,14 @@ def children(parent: int) -> list[int]:
 
 
 def test_ranks_that_are_asked_for_different_things_are_refused(tmp_path: Path) -> None:
-    """Before anything is written it is said which rank differs, and how."""
-    one, other = ([sys.executable, "-c", EQUILIB, *RUN, epochs, "--out", "run"] for epochs in ("1", "2"))
-    done = subprocess.run(
-        [str(MPIEXEC), "-n", "1", *one, ":", "-n", "1", *other],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=environment(OPENBLAS_NUM_THREADS="1"),
-    )
+    """Before anything is written it is said which rank differs, and how, though the command be long."""
+    work = (sys.executable, "-c", EQUILIB, "run", "linear", "--out", "x/" * 70 + "run", "--epochs")
+    one, other = ([*work, epochs] for epochs in ("1", "2"))
+    done = started(["-n", "1", *one, ":", "-n", "1", *other], tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1
     assert "error: rank 1, on " in done.stderr
     assert "has the command" in done.stderr
-    assert not (tmp_path / "run").exists()
+    assert "--epochs 1'" in done.stderr
+    assert "--epochs 2'" in done.stderr
+    assert not (tmp_path / "x").exists()

@@ -28,6 +28,7 @@ PATIENCE = "EQUILIB_RANK_PATIENCE"
 """The environment variable for the seconds after which a rank that is silent or does nothing has failed; 0: never."""
 
 _PATIENCE = 20.0
+_LEAST_PATIENCE = 5.0  # of a rank that is well a beat may be late by some seconds
 _BEAT = 1.0
 _ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
 _LAST = 8.0  # seconds that rank 0 has to write what it knows, and all have to leave
@@ -141,11 +142,11 @@ class Lifeline:
 
 
 def connect(ranks: Ranks) -> Lifeline | None:
-    """Start the watcher on rank 0 and connect all to it; None where the environment says that nobody is watched.
+    """Start the watcher on rank 0 and connect all to it; None where rank 0's environment says that nobody is watched.
 
-    Raises UserError, on all ranks, if one of them cannot reach it.
+    Raises UserError, on all ranks, if that is no number of seconds, or one of them cannot reach it.
     """
-    patience = float(os.environ.get(PATIENCE, _PATIENCE))
+    patience = _patience(ranks.gather(os.environ.get(PATIENCE, ""))[0])
     if not patience:
         return None
     first = ranks.places[0]
@@ -170,6 +171,18 @@ def connect(ranks: Ranks) -> Lifeline | None:
     if ranks.rank:
         time.sleep(_SAYS)
     raise UserError(failures[0])
+
+
+def _patience(given: str) -> float:
+    if not given:
+        return _PATIENCE
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if seconds and not _LEAST_PATIENCE <= seconds < float("inf"):
+        raise UserError(f"{PATIENCE} expects {_LEAST_PATIENCE:g} seconds or more, or 0 to watch nobody, got {given!r}")
+    return seconds
 
 
 def _start(size: int, patience: float, *, local: bool) -> tuple[int, str]:
