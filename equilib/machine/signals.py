@@ -131,7 +131,7 @@ def kept() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             for number in _NUMBERS:
-                if (handler := signal.getsignal(number)) is not None:  # Python does not know of another one in its place
+                if (handler := signal.getsignal(number)) is not None:  # which Python knows of
                     signal.signal(number, handler)
 
 
