@@ -9,6 +9,7 @@ import pytest
 
 from tests.fuzz.__main__ import attempt, working
 from tests.fuzz.formats import FORMATS, Ground, cases
+from tests.fuzz.positions import FILES, Sound, tried
 
 EACH = 4
 """Cases of each format."""
@@ -31,6 +32,14 @@ def test_malformed_input_is_one_sentence(ground: Ground, name: str, capsys: pyte
         if outcome.faults:
             faults[f"{name}:1:{number}"] = (outcome.faults, outcome.err[-300:])
     assert faults == {}
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("file", FILES)
+def test_a_changed_byte_is_refused_or_changes_nothing(ground: Ground, file: str) -> None:
+    """Wherever it is in a file of a run, what reads the file says one sentence, or returns what is right."""
+    sound = Sound.of(ground.root / "line")
+    assert [(name, wrong) for name, _, wrong in tried(ground, sound, file, 397) if wrong] == []
 
 
 def test_a_case_comes_again_by_its_name() -> None:
