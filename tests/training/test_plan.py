@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equilib.training.plan import batches
+from equilib.options import OptionError
+from equilib.training.plan import Plan, batches
 from tests.training.small import trainer
 
 
@@ -40,3 +41,10 @@ def test_epochs_differ() -> None:
     list(subject.epochs())
     assert not np.array_equal(orders[0], orders[7])
     assert not np.array_equal(orders[0], np.arange(50))
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_no_depth_of_pretraining_is_refused(epochs: int) -> None:
+    """Zero applications of the cell pretrain nothing, whether there is pretraining or not."""
+    with pytest.raises(OptionError, match="'pretrain_depth' expects an int >= 1, got 0"):
+        Plan(epochs=1, batch_size=2, pretrain_depth=0, pretrain_epochs=epochs)
