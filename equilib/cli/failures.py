@@ -77,11 +77,17 @@ def told(error: BaseException, session: Session) -> tuple[str, int]:
         return said(error), 128 + error.number
     if isinstance(error, RunError | UnsolvedError):
         return said(error), 1
-    if isinstance(error, MemoryError) or _of_full_gpu(error):
+    if isinstance(error, MemoryError) or _of_unloaded_library(error) or _of_full_gpu(error):
         where = " of the GPU" if _of_full_gpu(error) else ""
         remedy = "take a smaller --batch-size or fewer samples (--limit), or free memory"
         return f"the memory{where} does not suffice ({said(error)}); {remedy}", 1
     return _unexpected(error, session), 1
+
+
+def _of_unloaded_library(error: BaseException) -> bool:
+    """Tell whether there was no memory for the code of a library, which the loader of glibc says in these words."""
+    signs = ("failed to map segment", "cannot allocate memory")
+    return isinstance(error, ImportError) and any(sign in str(error).lower() for sign in signs)
 
 
 def _of_full_gpu(error: BaseException) -> bool:

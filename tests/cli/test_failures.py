@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 
 from equilib.cli import main
-from equilib.cli.failures import TRACEBACK
+from equilib.cli.failures import TRACEBACK, told
+from equilib.cli.session import Session
 from equilib.plugin import ExperimentEntry, hookimpl
 from equilib.plugin.registry import Registry
 
@@ -178,3 +179,13 @@ def test_a_mistake_of_ours_says_so(capsys: pytest.CaptureFixture[str], monkeypat
     assert main(["doctor"], registry=Registry()) == 1
     sentence = "error: equilib failed: ZeroDivisionError: division by zero; report it with the traceback, which "
     assert capsys.readouterr().err == f"{sentence}{TRACEBACK}=1 shows\n"
+
+
+@pytest.mark.parametrize(
+    "cause", ["libopenblas.so: failed to map segment from shared object", "libm.so: Cannot allocate memory"]
+)
+def test_a_library_without_memory_for_its_code_is_no_fault_of_ours(cause: str) -> None:
+    """Where a limit of memory is met while something is imported, the sentence is that about memory."""
+    sentence, status = told(ImportError(cause), Session(argv=()))
+    assert sentence.startswith(f"the memory does not suffice ({cause}); ")
+    assert status == 1
