@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from equilib.arrays import Array, Tree, check_like, is_tree
+from equilib.arrays import Array, Tree, check_like, is_tree, named_leaves, tree_leaves
+from equilib.errors import a
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
@@ -67,6 +68,29 @@ class Pullback(Generic[S]):
             if not each.success
             and not (self.truncated and all(how.success or how.label == "max_steps" for how in each.status))
         )
+
+
+def check_pulled(sensitivity: object, found: Any, inputs: Tree) -> None:
+    """Require a `Pullback` whose cotangents have the shapes of the problem's inputs, or none of any input.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the sensitivity returned something else.
+    """
+    whose = f"the pullback of the adjoint {type(sensitivity).__name__}"
+    look = "equilib.testing.sensitivity_checks examines it"
+    if not isinstance(found, Pullback):
+        raise TypeError(f"{whose} must return an equilib.Pullback, it returned {a(type(found).__name__)}; {look}")
+    if not found.inputs:
+        return
+    bars, leaves = tree_leaves(found.inputs), dict(named_leaves(inputs))
+    if len(bars) != len(leaves):
+        raise ValueError(f"{whose} must return {len(leaves)} cotangents of inputs, it returned {len(bars)}; {look}")
+    for bar, (path, leaf) in zip(bars, leaves.items(), strict=True):
+        shape, like = (tuple(getattr(each, "shape", ())) for each in (bar, leaf))
+        if shape != like:
+            raise ValueError(f"{whose} must return at {path!r} a cotangent of shape {like}, it is {shape}; {look}")
 
 
 @dataclass(frozen=True, kw_only=True)

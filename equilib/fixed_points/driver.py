@@ -11,6 +11,7 @@ from equilib.arrays import Array, put_rows, take_rows, where_samples
 from equilib.fixed_points.compaction import SharedStateError, put_samples, restricted_state
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import State
+from equilib.fixed_points.returned import check_returned
 from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.solver import Solver, SolverState, WholeSolver
 from equilib.fixed_points.stopping import Monitor
@@ -91,6 +92,7 @@ class _Run:
 
     def __init__(self, f: Evaluator, solver: Solver, z0: Array) -> None:
         self.f, self.solver = f, solver
+        self._blamed = solver.solver if isinstance(solver, _OneStep) else solver
         # A method, not a closure over this run: a circle would keep the solver's arrays until they are collected.
         self.monitor = Monitor(f.options, z0.shape[0], f.active, None if f.affine else f.residual)
         self.rows = np.arange(z0.shape[0])
@@ -98,6 +100,7 @@ class _Run:
         self.restrict = getattr(solver, "restrict", restricted_state)
         self.share = f.options.compact if f.restrictable and self.restrict is not None else 0.0
         self.state = solver.init(f, z0)
+        check_returned(self._blamed, self.state, z0)
         self.z, self.residual = self.state.z, self.state.residual
         self.monitor.observe(self.state, self.rows)
 
@@ -111,6 +114,7 @@ class _Run:
     def step(self) -> None:
         self._announce()
         self.state = self.solver.step(self.f, self.state)
+        check_returned(self._blamed, self.state, self.z)
         improved = self.monitor.observe(self.state, self.rows)
         if hasattr(self.state, "lost"):  # given up where something is not finite
             lost = self.rows[self.state.lost]

@@ -13,6 +13,7 @@ from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import explain, is_traced
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Products
 from equilib.fixed_points.solution import Solution
+from equilib.options.kinds import described
 
 
 class Packing:
@@ -36,7 +37,11 @@ class Packing:
     def __init__(self, like: Tree, name: str, *, batched: bool = True) -> None:
         named = list(named_leaves(like))
         if not any(is_array(leaf) or is_traced(leaf) for _, leaf in named):
-            check_state(like, name)
+            held = f" with {described(named[0][1])} at {named[0][0]!r}" if named else ""
+            raise TypeError(
+                f"{name} must be an array, such as np.zeros((batch, features)), or a tree of arrays, got "
+                f"{described(like)}{held}"
+            )
         for path, leaf in named:
             if not is_traced(leaf):
                 check_state(leaf, _at(name, path))

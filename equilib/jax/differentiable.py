@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.adjoints.calculus.differentiable import NO_CALCULUS
+from equilib.adjoints.sensitivity import check_pulled
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, check_success, of_adjoint
@@ -63,7 +64,9 @@ def _backward(f: Map, how: How, kept: Any, cotangents: Outputs) -> Any:
     if any(isinstance(each, jax.core.Tracer) for each in (g, z0, *arrays)) or not how.record.solutions:
         raise NoDerivativeError(f"{NO_CALCULUS.format(type(how.adjoint).__name__)}; so it is under jit and vmap")
     arrays = [jnp.asarray(each) for each in arrays]
-    pulled = how.adjoint.pullback(f.problem(arrays, how.batched), how.record.solutions[-1], jnp.asarray(g))
+    problem = f.problem(arrays, how.batched)
+    pulled = how.adjoint.pullback(problem, how.record.solutions[-1], jnp.asarray(g))
+    check_pulled(how.adjoint, pulled, problem.inputs)
     how.record.adjoints.extend(pulled.solves)
     for each in pulled.failed[:1]:
         check_success(each, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(how.adjoint))

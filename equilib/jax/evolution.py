@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from equilib.adjoints.sensitivity import Sensitivity
+from equilib.adjoints.sensitivity import Sensitivity, check_pulled
 from equilib.arrays import Tree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.arguments import check_call
@@ -214,6 +214,7 @@ def _backward(equation: _Equation, at: Any, g: jax.Array) -> tuple[Any, ...]:
         raise NoDerivativeError(NO_CALCULUS.format(type(way).__name__))
     problem = counted(equation.problem([jnp.asarray(each) for each in arrays]), equation.counts)
     found = way.pullback(problem, solution, grid.put(jnp.asarray(g)))
+    check_pulled(way, found, problem.inputs)
     equation.adjoints.extend(found.solves)
     for each in found.failed[:1]:
         check_success(each, equation.options.on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way))

@@ -14,6 +14,7 @@ from equilib.arrays import Tree
 from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.jax.differentiable import solved
 from equilib.jax.how import How, Record
@@ -120,7 +121,7 @@ def equilibrium(
     given = overridden(SolveOptions, options, overrides, fixed_point)
     if options is None and "compact" not in overrides:
         given = replace(given, compact=0.0)
-    others = tuple(resolved(each, "fallback", "solver") for each in fallback)
+    others = resolved_fallback(fallback)
     packed, start = packing(z0, batched=batched)
     problem = posed(f, inputs, packed, has_aux=has_aux, batched_inputs=batched_inputs)
     record = Record()

@@ -17,6 +17,7 @@ from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
@@ -130,7 +131,7 @@ def equilibrium(
         adjoint=chosen_adjoint(adjoint, method),
         options=_packed(given, layout),
         given=given,
-        fallback=tuple(resolved(each, "fallback", "solver") for each in fallback),
+        fallback=resolved_fallback(fallback),
         batched=_batched_leaves(call, inputs, batched_inputs),
         records=Records(),
     )
@@ -168,8 +169,14 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
         y = graph.y
         depends = (y.requires_grad or tangent_of(y) is not None) and call.close(y, graph.first, graph.leaf)
         if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
-            return FixedPoint.apply(equation, held, y, z0, *call.leaves).clone()
+            return FixedPoint.apply(equation, held, y, _start(equation, z0), *call.leaves).clone()
     return bridge.tensor(held.solution.z).clone()
+
+
+def _start(equation: Equation, z0: Tensor) -> Tensor:
+    """Return what is kept of the start: where no derivative asks for its numbers it may be overwritten afterwards."""
+    asked = z0.requires_grad or tangent_of(z0) is not None or not hasattr(equation.adjoint, "solve_adjoint")
+    return z0 if asked else z0.data  # in the same memory, and of a version of its own
 
 
 def _graph(equation: Equation, leaf: Tensor) -> Graph:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from equilib.adjoints.idle import UNDECLARED, undeclared
+from equilib.adjoints.sensitivity import check_pulled
 from equilib.arrays import Array
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.evaluator import counted
@@ -171,6 +172,7 @@ def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: 
     problem = counted(FixedPointProblem(elsewhere, linearize=linearize), equation.records.backward)
     with torch.no_grad(), without_autocast(g.device.type):
         pulled = equation.adjoint.pullback(problem, solution, bridge.array(g))
+    check_pulled(equation.adjoint, pulled, (y,))  # what the linearization above takes for its input
     _keep(equation, pulled, bridge)
     (w,) = pulled.inputs or (torch.zeros_like(y),)  # where no sample has a cotangent
     return w.detach()
@@ -186,6 +188,7 @@ def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor
     g_array = bridge.array(g)
     with torch.no_grad(), without_autocast(g.device.type):
         pulled = equation.adjoint.pullback(counted(problem, equation.records.backward), held.solution, g_array)
+        check_pulled(equation.adjoint, pulled, problem.inputs)
         if undeclared(problem, held.solution, g_array, pulled.inputs):
             warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
     _keep(equation, pulled, bridge)

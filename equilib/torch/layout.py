@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch.utils import _pytree as pytree
 
 from equilib.fixed_points.boundary import COMPLEX
 from equilib.options.kinds import described
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What PyTorch computes in; of smaller floats it has storage only."""
 
 
 class Layout:
@@ -39,7 +42,8 @@ class Layout:
         if not leaves:
             raise TypeError(f"{name} must be a tensor or a tree of tensors, got {described(z0)}")
         for leaf in leaves:
-            _check(leaf, name, batched=batched)
+            if not _fits(leaf, batched=batched):
+                _refuse(leaf, name + _place(z0, leaf))
         first = leaves[0]
         self.dtype, self.device = first.dtype, first.device
         lead = first.shape[:1] if batched else torch.Size((1,))
@@ -114,6 +118,8 @@ class Layout:
         name = self._name.removesuffix("0")
         if spec != self._spec or not all(isinstance(leaf, Tensor) for leaf in leaves):
             hint = "; is its return statement missing?" if state is None else ""
+            if isinstance(state, tuple) and state and pytree.tree_structure(state[0]) == self._spec:
+                hint = "; what it returns beside it is for fixed_point(..., has_aux=True)"
             raise TypeError(f"f must return what {self._name} is, {self._kind()}, it returned {described(state)}{hint}")
         for number, (leaf, shape) in enumerate(zip(leaves, self._shapes, strict=True)):
             wanted = (batch, *shape) if self.batched else shape
@@ -134,17 +140,35 @@ class Layout:
         return "a tensor" if self._alone else f"a tree of {len(self._shapes)} tensors"
 
 
-def _check(leaf: Any, name: str, *, batched: bool) -> None:
+def _fits(leaf: Any, *, batched: bool) -> bool:
+    return (
+        isinstance(leaf, Tensor)
+        and leaf.dtype in DTYPES
+        and leaf.layout is torch.strided
+        and not leaf.is_meta
+        and not leaf.is_nested
+        and (not batched or leaf.ndim > 0)
+    )
+
+
+def _place(state: Any, leaf: Any) -> str:
+    """Return where in a state a leaf is, as in "['a'][0]"."""
+    return next(pytree.keystr(path) for path, each in pytree.tree_flatten_with_path(state)[0] if each is leaf)
+
+
+def _refuse(leaf: Any, name: str) -> NoReturn:
     if not isinstance(leaf, Tensor):
         raise TypeError(f"{name} must be a tensor or a tree of tensors, got {described(leaf)}")
     if leaf.is_complex():
         raise TypeError(f"{name} must be real, it is of {leaf.dtype}; {COMPLEX}")
-    if not leaf.is_floating_point():
+    if leaf.dtype not in DTYPES:
         raise TypeError(f"{name} must hold floating-point numbers, it is of {leaf.dtype}; take {name}.float()")
+    if leaf.is_meta or leaf.is_nested:
+        what = "on the meta device, without numbers" if leaf.is_meta else "nested"
+        raise TypeError(f"{name} must be one plain tensor, it is {what}")
     if leaf.layout is not torch.strided:
         raise TypeError(f"{name} must be dense, it is {leaf.layout}; take {name}.to_dense()")
-    if batched and leaf.ndim < 1:
-        raise ValueError(f"{name} needs a batch axis; pass batched=False if its elements form one system")
+    raise ValueError(f"{name} needs a batch axis; pass batched=False if its elements form one system")
 
 
 def _kind(leaf: Tensor) -> str:

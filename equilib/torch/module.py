@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from equilib.adjoints import named
+from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
-from equilib.options.kinds import described
+from equilib.options.kinds import check_kind, described
+from equilib.options.named import resolved
 from equilib.torch.equilibria import equilibrium
 
 
@@ -36,7 +38,7 @@ class DeepEquilibrium(nn.Module):
     adjoints : list of Solution
         The linear solves of its derivatives so far.
 
-    Raises UserError if there is no solver or adjoint of that name.
+    Raises TypeError or UserError where it is made, if there is no such solver, adjoint or option, or no function.
     """
 
     def __init__(
@@ -52,9 +54,7 @@ class DeepEquilibrium(nn.Module):
         **overrides: Any,
     ) -> None:
         super().__init__()
-        for chosen, check in ((solver, named.solver), (adjoint, named.adjoint)):
-            if isinstance(chosen, str) and chosen != "auto":
-                check(chosen)
+        _check(cell, solver, adjoint, initial, options, fallback, overrides)
         self.cell, self.initial = cell, initial
         self.how: dict[str, Any] = {
             "solver": solver,
@@ -90,3 +90,16 @@ class DeepEquilibrium(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return what is saved and copied: not the last solve."""
         return {**self.__dict__, "solution": None, "adjoints": []}
+
+
+def _check(
+    cell: object, solver: Any, adjoint: Any, initial: object, options: Any, fallback: Any, overrides: dict[str, Any]
+) -> None:
+    """Require what a solve will ask for; names stay what is kept, shown and copied."""
+    check_kind(cell, "cell", "map of z")
+    if initial is not None and not callable(initial):
+        raise TypeError(f"initial must be a map of the inputs to the initial guess, got {described(initial)}")
+    chosen_adjoint(adjoint, resolved(solver, "solver", "solver"))
+    resolved_fallback(fallback)
+    own = {name: each for name, each in overrides.items() if name != "batched"}
+    overridden(SolveOptions, options, own, DeepEquilibrium)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from equilib.adjoints.sensitivity import check_pulled
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.evaluator import counted
 from equilib.fixed_points.solution import check_success, of_adjoint
@@ -79,6 +80,7 @@ def pulled_back(
     with torch.no_grad(), without_autocast(g.device.type):
         problem = counted(equation.problem(leaves), held.counts)
         found = equation.adjoint.pullback(problem, solution, grid.put(g_array))
+        check_pulled(equation.adjoint, found, problem.inputs)
         asked = replace(solution, t=grid.times, y=grid.take(solution.y))
         t_bar = None if t is None else times_bar(problem, asked, g_array, found.start, t.detach())
     held.adjoints.extend(found.solves)

@@ -1,4 +1,4 @@
-"""Optimizers over parameter trees: their protocol, and Adam."""
+"""Optimizers over parameter trees: their protocol, Adam, and all of them by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from equilib.arrays import Array, array_namespace, to_host, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
 from equilib.kernels import operation
 from equilib.options import Checked, option
+from equilib.options.named import made
 
 
 class Optimizer(Protocol):
@@ -130,3 +131,24 @@ def _squares(leaves: Sequence[Array]) -> Array:
     """Return Σ x² of each array, shape (len(leaves),): one transfer from the device for all."""
     xp = array_namespace(*leaves)
     return xp.stack([xp.sum(leaf * leaf) for leaf in leaves])
+
+
+def optimizer(name: str, /, **options: Any) -> Optimizer:
+    """Return the optimizer that a name stands for, as in `optimizer("adamw", weight_decay=0.1)`.
+
+    Parameters
+    ----------
+    name : str
+        As `equilib optimizers` lists it; it may have options of its own, as in "sgd:momentum=0.8".
+    **options
+        Values of its options.
+
+    Raises
+    ------
+    UserError
+        If nothing has that name, or it cannot be used here.
+    OptionError
+        If an option is unknown or refused.
+    """
+    found: Optimizer = made("optimizer", name, options)
+    return found

@@ -132,6 +132,7 @@ def test_the_solver_names_its_adjoint_and_the_caller_another():
         ({"has_aux": 1}, "has_aux must be True or False, got an int"),
         ({"batched": False, "batched_inputs": (False, True)}, "with batched=False nothing has the batch axis"),
         ({"batched_inputs": ("no", "yes")}, "an entry of batched_inputs must be True or False, got 'no'"),
+        ({"z0": {"a": 0.0, "b": [1.0]}, "batched": False}, "z0 must be .*, got a dict with a float at 'a'"),
         ({"z0": {}}, "z0 must be an array, .*, or a tree of arrays, got a dict"),
         ({"rtoll": 1e-3}, "fixed_point has no option 'rtoll'. Did you mean 'rtol'"),
     ],

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from equilib.arrays.trees import tree_leaves
-from equilib.training.optimizers import Adam, Optimizer, clipped, global_norm
+from equilib.errors import UserError
+from equilib.training.optimizers import Adam, Optimizer, clipped, global_norm, optimizer
 from equilib_sgd.optimizer import SGD
 from tests.arrays_under_test import lift, lower
 
@@ -177,3 +178,12 @@ def test_steps_are_pytorchs(ours: Optimizer, theirs: str, options: dict, rng: np
         params, state = ours.update(params, clipped(gradient, global_norm(gradient), 2.5), state, rate)
     for mine, other in zip(params, tensors, strict=True):
         np.testing.assert_allclose(mine, other.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_an_optimizer_has_the_name_of_the_command_line() -> None:
+    """A program gets by its name what `--optimizer` does, and mistakes are told alike."""
+    assert optimizer("adamw", weight_decay=0.2) == optimizer("adamw:weight_decay=0.2") == Adam(weight_decay=0.2)
+    with pytest.raises(UserError, match="Did you mean 'adam'"):
+        optimizer("adamv")
+    with pytest.raises(UserError, match="Did you mean 'momentum'"):
+        optimizer("sgd", momentun=0.2)

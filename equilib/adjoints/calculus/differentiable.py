@@ -13,7 +13,7 @@ from equilib.adjoints.calculus.sample_wise import SampleWise
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.idle import UNDECLARED, undeclared
 from equilib.adjoints.linearizations import leaves_of_used
-from equilib.adjoints.sensitivity import Pullback
+from equilib.adjoints.sensitivity import Pullback, check_pulled
 from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
@@ -154,6 +154,7 @@ class _Way:
     def pullback(self, problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Pullback[Solution]:
         problem = counted(problem, self.backward)
         pulled: Pullback[Solution] = self.sensitivity.pullback(problem, solution, cotangent, guess=self.guess)
+        check_pulled(self.sensitivity, pulled, problem.inputs)
         return pulled
 
     def differential(self, problem: FixedPointProblem, solution: Solution) -> Differential:

@@ -12,7 +12,7 @@ import numpy as np
 from equilib import ops
 from equilib.adjoints.calculus.differentiable import differentiable
 from equilib.adjoints.linearizations import Noted, leaves_of_used
-from equilib.adjoints.sensitivity import Pullback, Sensitivity
+from equilib.adjoints.sensitivity import Pullback, Sensitivity, check_pulled
 from equilib.arrays import Array, Tree, coefficients, from_host, to_host, tree_map, tree_unflatten
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.boxes import ensure_traceable
@@ -142,6 +142,7 @@ class _Way:
         """Return the cotangents for that of y at the times asked for."""
         problem = counted(self.problem, self.counts)
         pulled: Pullback[OdeSolution] = self.sensitivity.pullback(problem, self.solution, self.subgrid.put(cotangent))
+        check_pulled(self.sensitivity, pulled, problem.inputs)
         if self.times is None:
             return pulled
         count = len(self.asked)

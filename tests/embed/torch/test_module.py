@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from equilib.errors import UserError
 from tests.embed.torch.cells import F64, TIGHT, Cell, drawn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -61,6 +62,32 @@ def test_the_first_input_is_a_tensor_or_a_start_is_given(wrong: Any):
     """What z could not be like is named, with the way out."""
     with pytest.raises(TypeError, match=r"^the initial guess is zeros like the first input, a tensor, got .*z0=\.\.\."):
         DeepEquilibrium(Cell())(wrong)
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ({"cell": 3}, "cell must be a map of z, got an int"),
+        ({"cell": Cell}, "cell must be a map of z, not a class"),
+        ({"solver": "andersn"}, "Did you mean 'anderson'"),
+        ({"solver": 3}, "solver must be a solver, got an int"),
+        ({"solver": "anderson:memry=2"}, "Did you mean 'memory'"),
+        ({"adjoint": "implct"}, "Did you mean 'implicit'"),
+        ({"adjoint": "backsolve"}, "differentiates the solution of an ODE"),
+        ({"initial": 3}, "initial must be a map of the inputs"),
+        ({"fallback": "newton-gmres"}, "fallback expects a tuple of solvers"),
+        ({"fallback": ("newton-gmrs",)}, "Did you mean 'newton-gmres'"),
+        ({"rtoll": 1.0}, "DeepEquilibrium has no option 'rtoll'. Did you mean 'rtol'"),
+        ({"rtol": -1.0}, "option 'rtol' expects"),
+        ({"max_steps": "3"}, "option 'max_steps' expects"),
+        ({"on_failure": "x"}, "option 'on_failure' expects"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_where_the_module_is_made(how: dict[str, Any], sentence: str):
+    """What the first solve would refuse is refused before."""
+    with pytest.raises((TypeError, LookupError, UserError), match=sentence):
+        DeepEquilibrium(**{"cell": Cell(), **how})
 
 
 def test_hooks_and_another_start():

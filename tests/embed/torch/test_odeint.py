@@ -13,7 +13,7 @@ from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 from equilib.torch import evolve, odeint  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 
 F64 = torch.float64
 TIMES = (0.0, 0.3, 0.8)

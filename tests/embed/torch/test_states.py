@@ -17,7 +17,7 @@ from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
 from equilib.torch import equilibrium, fixed_point  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 
 
 def test_trees():
@@ -109,7 +109,7 @@ def test_tensors_elsewhere_stay_there():
     there = torch.zeros(2, 3, device="meta")
     assert not Bridge(there).on_host
     assert Bridge(there).array(there).device.type == "meta"
-    with pytest.raises(NotImplementedError, match="no data"):
+    with pytest.raises(TypeError, match="on the meta device, without numbers"):
         fixed_point(lambda z: z, there)
 
 
@@ -169,6 +169,19 @@ WRONG: dict[str, tuple[type[Exception], str, Any]] = {
         lambda: fixed_point(lambda z, y: z, X, X[:1], batched_inputs=(True,)),
     ),
     "no pair": (TypeError, "f must return a pair", lambda: fixed_point(same, X, has_aux=True)),
+    "a pair": (TypeError, r"fixed_point\(\.\.\., has_aux=True\)", lambda: fixed_point(lambda z: (z, 1), X)),
+    "a number in a tree": (
+        TypeError,
+        r"z0\['b'\]\[0\] must be .* a float",
+        lambda: fixed_point(same, {"a": X, "b": [0.5]}),
+    ),
+    "a storage dtype": (TypeError, r"take z0\.float\(\)", lambda: fixed_point(same, X.to(torch.float8_e4m3fn))),
+    "no numbers": (
+        TypeError,
+        "z0 must be one plain tensor, it is on the meta",
+        lambda: fixed_point(same, X.to("meta")),
+    ),
+    "a name for a tuple": (TypeError, "fallback expects a tuple", lambda: fixed_point(same, X, fallback="picard")),
     "a sparse state": (TypeError, r"take z0.to_dense\(\)", lambda: fixed_point(same, X.to_sparse())),
 }
 
@@ -179,6 +192,27 @@ def test_mistakes_are_explained(case: str):
     error, sentence, call = WRONG[case]
     with pytest.raises(error, match=sentence):
         call()
+
+
+def test_the_start_may_be_overwritten_before_the_backward_pass():
+    """A buffer that warm starts are kept in is free after the solve: the fixed point does not depend on it."""
+    weight, x = drawn(batch=2, size=3)
+    start = torch.zeros_like(x)
+    z = fixed_point(f, start, weight, x, **TIGHT)
+    start.copy_(z.detach())
+    (found,) = torch.autograd.grad(z.square().sum(), weight)
+    (wanted,) = torch.autograd.grad(fixed_point(f, torch.zeros_like(x), weight, x, **TIGHT).square().sum(), weight)
+    assert torch.allclose(found, wanted, rtol=1e-9, atol=0)
+
+
+def test_a_start_that_the_derivative_depends_on_must_not_be_overwritten():
+    """The adjoint `unrolled` goes the steps again."""
+    weight, x = drawn(batch=2, size=3)
+    start = torch.zeros_like(x)
+    z = fixed_point(f, start, weight, x, **{**TIGHT, "solver": "picard", "adjoint": "unrolled"})
+    start.fill_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
 
 
 def test_memory_does_not_grow():
