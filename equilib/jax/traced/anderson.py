@@ -13,11 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
-from equilib.jax.traced.norms import dot, flat, real, roots, rows
-from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
+from equilib.jax.traced.rare import apart, rarely
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
+
+NORM = Root(mean=False)
 
 SMALL = 1 << 16
 """Bytes of pairs that are sooner multiplied at once than one by one."""
@@ -72,35 +74,74 @@ class TracedAnderson:
     def init(self, f: Evaluator, z0: jax.Array) -> AndersonState:
         """Evaluate the initial guess, shape (batch, ...)."""
         residual = f.residual(z0)
-        (norm,) = roots(residual)
-        batch, m = z0.shape[0], self.memory
-        nothing = jnp.zeros((m, *z0.shape), z0.dtype)
-        gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
-        pairs = Pairs(nothing, nothing, gram, overlap, overlap > 0, _units(norm, z0.dtype))
-        none = jnp.zeros(batch, jnp.int32)
-        return AndersonState(z0, residual, pairs, Place(z0, residual, norm), none, none > 0, jnp.asarray(0, jnp.int32))
+
+        def begun() -> AndersonState:
+            (norm,) = roots(residual)
+            batch, m = z0.shape[0], self.memory
+            nothing = jnp.zeros((m, *z0.shape), z0.dtype)
+            gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
+            pairs = Pairs(nothing, nothing, gram, overlap, overlap > 0, _units(norm, z0.dtype))
+            none, least = jnp.zeros(batch, jnp.int32), Place(z0, residual, norm)
+            return AndersonState(z0, residual, pairs, least, none, none > 0, jnp.asarray(0, jnp.int32))
+
+        return apart(begun, residual)
 
     def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
         """Mix, evaluate, and go on from the better place."""
-        pairs = state.pairs._replace(usable=state.pairs.usable & (state.rejections < RESTART)[:, None])
-        new = self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
-        residual = f.residual(new)
-        (norm,) = roots(residual)
-        accepted = norm <= self.growth * state.least.norm
-        pairs = self._extended(pairs, state, new, residual, accepted)
+        new = self.propose(f, state)
+        return self.accept(f, state, new, f.residual(new))
+
+    def propose(self, _: Evaluator, state: AndersonState) -> jax.Array:
+        """Mix."""
+        pairs = self._usable(state)
+        return self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
+
+    def accept(self, _: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
+        """Go on from the better place, the new one or an earlier one."""
+        pairs = _extended(self._usable(state), state, new, residual)
+        (norm,) = NORM.quickly(residual)
+        usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)
         tried = Place(new, residual, norm)
         least = _where(norm < state.least.norm, tried, state.least)
+        accepted = state._replace(
+            z=new,
+            residual=residual,
+            pairs=pairs,
+            least=least,
+            rejections=jnp.zeros_like(state.rejections),
+            failed=jnp.zeros_like(state.failed),
+            count=state.count + 1,
+        )
+        return rarely(~jnp.all(usual), lambda accepted: self._judged(state, accepted), accepted)
+
+    def _usable(self, state: AndersonState) -> Pairs:
+        usable = state.pairs.usable & (state.rejections < RESTART)[:, None]
+        return state.pairs._replace(usable=usable)
+
+    def _judged(self, state: AndersonState, tried: AndersonState) -> AndersonState:
+        """Return where to go on of a place that some samples may reject."""
+        new, residual, before = tried.z, tried.residual, state.residual
+        (norm,) = roots(residual)
+        accepted = norm <= self.growth * state.least.norm
+        place = Place(new, residual, norm)
+        least = _where(norm < state.least.norm, place, state.least)
         rejections = jnp.maximum(state.rejections + 1, jnp.where(jnp.isfinite(norm), 0, RESTART))
         rejections = jnp.where(accepted, 0, rejections)
-        before = Place(state.z, state.residual, norm)
-
-        def back(_: Place) -> Place:
-            where = _where(rejections >= RESTART, least, before) if self.restart == "least" else before
-            return _where(accepted, tried, where)
-
-        place = rarely(~jnp.all(accepted), back, tried)
-        failed = rejections > self.rejections
-        return AndersonState(place.z, place.residual, pairs, least, rejections, failed, state.count + 1)
+        back = Place(state.z, before, norm)
+        if self.restart == "least":
+            back = _where(rejections >= RESTART, least, back)
+        place = _where(accepted, place, back)
+        slot, pairs = state.count % self.memory, tried.pairs
+        by_old = _overlaps((residual - before)[None], before, pairs.unit)[:, 0]
+        overlap = jnp.where(accepted[:, None], pairs.overlap, _put(state.pairs.overlap, by_old, slot, 1))
+        return tried._replace(
+            z=place.z,
+            residual=place.residual,
+            pairs=pairs._replace(overlap=overlap),
+            least=least,
+            rejections=rejections,
+            failed=rejections > self.rejections,
+        )
 
     def _ridge(self, z: jax.Array) -> float:
         return self.regularization + 10 * float(jnp.finfo(z.dtype).eps)
@@ -124,23 +165,16 @@ class TracedAnderson:
             return shorter(None)
         return rarely(jnp.any(state.rejections > 0), shorter, combined(None))
 
-    def _extended(
-        self, pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, accepted: jax.Array
-    ) -> Pairs:
-        slot = state.count % self.memory
-        change = residual - state.residual
-        changes = _put(pairs.changes, change, slot, 0)
-        images = _put(pairs.images, new - state.z + change, slot, 0)
-        by_change, by_new = (_overlaps(changes, x, pairs.unit) for x in (change, residual))
-        gram = _put(_put(pairs.gram, by_change, slot, 1), by_change, slot, 2)
 
-        def kept(by_new: jax.Array) -> jax.Array:
-            old = _put(pairs.overlap, _overlaps(change[None], state.residual, pairs.unit)[:, 0], slot, 1)
-            return jnp.where(accepted[:, None], by_new, old)
-
-        overlap = rarely(~jnp.all(accepted), kept, by_new)
-        usable = pairs.usable | (jnp.arange(self.memory) == slot)
-        return Pairs(images, changes, gram, overlap, usable, pairs.unit)
+def _extended(pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array) -> Pairs:
+    """Return the pairs with the last one, and their overlaps with the new residual."""
+    memory = pairs.images.shape[0]
+    slot, change = state.count % memory, residual - state.residual
+    changes = _put(pairs.changes, change, slot, 0)
+    images = _put(pairs.images, new - state.z + change, slot, 0)
+    by_change, overlap = (_overlaps(changes, x, pairs.unit) for x in (change, residual))
+    gram = _put(_put(pairs.gram, by_change, slot, 1), by_change, slot, 2)
+    return Pairs(images, changes, gram, overlap, pairs.usable | (jnp.arange(memory) == slot), pairs.unit)
 
 
 def _put(array: jax.Array, part: jax.Array, place: jax.Array, axis: int) -> jax.Array:
@@ -149,8 +183,8 @@ def _put(array: jax.Array, part: jax.Array, place: jax.Array, axis: int) -> jax.
 
 def _weights(pairs: Pairs, ridge: float) -> jax.Array:
     """Return the γ that `equilib.numerics.secants` does, shape (batch, pairs)."""
-    squares = jnp.diagonal(pairs.gram, axis1=1, axis2=2)
-    identity = jnp.eye(squares.shape[1], dtype=squares.dtype)
+    identity = jnp.eye(pairs.gram.shape[1], dtype=pairs.gram.dtype)
+    squares = jnp.sum(jnp.where(identity > 0, pairs.gram, 0.0), axis=2)
     usable = pairs.usable & jnp.isfinite(squares) & (squares > 0) & jnp.isfinite(pairs.overlap)
     gram = jnp.where(usable[:, :, None] & usable[:, None, :], pairs.gram, identity)
     squares, overlap = jnp.where(usable, squares, 1.0), jnp.where(usable, pairs.overlap, 0.0)

@@ -10,9 +10,12 @@ import jax
 import jax.numpy as jnp
 
 from equilib.fixed_points.options import SolveOptions
-from equilib.jax.traced.best import Best
 from equilib.jax.traced.monitor import Monitor, Watch
-from equilib.jax.traced.norms import Measure, measure_of
+from equilib.jax.traced.norms import Measure, measure_of, rows
+from equilib.jax.traced.rare import apart, together
+
+Place = tuple[jax.Array, jax.Array]
+"""Iterates and residuals, arrays of shape (batch, ...)."""
 
 
 @dataclass
@@ -57,29 +60,79 @@ class Ended(NamedTuple):
     nfe: jax.Array
 
 
+class _Run(NamedTuple):
+    """A state that was observed after k steps, what is known, and the best places; k is −1 before the guess was."""
+
+    k: jax.Array
+    state: Any
+    watch: Watch
+    best: Place
+
+
 def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
-    """Take step after step from z0, shape (batch, ...), as `equilib.fixed_points.driver.iterate` does."""
+    """Take step after step from z0, shape (batch, ...), as `equilib.fixed_points.driver.iterate` does.
+
+    An inner loop takes steps as long as every sample that is not finished only improves: little is carried there, and
+    the last state is each sample's best. Where something else happens, the outer loop looks closely; at the guess too.
+    """
     options = f.options
     distance = options.criterion == "distance" and not f.affine
     monitor = Monitor(options, f.measure, f.residual if distance else None)
     state = solver.init(f, z0)
-    first = f.calls
-    watch, _ = monitor.begin(state.z, state.residual, getattr(state, "failed", None), f.active)
-    per_step = [0]
+    first, per_step = f.calls, 0
+    start = apart(lambda: monitor.begin(state.z, state.residual, f.active), state.residual)
 
     def step(carry: tuple[Any, ...]) -> tuple[Any, ...]:
-        k, state, watch, best = carry
-        f.active = watch.active
-        f.calls = 0
-        new = solver.step(f, state)
-        per_step[0] = f.calls
-        failed, before = getattr(new, "failed", None), (state.z, state.residual)
-        watch, improved = monitor.observe(watch, new.z, new.residual, before, failed, k + 1)
-        return k + 1, new, watch, best.after(improved, before, (new.z, new.residual))
+        nonlocal per_step
+        _, state, _, watch, _ = carry
+        f.active, f.calls = watch.active, 0
+        if not hasattr(solver, "propose"):
+            new = solver.step(f, state)
+            per_step = f.calls
+            return together(lambda each: watched(*each), (carry, new), new.residual)[0]
+        z = apart(lambda: solver.propose(f, state), state.residual)
+        residual = f.residual(z)
+        per_step = f.calls
 
-    start = (jnp.asarray(0, jnp.int32), state, watch, Best.at((state.z, state.residual)))
-    going = lambda carry: (carry[0] < options.max_steps) & jnp.any(carry[2].active)  # noqa: E731
-    k, state, watch, best = jax.lax.while_loop(going, step, start)
-    z, residual = best.where((state.z, state.residual))
-    nfe = first + k * per_step[0] + watch.nfe + getattr(state, "linearizations", 0)
-    return Ended(z, residual, monitor.finish(watch, k), nfe)
+        def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
+            carry, z, residual = each
+            _, state, _, watch, _ = carry
+            f.active = watch.active
+            return watched(carry, solver.accept(f, state, z, residual))[0], z, residual
+
+        return together(accepted, (carry, z, residual), residual)[0]
+
+    def watched(carry: tuple[Any, ...], new: Any) -> tuple[Any, Any]:
+        k, state, _, watch, _ = carry
+        watch, usual = monitor.glance(watch, new.z, new.residual, getattr(new, "failed", None), k + 1)
+        return (k + 1, new, (state.z, state.residual), watch, usual), new
+
+    def turn(run: _Run) -> _Run:
+        usual = (run.k, run.state, (run.state.z, run.state.residual), run.watch, run.k >= 0)
+        k, state, before, watch, _ = jax.lax.while_loop(lambda carry: carry[-1], step, usual)
+        k = jnp.maximum(k, 0)
+        here = state.z, state.residual
+        # All but the last of these steps have improved what was active.
+        ever = run.watch.active & (k > run.k + 1)
+        near = monitor.measured(watch, *here, before, k)
+
+        def judged(each: tuple[Any, ...]) -> tuple[Any, ...]:
+            run, near, before, ever = each
+            state = run.state
+            watch, improved = monitor.judged(run.watch, near, getattr(state, "failed", None), run.k)
+            best = _chosen(improved, (state.z, state.residual), _chosen(ever, before, run.best))
+            return run._replace(watch=watch, best=best), near, before, ever
+
+        ended: _Run = together(judged, (_Run(k, state, watch, run.best), near, before, ever), state.residual)[0]
+        return ended
+
+    begun = _Run(jnp.asarray(-1, jnp.int32), state, start, (state.z, state.residual))
+    run = jax.lax.while_loop(lambda run: jnp.any(run.watch.active), turn, begun)
+    nfe = first + jnp.maximum(run.k, 0) * per_step + run.watch.nfe + getattr(run.state, "linearizations", 0)
+    z, residual = run.best
+    return Ended(z, residual, run.watch, nfe)
+
+
+def _chosen(samples: jax.Array, one: Place, other: Place) -> Place:
+    z, residual = (jnp.where(rows(samples, x), x, y) for x, y in zip(one, other, strict=True))
+    return z, residual

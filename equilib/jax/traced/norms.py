@@ -19,8 +19,14 @@ class Measure(Protocol):
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the norms, and where they are right, both of shape (arrays, batch)."""
+    def quickly(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
+
+    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
+        """Return which of the quick norms of arrays like one are right."""
+
+    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, given the quick ones."""
 
 
 def real(dtype: Any) -> Any:
@@ -53,21 +59,27 @@ class Root:
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
-        sizes, right = self.quickly(*arrays)
-        count = self._count(arrays[0])
+        return self.surely(self.quickly(*arrays), *arrays)
 
-        def carefully(sizes: jax.Array) -> jax.Array:
-            wide = sizes.dtype
-            return jnp.where(right, sizes, jnp.stack([_scaled(flat(x).astype(wide)) for x in arrays]) / count)
+    def quickly(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
+        return jnp.sqrt(jnp.stack([dot(x, x) for x in arrays])) / self._count(arrays[0])
 
-        return rarely(~jnp.all(right), carefully, sizes)
+    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
+        """Return which of the quick norms of arrays like one are right."""
+        info, count = jnp.finfo(norms.dtype), self._count(like)
+        least, most = float(info.tiny) / float(info.eps), float(info.max)
+        return (norms > least**0.5 / count) & (norms < most**0.5 / count)
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the norms, and where they are right, both of shape (arrays, batch)."""
-        squares = jnp.stack([dot(x, x) for x in arrays])
-        info = jnp.finfo(squares.dtype)
-        right = (squares > float(info.tiny) / float(info.eps)) & (squares < float(info.max))
-        return jnp.sqrt(squares) / self._count(arrays[0]), right
+    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, given the quick ones."""
+        right, count = self.right(norms, arrays[0]), self._count(arrays[0])
+
+        def carefully(norms: jax.Array) -> jax.Array:
+            exact = jnp.stack([_scaled(flat(x).astype(norms.dtype)) for x in arrays]) / count
+            return jnp.where(right, norms, exact)
+
+        return rarely(~jnp.all(right), carefully, norms)
 
     def _count(self, x: jax.Array) -> float:
         return float((flat(x).shape[1] or 1) ** 0.5) if self.mean else 1.0
@@ -83,10 +95,17 @@ class Simple:
         """Return the norms, shape (arrays, batch)."""
         return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the norms, and where they are right, both of shape (arrays, batch)."""
-        norms = self(*arrays)
-        return norms, jnp.ones(norms.shape, dtype=bool)
+    def quickly(self, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, shape (arrays, batch)."""
+        return self(*arrays)
+
+    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
+        """Return that all are right."""
+        return jnp.ones(norms.shape, dtype=bool)
+
+    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, given the quick ones."""
+        return norms
 
 
 def measure_of(norm: Norm) -> Measure:

@@ -28,43 +28,50 @@ def strictness(
     evaluate: Evaluate,
     measure: Measure,
     here: Place,
-    before: tuple[jax.Array, jax.Array] | None,
+    before: tuple[jax.Array, jax.Array],
+    first: jax.Array,
     near: jax.Array,
-    doubted: jax.Array,
-    unknown: jax.Array,
+    known: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what `equilib.fixed_points.slope.strictness` does, and how often f was evaluated for it."""
-    moved = share = jnp.full_like(here.size, jnp.inf)
-    if before is not None:
+    """Return what `equilib.fixed_points.slope.strictness` does, and how often f was evaluated for it.
+
+    `known` is what it was before, inf where nothing was known; it is returned where nothing is told. Where the place is
+    the `first`, a scalar, there is none before it, and `before` is the same.
+    """
+    doubted, unknown = known < 1, jnp.isinf(known)
+    reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
+
+    def seen() -> tuple[jax.Array, ...]:
         moved, changed = measure(here.z - before[0], here.residual - before[1])
         short = ~(moved > NOISE * here.rounding)
         still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
-        share = jnp.where(short, still, _share(here, moved, changed))
-    reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
-    leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
-    long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
-    leapt = near & long & (here.size <= share * reach)
+        share = jnp.where(first, jnp.inf, jnp.where(short, still, _share(here, moved, changed)))
+        moved = jnp.where(first, jnp.inf, moved)
+        leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
+        long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
+        leapt = near & long & (here.size <= share * reach)
+        return moved, share, leapt, jnp.where(near & jnp.isfinite(share), share, known)
 
     def probed() -> tuple[jax.Array, jax.Array]:
         length = jnp.fmax(reach, RESOLVED * here.rounding * SLACK / jnp.where(leapt, share, 1.0))
-        sure = leapt & (here.size > (0 if before is None else NOISE * here.rounding))
+        sure = leapt & (here.size > jnp.where(first, 0.0, NOISE * here.rounding))
         offset = _scaled(here.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
-        if before is not None:
-            back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
-            offset = offset + _scaled(before[0] - here.z, back)
+        back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
+        offset = offset + _scaled(before[0] - here.z, back)
         stepped, changed = measure(offset, evaluate(here.z + offset) - here.residual)
         local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
-        count = jnp.asarray(1, jnp.int32)
-        if before is not None:
-            flat = leapt & ~sure & (local == 0)
-            edge = lambda: _at_edge(evaluate, measure, here, before, moved, flat)  # noqa: E731
-            found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, count * 0))
-            local, count = jnp.where(flat, found, local), count + more
+        flat = leapt & ~sure & (local == 0) & ~first
+        edge = lambda: _at_edge(evaluate, measure, here, before, moved, flat)  # noqa: E731
+        found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
+        local = jnp.where(flat, found, local)
         allowed = jnp.where(doubted, 1.0, VETO) * local * reach
         vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
-        return jnp.where(vetoed, jnp.fmin(share, local), share), count
+        told = jnp.where(vetoed, jnp.fmin(share, local), share)
+        return jnp.where(near & jnp.isfinite(told), told, known), 1 + more
 
-    return jax.lax.cond(jnp.any(leapt), probed, lambda: (share, jnp.asarray(0, jnp.int32)))
+    nothing = lambda: (here.size, known, jnp.zeros_like(near), known)  # noqa: E731
+    moved, share, leapt, told = jax.lax.cond(jnp.any(near), seen, nothing)
+    return jax.lax.cond(jnp.any(leapt), probed, lambda: (told, jnp.asarray(0, jnp.int32)))
 
 
 def _share(here: Place, moved: jax.Array, changed: jax.Array) -> jax.Array:
