@@ -15,7 +15,7 @@ from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
 from equilib.torch.closures import Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
-from equilib.torch.transforms import tangent_of, transformed
+from equilib.torch.transforms import next_node, tangent_of, transformed
 
 UNKNOWN = (
     "f depends on a tensor that requires grad, but is not among its inputs nor parameters, and is not found in what it "
@@ -181,11 +181,3 @@ def _named_tensors(f: Any) -> dict[str, Tensor]:
     if transformed():
         return {**named, **dict(f.named_buffers())}
     return {name: each for name, each in named.items() if each.requires_grad or tangent_of(each) is not None}
-
-
-def next_node() -> int:
-    """Return the number that the next node of a graph has."""
-    with torch.enable_grad():
-        probe = torch.zeros((), requires_grad=True).view(())
-    number: int = probe.grad_fn._sequence_nr()
-    return number

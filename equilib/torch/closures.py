@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from equilib.torch.transforms import is_state_leaf, tangent_of
+from equilib.torch.transforms import is_leaf_since, tangent_of
 
 _PLAIN = (str, int, float, type, type(None))
 
@@ -43,7 +43,7 @@ def edges_into(y: Tensor, first: int) -> set[Edge]:
         if node is None:
             continue
         if hasattr(node, "variable"):
-            if not is_state_leaf(node.variable):
+            if not is_leaf_since(node.variable, first):
                 found.add((node, number))
         elif node._sequence_nr() < first:
             found.add((node, number))

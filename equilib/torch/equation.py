@@ -24,9 +24,9 @@ from equilib.fixed_points.solution import (
 )
 from equilib.fixed_points.solve import solve
 from equilib.torch.bridge import Bridge
-from equilib.torch.call import Call, next_node, without_autocast
+from equilib.torch.call import Call, without_autocast
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.transforms import differentiable, normal, state_leaf
+from equilib.torch.transforms import differentiable, next_node, normal, state_leaf
 
 _LARGE = 1 << 16
 """Elements of a batch from which the graph of each evaluation costs less than another evaluation at the end."""

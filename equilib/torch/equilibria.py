@@ -22,12 +22,12 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
 from equilib.torch.bridge import Bridge
-from equilib.torch.call import Call, next_node, without_autocast
+from equilib.torch.call import Call, without_autocast
 from equilib.torch.compiling import uncompiled
 from equilib.torch.equation import Equation, Graph, Held, Records
 from equilib.torch.implicit import FixedPoint, require_no_outsiders
 from equilib.torch.layout import Layout
-from equilib.torch.transforms import dual, state_leaf, tangent_of, transformed
+from equilib.torch.transforms import dual, next_node, state_leaf, tangent_of, transformed
 
 
 def fixed_point(

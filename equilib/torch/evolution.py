@@ -21,13 +21,13 @@ from equilib.ode.times import checked_stops
 from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
 from equilib.torch.bridge import Bridge
-from equilib.torch.call import Call, next_node, without_autocast
+from equilib.torch.call import Call, without_autocast
 from equilib.torch.compiling import uncompiled
 from equilib.torch.implicit import require_no_outsiders
 from equilib.torch.integral import Integral
 from equilib.torch.layout import Layout
 from equilib.torch.ode_equation import Equation, Integrated, host_times
-from equilib.torch.transforms import differentiable, dual, state_leaf, tangent_of, transformed
+from equilib.torch.transforms import differentiable, dual, next_node, state_leaf, tangent_of, transformed
 
 
 def odeint(

@@ -114,16 +114,29 @@ def pushed(f: Function, at: Sequence[Tensor], tangents: Sequence[Tensor | None])
     return found if found is None or again else found.detach()
 
 
+def next_node() -> int:
+    """Return the number that the next node of a graph has: those made by a thread have ascending numbers."""
+    with torch.enable_grad():
+        probe = torch.zeros((), requires_grad=True).view(())
+    number: int = probe.grad_fn._sequence_nr()
+    return number
+
+
 def state_leaf(state: Tensor) -> Tensor:
-    """Return a state, any shape, as a leaf of a new graph, which `is_state_leaf` knows."""
+    """Return a state, any shape, as a leaf of a new graph, which `is_leaf_since` knows."""
     leaf = state.detach().requires_grad_()
-    leaf.is_state_of_equilib = True
+    leaf.leaf_of_equilib = next_node()
     return leaf
 
 
-def is_state_leaf(tensor: Tensor) -> bool:
-    """Tell whether a leaf was made by `state_leaf`: a solve inside of f depends on it, and nothing outside does."""
-    return hasattr(tensor, "is_state_of_equilib")
+def is_leaf_since(tensor: Tensor, first: int) -> bool:
+    """Tell whether `state_leaf` made a leaf when nodes had numbers from `first`.
+
+    A solve inside of the f that is evaluated since then depends on it, and nothing outside does. An older one is the
+    state of a solve outside: what f closes over.
+    """
+    number: int = getattr(tensor, "leaf_of_equilib", -1)
+    return number >= first
 
 
 def normal(tensor: Tensor) -> Tensor:

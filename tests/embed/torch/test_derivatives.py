@@ -15,7 +15,7 @@ from tests.embed.torch.cells import F64, TIGHT, Cell, drawn, f, iterated
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
 
-from equilib.torch import equilibrium, fixed_point  # noqa: E402
+from equilib.torch import equilibrium, fixed_point, odeint  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 
@@ -159,6 +159,26 @@ def test_equilibria_inside_of_equilibria():
     nest = lambda w, x: fixed_point(lambda z: 0.5 * given(w, 0.5 * z + x), torch.zeros_like(x), **TIGHT)  # noqa: E731
     assert gradcheck(nest, (weight, x))
     assert gradgradcheck(nest, (weight, x))
+
+
+def rested(z: torch.Tensor) -> torch.Tensor:
+    """Return the fixed point of a map that closes over z, and over nothing else that requires grad."""
+    return fixed_point(lambda v: 0.3 * torch.tanh(v) + 0.4 * z, torch.zeros_like(z), **TIGHT)
+
+
+def moved(z: torch.Tensor) -> torch.Tensor:
+    """Return where the flow of such a map is at time 1."""
+    return odeint(lambda t, y: torch.tanh(0.4 * z - y), torch.zeros_like(z), (0.0, 1.0), rtol=1e-8, atol=1e-10)[-1]
+
+
+@pytest.mark.parametrize(("inner", "solver"), [(rested, "picard"), (rested, "newton-gmres"), (moved, "picard")])
+def test_a_solve_inside_that_depends_on_the_state_alone(inner: Any, solver: str):
+    """What f solves for may hold nothing that requires grad but z, which is a leaf of the graph of f then."""
+    weight, x = drawn(batch=1, size=2)
+    options = {**TIGHT, "solver": solver}
+    nest = lambda w, x: fixed_point(lambda z: torch.tanh(inner(z) @ w + x), torch.zeros_like(x), **options)  # noqa: E731
+    assert gradcheck(nest, (weight, x))
+    assert inner is moved or gradgradcheck(nest, (weight, x))
 
 
 def test_cotangents_in_the_older_batches_are_refused():
