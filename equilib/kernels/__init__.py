@@ -22,6 +22,7 @@ from equilib.kernels.selection import (
     require_choice,
     use_kernels,
     using_kernels,
+    warn_if_idle,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "require_choice",
     "use_kernels",
     "using_kernels",
+    "warn_if_idle",
 ]

@@ -127,6 +127,19 @@ def use_kernels(choice: str | None) -> None:
         _forget()
 
 
+def warn_if_idle(*arrays: Any) -> None:
+    """Warn where the family of the choice has kernels, and none for arrays of these types, dtypes and devices."""
+    choice = chosen()
+    if choice in (AUTO, NONE) or not families_in_use() or families_in_use(lambda each: any(map(each.takes, arrays))):
+        return
+    name, kind = choice.partition(":")[0], type(arrays[0])
+    dtypes = " or ".join(dict.fromkeys(str(each.dtype) for each in arrays))
+    _warn(
+        f"{_asked(choice)}: it has no kernels for {kind.__module__}.{kind.__qualname__} of {dtypes}, which is computed "
+        f"with here; formulas compute ('equilib kernels show {name}' tells what it is for)"
+    )
+
+
 @contextmanager
 def using_kernels(choice: str, *, all_sizes: bool = False) -> Iterator[None]:
     """Make a choice for the time being, in all threads; with `all_sizes` kernels are asked of small arrays too.
@@ -210,9 +223,12 @@ def _specs() -> list[str]:
     except Exception as error:  # anything may be wrong with what is installed, or with the environment variable
         if choice not in _broken:
             _broken[choice] = _cause(error)
-            asked = f"{VARIABLE}={choice}" if _choice is None else f"the choice of {choice!r}"
-            _warn(f"{asked}: {_broken[choice].removesuffix('.')}; formulas compute")
+            _warn(f"{_asked(choice)}: {_broken[choice].removesuffix('.')}; formulas compute")
         return []
+
+
+def _asked(choice: str) -> str:
+    return f"{VARIABLE}={choice}" if _choice is None else f"the choice of {choice!r}"
 
 
 def _require(choice: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from equilib.errors import file_errors
+from equilib.kernels import require_choice
+from equilib.machine.devices import find_device
 from equilib.machine.process import prepare_process
 from equilib.plugin.registry import Registry
 from equilib.report import page
@@ -48,8 +50,9 @@ def write_report(
     The first `limit` test samples are looked at. `changes` replace what the runs' requests record: data_dir, device,
     kernels.
 
-    Raises UserError if a folder holds no run, or `out` cannot be written.
+    Raises UserError if a folder holds no run, `out` cannot be written, or the `device` or `kernels` are not here.
     """
+    _require_changes(**changes)
     runs = read_runs(paths)
     folder = out or (paths[0] / "report" if len(paths) == 1 else Path("report"))
     if out is None:
@@ -60,6 +63,14 @@ def write_report(
     tested = [try_measure(run, registry, reporter=reporter, limit=limit, **changes) for run in runs]
     with file_errors(f"--out {folder} cannot be written"):
         return _write(runs, tested, folder)
+
+
+def _require_changes(*, device: str | None = None, kernels: str | None = None, **others: Any) -> None:
+    """Refuse what cannot be here, whatever the runs recorded: as a cause of what is missing it would be overlooked."""
+    if device is not None:
+        find_device(device)
+    if kernels is not None:
+        require_choice(kernels)
 
 
 def _missing(run: ReportedRun, tested: Findings | None, reason: str | None) -> Iterator[str]:

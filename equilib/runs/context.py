@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from equilib.arrays import Tree, in_dtype
+from equilib.arrays import DTYPES, Tree, in_dtype
 from equilib.errors import RunError, file_errors, said
-from equilib.kernels import use_kernels
+from equilib.kernels import use_kernels, warn_if_idle
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment, git_state
 from equilib.machine.process import share_cores
@@ -35,6 +35,7 @@ class RunContext:
 
     These are the process's from then on, which is one of `ranks`. The run is recorded in the folder `out`, where
     nothing is written before `record`, and goes on from its `continuation`. Without `out` a new folder is made then.
+    Kernels that were chosen and have nothing to compute there are warned of.
 
     Raises UserError if there is no such device here, or no such kernels.
     """
@@ -51,6 +52,8 @@ class RunContext:
     def __post_init__(self) -> None:
         self.device = find_device(self.request.device, self.ranks.local_rank if self.ranks.size > 1 else None)
         use_kernels(self.request.kernels)
+        if not self.ranks.rank:
+            warn_if_idle(*(self.put(np.zeros(1, dtype)) for dtype in DTYPES))
         # A share has the cores that it had if each rank computed one, so that its sums are those whoever computes it.
         share_cores(max(self.ranks.sharing_cores, self.request.shares or 1))
 

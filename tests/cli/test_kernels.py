@@ -249,6 +249,50 @@ def test_a_kernel_that_fails_in_a_run_is_one_line(
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A kernel for numbers that no run computes with."""
+
+    def kernels(self) -> Iterable[Kernel]:
+        """Yield it."""
+        known = {"applies": lambda *args: True, "load": lambda: np.tanh}
+        yield Kernel(operation="tanh", name="wide", about="Twice as wide", dtypes=("complex128",), **known)
+
+
+class Abroad:
+    """A plugin of one family."""
+
+    @hookimpl
+    def equilib_kernels(self) -> Iterable[KernelEntry]:
+        """Yield it."""
+        yield KernelEntry(name="elsewhere", factory=Elsewhere, summary="")
+
+
+def test_kernels_that_compute_nothing_of_a_run_are_told(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chosen by an option or by the variable, one without kernels for the run's arrays is told of by every command."""
+    registry.register(Abroad(), name="q", distribution="far-kernels")
+    out, inputs = str(tmp_path / "run"), str(tmp_path / "inputs.npy")
+    np.save(inputs, np.zeros((1, 1), "float32"))
+    sentence = (
+        "it has no kernels for numpy.ndarray of float32, which is computed with here; formulas compute ('equilib "
+        "kernels show elsewhere' tells what it is for)"
+    )
+    argv = ["run", "linear", "--epochs", "1", "--dtype", "float32", "--out", out]
+    for arguments in ([*argv, "--kernels", "elsewhere"], ["evaluate", out], ["predict", out, inputs]):
+        assert main(arguments, registry=registry) == 0
+        written = capsys.readouterr()
+        assert (written.out + written.err).count(f"arning: the choice of 'elsewhere': {sentence}\n") == 1
+    for arguments in ([*argv, "--kernels", "fast", "--overwrite"], ["evaluate", out, "--kernels", "none"]):
+        assert main(arguments, registry=registry) == 0
+        assert sentence not in capsys.readouterr().out
+    monkeypatch.setattr("equilib.kernels.selection._choice", None)
+    monkeypatch.setenv("EQUILIB_KERNELS", "elsewhere")
+    assert main([*argv, "--overwrite"], registry=registry) == 0
+    assert f"Warning: EQUILIB_KERNELS=elsewhere: {sentence}\n" in capsys.readouterr().out
+
+
+@dataclass(frozen=True)
 class Terse:
     """A kernel of which nothing is told."""
 
@@ -286,6 +330,10 @@ def test_of_two_families_with_one_name_each_is_listed_by_its_package(capsys: pyt
     with using_kernels("auto"):
         assert main(["kernels", "show", "terse@two"], registry=found) == 0
         assert main(["kernels", "show", "terse"], registry=found) == 2
-    out, err = capsys.readouterr()
-    assert "two" in out
-    assert "say whose, as in terse@two" in err
+        out, err = capsys.readouterr()
+        assert "two" in out
+        assert "say whose, as in terse@two" in err
+        assert main(["check", "terse@two", "--json"], registry=found) == 0
+        assert {each["status"] for each in json.loads(capsys.readouterr().out)} <= {"ok", "skipped"}
+        assert main(["check", "terse"], registry=found) == 2
+        assert "say whose, as in terse@two" in capsys.readouterr().err

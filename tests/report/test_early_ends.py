@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,26 @@ def test_missing_data_is_named(runs: Any, tmp_path: Path, capsys: pytest.Capture
     assert "No confusion matrix" in page.text
     assert str(tmp_path / "empty") in page.text
     assert "Missing: newton: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [("--device=nowhere", "Invalid value"), ("--device=cuda", "--device cuda "), ("--kernels=none-such", "no kernels")],
+)
+def test_what_is_asked_for_and_not_here_is_refused(
+    runs: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    sentence: str,
+) -> None:
+    """As of `evaluate` a device or kernels that are not here end the command, before anything is written."""
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    for command in (["report", "--out", str(tmp_path / "out")], ["evaluate"]):
+        assert main([*command, str(runs.newton), option]) == 2
+        assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    assert not (tmp_path / "out").exists()
 
 
 def test_other_data_is_named(
