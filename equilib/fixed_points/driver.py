@@ -40,8 +40,7 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
                 monitor.finish(monitor.active & ~monitor.test.near if number < RENEWALS else monitor.active)
             if not monitor.running:
                 break
-            run.remove_finished()
-            run.step()
+            run.advance()
         z, residual, state = run.put_together()
     if monitor.running:
         monitor.finish(monitor.active)
@@ -95,7 +94,7 @@ class _Run:
         self._blamed = solver.solver if isinstance(solver, _OneStep) else solver
         # A method, not a closure over this run: a circle would keep the solver's arrays until they are collected.
         self.monitor = Monitor(f.options, z0.shape[0], f.active, None if f.affine else f.residual)
-        self.rows = np.arange(z0.shape[0])
+        self.rows, self.left = np.arange(z0.shape[0]), z0.shape[0]
         self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)
         self.share = f.options.compact if f.restrictable and self.restrict is not None else 0.0
@@ -110,6 +109,19 @@ class _Run:
         if len(self.rows) < len(monitor.active):
             told = [each[self.rows] for each in told]
         f.active, f.tolerance, f.scale, f.strictness = told
+
+    def advance(self) -> None:
+        """Take a step without the samples that have finished, where they may leave the batch."""
+        try:
+            self.remove_finished()
+            self.step()
+        except Exception as error:
+            if self.left < len(self.monitor.active):
+                error.add_note(
+                    f"{self.left} of {len(self.monitor.active)} samples are left in the batch, as batched_inputs "
+                    "allows; if f needs all of them, as batch statistics do, solve with compact=0"
+                )
+            raise
 
     def step(self) -> None:
         self._announce()
@@ -132,11 +144,11 @@ class _Run:
             return
         kept = np.flatnonzero(self.monitor.active[self.rows])
         self._announce()
-        part = self.f.restricted(kept)
+        part, self.left = self.f.restricted(kept), len(kept)
         try:
             state = self.restrict(part, self.state, kept)
         except SharedStateError:
-            self.share = 0.0  # nobody has said what of the state belongs to whom: all samples stay
+            self.share, self.left = 0.0, len(self.rows)  # nobody has said what of the state is whose: all stay
             return
         self.aside.append(_SetAside(self.z, self.residual, self.state, kept))
         self.f, self.rows, self.state = part, self.rows[kept], state

@@ -48,7 +48,7 @@ NO_CALCULUS = (
 
 TRANSFORMED = (
     "inside of torch.func f must be given all that is differentiated or mapped over, as inputs, f(z, *inputs), or as "
-    "the parameters of a module f; it closes over such a tensor"
+    "the parameters of a module f; it closes over {}"
 )
 
 
@@ -219,18 +219,24 @@ def _require_inputs(equation: Equation, z0: Tensor, leaves: Sequence[Tensor]) ->
     with torch.enable_grad():
         y = equation.value(z0.detach(), [leaf.detach() for leaf in leaves])
     if y.requires_grad or torch._C._functorch.is_functorch_wrapped_tensor(y):
-        raise NoDerivativeError(TRANSFORMED)
+        raise NoDerivativeError(TRANSFORMED.format("such a tensor"))
 
 
 def require_no_outsiders(call: Call, *at: Tensor) -> None:
-    """Require that f(*at), of a state of shape (batch, size), depends on nothing that a transform follows but leaves.
+    """Require that f(*at), of a state of shape (batch, size), depends on nothing that may have a derivative but leaves.
 
     Raises
     ------
     NoDerivativeError
-        If it closes over such a tensor.
+        If it closes over a tensor that a transform follows, or that requires grad.
     """
     with torch.no_grad(), Outsiders((*at, *call.leaves)) as seen:
         call(*at)
-    if any(torch._C._functorch.is_functorch_wrapped_tensor(each) or each.requires_grad for each in seen.found):
-        raise NoDerivativeError(TRANSFORMED)
+    for each in seen.found:
+        if torch._C._functorch.is_functorch_wrapped_tensor(each):
+            why = "is transformed: give it as an input"
+        elif each.requires_grad:
+            why = "requires grad: give it as an input, or, where it is a constant, take tensor.detach() outside of f"
+        else:
+            continue
+        raise NoDerivativeError(TRANSFORMED.format(f"a tensor of shape {tuple(each.shape)} that {why}"))

@@ -224,6 +224,23 @@ def test_a_map_without_inputs_can_be_declared_too():
     assert sizes[-1] < 3
 
 
+@pytest.mark.parametrize("solver", iterative_solvers())
+def test_an_f_that_needs_all_samples_is_told_who_took_them(solver: Solver):
+    """What f raises once samples have left the batch is noted with how many are left; `compact=0` keeps all of them."""
+    gains = np.array([0.0, 0.0, 1.0, 0.0])[:, None]
+
+    def f(z: Any) -> Any:
+        return ops.multiply(gains, ops.cos(z))
+
+    problem = FixedPointProblem(f, batched_inputs=())
+    with pytest.raises(ValueError, match=r"keep the shape of z|broadcast") as caught:
+        solve(problem, solver, np.zeros((4, 1)), rtol=1e-8, max_steps=200)
+    assert any(
+        "1 of 4 samples are left in the batch" in note and "compact=0" in note for note in caught.value.__notes__
+    )
+    assert solve(problem, solver, np.zeros((4, 1)), rtol=1e-8, max_steps=200, compact=0.0).success
+
+
 @pytest.mark.parametrize("solver", [Picard(), NewtonGMRES(), Anderson()], ids=str)
 def test_one_sample_or_all_at_once_need_no_removal(solver: Solver):
     """A batch of one, an empty one, and one whose samples finish together are solved as they are."""

@@ -18,7 +18,7 @@ from tests.embed.torch.cells import F64, TIGHT, Cell, drawn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from equilib.torch import DeepEquilibrium  # noqa: E402
+from equilib.torch import DeepEquilibrium, fixed_point  # noqa: E402
 
 _, X = drawn(grad=False)
 
@@ -230,6 +230,21 @@ PARALLEL = """
         assert torch.allclose(ours.grad, theirs.grad, rtol=1e-10), (ours.grad, theirs.grad)
     dist.destroy_process_group()
 """
+
+
+def test_statistics_of_a_batch_ask_for_all_of_it():
+    """Where f fails as finished samples have left the batch, a note says so, and `compact=0` keeps them."""
+    norm = torch.nn.BatchNorm1d(3).double()
+    z0 = torch.tensor([[0.0], [0.0], [1.0]], dtype=F64).expand(3, 3)
+
+    def step(z: Any, x: Any) -> Any:
+        return 0.5 * z + 0 * norm(x + z)
+
+    how: dict[str, Any] = {"solver": "picard", "rtol": 1e-8, "batched_inputs": (True,)}
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel") as caught:
+        fixed_point(step, z0, 0 * z0, **how)
+    assert any("1 of 3 samples are left" in note and "compact=0" in note for note in caught.value.__notes__)
+    assert fixed_point(step, z0, 0 * z0, compact=0, **how).abs().max() < 1e-7
 
 
 @pytest.mark.slow

@@ -112,6 +112,21 @@ def test_gradients_are_mapped(adjoint: str):
         torch.func.vmap(timed, (None, 0))(torch.tensor(TIMES, dtype=F64), starts)
 
 
+def test_output_times_have_first_derivatives_in_reverse_only():
+    """By output times the discrete adjoint, which has every other derivative, refuses tangents and second ones."""
+    weight, y0 = (each.detach() for each in drawn())
+    times = torch.tensor(TIMES, dtype=F64, requires_grad=True)
+
+    def last(t: Any) -> Any:
+        return odeint(slope, y0, t, weight, adjoint="discrete")[-1].sum()
+
+    assert torch.autograd.grad(last(times), times)[0][-1] != 0
+    with pytest.raises(NoDerivativeError, match="output times have first derivatives in reverse mode only"):
+        torch.autograd.grad(last(times), times, create_graph=True)
+    with pytest.raises(NoDerivativeError, match="output times have first derivatives in reverse mode only"):
+        torch.func.jvp(last, (times.detach(),), (torch.ones_like(times),))
+
+
 def test_other_adjoints_refuse_further_derivatives():
     """An adjoint that integrates backward has first derivatives only, and says so."""
     weight, y0 = drawn()

@@ -99,8 +99,24 @@ def test_a_trained_module_under_vmap():
 )
 def test_closures_are_refused(use: Callable[[], Any]):
     """What a transform follows must be an input: a closure would be taken for a constant."""
-    with pytest.raises(NoDerivativeError, match=r"inside of torch\.func"):
+    with pytest.raises(
+        NoDerivativeError, match=r"inside of torch\.func .* over a tensor of shape \(\d, 3\) that .* input"
+    ):
         use()
+
+
+def test_a_closure_that_is_not_transformed_is_named_and_may_be_detached():
+    """Of a parameter that is not transformed the sentence says that it requires grad; detached, it is a constant."""
+
+    def loss(weight: Any) -> Any:
+        return square(lambda x: fixed_point(lambda z, x: f(z, weight, x), torch.zeros_like(x), x, **TIGHT))
+
+    weight = WEIGHT.clone().requires_grad_()
+    with pytest.raises(
+        NoDerivativeError, match=r"shape \(3, 3\) that requires grad: give it as an input, or, .*detach"
+    ):
+        grad(loss(weight))(X)
+    assert alike(grad(loss(weight.detach()))(X), grad(square(lambda x: given(WEIGHT, x)))(X))
 
 
 class Closing:
