@@ -14,18 +14,29 @@ from equilib.ops.elementwise import add
 from equilib.ops.shapes import broadcast_to, matrix_transpose, reshape, shape_of, sum_to
 
 
-@with_transposes(
-    lambda x, y: lambda w: sum_to(matmul(w, matrix_transpose(y)), shape_of(x)),
-    lambda x, y: lambda w: sum_to(matmul(matrix_transpose(x), w), shape_of(y)),
-)
 def matmul(x: Array, y: Array) -> Array:
     """Return x @ y, shapes (..., n, k) and (..., k, m) to (..., n, m); the leading axes broadcast.
 
-    Raises ValueError if an argument has fewer than two axes.
+    A vector is a row on the left and a column on the right, whose axis the product does not have: (k,) and (k,) to ().
+
+    Raises ValueError if an argument has no axis.
     """
     refuse_others(x, y)
-    if x.ndim < 2 or y.ndim < 2:
-        raise ValueError(f"matmul needs matrices, got shapes {x.shape} and {y.shape}; reshape vectors first")
+    if x.ndim > 1 and y.ndim > 1:
+        return _matmul(x, y)
+    if not (x.ndim and y.ndim):
+        raise ValueError(f"matmul takes matrices and vectors, got shapes {x.shape} and {y.shape}; numbers multiply")
+    row, column = x.ndim == 1, y.ndim == 1
+    product = _matmul(reshape(x, (1, -1)) if row else x, reshape(y, (-1, 1)) if column else y)
+    *lead, n, m = shape_of(product)
+    return reshape(product, (*lead, *(() if row else (n,)), *(() if column else (m,))))
+
+
+@with_transposes(
+    lambda x, y: lambda w: sum_to(_matmul(w, matrix_transpose(y)), shape_of(x)),
+    lambda x, y: lambda w: sum_to(_matmul(matrix_transpose(x), w), shape_of(y)),
+)
+def _matmul(x: Array, y: Array) -> Array:
     return _product(x, y)
 
 

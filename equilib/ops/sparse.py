@@ -8,23 +8,28 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, from_host
+from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.rules import with_transposes
-from equilib.ops.shapes import shape_of
+from equilib.ops.shapes import reshape, shape_of
 
 
 def sparse_matmul(matrix: Any, x: Array) -> Array:
-    """Return matrix @ x, shapes (n, k) and (..., k, m) to (..., n, m), in the dtype of x.
+    """Return matrix @ x, shapes (n, k) and (..., k, m) to (..., n, m), or (k,) to (n,), in the dtype of x.
 
     `matrix` is a constant of scipy.sparse, in any of its formats, or of cupyx.scipy.sparse where x is CuPy's. A matrix
     of scipy.sparse with arrays of another library is multiplied as rows of equal length, padded with zeros.
 
-    Raises TypeError if the matrix is not sparse, ValueError if the shapes do not fit.
+    Raises TypeError if the matrix is not sparse, or SciPy has no products in the dtype of x; ValueError if the shapes
+    do not fit.
     """
     if not hasattr(matrix, "tocsr"):
         raise TypeError(f"sparse_matmul takes a matrix of scipy.sparse, not {type(matrix).__name__}; use matmul")
+    refuse_others(x)
     shape = shape_of(x)
-    if len(shape) < 2 or shape[-2] != matrix.shape[1]:
+    if not shape or shape[-2:][0] != matrix.shape[1]:
         raise ValueError(f"a matrix of shape {tuple(matrix.shape)} does not fit to an array of shape {shape}")
+    if len(shape) == 1:
+        return reshape(_product(reshape(x, (-1, 1)), matrix), (-1,))
     return _product(x, matrix)
 
 
@@ -32,6 +37,8 @@ def sparse_matmul(matrix: Any, x: Array) -> Array:
 def _product(x: Array, matrix: Any) -> Array:
     if not isinstance(x, np.ndarray) and isinstance(matrix.data, np.ndarray):
         return _padded(x, matrix.tocsr())
+    if x.dtype == np.float16:
+        raise TypeError("SciPy has no sparse products in float16; give x in float32")
     *lead, length, columns = x.shape
     matrix = matrix if matrix.dtype == x.dtype else matrix.astype(x.dtype)
     # One product with all columns side by side.

@@ -88,6 +88,13 @@ def _products() -> list[Case]:
         Case("matmul", ops.matmul, pair, lambda x, y: np.einsum("...ij,...jk->...ik", x, y), f"{pair[0]} @ {pair[1]}")
         for pair in pairs
     ]
+    products += [
+        Case("matmul", ops.matmul, ((3,), (3, 4)), lambda x, y: np.einsum("j,jk->k", x, y), "a row"),
+        Case("matmul", ops.matmul, ((3,), (5, 3, 4)), lambda x, y: np.einsum("j,ijk->ik", x, y), "a row by several"),
+        Case("matmul", ops.matmul, ((5, 2, 3), (3,)), lambda x, y: np.einsum("ijk,k->ij", x, y), "a column"),
+        Case("matmul", ops.matmul, ((3,), (3,)), lambda x, y: np.sum(x * y), "two vectors"),
+        Case("matmul", lambda x: ops.matmul(x, x), ((3,),), lambda x: np.sum(x * x), "a vector with itself"),
+    ]
     matrix = np.array([[0, 2.0, 0, -1.0], [0, 0, 0, 0], [3.0, 0, 0.5, 0]])
     products += [
         Case(
@@ -103,6 +110,9 @@ def _products() -> list[Case]:
             (sparse.coo_array, (2, 3, 4, 2)),
             (sparse.csc_array, (2, 4, 1)),
         ]
+    ]
+    products += [
+        Case("sparse_matmul", lambda x: ops.sparse_matmul(sparse.csr_array(matrix), x), ((4,),), matrix.dot, "a vector")
     ]
     layers = [
         Case("dense", ops.dense, (shape, (3, 4)), lambda x, w: np.einsum("...i,io->...o", x, w), f"on {shape}")

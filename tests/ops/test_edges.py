@@ -226,10 +226,16 @@ def test_a_sparse_product_takes_what_fits():
     """A dense matrix, and one with another number of columns, are refused; without entries the product is zero."""
     with pytest.raises(TypeError, match="not ndarray; use matmul"):
         ops.sparse_matmul(np.eye(3), np.ones((3, 2)))
-    for x in (np.ones((2, 3)), np.ones(3)):
+    for x in (np.ones((2, 3)), np.ones(4), np.ones(())):
         with pytest.raises(ValueError, match=r"of shape \(3, 3\) does not fit to an array of shape"):
             ops.sparse_matmul(sparse.eye_array(3), x)
     assert not ops.sparse_matmul(sparse.csr_array((2, 3)), np.ones((3, 2))).any()
+    for half in (np.ones(3, np.float16), np.ones((3, 2), np.float16)):
+        with pytest.raises(TypeError, match="no sparse products in float16; give x in float32"):
+            ops.sparse_matmul(sparse.eye_array(3), half)
+        assert (ops.sparse_matmul(sparse.eye_array(3), half.astype(np.float32)) == half).all()
+    with pytest.raises(TypeError, match="operations take arrays, got a list"):
+        ops.sparse_matmul(sparse.eye_array(3), [1.0, 2.0, 3.0])
 
 
 def test_where_keeps_the_gradient_of_the_other_branch_out():
@@ -301,7 +307,7 @@ def test_geometry_by_keyword(rng: np.random.Generator):
         (lambda x: ops.group_norm(x, 0), ValueError, "0 groups do not divide 2 channels"),
         (lambda x: ops.group_norm(x, 2, 1e-5, np.ones(3)), ValueError, r"scale has the shape \(3,\): .* 2 channels"),
         (lambda x: ops.group_norm(x, 2, 1e-5, None, np.ones(1)), ValueError, r"shift has the shape \(1,\)"),
-        (lambda x: ops.matmul(x, np.ones(2)), ValueError, "needs matrices"),
+        (lambda x: ops.matmul(x, np.ones(())), ValueError, "takes matrices and vectors"),
         (lambda x: ops.expand_dims(x, 6), IndexError, "axis 6 is out of bounds"),
         (lambda x: ops.expand_dims(x, -6), IndexError, "axis -6 is out of bounds"),
         (lambda x: ops.getitem(x, [0, 0]), TypeError, "not list"),
