@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import reprlib
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -113,17 +115,31 @@ def file_errors(what: str, remedy: str = "", *, error: type[Exception] = UserErr
         raise error(f"{what}: it cannot be the name of a file{remedy}") from cause
 
 
+_SETTINGS = {"matplotlib": "MPLBACKEND"}
+"""Environment variables that a library looks at as it is imported, and may refuse."""
+
+
 def require(module: str, *, purpose: str, extra: str = "experiments", otherwise: str = "") -> Any:
     """Import and return a module of an optional package, which `purpose` needs and `extra` of equilib installs.
 
     Raises
     ------
     UserError
-        If it cannot be imported; the message names the cause, the command that installs it, and what to do `otherwise`.
+        If it cannot be imported; the message names the cause, the command that installs it, and what to do `otherwise`,
+        or else the environment variable that the package refuses.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
             f'{purpose} needs an optional package ({error}); run: pip install "equilib[{extra}]"{otherwise}'
+        ) from error
+    except ValueError as error:
+        library = module.partition(".")[0]
+        variable = _SETTINGS.get(library)
+        if variable is None or variable not in os.environ:
+            raise
+        raise UserError(
+            f"{purpose} needs {library}, which refuses {variable}={os.environ[variable]} in the environment "
+            f"({textwrap.shorten(said(error), 120, placeholder=' ...')}); unset {variable}, or correct it"
         ) from error

@@ -23,6 +23,9 @@ from equilib.testing.entries import CHECKED
 TRACEBACK = "EQUILIB_TRACEBACK"
 """The environment variable that shows the traceback of whatever ends a command, as `equilib --traceback` does."""
 
+_PRINTING = ("click.utils", "rich.console", "equilib.runs.reporters")
+"""Where what is printed is written; of standard error, where it cannot be, nobody would read this."""
+
 
 def fail(error: BaseException, session: Session) -> int:
     """Say what ended a command, after its traceback where that is asked for; return the exit status."""
@@ -138,8 +141,10 @@ def _modules(error: BaseException) -> list[str]:
 
 
 def _of_system(error: OSError) -> str:
-    reason = error.strerror or said(error)
-    return f"{error.filename}: {reason}" if error.filename else reason
+    reason, where = error.strerror or said(error), error.filename
+    if not where and set(_modules(error)[-1:]) & {*_PRINTING}:
+        where = "standard output"
+    return f"{where}: {reason}" if where else reason
 
 
 def _usage(error: click.ClickException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from uuid import uuid4
 import numpy as np
 
 from equilib.arrays import DTYPES, Tree, in_dtype
-from equilib.errors import RunError, file_errors, said
+from equilib.errors import RunError, file_errors, printable, said
 from equilib.kernels import use_kernels, warn_if_idle
 from equilib.machine.devices import Device, find_device
 from equilib.machine.environment import describe_environment, git_state
@@ -121,8 +122,13 @@ class RunContext:
         if directory.status != "running":
             return
         # A full disk or a closed pipe must not hide why the run ended: the caller raises that.
-        with suppress(OSError, RunError):
+        try:
             directory.finish(status, error=error)
+        except (OSError, RunError) as lost:
+            if directory.is_there:
+                with suppress(OSError):
+                    text = f"warning: the record of the run still has the status running: {said(lost)}"
+                    print(printable(text), file=sys.stderr, flush=True)
         with suppress(OSError):
             how = f" ({error})" if error and status == "interrupted" else ""
             where = f"; what was recorded until then is in {directory.path}" if directory.is_there else ""

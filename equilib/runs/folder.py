@@ -63,7 +63,12 @@ class RunDirectory:
         return False
 
     def require_own(self) -> None:
-        """Require that no other folder is in the place of the run's; raises RunError if one is."""
+        """Require that the run's folder is in its place; raises RunError if it is gone, or another is there."""
+        if not self.path.exists():
+            raise RunError(
+                f"{self.path} is gone: it was moved away or removed, and nothing more of the run can be written; where "
+                "it was moved to, equilib resume goes on"
+            )
         if self.path.is_dir() and not self.is_there:
             raise RunError(
                 f"{self.path} is another folder than the run began in, which was moved away or removed: nothing is "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,20 +56,36 @@ def test_a_run_without_a_checkpoint_promises_no_resumption(digits: Path, tmp_pat
     assert equilib(*run, "--overwrite", cwd=tmp_path).returncode == 0
 
 
-def test_a_folder_that_vanishes_ends_the_run(digits: Path, tmp_path: Path) -> None:
-    """Moved while it trains, a run says in one sentence which file could not be written."""
+@pytest.mark.parametrize(
+    "remove", [lambda run: run.rename(run.with_name("elsewhere")), shutil.rmtree], ids=["moved", "removed"]
+)
+def test_a_folder_that_vanishes_ends_the_run(digits: Path, tmp_path: Path, remove: Callable[[Path], object]) -> None:
+    """Moved or removed while it trains, a run says so in one sentence, and promises nothing where it was."""
     argv = ("run", "mnist", "--data-dir", str(digits), *QUICK[:2], "--epochs=100000", "--device=cpu", "--out", "run")
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command(*argv), cwd=tmp_path, env=environment(), **pipes) as process:  # type: ignore[call-overload]
         end = time.monotonic() + 60
         while len(checkpoint_paths(tmp_path / "run")) < 2 and time.monotonic() < end:
             time.sleep(0.01)
-        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        (tmp_path / "run").rename(tmp_path / "away")  # at once, as no removal is
+        remove(tmp_path / "away")
         try:
             _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 1
-    assert errors.startswith("error: run/")
-    assert "cannot be written: No such file or directory; once it can be, equilib resume goes on" in errors
+    assert errors.startswith("error: run")
     assert errors.count("\n") == 1
+    assert "where it was moved to, equilib resume goes on" in errors or "No such file or directory" in errors
+    assert "once it can be, equilib resume" not in errors
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file that is always full")
+@pytest.mark.parametrize("argv", [("solvers",), ("run", "linear", "--epochs=1", "--out=run")], ids=["a list", "a run"])
+def test_a_full_standard_output_is_named(tmp_path: Path, argv: tuple[str, ...]) -> None:
+    """What cannot be printed ends a command in one sentence, which says where it was to be printed."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command(*argv), cwd=tmp_path, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")

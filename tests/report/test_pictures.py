@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from equilib.cli import main
+from tests.programs import equilib
 
 CHARTS = {"loss", "accuracy", "gradient", "nfe", "products", "residual", "unconverged", "trace"}
 
@@ -42,4 +43,15 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
     assert library in error
     assert 'pip install "equilib[experiments]"' in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_of_matplotlib_that_is_none_is_named_with_its_variable(runs: Any, tmp_path: Path) -> None:
+    """What Matplotlib refuses as it is imported is one sentence about the environment, and nothing is written."""
+    done = equilib("report", str(runs.newton), "--out", "out", cwd=tmp_path, MPLBACKEND="none-such")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: drawing needs matplotlib, which refuses MPLBACKEND=none-such in the environment (Key backend: "
+    )
+    assert done.stderr.endswith("); unset MPLBACKEND, or correct it\n")
     assert not (tmp_path / "out").exists()

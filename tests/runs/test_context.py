@@ -86,6 +86,31 @@ def test_an_end_that_cannot_be_recorded_does_not_hide_its_cause(tmp_path: Path) 
     assert caught.value is cause
 
 
+@pytest.mark.parametrize("name", ["run.json", ".run.json.part"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RunError("the loss became nan")], ids=["interrupted", "failed"])
+def test_a_record_that_keeps_the_wrong_status_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, error: BaseException
+) -> None:
+    """Where the end of a run cannot be written into its record, standard error says so in a line, beside its cause."""
+
+    def run() -> None:
+        with context_in(tmp_path).record():
+            (tmp_path / name).unlink(missing_ok=True)
+            (tmp_path / name / "folder").mkdir(parents=True)
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        run()
+    assert caught.value is error
+    said = capsys.readouterr().err
+    beginning = (
+        f"warning: the record of the run still has the status running: {tmp_path / 'run.json'} cannot be written: "
+    )
+    assert said.startswith(beginning)
+    assert said.endswith("; once it can be, equilib resume goes on\n")
+    assert said.count("\n") == 1
+
+
 def test_an_interruption_after_the_end_changes_nothing(tmp_path: Path) -> None:
     """A run that was finished stays finished."""
 
