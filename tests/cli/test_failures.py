@@ -12,10 +12,11 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
+from equilib import Picard
 from equilib.cli import main
 from equilib.cli.failures import TRACEBACK, told
 from equilib.cli.session import Session
-from equilib.plugin import ExperimentEntry, hookimpl
+from equilib.plugin import ExperimentEntry, SolverEntry, hookimpl
 from equilib.plugin.registry import Registry
 
 
@@ -120,6 +121,42 @@ def test_what_a_plugin_returns_is_blamed_on_it(
     err = capsys.readouterr().err
     assert err.startswith("error: the experiment 'failing' of plugin 'unlucky' (unlucky-plugin 0.3) does not fit: ")
     assert err.count("\n") == 1
+
+
+class Leaving(Picard):
+    """A solver that ends the program at its first step, as if all were well."""
+
+    def step(self, f: Any, state: Any) -> Any:
+        """Leave."""
+        sys.exit(0)
+
+
+class Unready(Picard):
+    """One that cannot even be made."""
+
+    def __init__(self) -> None:
+        sys.exit(0)
+
+
+CHECKED = [(Picard, 0, "0 failed"), (Leaving, 1, "SystemExit: 0"), (Unready, 1, "sys.exit(0)")]
+
+
+@pytest.mark.parametrize(("factory", "status", "evidence"), CHECKED)
+def test_a_check_ends_as_its_findings_say(
+    factory: type, status: int, evidence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`equilib check` exits with 0 for a solver that keeps its contract, and never because the solver says so."""
+
+    class Plugin:
+        @hookimpl
+        def equilib_solvers(self) -> list[SolverEntry]:
+            """Yield it."""
+            return [SolverEntry(name="theirs", factory=factory, summary="Iterate")]
+
+    found = Registry.discover()
+    found.register(Plugin(), name="p", distribution="their-plugin")
+    assert main(["check", "theirs"], registry=found) == status
+    assert evidence in "".join(capsys.readouterr())
 
 
 def test_a_thread_of_a_plugin_fails_in_one_sentence(

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from equilib import ops
+from equilib import Picard, ops
+from equilib.arrays import in_dtype
 from equilib.autodiff import value_and_grad
+from equilib.fixed_points.options import SolveOptions
 from equilib.layers import Chain, Conv, Dense, WeightNorm, zeros
 from equilib.layers.pass_constants import prepare
+from equilib.models import DeepEquilibrium
 from tests.names import named
 
 LAYERS = [(Dense(4, 3), (2, 4)), (Conv(4, 3, (2, 3)), (2, 5, 6, 4))]
@@ -51,6 +55,48 @@ def test_preparing_reaches_every_layer_of_a_container(rng: np.random.Generator):
     assert none == {}
     x = rng.standard_normal((2, 4))
     np.testing.assert_array_equal(chain(prepared, x), chain(params, x))
+
+
+def test_a_cell_that_does_not_name_it_has_it_all_the_same(rng: np.random.Generator):
+    """In a cell without `children` nothing is prepared, and solution and gradients are those of one that has them."""
+
+    class Mine:
+        def __init__(self) -> None:
+            self.layer = WeightNorm(Dense(4, 4))
+
+        def init(self, rng: np.random.Generator) -> Any:
+            return {"layer": self.layer.init(rng)}
+
+        def inject(self, params: Any, x: Any) -> Any:
+            return x
+
+        def step(self, params: Any, z: Any, u: Any) -> Any:
+            return ops.tanh(ops.add(ops.multiply(self.layer(params["layer"], z), 0.2), u))
+
+        def zeros(self, params: Any, u: Any) -> Any:
+            return 0 * u
+
+    class Named(Mine):
+        def children(self) -> Any:
+            return {"layer": self.layer}
+
+    models = [DeepEquilibrium(cell, Picard(), options=SolveOptions(rtol=1e-12)) for cell in (Mine(), Named())]
+    x, params = rng.standard_normal((3, 4)), in_dtype(models[0].init(rng), "float64")
+    own = params["cell"]["layer"]
+    own["gain"] = rng.uniform(0.5, 2, 4)  # other than the direction's length, so that it shows
+
+    def loss(params: Any, model: Any) -> Any:
+        z = model(params, x).z
+        return ops.sum(ops.multiply(z, z))
+
+    (value, grad), (expected, wanted) = (value_and_grad(partial(loss, model=each))(params) for each in models)
+    assert value == pytest.approx(expected, rel=1e-12)
+    for name in own:
+        np.testing.assert_allclose(grad["cell"]["layer"][name], wanted["cell"]["layer"][name], rtol=1e-9, atol=1e-12)
+    weight, z = own["gain"] * own["direction"] / np.linalg.norm(own["direction"], axis=0), np.zeros((3, 4))
+    for _ in range(200):
+        z = np.tanh(0.2 * (z @ weight + own["bias"]) + x)
+    assert value == pytest.approx(np.sum(z**2), rel=1e-10)
 
 
 def test_layers_without_a_direction_are_refused(rng: np.random.Generator):

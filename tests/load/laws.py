@@ -151,7 +151,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from tests.load.laws import digest, using_kernels
 from equilib.machine.process import prepare_process
 prepare_process()
-with using_kernels(sys.argv[1]):
+with using_kernels(sys.argv[1], all_sizes=True):
     digest(1)
     print("ready", flush=True)
     try:
@@ -163,11 +163,11 @@ with using_kernels(sys.argv[1]):
 
 
 def one_interrupt_suffices(times: int, kernels: str, *, patience: float = 10.0) -> str:
-    """End solves whose work threads share by one Ctrl-C, at whatever moment."""
+    """End solves whose work three threads share by one Ctrl-C, at whatever moment."""
     random, slowest = Random(0), 0.0
     for number in range(times):
-        command = [sys.executable, "-c", PROGRAM, kernels]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        command, sharing = [sys.executable, "-c", PROGRAM, kernels], os.environ | {"OPENBLAS_NUM_THREADS": "3"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=sharing) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             time.sleep(0.2 * random.random())

@@ -28,6 +28,13 @@ def test_solves_nest() -> None:
     laws.solves_nest(depth=2, threads=4)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals as POSIX has them")
+def test_one_interrupt_ends_threads_that_share_work() -> None:
+    """A Ctrl-C while three threads compute one operation is obeyed without a second."""
+    pytest.importorskip("numba", reason="no threads share work without the kernels of Numba")
+    laws.one_interrupt_suffices(3, "numba")
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the system does not say how large a process is")
 @pytest.mark.skipif(sys.gettrace() is not None, reason="coverage keeps what it traces")
 def test_training_does_not_grow() -> None:

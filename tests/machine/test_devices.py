@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -79,6 +80,24 @@ def test_a_cupy_that_cannot_be_imported_is_no_device(monkeypatch: pytest.MonkeyP
     assert find_device("auto") is CPU
     with pytest.raises(DeviceError, match=r"which cannot be imported \(import of cupy halted"):
         find_device("cuda")
+
+
+@pytest.mark.parametrize("cupy", ["one that writes where HOME is", "the installed one"])
+def test_a_home_that_cannot_be_written_costs_no_more_than_cupy(tmp_path: Path, cupy: str) -> None:
+    """CuPy makes its cache as it is imported: where it cannot, "auto" does without and "cuda" passes on why."""
+    if cupy == "the installed one":
+        pytest.importorskip("cupy", reason="CuPy is not installed")
+    else:
+        source = "import os\nos.makedirs(os.path.expanduser('~/.cupy/kernel_cache'))\n"
+        (tmp_path / "cupy.py").write_text(source, encoding="utf-8")
+    home = tmp_path / "file"
+    home.touch()
+    changes = {name: str(home / "x") for name in ("HOME", "USERPROFILE", "CUPY_CACHE_DIR")}
+    auto, cuda = found_without(f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n", **changes)
+    assert auto == "cpu"
+    assert cuda.startswith("--device cuda needs CuPy, which cannot be imported (")
+    assert cuda.endswith(", or use --device cpu")
+    assert str(home) in cuda
 
 
 def test_without_a_gpu_the_message_asks_for_its_driver() -> None:
