@@ -9,6 +9,7 @@ from equilib.arrays import Array, Tree
 from equilib.layers.composite import Composite
 from equilib.layers.dense import Dense
 from equilib.layers.initializers import Initializer, glorot_uniform
+from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
 
 
@@ -20,7 +21,7 @@ class MultiHeadAttention(Composite):
     and values; "out" joins the heads. With `causal` a position sees itself and those before. Keys have no bias, as it
     would add the same number to all scores of a query.
 
-    Raises ValueError if `heads` do not divide `features`.
+    Raises TypeError or ValueError if a size is no positive whole number, or `heads` do not divide `features`.
     """
 
     features: int
@@ -30,7 +31,8 @@ class MultiHeadAttention(Composite):
     initial_weight: Initializer = glorot_uniform
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.features % self.heads:
+        check_sizes(self, "features", "heads")
+        if self.features % self.heads:
             raise ValueError(f"{self.heads} heads do not divide {self.features} features")
 
     def children(self) -> dict[str, Dense]:

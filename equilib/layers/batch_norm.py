@@ -14,6 +14,7 @@ from equilib.autodiff import stop_gradient
 from equilib.layers.composite import map_children
 from equilib.layers.containers import Chain
 from equilib.layers.initializers import ones, zeros
+from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
 
 
@@ -26,7 +27,8 @@ class BatchNorm:
     statistics of a batch cannot be used: f would be another map whenever samples leave the solve. In training
     `observing` uses them, outside of equilibria, and returns the parameters with the running statistics moved.
 
-    Channels last: (batch, ..., channels). Raises ValueError if `momentum` is not in (0, 1].
+    Channels last: (batch, ..., channels). Raises TypeError or ValueError if `channels` is no positive whole number, or
+    `momentum` is not in (0, 1].
     """
 
     channels: int
@@ -34,6 +36,7 @@ class BatchNorm:
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
+        check_sizes(self, "channels")
         if not 0 < self.momentum <= 1:
             raise ValueError(f"the momentum, the share of a new batch, must be in (0, 1], got {self.momentum}")
 
@@ -48,14 +51,16 @@ class BatchNorm:
         }
 
     def __call__(self, params: Tree, x: Array) -> Array:
-        """Normalize x, shape (batch, ..., channels), by the running statistics."""
+        """Normalize x, shape (batch, ..., channels), by the running statistics; raises ValueError as `observe` does."""
+        self._check(x)
         return self._normalized(params, x, *stop_gradient((params["mean"], params["variance"])))
 
     def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
         """Normalize x, shape (batch, ..., channels), by its own statistics; return it and the parameters moved to them.
 
-        Raises ValueError if there is one number for each channel only, which has no variance.
+        Raises ValueError if x has other channels, or one number for each only, which has no variance.
         """
+        self._check(x)
         *places, _ = shape_of(x)
         count, axes = prod(places), tuple(range(len(places)))
         if count < 2:
@@ -66,6 +71,10 @@ class BatchNorm:
             name: (1 - self.momentum) * stop_gradient(params[name]) + self.momentum * new for name, new in found.items()
         }
         return self._normalized(params, x, mean, variance), {**params, **moved}
+
+    def _check(self, x: Array) -> None:
+        if shape_of(x)[-1:] != (self.channels,):
+            raise ValueError(f"BatchNorm of {self.channels} channels, the last axis, was given the shape {shape_of(x)}")
 
     def _normalized(self, params: Tree, x: Array, mean: Array, variance: Array) -> Array:
         slope = ops.multiply(params["scale"], ops.pow(ops.add(variance, self.epsilon), -0.5))

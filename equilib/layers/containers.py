@@ -14,13 +14,20 @@ from equilib.layers.composite import Composite
 from equilib.layers.epilogue import TakesEpilogue, activation_name, apply
 from equilib.layers.protocol import Layer, WithoutParameters
 from equilib.ops.convolution_block import IDENTITY
+from equilib.options.kinds import check_kind
 
 
 @dataclass(frozen=True)
 class Activation(WithoutParameters):
-    """A function as a layer without parameters, such as `Activation(ops.tanh)`."""
+    """A function as a layer without parameters, such as `Activation(ops.tanh)`.
+
+    Raises TypeError if it is none.
+    """
 
     function: Callable[[Array], Array]
+
+    def __post_init__(self) -> None:
+        check_kind(self.function, "what Activation applies", "function")
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Apply the function to an array of any shape."""
@@ -37,9 +44,14 @@ class Flatten(WithoutParameters):
 
 
 class _Container(Composite):
-    """Layers; the parameters are a list, one entry for each. A plain function counts as a layer without parameters."""
+    """Layers; the parameters are a list, one entry for each. A plain function counts as a layer without parameters.
+
+    Raises TypeError if something is neither.
+    """
 
     def __init__(self, *layers: Layer | Callable[[Array], Array]) -> None:
+        for each in layers:
+            check_kind(each, f"a part of {type(self).__name__}", "layer or function")
         self.layers = tuple(each if isinstance(each, Layer) else Activation(each) for each in layers)
 
     def __repr__(self) -> str:
@@ -53,7 +65,7 @@ class _Container(Composite):
 class Chain(_Container):
     """Layers one after the other; a plain function counts as a layer without parameters.
 
-    The parameters are a list, one entry for each layer.
+    The parameters are a list, one entry for each layer. Raises TypeError if something is no layer and no function.
     """
 
     def __init__(self, *layers: Layer | Callable[[Array], Array]) -> None:
@@ -103,6 +115,7 @@ class _Joined(_Container):
         self, *branches: Layer | Callable[[Array], Array], combine: Callable[[Array, Array], Array] = ops.add
     ) -> None:
         super().__init__(*branches)
+        check_kind(combine, "combine", "function")
         self.combine = combine
 
 

@@ -10,6 +10,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.conv import check_groups, pads
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
+from equilib.layers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Conv1d:
     `padding` is zeros on each side; "same" keeps the length at stride 1, and so does "causal", whose outputs see
     nothing that comes later. Dilation and groups are those of `Conv`.
 
-    Raises ValueError if `padding` is neither of these, a size is not positive, or `groups` do not divide the channels.
+    Raises TypeError or ValueError if `padding` is neither of these, a size is no positive whole number, or `groups` do
+    not divide the channels.
     """
 
     inputs: int
@@ -35,8 +37,7 @@ class Conv1d:
     def __post_init__(self) -> None:
         if self.padding not in ("same", "causal") and not (isinstance(self.padding, int) and self.padding >= 0):
             raise ValueError(f"padding must be 'same', 'causal' or a number of zeros, got {self.padding!r}")
-        if min(self.inputs, self.outputs, self.kernel, self.stride, self.dilation) < 1:
-            raise ValueError(f"channels, kernel, stride and dilation must be positive, got {self}")
+        check_sizes(self, "inputs", "outputs", "kernel", "stride", "dilation", "groups")
         check_groups(self.groups, self.inputs, self.outputs)
 
     def init(self, rng: np.random.Generator) -> Tree:

@@ -9,16 +9,23 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
+from equilib.layers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
 class Dense:
-    """y = x W + b on the last axis: (..., inputs) to (..., outputs)."""
+    """y = x W + b on the last axis: (..., inputs) to (..., outputs).
+
+    Raises TypeError or ValueError if a size is no positive whole number.
+    """
 
     inputs: int
     outputs: int
     bias: bool = True
     initial_weight: Initializer = glorot_uniform
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "inputs", "outputs")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the weight, shape (inputs, outputs), and a bias of zeros."""

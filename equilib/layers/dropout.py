@@ -10,6 +10,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree, coefficients
 from equilib.autodiff import static_value
 from equilib.layers.protocol import WithoutParameters
+from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
 
 
@@ -21,7 +22,7 @@ class Dropout(WithoutParameters):
     (variational dropout; Gal & Ghahramani 2016, arXiv:1512.05287). Without a mask, as in inference, nothing happens.
     `shape` is that of one sample; 1 along an axis that shares its mask: (1, 1, channels) drops whole channels.
 
-    Raises ValueError if `rate` is outside [0, 1).
+    Raises ValueError if `rate` is outside [0, 1), TypeError or ValueError if `shape` is none.
     """
 
     rate: float
@@ -30,6 +31,9 @@ class Dropout(WithoutParameters):
     def __post_init__(self) -> None:
         if not 0 <= self.rate < 1:
             raise ValueError(f"the rate of dropout must be in [0, 1), got {self.rate}")
+        check_sizes(self, "shape")
+        if not isinstance(self.shape, tuple | list):
+            raise TypeError(f"the shape of dropout is that of one sample, as ({self.shape},), got {self.shape}")
 
     def draw(self, x: Array, rng: np.random.Generator) -> dict[str, Array]:
         """Draw the mask: 0 or 1/(1 − rate), shape (batch, *shape), in the dtype and on the device of x."""

@@ -10,13 +10,14 @@ from equilib import ops
 from equilib.arrays import Array, Tree, array_namespace, to_host
 from equilib.autodiff import static_value
 from equilib.layers.initializers import Initializer, TruncatedNormal
+from equilib.layers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
 class Embedding:
     """A vector for each of `count` tokens: integers of shape (batch, ...) to (batch, ..., features).
 
-    Raises ValueError if a size is not positive.
+    Raises TypeError or ValueError if a size is no positive whole number.
     """
 
     count: int
@@ -24,8 +25,7 @@ class Embedding:
     initial_weight: Initializer = field(default_factory=TruncatedNormal)
 
     def __post_init__(self) -> None:
-        if min(self.count, self.features) < 1:
-            raise ValueError(f"count and features must be positive, got {self}")
+        check_sizes(self, "count", "features")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the vectors, shape (count, features)."""

@@ -9,6 +9,7 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.initializers import ones, zeros
+from equilib.layers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,15 @@ class LayerNorm:
 
     `shape` is that of these axes, or the length of the last one: each position of a sequence (batch, length, features)
     is normalized by itself. One mean for all positions of a sample is `GroupNorm(channels, 1)`.
+
+    Raises TypeError or ValueError if a size is no positive whole number.
     """
 
     shape: int | tuple[int, ...]
     epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "shape")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Return a scale of ones and a shift of zeros."""

@@ -11,8 +11,10 @@ from equilib.arrays import Array, Tree
 from equilib.layers.epilogue import apply
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.protocol import Layer
+from equilib.layers.sizes import check_sizes
 from equilib.ops.convolution_block import IDENTITY
 from equilib.ops.shapes import shape_of
+from equilib.options.kinds import check_kind
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class GroupNorm:
 
     Channels last: (batch, ..., channels). As many groups as channels is instance norm.
 
-    Raises ValueError if `groups` does not divide `channels`.
+    Raises TypeError or ValueError if a size is no positive whole number, or `groups` does not divide `channels`.
     """
 
     channels: int
@@ -29,7 +31,8 @@ class GroupNorm:
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        if self.groups < 1 or self.channels % self.groups:
+        check_sizes(self, "channels", "groups")
+        if self.channels % self.groups:
             raise ValueError(f"{self.groups} groups do not divide {self.channels} channels")
 
     def init(self, rng: np.random.Generator) -> Tree:
@@ -47,9 +50,14 @@ class WeightNorm:
 
     The parameters are those of the layer, with `direction` v and `gain` g instead of `weight`. Outputs are the last
     axis of the weight. During a solve w is computed once.
+
+    Raises TypeError if `layer` is none.
     """
 
     layer: Layer
+
+    def __post_init__(self) -> None:
+        check_kind(self.layer, "the layer of WeightNorm", "layer")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Draw the layer's parameters; the first w is what the layer draws.

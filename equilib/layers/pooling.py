@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.protocol import WithoutParameters
+from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
+from equilib.ops.windows import check_images
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,7 @@ class _Pool(WithoutParameters):
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        if self.window < 1 or (self.stride is not None and self.stride < 1):
-            raise ValueError(f"window and stride must be positive, got {self}")
+        check_sizes(self, "window", *(() if self.stride is None else ("stride",)))
 
     def _sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         stride = self.stride or self.window
@@ -27,7 +28,7 @@ class _Pool(WithoutParameters):
 class AveragePool(_Pool):
     """The mean of each window; `stride` is the window unless given. Pixels that fill no window are left out.
 
-    Raises ValueError if window or stride is not positive.
+    Raises TypeError or ValueError if window or stride is no positive whole number.
     """
 
     def __call__(self, params: Tree, x: Array) -> Array:
@@ -38,7 +39,7 @@ class AveragePool(_Pool):
 class MaxPool(_Pool):
     """The largest value of each window; `stride` is the window unless given.
 
-    Raises ValueError if window or stride is not positive.
+    Raises TypeError or ValueError if window or stride is no positive whole number.
     """
 
     def __call__(self, params: Tree, x: Array) -> Array:
@@ -52,6 +53,7 @@ class GlobalMeanPool(WithoutParameters):
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Return the means, shape (batch, channels)."""
+        check_images(x)
         return ops.mean(x, (1, 2))
 
 
@@ -59,17 +61,17 @@ class GlobalMeanPool(WithoutParameters):
 class Upsample(WithoutParameters):
     """Repeat each pixel `factor` times in both directions: (batch, H, W, C) to (batch, factor·H, factor·W, C).
 
-    Raises ValueError if the factor is not positive.
+    Raises TypeError or ValueError if the factor is no positive whole number.
     """
 
     factor: int = 2
 
     def __post_init__(self) -> None:
-        if self.factor < 1:
-            raise ValueError(f"the factor must be positive, got {self.factor}")
+        check_sizes(self, "factor")
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Enlarge images, shape (batch, height, width, channels)."""
+        check_images(x)
         n, h, w, c = shape_of(x)
         k = self.factor
         repeated = ops.broadcast_to(ops.reshape(x, (n, h, 1, w, 1, c)), (n, h, k, w, k, c))

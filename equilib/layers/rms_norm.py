@@ -9,14 +9,21 @@ import numpy as np
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.initializers import ones
+from equilib.layers.sizes import check_sizes
 
 
 @dataclass(frozen=True)
 class RMSNorm:
-    """Divide the last axis by the root of its mean square, then scale each feature (Zhang & Sennrich 2019)."""
+    """Divide the last axis by the root of its mean square, then scale each feature (Zhang & Sennrich 2019).
+
+    Raises TypeError or ValueError if `features` is no positive whole number.
+    """
 
     features: int
     epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        check_sizes(self, "features")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Return a scale of ones, shape (features,)."""

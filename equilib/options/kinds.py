@@ -15,6 +15,7 @@ KNOWN_BY = {
     "cell": ("init inject step",),
     "layer": ("init __call__",),
     "layer or cell": ("init",),
+    "layer or function": ("__call__",),
     "vector field": ("init __call__",),
     "initial guess": ("init __call__",),
     "function": ("__call__",),

@@ -125,3 +125,11 @@ def test_what_cannot_be_observed_is_refused(rng: np.random.Generator) -> None:
         observing(hidden, hidden.init(rng), np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"must be in \(0, 1\], got 0"):
         BatchNorm(4, momentum=0)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 1), (2, 3, 3)])
+def test_other_channels_are_refused(shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    """An x with another number of channels is refused by a sentence, and one channel is not spread to all."""
+    for call in (LAYER, LAYER.observe):
+        with pytest.raises(ValueError, match="BatchNorm of 4 channels, the last axis, was given the shape"):
+            call(LAYER.init(rng), np.ones(shape))

@@ -21,7 +21,6 @@ from equilib.layers import (
     ConvTranspose,
     Dense,
     Dropout,
-    Embedding,
     Flatten,
     Fork,
     GlobalMeanPool,
@@ -311,33 +310,3 @@ def test_layers_drawn_in_a_chain_differ(rng: np.random.Generator):
     for container in (Chain(Dense(4, 4), Dense(4, 4)), Parallel(Dense(4, 4), Dense(4, 4))):
         one, two = container.init(rng)
         assert not np.array_equal(one["weight"], two["weight"])
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Conv(3, 3, padding="valid"), "padding must be 'same' or a number of pixels, got 'valid'"),
-        (lambda: Conv(3, 3, padding=-1), "padding must be 'same' or a number of pixels, got -1"),
-        (lambda: Conv(0, 3), "channels, kernel, stride and dilation must be positive"),
-        (lambda: Conv(3, 3, (0, 3)), "channels, kernel, stride and dilation must be positive"),
-        (lambda: Conv(3, 3, stride=0), "channels, kernel, stride and dilation must be positive"),
-        (lambda: Conv(4, 6, groups=4), "4 groups do not divide 4 inputs and 6 outputs"),
-        (lambda: Conv1d(3, 3, padding="valid"), "padding must be 'same', 'causal' or a number of zeros, got 'valid'"),
-        (lambda: Conv1d(3, 3, dilation=0), "channels, kernel, stride and dilation must be positive"),
-        (lambda: ConvTranspose(3, 3, padding=-1), "padding not negative"),
-        (lambda: ConvTranspose(3, 3, stride=2, output_padding=2), r"the output padding must be in \[0, stride\)"),
-        (lambda: MultiHeadAttention(6, 4), "4 heads do not divide 6 features"),
-        (lambda: Embedding(0, 4), "count and features must be positive"),
-        (lambda: GroupNorm(4, 3), "3 groups do not divide 4 channels"),
-        (lambda: GroupNorm(4, 0), "0 groups do not divide 4 channels"),
-        (lambda: Upsample(0), "the factor must be positive, got 0"),
-        (lambda: Dropout(1.0, (3,)), r"the rate of dropout must be in \[0, 1\), got 1.0"),
-    ],
-)
-def test_sizes_that_make_no_sense_are_refused(make: Callable[[], Layer], message: str):
-    """A layer that cannot work is refused when it is made."""
-    with pytest.raises(ValueError, match=message):
-        make()

@@ -12,7 +12,7 @@ import pytest
 from equilib import ImplicitAdjoint, Picard, SolveOptions, ops
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
-from equilib.layers import Chain, Dense
+from equilib.layers import Chain, Dense, glorot_uniform
 from equilib.models import Autonomous, CellODE, DeepEquilibrium, DEQChain, InjectedCell, NeuralODE, OneStepGuess
 from equilib.ode.adjoints import Interpolating
 from equilib_newton_gmres.solver import NewtonGMRES
@@ -221,7 +221,7 @@ def test_arguments_of_a_call(rng: np.random.Generator):
         (lambda: DeepEquilibrium(CELL, "picard", fallback="picard"), r"fallback expects a tuple of solvers"),
         (lambda: DeepEquilibrium(CELL, "picard", fixed_depth="3"), ".*'fixed_depth' expects an int >= 0, got the text"),
         (lambda: NeuralODE(FIELD, Tsit5(), rtol=1e-3), r".*'rtol' of its own: write options=OdeOptions\(rtol"),
-        (lambda: Dense(2, 1.5).init(np.random.default_rng(0)), r"parameters of shape \(2, 1.5\) are none"),
+        (lambda: glorot_uniform(np.random.default_rng(0), (2, 1.5)), r"parameters of shape \(2, 1.5\) are none"),
         *((lambda rng=rng: CELL.init(rng), "rng must be a random generator, got .*; make one") for rng in (None, 0)),
     ],
 )

@@ -94,7 +94,7 @@ ODD_GEOMETRIES: dict[str, tuple[Callable[[], Any], str]] = {
     "no step": (lambda: ops.max_pool(IMAGES, (2, 2), (0, 1)), f"a stride {WHOLE}"),
     "a step back": (lambda: ops.average_pool(IMAGES, (2, 2), (1, -2)), f"a stride {WHOLE}"),
     "no images": (lambda: ops.max_pool(IMAGES[0], (2, 2), (1, 1)), r"images have the shape .* not \(5, 6, 3\)"),
-    "no layer": (lambda: MaxPool(2, stride=0), "window and stride must be positive"),
+    "no layer": (lambda: MaxPool(2, stride=0), "stride of MaxPool must be a positive whole number, got 0"),
 }
 
 
