@@ -1,4 +1,4 @@
-"""What a solver returned, checked: each refusal names the solver and what it must return."""
+"""Checks of what a solver returned: each refusal names the solver and what it must return."""
 
 from __future__ import annotations
 
