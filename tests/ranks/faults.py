@@ -91,7 +91,7 @@ FAULTS = [
         rank=0,
         says="run/.* cannot be written: File too large",
     ),
-    Fault(title="the folder is gone", act=lambda _: move(), says="cannot be written", resumes=False),
+    Fault(title="the folder is gone", act=lambda _: move(), says="run is gone: it was moved away", resumes=False),
     Fault(
         title="it hangs, as for a file system", code=AFTER.format(HANGS), says=f"{RANK} does nothing for", status=None
     ),
