@@ -14,6 +14,7 @@ from equilib.arrays import Array, Tree, array_namespace, is_array, named_leaves,
 from equilib.arrays.namespaces import is_odd, plain_way
 from equilib.errors import a, brief
 from equilib.fixed_points.boundary import COMPLEX, TRACED, is_traced
+from equilib.fixed_points.followed import refuse_followed
 from equilib.options.kinds import check_flag, described
 
 
@@ -29,6 +30,7 @@ def check_state(array: Array, name: str) -> None:
         return
     if is_traced(array):
         raise TypeError(f"{name} is traced, and {TRACED[name[0]]}")
+    refuse_followed(array, name)
     if not is_array(array):
         others = ", or a tree of arrays" if isinstance(array, list | tuple | dict) else ""
         raise TypeError(f"{name} must be an array, such as np.zeros((batch, features)){others}, got {described(array)}")
@@ -128,6 +130,8 @@ def check_inputs(inputs: tuple[Any, ...]) -> None:
         if not numbers or (dtype is not None and dtype.kind not in "biufc"):
             what = described(leaf) if dtype is None else f"an array of {dtype}"
             raise TypeError(f"inputs must be numbers, arrays or trees of these, got {what} at {path!r}: take a closure")
+        if dtype is None:
+            refuse_followed(leaf, f"the input at {path!r}")
         if is_odd(leaf):
             _refuse_subclass(leaf, f"the input at {path!r}")
 
@@ -145,6 +149,8 @@ def real_numbers(given: Any, must: str) -> np.ndarray:
     """
     if is_traced(given) or (isinstance(given, list | tuple) and any(map(is_traced, given))):
         raise TypeError(f"{must}, got traced ones; {TRACED['y']}")
+    for each in given if isinstance(given, list | tuple) else (given,):
+        refuse_followed(each, f"{must}; what was given")
     try:
         host = np.asanyarray(to_host(given) if is_array(given) else given)
     except ValueError:  # rows of several lengths

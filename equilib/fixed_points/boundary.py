@@ -12,6 +12,7 @@ import numpy as np
 from equilib.arrays import Array, Tree, array_namespace, is_array, of_one_kind, tree_map
 from equilib.arrays.namespaces import plain_way
 from equilib.errors import NoDerivativeError
+from equilib.fixed_points.followed import refuse_followed
 
 T = TypeVar("T")
 
@@ -101,7 +102,7 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
     Raises
     ------
     TypeError
-        If it is not an array of the library of z.
+        If it is not an array of the library of z, or PyTorch's or JAX's differentiation follows it.
     ValueError
         If it does not have the shape and the dtype of z.
     """
@@ -109,9 +110,11 @@ def checked(value: Array, z: Array, what: str = "f", name: str = "z") -> Array:
         if type(value) is not np.ndarray and np.ma.is_masked(value):
             raise ValueError(f"{what} returned an array that is masked here and there; return {plain_way(value)}")
         value = np.asarray(value)  # of a subclass, such as np.matrix, whose operators mean something else
-    elif not of_one_kind(value, z):
-        kinds = f"{type(z).__name__}, it returned {type(value).__name__}"
-        raise TypeError(f"{what} must return what it is given, {kinds}; {_way_out(value, name)}")
+    else:
+        refuse_followed(value, f"what {what} returned")
+        if not of_one_kind(value, z):
+            kinds = f"{type(z).__name__}, it returned {type(value).__name__}"
+            raise TypeError(f"{what} must return what it is given, {kinds}; {_way_out(value, name)}")
     # Broadcasting would hide a wrong shape, and a wider dtype would spread through the solve.
     if value.shape != z.shape:
         raise ValueError(
