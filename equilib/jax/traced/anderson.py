@@ -92,12 +92,12 @@ class TracedAnderson:
         return self.accept(f, state, new, f.residual(new))
 
     def propose(self, _: Evaluator, state: AndersonState) -> jax.Array:
-        """Mix."""
+        """Return the mixture that is to be evaluated, shape (batch, ...)."""
         pairs = self._usable(state)
         return self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
 
     def accept(self, _: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
-        """Go on from the better place, the new one or an earlier one."""
+        """Go on from the better place, shape (batch, ...), the new one or an earlier one."""
         pairs = _extended(self._usable(state), state, new, residual)
         (norm,) = NORM.quickly(residual)
         usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)

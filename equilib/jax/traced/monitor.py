@@ -70,7 +70,7 @@ class Monitor:
     evaluate: Callable[[jax.Array], jax.Array] | None
 
     def begin(self, z: jax.Array, residual: jax.Array, active: jax.Array) -> Watch:
-        """Return what is known before the initial guess is observed."""
+        """Return what is known before the initial guess, shape (batch, ...), is observed."""
         norms = self.measure(residual, z, z + residual)
         batch, dtype = z.shape[0], norms.dtype
         unbounded = jnp.full(batch, jnp.inf, dtype)
@@ -94,7 +94,7 @@ class Monitor:
     def glance(self, watch: Watch, z: jax.Array, residual: jax.Array, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         """Measure the state after step k; return what is known then, and whether all that is active only improves.
 
-        If so, the state is observed; if not, `observe` has to look at it.
+        The state, z and residual of shape (batch, ...), is observed if so; if not, `measured` and `judged` look at it.
         """
         active, best = watch.active, _least(watch)
         size, length = self.measure.quickly(residual, z)
@@ -123,7 +123,7 @@ class Monitor:
     def measured(
         self, watch: Watch, z: jax.Array, residual: jax.Array, before: tuple[jax.Array, jax.Array], k: Any
     ) -> Near:
-        """Return how near the state after step k is, which was glanced at."""
+        """Return how near the state after step k is, shape (batch, ...), which was glanced at."""
 
         def seen() -> tuple[tuple[jax.Array, ...], jax.Array]:
             size, length = self.measure.surely(jnp.stack([watch.last, watch.size]), residual, z)

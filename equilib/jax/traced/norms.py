@@ -23,10 +23,10 @@ class Measure(Protocol):
         """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
 
     def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return which of the quick norms of arrays like one are right."""
+        """Return which quick norms, shape (arrays, batch), of arrays like one are right."""
 
     def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, given the quick ones."""
+        """Return the norms, shape (arrays, batch), given the quick ones."""
 
 
 def real(dtype: Any) -> Any:
@@ -66,13 +66,13 @@ class Root:
         return jnp.sqrt(jnp.stack([dot(x, x) for x in arrays])) / self._count(arrays[0])
 
     def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return which of the quick norms of arrays like one are right."""
+        """Return which quick norms, shape (arrays, batch), of arrays like one are right."""
         info, count = jnp.finfo(norms.dtype), self._count(like)
         least, most = float(info.tiny) / float(info.eps), float(info.max)
         return (norms > least**0.5 / count) & (norms < most**0.5 / count)
 
     def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, given the quick ones."""
+        """Return the norms, shape (arrays, batch), given the quick ones."""
         right, count = self.right(norms, arrays[0]), self._count(arrays[0])
 
         def carefully(norms: jax.Array) -> jax.Array:
@@ -100,11 +100,11 @@ class Simple:
         return self(*arrays)
 
     def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return that all are right."""
+        """Return that all are right, shape (arrays, batch)."""
         return jnp.ones(norms.shape, dtype=bool)
 
     def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, given the quick ones."""
+        """Return the norms, shape (arrays, batch), given the quick ones."""
         return norms
 
 

@@ -26,7 +26,7 @@ SMALL = 1 << 9
 
 
 def together(change: Callable[[T], T], given: T, like: jax.Array) -> T:
-    """Return change(given), a tree like `given`; for a state `like` a small one as a computation of its own.
+    """Return change(given), a tree like `given`; for a small state, shape (batch, ...), in a computation of its own.
 
     A CPU runs a computation of more than a few operations in several threads if any array in it has more than 512
     bytes, such as a weight of f's, which costs up to ten times as much for each. Apart from f, those of a small state
@@ -36,7 +36,7 @@ def together(change: Callable[[T], T], given: T, like: jax.Array) -> T:
 
 
 def apart(make: Callable[[], T], like: jax.Array) -> T:
-    """Return make(), a tree of new arrays, in the way in which `together` changes some."""
+    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes those that there are."""
     if like.nbytes > SMALL:
         return make()
     nothing = lambda: jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), jax.eval_shape(make))  # noqa: E731
