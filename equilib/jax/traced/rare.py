@@ -36,7 +36,7 @@ def together(change: Callable[[T], T], given: T, like: jax.Array) -> T:
 
 
 def apart(make: Callable[[], T], like: jax.Array) -> T:
-    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes those that there are."""
+    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes some."""
     if like.nbytes > SMALL:
         return make()
     nothing = lambda: jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), jax.eval_shape(make))  # noqa: E731
