@@ -79,7 +79,8 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     begun = _Run(jnp.asarray(-1, jnp.int32), state, start, (state.z, state.residual))
     run = jax.lax.while_loop(lambda run: jnp.any(run.watch.active), loops.turn, begun)
     nfe = first + jnp.maximum(run.k, 0) * loops.per_step + run.watch.nfe + getattr(run.state, "linearizations", 0)
-    return Ended(*run.best, run.watch, nfe)
+    z, residual = run.best
+    return Ended(z, residual, run.watch, nfe)
 
 
 @dataclass
