@@ -110,22 +110,23 @@ class RunContext:
             try:
                 yield directory
             except KeyboardInterrupt as error:
-                self._end_early(directory, "interrupted", str(error) or None)
+                self._end_early(directory, "interrupted", error, str(error) or None)
                 raise
             except BaseException as error:
-                self._end_early(directory, "failed", said(error))
+                self._end_early(directory, "failed", error, said(error))
                 raise
             if directory.status == "running":
                 directory.finish("finished")
 
-    def _end_early(self, directory: RunDirectory, status: str, error: str | None = None) -> None:
+    def _end_early(self, directory: RunDirectory, status: str, cause: BaseException, error: str | None) -> None:
         if directory.status != "running":
             return
         # A full disk or a closed pipe must not hide why the run ended: the caller raises that.
         try:
             directory.finish(status, error=error)
         except (OSError, RunError) as lost:
-            if directory.is_there:
+            one = _number(lost) is not None and _number(lost) == _number(cause)  # then one sentence says it all
+            if directory.is_there and not one:
                 with suppress(OSError):
                     text = f"warning: the record of the run still has the status running: {said(lost)}"
                     print(printable(text), file=sys.stderr, flush=True)
@@ -134,3 +135,9 @@ class RunContext:
             where = f"; what was recorded until then is in {directory.path}" if directory.is_there else ""
             text = f"{status.capitalize()}{how}{where}"
             self.reporter.event(status, text, {"path": str(directory.path), "error": error})
+
+
+def _number(error: BaseException) -> int | None:
+    """Return the number of the error of the system that is behind one."""
+    known = error.__cause__ or error
+    return known.errno if isinstance(known, OSError) else None
