@@ -50,6 +50,7 @@ def main(request: Request) -> None:
         "| | equilib: µs | jaxopt | ratio | evaluations | residuals over the tolerance |\n|---|---|---|---|---|---|"
     )
     lines += [_row(name, each) for name, each in report["figures"].items()]
+    lines += [f"\n{name}: jaxopt's does not reach the tolerance within 50 steps." for name in report["unreached"]]
     request.deliver("embed_jax", "\n".join(lines), {"settings": settings, **report})
 
 
