@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,17 @@ def command(ranks: int, *arguments: object) -> list[str]:
 
 def launch(ranks: int, *arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
     """Run Python with arguments in so many processes, of one thread each, and return how that ended."""
-    given = environment(OPENBLAS_NUM_THREADS="1", **changes)
+    return mpiexec(command(ranks, *arguments)[1:], **changes)
+
+
+def mpiexec(arguments: Sequence[str], folder: Path | None = None, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Give mpiexec its arguments, in a folder, for processes of one thread each, and return how that ended."""
     return subprocess.run(
-        command(ranks, *arguments), capture_output=True, text=True, timeout=100, check=False, env=given
+        [str(MPIEXEC), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+        env=environment(OPENBLAS_NUM_THREADS="1", **changes),
     )

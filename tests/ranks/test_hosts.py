@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -14,8 +13,8 @@ import pytest
 
 from equilib.machine.ranks.group import Place, Ranks
 from equilib.machine.ranks.lifeline import Lifeline
-from tests.programs import EQUILIB, environment
-from tests.ranks.launching import MPIEXEC, require_mpi
+from tests.programs import EQUILIB
+from tests.ranks.launching import mpiexec, require_mpi
 
 NO_WAY = """
 import socket
@@ -97,15 +96,7 @@ def test_a_rank_that_cannot_reach_the_watcher_is_named(tmp_path: Path) -> None:
     require_mpi()
     run = ["run", "linear", "--epochs", "1", "--out", "run"]
     one, other = ([sys.executable, "-c", code + EQUILIB, *run] for code in ("", NO_WAY))
-    done = subprocess.run(
-        [str(MPIEXEC), "-n", "1", *one, ":", "-n", "1", *other],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=environment(OPENBLAS_NUM_THREADS="1"),
-    )
+    done = mpiexec(["-n", "1", *one, ":", "-n", "1", *other], tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1
     assert "error: rank 1, on " in done.stderr

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.programs import EQUILIB, environment, equilib
-from tests.ranks.launching import MPIEXEC, command, launch, require_mpi
+from tests.ranks.launching import command, launch, mpiexec, require_mpi
 
 RUN = ("run", "linear", "--epochs")
 TIMES = ("seconds", "test_seconds")
@@ -47,40 +48,28 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 
 def test_a_rank_that_is_killed_is_named(tmp_path: Path) -> None:
     """All end at once, one sentence says which was killed, and the run can be resumed."""
-    program = command(2, "-c", EQUILIB, *RUN, "2000", "--out", tmp_path / "run")
-    with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(OPENBLAS_NUM_THREADS="1")
-    ) as launched:
-        assert launched.stdout is not None
-        while "Epoch: [2/" not in launched.stdout.readline():
-            pass
+    with training("--out", tmp_path / "run") as program:
         time.sleep(3)  # a beat of the ranks, one a second, says how to go on
-        victim = ranks_of(launched.pid)[1]
+        victim = ranks_of(program.pid)[1]
         start = time.monotonic()
         victim_died = subprocess.run(["kill", f"-{signal.SIGKILL}", str(victim)], check=True).returncode == 0
-        _, errors = launched.communicate(timeout=60)
+        _, errors = program.communicate(timeout=60)
     assert victim_died
     assert time.monotonic() - start < 30
     assert errors.count("error: ") == 1
     assert f"error: rank 1 of 2 (process {victim} on " in errors
     assert "equilib resume" in errors
-    assert launched.returncode != 0
+    assert program.returncode != 0
     status = json.loads((tmp_path / "run" / "run.json").read_text())["status"]
     assert status == "running"
 
 
 def test_a_signal_to_one_rank_ends_all(tmp_path: Path) -> None:
     """What MPI's libraries do with SIGHUP is undone: it leaves a checkpoint, and the rank is named."""
-    program = command(2, "-c", EQUILIB, *RUN, "2000", "--checkpoint-every", "0", "--out", tmp_path / "run")
-    with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(OPENBLAS_NUM_THREADS="1")
-    ) as launched:
-        assert launched.stdout is not None
-        while "Epoch: [2/" not in launched.stdout.readline():
-            pass
-        os.kill(ranks_of(launched.pid)[1], signal.SIGHUP)
-        _, errors = launched.communicate(timeout=60)
-    assert launched.returncode == 128 + signal.SIGHUP
+    with training("--checkpoint-every", "0", "--out", tmp_path / "run") as program:
+        os.kill(ranks_of(program.pid)[1], signal.SIGHUP)
+        _, errors = program.communicate(timeout=60)
+    assert program.returncode == 128 + signal.SIGHUP
     assert "error: rank 1 of 2" in errors
     assert errors.endswith("ended by SIGHUP\n")
     assert list((tmp_path / "run" / "checkpoints").iterdir())
@@ -112,9 +101,21 @@ def test_an_evaluation_is_of_the_model_that_the_first_rank_reads(tmp_path: Path)
         done = equilib("run", "table", "--epochs", epochs, "--quiet", "--out", str(out), cwd=tmp_path)
         assert done.returncode == 0
     work = [sys.executable, "-c", EQUILIB, "evaluate", "run", "--json"]
-    found = started(["-n", "1", "-wdir", "one", *work, ":", "-n", "1", "-wdir", "other", *work], tmp_path)
+    found = mpiexec(["-n", "1", "-wdir", "one", *work, ":", "-n", "1", "-wdir", "other", *work], tmp_path)
     told = json.loads(found.stdout)
     assert told["recorded"] == told["score"]
+
+
+@contextmanager
+def training(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Begin a long run by two ranks with these arguments, which trains when this goes on."""
+    work = command(2, "-c", EQUILIB, *RUN, "2000", *arguments)
+    given = environment(OPENBLAS_NUM_THREADS="1")
+    with subprocess.Popen(work, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given) as program:
+        assert program.stdout is not None
+        while "Epoch: [2/" not in program.stdout.readline():
+            pass
+        yield program
 
 
 def launch_each(
@@ -125,20 +126,7 @@ def launch_each(
     for each in environments:
         changes = [f"{name}={value}" for name, value in each.items()]
         parts += [":", "-n", "1", "env", *changes, sys.executable, "-c", EQUILIB, *work]
-    return started(parts[1:], folder)
-
-
-def started(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Give mpiexec its arguments in a folder, and return how that ended."""
-    return subprocess.run(
-        [str(MPIEXEC), *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-        env=environment(OPENBLAS_NUM_THREADS="1"),
-    )
+    return mpiexec(parts[1:], folder)
 
 
 def content(run: Path) -> tuple[bytes, list[dict[str, object]]]:
@@ -164,7 +152,7 @@ def test_ranks_that_are_asked_for_different_things_are_refused(tmp_path: Path) -
     """Before anything is written it is said which rank differs, and how, though the command be long."""
     work = (sys.executable, "-c", EQUILIB, "run", "linear", "--out", "x/" * 70 + "run", "--epochs")
     one, other = ([*work, epochs] for epochs in ("1", "2"))
-    done = started(["-n", "1", *one, ":", "-n", "1", *other], tmp_path)
+    done = mpiexec(["-n", "1", *one, ":", "-n", "1", *other], tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("error: ") == 1
     assert "error: rank 1, on " in done.stderr
