@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from equilib.adjoints.certified import Certified
 from equilib.adjoints.idle import without_idle
 from equilib.adjoints.sensitivity import check_pullback
 from equilib.arrays import Array, coefficients, host_norm, rows_like
@@ -62,7 +63,7 @@ def solve_adjoint(
         unit = unit if batched else unit[0, ...]
         rtol = relative(options)
         found = solve(
-            adjoint_problem(linear, cotangent / unit),
+            adjoint_problem(linear, cotangent / unit, unit),
             solver,
             start / unit,
             replace(options, rtol=0.0, atol=rtol, on_failure="record"),
@@ -97,10 +98,23 @@ def transposed(linear: Linearization) -> Linearization:
     return Linearization(value=linear.value, jvp=linear.vjp, vjp=linear.jvp, inputs_vjp=lambda _: ())
 
 
-def adjoint_problem(linear: Linearization, cotangent: Array) -> FixedPointProblem:
-    """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp."""
+def adjoint_problem(linear: Linearization, cotangent: Array, unit: Array | None = None) -> FixedPointProblem:
+    """Return the problem w = Jᵀ w + g of g, shape (batch, ...): its J is Jᵀ, its Jᵀ is J, an evaluation is one vjp.
+
+    Its w and g are in units of `unit`, which broadcasts against them, where that is given.
+    """
 
     def linearize(f: object, w: Array) -> Linearization:
         return replace(transposed(linear), value=linear.vjp(w) + cotangent)
 
-    return FixedPointProblem(lambda w: linear.vjp(w) + cotangent, linearize=linearize, affine=True)
+    def closing(w: Array) -> Array:
+        if unit is None:
+            return linear.pull(w)[0] + cotangent
+        return linear.pull(w * unit)[0] / unit + cotangent
+
+    return FixedPointProblem(
+        lambda w: linear.vjp(w) + cotangent,
+        linearize=linearize,
+        affine=True,
+        closing=closing if isinstance(linear, Certified) else None,
+    )

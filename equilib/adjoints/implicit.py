@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from equilib.adjoints.certified import certified
 from equilib.adjoints.equation import RTOL, linearized, relative, solve_adjoint
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
@@ -69,7 +70,7 @@ class ImplicitAdjoint(Checked):
         ValueError
             If `guess` is not an array like the fixed point.
         """
-        linear = linearized(problem, solution, cotangent)
+        linear = certified(linearized(problem, solution, cotangent))
         adjoint = self.solve_adjoint(linear, solution, cotangent, guess=guess)
         return Pullback(inputs=linear.inputs_vjp(adjoint.z), solves=(adjoint,))
 

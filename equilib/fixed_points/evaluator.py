@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, host_norm
+from equilib.arrays import Array, Tree, host_norm, where_samples
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
 from equilib.fixed_points.tolerance import tolerance_at
@@ -96,8 +96,8 @@ class Evaluator:
     Attributes
     ----------
     options : SolveOptions
-    affine : bool
-        Whether f is declared to be affine in z.
+    affine, closing : bool
+        Whether f is declared to be affine in z, and to have an evaluation of its own for where a solve ends.
     active : ndarray of bool, shape (batch,)
         The samples that are not finished. A solver need not work on the others.
     tolerance : ndarray, shape (batch,)
@@ -105,6 +105,9 @@ class Evaluator:
     scale, strictness : ndarray, shape (batch,)
         The size of where the solve began, inf by hand, and the share of the tolerance that is left, as
         `equilib.fixed_points.tolerance.Tolerance` has them.
+    ended : array, shape (batch, ...), or None
+        Where the problem asks for that, and the step that is due is expected to be the last one: the results of the
+        samples that are finished.
     counts : Counts
         The uses of f so far.
 
@@ -114,7 +117,19 @@ class Evaluator:
         If an input that the problem declares to have the batch axis does not have it.
     """
 
-    __slots__ = ("_asked", "_norm", "active", "affine", "counts", "options", "scale", "strictness", "tolerance")
+    __slots__ = (
+        "_asked",
+        "_norm",
+        "active",
+        "affine",
+        "closing",
+        "counts",
+        "ended",
+        "options",
+        "scale",
+        "strictness",
+        "tolerance",
+    )
 
     def __init__(
         self,
@@ -128,7 +143,8 @@ class Evaluator:
     ) -> None:
         problem.check_batch(z0.shape[0])
         self.counts = Counts() if counts is None else counts
-        self._asked, self.affine = problem, problem.affine
+        self._asked, self.affine, self.closing = problem, problem.affine, problem.closing is not None
+        self.ended: Array | None = None
         self.options = SolveOptions() if options is None else options
         self._norm = self.options.norm_of
         self.active = np.ones(z0.shape[0], dtype=bool) if active is None else active
@@ -150,7 +166,10 @@ class Evaluator:
     def residual(self, z: Array) -> Array:
         """Evaluate f(z) − z, shape (batch, ...)."""
         self.counts.evaluation(z)
-        return self._asked.residual(z)
+        if self.ended is None:
+            return self._asked.residual(z)
+        # At the very places where the samples end; what becomes of a finished one does not count.
+        return self._asked.residual(where_samples(self.active, z, self.ended), closing=True)
 
     def linearize(self, z: Array) -> Linearization:
         """Evaluate f(z), shape (batch, ...), and keep what J·v and Jᵀ·w need; raises what the problem's does."""

@@ -127,6 +127,8 @@ class FixedPointProblem(Problem):
         can a solve remove finished samples from the evaluation of f.
     affine : bool
         Whether f is affine in z, as an adjoint equation is: what a linear solver says about its residual is then true.
+    closing : callable, optional
+        f as it is evaluated where a solve is expected to end: the same values, by an evaluation that keeps more.
 
     Attributes
     ----------
@@ -141,6 +143,7 @@ class FixedPointProblem(Problem):
 
     batched_inputs: tuple[bool, ...] | None
     affine: bool
+    closing: Map | None
 
     def __init__(
         self,
@@ -152,6 +155,7 @@ class FixedPointProblem(Problem):
         linearize: Callable[..., Linearization] | None = None,
         batched_inputs: Sequence[bool] | None = None,
         affine: bool = False,
+        closing: Map | None = None,
     ) -> None:
         for name, given in (("jvp", jvp), ("vjp", vjp), ("inputs_vjp", inputs_vjp)):
             if given is not None:
@@ -162,7 +166,7 @@ class FixedPointProblem(Problem):
             linearize = autodiff_linearize if products == Products() else products
         batched = None if batched_inputs is None else tuple(batched_inputs)
         super().__init__(f, *inputs, linearize=linearize)
-        self.__dict__.update(batched_inputs=batched, affine=affine)
+        self.__dict__.update(batched_inputs=batched, affine=affine, closing=closing)
 
     @property
     def automatic(self) -> bool:
@@ -203,9 +207,10 @@ class FixedPointProblem(Problem):
                         "batched_inputs"
                     )
 
-    def residual(self, z: Array) -> Array:
-        """Evaluate f(z) − z, shape (batch, ...); raises what `__call__` does."""
-        return self._evaluated(z) - z
+    def residual(self, z: Array, *, closing: bool = False) -> Array:
+        """Evaluate f(z) − z, shape (batch, ...), by `closing` where asked and given; raises what `__call__` does."""
+        f = self.closing if closing and self.closing is not None else self.f
+        return evaluate(f, z, *self.inputs) - z
 
 
 def autodiff_linearize(

@@ -102,6 +102,14 @@ class Monitor:
         self._stall(failed)
         return improved[which]
 
+    @property
+    def closing(self) -> bool:
+        """Whether every active sample ends with the next state, if its residual falls as it did to the last one."""
+        if len(self.trace) < 2:
+            return False
+        before, last = self.trace[-2:]
+        return bool(np.all((last * last <= self.tolerance * before)[self.active]))
+
     def _judge(self, residual: np.ndarray, met: np.ndarray | None) -> np.ndarray:
         """Give the samples that end here their status; return which of all samples are improved."""
         improved = residual < self.best

@@ -44,6 +44,8 @@ class Call:
     leaves : list of Tensor
         The tensors of the inputs, the parameters of a module f that are trained, and what else f closes over that
         requires grad, as far as it is known. Each is there once.
+    given : set of int
+        The identities of those of the inputs.
     complete : bool
         Whether these are all that f depends on.
     """
@@ -66,6 +68,7 @@ class Call:
         self._moved = {name for name, each in named.items() if self.named[name] is not each}
         given = [leaf for leaf in self._flat if isinstance(leaf, Tensor)]
         self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
+        self.given = {id(leaf) for leaf in given}
         self._closed: list[Held] = []
         kind = layout.device.type
         self._autocast = torch.get_autocast_dtype(kind) if _casts(kind) else None
@@ -112,19 +115,19 @@ class Call:
         if not self.complete:
             raise NoDerivativeError(UNKNOWN)
 
-    def close(self, y: Tensor, first: int, *at: Tensor) -> bool:
+    def close(self, y: Tensor, first: int, *at: Tensor, known: Sequence[Tensor] | None = None) -> bool:
         """Add to `leaves` what y depends on, which f returned where nodes had numbers from `first`, but `at`.
 
-        Return whether there is a leaf that requires grad.
+        Return whether there is a leaf that requires grad. It was given `known` tensors in the places of the leaves.
         """
         edges = edges_into(y, first) - {edge_of(each) for each in at}
-        found = edges - {edge_of(leaf) for leaf in self.leaves if leaf.requires_grad}
+        found = edges - {edge_of(leaf) for leaf in known or self.leaves if leaf.requires_grad}
+        mine = {id(leaf) for leaf in self.leaves}
         if found:
             self._closed, self.complete = closed_over(self.f, found)
         if tangent_of(y) is not None:
-            known = {id(leaf) for leaf in self.leaves}
-            self._closed += [each for each in with_tangents(self.f) if id(each[1]) not in known]
-        self.leaves += [tensor for _, tensor in self._closed]
+            self._closed += [each for each in with_tangents(self.f) if id(each[1]) not in mine]
+        self.leaves += [tensor for _, tensor in self._closed if id(tensor) not in mine]
         return bool(edges)
 
     def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:

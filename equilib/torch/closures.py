@@ -31,8 +31,8 @@ def edge_of(tensor: Tensor) -> Edge:
     return tensor.grad_fn, tensor.output_nr
 
 
-def edges_into(y: Tensor, first: int) -> set[Edge]:
-    """Return the edges of the graph of y that lead to tensors which were there before it.
+def edges_into(y: Tensor, first: int, *, states: bool = False) -> set[Edge]:
+    """Return the edges of the graph of y that lead to tensors which were there before it; to `states` where asked.
 
     Nodes made by this thread have ascending numbers, of which `first` is the least that belongs to the graph of y.
     """
@@ -43,7 +43,7 @@ def edges_into(y: Tensor, first: int) -> set[Edge]:
         if node is None:
             continue
         if hasattr(node, "variable"):
-            if not is_leaf_since(node.variable, first):
+            if states or not is_leaf_since(node.variable, first):
                 found.add((node, number))
         elif node._sequence_nr() < first:
             found.add((node, number))

@@ -44,12 +44,17 @@ class Records:
 
 @dataclass(frozen=True)
 class Graph:
-    """What f returned at a packed state, a leaf of its graph, whose nodes have numbers from `first`."""
+    """What f returned at a packed state, a leaf of its graph, whose nodes have numbers from `first`.
+
+    `ends` are the leaves where the graph ends, None for those that y does not depend on; no list where it is linked to
+    what was there before it.
+    """
 
     z: Array
     leaf: Tensor
     y: Tensor
     first: int
+    ends: Sequence[Tensor | None] | None = None
 
 
 @dataclass(eq=False)

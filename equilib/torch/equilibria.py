@@ -24,6 +24,7 @@ from equilib.options.named import resolved
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
 from equilib.torch.compiling import uncompiled
+from equilib.torch.ends import ends_of, stand_ins
 from equilib.torch.equation import Equation, Graph, Held, Records
 from equilib.torch.implicit import FixedPoint, require_no_outsiders
 from equilib.torch.layout import Layout
@@ -161,14 +162,18 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
         require_no_outsiders(call, z0)
         return FixedPoint.apply(equation, held, None, z0, *call.leaves)
     differentiated = torch.is_grad_enabled() or dual()
-    equation.solve(z0.detach(), call.leaves, held, keep=differentiated)
+    leaves = stand_ins(call) if differentiated and not dual() else list(call.leaves)
+    equation.solve(z0.detach(), leaves, held, keep=differentiated)
     assert held.solution is not None
     bridge = Bridge(z0)
     if differentiated:
-        graph = held.graph = held.graph or _graph(equation, state_leaf(bridge.tensor(held.solution.z)))
+        graph = held.graph or _graph(equation, state_leaf(bridge.tensor(held.solution.z)), leaves)
         y = graph.y
-        depends = (y.requires_grad or tangent_of(y) is not None) and call.close(y, graph.first, graph.leaf)
+        known = y.requires_grad or tangent_of(y) is not None
+        depends = known and call.close(y, graph.first, graph.leaf, known=leaves)
         if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
+            graph = held.graph = _ended(equation, graph, leaves)
+            y = graph.y if graph.ends is None else None
             return FixedPoint.apply(equation, held, y, _start(equation, z0), *call.leaves).clone()
     return bridge.tensor(held.solution.z).clone()
 
@@ -179,11 +184,20 @@ def _start(equation: Equation, z0: Tensor) -> Tensor:
     return z0 if asked else z0.data  # in the same memory, and of a version of its own
 
 
-def _graph(equation: Equation, leaf: Tensor) -> Graph:
+def _graph(equation: Equation, leaf: Tensor, leaves: Sequence[Tensor]) -> Graph:
     """Evaluate f at a leaf, shape (batch, size), of a graph."""
     first = next_node()
     with torch.enable_grad(), without_autocast(leaf.device.type):
-        return Graph(None, leaf, equation.call(leaf), first)
+        return Graph(None, leaf, equation.value(leaf, leaves), first)
+
+
+def _ended(equation: Equation, graph: Graph, leaves: Sequence[Tensor]) -> Graph:
+    """Return a graph that ends at leaves, or is linked to all that f depends on; f was given `leaves`."""
+    call = equation.call
+    ends = None if dual() else ends_of(graph.y, graph.first, graph.leaf, [*leaves, *call.leaves[len(leaves) :]])
+    if ends is None and any(one is not other for one, other in zip(leaves, call.leaves, strict=False)):
+        return _graph(equation, graph.leaf, call.leaves)
+    return replace(graph, ends=ends)
 
 
 def _batched_leaves(

@@ -25,9 +25,10 @@ from equilib.fixed_points.solution import ConvergenceWarning, Solution
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.closures import Outsiders
+from equilib.torch.ends import hooked
 from equilib.torch.equation import Equation, Graph, Held
 from equilib.torch.first_order import Cotangents, Pulled
-from equilib.torch.products import linearization
+from equilib.torch.products import linearization, of_leaves
 from equilib.torch.resolved import folded, resolved
 from equilib.torch.transforms import (
     differentiable,
@@ -69,19 +70,28 @@ class FixedPoint(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         """Keep what derivatives need."""
-        ctx.equation, ctx.held, y, z0, *leaves = inputs
+        ctx.equation, held, y, z0, *leaves = inputs
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(y, z0, output, *leaves)
+        ctx.held, ctx.count, ended = held, len(leaves), ()
+        if held.graph is not None and held.graph.ends is not None:  # it is to go with what is saved, as soon as that
+            ctx.held, ended = Held(held.solution), (held.graph.y, held.graph.leaf, *held.graph.ends)
+        ctx.save_for_backward(y, z0, output, *leaves, *ended)
         ctx.save_for_forward(y, z0, output, *leaves)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor | None) -> Cotangents:
         """Return the cotangent of y, or else those of the leaves."""
-        y, z0, z, *leaves = ctx.saved_tensors
+        y, z0, z, *saved = ctx.saved_tensors
+        leaves, ended = saved[: ctx.count], saved[ctx.count :]
         if g is None:
             return (None,) * (4 + len(leaves))
         require_unbatched(g)
-        y_bar, start, *bars = _cotangents(ctx.equation, ctx.held, g, y, z0, z, leaves)
+        if ended and not torch.is_grad_enabled() and not hasattr(ctx.equation.adjoint, "unroll"):
+            asked = ctx.needs_input_grad[4:]
+            ended[2:] = [end if needed else None for end, needed in zip(ended[2:], asked, strict=True)]
+            y_bar, start, *bars = None, *_to_ends(ctx.equation, ctx.held, g, leaves, ended)
+        else:
+            y_bar, start, *bars = _cotangents(ctx.equation, ctx.held, g, y, z0, z, leaves)
         if start is None and ctx.needs_input_grad[3]:  # the fixed point does not depend on it
             start = torch.zeros_like(z0)
         return None, None, y_bar, start, *bars
@@ -158,13 +168,41 @@ class _Elsewhere(Exception):  # noqa: N818  it ends an attempt
 
 def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: Tensor, g: Tensor) -> Tensor:
     """Return w, the cotangent of y = f(z), for that of z: all that f depends on gets its own from the graph of y."""
+    linear = linearization(Bridge(g), graph.leaf, y, lambda w: (w,))
+    (w,) = _pulled_at_end(equation, solution, linear, g) or (torch.zeros_like(y),)  # where no sample has a cotangent
+    found: Tensor = w.detach()
+    return found
+
+
+def _to_ends(
+    equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor], ended: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Return the cotangents of the start and of the leaves for that of z, by the graph of y = f(z) with its ends."""
+    y, state, *ends = ended
+    assert y is not None
+    assert state is not None
+    wanted = [end for end in ends if end is not None]
+    if not wanted:
+        return [None] * (1 + len(leaves))
+    if not any(map(hooked, wanted)):
+        linear = linearization(Bridge(g), state, y, of_leaves(y, wanted), wanted)
+        try:
+            bars = iter(_pulled_at_end(equation, held.solution, linear, g) or map(torch.zeros_like, wanted))
+            return [None, *(None if end is None else next(bars) for end in ends)]
+        except _Elsewhere:
+            pass  # it linearizes f at another place as well
+    return _pullback(equation, held, g, leaves)
+
+
+def _pulled_at_end(equation: Equation, solution: Solution | None, linear: Linearization, g: Tensor) -> tuple[Any, ...]:
+    """Return the cotangents of the inputs of a linearization at the fixed point, none where no sample has one."""
     assert solution is not None
     bridge = Bridge(g)
 
     def linearize(_: object, z: Array) -> Linearization:
         if z is not solution.z:
             raise _Elsewhere
-        return linearization(bridge, graph.leaf, y, lambda w: (w,))
+        return linear
 
     def elsewhere(z: Array) -> Array:
         raise _Elsewhere
@@ -174,8 +212,7 @@ def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: 
         pulled = equation.adjoint.pullback(problem, solution, bridge.array(g))
     check_pulled(equation.adjoint, pulled, (y,))  # what the linearization above takes for its input
     _keep(equation, pulled, bridge)
-    (w,) = pulled.inputs or (torch.zeros_like(y),)  # where no sample has a cotangent
-    return w.detach()
+    return pulled.inputs
 
 
 def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None]:

@@ -15,10 +15,13 @@ from equilib.torch.bridge import Bridge
 InputsVjp = Callable[[Tensor], tuple[Any, ...]]
 
 
-def linearization(bridge: Bridge, z: Tensor, y: Tensor, inputs_vjp: InputsVjp) -> Linearization:
+def linearization(
+    bridge: Bridge, z: Tensor, y: Tensor, inputs_vjp: InputsVjp, leaves: Sequence[Tensor] = ()
+) -> Linearization:
     """Return the products with the derivative of y by z, both of shape (batch, size), in whose graph z is a leaf.
 
-    J·v goes back through the graph of Jᵀ·u, which is linear in u and is made once.
+    With the leaves that `inputs_vjp` is of, Jᵀ·w and their cotangents come in one pass as well. J·v goes back through
+    the graph of Jᵀ·u, which is linear in u and is made once.
     """
     twice: list[Tensor] = []
     depends = y.requires_grad
@@ -40,7 +43,17 @@ def linearization(bridge: Bridge, z: Tensor, y: Tensor, inputs_vjp: InputsVjp) -
         found = torch.autograd.grad(twice[1], twice[0], bridge.tensor(v), retain_graph=True, allow_unused=True)[0]
         return bridge.array(torch.zeros_like(z) if found is None else found)
 
-    return Linearization(value=bridge.array(y), jvp=jvp, vjp=vjp, inputs_vjp=lambda w: inputs_vjp(bridge.tensor(w)))
+    def both_vjps(w: Array) -> tuple[Array, tuple[Any, ...]]:
+        first, *rest = of_leaves(y, (z, *leaves))(bridge.tensor(w))
+        return bridge.array(first), tuple(rest)
+
+    return Linearization(
+        value=bridge.array(y),
+        jvp=jvp,
+        vjp=vjp,
+        inputs_vjp=lambda w: inputs_vjp(bridge.tensor(w)),
+        both_vjps=both_vjps if leaves else None,
+    )
 
 
 def of_leaves(y: Tensor, leaves: Sequence[Tensor]) -> InputsVjp:

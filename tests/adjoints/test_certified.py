@@ -1,0 +1,74 @@
+"""The product that certifies an adjoint, and the cotangents that come with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equilib import FixedPointProblem, Linearization, solve
+from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.fixed_points.picard import Picard
+
+RNG = np.random.default_rng(0)
+J = 0.5 * np.linalg.qr(RNG.standard_normal((4, 4)))[0]
+X = RNG.standard_normal((3, 4))
+RATES = np.array([[1.0], [0.5], [0.1]])
+"""Shares of J, by which samples end at different steps."""
+
+
+class Passes:
+    """The problem z = rate · J z + x with all products, which counts the passes that each takes."""
+
+    def __init__(self, wrong: float = 1.0) -> None:
+        self.names: list[str] = []
+        self.wrong = wrong  # factor of the first product that is expected to be the last
+
+    def __call__(self, f: Any, z: np.ndarray, x: np.ndarray) -> Linearization:
+        """Return all products at z, of which the cotangent of x is w."""
+
+        def vjp(w: np.ndarray, name: str = "vjp") -> np.ndarray:
+            self.names.append(name)
+            return (self.wrong if self.names.count("both") == 1 and name == "both" else 1.0) * RATES * (w @ J)
+
+        def inputs_vjp(w: np.ndarray) -> Any:
+            self.names.append("inputs")
+            return (w.copy(),)
+
+        both = lambda w: (vjp(w, "both"), (w.copy(),))  # noqa: E731
+        jvp = lambda v: RATES * (v @ J.T)  # noqa: E731
+        return Linearization(value=f(z, x), jvp=jvp, vjp=vjp, inputs_vjp=inputs_vjp, both_vjps=both)
+
+
+def pulled(passes: Passes, rtol: float, criterion: str = "distance") -> tuple[np.ndarray, Any]:
+    """Return the cotangent of x, and how the adjoint equation was solved."""
+    problem = FixedPointProblem(lambda z, x: RATES * (z @ J.T) + x, X, linearize=passes)
+    solution = solve(problem, "newton-dense", np.zeros_like(X), rtol=1e-12, criterion=criterion)
+    passes.names.clear()
+    found = ImplicitAdjoint(Picard(), rtol=rtol).pullback(problem, solution, np.ones_like(X))
+    return found.inputs[0], found.solves[0]
+
+
+@pytest.mark.parametrize("criterion", ["residual", "distance"])
+def test_cotangents_come_with_the_last_product(criterion: str):
+    """The last of the products brings what the inputs get, at the w that every sample ended at."""
+    passes = Passes()
+    bar, solve = pulled(passes, 1e-6, criterion)
+    assert len(set(solve.steps)) == 3
+    assert passes.names == ["vjp"] * (solve.nfe - 1) + ["both"]
+    assert np.array_equal(bar, solve.z)
+    exact = np.stack([np.linalg.solve(np.eye(4) - rate * J.T, np.ones(4)) for rate in RATES[:, 0]])
+    assert np.allclose(bar, exact, rtol=1e-5)
+
+
+def test_a_solve_that_ends_elsewhere_has_a_pass_of_its_own():
+    """Where residuals do not fall as they did, cotangents are those of the w that was reached in the end."""
+    passes = Passes(30.0)
+    bar, solve = pulled(passes, 1e-2)
+    assert "vjp" in passes.names[passes.names.index("both") :]
+    assert np.array_equal(bar, solve.z)
+    passes = Passes()
+    bar, solve = pulled(passes, 0.9)  # at once
+    assert passes.names == ["vjp"] * solve.nfe + ["inputs"]
+    assert np.array_equal(bar, solve.z)
