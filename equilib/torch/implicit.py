@@ -169,7 +169,8 @@ class _Elsewhere(Exception):  # noqa: N818  it ends an attempt
 def _into_graph(equation: Equation, solution: Solution | None, graph: Graph, y: Tensor, g: Tensor) -> Tensor:
     """Return w, the cotangent of y = f(z), for that of z: all that f depends on gets its own from the graph of y."""
     linear = linearization(Bridge(g), graph.leaf, y, lambda w: (w,))
-    (w,) = _pulled_at_end(equation, solution, linear, g) or (torch.zeros_like(y),)  # where no sample has a cotangent
+    # The linearization takes y for its input, whose cotangent is w; there is none where no sample has a cotangent.
+    (w,) = _pulled_at_end(equation, solution, linear, g, (y,)) or (torch.zeros_like(y),)
     found: Tensor = w.detach()
     return found
 
@@ -187,14 +188,16 @@ def _to_ends(
     if not any(map(hooked, wanted)):
         linear = linearization(Bridge(g), state, y, of_leaves(y, wanted), wanted)
         try:
-            bars = iter(_pulled_at_end(equation, held.solution, linear, g) or map(torch.zeros_like, wanted))
+            bars = iter(_pulled_at_end(equation, held.solution, linear, g, wanted) or map(torch.zeros_like, wanted))
             return [None, *(None if end is None else next(bars) for end in ends)]
         except _Elsewhere:
             pass  # it linearizes f at another place as well
     return _pullback(equation, held, g, leaves)
 
 
-def _pulled_at_end(equation: Equation, solution: Solution | None, linear: Linearization, g: Tensor) -> tuple[Any, ...]:
+def _pulled_at_end(
+    equation: Equation, solution: Solution | None, linear: Linearization, g: Tensor, inputs: Sequence[Tensor]
+) -> tuple[Any, ...]:
     """Return the cotangents of the inputs of a linearization at the fixed point, none where no sample has one."""
     assert solution is not None
     bridge = Bridge(g)
@@ -210,7 +213,7 @@ def _pulled_at_end(equation: Equation, solution: Solution | None, linear: Linear
     problem = counted(FixedPointProblem(elsewhere, linearize=linearize), equation.records.backward)
     with torch.no_grad(), without_autocast(g.device.type):
         pulled = equation.adjoint.pullback(problem, solution, bridge.array(g))
-    check_pulled(equation.adjoint, pulled, (y,))  # what the linearization above takes for its input
+    check_pulled(equation.adjoint, pulled, tuple(inputs))
     _keep(equation, pulled, bridge)
     return pulled.inputs
 
