@@ -1,4 +1,4 @@
-"""Where the graph of f ends: leaves to which cotangents go back through it, and no further.
+"""Ends of the graph of f: leaves to which cotangents go back through it, and no further.
 
 Cotangents are asked for by `torch.autograd.grad`, together with Jᵀ·w. It runs the hooks of a tensor, which run once
 more when its cotangent is handed on, and goes on into the graph of one that has a graph, maybe to another one that is
