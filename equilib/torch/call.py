@@ -136,11 +136,11 @@ class Call:
         changes = None if packed.is_inference() else packed._version
         try:
             with self._casting():
+                cast = _casts(packed.device.type) or any(each.dtype != packed.dtype for each in before)
                 returned = f(*before, state, *inputs)
             if changes is not None and packed._version != changes:
                 raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
             returned = pair(returned)[0] if self._has_aux else returned
-            cast = self._autocast is not None or any(t.dtype != packed.dtype for t in before)
             checked = self.layout.checked(returned, packed.shape[0], cast=cast)
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"

@@ -25,6 +25,7 @@ from equilib.fixed_points.solution import (
 from equilib.fixed_points.solve import solve
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
+from equilib.torch.coarse import Coarse
 from equilib.torch.products import linearization, of_leaves
 from equilib.torch.transforms import differentiable, next_node, normal, state_leaf
 
@@ -71,7 +72,7 @@ class Equation:
 
     `batched` tells for each leaf whether its axis 0 is the batch, None where that is not declared. `options` are as
     arrays of the solver need them, `given` as the user gave them. `mapped` is f where several such equations are solved
-    side by side, their leaves with an axis of their own.
+    side by side, their leaves with an axis of their own. `coarse` is the dtype of its first evaluations, if another one.
     """
 
     call: Call
@@ -83,6 +84,7 @@ class Equation:
     batched: tuple[bool, ...] | None
     records: Records
     mapped: Callable[..., Tensor] | None = None
+    coarse: torch.dtype | None = None
 
     def over(self, lanes: int, dims: Sequence[int | None], randomness: str) -> Self:
         """Return the equation of `lanes` batches in a row, with leaves of which some have an axis of lanes in front."""
@@ -115,18 +117,21 @@ class Equation:
             return made
 
         def value(z: Array, *restricted: Tensor) -> Array:
-            if keep and z0.numel() >= _LARGE:
-                return bridge.array(graph(z, restricted).y)
             return bridge.array(self.value(bridge.tensor(z), restricted or leaves))
+
+        def kept(z: Array, *restricted: Tensor) -> Array:
+            return bridge.array(graph(z, restricted).y)
 
         def linearize(_: object, z: Array, *restricted: Tensor) -> Linearization:
             made = graph(z, restricted)
             return linearization(bridge, made.leaf, made.y, lambda w: ())
 
-        problem = FixedPointProblem(value, *inputs, linearize=linearize, batched_inputs=self.batched)
-        start = bridge.array(z0)
+        start, device = bridge.array(z0), z0.device.type
+        exact = kept if keep and z0.numel() >= _LARGE else value
+        f = exact if self.coarse is None else Coarse(value, exact, self.coarse, device, self.options)
+        problem = FixedPointProblem(f, *inputs, linearize=linearize, batched_inputs=self.batched)
         # In inference mode there are no graphs, which products are made of.
-        with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(z0.device.type):
+        with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(device):
             solution = solve(problem, self.solver, start, self.options, fallback=self.fallback)
         if solution.z is start:  # which is the user's
             solution = replace(solution, z=start.copy() if bridge.on_host else start.clone())

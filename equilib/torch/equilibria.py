@@ -23,6 +23,7 @@ from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
+from equilib.torch.coarse import check_coarse
 from equilib.torch.compiling import uncompiled
 from equilib.torch.ends import ends_of, stand_ins
 from equilib.torch.equation import Equation, Graph, Held, Records
@@ -42,6 +43,7 @@ def fixed_point(
     fallback: Sequence[str | Solver | WholeSolver] = (),
     batched: bool = True,
     batched_inputs: Sequence[bool] | None = None,
+    coarse: torch.dtype | None = None,
     **overrides: Any,
 ) -> Any:
     """Return z = f(z, *inputs), differentiable in inputs, parameters and what f closes over, to any order.
@@ -69,6 +71,9 @@ def fixed_point(
         As in `equilib.solve`. A norm that is a function is given tensors like z0, or (batch, size) of a tree.
     batched_inputs : sequence of bool, optional
         For each of the inputs whether axis 0 of all its tensors is the batch: then finished samples leave it.
+    coarse : torch.dtype, optional
+        bfloat16 or float16: f is evaluated under autocast to it until the residual is as small as its rounding, and from
+        then on in float32, the dtype of z0. What has converged, and its derivatives, are as exact as without.
 
     Returns
     -------
@@ -95,6 +100,7 @@ def fixed_point(
         fallback=fallback,
         batched=batched,
         batched_inputs=batched_inputs,
+        coarse=coarse,
         **overrides,
     )
     return (found.z, found.aux) if has_aux else found.z
@@ -112,6 +118,7 @@ def equilibrium(
     fallback: Sequence[str | Solver | WholeSolver] = (),
     batched: bool = True,
     batched_inputs: Sequence[bool] | None = None,
+    coarse: torch.dtype | None = None,
     **overrides: Any,
 ) -> Equilibrium:
     """Solve z = f(z, *inputs) as `fixed_point` does, whose arguments it takes, and return the whole record.
@@ -125,6 +132,7 @@ def equilibrium(
     method = resolved(solver, "solver", "solver")
     given = overridden(SolveOptions, options, overrides, fixed_point)
     layout = Layout(z0, batched=batched)
+    check_coarse(coarse, layout)
     call = Call(f, inputs, layout, has_aux=has_aux)
     equation = Equation(
         call=call,
@@ -135,6 +143,7 @@ def equilibrium(
         fallback=resolved_fallback(fallback),
         batched=_batched_leaves(call, inputs, batched_inputs),
         records=Records(),
+        coarse=coarse,
     )
     z = layout.unpack(_solved(equation, layout.pack(z0)))
     solution = equation.records.solution

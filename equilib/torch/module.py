@@ -16,6 +16,7 @@ from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind, described
 from equilib.options.named import resolved
+from equilib.torch.coarse import check_coarse
 from equilib.torch.equilibria import equilibrium
 
 
@@ -26,7 +27,7 @@ class DeepEquilibrium(nn.Module):
     ----------
     cell : Module or callable
         Maps z and the inputs, whose axis 0 is the batch, to the like of z.
-    solver, adjoint, has_aux, options, fallback, **overrides
+    solver, adjoint, has_aux, options, fallback, coarse, **overrides
         As in `fixed_point`.
     initial : callable
         Maps the inputs to the initial guess; by default zeros like the first of them.
@@ -51,10 +52,12 @@ class DeepEquilibrium(nn.Module):
         has_aux: bool = False,
         options: SolveOptions | None = None,
         fallback: Sequence[str | Solver | WholeSolver] = (),
+        coarse: torch.dtype | None = None,
         **overrides: Any,
     ) -> None:
         super().__init__()
         _check(cell, solver, adjoint, initial, options, fallback, overrides)
+        check_coarse(coarse)
         self.cell, self.initial = cell, initial
         self.how: dict[str, Any] = {
             "solver": solver,
@@ -62,6 +65,7 @@ class DeepEquilibrium(nn.Module):
             "has_aux": has_aux,
             "options": options,
             "fallback": tuple(fallback),
+            "coarse": coarse,
             **overrides,
         }
         self.solution: Solution | None = None
