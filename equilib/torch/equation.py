@@ -72,7 +72,7 @@ class Equation:
 
     `batched` tells for each leaf whether its axis 0 is the batch, None where that is not declared. `options` are as
     arrays of the solver need them, `given` as the user gave them. `mapped` is f where several such equations are solved
-    side by side, their leaves with an axis of their own. `coarse` is the dtype of its first evaluations, if another one.
+    side by side, their leaves with an axis of their own. `coarse` is the dtype of the first evaluations, if another.
     """
 
     call: Call

@@ -72,7 +72,7 @@ def fixed_point(
     batched_inputs : sequence of bool, optional
         For each of the inputs whether axis 0 of all its tensors is the batch: then finished samples leave it.
     coarse : torch.dtype, optional
-        bfloat16 or float16: f is evaluated under autocast to it until the residual is as small as its rounding, and from
+        bfloat16 or float16: f is evaluated under autocast to it until the residual is as small as its rounding, from
         then on in float32, the dtype of z0. What has converged, and its derivatives, are as exact as without.
 
     Returns
