@@ -77,6 +77,7 @@ class Coarse:
         typical = float(np.median(size / np.where(length > 0, length, 1.0))) if finite and len(size) else 0.0
         self._pauses = 0 if typical < FALL * self._least else self._pauses + 1
         self._least = min(self._least, typical)
-        far = finite and bool(np.all(size > tolerance_at(self._options, z, residual, (size, length), np.full_like(size, np.inf))))
+        tolerance = tolerance_at(self._options, z, residual, (size, length), np.full_like(size, np.inf))
+        far = finite and bool(np.all(size > tolerance))
         self.over = not far or typical <= ROUNDINGS * self._eps or self._pauses >= PAUSE
         return far
