@@ -94,8 +94,9 @@ def _cell(arrays: Arrays, settings: dict[str, Any]) -> dict[str, Any]:
     named = {name: torch.from_numpy(array).to(memory_format=place) for name, array in arrays.items()}
     cell = Cell(*(named[name].requires_grad_() for name in ("recur", "mix")), torch.tanh(named["injection"]))
     makers: dict[str, Callable[[float, float], Run]] = {}
-    for solver, adjoint in settings["ours"]:
-        makers[f"equilib {solver} + {adjoint}"] = partial(_ours_of_cell, cell, solver, adjoint)
+    for solver, adjoint, coarse in settings["ours"]:
+        name = f"equilib {solver} + {adjoint}{f', coarse {coarse}' if coarse else ''}"
+        makers[name] = partial(_ours_of_cell, cell, solver, adjoint, coarse)
     for solver, adjoint, hook in settings["theirs"]:
         name = f"torchdeq {solver} + {adjoint}{' (hook_ift)' if hook else ''}"
         makers[name] = partial(_theirs_of_cell, cell, solver, adjoint, hook=hook, most=settings["max_iter"])
@@ -181,11 +182,14 @@ class Cell:
         return torch.autograd.grad(y, (self.recur, self.mix), w)
 
 
-def _ours_of_cell(cell: Cell, solver: str, adjoint: str, forward: float, backward: float) -> Run:
+def _ours_of_cell(cell: Cell, solver: str, adjoint: str, coarse: str, forward: float, backward: float) -> Run:
+    import torch
+
     from equilib.torch import fixed_point
 
     way = f"implicit:{'' if adjoint == 'gmres' else f'solver={adjoint},'}rtol={backward}"
     how: dict[str, Any] = {"rtol": forward, "atol": 0.0, "criterion": "residual", "on_failure": "record"}
+    how |= {"coarse": getattr(torch, coarse)} if coarse else {}
     z0 = cell.u.new_zeros(()).expand_as(cell.u).contiguous()
     return lambda: cell.backward(fixed_point(cell, z0, solver=solver, adjoint=way, **how))
 
