@@ -15,6 +15,9 @@ from benchmarks.peers.stopwatch import microseconds
 
 Run = Callable[[], Any]
 
+BY_HAND = "begun by hand"
+"""What the name of a contestant has that is not torchdeq's alone."""
+
 ENOUGH = 60
 """Iterations after which nothing changes but rounding."""
 
@@ -100,6 +103,12 @@ def _cell(arrays: Arrays, settings: dict[str, Any]) -> dict[str, Any]:
     for solver, adjoint, hook in settings["theirs"]:
         name = f"torchdeq {solver} + {adjoint}{' (hook_ift)' if hook else ''}"
         makers[name] = partial(_theirs_of_cell, cell, solver, adjoint, hook=hook, most=settings["max_iter"])
+    for coarse in settings["by_hand"]:
+        solver = "fixed_point_iter"
+        name = f"torchdeq {solver} + {solver} (hook_ift), {BY_HAND} in {coarse}"
+        makers[name] = partial(
+            _theirs_of_cell, cell, solver, solver, hook=True, most=settings["max_iter"], coarse=getattr(torch, coarse)
+        )
     found, runs = {}, {}
     for name, make in makers.items():
         forward, backward = _loosest(cell, make, settings)
@@ -195,15 +204,25 @@ def _ours_of_cell(cell: Cell, solver: str, adjoint: str, coarse: str, forward: f
 
 
 def _theirs_of_cell(
-    cell: Cell, solver: str, adjoint: str, forward: float, backward: float, *, hook: bool, most: int
+    cell: Cell, solver: str, adjoint: str, forward: float, backward: float, *, hook: bool, most: int, coarse: Any = None
 ) -> Run:
+    import torch
     from torchdeq import get_deq
 
     limits = {"f_tol": forward, "b_tol": backward, "f_max_iter": most, "b_max_iter": most}
     modes = {"f_stop_mode": "rel", "b_stop_mode": "rel", "ift": not hook, "hook_ift": hook}
     deq = get_deq(f_solver=solver, b_solver=adjoint, **limits, **modes)
     z0 = cell.u.new_zeros(()).expand_as(cell.u).contiguous()
-    return lambda: cell.backward(deq(cell, z0)[0][-1])
+    if coarse is None:
+        return lambda: cell.backward(deq(cell, z0)[0][-1])
+    near = get_deq(f_solver=solver, f_tol=2 * torch.finfo(coarse).eps, f_max_iter=most, f_stop_mode="rel")
+
+    def run() -> Any:
+        with torch.no_grad(), torch.autocast("cpu", coarse, cache_enabled=False):
+            start = near(lambda z: cell(z).float(), z0)[0][-1]
+        return cell.backward(deq(cell, start)[0][-1])
+
+    return run
 
 
 if __name__ == "__main__":
