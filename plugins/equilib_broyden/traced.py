@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
-from equilib.jax.traced.norms import dot, flat, roots, rows
+from equilib.jax.traced.norms import dot, flat, largest, roots, rows
 from equilib.jax.traced.rare import rarely
 from equilib.numerics.dense import require_small
 from equilib_broyden.iteration import RESTART
@@ -142,10 +142,10 @@ def _combined(base: jax.Array, left: jax.Array, right: jax.Array, x: jax.Array, 
 def correction(numerator: jax.Array, v: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return numerator / ⟨v, y⟩ and v, shape (batch, ...), as `equilib.numerics.low_rank.correction` does."""
     info = jnp.finfo(v.dtype)
-    largest = jnp.max(jnp.abs(flat(v)), axis=1)
+    size = largest(flat(v))
     tiny = float(info.smallest_normal)
-    largest = jnp.where((largest >= tiny) & jnp.isfinite(largest), largest, tiny)
-    v = rows(jnp.exp2(-jnp.floor(jnp.log2(largest))), v) * v
+    size = jnp.where((size >= tiny) & jnp.isfinite(size), size, tiny)
+    v = rows(jnp.exp2(-jnp.floor(jnp.log2(size))), v) * v
     product = dot(v, y)
     size, length = roots(y, v)
     safe = jnp.isfinite(size) & (jnp.abs(product) > 10 * float(info.eps) * length * size)

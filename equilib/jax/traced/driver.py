@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from equilib.fixed_points.options import SolveOptions
 from equilib.jax.traced.monitor import Monitor, Watch
 from equilib.jax.traced.norms import Measure, measure_of, rows
-from equilib.jax.traced.rare import apart, together
+from equilib.jax.traced.rare import apart, rarely, together
+from equilib.jax.traced.slope import Slope
 
 Place = tuple[jax.Array, jax.Array]
 """Iterates and residuals, arrays of shape (batch, ...)."""
@@ -61,12 +62,22 @@ class Ended(NamedTuple):
 
 
 class _Run(NamedTuple):
-    """A state that was observed after k steps, what is known, and the best places; k is −1 before the guess was."""
+    """A state after k steps, the place before it, what is known, and the best places when a state was looked at last.
+
+    That was after `looked` steps, before the guess after −1. Another step is taken after a `usual` one; after another
+    one, its slope is looked at.
+    """
 
     k: jax.Array
+    looked: jax.Array
     state: Any
+    before: Place
     watch: Watch
     best: Place
+    nfe: jax.Array
+    running: jax.Array
+    usual: jax.Array
+    slope: Slope
 
 
 def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
@@ -74,71 +85,94 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     distance = f.options.criterion == "distance" and not f.affine
     monitor = Monitor(f.options, f.measure, f.residual if distance else None)
     state = solver.init(f, z0)
-    first, loops = f.calls, _Loops(f, solver, monitor)
-    start = apart(lambda: monitor.begin(state.z, state.residual, f.active), state.residual)
-    begun = _Run(jnp.asarray(-1, jnp.int32), state, start, (state.z, state.residual))
-    run = jax.lax.while_loop(lambda run: jnp.any(run.watch.active), loops.turn, begun)
-    nfe = first + jnp.maximum(run.k, 0) * loops.per_step + run.watch.nfe + getattr(run.state, "linearizations", 0)
+    loops = _Loops(f, solver, monitor, f.calls)
+    begun = apart(lambda: loops.begin(state), state.residual)
+    run = jax.lax.while_loop(lambda run: run.running, loops.turn, begun)
     z, residual = run.best
-    return Ended(z, residual, run.watch, nfe)
+    return Ended(z, residual, run.watch, run.nfe)
 
 
 @dataclass
 class _Loops:
     """A loop within a loop.
 
-    The inner one takes steps as long as every sample that is not finished only improves: little is carried there, and
-    the last state is each sample's best. Where something else happens, the outer one looks closely; at the guess too.
+    The inner one takes steps as long as every sample that is not finished only improves: the last state is each
+    sample's best. Where something else happens, the outer one looks closely.
     """
 
     f: Evaluator
     solver: Any
     monitor: Monitor
+    first: int  # evaluations of the guess
     per_step: int = 0  # evaluations, known when a step was traced
+
+    def begin(self, state: Any) -> _Run:
+        """Glance at the guess."""
+        here, active = (state.z, state.residual), self.f.active
+        watch, usual = self.monitor.begin(*here, active, getattr(state, "failed", None))
+        none = jnp.asarray(0, jnp.int32)
+        running, nfe, slope = jnp.any(active), none + self.first, Slope(watch.size, watch.last, ~active)
+        return _Run(none, none - 1, state, here, watch, here, nfe, running, usual, slope)
 
     def turn(self, run: _Run) -> _Run:
         """Take steps, and look closely at the last one."""
-        usual = (run.k, run.state, (run.state.z, run.state.residual), run.watch, run.k >= 0)
-        k, state, before, watch, _ = jax.lax.while_loop(lambda carry: carry[-1], self.step, usual)
-        k = jnp.maximum(k, 0)
+        run = jax.lax.while_loop(lambda run: run.usual, self.step, run)
+        run = together(self.looked, run, run.state.residual, run.running)
+        if self.monitor.evaluate is None:
+            return run
+        return rarely(jnp.any(run.slope.leapt), self.probed, run)
+
+    def looked(self, run: _Run) -> _Run:
+        """Return what is known of the last state, as far as that is without an evaluation of f."""
+        watch, slope = self.monitor.look(run.watch, run.state.z, run.state.residual, run.before, run.k)
+        seen = run._replace(watch=watch, slope=slope)
+        judged, due = self.judged(seen, slope.share), jnp.any(slope.leapt)
+        return jax.tree.map(lambda one, other: one if one is other else jnp.where(due, one, other), seen, judged)
+
+    def probed(self, run: _Run) -> _Run:
+        """Return what is known of the last state by evaluations of f beside it."""
+        watch, share = self.monitor.probe(run.watch, run.state.z, run.state.residual, run.before, run.slope, run.k)
+        return self.judged(run._replace(watch=watch), share)
+
+    def judged(self, run: _Run, share: jax.Array) -> _Run:
+        """Take note of the last state, whose slope leaves a share of the tolerance, shape (batch,), to the residual."""
+        k, state, active = run.k, run.state, run.watch.active
+        here, failed = (state.z, state.residual), getattr(state, "failed", None)
+        watch, improved = self.monitor.judge(run.watch, *here, share, failed, k)
         # All but the last of these steps have improved what was active.
-        ever = run.watch.active & (k > run.k + 1)
-        near = self.monitor.measured(watch, state.z, state.residual, before, k)
+        best = _chosen(improved, here, _chosen(active & (k > run.looked + 1), run.before, run.best))
+        nfe = self.first + k * self.per_step + watch.nfe + getattr(state, "linearizations", 0)
+        running = jnp.any(watch.active)
+        return run._replace(looked=k, watch=watch, best=best, nfe=nfe.astype(jnp.int32), running=running, usual=running)
 
-        def judged(each: tuple[Any, ...]) -> tuple[Any, ...]:
-            run, near, before, ever = each
-            state = run.state
-            watch, improved = self.monitor.judged(run.watch, near, getattr(state, "failed", None), run.k)
-            best = _chosen(improved, (state.z, state.residual), _chosen(ever, before, run.best))
-            return run._replace(watch=watch, best=best), near, before, ever
-
-        ended: _Run = together(judged, (_Run(k, state, watch, run.best), near, before, ever), state.residual)[0]
-        return ended
-
-    def step(self, carry: tuple[Any, ...]) -> tuple[Any, ...]:
+    def step(self, run: _Run) -> _Run:
         """Take a step, and glance at it."""
-        _, state, _, watch, _ = carry
-        self.f.active, self.f.calls = watch.active, 0
+        self.f.active, self.f.calls = run.watch.active, 0
         if not hasattr(self.solver, "propose"):
-            new = self.solver.step(self.f, state)
+            new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
-            return together(lambda each: self._glanced(*each), (carry, new), new.residual)[0]
-        z = apart(lambda: self.solver.propose(self.f, state), state.residual)
+            return together(self.glanced, _moved(run, new), new.residual, run.running)
+        z = apart(lambda: self.solver.propose(self.f, run.state), run.state.residual)
         residual = self.f.residual(z)
         self.per_step = self.f.calls
 
         def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
-            carry, z, residual = each
-            _, state, _, watch, _ = carry
-            self.f.active = watch.active
-            return self._glanced(carry, self.solver.accept(self.f, state, z, residual))[0], z, residual
+            run, z, residual = each
+            self.f.active = run.watch.active
+            new = self.solver.accept(self.f, run.state, z, residual)
+            return self.glanced(_moved(run, new)), z, residual
 
-        return together(accepted, (carry, z, residual), residual)[0]
+        return together(accepted, (run, z, residual), residual, run.running)[0]
 
-    def _glanced(self, carry: tuple[Any, ...], new: Any) -> tuple[Any, Any]:
-        k, state, _, watch, _ = carry
-        watch, usual = self.monitor.glance(watch, new.z, new.residual, getattr(new, "failed", None), k + 1)
-        return (k + 1, new, (state.z, state.residual), watch, usual), new
+    def glanced(self, run: _Run) -> _Run:
+        """Return what is known of the last state at a glance."""
+        k, state, failed = run.k + 1, run.state, getattr(run.state, "failed", None)
+        watch, usual = self.monitor.glance(run.watch, state.z, state.residual, failed, k)
+        return run._replace(k=k, watch=watch, usual=usual)
+
+
+def _moved(run: _Run, new: Any) -> _Run:
+    return run._replace(state=new, before=(run.state.z, run.state.residual))
 
 
 def _chosen(samples: jax.Array, one: Place, other: Place) -> Place:

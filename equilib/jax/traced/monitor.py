@@ -16,8 +16,7 @@ from equilib.fixed_points.stopping import DRIFT, PROGRESS
 from equilib.fixed_points.tolerance import FAR
 from equilib.jax.how import STATUSES
 from equilib.jax.traced.norms import Measure, rows
-from equilib.jax.traced.rare import apart
-from equilib.jax.traced.slope import Place, strictness
+from equilib.jax.traced.slope import Place, Slope, between, strictness
 
 CODE = {status: number for number, status in enumerate(STATUSES)}
 
@@ -49,18 +48,6 @@ class Watch(NamedTuple):
         return self.status == CODE[Status.RUNNING]
 
 
-class Near(NamedTuple):
-    """Sizes of f(z) − z and z, scale, tolerance, rounding of z, share left to the residual, evaluations for it."""
-
-    size: jax.Array
-    length: jax.Array
-    scale: jax.Array
-    tolerance: jax.Array
-    rounding: jax.Array
-    strictness: jax.Array
-    nfe: jax.Array
-
-
 @dataclass(frozen=True)
 class Monitor:
     """Watches the states of one solve; `evaluate`, z ↦ f(z) − z, is None where the residual alone decides."""
@@ -69,14 +56,14 @@ class Monitor:
     measure: Measure
     evaluate: Callable[[jax.Array], jax.Array] | None
 
-    def begin(self, z: jax.Array, residual: jax.Array, active: jax.Array) -> Watch:
-        """Return what is known before the initial guess, shape (batch, ...), is observed."""
+    def begin(self, z: jax.Array, residual: jax.Array, active: jax.Array, failed: Any) -> tuple[Watch, jax.Array]:
+        """Measure the initial guess, shape (batch, ...); return what `glance` does."""
         norms = self.measure(residual, z, z + residual)
         batch, dtype = z.shape[0], norms.dtype
         unbounded = jnp.full(batch, jnp.inf, dtype)
         scale = jnp.fmax(jnp.fmax(norms[0], norms[1]), norms[2])
         none = jnp.zeros(batch, jnp.int32)
-        return Watch(
+        watch = Watch(
             status=jnp.where(active, CODE[Status.RUNNING], CODE[Status.CONVERGED]).astype(jnp.int32),
             steps=none,
             best=unbounded,
@@ -90,17 +77,23 @@ class Monitor:
             nfe=jnp.asarray(0, jnp.int32),
             **({} if self.options.stagnation is None else {"progress": unbounded, "paused": none}),
         )
+        return self._glanced(watch, jnp.isfinite(norms[1]), z, residual, failed, 0)
 
     def glance(self, watch: Watch, z: jax.Array, residual: jax.Array, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         """Measure the state after step k; return what is known then, and whether all that is active only improves.
 
-        The state, z and residual of shape (batch, ...), is observed if so; if not, `measured` and `judged` look at it.
+        The state, z and residual of shape (batch, ...), is observed if so; if not, `look` has to be taken at it.
         """
-        active, best = watch.active, _least(watch)
         size, length = self.measure.quickly(residual, z)
-        size = jnp.where(active, size, watch.last)
-        right = jnp.all(self.measure.right(jnp.stack([size, length]), z), axis=0)
-        watch = watch._replace(best=best, before=watch.last, last=size, size=length)
+        right = self.measure.right(size, z) & self.measure.right(length, z)
+        size = jnp.where(watch.active, size, watch.last)
+        watch = watch._replace(best=_least(watch), before=watch.last, last=size, size=length)
+        return self._glanced(watch, right, z, residual, failed, k)
+
+    def _glanced(
+        self, watch: Watch, right: jax.Array, z: jax.Array, residual: jax.Array, failed: Any, k: Any
+    ) -> tuple[Watch, jax.Array]:
+        active, best, size, length = watch.active, watch.best, watch.last, watch.size
         going = (
             (size > self._tolerance(z, residual, size, length, watch.scale))
             & (size < best)
@@ -120,38 +113,55 @@ class Monitor:
             watch = watch._replace(progress=progress, paused=pauses)
         return watch, usual
 
-    def measured(
+    def look(
         self, watch: Watch, z: jax.Array, residual: jax.Array, before: tuple[jax.Array, jax.Array], k: Any
-    ) -> Near:
-        """Return how near the state after step k is, shape (batch, ...), which was glanced at."""
+    ) -> tuple[Watch, Slope]:
+        """Measure the state after step k, shape (batch, ...), which was glanced at, and the slope on the way to it."""
+        size, length = self.measure.surely(jnp.stack([watch.last, watch.size]), residual, z)
+        size = jnp.where(watch.active, size, watch.last)
+        watch = watch._replace(scale=jnp.fmax(watch.scale, size), last=size, size=length)
+        if self.evaluate is None:
+            return watch, Slope(size, watch.strictness, jnp.zeros_like(watch.active))
+        return watch, between(self.measure, self._place(watch, z, residual), before, k == 0, watch.strictness)
 
-        def seen() -> tuple[tuple[jax.Array, ...], jax.Array]:
-            size, length = self.measure.surely(jnp.stack([watch.last, watch.size]), residual, z)
-            size = jnp.where(watch.active, size, watch.last)
-            scale = jnp.fmax(watch.scale, size)
-            tolerance = self._tolerance(z, residual, size, length, scale)
-            return (size, length, tolerance, float(jnp.finfo(z.dtype).eps) * length), scale
+    def probe(
+        self,
+        watch: Watch,
+        z: jax.Array,
+        residual: jax.Array,
+        before: tuple[jax.Array, jax.Array],
+        slope: Slope,
+        k: Any,
+    ) -> tuple[Watch, jax.Array]:
+        """Evaluate f where the slope on the way is not to be relied on; return what leaves the residual its share."""
+        assert self.evaluate is not None
+        here = self._place(watch, z, residual)
+        share, count = strictness(self.evaluate, self.measure, here, before, k == 0, watch.strictness, slope)
+        return watch._replace(nfe=watch.nfe + count), share
 
-        (size, length, tolerance, rounding), scale = apart(seen, residual)
-        here = Place(z, residual, size, tolerance, rounding)
-        share, count = watch.strictness, jnp.zeros_like(watch.nfe)
-        if self.evaluate is not None:
-            near = watch.active & (size <= tolerance)
-            share, count = strictness(self.evaluate, self.measure, here, before, k == 0, near, watch.strictness)
-        return Near(size, length, scale, tolerance, rounding, share, count)
+    def judge(
+        self, watch: Watch, z: jax.Array, residual: jax.Array, share: jax.Array, failed: Any, k: Any
+    ) -> tuple[Watch, jax.Array]:
+        """Take note of a state that was looked at; return what is known then, and who improves.
 
-    def judged(self, watch: Watch, near: Near, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
-        """Take note of the state after step k, given how near it is; return what is known, and who improves."""
-        size, length, scale, tolerance, rounding, share, count = near
+        The slope of f there leaves a `share` of the tolerance to the residual, inf where it is not known.
+        """
+        _, _, size, tolerance, rounding, near = self._place(watch, z, residual)
         met = size <= tolerance
-        watch = watch._replace(scale=scale, size=length, strictness=share, nfe=watch.nfe + count)
         if self.evaluate is not None:
+            share = jnp.where(near & jnp.isfinite(share), share, watch.strictness)
             reduced = share * jnp.fmax(tolerance, RESOLVED * rounding) - rounding
             tolerance = jnp.where(share < 1, jnp.fmin(reduced, tolerance), tolerance)
-            size = jnp.where(length > FAR * scale, size + rounding, size)
+            size = jnp.where(watch.size > FAR * watch.scale, size + rounding, size)
             met = size <= jnp.fmax(tolerance, 0.0)
+            watch = watch._replace(strictness=share)
         watch, improved = self._judged(watch, size, met, k)
         return self._finished(self._stalled(watch, failed, k), k), improved
+
+    def _place(self, watch: Watch, z: jax.Array, residual: jax.Array) -> Place:
+        tolerance = self._tolerance(z, residual, watch.last, watch.size, watch.scale)
+        rounding = float(jnp.finfo(z.dtype).eps) * watch.size
+        return Place(z, residual, watch.last, tolerance, rounding, watch.active & (watch.last <= tolerance))
 
     def _tolerance(
         self, z: jax.Array, residual: jax.Array, size: jax.Array, length: jax.Array, scale: jax.Array

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
-from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.rare import rarely, small
 
 
 class Measure(Protocol):
@@ -48,7 +48,7 @@ def flat(x: jax.Array) -> jax.Array:
 def dot(one: jax.Array, other: jax.Array) -> jax.Array:
     """Return the inner product of each sample, shape (batch,), in the dtype of numbers."""
     wide = real(one.dtype)
-    return jnp.sum(flat(one).astype(wide) * flat(other).astype(wide), axis=1)
+    return total(flat(one).astype(wide) * flat(other).astype(wide))
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Root:
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
-        return self.surely(self.quickly(*arrays), *arrays)
+        return self.surely(None if small(arrays[0]) else self.quickly(*arrays), *arrays)
 
     def quickly(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
@@ -71,15 +71,20 @@ class Root:
         least, most = float(info.tiny) / float(info.eps), float(info.max)
         return (norms > least**0.5 / count) & (norms < most**0.5 / count)
 
-    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), given the quick ones."""
-        right, count = self.right(norms, arrays[0]), self._count(arrays[0])
-
-        def carefully(norms: jax.Array) -> jax.Array:
-            exact = jnp.stack([_scaled(flat(x).astype(norms.dtype)) for x in arrays]) / count
-            return jnp.where(right, norms, exact)
-
+    def surely(self, norms: jax.Array | None, *arrays: jax.Array) -> jax.Array:
+        """Return the norms, shape (arrays, batch), given the quick ones, which small arrays need not."""
+        if norms is None or small(arrays[0]):
+            return self._carefully(*arrays)
+        right = self.right(norms, arrays[0])
+        carefully = lambda norms: jnp.where(right, norms, self._carefully(*arrays))  # noqa: E731
         return rarely(~jnp.all(right), carefully, norms)
+
+    def _carefully(self, *arrays: jax.Array) -> jax.Array:
+        every = jnp.stack([flat(x) for x in arrays]).astype(real(arrays[0].dtype))
+        size = largest(every)
+        scale = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
+        shares = every / scale[:, :, None]
+        return scale * jnp.sqrt(total(shares * shares)) / self._count(arrays[0])
 
     def _count(self, x: jax.Array) -> float:
         return float((flat(x).shape[1] or 1) ** 0.5) if self.mean else 1.0
@@ -114,7 +119,7 @@ def measure_of(norm: Norm) -> Measure:
         return Root(mean=True)
     if norm is two_norm:
         return Root(mean=False)
-    return Simple((lambda x: jnp.max(jnp.abs(flat(x)), axis=1)) if norm is max_norm else norm)
+    return Simple((lambda x: largest(flat(x))) if norm is max_norm else norm)
 
 
 def roots(*arrays: jax.Array) -> jax.Array:
@@ -122,10 +127,24 @@ def roots(*arrays: jax.Array) -> jax.Array:
     return Root(mean=False)(*arrays)
 
 
-def _scaled(x: jax.Array) -> jax.Array:
-    if not x.shape[1]:
-        return jnp.zeros(x.shape[0], x.dtype)
-    largest = jnp.max(jnp.abs(x), axis=1)
-    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
-    shares = x / scale[:, None]
-    return scale * jnp.sqrt(jnp.sum(shares * shares, axis=1))
+def total(x: jax.Array) -> jax.Array:
+    """Return the sum over the last axis, array of shape (...)."""
+    return _folded(jnp.add, x) if small(x) else jnp.sum(x, axis=-1)
+
+
+def largest(x: jax.Array) -> jax.Array:
+    """Return max |x| over the last axis, array of shape (...), zero of no numbers."""
+    return _folded(jnp.maximum, jnp.abs(x)) if small(x) else jnp.max(jnp.abs(x), axis=-1, initial=0)
+
+
+def _folded(combine: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """Reduce the last axis by halves.
+
+    A reduction of XLA's costs a small solve as much as a step even where it is not done: on a CPU, a call prepares the
+    buffers of its arguments first.
+    """
+    while (size := x.shape[-1]) > 1:
+        half, odd = divmod(size, 2)
+        rest = [x[..., -1:]] if odd else []
+        x = jnp.concatenate([combine(x[..., :half], x[..., half : 2 * half]), *rest], axis=-1)
+    return x[..., 0]

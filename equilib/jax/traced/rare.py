@@ -25,26 +25,35 @@ SMALL = 1 << 9
 """Bytes of a state whose steps are bookkeeping, for the most part."""
 
 
-def together(change: Callable[[T], T], given: T, like: jax.Array) -> T:
+def small(x: jax.Array) -> bool:
+    """Return whether an array, of any shape, is that of a small state or of its bookkeeping; not if it is empty."""
+    return 0 < x.nbytes <= SMALL
+
+
+def together(change: Callable[[T], T], given: T, like: jax.Array, when: jax.Array) -> T:
     """Return change(given), a tree like `given`; for a small state, shape (batch, ...), in a computation of its own.
 
     A CPU runs a computation of more than a few operations in several threads if any array in it has more than 512
     bytes, such as a weight of f's, which costs up to ten times as much for each. Apart from f, those of a small state
-    run in turn. A loop of one turn changes arrays in place.
+    run in turn. A loop of one turn changes arrays in place: `when` is true, but the compiler must not know it.
     """
-    return rarely(_true(like), change, given) if like.nbytes <= SMALL else change(given)
+    return rarely(when, change, given) if small(like) else change(given)
 
 
 def apart(make: Callable[[], T], like: jax.Array) -> T:
-    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes some."""
-    if like.nbytes > SMALL:
+    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes some.
+
+    Constants, and outputs that are the same, would be copied one by one outside of that computation.
+    """
+    if not small(like):
         return make()
-    nothing = lambda: jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), jax.eval_shape(make))  # noqa: E731
-    made: T = jax.lax.cond(_true(like), make, nothing)
+
+    def number() -> jax.Array:
+        return like.ravel()[0]
+
+    def never() -> T:
+        return jax.tree.map(lambda each: jnp.full(each.shape, number().astype(each.dtype)), jax.eval_shape(make))
+
+    unknown_to_the_compiler = ~((number() < 1) & (number() > 2))
+    made: T = jax.lax.cond(unknown_to_the_compiler, lambda: jax.lax.optimization_barrier(make()), never)
     return made
-
-
-def _true(x: jax.Array) -> jax.Array:
-    """Return true, but so that the compiler does not know it and puts a computation of its own into that around it."""
-    first = x.ravel()[0]
-    return ~((first < 1) & (first > 2))

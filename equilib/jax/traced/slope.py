@@ -15,13 +15,52 @@ Evaluate = Callable[[jax.Array], jax.Array]
 
 
 class Place(NamedTuple):
-    """Where samples came: z and f(z) − z, shape (batch, ...); ‖f(z) − z‖, tolerance, rounding of z, shape (batch,)."""
+    """Where samples came: z and f(z) − z, shape (batch, ...), and arrays of shape (batch,).
+
+    These are ‖f(z) − z‖, the tolerance, the rounding of z, and whether the first of them is within the second.
+    """
 
     z: jax.Array
     residual: jax.Array
     size: jax.Array
     tolerance: jax.Array
     rounding: jax.Array
+    near: jax.Array
+
+
+class Slope(NamedTuple):
+    """How far samples came, the share of the tolerance that the slope on the way leaves, and whether f has to tell.
+
+    Arrays of shape (batch,); f has to tell what is near and came too far to rely on that.
+    """
+
+    moved: jax.Array
+    share: jax.Array
+    leapt: jax.Array
+
+
+def between(
+    measure: Measure, here: Place, before: tuple[jax.Array, jax.Array], first: jax.Array, known: jax.Array
+) -> Slope:
+    """Return the slope between two places: what `equilib.fixed_points.slope.strictness` does before it evaluates f.
+
+    `known` is the share so far, inf where nothing was known. Where the place is the `first`, a scalar, there is none
+    before it, and `before` is the same.
+    """
+    doubted, unknown = known < 1, jnp.isinf(known)
+    reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
+
+    def seen() -> Slope:
+        moved, changed = measure(here.z - before[0], here.residual - before[1])
+        short = ~(moved > NOISE * here.rounding)
+        still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
+        share = jnp.where(first, jnp.inf, jnp.where(short, still, _share(here, moved, changed)))
+        moved = jnp.where(first, jnp.inf, moved)
+        leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
+        long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
+        return Slope(moved, share, here.near & long & (here.size <= share * reach))
+
+    return jax.lax.cond(jnp.any(here.near), seen, lambda: Slope(here.size, known, jnp.zeros_like(here.near)))
 
 
 def strictness(
@@ -30,48 +69,26 @@ def strictness(
     here: Place,
     before: tuple[jax.Array, jax.Array],
     first: jax.Array,
-    near: jax.Array,
     known: jax.Array,
+    slope: Slope,
 ) -> tuple[jax.Array, jax.Array]:
-    """Return what `equilib.fixed_points.slope.strictness` does, and how often f was evaluated for it.
-
-    `known` is what it was before, inf where nothing was known; it is returned where nothing is told. Where the place is
-    the `first`, a scalar, there is none before it, and `before` is the same.
-    """
-    doubted, unknown = known < 1, jnp.isinf(known)
+    """Return the share of `equilib.fixed_points.slope.strictness`, given that of `between`, and evaluations for it."""
+    moved, share, leapt = slope
     reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
-
-    def seen() -> tuple[jax.Array, ...]:
-        moved, changed = measure(here.z - before[0], here.residual - before[1])
-        short = ~(moved > NOISE * here.rounding)
-        still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
-        share = jnp.where(first, jnp.inf, jnp.where(short, still, _share(here, moved, changed)))
-        moved = jnp.where(first, jnp.inf, moved)
-        leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
-        long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
-        leapt = near & long & (here.size <= share * reach)
-        return moved, share, leapt, jnp.where(near & jnp.isfinite(share), share, known)
-
-    def probed() -> tuple[jax.Array, jax.Array]:
-        length = jnp.fmax(reach, RESOLVED * here.rounding * SLACK / jnp.where(leapt, share, 1.0))
-        sure = leapt & (here.size > jnp.where(first, 0.0, NOISE * here.rounding))
-        offset = _scaled(here.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
-        back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
-        offset = offset + _scaled(before[0] - here.z, back)
-        stepped, changed = measure(offset, evaluate(here.z + offset) - here.residual)
-        local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
-        flat = leapt & ~sure & (local == 0) & ~first
-        edge = lambda: _at_edge(evaluate, measure, here, before, moved, flat)  # noqa: E731
-        found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
-        local = jnp.where(flat, found, local)
-        allowed = jnp.where(doubted, 1.0, VETO) * local * reach
-        vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
-        told = jnp.where(vetoed, jnp.fmin(share, local), share)
-        return jnp.where(near & jnp.isfinite(told), told, known), 1 + more
-
-    nothing = lambda: (here.size, known, jnp.zeros_like(near), known)  # noqa: E731
-    moved, share, leapt, told = jax.lax.cond(jnp.any(near), seen, nothing)
-    return jax.lax.cond(jnp.any(leapt), probed, lambda: (told, jnp.asarray(0, jnp.int32)))
+    length = jnp.fmax(reach, RESOLVED * here.rounding * SLACK / jnp.where(leapt, share, 1.0))
+    sure = leapt & (here.size > jnp.where(first, 0.0, NOISE * here.rounding))
+    offset = _scaled(here.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
+    back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
+    offset = offset + _scaled(before[0] - here.z, back)
+    stepped, changed, outer = measure(offset, evaluate(here.z + offset) - here.residual, before[1])
+    local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
+    flat = leapt & ~sure & (local == 0) & ~first
+    edge = lambda: _at_edge(evaluate, measure, here, before, moved, outer, flat)  # noqa: E731
+    found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
+    local = jnp.where(flat, found, local)
+    allowed = jnp.where(known < 1, 1.0, VETO) * local * reach
+    vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
+    return jnp.where(vetoed, jnp.fmin(share, local), share), 1 + more
 
 
 def _share(here: Place, moved: jax.Array, changed: jax.Array) -> jax.Array:
@@ -89,10 +106,10 @@ def _at_edge(
     here: Place,
     before: tuple[jax.Array, jax.Array],
     moved: jax.Array,
+    outer: jax.Array,
     flat: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     edge = jnp.fmax(EDGE * here.tolerance, RESOLVED * here.rounding)
-    (outer,) = measure(before[1])
     known = flat & (here.size <= edge) & (outer > edge) & jnp.isfinite(moved)
     way = before[0] - here.z
 

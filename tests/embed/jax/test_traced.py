@@ -78,6 +78,16 @@ def test_a_traced_solve_is_that_of_the_host(solver: str, options: dict[str, Any]
     assert close(traced.z[known], host.z[known])
 
 
+@pytest.mark.parametrize("solver", ["picard", "anderson", "lbroyden", "broyden"])
+@pytest.mark.parametrize("shape", [(2, 0), (0, 3)], ids=["no component", "no sample"])
+def test_a_state_without_numbers_is_traced(solver: str, shape: tuple[int, int]):
+    """A state that holds no number is a solution, as on the host."""
+    solve = lambda z0: equilibrium(lambda z: 0.5 * z, z0, solver=solver).solution  # noqa: E731
+    host, traced = solve(jnp.zeros(shape)), jax.jit(solve)(jnp.zeros(shape))
+    assert traced.z.shape == host.z.shape == shape
+    assert traced.statuses == host.status
+
+
 def test_fallbacks_are_traced():
     """What a solver leaves is solved by the next one, and nothing else is."""
     how: Any = {"solver": "picard", "fallback": ("broyden",), "on_failure": "record", "max_steps": 20}
