@@ -6,66 +6,77 @@ each step of a loop is compiled once, and what it closes over is differentiated 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import jax
+import numpy as np
+
+from equilib.jax.constants import Contents, Same, reconstructed, reduced
 
 Rebuild = Callable[[Iterator[Any]], Any]
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), type, ModuleType)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), ModuleType)
 
-_LIBRARIES = ("builtins", "equinox", "flax", "jax", "jaxlib", "jaxtyping", "numpy", "optax", "scipy")
+_LIBRARIES = ("equinox", "flax", "jax", "jaxlib", "jaxtyping", "optax", "torch")
 """Packages whose functions and objects depend on no array of a user's."""
+
+_FUNCTIONS = ("numpy", "scipy")
+"""Packages whose functions do not, while their objects may be changed in place."""
 
 _HEAP_TYPE = 1 << 9
 """The flag of classes that are written in Python, whose objects are their attributes."""
 
 
-@dataclass(frozen=True, eq=False)
-class Same:
-    """The key of a value that is equal to itself only."""
-
-    value: Any
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-
 @dataclass(frozen=True)
 class Parts:
-    """A value taken apart: what it is but for the arrays in it, the arrays, and how to make it of others."""
+    """A value taken apart: what it is but for the arrays in it, the arrays, and how to make it of others.
+
+    It is made `anew` where there are arrays or copies in it.
+    """
 
     key: Any
     arrays: tuple[Any, ...]
     rebuild: Rebuild
+    anew: bool = False
 
 
-def taken_apart(value: Any) -> Parts:
+def taken_apart(value: Any, *, keep: bool = False) -> Parts:
     """Take apart a function with what it closes over, or a tree such as a module of Equinox or Flax.
 
-    Followed are cells, defaults, bound arguments, attributes of objects, and globals of the function's own module.
-    JAX's arrays in them are arrays; those of NumPy, and all else, are constants.
+    Followed are cells, defaults, bound arguments, attributes of objects and of their classes, what is in containers,
+    and globals of the function's own module. JAX's arrays in them are arrays; those of NumPy, and all else, are
+    constants, known by what is in them. To `keep` the parts, NumPy's arrays are copied: the user's may change in place.
     """
-    return _Splitter().split(value)
+    splitter = _Splitter(keep=keep)
+    call = type(value).__call__ if callable(value) else None
+    if isinstance(call, FunctionType) and _package(call) not in _LIBRARIES and _is_its_attributes(value):
+        value = MethodType(call, value)  # whose globals are looked at
+    return splitter.split(value)
 
 
 class _Splitter:
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool) -> None:
+        self._keep = keep
         self._open: set[int] = set()
         self._globals: dict[str, Any] | None = None
 
     def split(self, value: Any) -> Parts:
         if isinstance(value, jax.Array):
-            return Parts("array", (value,), next)
+            return Parts("array", (value,), next, anew=True)
         if isinstance(value, _PLAIN):
             return Parts((type(value), value), (), lambda _: value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, np.generic):
+            return Parts((type(value), value.dtype, value.tobytes()), (), lambda _: value)
+        if type(value) is np.ndarray and not value.dtype.hasobject:
+            kept = Contents.copied(value) if self._keep else Contents(value)
+            return Parts(kept, (), lambda _: kept.array, anew=self._keep)
         if id(value) in self._open:  # what contains itself
             return _constant(value)
         self._open.add(id(value))
@@ -80,6 +91,9 @@ class _Splitter:
         if isinstance(value, partial):
             make = lambda f, args, named: partial(f, *args, **named)  # noqa: E731
             return self._joined("partial", [value.func, value.args, value.keywords], make, value)
+        if isinstance(value, BuiltinFunctionType):  # or a method of an object in C
+            named = lambda owner: getattr(owner, value.__name__)  # noqa: E731
+            return self._joined(("builtin", value.__name__), [value.__self__], named, value)
         if type(value) is dict:  # whose order JAX does not keep
             keys = list(value)
             return self._joined(
@@ -88,23 +102,46 @@ class _Splitter:
         children, structure = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
         if len(children) != 1 or children[0] is not value:
             return self._joined(_hashable(structure), children, lambda *made: structure.unflatten(made), value)
-        if str(getattr(value, "__module__", type(value).__module__)).partition(".")[0] in _LIBRARIES:
+        if _package(value) in _LIBRARIES:
             return _constant(value)
         if isinstance(value, FunctionType):
-            return self._function(value)
+            return _constant(value) if _package(value) in _FUNCTIONS else self._function(value)
         if hasattr(value, "__wrapped__") and hasattr(value, "lower"):  # of jax.jit
             return self.split(value.__wrapped__)
-        return self._object(value) if _is_its_attributes(value) else _constant(value)
+        if isinstance(value, MappingProxyType):
+            return self._joined("proxy", [dict(value)], MappingProxyType, value)
+        return self._object(value) if _is_its_attributes(value) else self._reduced(value)
+
+    def _class(self, value: type) -> Parts:
+        """Take apart a class, whose arrays are constants: it cannot be made of others."""
+        if id(value) in self._open or not value.__flags__ & _HEAP_TYPE:
+            return Parts(value, (), lambda _: value)
+        self._open.add(id(value))
+        try:
+            found = {name: self.split(each) for name, each in _data(value).items()}
+        finally:
+            self._open.discard(id(value))
+        arrays = (Same(array) for each in found.values() for array in each.arrays)
+        return Parts((value, *((name, each.key) for name, each in found.items()), *arrays), (), lambda _: value)
 
     def _object(self, value: Any) -> Parts:
-        kind, names = type(value), list(vars(value))
+        kind, attributes = type(value), _data(type(value)) | vars(value)
+        names = list(attributes)
 
-        def make(*attributes: Any) -> Any:
+        def make(*found: Any) -> Any:
             made = object.__new__(kind)
-            made.__dict__.update(zip(names, attributes, strict=True))
+            made.__dict__.update(zip(names, found, strict=True))
             return made
 
-        return self._joined((kind, *names), list(vars(value).values()), make, value)
+        return self._joined((kind, *names), list(attributes.values()), make, value)
+
+    def _reduced(self, value: Any) -> Parts:
+        """Take apart an object as `copy` does: sets, queues, subclasses of containers, objects with slots."""
+        found = reduced(value)
+        if found is None:
+            return _constant(value)
+        make, values = found
+        return self._joined((type(value), make), values, partial(reconstructed, make), value)
 
     def _function(self, f: FunctionType) -> Parts:
         if self._globals is None:
@@ -116,27 +153,28 @@ class _Splitter:
         count = len(inside)
         own = sorted(each for each in _names(code) if each in scope) if scope is self._globals else []
 
-        def make(defaults: Any, named: Any, *found: Any) -> FunctionType:
+        def make(defaults: Any, named: Any, attributes: Any, *found: Any) -> FunctionType:
             contents, outside = iter(found[:count]), found[count:]
             closure = tuple(CellType(next(contents)) if full else CellType() for full in filled)
             made = FunctionType(code, scope | dict(zip(own, outside, strict=True)), name, defaults, closure)
             made.__kwdefaults__ = named
+            made.__dict__.update(attributes)
             return made
 
-        values = [f.__defaults__, f.__kwdefaults__, *inside, *(scope[each] for each in own)]
+        values = [f.__defaults__, f.__kwdefaults__, dict(vars(f)), *inside, *(scope[each] for each in own)]
         return self._joined((code, id(scope), *filled, *own), values, make, f)
 
     def _joined(self, key: Any, values: Sequence[Any], make: Callable[..., Any], whole: Any) -> Parts:
-        """Return the parts of what is made of several values; it is `whole` where there are no arrays in it."""
+        """Return the parts of what is made of several values; it is `whole` where none of them is made anew."""
         parts = [self.split(each) for each in values]
         arrays = tuple(array for each in parts for array in each.arrays)
-        rebuilds = [each.rebuild for each in parts]
+        rebuilds, anew = [each.rebuild for each in parts], any(each.anew for each in parts)
 
         def rebuild(given: Iterator[Any]) -> Any:
             return make(*[each(given) for each in rebuilds])
 
         found = (key, *(each.key for each in parts))
-        return Parts(found, arrays, rebuild if arrays else lambda _: whole)
+        return Parts(found, arrays, rebuild if anew else lambda _: whole, anew=anew)
 
 
 def _constant(value: Any) -> Parts:
@@ -149,6 +187,23 @@ def _hashable(structure: Any) -> Any:
     except TypeError:  # a node with arrays of NumPy's in its static part
         return Same(structure)
     return structure
+
+
+def _package(value: Any) -> str:
+    return str(getattr(value, "__module__", type(value).__module__)).partition(".")[0]
+
+
+def _data(kind: type) -> dict[str, Any]:
+    """Return the attributes of a class and its bases that hold data."""
+    found: dict[str, Any] = {}
+    for each in reversed(kind.__mro__[:-1]):
+        if _package(each) not in (*_LIBRARIES, *_FUNCTIONS, *sys.stdlib_module_names):
+            found |= {name: value for name, value in vars(each).items() if _is_data(name, value)}
+    return found
+
+
+def _is_data(name: str, value: Any) -> bool:
+    return not (name.startswith("__") or callable(value) or hasattr(type(value), "__get__"))
 
 
 def _is_its_attributes(value: Any) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.arrays import Tree
 from equilib.fixed_points.arguments import check_declared
-from equilib.jax.closures import taken_apart
+from equilib.jax.closures import Parts, taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
 
@@ -50,19 +50,24 @@ def posed(
     Where it is `timed`, f takes a time before the state: the first of the arrays that the map is given.
     """
     check_declared(batched_inputs, len(inputs))
-    function = taken_apart(f)
-    leaves, structures, flags = [], [], [False] * len(function.arrays)
-    for number, each in enumerate(inputs):
-        found, structure = jax.tree.flatten(each)
-        structures.append(structure)
-        parts = [taken_apart(jnp.asarray(leaf) if _is_number(leaf) else leaf) for leaf in found]
-        leaves.append(parts)
+    trees = [jax.tree.flatten(each) for each in inputs]
+    structures = [structure for _, structure in trees]
+    found = [[jnp.asarray(leaf) if _is_number(leaf) else leaf for leaf in each] for each, _ in trees]
+
+    def parted(*, keep: bool = False) -> tuple[Parts, list[list[Parts]], Any]:
+        function = taken_apart(f, keep=keep)
+        leaves = [[taken_apart(leaf, keep=keep) for leaf in each] for each in found]
+        keys = tuple(tuple(part.key for part in parts) for parts in leaves)
+        return function, leaves, (function.key, tuple(structures), keys, packing, has_aux, timed)
+
+    function, leaves, key = parted()
+    flags = [False] * len(function.arrays)
+    for number, parts in enumerate(leaves):
         count = sum(len(part.arrays) for part in parts)
         flags += [batched_inputs is not None and bool(batched_inputs[number])] * count
     arrays = (*function.arrays, *(array for parts in leaves for part in parts for array in part.arrays))
-    keys = tuple(tuple(part.key for part in parts) for parts in leaves)
-    key = (function.key, tuple(structures), keys, packing, has_aux, timed)
     if key not in _maps:
+        function, leaves, key = parted(keep=True)
         rebuilds = [[part.rebuild for part in parts] for parts in leaves]
         _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux, timed=timed)
         while len(_maps) > KEPT:

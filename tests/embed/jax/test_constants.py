@@ -1,0 +1,126 @@
+"""Constants of maps in JAX: what f finds when it is called counts, though it has changed in place."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import MappingProxyType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.embed.jax.cells import TIGHT, close, drawn, iterated
+
+jax = pytest.importorskip("jax", reason="JAX is not installed")
+import jax.numpy as jnp  # noqa: E402
+
+from equilib.jax import fixed_point, problems  # noqa: E402
+
+WEIGHT, X = drawn()
+KNOWN = 1.0
+
+
+class Slots:
+    """An object without a dictionary."""
+
+    __slots__ = ("scale",)
+
+    def __init__(self, scale: Any) -> None:
+        self.scale = scale
+
+
+class Table(dict):
+    """A dictionary of a type of its own."""
+
+
+class Settings:
+    """A class that is its own namespace."""
+
+    scale: Any = 1.0
+
+
+class Reader:
+    """An object that reads a global, and an attribute of its class."""
+
+    share: Any = 1.0
+
+    def __call__(self, z: Any) -> Any:
+        """Return the next state."""
+        return jnp.tanh(KNOWN * self.share * z @ WEIGHT + X)
+
+
+def marked() -> None:
+    """Have an attribute."""
+
+
+UNDER = {"scale": 1.0}
+
+HOLDERS: dict[str, tuple[Any, Callable[[Any], Any], Callable[[Any, Any], Any]]] = {
+    "array": (np.ones(()), lambda held: held, lambda held, scale: held.__setitem__((), scale)),
+    "arrays in a list": ([np.ones(1)], lambda held: held[0], lambda held, scale: held[0].__setitem__(0, scale)),
+    "masked array": (np.ma.ones(1), lambda held: held.data, lambda held, scale: held.__setitem__(0, scale)),
+    "queue": (deque([1.0]), lambda held: held[0], lambda held, scale: held.__setitem__(0, scale)),
+    "set": ({1.0}, lambda held: max(held), lambda held, scale: (held.clear(), held.add(scale))),
+    "dictionary of a type": (Table(a=1.0), lambda held: held["a"], lambda held, scale: held.update(a=scale)),
+    "view of a dictionary": (MappingProxyType(UNDER), lambda held: held["scale"], lambda _, s: UNDER.update(scale=s)),
+    "method in C": (UNDER.get, lambda held: held("scale"), lambda _, scale: UNDER.update(scale=scale)),
+    "namespace": (SimpleNamespace(scale=1.0), lambda held: held.scale, lambda held, s: setattr(held, "scale", s)),
+    "slots": (Slots(1.0), lambda held: held.scale, lambda held, scale: setattr(held, "scale", scale)),
+    "class": (Settings, lambda held: held.scale, lambda held, scale: setattr(held, "scale", scale)),
+    "function": (marked, lambda held: held.scale, lambda held, scale: setattr(held, "scale", scale)),
+}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_a_constant_is_what_it_is_now(kind: str):
+    """Where a constant changes in place, the next solve is of the new one; back at the old one, of that."""
+    held, read, change = HOLDERS[kind]
+    for scale in (0.5, 0.9, 0.5):
+        change(held, scale)
+        z = fixed_point(lambda z: jnp.tanh(read(held) * z @ WEIGHT + X), jnp.zeros_like(X), **TIGHT)
+        assert close(z, iterated(scale * WEIGHT, X))
+
+
+def test_derivatives_are_of_the_constants_of_their_solve():
+    """An array of NumPy's that changes after the solve changes no derivative of it, nor any later solve."""
+    scale = np.full((), 0.5)
+    layer = lambda w: jnp.sum(fixed_point(lambda z: jnp.tanh(z * scale @ w + X), jnp.zeros_like(X), **TIGHT))  # noqa: E731
+    expected = jax.grad(lambda w: jnp.sum(iterated(0.5 * w, X)))(WEIGHT)
+    _, pull = jax.vjp(layer, WEIGHT)
+    scale[()] = 0.9
+    assert close(pull(jnp.ones(()))[0], expected)
+    scale[()] = 0.5
+    assert close(jax.grad(layer)(WEIGHT), expected)
+
+
+@pytest.mark.parametrize("kind", ["namespace", "slots", "queue", "dictionary of a type"])
+def test_arrays_within_objects_are_differentiated(kind: str):
+    """What objects of any kind hold as an array of JAX's is an input."""
+    held, read, change = HOLDERS[kind]
+
+    def loss(scale: Any) -> Any:
+        change(held, scale)
+        return jnp.sum(fixed_point(lambda z: jnp.tanh(read(held) * z @ WEIGHT + X), jnp.zeros_like(X), **TIGHT))
+
+    gradient = jax.grad(loss)(jnp.asarray(0.5))
+    change(held, 0.5)
+    assert close(gradient, jax.grad(lambda scale: jnp.sum(iterated(scale * WEIGHT, X)))(0.5))
+
+
+def test_objects_read_their_class_and_globals(monkeypatch: pytest.MonkeyPatch):
+    """What an object that is called finds in its class and its module counts as it is now."""
+    for known, share in ((1.0, 0.5), (0.5, 0.5), (0.5, 1.2)):
+        monkeypatch.setattr(Reader, "share", share)
+        monkeypatch.setitem(globals(), "KNOWN", known)
+        z = fixed_point(Reader(), jnp.zeros_like(X), **TIGHT)
+        assert close(z, iterated(known * share * WEIGHT, X))
+
+
+def test_equal_constants_are_one_map():
+    """Arrays of NumPy's that are made anew with the same numbers make no other map."""
+    known = set(problems._maps)
+    for _ in range(3):
+        scale = np.full(3, 0.25)
+        fixed_point(lambda z, scale=scale: jnp.cos(scale[0] * z), jnp.zeros((2, 3)))
+    assert len(set(problems._maps) - known) == 1
