@@ -15,6 +15,7 @@ from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
 from equilib.torch.closures import Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
+from equilib.torch.parametrized import evaluated_anew
 from equilib.torch.transforms import next_node, tangent_of, transformed
 
 UNKNOWN = (
@@ -135,7 +136,7 @@ class Call:
         state, name = self.layout.unpack(packed), self._name[-2]
         changes = None if packed.is_inference() else packed._version
         try:
-            with self._casting():
+            with self._casting(), evaluated_anew():
                 cast = _casts(packed.device.type) or any(each.dtype != packed.dtype for each in before)
                 returned = f(*before, state, *inputs)
             if changes is not None and packed._version != changes:

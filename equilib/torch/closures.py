@@ -26,6 +26,9 @@ _DEPTH, _MOST = 6, 5000
 
 def edge_of(tensor: Tensor) -> Edge:
     """Return the edge that gradients of a tensor arrive at; it requires grad."""
+    if tensor.grad_fn is None and tensor.layout is not torch.strided:  # of which there are no views
+        with torch.enable_grad():
+            return tensor.clone().grad_fn.next_functions[0]
     if tensor.grad_fn is None:
         return torch.autograd.graph.get_gradient_edge(tensor).node, 0
     return tensor.grad_fn, tensor.output_nr

@@ -91,6 +91,8 @@ class Equation:
         inner = torch.vmap(lambda z, *leaves: self.value(z, leaves), in_dims=(0, *dims), randomness=randomness)
 
         def mapped(z: Tensor, *leaves: Tensor) -> Tensor:
+            if not lanes:
+                return z
             values: Tensor = inner(z.unflatten(0, (lanes, z.shape[0] // lanes)), *leaves)
             return values.flatten(0, 1)
 
@@ -143,6 +145,10 @@ class Equation:
         if last and last[0].z.shape == solution.z.shape and bool((last[0].z == solution.z).all()):
             held.graph = last[0]
 
+    def flags(self, leaves: Sequence[Tensor]) -> tuple[bool, ...] | None:
+        """Return for each leaf whether axis 0 is the batch; of what f was later found to close over it is not."""
+        return None if self.batched is None else self.batched + (False,) * (len(leaves) - len(self.batched))
+
     def known(self, solution: Solution, bridge: Bridge) -> Solution:
         """Return a solution with states as the user knows them."""
         states = {name: self._unpacked(bridge.tensor(getattr(solution, name))) for name in ("z0", "z", "residual")}
@@ -169,7 +175,7 @@ class Equation:
                 y = self.value(at, copies, strict=True)
             return linearization(bridge, at, y, of_leaves(y, copies))
 
-        return FixedPointProblem(value, *leaves, linearize=linearize, batched_inputs=self.batched)
+        return FixedPointProblem(value, *leaves, linearize=linearize, batched_inputs=self.flags(leaves))
 
     def resolve(self, b: Tensor, z: Tensor, leaves: Sequence[Tensor], *, transpose: bool) -> Tensor:
         """Return the x of x = A x + b, with A = J or Jᵀ at z; all of shape (batch, size), plain tensors."""

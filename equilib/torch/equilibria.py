@@ -29,7 +29,7 @@ from equilib.torch.ends import ends_of, stand_ins
 from equilib.torch.equation import Equation, Graph, Held, Records
 from equilib.torch.implicit import FixedPoint, require_no_outsiders
 from equilib.torch.layout import Layout
-from equilib.torch.transforms import dual, next_node, state_leaf, tangent_of, transformed
+from equilib.torch.transforms import dual, next_node, normal, state_leaf, tangent_of, transformed
 
 
 def fixed_point(
@@ -172,6 +172,7 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
         return FixedPoint.apply(equation, held, None, z0, *call.leaves)
     differentiated = torch.is_grad_enabled() or dual()
     leaves = stand_ins(call) if differentiated and not dual() else list(call.leaves)
+    leaves = [normal(each) for each in leaves] if differentiated else leaves
     equation.solve(z0.detach(), leaves, held, keep=differentiated)
     assert held.solution is not None
     bridge = Bridge(z0)
@@ -183,7 +184,8 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
         if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
             graph = held.graph = _ended(equation, graph, leaves)
             y = graph.y if graph.ends is None else None
-            return FixedPoint.apply(equation, held, y, _start(equation, z0), *call.leaves).clone()
+            start = normal(_start(equation, z0))
+            return FixedPoint.apply(equation, held, y, start, *map(normal, call.leaves)).clone()
     return bridge.tensor(held.solution.z).clone()
 
 
@@ -205,7 +207,7 @@ def _ended(equation: Equation, graph: Graph, leaves: Sequence[Tensor]) -> Graph:
     call = equation.call
     ends = None if dual() else ends_of(graph.y, graph.first, graph.leaf, [*leaves, *call.leaves[len(leaves) :]])
     if ends is None and any(one is not other for one, other in zip(leaves, call.leaves, strict=False)):
-        return _graph(equation, graph.leaf, call.leaves)
+        return _graph(equation, graph.leaf, [normal(each) for each in call.leaves])
     return replace(graph, ends=ends)
 
 

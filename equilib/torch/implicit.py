@@ -29,7 +29,7 @@ from equilib.torch.ends import hooked
 from equilib.torch.equation import Equation, Graph, Held
 from equilib.torch.first_order import Cotangents, Pulled
 from equilib.torch.products import linearization, of_leaves
-from equilib.torch.resolved import folded, resolved
+from equilib.torch.resolved import folded, resolved, unfolded
 from equilib.torch.transforms import (
     differentiable,
     dual,
@@ -125,9 +125,9 @@ class FixedPoint(torch.autograd.Function):
     ) -> Any:
         """Solve all of them as one batch."""
         _, _, _, axis, *axes = in_dims
-        inner, (z0,), moved = folded(equation, info, (axis,), (z0,), axes, leaves)
-        z = FixedPoint.apply(inner, Held(), None, z0, *moved)
-        return z.unflatten(0, (info.batch_size, z.shape[0] // info.batch_size)), 0
+        inner, (start,), moved = folded(equation, info, (axis,), (z0,), axes, leaves)
+        z = FixedPoint.apply(inner, Held(), None, start, *moved)
+        return unfolded(z, info, z0, axis), 0
 
 
 def _cotangents(

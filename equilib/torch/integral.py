@@ -15,7 +15,7 @@ from equilib.ode import OdeProblem
 from equilib.torch.first_order import Cotangents
 from equilib.torch.ode_equation import Equation, Integrated, host_times, no_calculus
 from equilib.torch.ode_pullback import Pullback, pulled_back
-from equilib.torch.resolved import folded
+from equilib.torch.resolved import folded, unfolded
 from equilib.torch.transforms import (
     dual,
     in_forward_mode,
@@ -105,7 +105,7 @@ class Integral(torch.autograd.Function):
         within = Integrated(adjoints=held.adjoints, counts=held.counts)
         y = Integral.apply(inner, within, t, start, *moved)
         held.solution, held.grid, held.mapped = within.solution, within.grid, within
-        return y.unflatten(1, (info.batch_size, y.shape[1] // info.batch_size)), 1
+        return unfolded(y, info, y0, axis, 1), 1
 
 
 def _replayed(equation: Equation, held: Integrated, given: Sequence[Tensor]) -> Tensor:

@@ -65,6 +65,8 @@ class Equation:
             return rows.unflatten(0, (lanes, rows.shape[0] // lanes))
 
         def mapped(t: Tensor, y: Tensor, *leaves: Tensor) -> Tensor:
+            if not lanes:
+                return y
             values: Tensor = inner(t if timed is None else split(t), split(y), *leaves)
             return values.flatten(0, 1)
 
@@ -80,6 +82,9 @@ class Equation:
     def problem(self, leaves: Sequence[Tensor]) -> OdeProblem:
         """Return the problem whose inputs are the leaves, plain tensors, as arrays."""
         bridge, plain = self.bridge, [leaf.detach() for leaf in leaves]
+        for leaf in plain:
+            if leaf.layout is not torch.strided:
+                raise TypeError(f"an integration takes dense inputs, one is {leaf.layout}; give its to_dense()")
         arrays = tuple(map(bridge.array, plain))
         for each in arrays if bridge.on_host else ():
             each.setflags(write=False)  # so that it is handed on as it is

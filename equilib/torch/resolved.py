@@ -70,7 +70,7 @@ class Resolved(torch.autograd.Function):
         """Solve all of them as one batch."""
         inner, (b, z), moved = folded(equation, info, in_dims[2:4], of[:2], in_dims[4:], of[2:])
         x = Resolved.apply(inner, transpose, b, z, *moved)
-        return x.unflatten(0, (info.batch_size, x.shape[0] // info.batch_size)), 0
+        return unfolded(x, info, of[0], in_dims[2]), 0
 
 
 def resolved(equation: Equation, b: Tensor, z: Tensor, leaves: Sequence[Tensor], *, transpose: bool) -> Tensor:
@@ -93,6 +93,12 @@ class Mappable(Protocol):
 
 
 M = TypeVar("M", bound=Mappable)
+
+
+def unfolded(rows: Tensor, info: Any, state: Tensor, dim: int | None, axis: int = 0) -> Tensor:
+    """Return rows, whose `axis` is (lanes · batch), with lanes and batch apart, for a state with lanes at `dim`."""
+    batch = state.shape[int(dim == 0)]
+    return rows.reshape(*rows.shape[:axis], info.batch_size, batch, *rows.shape[axis + 1 :])
 
 
 def folded(
