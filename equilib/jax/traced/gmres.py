@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
-from equilib.jax.traced.norms import dot, flat, real, roots, rows
+from equilib.jax.traced.norms import dot, flat, real, roots, rows, total
+from equilib.jax.traced.rare import together
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
 
@@ -43,54 +44,89 @@ class Affine:
         norm, length = f.measure(state.residual, state.z)
         tolerance = f.options.atol + f.options.rtol * length
         rtol = SHARE * jnp.minimum(tolerance / jnp.where(norm > 0, norm, 1.0), 1.0)
-        matvec = lambda v: v - self.product(v)  # noqa: E731
-        z = state.z + solve(matvec, state.residual, rtol, f.active, self.linear_solver.restart)
+        z = state.z + solve(self.product, state.residual, rtol, f.active, self.linear_solver.restart)
         return AffineState(z, f.residual(z))
 
 
-class _Cycle(NamedTuple):
-    """The columns of V so far, R and Q with the right-hand side before it, of H = Q R, and who is not done."""
+class _Last(NamedTuple):
+    """What is small of a cycle: its last vector, the column of H = Q R that comes with it, Q as turns, and Qᵀ b.
+
+    Of shapes (batch, ...), (batch, restart + 1), (3, batch, restart) for cosines, sines and R's diagonal, and
+    (batch, restart + 1).
+    `running`, shape (batch,), says who is not done after `size` products.
+    """
 
     size: jax.Array
-    basis: jax.Array
-    triangle: jax.Array
-    turned: jax.Array
+    vector: jax.Array
+    column: jax.Array
+    turns: jax.Array
+    rhs: jax.Array
     running: jax.Array
 
 
-def solve(matvec: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, restart: int) -> jax.Array:
-    """Return x, shape (batch, ...), with ‖b − A x‖ ≤ rtol[i]·‖b‖, as far as `restart` products allow."""
+class _Cycle(NamedTuple):
+    """The vectors but the last, (restart, batch, ...), the columns of R, (restart, batch, restart), and the rest."""
+
+    basis: jax.Array
+    triangle: jax.Array
+    last: _Last
+
+
+def solve(product: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, restart: int) -> jax.Array:
+    """Return x, shape (batch, ...), with ‖b − (I − A) x‖ ≤ rtol[i]·‖b‖, as far as `restart` products with A allow."""
     batch, dtype = b.shape[0], real(b.dtype)
     restart = min(restart, flat(b).shape[1])
     (norm,) = roots(b)
     running = active & jnp.isfinite(norm) & (norm > 0)
-    precision = 10 * float(jnp.finfo(b.dtype).eps)
-    basis = jnp.zeros((restart + 1, *b.shape), b.dtype).at[0].set(_normalized(b, norm, running))
-    turned = jnp.tile(jnp.eye(restart + 1, restart + 2, 1, dtype=dtype), (batch, 1, 1))
-    turned = turned.at[:, 0, 0].set(jnp.where(running, norm, 0.0))
+    begun, precision = jnp.any(running), 10 * float(jnp.finfo(b.dtype).eps)
 
-    def extend(cycle: _Cycle) -> _Cycle:
-        j, basis, triangle, turned, running = cycle
-        column, left, rest = _orthogonalized(basis, matvec(basis[j]), j)
-        size = jnp.sqrt(jnp.sum(column * column, axis=1))
+    def turned(last: _Last) -> _Last:
+        j, rest, column, turns, rhs, running = last
+        (left,) = roots(rest)
+        column = jnp.where(jnp.arange(restart + 1) == j + 1, left[:, None], column)
+        size = jnp.sqrt(total(column * column))
         running = running & jnp.isfinite(size)
         column, size = jnp.where(running[:, None], column, 0.0), jnp.where(running, size, 0.0)
-        triangle, turned = _appended(triangle, turned, column, precision * size, j)
-        residual = jnp.abs(turned[:, j + 1, 0])
+        column, turns, rhs = _turned(column, turns, rhs, precision * size, j)
         running = running & (left > precision * size)
-        basis = jax.lax.dynamic_update_index_in_dim(basis, _normalized(rest, left, running), j + 1, 0)
-        return _Cycle(j + 1, basis, triangle, turned, running & (residual > jnp.maximum(rtol, precision) * norm))
+        vector = _normalized(rest, left, running)
+        running = running & (jnp.abs(_at(rhs, j + 1)) > jnp.maximum(rtol, precision) * norm)
+        return _Last(j + 1, vector, column, turns, rhs, running)
 
-    start = _Cycle(jnp.asarray(0), basis, jnp.zeros((batch, restart, restart), dtype), turned, running)
-    more = lambda cycle: (cycle.size < restart) & jnp.any(cycle.running)  # noqa: E731
-    cycle = jax.lax.while_loop(more, extend, start)
-    weights = _weights(cycle.triangle, cycle.turned[:, :restart, 0])
+    def orthogonalized(each: tuple[Any, ...]) -> tuple[Any, ...]:
+        basis, last, image = each
+        basis = _put(basis, last.vector, last.size)
+        column, rest = _orthogonalized(basis, last.vector - image, last.size)
+        return basis, last._replace(vector=rest, column=jnp.pad(column, ((0, 0), (0, 1)))), image
+
+    def extend(cycle: _Cycle) -> _Cycle:
+        basis, triangle, last = cycle
+        basis, last, _ = together(orthogonalized, (basis, last, product(last.vector)), b, begun)
+        last = together(turned, last, b, begun)
+        return _Cycle(basis, _put(triangle, last.column[:, :-1], last.size - 1), last)
+
+    vector, nothing = _normalized(b, norm, running), jnp.zeros((batch, restart + 1), dtype)
+    rhs = nothing.at[:, 0].set(jnp.where(running, norm, 0.0))
+    turns, triangle = jnp.zeros((3, batch, restart), dtype), jnp.zeros((restart, batch, restart), dtype)
+    last = _Last(jnp.asarray(0, jnp.int32), vector, nothing, turns, rhs, running)
+    basis = jnp.zeros((restart, *b.shape), b.dtype)
+    more = lambda cycle: (cycle.last.size < restart) & jnp.any(cycle.last.running)  # noqa: E731
+    cycle = jax.lax.while_loop(more, extend, _Cycle(basis, triangle, last))
+    weights = _weights(cycle.triangle, cycle.last.turns[2], cycle.last.rhs[:, :restart])
     if basis.nbytes <= SMALL:
-        vectors = cycle.basis[:restart].reshape(restart, batch, -1)
+        vectors = cycle.basis.reshape(restart, batch, -1)
         return jnp.sum(weights.T[:, :, None].astype(b.dtype) * vectors, axis=0).reshape(b.shape)
     add = lambda i, x: x + rows(weights[:, i], b) * cycle.basis[i]  # noqa: E731
-    x: jax.Array = jax.lax.fori_loop(0, cycle.size, add, jnp.zeros_like(b))
+    x: jax.Array = jax.lax.fori_loop(0, cycle.last.size, add, jnp.zeros_like(b))
     return x
+
+
+def _put(array: jax.Array, part: jax.Array, place: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_index_in_dim(array, part, place, 0)
+
+
+def _at(array: jax.Array, place: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_index_in_dim(array, place, array.ndim - 1, keepdims=False)
 
 
 def _normalized(x: jax.Array, norm: jax.Array, mask: jax.Array) -> jax.Array:
@@ -98,14 +134,11 @@ def _normalized(x: jax.Array, norm: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.where(rows(mask, x), x / rows(size, x), 0)
 
 
-def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return a product's components along the first j + 1 vectors, the norm of the rest behind them, and both."""
+def _orthogonalized(basis: jax.Array, product: jax.Array, j: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return a product's components along the first j + 1 vectors, and the rest."""
     if basis.nbytes <= SMALL:
-        column, rest = _projected_twice(basis, product)
-    else:
-        column, rest = _projected_in_turn(basis, product, j)
-    (left,) = roots(rest)
-    return jnp.where(jnp.arange(column.shape[1]) == j + 1, left[:, None], column), left, rest
+        return _projected_twice(basis, product)
+    return _projected_in_turn(basis, product, j)
 
 
 def _projected_twice(basis: jax.Array, product: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -135,33 +168,33 @@ def _projected_in_turn(basis: jax.Array, product: jax.Array, j: jax.Array) -> tu
     return found
 
 
-def _appended(
-    triangle: jax.Array, turned: jax.Array, column: jax.Array, rounding: jax.Array, j: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Return R and Q with a column more, as `equilib.numerics.hessenberg` has them."""
-    column = jnp.sum(turned[:, :, 1:] * column[:, None, :], axis=2)
-    upper, lower = column[:, j], column[:, j + 1]
+def _turned(
+    column: jax.Array, turns: jax.Array, rhs: jax.Array, rounding: jax.Array, j: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return column j of R, the turns with the one that makes it so, and Qᵀ b: `equilib.numerics.hessenberg`."""
+    place = jnp.arange(column.shape[1])
+
+    def turn(i: jax.Array, x: jax.Array) -> jax.Array:
+        (cosine, sine, _), upper, lower = _at(turns, i)[:, :, None], _at(x, i)[:, None], _at(x, i + 1)[:, None]
+        x = jnp.where(place == i + 1, cosine * lower - sine * upper, x)
+        return jnp.where(place == i, cosine * upper + sine * lower, x)
+
+    column = jax.lax.fori_loop(0, j, turn, column)
+    upper, lower = _at(column, j), _at(column, j + 1)
     length = jnp.hypot(upper, lower)
     nothing = length <= rounding
     divisor = jnp.where(nothing, 1.0, length)
-    cosine, sine = (
-        (jnp.where(nothing, 0.0, upper) / divisor)[:, None, None],
-        (jnp.where(nothing, 1.0, lower) / divisor)[:, None, None],
-    )
-    size = triangle.shape[1]
-    row, place = jnp.arange(size + 1)[:, None], jnp.arange(size)
-    above = jnp.where(place < j, column[:, :-1], 0.0)
-    last = jnp.where(place == j, jnp.where(nothing, 0.0, length)[:, None], above)
-    triangle = jnp.where(place == j, last[:, :, None], triangle)
-    first, second = turned[:, j][:, None], turned[:, j + 1][:, None]
-    lower_row = jnp.where(row == j + 1, cosine * second - sine * first, turned)
-    return triangle, jnp.where(row == j, cosine * first + sine * second, lower_row)
+    diagonal, upper, lower = (jnp.where(nothing, *each) for each in ((0.0, length), (0.0, upper), (1.0, lower)))
+    last = jnp.stack([upper / divisor, lower / divisor, diagonal])
+    turns = jnp.where(jnp.arange(turns.shape[2]) == j, last[:, :, None], turns)
+    above = jnp.where(place < j, column, 0.0)
+    return jnp.where(place == j, diagonal[:, None], above), turns, turn(j, rhs)
 
 
-def _weights(triangle: jax.Array, rhs: jax.Array) -> jax.Array:
+def _weights(triangle: jax.Array, diagonal: jax.Array, rhs: jax.Array) -> jax.Array:
     """Return the y of least residual; zeros at columns that a sample does not have or that add nothing."""
-    used = jnp.diagonal(triangle, axis1=1, axis2=2) > 0
-    matrix = jnp.where(used[:, :, None], triangle, jnp.eye(triangle.shape[1], dtype=triangle.dtype))
-    rhs = jnp.where(used, rhs, 0.0)
-    solved: jax.Array = jax.lax.linalg.triangular_solve(matrix, rhs[:, :, None], left_side=True, lower=False)[:, :, 0]
-    return solved
+    columns, used = jnp.moveaxis(triangle, 0, 1), diagonal > 0
+    matrix = jnp.where(used[:, None, :], columns, jnp.eye(triangle.shape[0], dtype=triangle.dtype))
+    rhs = jnp.where(used, rhs, 0.0)[:, :, None]
+    solved: jax.Array = jax.lax.linalg.triangular_solve(matrix, rhs, left_side=True, lower=True, transpose_a=True)
+    return solved[:, :, 0]
