@@ -14,7 +14,7 @@ import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
-from equilib.jax.traced.rare import apart, rarely
+from equilib.jax.traced.rare import rarely
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
@@ -49,7 +49,7 @@ class Pairs(NamedTuple):
 
 
 class AndersonState(NamedTuple):
-    """What the plugin's state of this name holds, and the number of steps so far."""
+    """What the plugin's state of this name holds."""
 
     z: jax.Array
     residual: jax.Array
@@ -57,7 +57,6 @@ class AndersonState(NamedTuple):
     least: Place
     rejections: jax.Array
     failed: jax.Array
-    count: jax.Array
 
 
 @dataclass(frozen=True)
@@ -71,34 +70,25 @@ class TracedAnderson:
     rejections: int = 8
     restart: str = "least"
 
-    def init(self, f: Evaluator, z0: jax.Array) -> AndersonState:
-        """Evaluate the initial guess, shape (batch, ...)."""
-        residual = f.residual(z0)
-
-        def begun() -> AndersonState:
-            (norm,) = roots(residual)
-            batch, m = z0.shape[0], self.memory
-            nothing = jnp.zeros((m, *z0.shape), z0.dtype)
-            gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
-            pairs = Pairs(nothing, nothing, gram, overlap, overlap > 0, _units(norm, z0.dtype))
-            none, least = jnp.zeros(batch, jnp.int32), Place(z0, residual, norm)
-            return AndersonState(z0, residual, pairs, least, none, none > 0, jnp.asarray(0, jnp.int32))
-
-        return apart(begun, residual)
-
-    def step(self, f: Evaluator, state: AndersonState) -> AndersonState:
-        """Mix, evaluate, and go on from the better place."""
-        new = self.propose(f, state)
-        return self.accept(f, state, new, f.residual(new))
+    def begin(self, _: Evaluator, z: jax.Array, residual: jax.Array) -> AndersonState:
+        """Return the state of the initial guess, shape (batch, ...)."""
+        (norm,) = roots(residual)
+        batch, m = z.shape[0], self.memory
+        nothing = jnp.zeros((m, *z.shape), z.dtype)
+        gram, overlap = jnp.zeros((batch, m, m), norm.dtype), jnp.zeros((batch, m), norm.dtype)
+        pairs = Pairs(nothing, nothing, gram, overlap, overlap > 0, _units(norm, z.dtype))
+        none = jnp.zeros(batch, jnp.int32)
+        return AndersonState(z, residual, pairs, Place(z, residual, norm), none, none > 0)
 
     def propose(self, _: Evaluator, state: AndersonState) -> jax.Array:
         """Return the mixture that is to be evaluated, shape (batch, ...)."""
         pairs = self._usable(state)
         return self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
 
-    def accept(self, _: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
+    def accept(self, f: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
         """Go on from the better place, shape (batch, ...), the new one or an earlier one."""
-        pairs = _extended(self._usable(state), state, new, residual)
+        slot = f.steps % self.memory
+        pairs = _extended(self._usable(state), state, new, residual, slot)
         (norm,) = NORM.quickly(residual)
         usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)
         tried = Place(new, residual, norm)
@@ -110,15 +100,14 @@ class TracedAnderson:
             least=least,
             rejections=jnp.zeros_like(state.rejections),
             failed=jnp.zeros_like(state.failed),
-            count=state.count + 1,
         )
-        return rarely(~jnp.all(usual), lambda accepted: self._judged(state, accepted), accepted)
+        return rarely(~jnp.all(usual), lambda accepted: self._judged(state, accepted, slot), accepted)
 
     def _usable(self, state: AndersonState) -> Pairs:
         usable = state.pairs.usable & (state.rejections < RESTART)[:, None]
         return state.pairs._replace(usable=usable)
 
-    def _judged(self, state: AndersonState, tried: AndersonState) -> AndersonState:
+    def _judged(self, state: AndersonState, tried: AndersonState, slot: jax.Array) -> AndersonState:
         """Return where to go on of a place that some samples may reject."""
         new, residual, before = tried.z, tried.residual, state.residual
         (norm,) = roots(residual)
@@ -131,7 +120,7 @@ class TracedAnderson:
         if self.restart == "least":
             back = _where(rejections >= RESTART, least, back)
         place = _where(accepted, place, back)
-        slot, pairs = state.count % self.memory, tried.pairs
+        pairs = tried.pairs
         by_old = _overlaps((residual - before)[None], before, pairs.unit)[:, 0]
         overlap = jnp.where(accepted[:, None], pairs.overlap, _put(state.pairs.overlap, by_old, slot, 1))
         return tried._replace(
@@ -166,10 +155,9 @@ class TracedAnderson:
         return rarely(jnp.any(state.rejections > 0), shorter, combined(None))
 
 
-def _extended(pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array) -> Pairs:
+def _extended(pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, slot: jax.Array) -> Pairs:
     """Return the pairs with the last one, and their overlaps with the new residual."""
-    memory = pairs.images.shape[0]
-    slot, change = state.count % memory, residual - state.residual
+    memory, change = pairs.images.shape[0], residual - state.residual
     changes = _put(pairs.changes, change, slot, 0)
     images = _put(pairs.images, new - state.z + change, slot, 0)
     by_change, overlap = (_overlaps(changes, x, pairs.unit) for x in (change, residual))

@@ -30,6 +30,8 @@ class Evaluator:
     options : SolveOptions
     active : array of bool, shape (batch,)
         The samples that are not finished.
+    steps : int, scalar array of it
+        Those that were taken.
     calls : int
         Evaluations that were traced.
     affine : bool
@@ -38,6 +40,7 @@ class Evaluator:
     call: Callable[[jax.Array], jax.Array]
     options: SolveOptions
     active: jax.Array
+    steps: Any = 0
     calls: int = 0
     affine: bool = False
 
@@ -84,10 +87,8 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     """Take step after step from z0, shape (batch, ...), as `equilib.fixed_points.driver.iterate` does."""
     distance = f.options.criterion == "distance" and not f.affine
     monitor = Monitor(f.options, f.measure, f.residual if distance else None)
-    state = solver.init(f, z0)
-    loops = _Loops(f, solver, monitor, f.calls)
-    begun = apart(lambda: loops.begin(state), state.residual)
-    run = jax.lax.while_loop(lambda run: run.running, loops.turn, begun)
+    loops = _Loops(f, solver, monitor)
+    run = jax.lax.while_loop(lambda run: run.running, loops.turn, loops.begin(z0))
     z, residual = run.best
     return Ended(z, residual, run.watch, run.nfe)
 
@@ -103,11 +104,21 @@ class _Loops:
     f: Evaluator
     solver: Any
     monitor: Monitor
-    first: int  # evaluations of the guess
-    per_step: int = 0  # evaluations, known when a step was traced
+    first: int = 0  # evaluations of f, known when these were traced
+    per_step: int = 0
 
-    def begin(self, state: Any) -> _Run:
-        """Glance at the guess."""
+    def begin(self, z0: jax.Array) -> _Run:
+        """Evaluate the guess, and glance at it."""
+        if not hasattr(self.solver, "propose"):
+            state = self.solver.init(self.f, z0)
+            self.first = self.f.calls
+            return apart(lambda: self.begun(state), state.residual)
+        residual = self.f.residual(z0)
+        self.first = self.f.calls
+        return apart(lambda: self.begun(self.solver.begin(self.f, z0, residual)), residual)
+
+    def begun(self, state: Any) -> _Run:
+        """Return what is known of the guess at a glance."""
         here, active = (state.z, state.residual), self.f.active
         watch, usual = self.monitor.begin(*here, active, getattr(state, "failed", None))
         none = jnp.asarray(0, jnp.int32)
@@ -147,7 +158,7 @@ class _Loops:
 
     def step(self, run: _Run) -> _Run:
         """Take a step, and glance at it."""
-        self.f.active, self.f.calls = run.watch.active, 0
+        self.f.active, self.f.steps, self.f.calls = run.watch.active, run.k, 0
         if not hasattr(self.solver, "propose"):
             new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
@@ -158,7 +169,7 @@ class _Loops:
 
         def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
             run, z, residual = each
-            self.f.active = run.watch.active
+            self.f.active, self.f.steps = run.watch.active, run.k
             new = self.solver.accept(self.f, run.state, z, residual)
             return self.glanced(_moved(run, new)), z, residual
 
