@@ -88,7 +88,7 @@ class TracedAnderson:
     def accept(self, f: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
         """Go on from the better place, shape (batch, ...), the new one or an earlier one."""
         slot = f.steps % self.memory
-        pairs = _extended(self._usable(state), state, new, residual, slot)
+        pairs = _extended(self._usable(state), state, new, residual, f.steps)
         (norm,) = NORM.quickly(residual)
         usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)
         tried = Place(new, residual, norm)
@@ -121,7 +121,7 @@ class TracedAnderson:
             back = _where(rejections >= RESTART, least, back)
         place = _where(accepted, place, back)
         pairs = tried.pairs
-        by_old = _overlaps((residual - before)[None], before, pairs.unit)[:, 0]
+        by_old = _overlaps((residual - before)[None], before, pairs.unit, 1)[:, 0]
         overlap = jnp.where(accepted[:, None], pairs.overlap, _put(state.pairs.overlap, by_old, slot, 1))
         return tried._replace(
             z=place.z,
@@ -155,12 +155,13 @@ class TracedAnderson:
         return rarely(jnp.any(state.rejections > 0), shorter, combined(None))
 
 
-def _extended(pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, slot: jax.Array) -> Pairs:
+def _extended(pairs: Pairs, state: AndersonState, new: jax.Array, residual: jax.Array, steps: jax.Array) -> Pairs:
     """Return the pairs with the last one, and their overlaps with the new residual."""
     memory, change = pairs.images.shape[0], residual - state.residual
+    slot, count = steps % memory, jnp.minimum(steps + 1, memory)
     changes = _put(pairs.changes, change, slot, 0)
     images = _put(pairs.images, new - state.z + change, slot, 0)
-    by_change, overlap = (_overlaps(changes, x, pairs.unit) for x in (change, residual))
+    by_change, overlap = (_overlaps(changes, x, pairs.unit, count) for x in (change, residual))
     gram = _put(_put(pairs.gram, by_change, slot, 1), by_change, slot, 2)
     return Pairs(images, changes, gram, overlap, pairs.usable | (jnp.arange(memory) == slot), pairs.unit)
 
@@ -190,14 +191,16 @@ def _solved(matrix: jax.Array, rhs: jax.Array) -> jax.Array:
     return solved
 
 
-def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array) -> jax.Array:
-    """Return ⟨aᵢ, x⟩ in units squared, shape (batch, arrays)."""
-    left, right = arrays * rows(1 / unit, x), x * rows(1 / unit, x)
+def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array, count: jax.Array | int) -> jax.Array:
+    """Return ⟨aᵢ, x⟩ of so many arrays in units squared, shape (batch, arrays), zeros of others."""
+    wide, scale = real(x.dtype), rows(1 / unit, x)
+    right = x * scale
     if arrays.nbytes <= SMALL:
-        wide = real(x.dtype)
-        every = left.reshape(left.shape[0], x.shape[0], -1).astype(wide)
+        every = (arrays * scale).reshape(arrays.shape[0], x.shape[0], -1).astype(wide)
         return jnp.sum(every * flat(right).astype(wide), axis=2).T
-    return jnp.stack([dot(each, right) for each in left], axis=1)
+    take = lambda i, found: _put(found, dot(arrays[i] * scale, right), i, 1)  # noqa: E731
+    found: jax.Array = jax.lax.fori_loop(0, count, take, jnp.zeros((x.shape[0], arrays.shape[0]), wide))
+    return found
 
 
 def _units(norm: jax.Array, dtype: jnp.dtype) -> jax.Array:
