@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from equilib.adjoints.calculus.differentiable import NO_CALCULUS
 from equilib.adjoints.sensitivity import check_pulled
@@ -36,7 +38,7 @@ def _solve(f: Map, how: How, z0: jax.Array, arrays: Arrays) -> Outputs:
 
 
 _unrolled = jax.custom_jvp(_solve, nondiff_argnums=(0, 1))
-_pulled = jax.custom_vjp(_solve, nondiff_argnums=(0, 1))
+_pulled = jax.custom_jvp(_solve, nondiff_argnums=(0, 1))
 
 
 @_unrolled.defjvp
@@ -48,21 +50,41 @@ def _unrolled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents:
         raise NoDerivativeError(f"the adjoint {how.adjoint} follows steps that the host took; leave out jit")
     unroll = lambda z0, arrays: how.adjoint.unroll(problem, solution, z0, *arrays)  # noqa: E731
     _, dz = jax.jvp(unroll, primals, tangents)
-    zeros = [
+    return outs, [dz, *_zeros(outs[1:])]
+
+
+def _zeros(outs: Outputs) -> list[Any]:
+    return [
         np.zeros(each.shape, jax.dtypes.float0) if each.dtype == jnp.int32 else jnp.zeros_like(each) for each in outs
     ]
-    return outs, [dz, *zeros[1:]]
 
 
-def _forward(f: Map, how: How, z0: jax.Array, arrays: Arrays) -> tuple[Outputs, Any]:
-    return _solve(f, how, z0, arrays), (z0, arrays)
+pulled_p = Primitive("equilib_pulled")
+"""dz of dz0 and dθ, by an adjoint that tells the transpose of this map only."""
 
 
-def _backward(f: Map, how: How, kept: Any, cotangents: Outputs) -> Any:
-    z0, arrays = kept
-    g = cotangents[0]
+@_pulled.defjvp
+def _pulled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
+    outs = _pulled(f, how, *primals)
+    (z0, arrays), (dz0, darrays) = primals, tangents
+    moving = tuple(i for i, each in enumerate(arrays) if jnp.issubdtype(each.dtype, jnp.inexact))
+    dz = pulled_p.bind(dz0, *(darrays[i] for i in moving), z0, *arrays, f=f, how=how, moving=moving)
+    return outs, [dz, *_zeros(outs[1:])]
+
+
+def _no_calculus(*_: Any, how: How, **__: Any) -> Any:
+    raise NoDerivativeError(f"{NO_CALCULUS.format(type(how.adjoint).__name__)}; so it is under jit and vmap")
+
+
+def _transposed(g: Any, *given: Any, f: Map, how: How, moving: tuple[int, ...]) -> list[Any]:
+    """Return the cotangents of dz0 and dθ, and none of z0 and θ."""
+    count = 1 + len(moving)
+    z0, *arrays = given[count:]
+    none = [None] * len(given[count:])
+    if type(g) is ad.Zero:
+        return [*(ad.Zero(each.aval) for each in given[:count]), *none]
     if any(isinstance(each, jax.core.Tracer) for each in (g, z0, *arrays)) or not how.record.solutions:
-        raise NoDerivativeError(f"{NO_CALCULUS.format(type(how.adjoint).__name__)}; so it is under jit and vmap")
+        _no_calculus(how=how)
     arrays = [jnp.asarray(each) for each in arrays]
     problem = f.problem(arrays, how.batched)
     pulled = how.adjoint.pullback(problem, how.record.solutions[-1], jnp.asarray(g))
@@ -70,7 +92,14 @@ def _backward(f: Map, how: How, kept: Any, cotangents: Outputs) -> Any:
     how.record.adjoints.extend(pulled.solves)
     for each in pulled.failed[:1]:
         check_success(each, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(how.adjoint))
-    return jnp.zeros_like(z0) if pulled.start is None else pulled.start, tuple(pulled.inputs)
+    start = jnp.zeros_like(z0) if pulled.start is None else pulled.start
+    found = [start, *(pulled.inputs[i] for i in moving)]
+    return [*(x if ad.is_undefined_primal(one) else None for x, one in zip(found, given, strict=False)), *none]
 
 
-_pulled.defvjp(_forward, _backward)
+pulled_p.def_impl(_no_calculus)
+pulled_p.def_abstract_eval(lambda dz0, *_, **__: jax.core.ShapedArray(dz0.shape, dz0.dtype))
+ad.primitive_jvps[pulled_p] = lambda _, __, **how: _no_calculus(**how)
+ad.primitive_transposes[pulled_p] = _transposed
+batching.primitive_batchers[pulled_p] = lambda _, __, **how: _no_calculus(**how)
+mlir.register_lowering(pulled_p, mlir.lower_fun(_no_calculus, multiple_results=False))

@@ -19,6 +19,7 @@ from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solution import check_success, of_adjoint
+from equilib.jax.arguments import check_constants
 from equilib.jax.maps import Map
 from equilib.jax.problems import posed
 from equilib.jax.solution import JitError
@@ -129,6 +130,7 @@ def evolve(
     check_call(f, "f", "t", "y", inputs=len(inputs), where="odeint(f, y0, t, *inputs)")
     if way.needs.states:
         own_steps(method)
+    check_constants(overrides)
     packed, start = packing(y0, "y0", batched=batched)
     problem = posed(f, inputs, packed, timed=True)
     given = overridden(OdeOptions, options, overrides, odeint)

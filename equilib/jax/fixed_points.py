@@ -16,6 +16,7 @@ from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
+from equilib.jax.arguments import check_constants, check_rows
 from equilib.jax.differentiable import solved
 from equilib.jax.how import How, Record
 from equilib.jax.problems import posed
@@ -118,12 +119,14 @@ def equilibrium(
     check_kind(f, "f", "map of z")
     check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
+    check_constants(overrides)
     given = overridden(SolveOptions, options, overrides, fixed_point)
     if options is None and "compact" not in overrides:
         given = replace(given, compact=0.0)
     others = resolved_fallback(fallback)
     packed, start = packing(z0, batched=batched)
     problem = posed(f, inputs, packed, has_aux=has_aux, batched_inputs=batched_inputs)
+    check_rows(inputs, batched_inputs, start.shape[0])
     record = Record()
     how = How(method, chosen_adjoint(adjoint, method), given, others, problem.batched, record)
     z, *rest = solved(problem.f, how, start, problem.arrays)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import jax
 
+from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 
 Arrays: TypeAlias = Sequence[jax.Array]
@@ -65,7 +66,7 @@ class Map:
         value, forward = self._linearize(z, arrays)
         return Linearization(
             value=value,
-            jvp=lambda v: _apply(forward, v),
+            jvp=lambda v: _pushed(forward, v),
             vjp=lambda w: _transposed(forward, w),
             inputs_vjp=lambda w: self._pull(w, z, arrays),
         )
@@ -74,6 +75,8 @@ class Map:
         """Return the map of `size` batches in one, z of shape (size·batch, ...), of θ with their axes of `vmap`."""
 
         def call(z: jax.Array, arrays: Arrays) -> jax.Array:
+            if not size:
+                return z
             batch = z.shape[0] // size
             axis = tuple(None if each is SHARED else 0 for each in axes)
             rows = [
@@ -97,6 +100,21 @@ def products(
         value, pull = jax.vjp(lambda z: call(z, arrays), z)
         return value, lambda x: pull(x)[0]
     return jax.linearize(lambda z: call(z, arrays), z)
+
+
+BACKWARD_ONLY = (
+    "f has derivatives in reverse mode only, by jax.custom_vjp, and its J·v is asked for; take a solver that asks for "
+    "none, such as anderson, or define what f calls by jax.custom_jvp"
+)
+
+
+def _pushed(forward: Callable[..., Any], v: jax.Array) -> Any:
+    try:
+        return _apply(forward, v)
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        raise NoDerivativeError(BACKWARD_ONLY) from error
 
 
 @jax.jit

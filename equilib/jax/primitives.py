@@ -54,10 +54,10 @@ def _solve_differential(primals: Sequence[Any], tangents: Sequence[Any], *, f: M
 
 
 def _solve_batched(args: Sequence[Any], axes: Sequence[Any], *, f: Map, how: How) -> Any:
-    size, f, how, (z0, *arrays) = _folded(args, axes, 1, f, how)
+    lanes, f, how, (z0, *arrays) = _folded(args, axes, 1, f, how)
     outs = solve_p.bind(z0, *arrays, f=f, how=how)
-    split = [each.reshape(size, each.shape[0] // size, *each.shape[1:]) for each in outs[:-1]]
-    return [*split, jnp.broadcast_to(outs[-1], (size,))], [0] * len(outs)
+    split = [each.reshape(*lanes, *each.shape[1:]) for each in outs[:-1]]
+    return [*split, jnp.broadcast_to(outs[-1], lanes[:1])], [0] * len(outs)
 
 
 def _linear_differential(
@@ -92,15 +92,15 @@ def _linear_transpose(
 
 
 def _linear_batched(args: Sequence[Any], axes: Sequence[Any], *, f: Map, how: How, transpose: bool) -> Any:
-    size, f, how, args = _folded(args, axes, 3, f, how)
+    lanes, f, how, args = _folded(args, axes, 3, f, how)
     x = linear_p.bind(*args, f=f, how=how, transpose=transpose)
-    return x.reshape(size, x.shape[0] // size, *x.shape[1:]), 0
+    return x.reshape(*lanes, *x.shape[1:]), 0
 
 
 def _folded(
     args: Sequence[Any], axes: Sequence[Any], states: int, f: Map, how: How
-) -> tuple[int, Map, How, list[jax.Array]]:
-    """Return the size of the new axis, and a map of arguments in which it is one with the batch axis.
+) -> tuple[tuple[int, int], Map, How, list[jax.Array]]:
+    """Return the sizes of the new axis and of the batch axis, and a map of arguments in which these are one axis.
 
     The first `states` arguments have a batch axis, and so have those that the map knows to have one.
     """
@@ -116,7 +116,8 @@ def _folded(
         else:
             made.append(x if shared else jnp.moveaxis(x, axis, 0))
         places.append(ROWS if rows else SHARED if shared else FIRST)
-    return size, f.folded(tuple(places[states:]), size), how, made
+    batch = args[0].shape[int(axes[0] == 0)]
+    return (size, batch), f.folded(tuple(places[states:]), size), how, made
 
 
 @partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ from equilib.fixed_points.arguments import check_declared
 from equilib.jax.closures import Parts, taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
+from equilib.options.kinds import described
 
 KEPT = 256
 """Maps that are kept with what was compiled for them; beyond that, the one used longest ago is forgotten."""
@@ -94,7 +95,7 @@ def _made(
         found = value(packing.unpack(z), arrays)
         if has_aux:
             if not isinstance(found, tuple) or len(found) != 2:
-                raise TypeError(f"with has_aux, f must return the pair (z, aux), it returned {type(found).__name__}")
+                raise TypeError(f"with has_aux, f must return the pair (z, aux), it returned {described(found)}")
             found = found[0]
         return packing.pack(packing.check(found, z.shape[0]))
 

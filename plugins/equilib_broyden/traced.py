@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
-from equilib.jax.traced.norms import dot, flat, largest, roots, rows
+from equilib.jax.traced.norms import dot, flat, largest, real, roots, rows
 from equilib.jax.traced.rare import rarely
 from equilib.numerics.dense import require_small
 from equilib_broyden.iteration import RESTART
@@ -261,7 +261,8 @@ def _true(f: Evaluator, z: jax.Array) -> jax.Array:
     along = lambda unit: flat(product(jnp.broadcast_to(unit, (z.shape[0], size)).reshape(z.shape)))  # noqa: E731
     matrix = jnp.moveaxis(jax.vmap(along)(jnp.eye(size, dtype=z.dtype)), 0, 2) - identity
     finite = jnp.all(jnp.isfinite(matrix), axis=(1, 2))
-    matrix = jnp.where(finite[:, None, None], matrix, identity)
+    # Nothing is inverted in half precision.
+    matrix = jnp.where(finite[:, None, None], matrix, identity).astype(real(z.dtype))
     inverse = jnp.linalg.inv(matrix)
     sizes, length = roots(matrix, identity), roots(inverse)[0]
     singular = ~(10 * float(jnp.finfo(z.dtype).eps) * sizes[0] * length <= 0.1 * sizes[1])
@@ -269,4 +270,4 @@ def _true(f: Evaluator, z: jax.Array) -> jax.Array:
     inverse = jax.lax.cond(jnp.any(singular), shortest, lambda: inverse)
     (length,) = roots(inverse)
     good = finite & jnp.isfinite(length) & (length > 0)
-    return jnp.where(good[:, None, None], inverse, -identity)
+    return jnp.where(good[:, None, None], inverse.astype(z.dtype), -identity)

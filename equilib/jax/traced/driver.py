@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -48,6 +49,15 @@ class Evaluator:
     def measure(self) -> Measure:
         """The norms of the convergence test."""
         return measure_of(self.options.norm_of)
+
+    @contextmanager
+    def after(self, steps: Any, active: jax.Array) -> Iterator[None]:
+        """Have a block with these `steps` and `active` samples, shape (batch,): tracers must not outlive their loop."""
+        before, (self.steps, self.active) = (self.steps, self.active), (steps, active)
+        try:
+            yield
+        finally:
+            self.steps, self.active = before
 
     def residual(self, z: jax.Array) -> jax.Array:
         """Return f(z) − z, shape (batch, ...)."""
@@ -158,7 +168,12 @@ class _Loops:
 
     def step(self, run: _Run) -> _Run:
         """Take a step, and glance at it."""
-        self.f.active, self.f.steps, self.f.calls = run.watch.active, run.k, 0
+        self.f.calls = 0
+        with self.f.after(run.k, run.watch.active):
+            return self.stepped(run)
+
+    def stepped(self, run: _Run) -> _Run:
+        """Return what is known after a step of the samples that are not finished."""
         if not hasattr(self.solver, "propose"):
             new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
@@ -169,8 +184,8 @@ class _Loops:
 
         def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
             run, z, residual = each
-            self.f.active, self.f.steps = run.watch.active, run.k
-            new = self.solver.accept(self.f, run.state, z, residual)
+            with self.f.after(run.k, run.watch.active):
+                new = self.solver.accept(self.f, run.state, z, residual)
             return self.glanced(_moved(run, new)), z, residual
 
         return together(accepted, (run, z, residual), residual, run.running)[0]

@@ -1,0 +1,97 @@
+"""What a solve in JAX refuses, in a sentence, and what it takes though it is rarely given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.embed.jax.cells import TIGHT, close, drawn, f, iterated
+
+jax = pytest.importorskip("jax", reason="JAX is not installed")
+import jax.numpy as jnp  # noqa: E402
+
+from equilib.errors import NoDerivativeError  # noqa: E402
+from equilib.jax import JitError, equilibrium, fixed_point, odeint  # noqa: E402
+
+WEIGHT, X = drawn()
+
+
+@pytest.mark.parametrize("derivative", ["jvp", "hessian", "jacfwd", "linearize", "grad of grad", "jvp of grad", "vmap"])
+def test_an_approximate_adjoint_names_itself(derivative: str):
+    """Whatever is asked of an adjoint with first derivatives in reverse mode only is refused in its name."""
+    loss = lambda w: jnp.sum(fixed_point(f, jnp.zeros_like(X), w, X, solver="lbroyden", adjoint="shine"))  # noqa: E731
+    ways = {
+        "jvp": lambda: jax.jvp(loss, (WEIGHT,), (WEIGHT,)),
+        "hessian": lambda: jax.hessian(loss)(WEIGHT),
+        "jacfwd": lambda: jax.jacfwd(loss)(WEIGHT),
+        "linearize": lambda: jax.linearize(loss, WEIGHT)[1](WEIGHT),
+        "grad of grad": lambda: jax.grad(lambda w: jnp.sum(jax.grad(loss)(w)))(WEIGHT),
+        "jvp of grad": lambda: jax.jvp(jax.grad(loss), (WEIGHT,), (WEIGHT,)),
+        "vmap": lambda: jax.vmap(jax.grad(loss))(WEIGHT[None]),
+    }
+    with pytest.raises(NoDerivativeError, match="Shine"):
+        ways[derivative]()
+
+
+def test_options_are_constants():
+    """An option that is traced is named, with what to do."""
+    with pytest.raises(JitError, match=r"rtol is traced.*static_argnames='rtol'"):
+        jax.jit(lambda rtol: fixed_point(f, jnp.zeros_like(X), WEIGHT, X, rtol=rtol))(1e-3)
+    with pytest.raises(JitError, match="atol is traced"):
+        jax.grad(lambda atol: jnp.sum(odeint(lambda t, y: -y, X, [0.0, 1.0], atol=atol)))(1e-3)
+
+
+def test_a_declaration_is_checked_under_jit():
+    """An input that is declared to have the batch axis has it, under jit as outside."""
+    solve = lambda w: fixed_point(f, jnp.zeros_like(X), w, X, batched_inputs=(True, True))  # noqa: E731
+    for each in (solve, jax.jit(solve)):
+        with pytest.raises(ValueError, match="input 0 is declared"):
+            each(WEIGHT)
+
+
+def test_a_map_without_tangents():
+    """Of an f with a `custom_vjp` a solver that needs no J·v has gradients, and one that does is refused."""
+
+    @jax.custom_vjp
+    def tanh(x: Any) -> Any:
+        return jnp.tanh(x)
+
+    tanh.defvjp(lambda x: (jnp.tanh(x), jnp.tanh(x)), lambda y, g: ((1 - y**2) * g,))
+    step = lambda z, w: tanh(z @ w + X)  # noqa: E731
+    loss = lambda w, **how: jnp.sum(fixed_point(step, jnp.zeros_like(X), w, **{**TIGHT, **how}))  # noqa: E731
+    gradient = jax.grad(lambda w: loss(w, solver="anderson", max_steps=100))(WEIGHT)
+    assert close(gradient, jax.grad(lambda w: jnp.sum(iterated(w, X)))(WEIGHT))
+    with pytest.raises(NoDerivativeError, match="take a solver that asks for none"):
+        loss(WEIGHT, solver="newton-gmres")
+
+
+def test_an_empty_axis_is_mapped():
+    """`vmap` over no lanes returns none, wherever the axis is, with gradients of zero."""
+    layer = lambda w, x: fixed_point(f, jnp.zeros_like(X), w, x, **TIGHT)  # noqa: E731
+    none = jnp.zeros((0, *X.shape))
+    mapped = jax.vmap(layer, in_axes=(None, 0))
+    assert mapped(WEIGHT, none).shape == none.shape
+    assert jax.vmap(layer, in_axes=(None, 2))(WEIGHT, jnp.zeros((*X.shape, 0))).shape == none.shape
+    assert not jax.grad(lambda w: jnp.sum(mapped(w, none)))(WEIGHT).any()
+    each = jax.vmap(jax.grad(lambda w, x: jnp.sum(layer(w, x))), in_axes=(None, 0))
+    assert each(WEIGHT, none).shape == (0, *WEIGHT.shape)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_under_jit(dtype: str):
+    """Each traced solver takes the dtypes of half precision."""
+    w, x = WEIGHT.astype(dtype), X.astype(dtype)
+    for solver in ("picard", "anderson", "broyden", "lbroyden"):
+        found = jax.jit(lambda w, x, s=solver: equilibrium(f, jnp.zeros_like(x), w, x, solver=s, rtol=2e-2))(w, x)
+        assert found.z.dtype == dtype
+        assert found.solution.converged.all()
+        assert jnp.abs(found.z.astype(WEIGHT.dtype) - iterated(WEIGHT, X)).max() < 0.1
+
+
+def test_no_tracer_outlives_its_loop():
+    """JAX's checker of leaks finds none in a traced solve."""
+    with jax.checking_leaks():
+        for solver in ("anderson", "broyden"):
+            how = {"rtol": 1e-3, "solver": solver}
+            jax.jit(jax.grad(lambda w, how=how: jnp.sum(fixed_point(f, jnp.zeros_like(X), w, X, **how))))(WEIGHT)
