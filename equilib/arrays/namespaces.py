@@ -143,4 +143,7 @@ def from_host(host: np.ndarray, like: Array) -> Array:
     import array_api_compat
 
     xp = array_namespace(like)
-    return xp.asarray(host if host.flags.writeable else host.copy(), device=array_api_compat.device(like))
+    device: Any = array_api_compat.device(like)
+    if hasattr(device, "spec") and hasattr(device, "update"):  # JAX's: where the parts of an array lie
+        device = device.update(spec=())
+    return xp.asarray(host if host.flags.writeable else host.copy(), device=device)

@@ -18,6 +18,7 @@ from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, check_success, of_adjoint
 from equilib.jax.how import How
 from equilib.jax.maps import Arrays, Map
+from equilib.jax.meshes import placed
 from equilib.jax.primitives import solve_p
 
 Outputs = list[jax.Array]
@@ -25,6 +26,7 @@ Outputs = list[jax.Array]
 
 def solved(f: Map, how: How, z0: jax.Array, arrays: Sequence[jax.Array]) -> Outputs:
     """Return what the primitive does, with the derivative that the adjoint gives z."""
+    z0 = placed(f, z0, arrays)
     if hasattr(how.adjoint, "solve_adjoint"):
         return solve_p.bind(jax.lax.stop_gradient(z0), *arrays, f=f, how=how)
     if hasattr(how.adjoint, "unroll"):

@@ -21,6 +21,7 @@ from equilib.jax import host
 from equilib.jax.how import How
 from equilib.jax.maps import FIRST, ROWS, SHARED, Map
 from equilib.jax.traced import solve as traced
+from equilib.jax.traced.varying import axes_of, like, spread
 
 solve_p = Primitive("equilib_solve")
 solve_p.multiple_results = True
@@ -29,9 +30,9 @@ linear_p = Primitive("equilib_linear")
 
 def _solve_shapes(z0: Any, *arrays: Any, f: Map, how: How) -> list[Any]:
     batch = z0.shape[:1]
-    z = jax.core.ShapedArray(z0.shape, z0.dtype)
+    z = like(z0, z0.shape, z0.dtype)
     numbers = [(batch, jnp.int32), (batch, host.norm_dtype(z0.dtype)), (batch, jnp.int32), ((), jnp.int32)]
-    return [z, z, *(jax.core.ShapedArray(shape, jnp.dtype(dtype)) for shape, dtype in numbers)]
+    return [z, z, *(like(z0, shape, jnp.dtype(dtype)) for shape, dtype in numbers)]
 
 
 def _solve_differential(primals: Sequence[Any], tangents: Sequence[Any], *, f: Map, how: How) -> Any:
@@ -48,8 +49,9 @@ def _solve_differential(primals: Sequence[Any], tangents: Sequence[Any], *, f: M
             every[i] = each
         return f.evaluate(z, every)
 
-    _, b = jax.jvp(moved, [sound[i] for i in moving], [tangents[1 + i] for i in moving])
-    dz = linear_p.bind(b, z, bad, *sound, f=f, how=how, transpose=False)
+    moves = [spread(tangents[1 + i], axes_of(sound[i])) for i in moving]
+    _, b = jax.jvp(moved, [sound[i] for i in moving], moves)
+    dz = linear_p.bind(spread(b, axes_of(z)), z, bad, *sound, f=f, how=how, transpose=False)
     return outs, [dz, *zeros[1:]]
 
 
@@ -79,7 +81,7 @@ def _linear_differential(
         db = moved if type(db) is ad.Zero else db + moved
     if type(db) is ad.Zero:
         return x, _zero(x)
-    return x, linear_p.bind(db, z, bad, *arrays, f=f, how=how, transpose=transpose)
+    return x, linear_p.bind(spread(db, axes_of(x)), z, bad, *arrays, f=f, how=how, transpose=transpose)
 
 
 def _linear_transpose(
@@ -133,7 +135,7 @@ def _sound(batched: tuple[bool, ...] | None, z: jax.Array, residual: jax.Array, 
         return z, bad, *arrays
     rows = jnp.where(bad, jnp.argmin(bad), jnp.arange(z.shape[0]))
     every, flags = (z, *arrays), (True, *(batched or (False,) * len(arrays)))
-    chosen = [x for x, flag in zip(every, flags, strict=True) if flag]
+    chosen = spread([x for x, flag in zip(every, flags, strict=True) if flag], axes_of(z, bad))
     replaced = iter(jax.lax.cond(jnp.any(bad), lambda xs: [x[rows] for x in xs], lambda xs: xs, chosen))
     z, *rest = (next(replaced) if flag else x for x, flag in zip(every, flags, strict=True))
     return z, bad, *rest
@@ -146,7 +148,7 @@ batching.primitive_batchers[solve_p] = _solve_batched
 mlir.register_lowering(solve_p, mlir.lower_fun(traced.solve, multiple_results=True))
 
 linear_p.def_impl(host.linear)
-linear_p.def_abstract_eval(lambda b, *_, **__: jax.core.ShapedArray(b.shape, b.dtype))
+linear_p.def_abstract_eval(lambda b, *_, **__: like(b, b.shape, b.dtype))
 ad.primitive_jvps[linear_p] = _linear_differential
 ad.primitive_transposes[linear_p] = _linear_transpose
 batching.primitive_batchers[linear_p] = _linear_batched

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, largest, real, roots, rows
 from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.varying import cond, fori_loop
 from equilib.numerics.dense import require_small
 from equilib_broyden.iteration import RESTART
 
@@ -135,7 +136,7 @@ def _combined(base: jax.Array, left: jax.Array, right: jax.Array, x: jax.Array, 
         weights = jnp.sum(each[1] * flat(x), axis=2, keepdims=True)
         return base + jnp.sum(weights * each[0], axis=0).reshape(x.shape)
     add = lambda i, total: total + rows(dot(right[i], x), x) * left[i]  # noqa: E731
-    combined: jax.Array = jax.lax.fori_loop(0, jnp.minimum(count, left.shape[0]), add, base)
+    combined: jax.Array = fori_loop(0, jnp.minimum(count, left.shape[0]), add, base)
     return combined
 
 
@@ -267,7 +268,7 @@ def _true(f: Evaluator, z: jax.Array) -> jax.Array:
     sizes, length = roots(matrix, identity), roots(inverse)[0]
     singular = ~(10 * float(jnp.finfo(z.dtype).eps) * sizes[0] * length <= 0.1 * sizes[1])
     shortest = lambda: jnp.where(singular[:, None, None], jnp.linalg.pinv(matrix), inverse)  # noqa: E731
-    inverse = jax.lax.cond(jnp.any(singular), shortest, lambda: inverse)
+    inverse = cond(jnp.any(singular), shortest, lambda: inverse)
     (length,) = roots(inverse)
     good = finite & jnp.isfinite(length) & (length > 0)
     return jnp.where(good[:, None, None], inverse.astype(z.dtype), -identity)

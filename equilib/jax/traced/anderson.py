@@ -15,6 +15,7 @@ import numpy as np
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
 from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.varying import fori_loop
 
 RESTART = 2
 """Steps taken back in a row after which a sample forgets its pairs."""
@@ -199,7 +200,7 @@ def _overlaps(arrays: jax.Array, x: jax.Array, unit: jax.Array, count: jax.Array
         every = (arrays * scale).reshape(arrays.shape[0], x.shape[0], -1).astype(wide)
         return jnp.sum(every * flat(right).astype(wide), axis=2).T
     take = lambda i, found: _put(found, dot(arrays[i] * scale, right), i, 1)  # noqa: E731
-    found: jax.Array = jax.lax.fori_loop(0, count, take, jnp.zeros((x.shape[0], arrays.shape[0]), wide))
+    found: jax.Array = fori_loop(0, count, take, jnp.zeros((x.shape[0], arrays.shape[0]), wide))
     return found
 
 

@@ -15,6 +15,7 @@ from equilib.jax.traced.monitor import Monitor, Watch
 from equilib.jax.traced.norms import Measure, measure_of, rows
 from equilib.jax.traced.rare import apart, rarely, together
 from equilib.jax.traced.slope import Slope
+from equilib.jax.traced.varying import while_loop
 
 Place = tuple[jax.Array, jax.Array]
 """Iterates and residuals, arrays of shape (batch, ...)."""
@@ -98,7 +99,7 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     distance = f.options.criterion == "distance" and not f.affine
     monitor = Monitor(f.options, f.measure, f.residual if distance else None)
     loops = _Loops(f, solver, monitor)
-    run = jax.lax.while_loop(lambda run: run.running, loops.turn, loops.begin(z0))
+    run = while_loop(lambda run: run.running, loops.turn, loops.begin(z0))
     z, residual = run.best
     return Ended(z, residual, run.watch, run.nfe)
 
@@ -137,7 +138,7 @@ class _Loops:
 
     def turn(self, run: _Run) -> _Run:
         """Take steps, and look closely at the last one."""
-        run = jax.lax.while_loop(lambda run: run.usual, self.step, run)
+        run = while_loop(lambda run: run.usual, self.step, run)
         run = together(self.looked, run, run.state.residual, run.running)
         if self.monitor.evaluate is None:
             return run

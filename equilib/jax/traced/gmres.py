@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, real, roots, rows, total
 from equilib.jax.traced.rare import together
+from equilib.jax.traced.varying import fori_loop, while_loop
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
 
@@ -111,13 +112,13 @@ def solve(product: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, res
     last = _Last(jnp.asarray(0, jnp.int32), vector, nothing, turns, rhs, running)
     basis = jnp.zeros((restart, *b.shape), b.dtype)
     more = lambda cycle: (cycle.last.size < restart) & jnp.any(cycle.last.running)  # noqa: E731
-    cycle = jax.lax.while_loop(more, extend, _Cycle(basis, triangle, last))
+    cycle = while_loop(more, extend, _Cycle(basis, triangle, last))
     weights = _weights(cycle.triangle, cycle.last.turns[2], cycle.last.rhs[:, :restart])
     if basis.nbytes <= SMALL:
         vectors = cycle.basis.reshape(restart, batch, -1)
         return jnp.sum(weights.T[:, :, None].astype(b.dtype) * vectors, axis=0).reshape(b.shape)
     add = lambda i, x: x + rows(weights[:, i], b) * cycle.basis[i]  # noqa: E731
-    x: jax.Array = jax.lax.fori_loop(0, cycle.last.size, add, jnp.zeros_like(b))
+    x: jax.Array = fori_loop(0, cycle.last.size, add, jnp.zeros_like(b))
     return x
 
 
@@ -164,7 +165,7 @@ def _projected_in_turn(basis: jax.Array, product: jax.Array, j: jax.Array) -> tu
         return column.at[:, i].set(overlap), rest - rows(overlap, rest) * basis[i]
 
     column = jnp.zeros((product.shape[0], basis.shape[0]), real(product.dtype))
-    found: tuple[jax.Array, jax.Array] = jax.lax.fori_loop(0, j + 1, take, (column, product))
+    found: tuple[jax.Array, jax.Array] = fori_loop(0, j + 1, take, (column, product))
     return found
 
 
@@ -179,7 +180,7 @@ def _turned(
         x = jnp.where(place == i + 1, cosine * lower - sine * upper, x)
         return jnp.where(place == i, cosine * upper + sine * lower, x)
 
-    column = jax.lax.fori_loop(0, j, turn, column)
+    column = fori_loop(0, j, turn, column)
     upper, lower = _at(column, j), _at(column, j + 1)
     length = jnp.hypot(upper, lower)
     nothing = length <= rounding

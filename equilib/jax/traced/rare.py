@@ -8,6 +8,8 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
+from equilib.jax.traced.varying import cond, while_loop
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,7 @@ def rarely(when: jax.Array, change: Callable[[T], T], usual: T) -> T:
     small step.
     """
     turn = lambda carry: (jnp.zeros_like(when), change(carry[1]))  # noqa: E731
-    return jax.lax.while_loop(lambda carry: carry[0], turn, (when, usual))[1]
+    return while_loop(lambda carry: carry[0], turn, (when, usual))[1]
 
 
 SMALL = 1 << 9
@@ -55,5 +57,5 @@ def apart(make: Callable[[], T], like: jax.Array) -> T:
         return jax.tree.map(lambda each: jnp.full(each.shape, number().astype(each.dtype)), jax.eval_shape(make))
 
     unknown_to_the_compiler = ~((number() < 1) & (number() > 2))
-    made: T = jax.lax.cond(unknown_to_the_compiler, lambda: jax.lax.optimization_barrier(make()), never)
+    made: T = cond(unknown_to_the_compiler, lambda: jax.lax.optimization_barrier(make()), never)
     return made

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from equilib.fixed_points.slope import BARELY, EDGE, GRAIN, LEAP, NOISE, RESOLVED, SLACK, SOONER, VETO
 from equilib.jax.traced.norms import Measure, rows
+from equilib.jax.traced.varying import cond, while_loop
 
 Evaluate = Callable[[jax.Array], jax.Array]
 
@@ -60,7 +61,7 @@ def between(
         long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
         return Slope(moved, share, here.near & long & (here.size <= share * reach))
 
-    return jax.lax.cond(jnp.any(here.near), seen, lambda: Slope(here.size, known, jnp.zeros_like(here.near)))
+    return cond(jnp.any(here.near), seen, lambda: Slope(here.size, known, jnp.zeros_like(here.near)))
 
 
 def strictness(
@@ -84,7 +85,7 @@ def strictness(
     local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
     flat = leapt & ~sure & (local == 0) & ~first
     edge = lambda: _at_edge(evaluate, measure, here, before, moved, outer, flat)  # noqa: E731
-    found, more = jax.lax.cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
+    found, more = cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
     local = jnp.where(flat, found, local)
     allowed = jnp.where(known < 1, 1.0, VETO) * local * reach
     vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
@@ -132,7 +133,7 @@ def _at_edge(
         )
 
     start = (jnp.zeros_like(moved), jnp.ones_like(moved), here.size, outer, jnp.asarray(0, jnp.int32))
-    near, far, inner, outer, count = jax.lax.while_loop(open_, halve, start)
+    near, far, inner, outer, count = while_loop(open_, halve, start)
     width, change = (far - near) * moved, outer - inner
     sharp = known & (change > NOISE * here.rounding) & (inner * width <= SLACK * here.tolerance * change)
     return jnp.where(sharp, _share(here, width, change), 0.0), count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from equilib.jax.traced.driver import Ended, Evaluator, iterate
 from equilib.jax.traced.gmres import Affine
 from equilib.jax.traced.monitor import CODE
 from equilib.jax.traced.norms import measure_of, real, rows
+from equilib.jax.traced.varying import axes_of, cond, over, spread
 from equilib.numerics.gmres import GMRES
 
 jax.tree_util.register_dataclass(State, ["z", "residual"], [])
@@ -49,6 +50,11 @@ def solve(z0: jax.Array, *arrays: jax.Array, f: Map, how: How) -> list[jax.Array
     """Solve z = f(z, θ) in one traced loop; what it returns is what `equilib.jax.host.solve` does."""
     if how.options.on_failure == "raise":
         raise JitError("on_failure='raise' cannot be kept under jit; look at equilibrium(...).solution.converged")
+    with over(axes_of(z0)):
+        return spread(_solve(z0, arrays, f, how), axes_of(z0))
+
+
+def _solve(z0: jax.Array, arrays: Sequence[jax.Array], f: Map, how: How) -> list[jax.Array]:
     active = jnp.ones(z0.shape[0], dtype=bool)
     numbers = norm_dtype(z0.dtype)
     if not z0.shape[0]:
@@ -85,7 +91,7 @@ def _taken_over(before: Ended, again: Callable[[jax.Array], Ended]) -> Ended:
         z, residual = chosen(after.z, before.z), chosen(after.residual, before.residual)
         return Ended(z, residual, watch._replace(steps=steps), before.nfe + after.nfe)
 
-    return jax.lax.cond(jnp.any(left), joined, lambda: before)
+    return cond(jnp.any(left), joined, lambda: before)
 
 
 def linear(
@@ -106,7 +112,8 @@ def linear(
     given = jnp.where(rows(bad, b), 0, b)
     own = adjoint.solver
     solver: Any = Affine(product, adjoint.linear_solver) if own is None else traceable(own, "adjoint's solver")
-    return left_out(_solve_affine(product, given, solver, options), b, bad)
+    with over(axes_of(b, z)):
+        return left_out(_solve_affine(product, given, solver, options), b, bad)
 
 
 def _solve_affine(product: Callable[..., Any], b: jax.Array, solver: Any, options: SolveOptions) -> jax.Array:
