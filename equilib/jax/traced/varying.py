@@ -54,21 +54,21 @@ def over(axes: Axes) -> Iterator[None]:
 
 
 def while_loop(more: Callable[[T], jax.Array], turn: Callable[[T], T], start: T) -> T:
-    """Return what `jax.lax.while_loop` does."""
+    """Return what `jax.lax.while_loop` does, a tree of arrays of any shape."""
     axes = _axes.get()
     found: T = jax.lax.while_loop(more, lambda carry: spread(turn(carry), axes), spread(start, axes))
     return found
 
 
 def fori_loop(first: Any, end: Any, turn: Callable[[Any, T], T], start: T) -> T:
-    """Return what `jax.lax.fori_loop` does."""
+    """Return what `jax.lax.fori_loop` does, a tree of arrays of any shape."""
     axes = _axes.get()
     found: T = jax.lax.fori_loop(first, end, lambda i, carry: spread(turn(i, carry), axes), spread(start, axes))
     return found
 
 
 def cond(which: jax.Array, one: Callable[[], T], other: Callable[[], T]) -> T:
-    """Return what `jax.lax.cond` does."""
+    """Return what `jax.lax.cond` does: a tree of arrays of any shape, as the scalar `which` says."""
     axes = _axes.get()
     found: T = jax.lax.cond(which, lambda: spread(one(), axes), lambda: spread(other(), axes))
     return found
