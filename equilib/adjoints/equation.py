@@ -10,6 +10,7 @@ from equilib.adjoints.certified import Certified
 from equilib.adjoints.idle import without_idle
 from equilib.adjoints.sensitivity import check_pullback
 from equilib.arrays import Array, coefficients, host_norm, rows_like
+from equilib.fixed_points.boundary import copied
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem, Linearization
 from equilib.fixed_points.solution import Solution
@@ -109,7 +110,7 @@ def adjoint_problem(linear: Linearization, cotangent: Array, unit: Array | None 
 
     def closing(w: Array) -> Array:
         if unit is None:
-            return linear.pull(w)[0] + cotangent
+            return linear.pull(copied(w))[0] + cotangent  # the solver may overwrite its own
         return linear.pull(w * unit)[0] / unit + cotangent
 
     return FixedPointProblem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -197,6 +198,11 @@ class Evaluator:
         Both of shape (batch,); what an inexact method asks of its linear solver follows from it.
         """
         return np.minimum(self.tolerance / np.where(size > 0, size, 1.0), 1.0)
+
+    @property
+    def rough(self) -> Callable[[], bool] | None:
+        """What tells whether evaluations were rounded more than those to come, where the problem knows."""
+        return self._asked.rough
 
     @property
     def restrictable(self) -> bool:

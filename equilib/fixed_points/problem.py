@@ -104,8 +104,7 @@ class Problem:
 class FixedPointProblem(Problem):
     """Find z = f(z, *inputs): what is asked, which no solve changes.
 
-    Evaluated directly, as in `problem.residual(z)`, it counts nothing; a solve evaluates it through an
-    `equilib.fixed_points.evaluator.Evaluator`, which does.
+    Evaluated directly it counts nothing; a solve does it by an `equilib.fixed_points.evaluator.Evaluator`, which does.
 
     Parameters
     ----------
@@ -119,8 +118,7 @@ class FixedPointProblem(Problem):
     inputs_vjp : callable, optional
         `inputs_vjp(z, w, *inputs)` returns (∂f/∂inputs)ᵀ·w: a tuple with one tree for each of the inputs.
     linearize : callable, optional
-        `linearize(f, z, *inputs)` to a `Linearization`. By default built from the products where one of
-        them is given, else by automatic differentiation.
+        `linearize(f, z, *inputs)` to a `Linearization`; by default of the products given, or by differentiating f.
     batched_inputs : sequence of bool, optional
         For each of the inputs whether axis 0 of all its arrays is the batch, as `(False, True)` for parameters and
         an injection; `()` where there are none and f may be called on some of the samples. Only where it is given
@@ -129,6 +127,8 @@ class FixedPointProblem(Problem):
         Whether f is affine in z, as an adjoint equation is: what a linear solver says about its residual is then true.
     closing : callable, optional
         f as it is evaluated where a solve is expected to end: the same values, by an evaluation that keeps more.
+    rough : callable, optional
+        `rough()` tells whether f, since it was asked before, was rounded more than it will be: that is no evidence.
 
     Attributes
     ----------
@@ -144,6 +144,7 @@ class FixedPointProblem(Problem):
     batched_inputs: tuple[bool, ...] | None
     affine: bool
     closing: Map | None
+    rough: Callable[[], bool] | None
 
     def __init__(
         self,
@@ -156,6 +157,7 @@ class FixedPointProblem(Problem):
         batched_inputs: Sequence[bool] | None = None,
         affine: bool = False,
         closing: Map | None = None,
+        rough: Callable[[], bool] | None = None,
     ) -> None:
         for name, given in (("jvp", jvp), ("vjp", vjp), ("inputs_vjp", inputs_vjp)):
             if given is not None:
@@ -166,7 +168,7 @@ class FixedPointProblem(Problem):
             linearize = autodiff_linearize if products == Products() else products
         batched = None if batched_inputs is None else tuple(batched_inputs)
         super().__init__(f, *inputs, linearize=linearize)
-        self.__dict__.update(batched_inputs=batched, affine=affine, closing=closing)
+        self.__dict__.update(batched_inputs=batched, affine=affine, closing=closing, rough=rough)
 
     @property
     def automatic(self) -> bool:
@@ -209,8 +211,7 @@ class FixedPointProblem(Problem):
 
     def residual(self, z: Array, *, closing: bool = False) -> Array:
         """Evaluate f(z) − z, shape (batch, ...), by `closing` where asked and given; raises what `__call__` does."""
-        f = self.closing if closing and self.closing is not None else self.f
-        return evaluate(f, z, *self.inputs) - z
+        return evaluate(self.closing if closing and self.closing else self.f, z, *self.inputs) - z
 
 
 def autodiff_linearize(

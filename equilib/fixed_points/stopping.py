@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from equilib.fixed_points.options import SolveOptions
@@ -31,6 +33,8 @@ class Monitor:
         The samples to be watched, by default all; the others count as converged.
     evaluate : callable, optional
         z ↦ f(z) − z, as for `Tolerance`.
+    rough : callable, optional
+        Whether residuals since it was asked before were rounded more than those to come.
 
     Attributes
     ----------
@@ -54,8 +58,9 @@ class Monitor:
         batch: int,
         active: np.ndarray | None = None,
         evaluate: Evaluate | None = None,
+        rough: Callable[[], bool] | None = None,
     ) -> None:
-        self._options = options
+        self._options, self._rough, self._was_rough = options, rough, rough is not None
         self.test = Tolerance(options, batch, evaluate)
         self.active = np.ones(batch, dtype=bool) if active is None else active
         self.running = int(np.count_nonzero(self.active))
@@ -83,6 +88,8 @@ class Monitor:
         ValueError
             If the norm is none.
         """
+        if self._was_rough:
+            self.test.forget()
         which = WHOLE if rows is None or len(rows) == len(self.active) else rows
         active = self.active[which]
         residual, size, tolerance, met = self.test.measure(state.z, state.residual, which, active, self.running)
@@ -98,9 +105,17 @@ class Monitor:
         if self.running < len(residual) and self.trace:
             residual = np.where(self.active, residual, self.trace[-1])
         self.trace.append(residual)
+        if self._was_rough:
+            self._begin_anew(residual)
         improved = self._judge(residual, met)
         self._stall(failed)
         return improved[which]
+
+    def _begin_anew(self, residual: np.ndarray) -> None:
+        """Compare residuals, shape (batch,), with none that were rounded more."""
+        held = self.active & np.isfinite(residual)
+        self.best, self._progress = (np.where(held, np.inf, each) for each in (self.best, self._progress))
+        self._was_rough = self._rough is not None and self._rough()
 
     @property
     def closing(self) -> bool:

@@ -81,6 +81,10 @@ class Tolerance:
         self._before: tuple[Array, Array, np.ndarray | slice] | None = None
         self._bounds: tuple[np.ndarray, np.ndarray, np.ndarray | slice] | None = None
 
+    def forget(self) -> None:
+        """Take the last state for none that tells a slope."""
+        self._before = None
+
     def measure(
         self, z: Array, residual: Array, rows: np.ndarray | slice, active: np.ndarray, running: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:

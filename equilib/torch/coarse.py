@@ -59,7 +59,7 @@ class Coarse:
         self._plain, self._exact, self._options = plain, exact, options
         self._cast = {"device_type": device, "dtype": dtype, "cache_enabled": False}
         self._eps = torch.finfo(dtype).eps
-        self._least, self._pauses, self.over = np.inf, 0, False
+        self._least, self._pauses, self.over, self._used = np.inf, 0, False, False
 
     def __call__(self, z: Array, *inputs: Any) -> Array:
         """Evaluate f(z), shape (batch, ...)."""
@@ -67,8 +67,14 @@ class Coarse:
             with torch.autocast(**self._cast):
                 y = self._plain(z, *inputs)
             if self._is_far(z, y - z):
+                self._used = True
                 return y
         return self._exact(z, *inputs)
+
+    def rough(self) -> bool:
+        """Tell whether an evaluation since the last call was coarse, or the next one may be."""
+        used, self._used = self._used, False
+        return used or not self.over
 
     def _is_far(self, z: Array, residual: Array) -> bool:
         """Return whether no sample may have converged, and look whether the next evaluation is to be coarse."""

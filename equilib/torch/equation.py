@@ -130,8 +130,9 @@ class Equation:
 
         start, device = bridge.array(z0), z0.device.type
         exact = kept if keep and z0.numel() >= _LARGE else value
-        f = exact if self.coarse is None else Coarse(value, exact, self.coarse, device, self.options)
-        problem = FixedPointProblem(f, *inputs, linearize=linearize, batched_inputs=self.batched)
+        coarse = None if self.coarse is None else Coarse(value, exact, self.coarse, device, self.options)
+        f, rough = (exact, None) if coarse is None else (coarse, coarse.rough)
+        problem = FixedPointProblem(f, *inputs, linearize=linearize, batched_inputs=self.batched, rough=rough)
         # In inference mode there are no graphs, which products are made of.
         with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(device):
             solution = solve(problem, self.solver, start, self.options, fallback=self.fallback)

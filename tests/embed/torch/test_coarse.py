@@ -122,3 +122,17 @@ def test_another_dtype_is_refused(dtype: Any, state: Any, error: type[Exception]
     """A dtype that autocast does not know, and a state that it does not cast, are refused with a sentence."""
     with pytest.raises(error, match=words):
         fixed_point(torch.tanh, torch.zeros(2, 3, dtype=state), coarse=dtype)
+
+
+@pytest.mark.parametrize("solver", ["anderson", "lbroyden"])
+def test_coarse_evaluations_tell_no_slope(solver: str):
+    """Beside a slow direction, the rounding of a coarse residual is not taken for the slope of f(z) − z."""
+    torch.manual_seed(0)
+    basis, _ = torch.linalg.qr(torch.randn(SIZE, SIZE))
+    rates, shares = torch.full((SIZE,), 0.3), torch.randn(BATCH, SIZE)
+    rates[0], shares[:, 0] = 0.999, 0.03
+    weight, x = (basis * rates) @ basis.T, shares @ basis.T
+    how: dict[str, Any] = {"solver": solver, "rtol": 0.01, "max_steps": 150}
+    found = equilibrium(lambda z: z @ weight + x, torch.zeros_like(x), coarse=torch.bfloat16, **how)
+    exact = (shares / (1 - rates)) @ basis.T
+    assert (found.z - exact).norm(dim=1).max() <= 0.1 * exact.norm(dim=1).max()
