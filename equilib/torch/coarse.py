@@ -10,6 +10,7 @@ import torch
 
 from equilib.arrays import Array, norms_together
 from equilib.fixed_points.options import SolveOptions
+from equilib.fixed_points.solution import ConvergenceError
 from equilib.fixed_points.tolerance import tolerance_at
 from equilib.torch.layout import Layout
 
@@ -63,13 +64,20 @@ class Coarse:
 
     def __call__(self, z: Array, *inputs: Any) -> Array:
         """Evaluate f(z), shape (batch, ...)."""
-        if not self.over:
-            with torch.autocast(**self._cast):
-                y = self._plain(z, *inputs)
-            if self._is_far(z, y - z):
-                self._used = True
-                return y
+        y = None if self.over else self._cast_value(z, *inputs)
+        if y is not None and self._is_far(z, y - z):
+            self._used = True
+            return y
+        self.over = True
         return self._exact(z, *inputs)
+
+    def _cast_value(self, z: Array, *inputs: Any) -> Array | None:
+        """Return f(z) under autocast, None where f cannot be cast; if something else is wrong, f says so as it is."""
+        try:
+            with torch.autocast(**self._cast):
+                return self._plain(z, *inputs)
+        except (RuntimeError, TypeError, ValueError, ConvergenceError):
+            return None
 
     def rough(self) -> bool:
         """Tell whether an evaluation since the last call was coarse, or the next one may be."""

@@ -136,3 +136,28 @@ def test_coarse_evaluations_tell_no_slope(solver: str):
     found = equilibrium(lambda z: z @ weight + x, torch.zeros_like(x), coarse=torch.bfloat16, **how)
     exact = (shares / (1 - rates)) @ basis.T
     assert (found.z - exact).norm(dim=1).max() <= 0.1 * exact.norm(dim=1).max()
+
+
+@pytest.mark.parametrize("how", ["a dtype", "an inner solve"])
+def test_what_cannot_be_cast_is_evaluated_as_it_is(how: str):
+    """Where f raises under autocast, by an operation without that dtype or an inner solve, it is never coarse."""
+    f = Recorded()
+
+    def step(z: Any) -> Any:
+        if how == "a dtype":
+            return torch.tanh(z.index_copy(1, torch.arange(SIZE), z @ f.weight) + f.x)
+        inner = lambda u, z: torch.tanh(0.5 * u @ f.weight + z)  # noqa: E731
+        return 0.5 * fixed_point(inner, torch.zeros_like(z), z, solver="picard", rtol=1e-5, on_failure="raise") + f.x
+
+    with torch.no_grad():
+        found, plain = (
+            fixed_point(step, torch.zeros_like(f.x), solver="picard", rtol=1e-5, coarse=coarse)
+            for coarse in (torch.bfloat16, None)
+        )
+    assert torch.allclose(found, plain, atol=1e-4)
+
+
+def test_what_f_raises_is_what_it_raises_without():
+    """A mistake in f is told as without coarse evaluations."""
+    with pytest.raises(ValueError, match="keep the shape"):
+        fixed_point(lambda z: z[:, :1], torch.zeros(2, 3), coarse=torch.bfloat16)
