@@ -145,7 +145,7 @@ def test_what_cannot_be_cast_is_evaluated_as_it_is(how: str):
 
     def step(z: Any) -> Any:
         if how == "a dtype":
-            return torch.tanh(z.index_copy(1, torch.arange(SIZE), z @ f.weight) + f.x)
+            return torch.tanh(torch.zeros_like(z).index_copy_(1, torch.arange(SIZE), z @ f.weight) + f.x)
         inner = lambda u, z: torch.tanh(0.5 * u @ f.weight + z)  # noqa: E731
         return 0.5 * fixed_point(inner, torch.zeros_like(z), z, solver="picard", rtol=1e-5, on_failure="raise") + f.x
 
