@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from operator import is_
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ class Call:
         Of the state.
     has_aux : bool
         Whether f returns a pair, of which the first counts.
+    coarse : bool
+        Whether it may be called under autocast.
     call : str
         How errors write the call.
 
@@ -58,21 +61,24 @@ class Call:
         layout: Layout,
         *,
         has_aux: bool = False,
+        coarse: bool = False,
         call: str = "f(z)",
     ) -> None:
         self.f, self.inputs, self.layout = f, inputs, layout
         self._has_aux, self._name, self.complete = has_aux, call, True
-        self._flat, self._spec = pytree.tree_flatten(inputs)
-        self._flat = [current(leaf) if isinstance(leaf, Tensor) else leaf for leaf in self._flat]
+        flat, self._spec = pytree.tree_flatten(inputs)
+        self._flat = [current(leaf) if isinstance(leaf, Tensor) else leaf for leaf in flat]
         named = _named_tensors(f)
         self.named = {name: current(each) for name, each in named.items()}
         self._moved = {name for name, each in named.items() if self.named[name] is not each}
+        self._as_given = not self._moved and all(map(is_, flat, self._flat))
         given = [leaf for leaf in self._flat if isinstance(leaf, Tensor)]
         self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
         self.given = {id(leaf) for leaf in given}
         self._closed: list[Held] = []
         kind = layout.device.type
         self._autocast = torch.get_autocast_dtype(kind) if _casts(kind) else None
+        self._may_cast = coarse or self._autocast is not None
 
     def __call__(self, *at: Tensor) -> Tensor:
         """Return f of a packed state, shape (batch, size), maybe after a time, in the same form."""
@@ -93,6 +99,8 @@ class Call:
         for held, own in self._closed:
             new = table.get(id(own), own)
             table |= {} if new is held else {id(held): new}
+        if self._as_given and not table and not strict:
+            return self._called(self.f, at, self.inputs)
         inputs = pytree.tree_unflatten([table.get(id(leaf), leaf) for leaf in self._flat], self._spec)
         named = {
             name: table.get(id(leaf), leaf)
@@ -137,11 +145,12 @@ class Call:
         changes = None if packed.is_inference() else packed._version
         try:
             with self._casting(), evaluated_anew():
-                cast = _casts(packed.device.type) or any(each.dtype != packed.dtype for each in before)
+                cast = self._may_cast and _casts(self.layout.device.type)
                 returned = f(*before, state, *inputs)
             if changes is not None and packed._version != changes:
                 raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
             returned = pair(returned)[0] if self._has_aux else returned
+            cast = cast or any(each.dtype != packed.dtype for each in before)
             checked = self.layout.checked(returned, packed.shape[0], cast=cast)
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"
@@ -156,7 +165,7 @@ class Call:
 
     def _casting(self) -> AbstractContextManager[Any]:
         if self._autocast is None:
-            return nullcontext()
+            return _AS_IT_IS
         # What was cast without a graph would be taken where there is one.
         return torch.autocast(self.layout.device.type, self._autocast, cache_enabled=False)
 
@@ -171,6 +180,9 @@ def pair(returned: Any) -> tuple[Any, Any]:
 def without_autocast(kind: str) -> AbstractContextManager[Any]:
     """Return a block in which PyTorch casts nothing on devices of a kind: solvers choose their own dtypes."""
     return torch.autocast(kind, enabled=False) if _casts(kind) else nullcontext()
+
+
+_AS_IT_IS = nullcontext()
 
 
 def _casts(kind: str) -> bool:

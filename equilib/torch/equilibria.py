@@ -133,7 +133,7 @@ def equilibrium(
     given = overridden(SolveOptions, options, overrides, fixed_point)
     layout = Layout(z0, batched=batched)
     check_coarse(coarse, layout)
-    call = Call(f, inputs, layout, has_aux=has_aux)
+    call = Call(f, inputs, layout, has_aux=has_aux, coarse=coarse is not None)
     equation = Equation(
         call=call,
         solver=method,

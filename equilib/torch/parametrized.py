@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from torch.nn.utils import parametrize
 
 
-@contextmanager
-def evaluated_anew() -> Iterator[None]:
-    """Have a block in which `parametrize.cached` keeps nothing.
+def evaluated_anew() -> AbstractContextManager[None]:
+    """Return a block in which `parametrize.cached` keeps nothing.
 
     What it kept of an evaluation without a graph, as those of a solver are, would have no derivative in the next one.
     """
+    return _uncached() if parametrize._cache_enabled else _AS_IT_IS
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _uncached() -> Iterator[None]:
     depth = parametrize._cache_enabled
     parametrize._cache_enabled = 0
     try:

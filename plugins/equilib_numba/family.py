@@ -12,7 +12,7 @@ from equilib.kernels import Kernel, shapes
 from equilib_numba import applies
 
 _SINGLE, _REAL = ("float32",), ("float32", "float64")
-_LIGHT, _PRODUCT = 1 << 15, 1 << 17
+_LIGHT, _PRODUCT, _PASS = 1 << 15, 1 << 17, 1 << 22
 """Numbers from which one pass over memory, and a product of matrices in two threads, repay that code is loaded."""
 
 _METHODS = (
@@ -35,7 +35,7 @@ class Numba:
         yield _record("times_slope", "elementwise:times_slope", shapes.two)
         yield _record("sum", "sums:sum_rows", shapes.sum_rows)
         yield _record("matmul", "matrices:matmul", applies.matmul, least=_PRODUCT)
-        yield _record("dot", "combinations:dot", shapes.two)
+        yield _record("dot", "combinations:dot", shapes.two, least=_PASS)
         yield _record("weighted_sum", "combinations:weighted_sum", shapes.weighted_sum)
         yield _record("combined", "combinations:combined", shapes.combined)
         yield _record("overlaps", "combinations:overlaps", shapes.overlaps)
