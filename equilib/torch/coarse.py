@@ -44,7 +44,7 @@ class Coarse:
     """f under autocast, until half of the samples are as near as its rounding lets them, and from then on as it is.
 
     No residual that meets the tolerance is a coarse one: where one would, f is evaluated as it is at once, and from
-    then on. So what a solve accepts is as exact as without.
+    then on. So what a solve accepts is held to the same test as without.
 
     Parameters
     ----------

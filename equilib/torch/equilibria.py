@@ -73,7 +73,7 @@ def fixed_point(
         For each of the inputs whether axis 0 of all its tensors is the batch: then finished samples leave it.
     coarse : torch.dtype, optional
         bfloat16 or float16: f is evaluated under autocast to it until the residual is as small as its rounding, from
-        then on in float32, the dtype of z0. What has converged, and its derivatives, are as exact as without.
+        then on in float32, the dtype of z0. What has converged was held to the same test as without.
 
     Returns
     -------
