@@ -97,7 +97,7 @@ def test_a_rank_that_cannot_reach_the_watcher_is_named(tmp_path: Path) -> None:
     run = ["run", "linear", "--epochs", "1", "--out", "run"]
     one, other = ([sys.executable, "-c", code + EQUILIB, *run] for code in ("", NO_WAY))
     done = mpiexec(["-n", "1", *one, ":", "-n", "1", *other], tmp_path)
-    assert done.returncode in (2, 9)  # mpiexec kills a rank that takes longer to end than the first with an error
+    assert done.returncode == 2
     assert done.stderr.count("error: ") == 1
     assert "error: rank 1, on " in done.stderr
     assert (
