@@ -126,7 +126,7 @@ class _Run:
     def step(self) -> None:
         self._announce()
         if self.f.closing:
-            self.f.ended = self.z if self.monitor.closing else None
+            self.f.ended = self.z if self.monitor.ending else None
         self.state = self.solver.step(self.f, self.state)
         check_returned(self._blamed, self.state, self.z)
         improved = self.monitor.observe(self.state, self.rows)

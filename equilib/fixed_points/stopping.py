@@ -118,7 +118,7 @@ class Monitor:
         self._was_rough = self._rough is not None and self._rough()
 
     @property
-    def closing(self) -> bool:
+    def ending(self) -> bool:
         """Whether every active sample ends with the next state, if its residual falls as it did to the last one."""
         if len(self.trace) < 2:
             return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from operator import is_
 from typing import Any
 
@@ -16,7 +16,7 @@ from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
 from equilib.torch.closures import Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
-from equilib.torch.parametrized import evaluated_anew
+from equilib.torch.parametrized import AS_IT_IS, evaluated_anew
 from equilib.torch.transforms import next_node, tangent_of, transformed
 
 UNKNOWN = (
@@ -111,7 +111,7 @@ class Call:
         if named:
             f = lambda *arguments: torch.func.functional_call(self.f, named, arguments)  # noqa: E731
         first = next_node() if strict else 0
-        with Replaced(table) if self._closed and table else nullcontext():
+        with Replaced(table) if self._closed and table else AS_IT_IS:
             y = self._called(f, at, inputs)
         if strict and y.requires_grad and not transformed():
             allowed = {edge_of(each) for each in (*at, *leaves) if each.requires_grad}
@@ -165,7 +165,7 @@ class Call:
 
     def _casting(self) -> AbstractContextManager[Any]:
         if self._autocast is None:
-            return _AS_IT_IS
+            return AS_IT_IS
         # What was cast without a graph would be taken where there is one.
         return torch.autocast(self.layout.device.type, self._autocast, cache_enabled=False)
 
@@ -179,10 +179,7 @@ def pair(returned: Any) -> tuple[Any, Any]:
 
 def without_autocast(kind: str) -> AbstractContextManager[Any]:
     """Return a block in which PyTorch casts nothing on devices of a kind: solvers choose their own dtypes."""
-    return torch.autocast(kind, enabled=False) if _casts(kind) else nullcontext()
-
-
-_AS_IT_IS = nullcontext()
+    return torch.autocast(kind, enabled=False) if _casts(kind) else AS_IT_IS
 
 
 def _casts(kind: str) -> bool:
