@@ -113,6 +113,7 @@ def main() -> None:
 
         ranks = Ranks(Mpi().connect())
         use_ranks(ranks)
+        ranks.watch()
     prepare_process()
     found = sums(ranks, asked["sums"]) if "sums" in asked else training(ranks, asked)
     if ranks.rank == 0:

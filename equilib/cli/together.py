@@ -38,7 +38,8 @@ def join(session: Session, command: str | None) -> None:
     blueprint = session.plugins.get(CommunicatorEntry, COMMUNICATOR).blueprint()
     connector = build(blueprint, {}, owner=f"communicator {COMMUNICATOR!r}", parts=session.plugins)
     ranks = Ranks(connector.connect())
-    use_ranks(ranks)
+    use_ranks(ranks)  # before anything fails: their ends are one
+    ranks.watch()
     check_agreement(ranks, {"the command": " ".join(session.argv), "Python": sys.version, **package_versions()})
 
 

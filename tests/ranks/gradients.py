@@ -64,6 +64,7 @@ def main() -> None:
         from equilib_mpi.communicator import Mpi
 
         ranks = Ranks(Mpi().connect())
+        ranks.watch()
     if model == "small":
         several_buckets()
     found = gradients(model, solvers, ranks)

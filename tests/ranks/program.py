@@ -146,6 +146,7 @@ def main() -> None:
         from equilib_mpi.communicator import Mpi
 
         ranks = Ranks(Mpi().connect())
+        ranks.watch()
     if method[:1] != ["tutorial"]:
         several_buckets()
     if method:

@@ -6,7 +6,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,13 @@ socket.create_connection = unreachable
 """
 
 
+NO_WATCHER = """
+import sys
+sys.executable = "nowhere/python"
+"""
+TELLING = '"$@"; status=$?; echo "rank $PMI_RANK ended with $status"; exit $status'
+
+
 class One:
     """The communicator of a rank that is told what it says itself."""
 
@@ -36,20 +42,14 @@ class One:
         return [data] * self.size
 
 
-@pytest.fixture
-def on_hosts(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ranks]:
-    """Return the way to a rank among others, on hosts of so many (name, machine); nobody watches."""
-    monkeypatch.setenv("EQUILIB_RANK_PATIENCE", "0")
-
-    def make(rank: int, *hosts: tuple[str, str]) -> Ranks:
-        ranks = Ranks(One(rank, len(hosts)))
-        ranks.places = [Place(name, 100 + number, (0, 1), machine) for number, (name, machine) in enumerate(hosts)]
-        return ranks
-
-    return make
+def on_hosts(rank: int, *hosts: tuple[str, str]) -> Ranks:
+    """Return a rank among others, on hosts of so many (name, machine); nobody watches."""
+    ranks = Ranks(One(rank, len(hosts)))
+    ranks.places = [Place(name, 100 + number, (0, 1), machine) for number, (name, machine) in enumerate(hosts)]
+    return ranks
 
 
-def test_hosts_of_one_name_are_told_apart(on_hosts: Callable[..., Ranks]) -> None:
+def test_hosts_of_one_name_are_told_apart() -> None:
     """What the kernel drew when it started says who shares GPUs and cores, not the name alone."""
     hosts = [("node", "a"), ("node", "a"), ("node", "b"), ("other", "a"), ("node", "b")]
     found = [on_hosts(rank, *hosts) for rank in range(len(hosts))]
@@ -59,9 +59,7 @@ def test_hosts_of_one_name_are_told_apart(on_hosts: Callable[..., Ranks]) -> Non
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
-def test_who_hears_nothing_from_rank_0_ends(
-    rank: int, on_hosts: Callable[..., Ranks], capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_who_hears_nothing_from_rank_0_ends(rank: int, capfd: pytest.CaptureFixture[str]) -> None:
     """A host that is gone closes no connection; the first rank elsewhere says so, and a beat is heard."""
     ranks = on_hosts(rank, ("one", ""), ("one", ""), ("two", ""), ("two", ""))
     ranks.resume = "equilib resume r"
@@ -104,3 +102,27 @@ def test_a_rank_that_cannot_reach_the_watcher_is_named(tmp_path: Path) -> None:
         "by which ranks are watched (timed out); let the hosts connect, or set EQUILIB_RANK_PATIENCE=0" in done.stderr
     )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "says", "status"),
+    [
+        pytest.param((NO_WATCHER, ""), ("", ""), "error: nowhere/python: No such file", 1, id="no-watcher"),
+        pytest.param(("", NO_WAY), ("", ""), "by which ranks are watched", 2, id="no-way-to-it"),
+        pytest.param(("", ""), ("", "--quiet"), "all ranks of a run need the same", 2, id="watched"),
+    ],
+)
+def test_where_all_ranks_end_only_rank_0_has_a_status(
+    code: tuple[str, str], arguments: tuple[str, str], says: str, status: int, tmp_path: Path
+) -> None:
+    """Others end with 0, watched or not yet: a launcher takes another status for a crash, and kills who is left."""
+    require_mpi()
+    run = ["run", "linear", "--epochs", "1", "--out", "run"]
+    parts = [
+        ["-n", "1", "sh", "-c", TELLING, "sh", sys.executable, "-c", before + EQUILIB, *run, *filter(None, [option])]
+        for before, option in zip(code, arguments, strict=True)
+    ]
+    done = mpiexec([*parts[0], ":", *parts[1]], tmp_path)
+    assert sorted(done.stdout.splitlines()) == [f"rank 0 ended with {status}", "rank 1 ended with 0"]
+    assert (done.returncode, done.stderr.count("error: ")) == (status, 1)
+    assert says in done.stderr

@@ -45,12 +45,6 @@ class Only:
         return add(rows)
 
 
-@pytest.fixture
-def unwatched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start no watcher."""
-    monkeypatch.setenv("EQUILIB_RANK_PATIENCE", "0")
-
-
 @pytest.mark.parametrize("shares", [1, 4, 7])
 @pytest.mark.parametrize("samples", [1, 3, 4, 10])
 def test_a_division_is_a_partition(samples: int, shares: int) -> None:
@@ -86,7 +80,7 @@ def test_a_sum_does_not_depend_on_the_ranks(shares: int) -> None:
     np.testing.assert_allclose(sums[0], values.sum(0), rtol=1e-4, atol=1e-5)
 
 
-def test_more_ranks_than_shares_are_refused(unwatched: None) -> None:
+def test_more_ranks_than_shares_are_refused() -> None:
     """A rank that never has anything to do is a mistake; of a small batch that is how it is."""
     check_shares(4, Ranks(Only(0, 4)))
     check_shares(None, Ranks(Only(0, 5)))
@@ -153,7 +147,7 @@ def test_buckets_hold_every_leaf_once() -> None:
     assert buckets([], 8) == []
 
 
-def test_leaves_arrive_before_the_backward_pass_has_ended(unwatched: None) -> None:
+def test_leaves_arrive_before_the_backward_pass_has_ended() -> None:
     """The gradient of the last layer is sent while the others are computed, and each arrives once, as it ends up."""
     model = network()
     params, x = model.init(np.random.default_rng(0)), np.ones((3, 4), np.float32)
@@ -168,7 +162,7 @@ def test_leaves_arrive_before_the_backward_pass_has_ended(unwatched: None) -> No
     assert came[0][0] > came[-1][0]
 
 
-def test_a_gradient_comes_back_as_it_was_sent(unwatched: None) -> None:
+def test_a_gradient_comes_back_as_it_was_sent() -> None:
     """Whether leaves arrived early or not, the sum with zeros is the gradient, in its structure."""
     like = {"a": np.arange(6.0).reshape(2, 3), "b": [np.float32([1, 2]), np.ones(())]}
     total = GradientSum(Ranks(Only(0, 4)), like, Division(9, 4, 4))
@@ -181,7 +175,7 @@ def test_a_gradient_comes_back_as_it_was_sent(unwatched: None) -> None:
 
 
 @pytest.mark.parametrize(("shares", "ranks"), [(3, 3), (5, 2), (4, 1)])
-def test_the_gradient_of_a_batch_is_that_of_one_process(shares: int, ranks: int, unwatched: None) -> None:
+def test_the_gradient_of_a_batch_is_that_of_one_process(shares: int, ranks: int) -> None:
     """What shares of 10 samples give is added to the gradient of their mean loss, to the rounding of float64."""
     subject = doubled(trainer(network(options=SolveOptions(rtol=1e-14, on_failure="record"))))
 
@@ -221,7 +215,7 @@ def test_a_program_by_itself_is_no_rank(given: dict[str, str]) -> None:
     assert launched(given | {"SLURM_PROCID": "0", "SLURM_NTASKS": "8"}) is None
 
 
-def test_the_rank_whose_loss_is_not_finite_is_named(unwatched: None) -> None:
+def test_the_rank_whose_loss_is_not_finite_is_named() -> None:
     """All ranks refuse the batch in the same words, which say whose samples it was and how their solves ended."""
     model = network()
     _, record = model(model.init(np.random.default_rng(0)), np.ones((3, 4), np.float32))

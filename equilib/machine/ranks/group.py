@@ -20,7 +20,7 @@ from equilib.machine.ranks.pending import Pending
 from equilib.machine.signals import Interrupted
 
 if TYPE_CHECKING:
-    from equilib.machine.ranks.lifeline import Lifeline
+    from equilib.machine.ranks.lifeline import Lifeline, Refusal
 
 _SIGNAL = 128
 """What a shell adds to the number of the signal that ended a process."""
@@ -81,12 +81,21 @@ class Ranks:
         self.rank, self.size = (communicator.rank, communicator.size) if communicator else (0, 1)
         self.exchanges, self.waits, self.doing, self.resume = 0, False, "", ""
         self.waited = 0.0
-        self._lifeline: Lifeline | None = None
+        self._lifeline: Lifeline | Refusal | None = None
         self.places: list[Place] = self.gather(Place.here())
-        if communicator is not None:
-            from equilib.machine.ranks.lifeline import connect  # deferred: one process alone needs none of it
 
+    def watch(self) -> None:
+        """Have all ranks watched from now on, if rank 0's environment does not say that nobody is.
+
+        Raises, on all ranks, UserError if one of them cannot be, and OSError if no watcher can be started.
+        """
+        from equilib.machine.ranks.lifeline import Refusal, connect  # deferred: one process alone needs none of it
+
+        try:
             self._lifeline = connect(self)
+        except Exception:
+            self._lifeline = Refusal()
+            raise
 
     @property
     def local_rank(self) -> int:

@@ -32,7 +32,6 @@ _LEAST_PATIENCE = 5.0  # of a rank that is well a beat may be late by some secon
 _BEAT = 1.0
 _ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
 _LAST = 8.0  # seconds that rank 0 has to write what it knows, and all have to leave
-_SAYS = 1.0  # seconds that rank 0 has to say why nothing begins, before a launcher kills it as others end
 _SLEPT = 5.0  # seconds between two looks after which this machine was asleep
 
 
@@ -141,6 +140,21 @@ class Lifeline:
         os._exit(verdict.status)
 
 
+class Refusal:
+    """What stands for a lifeline where all ranks raise the same before anybody watches: each knows how all end."""
+
+    verdict: Verdict | None = None
+
+    def report(self, sentence: str, status: int) -> Verdict:
+        """Return what is said of all."""
+        self.verdict = Verdict(sentence, status, said=False, whole=True)
+        return self.verdict
+
+    def leave(self, *, wait: bool) -> bool:
+        """Tell at once that this rank may go: as it ends with 0, no launcher ends rank 0 for it."""
+        return True
+
+
 def connect(ranks: Ranks) -> Lifeline | None:
     """Start the watcher on rank 0 and connect all to it; None where rank 0's environment says that nobody is watched.
 
@@ -168,8 +182,6 @@ def connect(ranks: Ranks) -> Lifeline | None:
         return lifeline
     if lifeline is not None:
         lifeline.leave(wait=False)
-    if ranks.rank:
-        time.sleep(_SAYS)
     raise UserError(failures[0])
 
 
