@@ -38,7 +38,7 @@ def join(session: Session, command: str | None) -> None:
     blueprint = session.plugins.get(CommunicatorEntry, COMMUNICATOR).blueprint()
     connector = build(blueprint, {}, owner=f"communicator {COMMUNICATOR!r}", parts=session.plugins)
     ranks = Ranks(connector.connect())
-    use_ranks(ranks)  # before anything fails: their ends are one
+    use_ranks(ranks)  # which end together where they cannot be watched
     ranks.watch()
     check_agreement(ranks, {"the command": " ".join(session.argv), "Python": sys.version, **package_versions()})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import pi, sqrt
 
+import numpy as np
+
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
@@ -37,8 +39,9 @@ def _(ans: Array, x: Array) -> LinearMap:
 @primitive
 @operation("sigmoid")
 def sigmoid(x: Array) -> Array:
-    """Return 1 / (1 + e^−x), of the shape of x, as ½ (1 + tanh(x/2)), which cannot overflow."""
-    return 0.5 * (1.0 + array_namespace(x).tanh(0.5 * x))
+    """Return 1 / (1 + e^−x), of the shape of x, as exact where it is near 0 as elsewhere."""
+    with np.errstate(over="ignore", under="ignore"):  # where e^−x is infinite, 0 is right
+        return 1.0 / (1.0 + array_namespace(x).exp(-x))
 
 
 @operation("sigmoid_slope")

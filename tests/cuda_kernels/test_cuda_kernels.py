@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import special
 
 import equilib_cuda
 from equilib.testing import Check, kernel_checks
+from equilib_cuda import elementwise
 from equilib_cuda.family import Cuda
 from tests.cuda_kernels import host
 from tests.cupy_emulator import emulated
@@ -49,6 +52,16 @@ def test_a_source_keeps_a_law(check: Check, backwards: bool, monkeypatch: pytest
         monkeypatch.setattr(launches, name, 32)
     with executing(partial(host.run, backwards=backwards)):
         check()
+
+
+@pytest.mark.skipif(host.COMPILER is None, reason="there is no g++ to compile CUDA C for the CPU with")
+@pytest.mark.parametrize(("dtype", "farthest"), [("float32", 80.0), ("float64", 700.0)])
+def test_the_sigmoid_is_exact_where_it_vanishes(dtype: str, farthest: float) -> None:
+    """Near 0 it is as exact, relative to itself, as elsewhere."""
+    x = np.linspace(-farthest, farthest, 1001).astype(dtype)
+    with emulated() as cupy, executing(partial(host.run, backwards=False)):
+        found = cupy.asnumpy(elementwise.sigmoid(cupy.asarray(x)))
+    np.testing.assert_allclose(found, special.expit(x.astype(np.float64)), rtol=20 * float(np.finfo(dtype).eps))
 
 
 @pytest.mark.cupy

@@ -15,7 +15,7 @@
 
 struct Index { unsigned x, y, z; };
 static Index threadIdx, blockIdx, blockDim, gridDim;
-using std::fabs; using std::isfinite; using std::sqrt; using std::tanh;
+using std::exp; using std::fabs; using std::isfinite; using std::sqrt; using std::tanh;
 static inline int min(int a, int b) { return a < b ? a : b; }
 
 namespace threads {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from tests.cupy_emulator.kernels import twin
 
@@ -167,7 +168,7 @@ def group_norm_sums(
 
 def activate(kind: int, x: np.ndarray) -> np.ndarray:
     """Return φ(x)."""
-    functions = {0: lambda: x, 1: lambda: np.tanh(x), 2: lambda: 0.5 * (1 + np.tanh(0.5 * x))}
+    functions = {0: lambda: x, 1: lambda: np.tanh(x), 2: lambda: special.expit(x)}
     more = {3: lambda: np.maximum(x, 0), 4: lambda: gelu(x), 5: lambda: gelu_slope(x)}
     return (functions | more)[int(kind)]()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import special
 
 from equilib import ops
 from equilib.kernels import OPERATIONS, Kernel
@@ -116,3 +117,22 @@ def test_a_kernel_computes_the_formula(kernel: Kernel, args: tuple[Any, ...]):
         np.testing.assert_allclose(one, true, rtol=0, atol=5e-6 * max(1e-30, float(np.abs(true).max())))
     for each, kept in zip((each for each in args if isinstance(each, np.ndarray)), before, strict=True):
         np.testing.assert_array_equal(each, kept)
+
+
+SIGMOIDS = [each for each in KERNELS if each.operation in ("sigmoid", "conv2d_block")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", SIGMOIDS, ids=[f"{each.operation}-{each.name}" for each in SIGMOIDS])
+def test_the_sigmoid_is_exact_where_it_vanishes(kernel: Kernel, dtype: str):
+    """Near 0 it is as exact, relative to itself, as elsewhere; far off it is 0 or 1, of NaN it is NaN."""
+    farthest = 87.0 if dtype == "float32" else 700.0
+    x = np.concatenate([np.linspace(-farthest, farthest, 997), [-1e4, 1e4, np.nan]]).astype(dtype)
+    nothing = np.zeros((1, 4, 4, 16), dtype), np.zeros((3, 3, 16, x.size), dtype)
+    args = (x,) if kernel.operation == "sigmoid" else (*nothing, x, None, "sigmoid", UNIT, SAME)
+    if dtype not in kernel.dtypes:
+        pytest.skip("the kernel does not apply")
+    assert kernel.applies(*args)
+    found = kernel.function()(*args)
+    expected = np.broadcast_to(special.expit(x.astype(np.float64)), found.shape)
+    np.testing.assert_allclose(found, expected, rtol=20 * float(np.finfo(dtype).eps))

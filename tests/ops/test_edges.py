@@ -149,6 +149,17 @@ def test_activations_do_not_overflow(operation: Any, xp: ModuleType):
     assert np.isfinite(lower(linear.vjp(linear.value)[0])).all()
 
 
+@pytest.mark.parametrize(("dtype", "farthest"), [("float32", 80.0), ("float64", 700.0)])
+@pytest.mark.parametrize("name", ["sigmoid", "silu", "softplus"])
+def test_activations_that_vanish_are_exact_where_they_do(name: str, dtype: str, farthest: float, xp: ModuleType):
+    """Near 0 they are as exact, relative to themselves, as elsewhere: no difference of larger numbers is taken."""
+    x = np.linspace(-farthest, farthest, 1001).astype(dtype)
+    exact = x.astype(np.float64)
+    expected = {"silu": exact * special.expit(exact), "softplus": np.logaddexp(0, exact)}
+    found = lower(getattr(ops, name)(lift(xp, x)))
+    np.testing.assert_allclose(found, expected.get(name, special.expit(exact)), rtol=20 * float(np.finfo(dtype).eps))
+
+
 def test_logsumexp_does_not_overflow(xp: ModuleType):
     """Log-sum-exp shifts by the maximum, so large logits give finite values and gradients."""
     logits = lift(xp, np.array([[1e4, 1e4 - 1.0], [-1e4, -1e4]]))

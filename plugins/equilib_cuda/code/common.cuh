@@ -59,7 +59,7 @@ enum { IDENTITY, TANH, SIGMOID, RELU };
 
 __device__ REAL activate(Long kind, REAL x) {
   if (kind == TANH) return tanh(x);
-  if (kind == SIGMOID) return (REAL)0.5 * (1 + tanh((REAL)0.5 * x));
+  if (kind == SIGMOID) return 1 / (1 + exp(-x));  // where that is infinite, 0 is right
   if (kind == RELU) return x > 0 || x != x ? x : (REAL)0;
   return x;
 }

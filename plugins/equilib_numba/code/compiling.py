@@ -27,7 +27,7 @@ HOW = {"error_model": "numpy", "fastmath": {"contract"}}
 _ALONE = {"nopython": True, "_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 """Options of numba: arrays are memory of others, and no Python calls the function."""
 
-_LIBRARY = {"memcpy", "memmove", "memset", "sqrt", "sqrtf", "tanh"}
+_LIBRARY = {"memcpy", "memmove", "memset", "sqrt", "sqrtf", "tanh", "exp"}
 """Functions of the C library, which every process has."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib_numba.code.formulas import tanh
+from equilib_numba.code.formulas import sigmoid, tanh
 from equilib_numba.code.memory import call, row, words
 from equilib_numba.code.team import bounds
 from equilib_numba.elementwise import BLOCK
@@ -29,7 +29,7 @@ def formulas(dtype: np.dtype) -> Any:  # noqa: C901  a branch for each formula
                 out[k] = tanh(x[k])
         elif kind == 1:
             for k in range(count):
-                out[k] = half * (one + tanh(half * x[k]))
+                out[k] = sigmoid(x[k])
         elif kind == 2:
             for k in range(count):
                 out[k] = like if x[k] < like else x[k]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from equilib_numba.code.compiling import compiled, summing
-from equilib_numba.code.formulas import tanh
+from equilib_numba.code.formulas import sigmoid, tanh
 from equilib_numba.code.memory import number, row
 from equilib_numba.records import RELU, SIGMOID, TANH
 
@@ -75,13 +75,13 @@ def _add(like: Any, place: int, terms: int, count: int) -> None:
 def _activate(like: Any, activation: int, source: int, target: int, count: int) -> None:
     """Write φ of numbers."""
     x, out = row(source, count, like), row(target, count, like)
-    half, one, zero = number(0.5, like), number(1, like), number(0, like)
+    zero = number(0, like)
     if activation == TANH:
         for k in range(count):
             out[k] = tanh(x[k])
     elif activation == SIGMOID:
         for k in range(count):
-            out[k] = half * (one + tanh(half * x[k]))
+            out[k] = sigmoid(x[k])
     elif activation == RELU:
         for k in range(count):
             out[k] = zero if x[k] < zero else x[k]
