@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode import OdeProblem, integrate
 from equilib_ode.auto import Auto
 from equilib_ode.bdf import BDF

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode import OdeProblem
 
 

@@ -19,9 +19,10 @@ from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.adjoints.unrolled import Unrolled
 from equilib.arrays import Tree
 from equilib.fixed_points.evaluator import Counts, Evaluator
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.picard import Picard, State
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, Status
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, SolverState

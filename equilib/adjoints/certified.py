@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from equilib.arrays import Array, Tree, array_namespace
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,9 @@ from equilib.adjoints.idle import without_idle
 from equilib.adjoints.sensitivity import check_pullback
 from equilib.arrays import Array, coefficients, host_norm, rows_like
 from equilib.fixed_points.boundary import copied
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver

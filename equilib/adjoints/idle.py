@@ -9,7 +9,8 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, host_norm, take_rows, to_host, tree_leaves, tree_map, zeros_like
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 
 UNDECLARED = (

@@ -18,8 +18,9 @@ from equilib.adjoints.certified import certified
 from equilib.adjoints.equation import RTOL, linearized, relative, solve_adjoint
 from equilib.adjoints.sensitivity import Needs, Pullback
 from equilib.arrays import Array, check_like, to_host, two_norm, where_samples
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.numerics.affine import Affine

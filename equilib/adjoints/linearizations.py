@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from equilib.arrays import Array, Tree, array_namespace, tree_leaves
-from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem, Problem
 
 
 class _Point(NamedTuple):

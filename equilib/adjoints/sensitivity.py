@@ -8,7 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from equilib.arrays import Array, Tree, check_like, is_tree, named_leaves, tree_leaves
 from equilib.errors import a
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem, Problem
 from equilib.fixed_points.solution import BatchSolution, Solution
 from equilib.options.kinds import check_type
 

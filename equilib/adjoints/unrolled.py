@@ -13,8 +13,9 @@ from equilib.adjoints.revolve import Iterates
 from equilib.adjoints.sensitivity import Needs, Pullback, check_pullback
 from equilib.arrays import Array, Tree, tree_map
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.picard import State
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.stopping import judged
 from equilib.options import Checked, option

@@ -8,8 +8,9 @@ import numpy as np
 
 from equilib.arrays import Array, host_norm, rms_norm
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver

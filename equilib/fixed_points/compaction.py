@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, is_array, put_rows, take_rows, zeros
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.solver import SolverState
 
 S = TypeVar("S")

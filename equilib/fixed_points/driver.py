@@ -93,7 +93,7 @@ class _Run:
         self.f, self.solver = f, solver
         self._blamed = solver.solver if isinstance(solver, _OneStep) else solver
         # A method, not a closure over this run: a circle would keep the solver's arrays until they are collected.
-        self.monitor = Monitor(f.options, z0.shape[0], f.active, None if f.affine else f.residual, f.rough)
+        self.monitor = Monitor(f.options, z0.shape[0], f.active, None if f.affine else f.residual, f.coarse)
         self.rows, self.left = np.arange(z0.shape[0]), z0.shape[0]
         self.aside: list[_SetAside] = []
         self.restrict = getattr(solver, "restrict", restricted_state)

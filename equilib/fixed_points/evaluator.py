@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,8 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from equilib.arrays import Array, Tree, host_norm, where_samples
+from equilib.fixed_points.coarse import CoarseEvaluations
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization, Problem
+from equilib.fixed_points.problem import FixedPointProblem, Problem
 from equilib.fixed_points.tolerance import tolerance_at
 from equilib.options.kinds import check_type
 
@@ -200,9 +201,9 @@ class Evaluator:
         return np.minimum(self.tolerance / np.where(size > 0, size, 1.0), 1.0)
 
     @property
-    def rough(self) -> Callable[[], bool] | None:
-        """What tells whether evaluations were rounded more than those to come, where the problem knows."""
-        return self._asked.rough
+    def coarse(self) -> CoarseEvaluations | None:
+        """What is known of evaluations that are rounded more than those that a solve ends with, if there are such."""
+        return self._asked.coarse
 
     @property
     def restrictable(self) -> bool:

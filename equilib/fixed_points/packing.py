@@ -11,7 +11,8 @@ from typing import Any
 from equilib.arrays import Array, Tree, array_namespace, is_array, is_tree, leaves_like, named_leaves, tree_unflatten
 from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import explain, is_traced
-from equilib.fixed_points.problem import FixedPointProblem, Linearization, Products
+from equilib.fixed_points.linearization import Linearization, Products
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 from equilib.options.kinds import described
 

@@ -1,43 +1,20 @@
-"""The fixed-point problem: f, its inputs and its derivatives."""
+"""The fixed-point problem: f, its inputs, and what is declared about them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, cast
+from typing import ClassVar, Self
 
 import numpy as np
 
 from equilib.arrays import Array, Tree, named_leaves, take_rows, tree_map
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.arguments import check_call, check_declared
-from equilib.fixed_points.boundary import checked, copied, evaluate, evaluate_product, read_only, traced
+from equilib.fixed_points.boundary import checked, copied, evaluate, read_only
+from equilib.fixed_points.coarse import CoarseEvaluations
+from equilib.fixed_points.linearization import Linearization, Map, Products, autodiff_linearize
 from equilib.options.kinds import check_kind, check_type
-
-Map = Callable[..., Array]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Linearization:
-    """f near one point z: its value there, and products with its derivatives.
-
-    `jvp(v)` is J·v and `vjp(w)` is Jᵀ·w with J = ∂f/∂z; `inputs_vjp(w)` is (∂f/∂inputs)ᵀ·w, a tuple of trees.
-    They satisfy ⟨Jv, w⟩ = ⟨v, Jᵀw⟩ and may be applied many times. Where known, `both_vjps(w)` is the pair of the last
-    two in a pass, `inputs_jvp(v)` is ∂f/∂inputs·v for a tuple of trees, None for an input that is a constant, and
-    `used()` tells for each leaf of the inputs whether f depends on it.
-    """
-
-    value: Array
-    jvp: Callable[[Array], Array]
-    vjp: Callable[[Array], Array]
-    inputs_vjp: Callable[[Array], tuple[Tree, ...]]
-    both_vjps: Callable[[Array], tuple[Array, tuple[Tree, ...]]] | None = None
-    inputs_jvp: Callable[[tuple[Tree, ...]], Array] | None = None
-    used: Callable[[], Sequence[bool]] | None = None
-
-    def pull(self, w: Array) -> tuple[Array, tuple[Tree, ...]]:
-        """Return Jᵀ·w, shape (batch, ...), and (∂f/∂inputs)ᵀ·w."""
-        return (self.vjp(w), self.inputs_vjp(w)) if self.both_vjps is None else self.both_vjps(w)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
@@ -126,9 +103,11 @@ class FixedPointProblem(Problem):
     affine : bool
         Whether f is affine in z, as an adjoint equation is: what a linear solver says about its residual is then true.
     closing : callable, optional
-        f as it is evaluated where a solve is expected to end: the same values, by an evaluation that keeps more.
-    rough : callable, optional
-        `rough()` tells whether f, since it was asked before, was rounded more than it will be: that is no evidence.
+        f as it is evaluated where a solve is expected to end: the same values, by an evaluation that keeps more, such
+        as what a derivative there needs.
+    coarse : CoarseEvaluations, optional
+        What is known of evaluations of f that are rounded more than those that a solve ends with, where there are
+        such. A solve compares their residuals with no others.
 
     Attributes
     ----------
@@ -144,7 +123,7 @@ class FixedPointProblem(Problem):
     batched_inputs: tuple[bool, ...] | None
     affine: bool
     closing: Map | None
-    rough: Callable[[], bool] | None
+    coarse: CoarseEvaluations | None
 
     def __init__(
         self,
@@ -157,7 +136,7 @@ class FixedPointProblem(Problem):
         batched_inputs: Sequence[bool] | None = None,
         affine: bool = False,
         closing: Map | None = None,
-        rough: Callable[[], bool] | None = None,
+        coarse: CoarseEvaluations | None = None,
     ) -> None:
         for name, given in (("jvp", jvp), ("vjp", vjp), ("inputs_vjp", inputs_vjp)):
             if given is not None:
@@ -168,7 +147,7 @@ class FixedPointProblem(Problem):
             linearize = autodiff_linearize if products == Products() else products
         batched = None if batched_inputs is None else tuple(batched_inputs)
         super().__init__(f, *inputs, linearize=linearize)
-        self.__dict__.update(batched_inputs=batched, affine=affine, closing=closing, rough=rough)
+        self.__dict__.update(batched_inputs=batched, affine=affine, closing=closing, coarse=coarse)
 
     @property
     def automatic(self) -> bool:
@@ -212,89 +191,3 @@ class FixedPointProblem(Problem):
     def residual(self, z: Array, *, closing: bool = False) -> Array:
         """Evaluate f(z) − z, shape (batch, ...), by `closing` where asked and given; raises what `__call__` does."""
         return evaluate(self.closing if closing and self.closing else self.f, z, *self.inputs) - z
-
-
-def autodiff_linearize(
-    f: Map, z: Array, *inputs: Tree, instead: str = "FixedPointProblem(..., jvp=..., vjp=...)"
-) -> Linearization:
-    """Return the linearization of f at z, shape (batch, ...), by automatic differentiation.
-
-    Raises
-    ------
-    NoDerivativeError
-        If f cannot be traced; `instead` is what may be given in place of its derivative.
-    """
-    # Deferred: autograd is loaded by those who differentiate with it, not by `import equilib`.
-    import equilib.ops  # noqa: F401  operators of traced arrays
-    from equilib.autodiff import linearize
-
-    linear = traced(linearize, f, z, *inputs, instead=instead)
-    everything = tuple(range(1 + len(inputs)))
-
-    def both_vjps(w: Array) -> tuple[Array, tuple[Tree, ...]]:
-        first, *rest = linear.vjp(w, argnums=everything)
-        return first, tuple(rest)
-
-    def inputs_jvp(tangents: tuple[Tree, ...]) -> Array:
-        known = tuple(number for number, each in enumerate(tangents) if each is not None)
-        return linear.push([tangents[number] for number in known], tuple(1 + number for number in known))
-
-    return Linearization(
-        value=linear.value,
-        jvp=lambda v: linear.jvp(v, argnum=0),
-        vjp=lambda w: linear.vjp(w, argnums=(0,))[0],
-        inputs_vjp=lambda w: linear.vjp(w, argnums=everything[1:]),
-        both_vjps=both_vjps,
-        inputs_jvp=inputs_jvp,
-        used=lambda: linear.used(everything[1:]),
-    )
-
-
-@dataclass(frozen=True)
-class Products:
-    """`linearize` of a problem by products that its author wrote, None where there is none."""
-
-    jvp: Map | None = None
-    vjp: Map | None = None
-    inputs_vjp: Callable[..., tuple[Tree, ...]] | None = None
-
-    def __call__(self, f: Map, z: Array, *inputs: Tree) -> Linearization:
-        """Evaluate f at z, shape (batch, ...), and return its products there."""
-
-        def product(name: str) -> Callable[[Array], Array]:
-            given = getattr(self, name)
-            return _needs(name) if given is None else lambda v: evaluate_product(given, name, z, v, *inputs)
-
-        return Linearization(
-            value=copied(evaluate(f, z, *inputs)),
-            jvp=product("jvp"),
-            vjp=product("vjp"),
-            inputs_vjp=lambda w: self._pulled(z, w, inputs),
-        )
-
-    def _pulled(self, z: Array, w: Array, inputs: tuple[Tree, ...]) -> tuple[Tree, ...]:
-        if not inputs:
-            return ()
-        if self.inputs_vjp is None:
-            return cast("tuple[Tree, ...]", _needs("inputs_vjp")(w))
-        pulled = self.inputs_vjp(z, w, *inputs)
-        if not isinstance(pulled, tuple) or len(pulled) != len(inputs):
-            raise TypeError(f"inputs_vjp must return a tuple with one tree for each of {len(inputs)} inputs")
-        return tuple(tree_map(lambda _, bar: bar, each, bar) for each, bar in zip(inputs, pulled, strict=True))
-
-
-_WHY = {
-    "jvp": "J·v, which a solver of Newton's kind or a tangent asks for",
-    "vjp": "Jᵀ·w, which an adjoint solves with",
-    "inputs_vjp": "(∂f/∂inputs)ᵀ·w, which an adjoint ends with",
-}
-
-
-def _needs(name: str) -> Callable[[Array], Any]:
-    def missing(_: Array) -> Any:
-        raise NoDerivativeError(
-            f"the problem does not know {_WHY[name]}: give FixedPointProblem(..., {name}=...), called as "
-            f"{name}(z, {'v' if name == 'jvp' else 'w'}, *inputs), or linearize=..., or none of them, for equilib.ops"
-        )
-
-    return missing

@@ -10,9 +10,10 @@ from equilib.arrays import Array, Tree
 from equilib.fixed_points.arguments import check_state
 from equilib.fixed_points.boundary import evaluate
 from equilib.fixed_points.fallback import solve_in_turn
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.packing import packing_of
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, Solution, check_success
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_flag, check_kind

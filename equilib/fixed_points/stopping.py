@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from equilib.fixed_points.coarse import CoarseEvaluations
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.slope import Evaluate
 from equilib.fixed_points.solution import GROWTH, Status
@@ -33,8 +32,8 @@ class Monitor:
         The samples to be watched, by default all; the others count as converged.
     evaluate : callable, optional
         z ↦ f(z) − z, as for `Tolerance`.
-    rough : callable, optional
-        Whether residuals since it was asked before were rounded more than those to come.
+    coarse : CoarseEvaluations, optional
+        What is known of evaluations that are rounded more than those to come.
 
     Attributes
     ----------
@@ -58,9 +57,10 @@ class Monitor:
         batch: int,
         active: np.ndarray | None = None,
         evaluate: Evaluate | None = None,
-        rough: Callable[[], bool] | None = None,
+        coarse: CoarseEvaluations | None = None,
     ) -> None:
-        self._options, self._rough, self._was_rough = options, rough, rough is not None
+        self._options, self._coarse, self._counted = options, coarse, 0 if coarse is None else coarse.number
+        self._begins_anew = coarse is not None
         self.test = Tolerance(options, batch, evaluate)
         self.active = np.ones(batch, dtype=bool) if active is None else active
         self.running = int(np.count_nonzero(self.active))
@@ -88,7 +88,7 @@ class Monitor:
         ValueError
             If the norm is none.
         """
-        if self._was_rough:
+        if self._begins_anew:
             self.test.forget()
         which = WHOLE if rows is None or len(rows) == len(self.active) else rows
         active = self.active[which]
@@ -105,17 +105,18 @@ class Monitor:
         if self.running < len(residual) and self.trace:
             residual = np.where(self.active, residual, self.trace[-1])
         self.trace.append(residual)
-        if self._was_rough:
-            self._begin_anew(residual)
+        if self._coarse is not None and self._begins_anew:
+            self._begin_anew(residual, self._coarse)
         improved = self._judge(residual, met)
         self._stall(failed)
         return improved[which]
 
-    def _begin_anew(self, residual: np.ndarray) -> None:
-        """Compare residuals, shape (batch,), with none that were rounded more."""
+    def _begin_anew(self, residual: np.ndarray, coarse: CoarseEvaluations) -> None:
+        """Compare residuals, shape (batch,), with none before them, and see whether the next ones may be with these."""
         held = self.active & np.isfinite(residual)
         self.best, self._progress = (np.where(held, np.inf, each) for each in (self.best, self._progress))
-        self._was_rough = self._rough is not None and self._rough()
+        self._begins_anew = coarse.number > self._counted or not coarse.over
+        self._counted = coarse.number
 
     @property
     def ending(self) -> bool:

@@ -16,8 +16,8 @@ from equilib.arrays import Tree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import overridden
-from equilib.fixed_points.problem import Linearization
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.jax.arguments import check_constants
 from equilib.jax.maps import Map

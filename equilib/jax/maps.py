@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import jax
 
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 
 Arrays: TypeAlias = Sequence[jax.Array]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.options.kinds import check_kind

@@ -18,7 +18,7 @@ from equilib.arrays import (
     where_samples,
 )
 from equilib.errors import UserError
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 
 
 class StateTooLargeError(UserError, ValueError):

@@ -11,7 +11,7 @@ import numpy as np
 
 from equilib.arrays import Array, coefficients, host_norm, rows_like, where_samples
 from equilib.fixed_points.evaluator import Evaluator
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 
 # Kelley 1995, §8.1: sufficient decrease, and the range in which a step length may shrink at once.
 SUFFICIENT = 1e-4

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import component
-from equilib.fixed_points.problem import Linearization
 from equilib.ode.event_search import EventSearch
 from equilib.ode.events import Event, EventLog, event_values
 from equilib.ode.flow import (

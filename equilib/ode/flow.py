@@ -28,7 +28,7 @@ from equilib.arrays import (
     zeros_like,
 )
 from equilib.errors import NoDerivativeError, brief
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.numerics.combinations import combined
 
 Combination: TypeAlias = Callable[[Array | None, Sequence[float | Array], Sequence[Array]], Array]

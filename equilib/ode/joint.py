@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 
 from equilib.arrays import Array, array_namespace, coefficients, where_samples, zeros_like
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 
 
 def mixes(linear: Linearization) -> bool:

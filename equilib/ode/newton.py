@@ -26,7 +26,7 @@ from equilib.arrays import (
     zeros_like,
 )
 from equilib.errors import NoDerivativeError
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.numerics.dense import dense_jacobian, identity_like, invert_dense, solve_dense
 from equilib.numerics.gmres import GMRES
 from equilib.numerics.linear_solver import LinearSolver

@@ -10,7 +10,8 @@ import numpy as np
 
 from equilib.arrays import Array, Tree, array_namespace, tree_leaves, tree_unflatten
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import Linearization, Map, Problem, autodiff_linearize
+from equilib.fixed_points.linearization import Linearization, Map, autodiff_linearize
+from equilib.fixed_points.problem import Problem
 from equilib.ode.flow import time_like
 
 

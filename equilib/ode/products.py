@@ -26,7 +26,7 @@ from equilib.arrays import (
     to_host,
     zeros_like,
 )
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.numerics.arnoldi import normalized
 from equilib.numerics.linear_solver import LinearSolver
 

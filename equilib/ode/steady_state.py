@@ -10,7 +10,7 @@ import numpy as np
 from equilib.arrays import Array, two_norms
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.fallback import require_size
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.libraries import BridgeState, Ending, Sample, run_samples
 from equilib.ode.flow import Flow, FlowPoint
 from equilib.ode.integrator import Integrator

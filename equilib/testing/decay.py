@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, array_namespace
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 
 
 def decay(t: Array, y: Array) -> Array:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, Namespace, Tree, array_namespace, coefficients
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 
 Product = Callable[[Array], Array]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from equilib.adjoints.sensitivity import Needs, Pullback, Sensitivity
 from equilib.arrays import Array, Tree, array_namespace
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.integration import integrate
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.problem import OdeProblem

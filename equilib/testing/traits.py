@@ -10,7 +10,7 @@ from unittest import SkipTest
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.flow import Flow, FlowPoint, time_like, tolerance_norm
 from equilib.ode.integration import integrate
 from equilib.ode.integrator import Integrator

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.problem import OdeProblem
 from equilib.ode.solution import OdeSolution
 from equilib.testing.check import require

@@ -54,21 +54,27 @@ class Coarse:
     device : str
     options : SolveOptions
         Whose norm and tolerance are the solve's.
+
+    Attributes
+    ----------
+    number, over
+        As `equilib.fixed_points.coarse.CoarseEvaluations` has them.
     """
 
     def __init__(self, plain: Map, exact: Map, dtype: torch.dtype, device: str, options: SolveOptions) -> None:
         self._plain, self._exact, self._options = plain, exact, options
         self._cast = {"device_type": device, "dtype": dtype, "cache_enabled": False}
         self._eps = torch.finfo(dtype).eps
-        self._least, self._pauses, self._over, self._used = np.inf, 0, False, False
+        self._least, self._pauses = np.inf, 0
+        self.number, self.over = 0, False
 
     def __call__(self, z: Array, *inputs: Any) -> Array:
         """Evaluate f(z), shape (batch, ...)."""
-        y = None if self._over else self._cast_value(z, *inputs)
+        y = None if self.over else self._cast_value(z, *inputs)
         if y is not None and self._is_far(z, y - z):
-            self._used = True
+            self.number += 1
             return y
-        self._over = True
+        self.over = True
         return self._exact(z, *inputs)
 
     def _cast_value(self, z: Array, *inputs: Any) -> Array | None:
@@ -79,11 +85,6 @@ class Coarse:
         except (RuntimeError, TypeError, ValueError, ConvergenceError):
             return None
 
-    def rough(self) -> bool:
-        """Tell whether an evaluation since the last call was coarse, or the next one may be."""
-        used, self._used = self._used, False
-        return used or not self._over
-
     def _is_far(self, z: Array, residual: Array) -> bool:
         """Return whether no sample may have converged, and look whether the next evaluation is to be coarse."""
         size, length = norms_together(self._options.norm_of, residual, z)
@@ -92,5 +93,5 @@ class Coarse:
         self._pauses = 0 if typical < FALL * self._least else self._pauses + 1
         self._least = min(self._least, typical)
         tolerance = tolerance_at(self._options, z, residual, (size, length), np.full_like(size, np.inf))
-        self._over = typical <= ROUNDINGS * self._eps or self._pauses >= PAUSE
+        self.over = typical <= ROUNDINGS * self._eps or self._pauses >= PAUSE
         return finite and bool(np.all(size > tolerance))

@@ -12,8 +12,9 @@ from torch import Tensor
 from equilib.adjoints.equation import transposed
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.settled import settled
 from equilib.fixed_points.solution import (
     ConvergenceError,
@@ -131,8 +132,8 @@ class Equation:
         start, device = bridge.array(z0), z0.device.type
         exact = kept if keep and z0.numel() >= _LARGE else value
         coarse = None if self.coarse is None else Coarse(value, exact, self.coarse, device, self.options)
-        f, rough = (exact, None) if coarse is None else (coarse, coarse.rough)
-        problem = FixedPointProblem(f, *inputs, linearize=linearize, batched_inputs=self.batched, rough=rough)
+        f: Callable[..., Array] = exact if coarse is None else coarse
+        problem = FixedPointProblem(f, *inputs, linearize=linearize, batched_inputs=self.batched, coarse=coarse)
         # In inference mode there are no graphs, which products are made of.
         with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(device):
             solution = solve(problem, self.solver, start, self.options, fallback=self.fallback)

@@ -20,7 +20,8 @@ from equilib.adjoints.sensitivity import check_pulled
 from equilib.arrays import Array
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.evaluator import counted
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceWarning, Solution
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import UNKNOWN, Call, without_autocast

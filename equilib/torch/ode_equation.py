@@ -12,7 +12,7 @@ from torch import Tensor
 
 from equilib.arrays import Array
 from equilib.fixed_points.evaluator import Counts
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode import OdeOptions, OdeProblem, integrate
 from equilib.ode.calculus.differentiable import NO_CALCULUS
 from equilib.ode.grids import Subgrid

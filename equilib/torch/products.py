@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from equilib.arrays import Array
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.torch.bridge import Bridge
 
 InputsVjp = Callable[[Tensor], tuple[Any, ...]]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -104,6 +104,24 @@ def test_the_monitor_tells_which_samples_improve(xp: ModuleType):
     assert monitor.steps.tolist() == [3, 2, 0, 0]
     np.testing.assert_allclose(monitor.best, [0.1, 1.0, 0.05, np.inf])
     assert not monitor.active.any()
+
+
+def test_residuals_are_not_compared_with_coarse_ones():
+    """One that is rounded more is the best only until the next; all that ask whether there were such hear the same."""
+    coarse = SimpleNamespace(number=0, over=False)
+    monitors = [Monitor(SolveOptions(rtol=0.0, atol=1e-3), batch=1, coarse=coarse) for _ in range(2)]
+
+    def see(residual: float) -> list[bool]:
+        return [bool(each.observe(State(np.ones((1, 1)), np.full((1, 1), residual)))[0]) for each in monitors]
+
+    coarse.number = 1
+    assert see(0.1) == [True, True]
+    coarse.number, coarse.over = 2, True
+    assert see(0.2) == [True, True]
+    assert see(0.5) == [True, True]
+    assert see(0.6) == [False, False]
+    assert see(0.4) == [True, True]
+    assert [each.best.tolist() for each in monitors] == [[0.4], [0.4]]
 
 
 def test_the_tolerance_follows_the_size_of_the_iterate():

@@ -12,7 +12,7 @@ import pytest
 from equilib import ops
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.evaluator import Counts, counted
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.evolution import evolve

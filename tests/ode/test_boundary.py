@@ -10,7 +10,7 @@ import pytest
 from equilib import FixedPointProblem, ImplicitAdjoint, Picard, integrate, ops, solve
 from equilib.autodiff import IndependentError, value_and_grad
 from equilib.errors import UserError
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode import OdeOptions, OdeProblem, OdeStatus, SteadyState
 from equilib.ode.adjoints import Backsolve, Discrete, Gauss, Interpolating
 from equilib.ode.evolution import evolve

@@ -10,7 +10,7 @@ import pytest
 
 from equilib import GMRES
 from equilib.arrays import array_namespace
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.numerics.bicgstab import BiCGStab
 from equilib.numerics.linear_solver import LinearSolver
 from equilib.ode import products

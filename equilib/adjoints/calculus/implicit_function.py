@@ -18,7 +18,8 @@ from equilib.adjoints.sensitivity import SolvesAdjoint
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import Linearized, joint_rule, linearize, primitive, static_value
 from equilib.fixed_points.boundary import is_traced
-from equilib.fixed_points.problem import FixedPointProblem, Linearization, autodiff_linearize
+from equilib.fixed_points.linearization import Linearization, autodiff_linearize
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import Solution
 
 

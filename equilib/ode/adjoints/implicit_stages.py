@@ -13,7 +13,8 @@ from equilib.adjoints.calculus.implicit_function import ImplicitFunction, Linear
 from equilib.arrays import Array, Tree, tree_leaves, tree_map
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import with_pullback
-from equilib.fixed_points.problem import FixedPointProblem, Linearization
+from equilib.fixed_points.linearization import Linearization
+from equilib.fixed_points.problem import FixedPointProblem
 from equilib.ode.flow import Flow, FlowPoint, ImplicitSlope, SlopeSolver
 from equilib.ode.newton import of_stage
 

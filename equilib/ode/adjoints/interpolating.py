@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from equilib.adjoints.sensitivity import Needs
 from equilib.arrays import Array
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.adjoints.augmented_state import Packing
 from equilib.ode.adjoints.reverse import (
     BackwardAdjoint,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, from_host, rows_like, zeros_like
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.adjoints.course import Course
 from equilib.ode.flow import Flow, FlowPoint, ImplicitSlope
 from equilib.ode.integrator import Integrator, Memory, Step

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode.adjoints.course import Course
 from equilib.ode.problem import OdeProblem
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.ode import Attempt, Flow, FlowPoint, Memory, OdeProblem, Step, integrate
 from equilib_ode.bdf import ALPHA, BDF, ERROR, GAMMA, KAPPA, History, _rescaled
 from equilib_ode.bdf_start import ORDER, SHARE, started

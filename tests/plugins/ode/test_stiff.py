@@ -15,7 +15,7 @@ from benchmarks.stiff_problems import PROBLEMS, StiffProblem
 from equilib import ops
 from equilib.arrays import array_namespace
 from equilib.autodiff import jvp, value_and_grad
-from equilib.fixed_points.problem import Linearization
+from equilib.fixed_points.linearization import Linearization
 from equilib.models.neural_ode import evolve
 from equilib.numerics.gmres import GMRES
 from equilib.ode import OdeOptions, OdeProblem, OdeSolution, OdeStatus, integrate
