@@ -90,8 +90,8 @@ class TracedAnderson:
         """Go on from the better place, shape (batch, ...), the new one or an earlier one."""
         slot = f.steps % self.memory
         pairs = _extended(self._usable(state), state, new, residual, f.steps)
-        (norm,) = NORM.quickly(residual)
-        usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)
+        (norm,), (right,) = NORM.quickly(residual)
+        usual = right & (norm <= self.growth * state.least.norm)
         tried = Place(new, residual, norm)
         least = _where(norm < state.least.norm, tried, state.least)
         accepted = state._replace(

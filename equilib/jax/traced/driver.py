@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 from equilib.fixed_points.options import SolveOptions
 from equilib.jax.traced.monitor import Monitor, Watch
 from equilib.jax.traced.norms import Measure, measure_of, rows
+from equilib.jax.traced.packed import Packed, packed, unpacked
 from equilib.jax.traced.rare import apart, rarely, together
-from equilib.jax.traced.slope import Slope
 from equilib.jax.traced.varying import while_loop
 
 Place = tuple[jax.Array, jax.Array]
@@ -75,23 +76,28 @@ class Ended(NamedTuple):
     nfe: jax.Array
 
 
-class _Run(NamedTuple):
-    """A state after k steps, the place before it, what is known, and the best places when a state was looked at last.
+class _Known(NamedTuple):
+    """What is known of the samples, and after how many steps a state was looked at last, or −1."""
 
-    That was after `looked` steps, before the guess after −1. Another step is taken after a `usual` one; after another
-    one, its slope is looked at.
+    watch: Watch
+    looked: jax.Array
+
+
+class _Run(NamedTuple):
+    """A state after k steps, the place before it, the best places when one was looked at last, and what is known.
+
+    Another step is taken after a `usual` one; after another one, the state is looked at, closely if that is `due`.
+    There is no place before the guess; what stands for it is finite.
     """
 
     k: jax.Array
-    looked: jax.Array
     state: Any
     before: Place
-    watch: Watch
     best: Place
-    nfe: jax.Array
     running: jax.Array
     usual: jax.Array
-    slope: Slope
+    due: jax.Array
+    known: Packed
 
 
 def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
@@ -100,8 +106,9 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     monitor = Monitor(f.options, f.measure, f.residual if distance else None)
     loops = _Loops(f, solver, monitor)
     run = while_loop(lambda run: run.running, loops.turn, loops.begin(z0))
-    z, residual = run.best
-    return Ended(z, residual, run.watch, run.nfe)
+    (z, residual), watch = run.best, loops.known(run).watch
+    nfe = loops.first + run.k * loops.per_step + watch.nfe + getattr(run.state, "linearizations", 0)
+    return Ended(z, residual, watch, nfe)
 
 
 @dataclass
@@ -117,60 +124,77 @@ class _Loops:
     monitor: Monitor
     first: int = 0  # evaluations of f, known when these were traced
     per_step: int = 0
+    like: Any = None  # of what is known
 
     def begin(self, z0: jax.Array) -> _Run:
         """Evaluate the guess, and glance at it."""
         if not hasattr(self.solver, "propose"):
             state = self.solver.init(self.f, z0)
             self.first = self.f.calls
-            return apart(lambda: self.begun(state), state.residual)
-        residual = self.f.residual(z0)
-        self.first = self.f.calls
-        return apart(lambda: self.begun(self.solver.begin(self.f, z0, residual)), residual)
+        else:
+            residual = self.f.residual(z0)
+            self.first = self.f.calls
+            state = apart(partial(self.solver.begin, self.f), z0, residual, like=residual)
+        return apart(self.begun, state, like=state.residual)
 
     def begun(self, state: Any) -> _Run:
-        """Return what is known of the guess at a glance."""
-        here, active = (state.z, state.residual), self.f.active
-        watch, usual = self.monitor.begin(*here, active, getattr(state, "failed", None))
+        """Return what is known of the guess, where looking closely is `due` if a glance is not to be relied on."""
+        here, active = _place(state), self.f.active
+        watch, usual, sure = self.monitor.begin(state.z, state.residual, active, getattr(state, "failed", None))
         none = jnp.asarray(0, jnp.int32)
-        running, nfe, slope = jnp.any(active), none + self.first, Slope(watch.size, watch.last, ~active)
-        return _Run(none, none - 1, state, here, watch, here, nfe, running, usual, slope)
+        known = _Known(watch, none - 1)
+        self.like = jax.eval_shape(lambda: known)
+        nothing = jax.tree.map(jnp.zeros_like, here)
+        before, best = _chosen(active, nothing, here), _chosen(active, here, nothing)
+        return _Run(none, state, before, best, jnp.any(active), usual & sure, ~sure, packed(known))
+
+    def known(self, run: _Run) -> _Known:
+        """Return what is known of the samples."""
+        known: _Known = unpacked(run.known, self.like)
+        return known
 
     def turn(self, run: _Run) -> _Run:
         """Take steps, and look closely at the last one."""
         run = while_loop(lambda run: run.usual, self.step, run)
         run = together(self.looked, run, run.state.residual, run.running)
-        if self.monitor.evaluate is None:
-            return run
-        return rarely(jnp.any(run.slope.leapt), self.probed, run)
+        return rarely(run.due, self.looked_closely, run)
 
     def looked(self, run: _Run) -> _Run:
-        """Return what is known of the last state, as far as that is without an evaluation of f."""
-        watch, slope = self.monitor.look(run.watch, run.state.z, run.state.residual, run.before, run.k)
-        seen = run._replace(watch=watch, slope=slope)
-        judged, due = self.judged(seen, slope.share), jnp.any(slope.leapt)
-        return jax.tree.map(lambda one, other: one if one is other else jnp.where(due, one, other), seen, judged)
+        """Return what is known of the last state, unless it is `due` to look closely."""
+        known, state = self.known(run), run.state
+        watch, slope, sure = self.monitor.look(known.watch, state.z, state.residual, run.before, run.k, closely=False)
+        judged = self.judged(run, known._replace(watch=watch), slope.share)
+        due = run.due | jnp.any(slope.leapt) | ~sure
+        late = run._replace(due=due)
+        return jax.tree.map(lambda one, other: one if one is other else jnp.where(due, one, other), late, judged)
 
-    def probed(self, run: _Run) -> _Run:
-        """Return what is known of the last state by evaluations of f beside it."""
-        watch, share = self.monitor.probe(run.watch, run.state.z, run.state.residual, run.before, run.slope, run.k)
-        return self.judged(run._replace(watch=watch), share)
+    def looked_closely(self, run: _Run) -> _Run:
+        """Return what is known of the last state, by norms that are right and, where they have to tell, values of f."""
+        known, state, monitor = self.known(run), run.state, self.monitor
+        place = state.z, state.residual
+        watch = monitor.measured_again(known.watch, *place, run.k)
+        watch, slope, _ = monitor.look(watch, *place, run.before, run.k, closely=True)
+        share = slope.share
+        if monitor.evaluate is not None:
+            probed = lambda each: monitor.probe(each[0], *place, run.before, slope, run.k)  # noqa: E731
+            watch, share = rarely(jnp.any(slope.leapt), probed, (watch, share))
+        return self.judged(run, known._replace(watch=watch), share)
 
-    def judged(self, run: _Run, share: jax.Array) -> _Run:
+    def judged(self, run: _Run, known: _Known, share: jax.Array) -> _Run:
         """Take note of the last state, whose slope leaves a share of the tolerance, shape (batch,), to the residual."""
-        k, state, active = run.k, run.state, run.watch.active
-        here, failed = (state.z, state.residual), getattr(state, "failed", None)
-        watch, improved = self.monitor.judge(run.watch, *here, share, failed, k)
+        k, state, active = run.k, run.state, known.watch.active
+        failed = getattr(state, "failed", None)
+        watch, improved = self.monitor.judge(known.watch, state.z, state.residual, share, failed, k)
         # All but the last of these steps have improved what was active.
-        best = _chosen(improved, here, _chosen(active & (k > run.looked + 1), run.before, run.best))
-        nfe = self.first + k * self.per_step + watch.nfe + getattr(state, "linearizations", 0)
-        running = jnp.any(watch.active)
-        return run._replace(looked=k, watch=watch, best=best, nfe=nfe.astype(jnp.int32), running=running, usual=running)
+        best = _chosen(improved, _place(state), _chosen(active & (k > known.looked + 1), run.before, run.best))
+        running, no = jnp.any(watch.active), jnp.zeros_like(run.due)
+        seen = packed(known._replace(watch=watch, looked=k))
+        return run._replace(best=best, running=running, usual=running, due=no, known=seen)
 
     def step(self, run: _Run) -> _Run:
         """Take a step, and glance at it."""
         self.f.calls = 0
-        with self.f.after(run.k, run.watch.active):
+        with self.f.after(run.k, self.known(run).watch.active):
             return self.stepped(run)
 
     def stepped(self, run: _Run) -> _Run:
@@ -179,13 +203,13 @@ class _Loops:
             new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
             return together(self.glanced, _moved(run, new), new.residual, run.running)
-        z = apart(lambda: self.solver.propose(self.f, run.state), run.state.residual)
+        z = apart(partial(self.solver.propose, self.f), run.state, like=run.state.residual)
         residual = self.f.residual(z)
         self.per_step = self.f.calls
 
         def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
             run, z, residual = each
-            with self.f.after(run.k, run.watch.active):
+            with self.f.after(run.k, self.known(run).watch.active):
                 new = self.solver.accept(self.f, run.state, z, residual)
             return self.glanced(_moved(run, new)), z, residual
 
@@ -193,13 +217,18 @@ class _Loops:
 
     def glanced(self, run: _Run) -> _Run:
         """Return what is known of the last state at a glance."""
-        k, state, failed = run.k + 1, run.state, getattr(run.state, "failed", None)
-        watch, usual = self.monitor.glance(run.watch, state.z, state.residual, failed, k)
-        return run._replace(k=k, watch=watch, usual=usual)
+        state, known, failed = run.state, self.known(run), getattr(run.state, "failed", None)
+        k = run.k + run.usual.astype(jnp.int32)  # for that step was taken: a 1 would be one more array of the program
+        watch, usual = self.monitor.glance(known.watch, state.z, state.residual, failed, k)
+        return run._replace(k=k, usual=usual, known=packed(known._replace(watch=watch), (known, run.known)))
 
 
 def _moved(run: _Run, new: Any) -> _Run:
-    return run._replace(state=new, before=(run.state.z, run.state.residual))
+    return run._replace(state=new, before=_place(run.state))
+
+
+def _place(state: Any) -> Place:
+    return state.z, state.residual
 
 
 def _chosen(samples: jax.Array, one: Place, other: Place) -> Place:

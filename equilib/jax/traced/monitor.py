@@ -15,7 +15,7 @@ from equilib.fixed_points.solution import GROWTH, Status
 from equilib.fixed_points.stopping import DRIFT, PROGRESS
 from equilib.fixed_points.tolerance import FAR
 from equilib.jax.how import STATUSES
-from equilib.jax.traced.norms import Measure, rows
+from equilib.jax.traced.norms import Measure, flat, largest, real, rows
 from equilib.jax.traced.slope import Place, Slope, between, strictness
 
 CODE = {status: number for number, status in enumerate(STATUSES)}
@@ -32,7 +32,7 @@ class Watch(NamedTuple):
     steps: jax.Array
     best: jax.Array
     first: jax.Array
-    before: jax.Array
+    before: tuple[jax.Array, jax.Array]
     last: jax.Array
     size: jax.Array
     scale: jax.Array
@@ -56,39 +56,62 @@ class Monitor:
     measure: Measure
     evaluate: Callable[[jax.Array], jax.Array] | None
 
-    def begin(self, z: jax.Array, residual: jax.Array, active: jax.Array, failed: Any) -> tuple[Watch, jax.Array]:
-        """Measure the initial guess, shape (batch, ...); return what `glance` does."""
-        norms = self.measure(residual, z, z + residual)
-        batch, dtype = z.shape[0], norms.dtype
-        unbounded = jnp.full(batch, jnp.inf, dtype)
-        scale = jnp.fmax(jnp.fmax(norms[0], norms[1]), norms[2])
-        none = jnp.zeros(batch, jnp.int32)
+    def begin(
+        self, z: jax.Array, residual: jax.Array, active: jax.Array, failed: Any
+    ) -> tuple[Watch, jax.Array, jax.Array]:
+        """Measure the initial guess, shape (batch, ...); return what `glance` does, and whether all norms are right."""
+        batch, dtype = z.shape[0], real(z.dtype)
+        unbounded, none = jnp.full(batch, jnp.inf, dtype), jnp.zeros(batch, jnp.int32)
         watch = Watch(
             status=jnp.where(active, CODE[Status.RUNNING], CODE[Status.CONVERGED]).astype(jnp.int32),
             steps=none,
             best=unbounded,
-            first=norms[0],
-            before=norms[0],
-            last=norms[0],
-            size=norms[1],
-            scale=scale if self.options.criterion == "distance" else unbounded,
-            largest=jnp.minimum(self.options.divergence * norms[0], float(jnp.finfo(dtype).max)),
+            first=unbounded,
+            before=unbounded,
+            last=unbounded,
+            size=unbounded,
+            scale=unbounded,
+            largest=unbounded,
             strictness=unbounded,
             nfe=jnp.asarray(0, jnp.int32),
             **({} if self.options.stagnation is None else {"progress": unbounded, "paused": none}),
         )
-        return self._glanced(watch, jnp.isfinite(norms[1]), z, residual, failed, 0)
+        watch, right = self.first(watch, z, residual, closely=False)
+        usual = self._glanced(watch, jnp.isfinite(watch.size), z, residual, failed, 0)
+        return *usual, jnp.all(right | ~active)
+
+    def first(self, watch: Watch, z: jax.Array, residual: jax.Array, *, closely: bool) -> tuple[Watch, jax.Array]:
+        """Take note of the norms of the guess, shape (batch, ...); return what is known then, and whose are right."""
+        (size, length, image), right = self._measured(closely=closely)(residual, z, z + residual)
+        zero = largest(flat(z)) == 0  # as most guesses are
+        new = watch._replace(
+            first=size,
+            before=size,
+            last=size,
+            size=length,
+            largest=jnp.minimum(self.options.divergence * size, float(jnp.finfo(size.dtype).max)),
+        )
+        if self.options.criterion == "distance":
+            new = new._replace(scale=jnp.fmax(jnp.fmax(size, length), image))
+        return new, right[0] & (right[1] | zero) & right[2]
+
+    def measured_again(self, watch: Watch, z: jax.Array, residual: jax.Array, k: Any) -> Watch:
+        """Return what is known if the state after step k, shape (batch, ...), is the guess, by norms that are right."""
+        new, _ = self.first(watch, z, residual, closely=True)
+        first: Watch = jax.tree.map(
+            lambda one, other: one if one is other else jnp.where(k == 0, one, other), new, watch
+        )
+        return first
 
     def glance(self, watch: Watch, z: jax.Array, residual: jax.Array, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         """Measure the state after step k; return what is known then, and whether all that is active only improves.
 
         The state, z and residual of shape (batch, ...), is observed if so; if not, `look` has to be taken at it.
         """
-        size, length = self.measure.quickly(residual, z)
-        right = self.measure.right(size, z) & self.measure.right(length, z)
+        (size, length), right = self.measure.quickly(residual, z)
         size = jnp.where(watch.active, size, watch.last)
         watch = watch._replace(best=_least(watch), before=watch.last, last=size, size=length)
-        return self._glanced(watch, right, z, residual, failed, k)
+        return self._glanced(watch, right[0] & right[1], z, residual, failed, k)
 
     def _glanced(
         self, watch: Watch, right: jax.Array, z: jax.Array, residual: jax.Array, failed: Any, k: Any
@@ -114,15 +137,33 @@ class Monitor:
         return watch, usual
 
     def look(
-        self, watch: Watch, z: jax.Array, residual: jax.Array, before: tuple[jax.Array, jax.Array], k: Any
-    ) -> tuple[Watch, Slope]:
-        """Measure the state after step k, shape (batch, ...), which was glanced at, and the slope on the way to it."""
-        size, length = self.measure.surely(jnp.stack([watch.last, watch.size]), residual, z)
-        size = jnp.where(watch.active, size, watch.last)
+        self,
+        watch: Watch,
+        z: jax.Array,
+        residual: jax.Array,
+        before: tuple[jax.Array, jax.Array],
+        k: Any,
+        *,
+        closely: bool,
+    ) -> tuple[Watch, Slope, jax.Array]:
+        """Measure the state after step k, shape (batch, ...), which was glanced at, and the slope on the way to it.
+
+        The last is whether all norms are right, which they are if one looks closely.
+        """
+        measured = self._measured(closely=closely)
+        (size, length), right = measured(residual, z)
+        size, sure = jnp.where(watch.active, size, watch.last), jnp.all(right[0] & right[1] | ~watch.active)
         watch = watch._replace(scale=jnp.fmax(watch.scale, size), last=size, size=length)
         if self.evaluate is None:
-            return watch, Slope(size, watch.strictness, jnp.zeros_like(watch.active))
-        return watch, between(self.measure, self._place(watch, z, residual), before, k == 0, watch.strictness)
+            return watch, Slope(size, watch.strictness, jnp.zeros_like(watch.active)), sure
+        here = self._place(watch, z, residual)
+        slope, right = between(measured, here, before, k == 0, watch.strictness)
+        return watch, slope, sure & jnp.all(right)
+
+    def _measured(self, *, closely: bool) -> Callable[..., tuple[jax.Array, jax.Array]]:
+        if not closely:
+            return self.measure.quickly
+        return lambda *arrays: (self.measure(*arrays), jnp.ones((len(arrays), len(arrays[0])), dtype=bool))
 
     def probe(
         self,

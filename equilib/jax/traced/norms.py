@@ -19,14 +19,8 @@ class Measure(Protocol):
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
 
-    def quickly(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
-
-    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return which quick norms, shape (arrays, batch), of arrays like one are right."""
-
-    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), given the quick ones."""
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return numbers, shape (arrays, batch), and which of them are the norms."""
 
 
 def real(dtype: Any) -> Any:
@@ -48,7 +42,11 @@ def flat(x: jax.Array) -> jax.Array:
 def dot(one: jax.Array, other: jax.Array) -> jax.Array:
     """Return the inner product of each sample, shape (batch,), in the dtype of numbers."""
     wide = real(one.dtype)
-    return total(flat(one).astype(wide) * flat(other).astype(wide))
+    x, y = flat(one).astype(wide), flat(other).astype(wide)
+    half, odd = divmod(x.shape[1], 2)
+    if odd or not small(one):
+        return total(x * y)
+    return total(x[:, :half] * y[:, :half] + x[:, half:] * y[:, half:])  # products need no place of their own
 
 
 @dataclass(frozen=True)
@@ -59,25 +57,19 @@ class Root:
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
-        return self.surely(None if small(arrays[0]) else self.quickly(*arrays), *arrays)
-
-    def quickly(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), if numbers of their size are `right`."""
-        return jnp.sqrt(jnp.stack([dot(x, x) for x in arrays])) / self._count(arrays[0])
-
-    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return which quick norms, shape (arrays, batch), of arrays like one are right."""
-        info, count = jnp.finfo(norms.dtype), self._count(like)
-        least, most = float(info.tiny) / float(info.eps), float(info.max)
-        return (norms > least**0.5 / count) & (norms < most**0.5 / count)
-
-    def surely(self, norms: jax.Array | None, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), given the quick ones, which small arrays need not."""
-        if norms is None or small(arrays[0]):
+        if small(arrays[0]):
             return self._carefully(*arrays)
-        right = self.right(norms, arrays[0])
+        norms, right = self.quickly(*arrays)
         carefully = lambda norms: jnp.where(right, norms, self._carefully(*arrays))  # noqa: E731
         return rarely(~jnp.all(right), carefully, norms)
+
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return numbers, shape (arrays, batch), and which of them are the norms."""
+        norms, count = jnp.sqrt(jnp.stack([dot(x, x) for x in arrays])), self._count(arrays[0])
+        info = jnp.finfo(norms.dtype)
+        least, most = float(info.tiny) / float(info.eps), float(info.max)
+        right = (norms > least**0.5) & (norms < most**0.5)
+        return norms / count, right
 
     def _carefully(self, *arrays: jax.Array) -> jax.Array:
         every = jnp.stack([flat(x) for x in arrays]).astype(real(arrays[0].dtype))
@@ -100,17 +92,10 @@ class Simple:
         """Return the norms, shape (arrays, batch)."""
         return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
 
-    def quickly(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch)."""
-        return self(*arrays)
-
-    def right(self, norms: jax.Array, like: jax.Array) -> jax.Array:
-        """Return that all are right, shape (arrays, batch)."""
-        return jnp.ones(norms.shape, dtype=bool)
-
-    def surely(self, norms: jax.Array, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch), given the quick ones."""
-        return norms
+    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the norms, shape (arrays, batch), and that they are."""
+        norms = self(*arrays)
+        return norms, jnp.ones(norms.shape, dtype=bool)
 
 
 def measure_of(norm: Norm) -> Measure:

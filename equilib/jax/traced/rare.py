@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.xla_metadata import set_xla_metadata
 
-from equilib.jax.traced.varying import cond, while_loop
+from equilib.jax.traced.varying import on_cpu, while_loop
 
 T = TypeVar("T")
 
@@ -33,29 +34,22 @@ def small(x: jax.Array) -> bool:
 
 
 def together(change: Callable[[T], T], given: T, like: jax.Array, when: jax.Array) -> T:
-    """Return change(given), a tree like `given`; for a small state, shape (batch, ...), in a computation of its own.
+    """Return change(given), a tree like `given`; for a small state, shape (batch, ...), by one kernel on a CPU.
 
-    A CPU runs a computation of more than a few operations in several threads if any array in it has more than 512
-    bytes, such as a weight of f's, which costs up to ten times as much for each. Apart from f, those of a small state
-    run in turn. A loop of one turn changes arrays in place: `when` is true, but the compiler must not know it.
+    A loop of less than a kilobyte is compiled as one. `when` is true, but the compiler must not know it.
     """
     return rarely(when, change, given) if small(like) else change(given)
 
 
-def apart(make: Callable[[], T], like: jax.Array) -> T:
-    """Return make(), a tree of new arrays, for a state, shape (batch, ...), as `together` changes some.
+def apart(make: Callable[..., T], *given: Any, like: jax.Array) -> T:
+    """Return make(*given), trees of arrays; for a small state, shape (batch, ...), in a computation of its own.
 
-    Constants, and outputs that are the same, would be copied one by one outside of that computation.
+    A CPU runs a computation of more than a few operations in several threads if any array in it has more than 512
+    bytes, such as a weight of f's, which costs up to ten times as much for each. Apart from f, those of a small state
+    run in turn.
     """
     if not small(like):
-        return make()
-
-    def number() -> jax.Array:
-        return like.ravel()[0]
-
-    def never() -> T:
-        return jax.tree.map(lambda each: jnp.full(each.shape, number().astype(each.dtype)), jax.eval_shape(make))
-
-    unknown_to_the_compiler = ~((number() < 1) & (number() > 2))
-    made: T = cond(unknown_to_the_compiler, lambda: jax.lax.optimization_barrier(make()), never)
-    return made
+        return make(*given)
+    # What is given, and returned, would be copied outside if the compiler saw that.
+    made = jax.jit(lambda *given: jax.lax.optimization_barrier(make(*given)))
+    return on_cpu(lambda *given: set_xla_metadata(made(*given), inlineable="false"), make, *given)

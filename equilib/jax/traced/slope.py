@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from equilib.fixed_points.slope import BARELY, EDGE, GRAIN, LEAP, NOISE, RESOLVED, SLACK, SOONER, VETO
 from equilib.jax.traced.norms import Measure, rows
+from equilib.jax.traced.rare import small
 from equilib.jax.traced.varying import cond, while_loop
 
 Evaluate = Callable[[jax.Array], jax.Array]
@@ -41,27 +42,37 @@ class Slope(NamedTuple):
 
 
 def between(
-    measure: Measure, here: Place, before: tuple[jax.Array, jax.Array], first: jax.Array, known: jax.Array
-) -> Slope:
-    """Return the slope between two places: what `equilib.fixed_points.slope.strictness` does before it evaluates f.
+    measured: Callable[..., tuple[jax.Array, jax.Array]],
+    here: Place,
+    before: tuple[jax.Array, jax.Array],
+    first: jax.Array,
+    known: jax.Array,
+) -> tuple[Slope, jax.Array]:
+    """Return the slope between two places, and whose norms are right.
 
-    `known` is the share so far, inf where nothing was known. Where the place is the `first`, a scalar, there is none
-    before it, and `before` is the same.
+    It is what `equilib.fixed_points.slope.strictness` does before it evaluates f. `known` is the share so far, inf where
+    nothing was known. Where the place is the `first`, a scalar, there is none before it. `measured` returns norms, and
+    which of them are right.
     """
     doubted, unknown = known < 1, jnp.isinf(known)
     reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
 
-    def seen() -> Slope:
-        moved, changed = measure(here.z - before[0], here.residual - before[1])
+    def seen() -> tuple[Slope, jax.Array]:
+        (moved, changed), right = measured(here.z - before[0], here.residual - before[1])
         short = ~(moved > NOISE * here.rounding)
         still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
         share = jnp.where(first, jnp.inf, jnp.where(short, still, _share(here, moved, changed)))
         moved = jnp.where(first, jnp.inf, moved)
         leap = jnp.where(here.size > BARELY * reach, LEAP / SOONER, LEAP)
         long = jnp.isinf(share) | (moved > jnp.where(doubted, 1.0, leap) * reach)
-        return Slope(moved, share, here.near & long & (here.size <= share * reach))
+        slope = Slope(moved, share, here.near & long & (here.size <= share * reach))
+        return slope, first | ~here.near | (right[0] & right[1])
 
-    return cond(jnp.any(here.near), seen, lambda: Slope(here.size, known, jnp.zeros_like(here.near)))
+    def unseen() -> tuple[Slope, jax.Array]:
+        none = jnp.zeros_like(here.near)
+        return Slope(here.size, known, none), ~none
+
+    return seen() if small(here.z) else cond(jnp.any(here.near), seen, unseen)
 
 
 def strictness(
@@ -84,12 +95,13 @@ def strictness(
     stepped, changed, outer = measure(offset, evaluate(here.z + offset) - here.residual, before[1])
     local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
     flat = leapt & ~sure & (local == 0) & ~first
-    edge = lambda: _at_edge(evaluate, measure, here, before, moved, outer, flat)  # noqa: E731
-    found, more = cond(jnp.any(flat), edge, lambda: (local, jnp.asarray(0, jnp.int32)))
+    once = jnp.any(leapt).astype(jnp.int32)
+    edge = lambda: _at_edge(evaluate, measure, here, before, moved, outer, flat, once)  # noqa: E731
+    found, count = cond(jnp.any(flat), edge, lambda: (local, once))
     local = jnp.where(flat, found, local)
     allowed = jnp.where(known < 1, 1.0, VETO) * local * reach
     vetoed = leapt & ((share > 1) | ~(here.size + here.rounding <= allowed))
-    return jnp.where(vetoed, jnp.fmin(share, local), share), 1 + more
+    return jnp.where(vetoed, jnp.fmin(share, local), share), count
 
 
 def _share(here: Place, moved: jax.Array, changed: jax.Array) -> jax.Array:
@@ -109,6 +121,7 @@ def _at_edge(
     moved: jax.Array,
     outer: jax.Array,
     flat: jax.Array,
+    count: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
     edge = jnp.fmax(EDGE * here.tolerance, RESOLVED * here.rounding)
     known = flat & (here.size <= edge) & (outer > edge) & jnp.isfinite(moved)
@@ -132,7 +145,7 @@ def _at_edge(
             count + 1,
         )
 
-    start = (jnp.zeros_like(moved), jnp.ones_like(moved), here.size, outer, jnp.asarray(0, jnp.int32))
+    start = ((~known).astype(moved.dtype), known.astype(moved.dtype), here.size, outer, count)
     near, far, inner, outer, count = while_loop(open_, halve, start)
     width, change = (far - near) * moved, outer - inner
     sharp = known & (change > NOISE * here.rounding) & (inner * width <= SLACK * here.tolerance * change)

@@ -60,7 +60,8 @@ def _solve(z0: jax.Array, arrays: Sequence[jax.Array], f: Map, how: How) -> list
     if not z0.shape[0]:
         none = jnp.zeros(0, jnp.int32)
         return [z0, z0, none, none.astype(numbers), none, jnp.asarray(0, jnp.int32)]
-    z0 = jax.lax.optimization_barrier(z0)  # else the norms of a constant are computed while it is compiled
+    # Else the norms of a constant are computed while it is compiled.
+    z0, active = jax.lax.optimization_barrier((z0, active))
 
     def by(solver: Any, active: jax.Array) -> Ended:
         return iterate(Evaluator(lambda z: f.call(z, arrays), how.options, active), traceable(solver), z0)

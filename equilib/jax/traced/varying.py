@@ -67,6 +67,16 @@ def fori_loop(first: Any, end: Any, turn: Callable[[Any, T], T], start: T) -> T:
     return found
 
 
+def on_cpu(one: Callable[..., T], other: Callable[..., T], *given: Any) -> T:
+    """Return one(*given) where it is compiled for a CPU, and elsewhere other(*given), trees of arrays."""
+    axes = _axes.get()
+    branches = {
+        name: lambda *given, make=make: spread(make(*given), axes) for name, make in (("cpu", one), ("default", other))
+    }
+    found: T = jax.lax.platform_dependent(*given, **branches)
+    return found
+
+
 def cond(which: jax.Array, one: Callable[[], T], other: Callable[[], T]) -> T:
     """Return what `jax.lax.cond` does: a tree of arrays of any shape, as the scalar `which` says."""
     axes = _axes.get()
