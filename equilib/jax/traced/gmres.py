@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, real, roots, rows, total
-from equilib.jax.traced.rare import together
+from equilib.jax.traced.rare import apart, together
 from equilib.jax.traced.varying import fori_loop, while_loop
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES
@@ -42,10 +42,15 @@ class Affine:
 
     def step(self, f: Evaluator, state: AffineState) -> AffineState:
         """Solve for the step, to most of what is missing to the tolerance."""
-        norm, length = f.measure(state.residual, state.z)
-        tolerance = f.options.atol + f.options.rtol * length
-        rtol = SHARE * jnp.minimum(tolerance / jnp.where(norm > 0, norm, 1.0), 1.0)
-        z = state.z + solve(self.product, state.residual, rtol, f.active, self.linear_solver.restart)
+        residual = state.residual
+
+        def missing(z: jax.Array, residual: jax.Array) -> jax.Array:
+            norm, length = f.measure(residual, z)
+            tolerance = f.options.atol + f.options.rtol * length
+            return SHARE * jnp.minimum(tolerance / jnp.where(norm > 0, norm, 1.0), 1.0)
+
+        rtol = apart(missing, state.z, residual, like=residual)
+        z = state.z + solve(self.product, residual, rtol, f.active, self.linear_solver.restart)
         return AffineState(z, f.residual(z))
 
 
@@ -77,9 +82,16 @@ def solve(product: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, res
     """Return x, shape (batch, ...), with ‖b − (I − A) x‖ ≤ rtol[i]·‖b‖, as far as `restart` products with A allow."""
     batch, dtype = b.shape[0], real(b.dtype)
     restart = min(restart, flat(b).shape[1])
-    (norm,) = roots(b)
-    running = active & jnp.isfinite(norm) & (norm > 0)
-    begun, precision = jnp.any(running), 10 * float(jnp.finfo(b.dtype).eps)
+    precision = 10 * float(jnp.finfo(b.dtype).eps)
+
+    def begin(b: jax.Array, active: jax.Array) -> tuple[_Cycle, jax.Array, jax.Array]:
+        (norm,) = roots(b)
+        running = active & jnp.isfinite(norm) & (norm > 0)
+        vector, nothing = _normalized(b, norm, running), jnp.zeros((batch, restart + 1), dtype)
+        rhs = nothing.at[:, 0].set(jnp.where(running, norm, 0.0))
+        turns, triangle = jnp.zeros((3, batch, restart), dtype), jnp.zeros((restart, batch, restart), dtype)
+        last = _Last(jnp.asarray(0, jnp.int32), vector, nothing, turns, rhs, running)
+        return _Cycle(jnp.zeros((restart, *b.shape), b.dtype), triangle, last), norm, jnp.any(running)
 
     def turned(last: _Last) -> _Last:
         j, rest, column, turns, rhs, running = last
@@ -106,19 +118,20 @@ def solve(product: MatVec, b: jax.Array, rtol: jax.Array, active: jax.Array, res
         last = together(turned, last, b, begun)
         return _Cycle(basis, _put(triangle, last.column[:, :-1], last.size - 1), last)
 
-    vector, nothing = _normalized(b, norm, running), jnp.zeros((batch, restart + 1), dtype)
-    rhs = nothing.at[:, 0].set(jnp.where(running, norm, 0.0))
-    turns, triangle = jnp.zeros((3, batch, restart), dtype), jnp.zeros((restart, batch, restart), dtype)
-    last = _Last(jnp.asarray(0, jnp.int32), vector, nothing, turns, rhs, running)
-    basis = jnp.zeros((restart, *b.shape), b.dtype)
     more = lambda cycle: (cycle.last.size < restart) & jnp.any(cycle.last.running)  # noqa: E731
-    cycle = while_loop(more, extend, _Cycle(basis, triangle, last))
+    start, norm, begun = apart(begin, b, active, like=b)
+    return apart(_combined, while_loop(more, extend, start), like=b)
+
+
+def _combined(cycle: _Cycle) -> jax.Array:
+    """Return the x of least residual, shape (batch, ...), of those that the vectors span."""
+    restart, like = len(cycle.basis), cycle.last.vector
     weights = _weights(cycle.triangle, cycle.last.turns[2], cycle.last.rhs[:, :restart])
-    if basis.nbytes <= SMALL:
-        vectors = cycle.basis.reshape(restart, batch, -1)
-        return jnp.sum(weights.T[:, :, None].astype(b.dtype) * vectors, axis=0).reshape(b.shape)
-    add = lambda i, x: x + rows(weights[:, i], b) * cycle.basis[i]  # noqa: E731
-    x: jax.Array = fori_loop(0, cycle.last.size, add, jnp.zeros_like(b))
+    if cycle.basis.nbytes <= SMALL:
+        vectors = cycle.basis.reshape(restart, len(like), -1)
+        return jnp.sum(weights.T[:, :, None].astype(like.dtype) * vectors, axis=0).reshape(like.shape)
+    add = lambda i, x: x + rows(weights[:, i], like) * cycle.basis[i]  # noqa: E731
+    x: jax.Array = fori_loop(0, cycle.last.size, add, jnp.zeros_like(like))
     return x
 
 

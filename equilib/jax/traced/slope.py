@@ -50,9 +50,9 @@ def between(
 ) -> tuple[Slope, jax.Array]:
     """Return the slope between two places, and whose norms are right.
 
-    It is what `equilib.fixed_points.slope.strictness` does before it evaluates f. `known` is the share so far, inf where
-    nothing was known. Where the place is the `first`, a scalar, there is none before it. `measured` returns norms, and
-    which of them are right.
+    It is what `equilib.fixed_points.slope.strictness` does before it evaluates f. `known` is the share so far, inf
+    where nothing was known. Where the place is the `first`, a scalar, there is none before it. `measured` returns
+    norms, and which of them are right.
     """
     doubted, unknown = known < 1, jnp.isinf(known)
     reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
