@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
-from equilib.torch.closures import Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
+from equilib.torch.closures import Edge, Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
 from equilib.torch.parametrized import AS_IT_IS, evaluated_anew
 from equilib.torch.transforms import next_node, tangent_of, transformed
@@ -114,8 +114,8 @@ class Call:
         with Replaced(table) if self._closed and table else AS_IT_IS:
             y = self._called(f, at, inputs)
         if strict and y.requires_grad and not transformed():
-            allowed = {edge_of(each) for each in (*at, *leaves) if each.requires_grad}
-            if edges_into(y, first) - allowed:
+            known = {edge_of(leaf) for leaf in leaves if leaf.requires_grad}
+            if edges_into(y, first, *at) - known:
                 raise NoDerivativeError(UNKNOWN)
         return y
 
@@ -124,20 +124,15 @@ class Call:
         if not self.complete:
             raise NoDerivativeError(UNKNOWN)
 
-    def close(self, y: Tensor, first: int, *at: Tensor, known: Sequence[Tensor] | None = None) -> bool:
-        """Add to `leaves` what y depends on, which f returned where nodes had numbers from `first`, but `at`.
-
-        Return whether there is a leaf that requires grad. It was given `known` tensors in the places of the leaves.
-        """
-        edges = edges_into(y, first) - {edge_of(each) for each in at}
-        found = edges - {edge_of(leaf) for leaf in known or self.leaves if leaf.requires_grad}
+    def close(self, y: Tensor, edges: set[Edge], known: Sequence[Tensor]) -> None:
+        """Add to `leaves` what y depends on, by `edges_into` it; f was given `known` tensors in their places."""
+        found = edges - {edge_of(leaf) for leaf in known if leaf.requires_grad}
         mine = {id(leaf) for leaf in self.leaves}
         if found:
             self._closed, self.complete = closed_over(self.f, found)
         if tangent_of(y) is not None:
             self._closed += [each for each in with_tangents(self.f) if id(each[1]) not in mine]
         self.leaves += [tensor for _, tensor in self._closed if id(tensor) not in mine]
-        return bool(edges)
 
     def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:
         *before, packed = at

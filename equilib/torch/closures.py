@@ -34,8 +34,8 @@ def edge_of(tensor: Tensor) -> Edge:
     return tensor.grad_fn, tensor.output_nr
 
 
-def edges_into(y: Tensor, first: int, *, states: bool = False) -> set[Edge]:
-    """Return the edges of the graph of y that lead to tensors which were there before it; to `states` where asked.
+def edges_into(y: Tensor, first: int, *at: Tensor) -> set[Edge]:
+    """Return the edges of the graph of y, which f returned at `at`, to what else was there before it.
 
     Nodes made by this thread have ascending numbers, of which `first` is the least that belongs to the graph of y.
     """
@@ -46,14 +46,14 @@ def edges_into(y: Tensor, first: int, *, states: bool = False) -> set[Edge]:
         if node is None:
             continue
         if hasattr(node, "variable"):
-            if states or not is_leaf_since(node.variable, first):
+            if not is_leaf_since(node.variable, first):
                 found.add((node, number))
         elif node._sequence_nr() < first:
             found.add((node, number))
         elif node not in seen:
             seen.add(node)
             open_edges.extend(node.next_functions)
-    return found
+    return found - {edge_of(each) for each in at if each.requires_grad}
 
 
 Held = tuple[Tensor, Tensor]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from equilib.torch.call import Call
-from equilib.torch.closures import edge_of, edges_into
+from equilib.torch.closures import Edge, edge_of
 
 
 def stand_ins(call: Call) -> list[Tensor]:
@@ -24,12 +24,11 @@ def stand_ins(call: Call) -> list[Tensor]:
     return [leaf.detach().requires_grad_() if id(leaf) in replaced else leaf for leaf in call.leaves]
 
 
-def ends_of(y: Tensor, first: int, state: Tensor, leaves: Sequence[Tensor]) -> list[Tensor | None] | None:
+def ends_of(edges: set[Edge], leaves: Sequence[Tensor]) -> list[Tensor | None] | None:
     """Return for each of the leaves itself if y depends on it, else None; no list where y depends on something else.
 
-    y is what f returned at a state, a leaf, where nodes had numbers from `first`.
+    The edges are those into y, which f returned, by `edges_into`.
     """
-    edges = edges_into(y, first, states=True) - {edge_of(state)}
     mine = {edge_of(leaf): leaf for leaf in leaves if leaf.requires_grad and leaf.is_leaf and not hooked(leaf)}
     if edges - mine.keys():
         return None

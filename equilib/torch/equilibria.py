@@ -23,6 +23,7 @@ from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
+from equilib.torch.closures import Edge, edges_into
 from equilib.torch.coarse import check_coarse
 from equilib.torch.compiling import uncompiled
 from equilib.torch.ends import ends_of, stand_ins
@@ -179,10 +180,11 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
     if differentiated:
         graph = held.graph or _graph(equation, state_leaf(bridge.tensor(held.solution.z)), leaves)
         y = graph.y
-        known = y.requires_grad or tangent_of(y) is not None
-        depends = known and call.close(y, graph.first, graph.leaf, known=leaves)
-        if depends or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
-            graph = held.graph = _ended(equation, graph, leaves)
+        edges = edges_into(y, graph.first, graph.leaf)
+        if edges or tangent_of(y) is not None:
+            call.close(y, edges, leaves)
+        if edges or z0.requires_grad or tangent_of(y) is not None or tangent_of(z0) is not None:
+            graph = held.graph = _ended(equation, graph, edges, leaves)
             y = graph.y if graph.ends is None else None
             start = normal(_start(equation, z0))
             return FixedPoint.apply(equation, held, y, start, *map(normal, call.leaves)).clone()
@@ -202,10 +204,10 @@ def _graph(equation: Equation, leaf: Tensor, leaves: Sequence[Tensor]) -> Graph:
         return Graph(None, leaf, equation.value(leaf, leaves), first)
 
 
-def _ended(equation: Equation, graph: Graph, leaves: Sequence[Tensor]) -> Graph:
+def _ended(equation: Equation, graph: Graph, edges: set[Edge], leaves: Sequence[Tensor]) -> Graph:
     """Return a graph that ends at leaves, or is linked to all that f depends on; f was given `leaves`."""
     call = equation.call
-    ends = None if dual() else ends_of(graph.y, graph.first, graph.leaf, [*leaves, *call.leaves[len(leaves) :]])
+    ends = None if dual() else ends_of(edges, [*leaves, *call.leaves[len(leaves) :]])
     if ends is None and any(one is not other for one, other in zip(leaves, call.leaves, strict=False)):
         return _graph(equation, graph.leaf, [normal(each) for each in call.leaves])
     return replace(graph, ends=ends)

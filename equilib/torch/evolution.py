@@ -22,6 +22,7 @@ from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
+from equilib.torch.closures import edges_into
 from equilib.torch.compiling import uncompiled
 from equilib.torch.implicit import require_no_outsiders
 from equilib.torch.integral import Integral
@@ -168,5 +169,8 @@ def _depends(equation: Equation, y0: Tensor, held: Integrated) -> bool:
     times = torch.as_tensor(held.grid.times[0]).to(leaf).reshape(-1, 1)
     with torch.enable_grad(), without_autocast(leaf.device.type):
         slope = equation.value(times, leaf, equation.call.leaves)
-    known = slope.requires_grad or tangent_of(slope) is not None
-    return (known and equation.call.close(slope, first, leaf)) or tangent_of(slope) is not None
+    edges = edges_into(slope, first, leaf)
+    depends = bool(edges) or tangent_of(slope) is not None
+    if depends:
+        equation.call.close(slope, edges, equation.call.leaves)
+    return depends

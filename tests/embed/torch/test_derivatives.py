@@ -166,12 +166,20 @@ def rested(z: torch.Tensor) -> torch.Tensor:
     return fixed_point(lambda v: 0.3 * torch.tanh(v) + 0.4 * z, torch.zeros_like(z), **TIGHT)
 
 
+def linked(z: torch.Tensor) -> torch.Tensor:
+    """Return the same of a map that closes over what is made of z."""
+    made = 0.4 * z
+    return fixed_point(lambda v: 0.3 * torch.tanh(v) + made, torch.zeros_like(z), **TIGHT)
+
+
 def moved(z: torch.Tensor) -> torch.Tensor:
     """Return where the flow of such a map is at time 1."""
     return odeint(lambda t, y: torch.tanh(0.4 * z - y), torch.zeros_like(z), (0.0, 1.0), rtol=1e-8, atol=1e-10)[-1]
 
 
-@pytest.mark.parametrize(("inner", "solver"), [(rested, "picard"), (rested, "newton-gmres"), (moved, "picard")])
+@pytest.mark.parametrize(
+    ("inner", "solver"), [(rested, "picard"), (rested, "newton-gmres"), (linked, "picard"), (moved, "picard")]
+)
 def test_a_solve_inside_that_depends_on_the_state_alone(inner: Any, solver: str):
     """What f solves for may hold nothing that requires grad but z, which is a leaf of the graph of f then."""
     weight, x = drawn(batch=1, size=2)
@@ -179,6 +187,7 @@ def test_a_solve_inside_that_depends_on_the_state_alone(inner: Any, solver: str)
     nest = lambda w, x: fixed_point(lambda z: torch.tanh(inner(z) @ w + x), torch.zeros_like(x), **options)  # noqa: E731
     assert gradcheck(nest, (weight, x))
     assert inner is moved or gradgradcheck(nest, (weight, x))
+    assert not nest(weight.detach(), x.detach()).requires_grad
 
 
 def test_cotangents_in_the_older_batches_are_refused():

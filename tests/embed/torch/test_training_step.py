@@ -84,15 +84,17 @@ def test_inputs_may_depend_on_each_other():
         assert all(torch.allclose(one, other, rtol=1e-8) for one, other in zip(found, exact, strict=True))
 
 
-def test_the_graph_goes_with_the_backward_pass():
-    """What f's graph holds is freed by a backward pass, and kept where a second one may follow."""
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_graph_goes_with_the_backward_pass(*, nested: bool):
+    """What f's graph holds, with a solve in it or not, is freed by a backward pass, and kept if another may follow."""
     weight, x = drawn()
     held: list[Any] = []
 
     def step(z: Any, weight: Any, x: Any) -> Any:
         inner = z @ weight
         held[:] = [weakref.ref(inner)]
-        return torch.tanh(inner.sin() + x)
+        moved = inner.sin() + x
+        return fixed_point(lambda v: torch.tanh(0.1 * v + moved), moved.detach(), **SLOW) if nested else moved.tanh()
 
     z = fixed_point(step, torch.zeros_like(x), weight, x, **SLOW)
     z.sum().backward(retain_graph=True)
