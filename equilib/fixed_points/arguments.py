@@ -83,7 +83,7 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
         ) from None
 
 
-def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
+def check_declared(batched_inputs: Sequence[bool] | None, count: int | None = None) -> None:
     """Require a declaration of which of `count` inputs have the batch axis, or none; raises TypeError, ValueError."""
     if batched_inputs is not None and not isinstance(batched_inputs, Sequence):
         raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
@@ -91,7 +91,7 @@ def check_declared(batched_inputs: Sequence[bool] | None, count: int) -> None:
         return
     for each in batched_inputs:
         check_flag(each, "an entry of batched_inputs")
-    if len(batched_inputs) != count:
+    if count is not None and len(batched_inputs) != count:
         raise ValueError(
             f"batched_inputs must say for each of the {count} inputs whether it has the batch axis, "
             f"it has {len(batched_inputs)} entries"

@@ -30,5 +30,5 @@ def check_rows(inputs: Sequence[Tree], batched_inputs: Sequence[bool] | None, ba
             if shape[:1] != (batch,):
                 raise ValueError(
                     f"input {number} is declared to have the batch axis, but it has the shape {shape} where z0 has "
-                    f"{batch} samples; give its arrays that axis, or leave out batched_inputs"
+                    f"{batch} samples; give its arrays that axis, or declare it False in batched_inputs"
                 )

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.fixed_points.arguments import check_call
+from equilib.fixed_points.arguments import check_call, check_declared
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import resolved_fallback
@@ -225,13 +225,9 @@ def _batched_leaves(
     """
     if batched_inputs is None:
         return None
-    if not isinstance(batched_inputs, Sequence):
-        raise TypeError(f"batched_inputs must be a tuple of bool, one for each input, got {batched_inputs!r}")
-    if len(batched_inputs) != len(inputs):
-        raise ValueError(
-            f"batched_inputs must say for each of the {len(inputs)} inputs whether it has the batch axis, "
-            f"it has {len(batched_inputs)} entries"
-        )
+    check_declared(batched_inputs, len(inputs))
+    if not call.layout.batched:
+        raise ValueError("with batched=False nothing has the batch axis; leave out batched_inputs")
     batched, shared = set[int](), set[int]()
     for number, (tree, has) in enumerate(zip(inputs, batched_inputs, strict=True)):
         for leaf in pytree.tree_leaves(tree):
@@ -240,8 +236,8 @@ def _batched_leaves(
                 if has and leaf.shape[:1] != (call.layout.batch,):
                     raise ValueError(
                         f"input {number} is declared to have the batch axis, but it has the shape {tuple(leaf.shape)} "
-                        f"where z0 has {call.layout.batch} samples; give its tensors that axis, or leave out "
-                        "batched_inputs"
+                        f"where z0 has {call.layout.batch} samples; give its tensors that axis, or declare it "
+                        "False in batched_inputs"
                     )
     if batched & shared:  # one tensor in both roles
         return None

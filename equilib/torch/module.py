@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
+from equilib.fixed_points.arguments import check_declared
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import resolved_fallback
@@ -26,11 +28,15 @@ class DeepEquilibrium(nn.Module):
     Parameters
     ----------
     cell : Module or callable
-        Maps z and the inputs, whose axis 0 is the batch, to the like of z.
+        Maps z and the inputs to the like of z.
     solver, adjoint, has_aux, options, fallback, coarse, **overrides
         As in `fixed_point`.
     initial : callable
         Maps the inputs to the initial guess; by default zeros like the first of them.
+    batched_inputs : sequence of bool, optional
+        For each of the inputs whether axis 0 of all its tensors is the batch: then finished samples leave it. By
+        default the first input has it, where z is like that one, and the others have not; where one of these is as long
+        as the batch, which may be chance, all samples stay.
 
     Attributes
     ----------
@@ -52,12 +58,14 @@ class DeepEquilibrium(nn.Module):
         has_aux: bool = False,
         options: SolveOptions | None = None,
         fallback: Sequence[str | Solver | WholeSolver] = (),
+        batched_inputs: Sequence[bool] | None = None,
         coarse: torch.dtype | None = None,
         **overrides: Any,
     ) -> None:
         super().__init__()
         _check(cell, solver, adjoint, initial, options, fallback, overrides)
         check_coarse(coarse)
+        check_declared(batched_inputs)
         self.cell, self.initial = cell, initial
         self.how: dict[str, Any] = {
             "solver": solver,
@@ -65,6 +73,7 @@ class DeepEquilibrium(nn.Module):
             "has_aux": has_aux,
             "options": options,
             "fallback": tuple(fallback),
+            "batched_inputs": batched_inputs if batched_inputs is None else tuple(batched_inputs),
             "coarse": coarse,
             **overrides,
         }
@@ -82,7 +91,10 @@ class DeepEquilibrium(nn.Module):
             )
         if z0 is None:
             z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
-        found = equilibrium(self.cell, z0, *inputs, batched_inputs=(True,) * len(inputs), **self.how)
+        declared = self.how["batched_inputs"]
+        if declared is None and self.initial is None and self.how.get("batched", True):
+            declared = _known_to_be_batched(z0, inputs)
+        found = equilibrium(self.cell, z0, *inputs, **{**self.how, "batched_inputs": declared})
         self.solution, self.adjoints = found.solution, found.adjoints
         return (found.z, found.aux) if self.how["has_aux"] else found.z
 
@@ -94,6 +106,18 @@ class DeepEquilibrium(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return what is saved and copied: not the last solve."""
         return {**self.__dict__, "solution": None, "adjoints": []}
+
+
+def _known_to_be_batched(z0: Any, inputs: tuple[Any, ...]) -> tuple[bool, ...] | None:
+    """Return which inputs have the batch axis, where their shapes leave no doubt: the first is like z0, others are not.
+
+    Who takes a shared input that happens to be as long as the batch for one of the samples solves another equation.
+    """
+    first, *others = inputs or (None,)
+    if not (isinstance(first, torch.Tensor) and isinstance(z0, torch.Tensor) and first.shape == z0.shape):
+        return None
+    doubtful = (isinstance(each, torch.Tensor) and each.shape[:1] == z0.shape[:1] for each in tree_leaves(others))
+    return None if others and any(doubtful) else (True, *(False for _ in others))
 
 
 def _check(
