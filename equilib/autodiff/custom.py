@@ -8,7 +8,8 @@ from typing import Any, NoReturn, Protocol
 
 from autograd.tracer import isbox
 
-from equilib.arrays import Array
+from equilib.arrays import Array, zeros_like
+from equilib.autodiff.boxes import static_value
 from equilib.autodiff.primitives import primitive
 from equilib.autodiff.rules import joint_rule
 from equilib.autodiff.tape import Linearized
@@ -95,3 +96,23 @@ class _GivenMap:
         else:
             cotangents = self._pullback(cotangent)
         return [cotangents[self._places[position]] for position in positions]
+
+
+@primitive
+def beside(value: Array, *constants: Array) -> Array:
+    """Return `value`, whose derivative with respect to `constants` is zero: known, not taken for a mistake."""
+    return value
+
+
+@joint_rule(beside)
+class _ZeroMap:
+    def __init__(self, argnums: tuple[int, ...], ans: Array, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._argnums, self._args = argnums, args
+
+    def push(self, positions: Sequence[int], tangents: Sequence[Array]) -> Array:
+        known = {self._argnums[position]: each for position, each in zip(positions, tangents, strict=True)}
+        return known[0] if 0 in known else zeros_like(static_value(self._args[0]))
+
+    def pull(self, positions: Sequence[int], cotangent: Array) -> Sequence[Array]:
+        numbers = [self._argnums[position] for position in positions]
+        return [zeros_like(static_value(self._args[number])) if number else cotangent for number in numbers]

@@ -1,7 +1,7 @@
 """Layers: pure functions of parameters and an array. Images are channels last: (batch, height, width, channels)."""
 
 from equilib.layers.attention import MultiHeadAttention
-from equilib.layers.batch_norm import BatchNorm, observing
+from equilib.layers.batch_norm import BatchNorm
 from equilib.layers.composite import Composite
 from equilib.layers.containers import Activation, Chain, Flatten, Fork, Merge, Parallel
 from equilib.layers.conv import Conv
@@ -14,6 +14,7 @@ from equilib.layers.epilogue import TakesEpilogue
 from equilib.layers.initializers import KaimingUniform, TruncatedNormal, glorot_uniform, ones, zeros
 from equilib.layers.layer_norm import LayerNorm
 from equilib.layers.normalization import GroupNorm, WeightNorm
+from equilib.layers.observation import observing
 from equilib.layers.pooling import AveragePool, GlobalMeanPool, MaxPool, Upsample
 from equilib.layers.protocol import Layer
 from equilib.layers.rms_norm import RMSNorm

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.autodiff import stop_gradient
-from equilib.layers.composite import map_children
-from equilib.layers.containers import Chain
+from equilib.autodiff.custom import beside
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
@@ -58,19 +56,24 @@ class BatchNorm:
     def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
         """Normalize x, shape (batch, ..., channels), by its own statistics; return it and the parameters moved to them.
 
+        The derivative with respect to the running statistics is zero.
+
         Raises ValueError if x has other channels, or one number for each only, which has no variance.
         """
         self._check(x)
         *places, _ = shape_of(x)
         count, axes = prod(places), tuple(range(len(places)))
         if count < 2:
-            raise ValueError(f"a batch of shape {shape_of(x)} has one number for each channel, and so no variance")
+            raise ValueError(
+                f"a batch of shape {shape_of(x)} has one number for each channel, and so no variance: give more"
+            )
         mean, variance = ops.mean(x, axes), ops.var(x, axes)
         found = {"mean": stop_gradient(mean), "variance": stop_gradient(variance) * (count / (count - 1))}
         moved = {
             name: (1 - self.momentum) * stop_gradient(params[name]) + self.momentum * new for name, new in found.items()
         }
-        return self._normalized(params, x, mean, variance), {**params, **moved}
+        y = self._normalized(params, x, mean, variance)
+        return beside(y, params["mean"], params["variance"]), {**params, **moved}
 
     def _check(self, x: Array) -> None:
         if shape_of(x)[-1:] != (self.channels,):
@@ -79,33 +82,3 @@ class BatchNorm:
     def _normalized(self, params: Tree, x: Array, mean: Array, variance: Array) -> Array:
         slope = ops.multiply(params["scale"], ops.pow(ops.add(variance, self.epsilon), -0.5))
         return ops.add(ops.multiply(ops.subtract(x, mean), slope), params["shift"])
-
-
-def observing(layer: Any, params: Tree, x: Array) -> tuple[Array, Tree]:
-    """Return layer(params, x), x of shape (batch, ...), by statistics of this batch, and the parameters with them.
-
-    A `BatchNorm` and those in a `Chain` use the batch, other layers are what they are; the parameters differ in the
-    running statistics, which have no gradient.
-
-    Raises ValueError if there is a `BatchNorm` in another container, whose inputs nobody knows.
-    """
-    if isinstance(layer, BatchNorm):
-        return layer.observe(params, x)
-    if isinstance(layer, Chain):
-        after = []
-        for child, own in zip(layer.layers, params, strict=True):
-            x, moved = observing(child, own, x)
-            after.append(moved)
-        return x, after
-    if _normalizes(layer):
-        raise ValueError(f"statistics of a batch are for a BatchNorm and those in a Chain, not for one in {layer}")
-    return layer(params, x), params
-
-
-def _normalizes(layer: Any) -> bool:
-    if isinstance(layer, BatchNorm):
-        return True
-    found: list[bool] = []
-    if hasattr(layer, "children"):
-        map_children(lambda child: found.append(_normalizes(child)), layer.children())
-    return any(found)

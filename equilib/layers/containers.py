@@ -12,6 +12,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.composite import Composite
 from equilib.layers.epilogue import TakesEpilogue, activation_name, apply
+from equilib.layers.observation import observing
 from equilib.layers.protocol import Layer, WithoutParameters
 from equilib.ops.convolution_block import IDENTITY
 from equilib.options.kinds import check_kind
@@ -78,14 +79,26 @@ class Chain(_Container):
 
     def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
         """Return φ(chain(x)) + after for x of shape (batch, ...), as `TakesEpilogue` says."""
-        if len(params) != len(self.layers):
-            raise ValueError(f"a chain of {len(self.layers)} layers takes as many parameters, not {len(params)}")
+        self._check(params)
         last = len(self._stages) - 1
         for stage, (number, name) in enumerate(self._stages):
             if stage == last and IDENTITY in (name, activation):
                 return apply(self.layers[number], params[number], x, activation if name == IDENTITY else name, after)
             x = apply(self.layers[number], params[number], x, name)
         return apply(lambda _, y: y, None, x, activation, after)
+
+    def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
+        """Return chain(params, x), x of shape (batch, ...), and the parameters, as `observing`, layer after layer."""
+        self._check(params)
+        moved = []
+        for layer, own in zip(self.layers, params, strict=True):
+            x, after = observing(layer, own, x)
+            moved.append(after)
+        return x, moved
+
+    def _check(self, params: Tree) -> None:
+        if len(params) != len(self.layers):
+            raise ValueError(f"a chain of {len(self.layers)} layers takes as many parameters, not {len(params)}")
 
 
 def _stages(layers: Sequence[Any]) -> Iterator[tuple[int, str]]:
@@ -107,6 +120,11 @@ class Fork(_Container):
         """Apply the branches to x, shape (batch, ...)."""
         return tuple(branch(own, x) for branch, own in zip(self.layers, params, strict=True))
 
+    def observe(self, params: Tree, x: Any) -> tuple[Any, Tree]:
+        """Return fork(params, x), x of shape (batch, ...), and the parameters, as `observing` of each branch."""
+        results, moved = _observed(self.layers, params, [x] * len(self.layers))
+        return tuple(results), moved
+
 
 class _Joined(_Container):
     """Branches whose results `combine` joins from left to right."""
@@ -126,6 +144,11 @@ class Parallel(_Joined):
         """Apply the branches and combine their results, all of one shape, from left to right."""
         return reduce(self.combine, [branch(own, x) for branch, own in zip(self.layers, params, strict=True)])
 
+    def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
+        """Return parallel(params, x), x of shape (batch, ...), and the parameters, as `observing` of each branch."""
+        results, moved = _observed(self.layers, params, [x] * len(self.layers))
+        return reduce(self.combine, results), moved
+
 
 class Merge(_Joined):
     """A tuple, each of its arrays through a branch of its own; `combine` joins the results, by default it adds them.
@@ -138,7 +161,22 @@ class Merge(_Joined):
 
         Raises ValueError if there are not as many arrays as branches.
         """
+        self._check(x)
+        return reduce(self.combine, [branch(own, y) for branch, own, y in zip(self.layers, params, x, strict=True)])
+
+    def observe(self, params: Tree, x: Any) -> tuple[Array, Tree]:
+        """Return merge(params, x), x of shapes (batch, ...), and the parameters, as `observing` of each branch."""
+        self._check(x)
+        results, moved = _observed(self.layers, params, x)
+        return reduce(self.combine, results), moved
+
+    def _check(self, x: Any) -> None:
         if not isinstance(x, tuple) or len(x) != len(self.layers):
             found = f"a tuple of {len(x)}" if isinstance(x, tuple) else "one array"
             raise ValueError(f"{len(self.layers)} branches take a tuple of as many arrays, they were given {found}")
-        return reduce(self.combine, [branch(own, y) for branch, own, y in zip(self.layers, params, x, strict=True)])
+
+
+def _observed(layers: Sequence[Any], params: Tree, inputs: Sequence[Any]) -> tuple[list[Any], list[Tree]]:
+    """Return what each layer makes of its own input, and its parameters, both as `observing` has them."""
+    found = [observing(layer, own, x) for layer, own, x in zip(layers, params, inputs, strict=True)]
+    return [result for result, _ in found], [moved for _, moved in found]

@@ -62,3 +62,12 @@ def merge(params: Tree, drawn: Tree) -> Tree:
 def with_draws(layer: object, params: Tree, x: Array, rng: np.random.Generator | None) -> Tree:
     """Return the parameters with what the layer draws for one pass over the batch x, if there are random numbers."""
     return params if rng is None else merge(params, draw(layer, params, x, rng))
+
+
+def without_draws(params: Tree, like: Tree) -> Tree:
+    """Return the parameters without what was put among them: those of the structure of `like`."""
+    if isinstance(like, dict):
+        return {key: without_draws(params[key], own) for key, own in like.items()}
+    if isinstance(like, list | tuple):
+        return type(like)([without_draws(each, own) for each, own in zip(params, like, strict=True)])
+    return params

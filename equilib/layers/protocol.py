@@ -25,6 +25,8 @@ class Layer(Protocol):
       it, and takes parameters as they are drawn.
     - `draw(x, rng) -> dict`: random arrays of shape (batch, ...) for the batch x, which stay the same during a solve;
       `__call__` finds them among its parameters.
+    - `observe(params, x) -> array, params`: the layer by statistics of the batch, and the parameters with running ones
+      moved towards these, see `observing`.
     - `with_epilogue(params, x, activation, after) -> array`: the layer with what follows it, see `TakesEpilogue`.
     """
 

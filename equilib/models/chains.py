@@ -13,7 +13,8 @@ from equilib.autodiff import static_value
 from equilib.fixed_points.arguments import check_samples
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status
-from equilib.layers.pass_constants import with_draws
+from equilib.layers.observation import observes, observing, refuse_observed
+from equilib.layers.pass_constants import with_draws, without_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
 from equilib.models.initial_guess import ZeroGuess
@@ -22,6 +23,8 @@ from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import by_sample
 from equilib.ode.evolution import Evolution
 from equilib.options.kinds import check_kind, check_params
+
+_INSTEAD = "put it before or after, or take a GroupNorm or LayerNorm there"
 
 
 @dataclass(frozen=True)
@@ -74,11 +77,28 @@ class DEQChain:
         check_params(params, "before", "deq", "after")
         check_samples(x)
         x = read_only(x)
-        before = with_draws(self.before, params["before"], x, rng)
-        features = by_sample(lambda x: self.before(before, x), x)
+        features = _applied(self.before, with_draws(self.before, params["before"], x, rng), x)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
         after = with_draws(self.after, params["after"], x, rng)
-        return by_sample(lambda z: self.after(after, z), equilibrium.output), equilibrium
+        return _applied(self.after, after, equilibrium.output), equilibrium
+
+    def observe(
+        self, params: Tree, x: Array, *, rng: np.random.Generator | None = None, **given: Array | None
+    ) -> tuple[tuple[Array, Equilibrium], Tree]:
+        """Return what a call returns for x, shape (batch, ...), by its statistics, and the parameters, as `observing`.
+
+        Raises ValueError if a `BatchNorm` is in the equilibrium.
+        """
+        refuse_observed(self.deq, "an equilibrium", _INSTEAD)
+        check_params(params, "before", "deq", "after")
+        check_samples(x)
+        x = read_only(x)
+        drawn = with_draws(self.before, params["before"], x, rng)
+        features, before = _observed(self.before, params["before"], drawn, x)
+        equilibrium = self.deq(params["deq"], features, rng=rng, **given)
+        drawn = with_draws(self.after, params["after"], x, rng)
+        prediction, after = _observed(self.after, params["after"], drawn, equilibrium.output)
+        return (prediction, equilibrium), {**params, "before": before, "after": after}
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
@@ -114,9 +134,25 @@ class ODEChain:
         check_samples(x)
         x = read_only(x)
         before, after = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
-        features = by_sample(lambda x: self.before(before, x), x)
+        evolution = self.ode.evolve(params["ode"], _applied(self.before, before, x), self.ode.span, rng=rng)
+        return _applied(self.after, after, evolution.output), evolution
+
+    def observe(
+        self, params: Tree, x: Array, *, rng: np.random.Generator | None = None
+    ) -> tuple[tuple[Array, Evolution], Tree]:
+        """Return what a call returns for x, shape (batch, ...), by its statistics, and the parameters, as `observing`.
+
+        Raises ValueError if a `BatchNorm` is in the integration.
+        """
+        refuse_observed(self.ode, "an integration", _INSTEAD)
+        check_params(params, "before", "ode", "after")
+        check_samples(x)
+        x = read_only(x)
+        drawn, last = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
+        features, before = _observed(self.before, params["before"], drawn, x)
         evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
-        return by_sample(lambda y: self.after(after, y), evolution.output), evolution
+        prediction, after = _observed(self.after, params["after"], last, evolution.output)
+        return (prediction, evolution), {**params, "before": before, "after": after}
 
 
 @dataclass(frozen=True)
@@ -155,6 +191,19 @@ class Explicit:
             nfe=guess.nfe,
             split=None if several is None else several.split,
         )
+
+
+def _applied(layer: Layer, drawn: Tree, x: Array) -> Array:
+    """Return layer(x), shape (batch, ...), of which a sample that is not finite spoils no other's derivative."""
+    return by_sample(lambda x: layer(drawn, x), x)
+
+
+def _observed(layer: Layer, params: Tree, drawn: Tree, x: Array) -> tuple[Array, Tree]:
+    """Return `_applied` by statistics of the batch, where the layer has any, and the parameters with them."""
+    if not observes(layer):
+        return _applied(layer, drawn, x), params
+    result, moved = observing(layer, drawn, x)
+    return result, without_draws(moved, params)
 
 
 def _check_layers(before: Layer, after: Layer) -> None:

@@ -28,7 +28,8 @@ from equilib.training.statistics import Measured
 class BatchPass:
     """Mean loss of a batch, its gradient and its norm, what every share measured, and the records of one's own.
 
-    `own` are pairs of a record and the samples that it is of.
+    `own` are pairs of a record and the samples that it is of; `observed` are the parameters with the statistics of this
+    batch, which then is one share, or None.
     """
 
     loss: float
@@ -36,6 +37,7 @@ class BatchPass:
     norm: float
     measured: tuple[Measured, ...]
     own: list[tuple[Any, np.ndarray]]
+    observed: Tree | None
 
 
 def pass_batch(
@@ -53,8 +55,8 @@ def pass_batch(
 ) -> BatchPass:
     """Return what a batch amounts to, the same on all ranks but for `own`, and the same for all numbers of ranks.
 
-    `loss_of` maps params, inputs, targets and share to (weighted loss, (prediction, record)), `take` a share of the
-    batch `rows` to inputs and targets, shapes (samples, ...).
+    `loss_of` maps params, inputs, targets and share to (weighted loss, (prediction, record, observed)), `take` a share
+    of the batch `rows` to inputs and targets, shapes (samples, ...).
 
     Raises RunError if the loss or its gradient is not finite;
     IndependentError if the loss does not depend on some parameter, unless that is allowed.
@@ -65,10 +67,11 @@ def pass_batch(
     )
     passes: list[tuple[Share, Any, float, Array, bytes | None]] = []
     gradient: Tree = None
+    observed: Tree | None = None
     for share in own_shares(rows, division, ranks.rank, rng):
         x, y = take(share)
         with recorded():  # what is not finite is refused before the update
-            (value, (prediction, record)), gradient = differentiate(params, x, y, share)
+            (value, (prediction, record, observed)), gradient = differentiate(params, x, y, share)
         if total is not None:
             total.end_share(gradient)
         passes.append((share, record, float(value), score(prediction, y), share.drawn()))
@@ -84,7 +87,7 @@ def pass_batch(
     check_finite(loss, norm, place=place, ranks=ranks, gradient=total.own if total else gradient, own=own)
     settle(rng, drawn)
     records = [(record, share.rows) for share, record, *_ in passes]
-    return BatchPass(loss=loss, gradient=summed, norm=norm, measured=measured, own=records)
+    return BatchPass(loss=loss, gradient=summed, norm=norm, measured=measured, own=records, observed=observed)
 
 
 @contextmanager

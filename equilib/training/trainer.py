@@ -12,18 +12,19 @@ import numpy as np
 
 from equilib.adjoints.equilibrium import Record
 from equilib.arrays import Array, Tree, take_rows, tree_map
-from equilib.autodiff import stop_gradient
 from equilib.errors import UserError
 from equilib.machine import signals
 from equilib.machine.devices import CPU, Device
 from equilib.machine.ranks.division import Division
 from equilib.machine.ranks.group import ALONE, Ranks
+from equilib.training.batch_loss import batch_loss
 from equilib.training.batch_pass import pass_batch, recorded
 from equilib.training.data import Dataset
 from equilib.training.finite import blaming
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
+from equilib.training.observed import require_observable, with_statistics
 from equilib.training.optimizers import Adam, Optimizer, clipped
 from equilib.training.plan import Plan, batches
 from equilib.training.rehearsal import rehearse
@@ -52,7 +53,7 @@ class Trainer:
 
     `params` always holds the parameters after the last update, and `state()` all that there was after the last batch,
     so that an interruption loses nothing. A model with the attribute `needs_rng`, true, is called with `rng` in
-    training, and without it in tests.
+    training, and without it in tests. A BatchNorm uses the batch in training, and in tests what batches have left.
 
     Attributes
     ----------
@@ -104,10 +105,11 @@ class Trainer:
     def rehearse(self) -> None:
         """Pass a sample of each part of the data through model and loss, once; nothing is changed.
 
-        Raises UserError if the data does not fit them.
+        Raises UserError if the data does not fit them, or nobody can move the statistics of a BatchNorm.
         """
         if not self._rehearsed:
             rehearse(self.model, self.params, self.data, self.objective)
+            require_observable(self.model, self.params, self.data, self.plan, self.shares or self.ranks.size)
             self._rehearsed = True
 
     def epochs(self) -> Iterator[dict[str, Any]]:
@@ -230,14 +232,7 @@ class Trainer:
         return work
 
     def _loss(self, model: Model) -> Callable[..., Any]:
-        draws = getattr(model, "needs_rng", False)
-
-        def loss(params: Tree, x: Array, y: Array, share: Share) -> tuple[Array, Any]:
-            extra = {"rng": share.rng} if draws else {}
-            prediction, record = model(params, x, **extra, **self.warm_starts.guesses(model, share.rows, share.count))
-            return share.weigh(self.objective.loss(prediction, record, y)), (stop_gradient(prediction), record)
-
-        return loss
+        return batch_loss(model, self.objective, self.warm_starts)
 
     def _taken(self, share: Share) -> tuple[Array, Array]:
         x, y = take_rows(self.data.train_inputs, share.rows), take_rows(self.data.train_targets, share.rows)
@@ -260,7 +255,8 @@ class Trainer:
                 allow_unused=self.plan.allow_unused,
             )
         gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
-        self.params, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
+        updated, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
+        self.params = with_statistics(updated, passed.observed, self.params)
         self.step += 1
         self.warm_starts.remember(*passed.own, count=rows.size, ranks=self.ranks)
         statistics.add(*passed.measured)

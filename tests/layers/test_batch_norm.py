@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -10,9 +11,9 @@ import pytest
 
 from equilib import Picard, ops
 from equilib.arrays import tree_leaves, tree_map
-from equilib.autodiff import value_and_grad
-from equilib.layers import BatchNorm, Chain, Dense, Layer, Parallel, observing
-from equilib.models import DeepEquilibrium, InjectedCell
+from equilib.autodiff import jvp, value_and_grad
+from equilib.layers import BatchNorm, Chain, Dense, Dropout, Fork, KaimingUniform, Layer, Merge, Parallel, observing
+from equilib.models import Autonomous, DeepEquilibrium, DEQChain, InjectedCell, NeuralODE, ODEChain
 from equilib.training.optimizers import Adam
 from tests.arrays_under_test import lift, lower
 
@@ -95,7 +96,7 @@ def test_a_loop_of_ones_own_trains_it(rng: np.random.Generator) -> None:
         y, observed = observing(model, params, x)
         return ops.mse(y, x[:, :1]), observed
 
-    step = value_and_grad(loss, has_aux=True, allow_unused=True)
+    step = value_and_grad(loss, has_aux=True)  # no derivative by the statistics is no mistake here
     first = None
     for _ in range(60):
         (value, observed), gradient = step(params)
@@ -105,6 +106,99 @@ def test_a_loop_of_ones_own_trains_it(rng: np.random.Generator) -> None:
     assert value < first / 2
     np.testing.assert_allclose(params[1]["mean"], features.mean(0), atol=0.5)
     assert {leaf.dtype.name for leaf in tree_leaves(params)} == {"float32"}
+
+
+SMALL = KaimingUniform(gain=0.3)
+
+
+def deq_of(layer: Any) -> DeepEquilibrium:
+    """Return an equilibrium of tanh(layer(W z) + V x)."""
+    return DeepEquilibrium(
+        InjectedCell(Dense(4, 4), Chain(Dense(4, 4, initial_weight=SMALL), layer), Chain(ops.tanh)), "picard"
+    )
+
+
+@dataclass(frozen=True)
+class Own:
+    """A class of one's own around a layer, which says nothing about what the layer sees."""
+
+    layer: Any
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Draw the layer's parameters."""
+        return self.layer.init(rng)
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        """Apply the layer to 2x."""
+        return self.layer(params, 2 * x)
+
+
+def same(x: Any) -> Any:
+    """Return x."""
+    return x
+
+
+COMPOSED = {
+    "chain": (Chain(same, LAYER), lambda params: params[1]),
+    "chain in a chain": (Chain(Chain(LAYER), same), lambda params: params[0][0]),
+    "fork": (Fork(LAYER, same), lambda params: params[0]),
+    "parallel": (Parallel(same, LAYER), lambda params: params[1]),
+    "merge": (Chain(Fork(same, same), Merge(same, LAYER)), lambda params: params[1][1]),
+    "before an equilibrium": (DEQChain(LAYER, deq_of(Chain()), Dropout(0.5, (4,))), lambda params: params["before"]),
+    "before an integration": (
+        ODEChain(Chain(LAYER), NeuralODE(Autonomous(Chain(ops.tanh)), "tsit5"), Chain()),
+        lambda params: params["before"][0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_observing_reaches_it_wherever_it_sees_the_batch(name: str, rng: np.random.Generator) -> None:
+    """In every composition the running statistics are those of the layer alone; nothing else changes."""
+    model, own = COMPOSED[name]
+    params, x = tree_map(lambda leaf: leaf.astype("float64"), model.init(rng)), 3 + rng.standard_normal((6, 4))
+    y, moved = LAYER.observe(own(params), x)
+    result, observed = observing(model, params, x)
+    for key, expected in moved.items():
+        np.testing.assert_array_equal(own(observed)[key], expected)
+    changed = tree_map(lambda before, after: not np.array_equal(before, after), params, observed)
+    assert sum(tree_leaves(changed)) == 2
+    if name in ("fork", "parallel", "merge"):
+        expected = x + y if name != "fork" else y
+        np.testing.assert_array_equal(result[0] if name == "fork" else result, expected)
+
+
+@pytest.mark.parametrize("whole", [DEQChain, ODEChain])
+def test_an_observed_chain_is_its_parts(whole: Any, rng: np.random.Generator) -> None:
+    """What is behind the equilibrium sees its output, random arrays are those of a call, and none is a parameter."""
+    middle = deq_of(Chain()) if whole is DEQChain else NeuralODE(Autonomous(Chain(ops.tanh)), "tsit5")
+    model = whole(Chain(Dropout(0.5, (4,)), LAYER), middle, Chain(LAYER, Dropout(0.5, (4,))))
+    params, x = tree_map(lambda leaf: leaf.astype("float64"), model.init(rng)), 3 + rng.standard_normal((6, 4))
+    (prediction, record), observed = model.observe(params, x, rng=np.random.default_rng(1))
+    assert [leaf.shape for leaf in tree_leaves(observed)] == [leaf.shape for leaf in tree_leaves(params)]
+    z = record.z if whole is DEQChain else record.output
+    normal, moved = LAYER.observe(params["after"][0], z)
+    np.testing.assert_array_equal(observed["after"][0]["mean"], moved["mean"])
+    kept = prediction != 0
+    assert 0 < kept.sum() < kept.size
+    np.testing.assert_allclose(prediction[kept], 2 * normal[kept], rtol=1e-12)
+
+
+def test_a_zero_derivative_is_no_missing_one(rng: np.random.Generator) -> None:
+    """By the running statistics an observed layer has the derivative zero, in both modes and twice, which is known."""
+    params, x = drawn(rng), rng.standard_normal((5, 4))
+    loss = lambda params: ops.sum(ops.pow(LAYER.observe(params, x)[0], 3.0))  # noqa: E731
+    gradient = value_and_grad(loss)(params)[1]
+    assert not gradient["mean"].any()
+    assert gradient["scale"].all()
+    along = {name: np.ones(4) for name in params}
+    _, push = jvp(loss, (params,), (along,))
+    np.testing.assert_allclose(push, sum(leaf.sum() for leaf in gradient.values()), rtol=1e-12)
+    twice = value_and_grad(lambda params: ops.sum(value_and_grad(loss)(params)[1]["scale"]))(params)[1]
+    step = 1e-6
+    moved = {**params, "scale": params["scale"] + step}
+    numeric = (value_and_grad(loss)(moved)[1]["scale"] - gradient["scale"]) / step
+    np.testing.assert_allclose(twice["scale"], numeric, rtol=1e-4)
 
 
 def test_in_a_cell_it_is_constant(rng: np.random.Generator) -> None:
@@ -117,12 +211,12 @@ def test_in_a_cell_it_is_constant(rng: np.random.Generator) -> None:
 
 
 def test_what_cannot_be_observed_is_refused(rng: np.random.Generator) -> None:
-    """One number has no variance, the inputs inside of another container are unknown, and a momentum is a share."""
-    with pytest.raises(ValueError, match="and so no variance"):
+    """One number has no variance, nobody knows what the layers of another class see, and a momentum is a share."""
+    with pytest.raises(ValueError, match="no variance: give more"):
         LAYER.observe(LAYER.init(rng), np.ones((1, 4)))
-    hidden = Chain(Parallel(BatchNorm(4), Dense(4, 4)))
-    with pytest.raises(ValueError, match="not for one in Parallel"):
-        observing(hidden, hidden.init(rng), np.ones((3, 4)))
+    for hidden, where in ((deq_of(BatchNorm(4)), "DeepEquilibrium"), (Own(BatchNorm(4)), "Own")):
+        with pytest.raises(ValueError, match=f"a BatchNorm in {where} cannot use the statistics"):
+            observing(hidden, hidden.init(rng), np.ones((3, 4)))
     with pytest.raises(ValueError, match=r"must be in \(0, 1\], got 0"):
         BatchNorm(4, momentum=0)
 
