@@ -81,11 +81,11 @@ def load(path: str | Path, like: Tree = None) -> Tree:
     path : str or Path
     like : tree of arrays, optional
         The structure to be filled, such as `model.init(rng)`, whose names, shapes and dtypes the file must have. By
-        default dicts, and lists where names are 0, 1, ...
+        default dicts, lists where names are 0, 1, ..., and an array where the only name is "array".
 
     Returns
     -------
-    tree of ndarrays, of any shape
+    tree of arrays of any shape: those of the library and the device of `like`, without it of NumPy's
 
     Raises
     ------
@@ -100,8 +100,8 @@ def load(path: str | Path, like: Tree = None) -> Tree:
 def load_run(path: str | Path, **changes: Any) -> Any:
     """Return the run that `equilib run` left in a folder: its `model`, `params`, `metrics` and `record`.
 
-    `run.predict(x)` is the model's output, `run.plot()` the course of the training, `run.training()` has the trainer
-    and the data, as `equilib.commands.load.LoadedRun` tells.
+    `run.predict(x)` is the model's output, for NumPy's arrays on every device, `run.plot()` the course of the training,
+    `run.training()` has the trainer and the data, as `equilib.commands.load.LoadedRun` tells.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,10 +13,10 @@ subprocess.run([*command, "--overwrite"], check=True)
 
 run = equilib.load_run("my-run")
 print(run)
-data = run.training().trainer.data
+data = run.training().host_data  # NumPy arrays, whatever the run computed on
 logits = run.predict(data.test_inputs)
 print("accuracy:", np.mean(logits.argmax(-1) == data.test_targets), "recorded:", run.score)
 
 equilib.save("params.npz", run.params)
 again = equilib.load("params.npz", like=run.params)
-assert np.array_equal(run.model(again, data.test_inputs)[0], logits)
+assert np.array_equal(replace(run, params=again).predict(data.test_inputs), logits)

@@ -46,7 +46,16 @@ def array_namespace(*arrays: Array) -> Namespace:
         for array in arrays:
             if not isinstance(array, _SCALARS):
                 refuse_others(array)
-        raise
+        libraries = sorted({library_of(array) for array in arrays if not isinstance(array, _SCALARS)})
+        raise TypeError(
+            f"an operation got arrays of {' and '.join(libraries)}: give parameters and inputs of one library; "
+            "equilib.arrays has to_host(array), which makes a NumPy array, and from_host(host, like), one of another's"
+        ) from None
+
+
+def library_of(array: Array) -> str:
+    """Return the name of the library that an array, of any shape, is of, as it is imported."""
+    return str(array_namespace(array).__name__).removeprefix("array_api_compat.").partition(".")[0]
 
 
 def refuse_others(*arrays: Array) -> None:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Tree, tree_leaves
+from equilib.adjoints.equilibrium import Record
+from equilib.arrays import Array, Tree, host_dtype, in_dtype, is_array, to_host, tree_leaves
+from equilib.arrays.namespaces import library_of, of_one_kind
 from equilib.errors import UserError
 from equilib.experiments.assembly import Training, set_up, trained
 from equilib.fixed_points.display import Shown, axes_or_new
+from equilib.fixed_points.solution import ConvergenceWarning, UnsolvedWarning, failure_reasons
+from equilib.machine.devices import Device
+from equilib.ode.evolution import Evolution
+from equilib.ode.solution import IntegrationWarning
 from equilib.plugin.by_name import installed
 from equilib.runs.context import RunContext
 from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
 from equilib.runs.saved import path_of
+from equilib.training.batch_pass import recorded
 from equilib.training.reporter import Reporter
+
+_CHANGEABLE = ("data", "data_dir", "device", "kernels")
+"""What a recorded run may have instead of what is recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -29,9 +40,10 @@ class LoadedRun(Shown):
     Attributes
     ----------
     model : object
-        The network, called as `model(params, x)`; it returns its output and the record of the pass.
+        The network, called as `model(params, x)` with arrays of one library; it returns its output and the record of
+        the pass, and warns of samples that did not converge.
     params : tree of arrays
-        What the run ended with.
+        What the run ended with, on its device.
     metrics : list of dict
         What `metrics.jsonl` holds, one entry for each epoch.
     record : RecordedRun
@@ -45,15 +57,45 @@ class LoadedRun(Shown):
     metrics: list[dict[str, Any]] = field(repr=False)
     record: RecordedRun = field(repr=False)
     request: RunRequest = field(repr=False)
+    device: Device = field(repr=False)
 
     def predict(self, x: Array) -> Array:
-        """Return the model's output for samples x, shape (batch, ...)."""
-        return self.model(self.params, x)[0]
+        """Return the model's output for samples x, shape (batch, ...): of NumPy's arrays on every device a NumPy array.
+
+        Arrays of the device's own library stay there. It computes in the dtype of the parameters.
+
+        Warns of samples that did not converge by a ConvergenceWarning, of an ODE by an IntegrationWarning.
+
+        Raises
+        ------
+        TypeError
+            If x is something else, such as an array of another library.
+        """
+        given = isinstance(x, np.ndarray)
+        with recorded():  # one warning, which names the line that asks for the prediction
+            output, record = self.model(self.params, self._on_device(x))
+        said = _failure(record)
+        if said:
+            kind: type[UnsolvedWarning] = IntegrationWarning if isinstance(record, Evolution) else ConvergenceWarning
+            warnings.warn(said, kind, stacklevel=2)
+        return to_host(output) if given else output
+
+    def _on_device(self, x: Array) -> Array:
+        floats = (leaf for leaf in tree_leaves(self.params) if is_array(leaf) and host_dtype(leaf).kind == "f")
+        like = next(floats, None)
+        if like is None or not is_array(x):
+            return x
+        if not isinstance(x, np.ndarray) and not of_one_kind(x, like):
+            raise TypeError(
+                f"x is an array of {library_of(x)}, and this run computes with {library_of(like)}: give NumPy arrays"
+            )
+        x = in_dtype(x, host_dtype(like).name)
+        return self.device.put(x) if isinstance(x, np.ndarray) else x
 
     def training(self, **changes: Any) -> Training:
         """Return what trained it, its data included, with these parameters: `training.trainer`, `training.recipe`.
 
-        `changes` are what the request should have instead: data, data_dir, device, kernels.
+        `changes` are what the request should have instead: data, data_dir, device, kernels; else as it was loaded.
 
         Raises
         ------
@@ -61,7 +103,8 @@ class LoadedRun(Shown):
             If the request cannot be carried out here, such as for data that is not there.
         """
         _check_changes(changes)
-        return trained(self.record, installed(), reporter=Reporter(), **changes)
+        loaded = {name: getattr(self.request, name) for name in _CHANGEABLE}
+        return trained(self.record, installed(), reporter=Reporter(), **{**loaded, **changes})
 
     @property
     def score(self) -> float | None:
@@ -104,10 +147,20 @@ class LoadedRun(Shown):
         return ax
 
 
+def _failure(record: Record) -> str:
+    """Return how the predictions that are not converged failed; empty where there is none."""
+    failed = [status for status in record.status if not status.success]
+    if not failed:
+        return ""
+    solution = getattr(record, "solution", None)
+    if solution is not None and not solution.success:
+        return f"predicted all the same: {solution.failure_report()}"
+    return f"predicted all the same: {len(failed)} of {len(record.status)} samples failed: {failure_reasons(failed)}"
+
+
 def _check_changes(changes: Mapping[str, Any]) -> None:
-    names = ("data", "data_dir", "device", "kernels")
-    for name in changes.keys() - {*names}:
-        raise TypeError(f"a recorded run cannot have another {name!r}: {', '.join(names)} may be changed")
+    for name in changes.keys() - {*_CHANGEABLE}:
+        raise TypeError(f"a recorded run cannot have another {name!r}: {', '.join(_CHANGEABLE)} may be changed")
 
 
 def load_run(path: str | Path, **changes: Any) -> LoadedRun:
@@ -117,9 +170,24 @@ def load_run(path: str | Path, **changes: Any) -> LoadedRun:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; give that of a run, as `equilib run` named it")
     record = RecordedRun.read(folder)
-    context = RunContext(request=record.request_here(**changes), registry=installed(), reporter=Reporter())
+    request = record.request_here(**changes)
+    context = RunContext(request=_warning(request), registry=installed(), reporter=Reporter())
     network = set_up(context).network
     params = context.put(record.params(context.put(network.init(context.rng()))))
     return LoadedRun(
-        path=folder, model=network, params=params, metrics=record.epochs, record=record, request=context.request
+        path=folder,
+        model=network,
+        params=params,
+        metrics=record.epochs,
+        record=record,
+        request=request,
+        device=context.device,
     )
+
+
+def _warning(request: RunRequest) -> RunRequest:
+    """Return the request of a run whose model warns, where its commands had only recorded what did not converge."""
+    options = request.options
+    if options.get("on_failure", "record") != "record":
+        return request
+    return replace(request, options={**options, "on_failure": "warn"})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zipfile
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,6 +21,15 @@ _HEADERS: dict[tuple[int, int], Any] = {
 
 class DamagedArraysError(ValueError):
     """A file that is something else, is cut off, or is damaged; the message is what to say after its name."""
+
+
+def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays, of any shapes, as an npz file; unlike `numpy.savez`, which has two of them, it keeps no name."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            # Nobody knows how large the member becomes, so its header leaves room for sizes beyond 2 GiB.
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
@@ -72,7 +82,7 @@ def _members(archive: zipfile.ZipFile, what: str) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for each in archive.infolist():
         name = each.filename.removesuffix(".npy")
-        if PurePosixPath(each.filename).suffix != ".npy" or name in arrays:
+        if not each.filename.endswith(".npy") or name in arrays:
             twice = "is there twice" if name in arrays else "is no array"
             raise DamagedArraysError(f"is not {what}: {each.filename!r} {twice}")
         with archive.open(each) as member:

@@ -20,7 +20,7 @@ import numpy as np
 from equilib.arrays import Array, named_leaves, to_host
 from equilib.errors import UserError, file_errors
 from equilib.options.schema import flaw
-from equilib.runs.arrays_file import DamagedArraysError, read_arrays
+from equilib.runs.arrays_file import DamagedArraysError, read_arrays, write_arrays
 from equilib.runs.files import fill_tree, read_json, whole_file
 from equilib.runs.schemas import Header
 from equilib.training.snapshot import Snapshot
@@ -86,7 +86,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -
         **_kept(snapshot.warm_starts),
     }
     with whole_file(path) as file:
-        np.savez(file, allow_pickle=False, **arrays, **{_DIGEST: _digest(arrays)})
+        write_arrays(file, {**arrays, _DIGEST: _digest(arrays)})
 
 
 def read_checkpoint(path: Path) -> CheckpointFile:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from equilib.arrays import Tree, named_leaves, tree_unflatten
+from equilib.arrays import Tree, host_dtype, is_array, named_leaves, tree_unflatten
 from equilib.errors import UserError, harmless
 from equilib.machine.signals import shielded
 
@@ -124,8 +124,8 @@ def fill_tree(like: Tree, found: Mapping[str, np.ndarray], path: Path, *, error:
         if there is None or there.shape != shape:
             is_there = "missing" if there is None else f"of shape {there.shape}"
             raise error(f"{path} holds another model: {name!r}, of shape {shape} here, is {is_there}")
-        dtype = getattr(leaf, "dtype", None)
-        if there.dtype.kind not in "biuf" or (isinstance(dtype, np.dtype) and dtype != there.dtype):
+        dtype = host_dtype(leaf) if is_array(leaf) else None
+        if there.dtype.kind not in "biuf" or (dtype is not None and dtype != there.dtype):
             own = type(leaf).__name__ if dtype is None else dtype
             raise error(f"{path} holds another model: {name!r}, of {own} here, is of {there.dtype}")
     unknown = sorted(set(found) - set(wanted))

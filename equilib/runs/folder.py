@@ -13,12 +13,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from equilib.arrays import Tree, named_leaves, to_host
 from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
+from equilib.runs.arrays_file import write_arrays
 from equilib.runs.files import json_values, part_of, refuse_link, remove_files, typed, whole_file
 from equilib.runs.metrics import METRICS, TABLE, append_line, append_row, keep_metrics
 
@@ -109,7 +108,7 @@ class RunDirectory:
         arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
         path = self.path / MODEL
         with run_errors(path), whole_file(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            write_arrays(file, arrays)
 
     def finish(
         self,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Tree, is_array, named_leaves, to_host
+from equilib.arrays import Tree, from_host, in_dtype, is_array, is_tree, named_leaves, to_host, tree_map
 from equilib.arrays.namespaces import plain_way
 from equilib.errors import UserError, file_errors
 from equilib.options.kinds import described
-from equilib.runs.arrays_file import DamagedArraysError, read_arrays
+from equilib.runs.arrays_file import DamagedArraysError, read_arrays, write_arrays
 from equilib.runs.files import fill_tree, whole_file
 
 
@@ -22,16 +22,19 @@ def save(path: str | Path, tree: Tree) -> None:
     for name, leaf in named_leaves(tree):
         if not (is_array(leaf) or isinstance(leaf, int | float)):
             raise UserError(f"{name or 'the tree'} must be an array or a number, got {described(leaf)}")
-        if name in leaves:
-            raise UserError(f"two leaves are called {name!r}: leave '/' out of the keys of dicts")
-        leaves[name or "array"] = host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+        place = name if is_tree(tree) else "array"
+        if place in leaves:
+            raise UserError(f"two leaves are called {place!r}: leave '/' out of the keys of dicts")
+        if place != place.replace("\0", "").encode(errors="ignore").decode():
+            raise UserError(f"{place!r} cannot be a name in a file: give that leaf another key")
+        leaves[place] = host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
         if host.dtype.kind not in "biuf":
             raise UserError(f"{name or 'the tree'} must hold real numbers, it is of {host.dtype}")
         if np.ma.is_masked(host):
             raise UserError(f"{name or 'the tree'} is masked here and there: save {plain_way(host)}")
     target = _checked(path)
     with file_errors(f"{target} cannot be written"), whole_file(target) as file:
-        np.savez(file, allow_pickle=False, **leaves)
+        write_arrays(file, leaves)
 
 
 def load(path: str | Path, like: Tree = None) -> Tree:
@@ -46,7 +49,9 @@ def load(path: str | Path, like: Tree = None) -> Tree:
     except DamagedArraysError as error:
         raise UserError(f"{source} cannot be read, as it {error}") from error
     if like is not None:
-        return fill_tree(like, found, source) if not is_array(like) else found["array"]
+        bare = not is_tree(like)
+        filled = fill_tree({"array": like} if bare else like, found, source)
+        return tree_map(_like, like, filled["array"] if bare else filled)
     nested: dict[str, Any] = {}
     for name, array in found.items():
         *parents, last = name.split("/")
@@ -55,6 +60,15 @@ def load(path: str | Path, like: Tree = None) -> Tree:
             place = place.setdefault(each, {})
         place[last] = array
     return nested["array"] if nested.keys() == {"array"} else _with_lists(nested)
+
+
+def _like(leaf: Any, found: Any) -> Any:
+    """Return what was read for a leaf, shape (...), in its library and on its device; a number as it is."""
+    if not is_array(leaf):
+        return found
+    array = from_host(found, leaf)
+    coarse = str(leaf.dtype).endswith("bfloat16")  # which NumPy has not
+    return in_dtype(array, leaf.dtype) if coarse else array
 
 
 def path_of(path: str | Path) -> Path:

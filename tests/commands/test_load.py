@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 
 import equilib
-from equilib import ops
+from equilib import Status, ops
+from equilib.arrays import in_dtype, to_host
 from equilib.cli import main
+from equilib.commands.load import LoadedRun
 from equilib.errors import UserError
 from equilib.layers import Chain, Dense
 from tests.digits import write_digits
@@ -28,6 +32,19 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     where = ("--data-dir", str(folder / "digits"), "--out", str(folder / "run"))
     assert main(["run", "mnist", *QUICK, *dtype, *where]) == 0
     return folder / "run"
+
+
+@pytest.fixture(params=["torch", "jax"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Return each library that a run may compute by."""
+    name: str = request.param
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    return name
+
+
+def run_inputs(run: LoadedRun) -> np.ndarray:
+    """Return the first test samples, shape (3, ...), as NumPy arrays."""
+    return run.training().host_data.test_inputs[:3]
 
 
 def test_a_run_is_loaded_with_its_parameters_and_metrics(run: Path, monkeypatch: pytest.MonkeyPatch):
@@ -50,6 +67,74 @@ def test_a_run_is_loaded_with_its_parameters_and_metrics(run: Path, monkeypatch:
     assert outputs.shape == (4, 10)
     assert outputs.dtype == expected
     assert float(training.trainer.evaluate().score) == pytest.approx(found.score)
+
+
+def failing(run: LoadedRun, status: Status) -> tuple[Any, np.ndarray]:
+    """Return the run and inputs of which the second sample ends in a status, and the others converge."""
+    x = run.training().trainer.data.test_inputs[:3].copy()
+    if status is Status.NONFINITE:
+        x[1] = np.nan
+        return run, x
+    deq = run.model.deq
+    options = {
+        Status.MAX_STEPS: replace(deq.options, max_steps=1, rtol=1e-12),
+        Status.STALLED: replace(deq.options, stagnation=1, rtol=1e-30, atol=1e-30, max_steps=500),
+    }[status]
+    return replace(run, model=replace(run.model, deq=replace(deq, options=options))), x
+
+
+@pytest.mark.parametrize("status", [Status.NONFINITE, Status.MAX_STEPS, Status.STALLED], ids=lambda each: each.label)
+def test_a_prediction_that_has_not_converged_says_so(run: Path, status: Status):
+    """Whatever the status, one warning names it and this line, and the model warns too, as one of one's own does."""
+    found, x = failing(equilib.load_run(run), status)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        equilib.load_run(run).predict(run_inputs(found))
+    with pytest.warns(equilib.ConvergenceWarning, match=status.value.partition(";")[0]) as caught:
+        found.predict(x)
+    assert [Path(each.filename).name for each in caught] == ["test_load.py"]
+    with pytest.warns(equilib.ConvergenceWarning):
+        record = found.model(found.params, x)[1]
+    assert status in record.status
+
+
+@pytest.mark.parametrize("given", ["float32", "float64"])
+def test_predictions_take_numpy_arrays_on_every_device(run: Path, device: str, given: str):
+    """Of NumPy's arrays a run on any library makes NumPy's, in its own dtype; its library's arrays stay there."""
+    host, there = equilib.load_run(run), equilib.load_run(run, device=device)
+    x = run_inputs(host).astype(given)
+    own = there.training().trainer.data.test_inputs[:3]
+    predicted = there.predict(x)
+    assert type(predicted) is np.ndarray
+    assert str(predicted.dtype) == (host.request.dtype or "float32")
+    assert there.training().trainer.device.kind == device
+    np.testing.assert_allclose(predicted, host.predict(x), rtol=1e-3, atol=1e-3)
+    assert type(there.predict(own)) is type(own)
+    np.testing.assert_array_equal(to_host(there.predict(own)), predicted)
+
+
+def test_parameters_are_loaded_into_the_library_of_their_like(run: Path, device: str, tmp_path: Path):
+    """What is saved on a device is loaded there, and computes what it did, bit for bit."""
+    found = equilib.load_run(run, device=device)
+    x = found.training().trainer.data.test_inputs[:3]
+    equilib.save(tmp_path / "params.npz", found.params)
+    again = equilib.load(tmp_path / "params.npz", like=found.params)
+    one, other = (to_host(found.model(params, x)[0]) for params in (again, found.params))
+    np.testing.assert_array_equal(one, other)
+    with pytest.raises(UserError, match="holds another model"):
+        equilib.load(tmp_path / "params.npz", like=in_dtype(found.params, "float16"))
+
+
+def test_arrays_of_two_libraries_are_refused_in_a_sentence(run: Path, device: str):
+    """It names both, and how to go on, where a model or a prediction gets them."""
+    host, there = equilib.load_run(run), equilib.load_run(run, device=device)
+    x, own = run_inputs(host), there.training().trainer.data.test_inputs[:3]
+    with pytest.raises(TypeError, match=f"x is an array of {device}, and this run computes with numpy: give NumPy"):
+        host.predict(own)
+    for model, params, inputs in ((host.model, host.params, own), (there.model, there.params, x)):
+        with pytest.raises(TypeError, match=f"{device}.*: give parameters and inputs of one library") as caught:
+            model(params, inputs)
+        assert "numpy" in str(caught.value)
 
 
 def test_what_is_no_run_and_no_tree_is_refused(run: Path, tmp_path: Path):
@@ -112,6 +197,36 @@ def test_what_is_saved_is_loaded(tmp_path: Path):
     np.testing.assert_array_equal(equilib.load(tmp_path / "array.npz"), np.eye(2))
 
 
+HARD_KEYS = [
+    "file",
+    "allow_pickle",
+    "args",
+    "self",
+    "a.npy",
+    "ä ö",
+    "a b",
+    "..",
+    ".",
+    "\\\\",
+    "'\"",
+    "%s",
+    "",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("key", HARD_KEYS)
+def test_any_key_can_be_saved(tmp_path: Path, key: str):
+    """Whatever a leaf is called, it is loaded under that name."""
+    tree = {key: np.arange(3.0), "other": np.ones(2)}
+    equilib.save(tmp_path / "tree.npz", tree)
+    found = equilib.load(tmp_path / "tree.npz", like=tree)
+    np.testing.assert_array_equal(found[key], tree[key])
+    assert equilib.load(tmp_path / "tree.npz").keys() == {key, "other"}
+    with np.load(tmp_path / "tree.npz") as plain:
+        np.testing.assert_array_equal(plain["other"], np.ones(2))
+
+
 def test_what_cannot_be_saved_or_loaded_is_answered_by_a_sentence(tmp_path: Path):
     """Another model, another file, another leaf: each is named."""
     equilib.save(tmp_path / "a.npz", {"w": np.ones(3)})
@@ -130,4 +245,10 @@ def test_what_cannot_be_saved_or_loaded_is_answered_by_a_sentence(tmp_path: Path
         equilib.save(tmp_path / "d.npz", {"w": np.ma.array([1.0, 2.0], mask=[0, 1])})
     with pytest.raises(UserError, match="two leaves are called 'a/b'"):
         equilib.save(tmp_path / "d.npz", {"a/b": 1, "a": {"b": 2}})
+    for key in ("a\0b", "\ud800"):
+        with pytest.raises(UserError, match="cannot be a name in a file: give that leaf another key"):
+            equilib.save(tmp_path / "d.npz", {key: 1})
     assert not (tmp_path / "d.npz").exists()
+    equilib.save(tmp_path / "e.npz", {"w": np.ones(3)})
+    with pytest.raises(UserError, match="holds another model: 'array', of shape"):
+        equilib.load(tmp_path / "e.npz", like=np.ones(3))

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from equilib.arrays.trees import named_leaves
-from equilib.runs import checkpoint_file
 from equilib.runs.checkpoint_file import CheckpointError, read_checkpoint, write_checkpoint
 from equilib.runs.checkpoints import Checkpoints, checkpoint_paths
 from equilib.training.snapshot import Snapshot
@@ -162,11 +161,11 @@ def test_a_checkpoint_is_never_half_written(path: Path, monkeypatch: pytest.Monk
     """If writing breaks off, the old one is intact, and no scrap is left."""
     content = path.read_bytes()
 
-    def broken(file: Any, **arrays: object) -> None:
+    def broken(file: Any, *array: object, **how: object) -> None:
         file.write(b"PK half a file")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_file.np, "savez", broken)
+    monkeypatch.setattr(np.lib.format, "write_array", broken)
     with pytest.raises(OSError, match="No space left"):
         write_checkpoint(path, in_the_middle(), FACTS)
     assert path.read_bytes() == content

@@ -109,11 +109,11 @@ def test_a_model_is_never_half_written(
         directory.save_model(PARAMS)
     content = (tmp_path / "model.npz").read_bytes() if before else None
 
-    def broken(file: object, **arrays: object) -> None:
+    def broken(file: object, *array: object, **how: object) -> None:
         file.write(b"PK half a file")  # type: ignore[attr-defined]
         raise error
 
-    monkeypatch.setattr(np, "savez", broken)
+    monkeypatch.setattr(np.lib.format, "write_array", broken)
     with pytest.raises((KeyboardInterrupt, RunError)) as caught:
         directory.save_model(PARAMS)
     if isinstance(error, OSError):
