@@ -14,7 +14,7 @@ import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
-from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.rare import apart, rarely
 from equilib.jax.traced.varying import fori_loop
 
 RESTART = 2
@@ -73,6 +73,9 @@ class TracedAnderson:
 
     def begin(self, _: Evaluator, z: jax.Array, residual: jax.Array) -> AndersonState:
         """Return the state of the initial guess, shape (batch, ...)."""
+        return apart(self._begun, z, residual, like=z)
+
+    def _begun(self, z: jax.Array, residual: jax.Array) -> AndersonState:
         (norm,) = roots(residual)
         batch, m = z.shape[0], self.memory
         nothing = jnp.zeros((m, *z.shape), z.dtype)
@@ -83,6 +86,9 @@ class TracedAnderson:
 
     def propose(self, _: Evaluator, state: AndersonState) -> jax.Array:
         """Return the mixture that is to be evaluated, shape (batch, ...)."""
+        return apart(self._mixture, state, like=state.z)
+
+    def _mixture(self, state: AndersonState) -> jax.Array:
         pairs = self._usable(state)
         return self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -134,7 +133,7 @@ class _Loops:
         else:
             residual = self.f.residual(z0)
             self.first = self.f.calls
-            state = apart(partial(self.solver.begin, self.f), z0, residual, like=residual)
+            state = self.solver.begin(self.f, z0, residual)
         return apart(self.begun, state, like=state.residual)
 
     def begun(self, state: Any) -> _Run:
@@ -203,7 +202,7 @@ class _Loops:
             new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
             return together(self.glanced, _moved(run, new), new.residual, run.running)
-        z = apart(partial(self.solver.propose, self.f), run.state, like=run.state.residual)
+        z = self.solver.propose(self.f, run.state)
         residual = self.f.residual(z)
         self.per_step = self.f.calls
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.picard import Picard, State
+from equilib.fixed_points.picard import Picard
 from equilib.fixed_points.solution import Status
 from equilib.jax.host import left_out, norm_dtype
 from equilib.jax.how import How
@@ -22,10 +22,9 @@ from equilib.jax.traced.driver import Ended, Evaluator, iterate
 from equilib.jax.traced.gmres import Affine
 from equilib.jax.traced.monitor import CODE
 from equilib.jax.traced.norms import measure_of, real, rows
+from equilib.jax.traced.picard import TracedPicard
 from equilib.jax.traced.varying import axes_of, cond, over, spread
 from equilib.numerics.gmres import GMRES
-
-jax.tree_util.register_dataclass(State, ["z", "residual"], [])
 
 
 def traceable(solver: Any, what: str = "solver") -> Any:
@@ -37,7 +36,7 @@ def traceable(solver: Any, what: str = "solver") -> Any:
         If it has none.
     """
     if isinstance(solver, Picard):
-        return solver
+        return TracedPicard(solver.damping)
     if hasattr(solver, "traced"):
         return solver.traced()
     raise JitError(
