@@ -10,23 +10,23 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import BuiltinFunctionType, CellType, CodeType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
 from equilib.jax.constants import Contents, Same, reconstructed, reduced
+from equilib.jax.modules import FUNCTIONS, LIBRARIES, is_own, is_own_class, names_in
 
 Rebuild = Callable[[Iterator[Any]], Any]
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None), ModuleType)
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
-_LIBRARIES = ("equinox", "flax", "jax", "jaxlib", "jaxtyping", "optax", "torch")
-"""Packages whose functions and objects depend on no array of a user's."""
+_JITTED: Any = type(jax.jit(abs))
 
-_FUNCTIONS = ("numpy", "scipy")
-"""Packages whose functions do not, while their objects may be changed in place."""
+_CALLED = {"__call__", "__getattr__", "__getitem__", "__matmul__", "__mul__", "__rmul__", "__add__", "__radd__"}
+"""Methods that code calls without a mention of their names."""
 
 _HEAP_TYPE = 1 << 9
 """The flag of classes that are written in Python, whose objects are their attributes."""
@@ -49,12 +49,13 @@ def taken_apart(value: Any, *, keep: bool = False) -> Parts:
     """Take apart a function with what it closes over, or a tree such as a module of Equinox or Flax.
 
     Followed are cells, defaults, bound arguments, attributes of objects and of their classes, what is in containers,
-    and globals of the function's own module. JAX's arrays in them are arrays; those of NumPy, and all else, are
-    constants, known by what is in them. To `keep` the parts, NumPy's arrays are copied: the user's may change in place.
+    and globals, which the code mentions, of modules that are not installed. JAX's arrays in them are arrays; those of
+    NumPy, and all else, are constants, known by what is in them, and so are arrays that methods of objects find in
+    their modules. To `keep` the parts, NumPy's arrays are copied: the user's may change in place.
     """
     splitter = _Splitter(keep=keep)
     call = type(value).__call__ if callable(value) else None
-    if isinstance(call, FunctionType) and _package(call) not in _LIBRARIES and _is_its_attributes(value):
+    if isinstance(call, FunctionType) and _package(call) not in LIBRARIES and _is_its_attributes(value):
         value = MethodType(call, value)  # whose globals are looked at
     return splitter.split(value)
 
@@ -62,8 +63,12 @@ def taken_apart(value: Any, *, keep: bool = False) -> Parts:
 class _Splitter:
     def __init__(self, *, keep: bool) -> None:
         self._keep = keep
-        self._open: set[int] = set()
+        self._open: set[Any] = set()
         self._globals: dict[str, Any] | None = None
+        self._root = ""
+        self._mentioned: set[str] = set()
+        self._done: dict[int, tuple[Any, Parts]] = {}
+        self._bound: set[Any] = set()
 
     def split(self, value: Any) -> Parts:
         if isinstance(value, jax.Array):
@@ -77,16 +82,44 @@ class _Splitter:
         if type(value) is np.ndarray and not value.dtype.hasobject:
             kept = Contents.copied(value) if self._keep else Contents(value)
             return Parts(kept, (), lambda _: kept.array, anew=self._keep)
+        if isinstance(value, ModuleType):
+            return self._module(value)
         if id(value) in self._open:  # what contains itself
             return _constant(value)
+        if id(value) in self._done:
+            return self._done[id(value)][1]
         self._open.add(id(value))
         try:
-            return self._opened(value)
+            found = self._opened(value)
         finally:
             self._open.discard(id(value))
+        if isinstance(value, FunctionType) and not found.arrays:  # which many others may call
+            again = Parts(("again", len(self._done)), (), found.rebuild, anew=found.anew)
+            self._done[id(value)] = value, again
+        return found
+
+    def _module(self, value: ModuleType) -> Parts:
+        """Take apart a module: what the code that was seen so far mentions of it."""
+        scope = vars(value)
+        if not is_own(scope, self._root):
+            return Parts(value, (), lambda _: value)
+        names = [name for name in sorted(self._mentioned) if name in scope and (id(value), name) not in self._open]
+
+        def make(*found: Any) -> ModuleType:
+            made = ModuleType(value.__name__)
+            made.__dict__.update(scope | dict(zip(names, found, strict=True)))
+            return made
+
+        opened = {(id(value), name) for name in names}
+        self._open |= opened
+        try:
+            return self._joined((value, *names), [scope[name] for name in names], make, value)
+        finally:
+            self._open -= opened
 
     def _opened(self, value: Any) -> Parts:
         if isinstance(value, MethodType):
+            self._bound.add(value.__func__)
             return self._joined("method", [value.__func__, value.__self__], MethodType, value)
         if isinstance(value, partial):
             make = lambda f, args, named: partial(f, *args, **named)  # noqa: E731
@@ -101,12 +134,13 @@ class _Splitter:
             )
         children, structure = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
         if len(children) != 1 or children[0] is not value:
-            return self._joined(_hashable(structure), children, lambda *made: structure.unflatten(made), value)
-        if _package(value) in _LIBRARIES:
+            key = _hashable(structure), *self._methods(type(value))
+            return self._joined(key, children, lambda *made: structure.unflatten(made), value)
+        if _package(value) in LIBRARIES:
             return _constant(value)
         if isinstance(value, FunctionType):
-            return _constant(value) if _package(value) in _FUNCTIONS else self._function(value)
-        if hasattr(value, "__wrapped__") and hasattr(value, "lower"):  # of jax.jit
+            return _constant(value) if _package(value) in FUNCTIONS else self._function(value)
+        if isinstance(value, _JITTED):
             return self.split(value.__wrapped__)
         if isinstance(value, MappingProxyType):
             return self._joined("proxy", [dict(value)], MappingProxyType, value)
@@ -118,14 +152,30 @@ class _Splitter:
             return Parts(value, (), lambda _: value)
         self._open.add(id(value))
         try:
-            found = {name: self.split(each) for name, each in _data(value).items()}
+            keys = [*self._constants(_data(value)), *self._methods(value)]
         finally:
             self._open.discard(id(value))
-        arrays = (Same(array) for each in found.values() for array in each.arrays)
-        return Parts((value, *((name, each.key) for name, each in found.items()), *arrays), (), lambda _: value)
+        return Parts((value, *keys), (), lambda _: value)
+
+    def _methods(self, kind: type) -> list[Any]:
+        """Return what tells the methods of a class that may be called: what they close over and read."""
+        found: dict[str, Any] = {}
+        for each in reversed(kind.__mro__[:-1]):
+            if each.__flags__ & _HEAP_TYPE and is_own_class(each, self._root):
+                known = self._mentioned | _CALLED
+                found |= {name: _method(value) for name, value in vars(each).items() if name in known}
+        kinds = FunctionType, type, _JITTED
+        return self._constants(
+            {name: each for name, each in found.items() if isinstance(each, kinds) and each not in self._bound}
+        )
+
+    def _constants(self, values: dict[str, Any]) -> list[Any]:
+        """Return what tells named values; of them no others can be made, so arrays are equal to themselves only."""
+        parts = [(name, self.split(each)) for name, each in values.items()]
+        return [(name, each.key, *map(Same, each.arrays)) for name, each in parts]
 
     def _object(self, value: Any) -> Parts:
-        kind, attributes = type(value), _data(type(value)) | vars(value)
+        kind, attributes = type(value), _data(type(value)) | object.__getattribute__(value, "__dict__")
         names = list(attributes)
 
         def make(*found: Any) -> Any:
@@ -133,7 +183,7 @@ class _Splitter:
             made.__dict__.update(zip(names, found, strict=True))
             return made
 
-        return self._joined((kind, *names), list(attributes.values()), make, value)
+        return self._joined((kind, *names, *self._methods(kind)), list(attributes.values()), make, value)
 
     def _reduced(self, value: Any) -> Parts:
         """Take apart an object as `copy` does: sets, queues, subclasses of containers, objects with slots."""
@@ -146,12 +196,17 @@ class _Splitter:
     def _function(self, f: FunctionType) -> Parts:
         if self._globals is None:
             self._globals = f.__globals__
+            self._root = str(f.__globals__.get("__name__")).partition(".")[0]
         code, name, scope = f.__code__, f.__name__, f.__globals__
         cells = f.__closure__ or ()
         filled = [_is_filled(cell) for cell in cells]
         inside = [cell.cell_contents for cell, full in zip(cells, filled, strict=True) if full]
         count = len(inside)
-        own = sorted(each for each in _names(code) if each in scope) if scope is self._globals else []
+        names = names_in(code)
+        self._mentioned.update(names)
+        followed = scope is self._globals or is_own(scope, self._root)
+        own = [each for each in names if each in scope] if followed else []
+        imported = {each: sys.modules[each] for each in names if each not in scope and each in sys.modules}
 
         def make(defaults: Any, named: Any, attributes: Any, *found: Any) -> FunctionType:
             contents, outside = iter(found[:count]), found[count:]
@@ -162,7 +217,8 @@ class _Splitter:
             return made
 
         values = [f.__defaults__, f.__kwdefaults__, dict(vars(f)), *inside, *(scope[each] for each in own)]
-        return self._joined((code, id(scope), *filled, *own), values, make, f)
+        key = code, id(scope), *filled, *own, *self._constants(imported)
+        return self._joined(key, values, make, f)
 
     def _joined(self, key: Any, values: Sequence[Any], make: Callable[..., Any], whole: Any) -> Parts:
         """Return the parts of what is made of several values; it is `whole` where none of them is made anew."""
@@ -190,14 +246,23 @@ def _hashable(structure: Any) -> Any:
 
 
 def _package(value: Any) -> str:
-    return str(getattr(value, "__module__", type(value).__module__)).partition(".")[0]
+    try:
+        name = value.__module__
+    except Exception:  # whatever the object raises
+        name = type(value).__module__
+    return str(name).partition(".")[0]
+
+
+def _method(value: Any) -> Any:
+    """Return the function of a method, as a class holds it."""
+    return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
 
 
 def _data(kind: type) -> dict[str, Any]:
     """Return the attributes of a class and its bases that hold data."""
     found: dict[str, Any] = {}
     for each in reversed(kind.__mro__[:-1]):
-        if _package(each) not in (*_LIBRARIES, *_FUNCTIONS, *sys.stdlib_module_names):
+        if _package(each) not in (*LIBRARIES, *FUNCTIONS, *sys.stdlib_module_names):
             found |= {name: value for name, value in vars(each).items() if _is_data(name, value)}
     return found
 
@@ -208,7 +273,7 @@ def _is_data(name: str, value: Any) -> bool:
 
 def _is_its_attributes(value: Any) -> bool:
     kinds = type(value).__mro__[:-1]
-    return hasattr(value, "__dict__") and all(each.__flags__ & _HEAP_TYPE for each in kinds)
+    return type(value).__dictoffset__ != 0 and all(each.__flags__ & _HEAP_TYPE for each in kinds)
 
 
 def _is_filled(cell: CellType) -> bool:
@@ -217,8 +282,3 @@ def _is_filled(cell: CellType) -> bool:
     except ValueError:  # a name that is assigned later
         return False
     return True
-
-
-def _names(code: CodeType) -> set[str]:
-    """Return the names of globals, and of attributes, that the code and functions within it mention."""
-    return set(code.co_names).union(*(_names(each) for each in code.co_consts if isinstance(each, CodeType)))

@@ -62,19 +62,19 @@ def reduced(value: Any) -> tuple[Callable[..., Any], list[Any]] | None:
     """
     try:
         found = value.__reduce_ex__(4)
+        if isinstance(found, str):
+            return None
+        make, arguments, state, items, pairs = (*found, None, None, None)[:5]
+        lists = [None if each is None else list(each) for each in (items, pairs)]
+        return make, [list(arguments), state, *lists]
     except Exception:  # whatever the object raises
         return None
-    if isinstance(found, str):
-        return None
-    make, arguments, state, items, pairs = (*found, None, None, None)[:5]
-    lists = [None if each is None else list(each) for each in (items, pairs)]
-    return make, [list(arguments), state, *lists]
 
 
 def reconstructed(make: Callable[..., Any], arguments: Any, state: Any, items: Any, pairs: Any) -> Any:
     """Return the object that `reduced` has told of."""
     made = make(*arguments)
-    if state is not None and hasattr(made, "__setstate__"):
+    if state is not None and hasattr(type(made), "__setstate__"):
         made.__setstate__(state)
     elif state is not None:
         attributes, slots = state if isinstance(state, tuple) else (state, None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType, ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -115,6 +116,117 @@ def test_objects_read_their_class_and_globals(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setitem(globals(), "KNOWN", known)
         z = fixed_point(Reader(), jnp.zeros_like(X), **TIGHT)
         assert close(z, iterated(known * share * WEIGHT, X))
+
+
+CONFIG = """
+scale = 1.0
+table = {"scale": 1.0}
+class Box:
+    scale = 1.0
+    class Inner:
+        scale = 1.0
+class Layer:
+    def __call__(self, z):
+        return scale * z
+    @property
+    def share(self):
+        return scale
+layer = Layer()
+def helper(z):
+    return scale * z
+def change(value):
+    global scale
+    scale = table["scale"] = Box.scale = Box.Inner.scale = value
+"""
+
+
+def module(name: str) -> Any:
+    """Return a module of a user's."""
+    made = ModuleType(name)
+    exec(CONFIG, made.__dict__)
+    return made
+
+
+config = module("config_of_a_test")
+package = ModuleType("package_of_a_test")
+package.config = config
+
+
+def imported(z: Any) -> Any:
+    """Import the module within a function."""
+    import config_of_a_test
+
+    return config_of_a_test.scale * z
+
+
+READS: dict[str, Callable[[Any], Any]] = {
+    "an attribute": lambda z: config.scale * z,
+    "what an attribute holds": lambda z: config.table["scale"] * z,
+    "a class": lambda z: config.Box.scale * z,
+    "a class in a class": lambda z: config.Box.Inner.scale * z,
+    "a function of it": lambda z: config.helper(z),
+    "an object of it": lambda z: config.layer(z),
+    "a property": lambda z: config.layer.share * z,
+    "a bound method": lambda z, layer=config.layer.__call__: layer(z),
+    "a function from it": lambda z, helper=config.helper: helper(z),
+    "a module in a module": lambda z: package.config.scale * z,
+    "a module in a list": lambda z, held=[config]: held[0].scale * z,
+    "an import in f": imported,
+}
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_modules_are_read_as_they_are_now(kind: str, monkeypatch: pytest.MonkeyPatch):
+    """What f reads of a module, by whatever way, counts as it is when it is solved for."""
+    monkeypatch.setitem(sys.modules, "config_of_a_test", config)
+    for scale in (0.5, 0.9, 0.5):
+        config.change(scale)
+        z = fixed_point(lambda z: jnp.tanh(READS[kind](z) @ WEIGHT + X), jnp.zeros_like(X), **TIGHT)
+        assert close(z, iterated(scale * WEIGHT, X))
+
+
+@pytest.mark.parametrize("kind", ["an attribute", "a function of it", "a module in a module", "a module in a list"])
+def test_arrays_of_a_module_are_differentiated(kind: str):
+    """An array of JAX's that f reads of a module is an input."""
+
+    def loss(scale: Any) -> Any:
+        config.change(scale)
+        return jnp.sum(fixed_point(lambda z: jnp.tanh(READS[kind](z) @ WEIGHT + X), jnp.zeros_like(X), **TIGHT))
+
+    gradient = jax.grad(loss)(jnp.asarray(0.5))
+    config.change(0.5)
+    assert close(gradient, jax.grad(lambda scale: jnp.sum(iterated(scale * WEIGHT, X)))(0.5))
+
+
+def test_what_is_not_read_compiles_nothing_anew():
+    """Where something else of a module changes, as a counter does, the map is the one that was compiled."""
+    known = set(problems._maps)
+    for count in range(3):
+        config.unrelated = count
+        fixed_point(lambda z: jnp.cos(config.helper(0.1 * z)), jnp.zeros((2, 3)))
+    assert len(set(problems._maps) - known) == 1
+
+
+class Dotted(dict):
+    """A dictionary whose keys are attributes, and no other is."""
+
+    __getattr__ = dict.__getitem__
+
+
+class Hostile:
+    """An object that raises where it is asked for what it has not."""
+
+    scale = 0.5
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+@pytest.mark.parametrize("held", [Dotted(scale=0.5), Hostile()], ids=["KeyError", "RuntimeError"])
+def test_objects_may_raise_anything_for_an_attribute(held: Any):
+    """What an object raises where it is asked for an attribute that it has not is no error of a solve."""
+    z = fixed_point(lambda z: jnp.tanh(held.scale * z @ WEIGHT + X), jnp.zeros_like(X), **TIGHT)
+    assert close(z, iterated(0.5 * WEIGHT, X))
 
 
 def test_equal_constants_are_one_map():

@@ -1,0 +1,43 @@
+"""Modules whose globals may change between two solves: a user's own, not those that are installed."""
+
+from __future__ import annotations
+
+import sys
+from functools import lru_cache
+from pathlib import PurePath
+from types import CodeType
+from typing import Any
+
+LIBRARIES = ("equinox", "flax", "jax", "jaxlib", "jaxtyping", "optax", "torch")
+"""Packages whose functions and objects depend on no array of a user's."""
+
+FUNCTIONS = ("numpy", "scipy")
+"""Packages whose functions do not, while their objects may be changed in place."""
+
+_INSTALLED = {"site-packages", "dist-packages"}
+
+
+def is_own(scope: dict[str, Any], root: str) -> bool:
+    """Tell whether globals are those of a user's module: of the package `root`, or of no library."""
+    name, file = scope.get("__name__"), scope.get("__file__")
+    return _is_own(str(name), file if isinstance(file, str) else "", root)
+
+
+def is_own_class(kind: type, root: str) -> bool:
+    """Tell whether a class is of such a module."""
+    return is_own(getattr(sys.modules.get(kind.__module__), "__dict__", {"__name__": kind.__module__}), root)
+
+
+@lru_cache(maxsize=4096)
+def _is_own(name: str, file: str, root: str) -> bool:
+    package = name.partition(".")[0]
+    if package in (*LIBRARIES, *FUNCTIONS, "equilib") or package in sys.stdlib_module_names:
+        return False
+    return package == root or not _INSTALLED.intersection(PurePath(file).parts)
+
+
+@lru_cache(maxsize=4096)
+def names_in(code: CodeType) -> tuple[str, ...]:
+    """Return the names of globals, and of attributes, that the code and functions within it mention, in order."""
+    inner = (names_in(each) for each in code.co_consts if isinstance(each, CodeType))
+    return tuple(sorted(set(code.co_names).union(*inner)))
