@@ -21,6 +21,7 @@ from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.jax.arguments import check_constants
 from equilib.jax.maps import Map
+from equilib.jax.output_times import moved
 from equilib.jax.problems import posed
 from equilib.jax.solution import JitError
 from equilib.jax.states import packing
@@ -41,7 +42,6 @@ ON_HOST = (
     "an integration is driven by the host and cannot run under jit, vmap or scan; call it outside of them, where f and "
     "its products are compiled all the same, and take the adjoint discrete where it is differentiated twice"
 )
-TIMES_ONCE = "output times have first derivatives in reverse mode only: give t as constants for other derivatives"
 
 
 def odeint(
@@ -74,7 +74,7 @@ def odeint(
         A name as on the command line, such as "tsit5" or "rk4:steps=100", or an object.
     adjoint : str or Sensitivity, optional
         How it is differentiated, by default by `Interpolating()`; with "discrete" there are tangents and derivatives of
-        any order as well, but of t.
+        any order as well, by t up to the fourth.
     options, stops, **overrides
         As in `equilib.ode.integrate`.
     batched : bool
@@ -232,19 +232,25 @@ _pulled.defvjp(_forward, _backward)
 def _of_steps(equation: _Equation, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     """Return y, and the tangent of the accepted steps taken again."""
     zero = jax.custom_derivatives.SymbolicZero
-    if tangents[1] is not None and not isinstance(tangents[1], zero):
-        raise NoDerivativeError(TIMES_ONCE)
     y = _replayed(equation, *primals)
     solution, grid = equation.solutions[-1], equation.grids[-1]
+    timed = tangents[1] is not None and not isinstance(tangents[1], zero)
 
-    def steps(y0: jax.Array, arrays: Sequence[jax.Array]) -> jax.Array:
+    def steps(y0: jax.Array, t: jax.Array | None, arrays: Sequence[jax.Array]) -> jax.Array:
         problem = OdeProblem(lambda t, y: equation.f.call(y, (t, *arrays)))
         select = lambda mask, one, other: jnp.where(mask.reshape(-1, *(1,) * (y0.ndim - 1)), one, other)  # noqa: E731
-        taken: jax.Array = grid.take(equation.adjoint.unroll(problem, solution, y0), select)
-        return taken
+        fine = problem.with_fine_times(fine=solution.fine_times)
+        fixed = [] if t is None else [jnp.asarray(fine.time(np.atleast_1d(each), solution.y[0])) for each in grid.times]
+        begin = y0 if t is None else moved(problem.f, y0, t[0], fixed[0], back=True)
+        taken: jax.Array = grid.take(equation.adjoint.unroll(problem, solution, begin), select)
+        if t is None:
+            return taken
+        rest = (moved(problem.f, y, *at) for y, *at in zip(taken[1:], t[1:], fixed[1:], strict=True))
+        return jnp.stack([y0, *rest])
 
-    at, moved = (primals[0], primals[2]), (tangents[0], tangents[2])
-    made = jax.tree.map(lambda v, x: _zeros(x) if isinstance(v, zero) else v, moved, at)
+    at = primals[0], primals[1] if timed else None, primals[2]
+    along = tangents[0], tangents[1] if timed else None, tangents[2]
+    made = jax.tree.map(lambda v, x: _zeros(x) if isinstance(v, zero) else v, along, at)
     return y, jax.jvp(steps, at, made)[1]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from equilib.errors import NoDerivativeError
 from tests.embed.jax.cells import close
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
@@ -55,13 +54,45 @@ def test_second_derivatives():
         along(jax.grad(partial(loss, y0=START)))
 
 
-def test_times_are_differentiated():
-    """The cotangent of the last time is that of the slope there."""
-    last = lambda t: jnp.sum(odeint(f, START, t, MATRIX, **TIGHT)[-1])  # noqa: E731
-    bar = jax.grad(last)(jnp.asarray(TIMES))
-    assert close(bar[-1], jnp.sum(f(1.0, START @ jax.scipy.linalg.expm(MATRIX).T, MATRIX)), 1e-7)
-    with pytest.raises(NoDerivativeError, match="give t as constants"):
-        jax.grad(lambda t: jnp.sum(odeint(f, START, t, MATRIX, adjoint="discrete")))(jnp.asarray(TIMES))
+def ended(t: Any, matrix: Any, y0: Any, **how: Any) -> Any:
+    """Return a number of the solution at the last two of three times."""
+    y = odeint(lambda t, y, matrix: t * f(t, y, matrix), y0, t, matrix, **TIGHT, **how)
+    return jnp.sum(y[-1] ** 2) + jnp.sum(y[1])
+
+
+def ended_exactly(t: Any, matrix: Any, y0: Any) -> Any:
+    """Return the same of the exact solution: t A has the integral (t² − t₀²) A / 2."""
+    at = lambda end: y0 @ jax.scipy.linalg.expm(matrix * (end**2 - t[0] ** 2) / 2).T  # noqa: E731
+    return jnp.sum(at(t[2]) ** 2) + jnp.sum(at(t[1]))
+
+
+@pytest.mark.parametrize("adjoint", ["interpolating", "gauss", "backsolve", "discrete"])
+def test_times_are_differentiated(adjoint: str):
+    """The gradient by all output times, the first too, and by all else beside them, is that of the exact solution."""
+    at = jnp.asarray((0.1, 0.4, 1.0)), MATRIX, START
+    found = jax.value_and_grad(partial(ended, adjoint=adjoint), argnums=(0, 1, 2))(*at)
+    assert close(found, jax.value_and_grad(ended_exactly, argnums=(0, 1, 2))(*at), 1e-6)
+
+
+def test_times_of_steps_taken_again_have_every_derivative():
+    """By the adjoint discrete there are tangents by output times, and second derivatives with all else."""
+    at = jnp.asarray((0.1, 0.4, 1.0)), MATRIX, START
+    both = lambda g: jax.jvp(g, at, at)[1]  # noqa: E731
+    assert close(both(partial(ended, adjoint="discrete")), both(ended_exactly), 1e-6)
+    gradient = partial(jax.grad, argnums=(0, 1, 2))
+    assert close(both(gradient(partial(ended, adjoint="discrete"))), both(gradient(ended_exactly)), 1e-5)
+
+
+@pytest.mark.parametrize("adjoint", ["interpolating", "discrete"])
+def test_times_of_samples_are_differentiated(adjoint: str):
+    """Where each sample has its own times, so has it their derivatives; stops between change nothing."""
+    t = jnp.asarray(((0.0, 0.2, 0.1), (1.0, 0.7, 0.9)))
+
+    def last(t: Any, **how: Any) -> Any:
+        return jnp.sum(odeint(lambda t, y: -t * y, START, t, per_sample=True, stops=(0.5,), **TIGHT, **how)[-1] ** 2)
+
+    exact = lambda t: jnp.sum((START * jnp.exp((t[0] ** 2 - t[1] ** 2) / 2)[:, None]) ** 2)  # noqa: E731
+    assert close(jax.grad(partial(last, adjoint=adjoint))(t), jax.grad(exact)(t), 1e-6)
 
 
 def test_states_that_are_trees_and_single_systems():
