@@ -27,8 +27,8 @@ class Recipe:
     ----------
     network : callable
         Makes the network, given the method: a `Choice`.
-    schedule : callable
-        Makes the schedule of the learning rate, given the number of updates.
+    schedule : float or callable
+        The learning rate, or what makes the schedule of it, given the number of updates.
     solves : str
         What `--solver` solves: "fixed point" or "ode".
     solver : str
@@ -52,7 +52,7 @@ class Recipe:
     """
 
     network: Callable[..., Any]
-    schedule: Callable[[int], Callable[[int], float]]
+    schedule: float | Callable[[int], Callable[[int], float]]
     solves: str = FIXED_POINT
     solver: str = "newton-gmres"
     options: Mapping[str, object] = field(default_factory=dict)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from equilib.options import Checked, option
-from equilib.training.schedules import WarmUp
+from equilib.options.kinds import described
+from equilib.training.schedules import WarmUp, schedule_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +29,19 @@ class Plan(Checked):
         """Return the number of updates for a training set of that size."""
         return (self.pretrain_epochs + self.epochs) * len(batches(samples, self.batch_size))
 
-    def rates(self, schedule: Callable[[int], Callable[[int], float]], samples: int) -> Callable[[int], float]:
-        """Return the learning rate of each update, given what makes a schedule of so many updates."""
-        if not self.warm_up:
-            return schedule(self.steps(samples))
-        return WarmUp(schedule(max(self.steps(samples) - self.warm_up, 0)), self.warm_up)
+    def rates(self, schedule: float | Callable[[int], Callable[[int], float]], samples: int) -> Callable[[int], float]:
+        """Return the learning rate of each update, given it, or what makes a schedule of so many updates.
+
+        Raises TypeError if it is something else, such as a schedule itself.
+        """
+        steps = max(self.steps(samples) - self.warm_up, 0)
+        made = schedule(steps) if callable(schedule) else schedule_of(schedule)
+        if not callable(made):
+            raise TypeError(
+                "the schedule of a recipe must be a rate, or make a schedule of the number of updates, as "
+                f"lambda steps: Cosine(1e-3, steps), got {described(schedule)}"
+            )
+        return WarmUp(made, self.warm_up) if self.warm_up else made
 
     def gives_up(self, epochs_done: int, best: int) -> bool:
         """Tell whether it is too long since the best epoch of training, pretraining not counted."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
+from numbers import Real
+from typing import Any
+
+from equilib.options.kinds import described, is_number
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,46 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Rise in a line from `start` times the first rate of a schedule to that rate in `steps`, then follow it."""
+    """Rise in a line from `start` times the first rate of a schedule to that rate in `steps`, then follow it.
 
-    schedule: Callable[[int], float]
+    A number is the schedule of that rate.
+    """
+
+    schedule: float | Callable[[int], float]
     steps: int
     start: float = 0.1
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
+        schedule = schedule_of(self.schedule)
         if step >= self.steps:
-            return self.schedule(step - self.steps)
-        return self.schedule(0) * (self.start + (1 - self.start) * step / self.steps)
+            return schedule(step - self.steps)
+        return schedule(0) * (self.start + (1 - self.start) * step / self.steps)
+
+
+def schedule_of(given: Any, name: str = "schedule") -> Callable[[int], float]:
+    """Return an argument called `name` that is a schedule; of a number the schedule of that rate.
+
+    Raises
+    ------
+    TypeError
+        If it is something else.
+    ValueError
+        If the number is no rate.
+    """
+    if is_number(given, Real):
+        if not (isfinite(given) and given >= 0):
+            raise ValueError(f"{name} must be a rate of 0 or more, got {given}")
+        return Constant(float(given))
+    if isinstance(given, type):
+        raise TypeError(f"{name} must be a schedule, not a class; write {given.__name__}(...)")
+    if not callable(given):
+        raise TypeError(
+            f"{name} must be a rate or a function of the step, such as 1e-3 or Cosine(1e-3, steps), got "
+            f"{described(given)}"
+        )
+    found: Callable[[int], float] = given
+    return found
 
 
 def _anneal(start: float, end: float, share: float) -> float:

@@ -26,10 +26,11 @@ from equilib.training.model import EquilibriumModel, Model
 from equilib.training.objectives import Objective
 from equilib.training.observed import require_observable, with_statistics
 from equilib.training.optimizers import Adam, Optimizer, clipped
+from equilib.training.parts import optimizer_of, resolve_parts
 from equilib.training.plan import Plan, batches
 from equilib.training.rehearsal import rehearse
 from equilib.training.reporter import Reporter
-from equilib.training.schedules import Constant
+from equilib.training.schedules import schedule_of
 from equilib.training.shares import Share
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
 from equilib.training.statistics import Measured, PassStatistics, epoch_record, epoch_summary
@@ -57,6 +58,8 @@ class Trainer:
 
     Attributes
     ----------
+    optimizer, schedule : str or Optimizer, float or callable
+        As "adamw:weight_decay=0.1" and 1e-3, or objects: those of `equilib.training.schedules` map a step to its rate.
     step, epochs_done : int
         Updates and epochs so far, those of pretraining included.
     metrics : dict
@@ -79,8 +82,8 @@ class Trainer:
     params: Tree
     data: Dataset
     objective: Objective
-    optimizer: Optimizer = field(default_factory=Adam)
-    schedule: Callable[[int], float] = field(default_factory=lambda: Constant(1e-3))
+    optimizer: str | Optimizer = field(default_factory=Adam)
+    schedule: float | Callable[[int], float] = 1e-3
     plan: Plan = field(default_factory=Plan)
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     reporter: Reporter = field(default_factory=Reporter)
@@ -97,7 +100,8 @@ class Trainer:
     loosen: float = field(default=1.0, init=False)
 
     def __post_init__(self) -> None:
-        self._state = self.optimizer.init(self.params)
+        resolve_parts(self)
+        self._state = optimizer_of(self.optimizer).init(self.params)
         self._pass: _Pass | None = None
         self._last: Snapshot | None = None
         self._rehearsed = False
@@ -199,7 +203,7 @@ class Trainer:
             step=self.step,
             seconds=work.seconds,
             test_seconds=perf_counter() - start,
-            learning_rate=self.schedule(self.step - 1),
+            learning_rate=schedule_of(self.schedule)(self.step - 1),
         )
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
@@ -255,7 +259,8 @@ class Trainer:
                 allow_unused=self.plan.allow_unused,
             )
         gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
-        updated, self._state = self.optimizer.update(self.params, gradient, self._state, self.schedule(self.step))
+        rate = schedule_of(self.schedule)(self.step)
+        updated, self._state = optimizer_of(self.optimizer).update(self.params, gradient, self._state, rate)
         self.params = with_statistics(updated, passed.observed, self.params)
         self.step += 1
         self.warm_starts.remember(*passed.own, count=rows.size, ranks=self.ranks)
