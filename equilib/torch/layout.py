@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from equilib.arrays.trees import leaves_like, tree_leaves
 from equilib.fixed_points.boundary import COMPLEX
 from equilib.options.kinds import described
 
@@ -24,7 +25,7 @@ class Layout:
 
     Parameters
     ----------
-    z0 : Tensor, or tree of tensors that PyTorch's pytrees know
+    z0 : Tensor, or tree of tensors that PyTorch's pytrees know, and of None
     name : str
         What it is called in errors.
     batched : bool
@@ -37,7 +38,9 @@ class Layout:
     """
 
     def __init__(self, z0: Any, name: str = "z0", *, batched: bool = True) -> None:
-        leaves, self._spec = pytree.tree_flatten(z0)
+        every, self._spec = pytree.tree_flatten(z0)
+        self._gaps = [number for number, leaf in enumerate(every) if leaf is None]
+        leaves = [leaf for leaf in every if leaf is not None]
         self._name, self.batched, self._alone = name, batched, isinstance(z0, Tensor)
         if not leaves:
             raise TypeError(f"{name} must be a tensor or a tree of tensors, got {described(z0)}")
@@ -77,7 +80,7 @@ class Layout:
         if self._alone:
             rows = state if self._there is None else state.permute(self._there)
             return rows.reshape((rows.shape[0] if self.batched else 1, self.size))
-        leaves = pytree.tree_leaves(state)
+        leaves = [leaf for leaf in pytree.tree_leaves(state) if leaf is not None]
         batch = leaves[0].shape[0] if self.batched else 1
         return torch.cat([leaf.reshape(batch, size) for leaf, size in zip(leaves, self._sizes, strict=True)], dim=1)
 
@@ -93,8 +96,7 @@ class Layout:
         if self._alone:
             return packed.reshape((*lead, *self._shapes[0]))
         parts = torch.split(packed, self._sizes, dim=-1)
-        leaves = [part.reshape((*lead, *shape)) for part, shape in zip(parts, self._shapes, strict=True)]
-        return pytree.tree_unflatten(leaves, self._spec)
+        return self._tree([part.reshape((*lead, *shape)) for part, shape in zip(parts, self._shapes, strict=True)])
 
     def row(self, tolerance: np.ndarray) -> np.ndarray:
         """Return a tolerance of each element of a sample in the order of packed states, or of a tree as it is."""
@@ -114,13 +116,7 @@ class Layout:
         """
         if self._plain and type(state) is Tensor and state.shape == (batch, self.size) and state.dtype == self.dtype:
             return state
-        leaves, spec = pytree.tree_flatten(state)
-        name = self._name.removesuffix("0")
-        if spec != self._spec or not all(isinstance(leaf, Tensor) for leaf in leaves):
-            hint = "; is its return statement missing?" if state is None else ""
-            if isinstance(state, tuple) and state and pytree.tree_structure(state[0]) == self._spec:
-                hint = "; what it returns beside it is for fixed_point(..., has_aux=True)"
-            raise TypeError(f"f must return what {self._name} is, {self._kind()}, it returned {described(state)}{hint}")
+        leaves, name = self._leaves(state), self._name.removesuffix("0")
         for number, (leaf, shape) in enumerate(zip(leaves, self._shapes, strict=True)):
             wanted = (batch, *shape) if self.batched else shape
             if tuple(leaf.shape) != wanted:
@@ -134,7 +130,50 @@ class Layout:
                         "inputs and the parameters one dtype"
                     )
                 leaves[number] = leaf.to(self.dtype)
+        return self._tree(leaves)
+
+    def _tree(self, leaves: list[Any]) -> Any:
+        """Return tensors as a tree like z0."""
+        for number in self._gaps:
+            leaves.insert(number, None)
         return pytree.tree_unflatten(leaves, self._spec)
+
+    def _leaves(self, state: Any) -> list[Tensor]:
+        """Return the tensors of what f returned, in the order of z0's; raises TypeError if it is another tree."""
+        leaves, spec = pytree.tree_flatten(state)
+        try:
+            if spec != self._spec:
+                leaves = self._matched(state)
+            wrong = [leaf for number, leaf in enumerate(leaves) if isinstance(leaf, Tensor) == (number in self._gaps)]
+            if wrong:
+                where = _place(state, wrong[0])
+                raise ValueError(f"{described(wrong[0])} at {where}" if where else "")
+        except ValueError as error:
+            hint = "; is its return statement missing?" if state is None else ""
+            if isinstance(state, tuple) and state and pytree.tree_structure(state[0]) == self._spec:
+                hint = "; what it returns beside it is for fixed_point(..., has_aux=True)"
+            else:
+                hint = hint or (f": {error}" if str(error) and not self._alone else "")
+            raise TypeError(
+                f"f must return what {self._name} is, {self._kind()}, it returned {described(state)}{hint}"
+            ) from None
+        return [leaf for leaf in leaves if leaf is not None] if self._gaps else leaves
+
+    def _matched(self, state: Any) -> list[Any]:
+        """Return the leaves of a tree with those of z0, but in another order of keys, or with a list for a tuple.
+
+        Raises ValueError, with the place, if there are other ones.
+        """
+        like = self._tree([torch.empty(0) for _ in self._shapes])
+        leaves: list[Any] = []
+        for one, other in zip(tree_leaves(like), leaves_like(like, state), strict=True):  # containers of others too
+            found, spec = pytree.tree_flatten(other)
+            if spec != pytree.tree_structure(one):
+                raise ValueError(f"{described(other)} in the place of {described(one)}")
+            leaves += [leaf for leaf in found if leaf is not None]
+        for number in self._gaps:
+            leaves.insert(number, None)
+        return leaves
 
     def _kind(self) -> str:
         return "a tensor" if self._alone else f"a tree of {len(self._shapes)} tensors"

@@ -15,7 +15,7 @@ from tests.embed.torch.cells import F64, TIGHT, drawn, f
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
-from equilib.torch import equilibrium, fixed_point  # noqa: E402
+from equilib.torch import equilibrium, fixed_point, odeint  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 
@@ -35,6 +35,68 @@ def test_trees():
 
     assert gradcheck(layer, (weight, x), check_forward_ad=True)
     assert gradgradcheck(layer, (weight, x))
+
+
+ORDERS: dict[str, tuple[Any, Any, Any]] = {
+    "keys in another order": (
+        lambda low, high: {"high": high, "low": low},
+        lambda low, high: {"low": low, "high": high},
+        lambda z: (z["low"], z["high"]),
+    ),
+    "keys within": (
+        lambda low, high: [{"high": high, "low": {"b": low, "a": low}}],
+        lambda low, high: [{"low": {"a": low, "b": low}, "high": high}],
+        lambda z: (z[0]["low"]["b"], z[0]["high"]),
+    ),
+    "a list for a tuple": (lambda *z: z, lambda *z: list(z), tuple),
+    "nothing in it": (
+        lambda low, high: {"none": None, "low": low, "more": [None, high]},
+        lambda low, high: {"more": [None, high], "low": low, "none": None},
+        lambda z: (z["low"], z["more"][1]),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+def test_leaves_are_known_by_their_place(kind: str):
+    """What f returns has the leaves of z0 by keys and positions, in whatever order; None holds none. So in `odeint`."""
+    start, returned, parts = ORDERS[kind]
+    weight, x = drawn(batch=1, size=2)
+
+    def step(z: Any, weight: Any, x: Any) -> Any:
+        low, high = parts(z)
+        return returned(0.5 * torch.sin(high) + 1, torch.tanh(low @ weight + x))
+
+    def layer(weight: Any, x: Any) -> Any:
+        return parts(fixed_point(step, start(torch.zeros_like(x), torch.zeros_like(x)), weight, x, **TIGHT))
+
+    low, high = layer(weight, x)
+    assert torch.allclose(low, 0.5 * torch.sin(high) + 1)
+    assert torch.allclose(high, torch.tanh(low @ weight + x))
+    assert gradcheck(layer, (weight, x))
+    decay = lambda t, z: returned(-parts(z)[0], 0 * parts(z)[1])  # noqa: E731
+    y = parts(odeint(decay, start(torch.ones(1, 2, dtype=F64), torch.ones(1, 2, dtype=F64)), [0.0, 1.0]))
+    assert y[0][-1, 0, 0] < 0.5
+    assert y[1][-1, 0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("returned", "sentence"),
+    [
+        ({"a": torch.zeros(1, 2)}, "the keys .'a', 'b'.* against a dict with the keys .'a'."),
+        ({"a": torch.zeros(1, 2), "b": [torch.zeros(1, 2)]}, "at 'b': a tuple of 2 against a list of 1"),
+        ({"a": torch.zeros(1, 2), "b": (torch.zeros(1, 2), None)}, r"None at \['b'\]\[1\]"),
+        ({"a": torch.zeros(1, 2), "b": (torch.zeros(1, 2), 1.0)}, r"a float at \['b'\]\[1\]"),
+    ],
+    ids=["keys", "length", "None", "number"],
+)
+def test_another_tree_is_told_with_the_place(returned: Any, sentence: str):
+    """Where what f returns differs from z0 is said."""
+    z = torch.zeros(1, 2)
+    with pytest.raises(
+        TypeError, match=f"f must return what z0 is, a tree of 3 tensors, it returned a dict: .*{sentence}"
+    ):
+        fixed_point(lambda _: returned, {"a": z, "b": (z, z)})
 
 
 def test_one_system():
