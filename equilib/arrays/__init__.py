@@ -4,7 +4,7 @@ Every array function of equilib is written against the array API standard and as
 library at hand.
 """
 
-from equilib.arrays.casting import DTYPES, in_dtype
+from equilib.arrays.casting import DTYPES, in_dtype, is_half
 from equilib.arrays.namespaces import (
     Array,
     Namespace,
@@ -75,6 +75,7 @@ __all__ = [
     "in_dtype",
     "in_single",
     "is_array",
+    "is_half",
     "is_tree",
     "leaves_like",
     "max_norm",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from equilib.arrays.namespaces import Array, array_namespace, is_array
 from equilib.arrays.trees import Tree, tree_map
 
@@ -32,3 +34,11 @@ def in_dtype(tree: Tree, dtype: Any) -> Tree:
         return xp.astype(leaf, getattr(xp, name)) if xp.isdtype(leaf.dtype, "real floating") else leaf
 
     return tree_map(cast, tree)
+
+
+def is_half(x: Any) -> bool:
+    """Tell whether an array, of any shape, traced or not, is of float16 or bfloat16."""
+    if type(x) is np.ndarray and x.itemsize != 2:  # asked at every sum
+        return False
+    dtype = getattr(x, "dtype", None)
+    return getattr(dtype, "itemsize", 0) == 2 and str(dtype).rpartition(".")[2] in ("float16", "bfloat16")

@@ -8,11 +8,13 @@ from math import prod
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, Tree
-from equilib.autodiff import stop_gradient
+from equilib.arrays import Array, Tree, is_half
+from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import beside
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.sizes import check_sizes
+from equilib.ops.elementwise import astype
+from equilib.ops.half_precision import single
 from equilib.ops.shapes import shape_of
 
 
@@ -51,7 +53,7 @@ class BatchNorm:
     def __call__(self, params: Tree, x: Array) -> Array:
         """Normalize x, shape (batch, ..., channels), by the running statistics; raises ValueError as `observe` does."""
         self._check(x)
-        return self._normalized(params, x, *stop_gradient((params["mean"], params["variance"])))
+        return self._normalized(params, x, single(x), *stop_gradient((params["mean"], params["variance"])))
 
     def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
         """Normalize x, shape (batch, ..., channels), by its own statistics; return it and the parameters moved to them.
@@ -67,18 +69,23 @@ class BatchNorm:
             raise ValueError(
                 f"a batch of shape {shape_of(x)} has one number for each channel, and so no variance: give more"
             )
-        mean, variance = ops.mean(x, axes), ops.var(x, axes)
+        wide = single(x)
+        mean, variance = ops.mean(wide, axes), ops.var(wide, axes)
         found = {"mean": stop_gradient(mean), "variance": stop_gradient(variance) * (count / (count - 1))}
-        moved = {
-            name: (1 - self.momentum) * stop_gradient(params[name]) + self.momentum * new for name, new in found.items()
-        }
-        y = self._normalized(params, x, mean, variance)
+        moved = {name: self._moved(stop_gradient(params[name]), new) for name, new in found.items()}
+        y = self._normalized(params, x, wide, mean, variance)
         return beside(y, params["mean"], params["variance"]), {**params, **moved}
 
     def _check(self, x: Array) -> None:
         if shape_of(x)[-1:] != (self.channels,):
             raise ValueError(f"BatchNorm of {self.channels} channels, the last axis, was given the shape {shape_of(x)}")
 
-    def _normalized(self, params: Tree, x: Array, mean: Array, variance: Array) -> Array:
-        slope = ops.multiply(params["scale"], ops.pow(ops.add(variance, self.epsilon), -0.5))
-        return ops.add(ops.multiply(ops.subtract(x, mean), slope), params["shift"])
+    def _moved(self, running: Array, found: Array) -> Array:
+        moved = (1 - self.momentum) * running + self.momentum * found
+        return astype(moved, running.dtype) if is_half(running) else moved
+
+    def _normalized(self, params: Tree, x: Array, wide: Array, mean: Array, variance: Array) -> Array:
+        """Return x, which is `wide` in single at least, by these statistics."""
+        slope = ops.multiply(params["scale"], ops.pow(ops.add(single(variance), self.epsilon), -0.5))
+        y = ops.add(ops.multiply(ops.subtract(wide, mean), slope), params["shift"])
+        return astype(y, static_value(x).dtype) if is_half(x) and is_half(params["scale"]) else y

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from equilib import ops
-from equilib.arrays import Array, Tree
+from equilib.arrays import Array, Tree, is_half
 from equilib.layers.epilogue import apply
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.protocol import Layer
 from equilib.layers.sizes import check_sizes
 from equilib.ops.convolution_block import IDENTITY
+from equilib.ops.half_precision import in_single
 from equilib.ops.shapes import shape_of
 from equilib.options.kinds import check_kind
 
@@ -80,7 +81,7 @@ class WeightNorm:
         """Return the layer's own parameters: w as `weight`, and the rest."""
         rest = dict(params)
         v, g = rest.pop("direction"), rest.pop("gain")
-        length = ops.sqrt(ops.sum(ops.multiply(v, v), _inputs(v)))
+        length = in_single(_length, v) if is_half(v) else _length(v)
         return {"weight": ops.multiply(v, ops.divide(g, length)), **rest}
 
     def __call__(self, params: Tree, x: Array) -> Array:
@@ -90,6 +91,10 @@ class WeightNorm:
     def with_epilogue(self, params: Tree, x: Array, activation: str, after: Array | None) -> Array:
         """Return φ(layer(x)) + after for x of shape (batch, ...), as `TakesEpilogue` says."""
         return apply(self.layer, params if "weight" in params else self.prepare(params), x, activation, after)
+
+
+def _length(direction: Array) -> Array:
+    return ops.sqrt(ops.sum(ops.multiply(direction, direction), _inputs(direction)))
 
 
 def _inputs(weight: Array) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from equilib.models.checkpointed import iterate
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.packed_cell import PackedCell
 from equilib.models.random_cell import for_pass, joins
+from equilib.models.regularizers import mean_square
 from equilib.models.sick_samples import by_sample
 from equilib.options import Checked, option
 from equilib.options.kinds import check_kind, check_params, check_type
@@ -286,7 +287,7 @@ class DeepEquilibrium(Checked):
     def _residual_loss(self, params: Tree, z: Array, u: Tree) -> Array:
         z = z if self.fixed_depth else static_value(z)
         residual = ops.subtract(self.cell.step(params, z, u), z)
-        return ops.mean(ops.multiply(residual, residual))
+        return mean_square(residual)
 
     def _jacobian_loss(self, params: Tree, z: Array, u: Tree, rng: np.random.Generator) -> Array:
         # Hutchinson: E ‖Jᵀv‖² = ‖J‖²_F for v ~ N(0, I) (Bai et al. 2021, arXiv:2106.14342, eq. 7), per sample and
@@ -295,4 +296,4 @@ class DeepEquilibrium(Checked):
         v = from_host(rng.standard_normal(value.shape).astype(str(value.dtype).rpartition(".")[2]), value)
         _, pull = vjp(lambda state: self.cell.step(params, state, u), z)
         (product,) = pull(v)
-        return ops.mean(ops.multiply(product, product))
+        return mean_square(product)

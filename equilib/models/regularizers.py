@@ -7,7 +7,15 @@ from dataclasses import dataclass, fields
 
 from equilib import ops
 from equilib.adjoints.equilibrium import Equilibrium
-from equilib.arrays import Array
+from equilib.arrays import Array, is_half
+from equilib.ops.half_precision import in_single
+
+
+def mean_square(array: Array) -> Array:
+    """Return the mean of the squares of an array, shape ()."""
+    if is_half(array):
+        return in_single(mean_square, array)
+    return ops.mean(ops.multiply(array, array))
 
 
 def guess_distance(equilibrium: Equilibrium) -> Array:

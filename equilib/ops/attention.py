@@ -52,7 +52,7 @@ def scaled_dot_product_attention(
             f"mask must be boolean, true where a query may attend to a key, it is of {mask.dtype}; of one that is "
             "added, 0 or −inf, give mask == 0"
         )
-    scale = 1 / sqrt(shapes[0][-1]) if scale is None else scale
+    scale = 1 / sqrt(shapes[0][-1] or 1) if scale is None else scale  # without features all scores are 0
     scores = multiply(matmul(query, matrix_transpose(key)), scale)
     allowed = _allowed(scores, mask, causal=causal)
     if allowed is None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-from equilib.arrays import Array, array_namespace, is_array, to_host
+import numpy as np
+
+from equilib.arrays import Array, array_namespace, is_array, is_half, to_host
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.errors import a
 from equilib.ops.elementwise import multiply, subtract, where
+from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
 from equilib.ops.shapes import shape_of
@@ -30,6 +33,8 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
             "give (batch, ..., classes) and (batch, ...)"
         )
     check_labels(labels, value.shape[-1])
+    if is_half(value):
+        return in_single(cross_entropy, logits, labels)
     xp = array_namespace(value)
     classes = xp.arange(value.shape[-1], dtype=xp.int64, device=getattr(value, "device", None))
     # Chosen, not multiplied by zero: −inf is a logit of other classes, too.
@@ -56,12 +61,13 @@ def check_labels(labels: Array, classes: int, *, name: str = "labels") -> None:
 
 def mse(x: Array, y: Array) -> Array:
     """Return the mean of (x − y)², shape (); the shapes of x and y broadcast."""
-    return _mean_square(subtract(x, y))
+    difference = subtract(x, y)
+    return in_single(_mean_square, difference) if is_half(difference) else _mean_square(difference)
 
 
 @primitive
 def _mean_square(x: Array) -> Array:
-    xp = array_namespace(x)
+    xp = np if type(x) is np.ndarray else array_namespace(x)
     numbers = xp.reshape(x, (-1,))
     return xp.vecdot(numbers, numbers) / prod(x.shape)
 

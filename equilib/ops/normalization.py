@@ -7,12 +7,13 @@ from functools import cached_property, reduce
 from math import prod
 from typing import Any
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, is_half
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive
 from equilib.kernels import operation
 from equilib.ops.elementwise import add, multiply, subtract
 from equilib.ops.elementwise import pow as power
+from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import mean as mean_over
 from equilib.ops.shapes import broadcast_to, reshape, shape_of, sum_to
 
@@ -31,13 +32,23 @@ def group_norm(
 
     Raises ValueError if `groups` does not divide the number of channels, or `scale` or `shift` has another shape.
     """
-    channels = shape_of(x)[-1]
+    shape = shape_of(x)
+    channels = shape[-1]
     if groups < 1 or channels % groups:
         raise ValueError(f"{groups} groups do not divide {channels} channels")
     for name, array in (("scale", scale), ("shift", shift)):
         if array is not None and shape_of(array) != (channels,):
             raise ValueError(f"{name} has the shape {shape_of(array)}: give one number for each of {channels} channels")
+    if 0 in shape:  # there is no mean of nothing, and none is needed
+        return _scaled(x, scale, shift)
+    if is_half(x):
+        return in_single(_group_norm, x, scale, shift, groups, epsilon, [])
     return _group_norm(x, scale, shift, groups, epsilon, [])
+
+
+def _scaled(normal: Array, scale: Array | None, shift: Array | None) -> Array:
+    scaled = normal if scale is None else multiply(normal, scale)
+    return scaled if shift is None else add(scaled, shift)
 
 
 @primitive

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from math import prod
 from typing import Any
 
 from equilib.arrays import Array, array_namespace
@@ -100,4 +101,7 @@ class _DenseMap:
 
 
 def _as_rows(x: Array) -> Array:
-    return x if x.ndim == 2 else reshape(x, (-1, x.shape[-1]))
+    if x.ndim == 2:
+        return x
+    *places, numbers = x.shape
+    return reshape(x, (prod(places), numbers))

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from equilib import arrays as plain
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, is_half
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
 from equilib.ops.elementwise import divide, exp, multiply, sqrt, subtract, where
+from equilib.ops.half_precision import in_single
 from equilib.ops.shapes import Axes, broadcast_to, reshape, shape_of, sum_axes
 
 
@@ -20,6 +23,13 @@ def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
         return (1,) * len(shape)
     reduced = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
+
+
+def _count(shape: tuple[int, ...], axis: Axes) -> int:
+    """Return how many elements one sum over `axis` has."""
+    if axis is None:
+        return prod(shape)
+    return shape[axis] if isinstance(axis, int) else prod([shape[each] for each in axis])
 
 
 def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
@@ -34,21 +44,23 @@ def sum(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: 
 
 def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  array API
     """Return the mean of x over `axis`, in the shape of `sum`."""
-    shape = shape_of(x)
-    count = prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if n != kept)
-    return divide(sum(x, axis, keepdims), float(count))
+    if is_half(x):
+        return in_single(mean, x, axis, keepdims)
+    return divide(sum(x, axis, keepdims), float(_count(shape_of(x), axis)))
 
 
 def var(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002
     """Return the variance of x over `axis`, Σ (x − mean)² / (count − correction), in the shape of `sum`."""
-    shape = shape_of(x)
+    if is_half(x):
+        return in_single(var, x, axis, correction, keepdims)
     centred = subtract(x, mean(x, axis, keepdims=True))
-    count = prod(n for n, kept in zip(shape, _kept(shape, axis), strict=True) if n != kept)
-    return divide(sum(multiply(centred, centred), axis, keepdims), float(count) - correction)
+    return divide(sum(multiply(centred, centred), axis, keepdims), float(_count(shape_of(x), axis)) - correction)
 
 
 def std(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002
     """Return the root of `var`, in its shape; where all elements are equal the derivative is 0."""
+    if is_half(x):
+        return in_single(std, x, axis, correction, keepdims)
     square = var(x, axis, correction, keepdims)
     constant = static_value(square) == 0
     return where(constant, 0.0, sqrt(where(constant, 1.0, square)))
@@ -56,14 +68,28 @@ def std(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = F
 
 @primitive
 def max(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
-    """Return the largest element of x over `axis`, in the shape of `sum`; several that tie share the derivative."""
+    """Return the largest element of x over `axis`, in the shape of `sum`; several that tie share the derivative.
+
+    Raises ValueError over an axis of length 0.
+    """
+    _check_some(x, axis)
     return array_namespace(x).max(x, axis=axis, keepdims=keepdims)
 
 
 @primitive
 def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001, FBT001, FBT002  array API
-    """Return the smallest element of x over `axis`, in the shape of `sum`; several that tie share the derivative."""
+    """Return the smallest element of x over `axis`, in the shape of `sum`; several that tie share the derivative.
+
+    Raises ValueError over an axis of length 0.
+    """
+    _check_some(x, axis)
     return array_namespace(x).min(x, axis=axis, keepdims=keepdims)
+
+
+def _check_some(x: Array, axis: Axes) -> None:
+    shape = shape_of(x)
+    if 0 in shape and any(n != kept for n, kept in zip(shape, _kept(shape, axis), strict=True) if not n):
+        raise ValueError(f"nothing is largest or least over axis {axis} of shape {shape}, where there are no elements")
 
 
 @linear_rule(min)
@@ -72,23 +98,29 @@ def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Linear
     value, top = static_value(x), static_value(ans)
     xp, shape = array_namespace(value), shape_of(x)
     winners = xp.astype(value == xp.reshape(xp.asarray(top), _kept(shape, axis)), value.dtype)
-    share = winners / xp.sum(winners, axis=axis, keepdims=True)
+    share = winners / sum_axes(winners, axis, keepdims=True)
     return LinearMap(
         lambda v: sum(multiply(v, share), axis, keepdims), lambda g: multiply(_spread(g, shape, axis), share)
     )
 
 
-@primitive
 def logsumexp(x: Array, axis: int = -1) -> Array:
-    """Return log Σ exp(x) over one axis, which the result's shape lacks, without overflow."""
-    xp = array_namespace(x)
+    """Return log Σ exp(x) over one axis, which the result's shape lacks, without overflow; −∞ over none."""
+    return in_single(_logsumexp, x, axis) if is_half(x) else _logsumexp(x, axis)
+
+
+@primitive
+def _logsumexp(x: Array, axis: int) -> Array:
+    xp = np if type(x) is np.ndarray else array_namespace(x)
+    if not x.shape[axis]:
+        return xp.sum(x, axis=axis) - xp.inf
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # ∞ − ∞ is nothing
     return xp.squeeze(top, axis=axis) + xp.log(xp.sum(xp.exp(x - top), axis=axis))
 
 
-@linear_rule(logsumexp)
-def _(ans: Array, x: Array, axis: int = -1) -> LinearMap:
+@linear_rule(_logsumexp)
+def _(ans: Array, x: Array, axis: int) -> LinearMap:
     shape = shape_of(x)
     softmax = exp(subtract(x, reshape(ans, _kept(shape, axis))))
     return LinearMap(lambda v: sum(multiply(v, softmax), axis), lambda g: multiply(_spread(g, shape, axis), softmax))

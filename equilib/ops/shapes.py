@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, set_at, zeros_like
+from equilib.arrays import Array, array_namespace, is_half, set_at, zeros_like
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.kernels import operation
@@ -70,7 +70,9 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 @operation("sum")
 def sum_axes(x: Array, axis: Axes, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  by position
     """Return the sum of an array, not traced, over `axis`."""
-    xp = array_namespace(x)
+    xp = np if type(x) is np.ndarray else array_namespace(x)
+    if is_half(x):
+        return xp.astype(xp.sum(x, axis=axis, keepdims=keepdims, dtype=xp.float32), x.dtype)
     if isinstance(axis, tuple) and len(axis) > 1 and len(set(axis)) == len(axis) and min(axis) >= 0:
         # The first axis last: sums of fewer numbers are rounded less.
         first, *rest = sorted(axis)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import prod
 
-from equilib.arrays import Array
+from equilib.arrays import Array, is_half
 from equilib.ops.elementwise import add, multiply
 from equilib.ops.elementwise import pow as power
+from equilib.ops.half_precision import in_single
 from equilib.ops.normalization import group_norm
 from equilib.ops.reductions import mean
 from equilib.ops.shapes import reshape, shape_of
@@ -42,6 +43,10 @@ def rms_norm(x: Array, scale: Array | None = None, epsilon: float = 1e-5) -> Arr
     features = shape_of(x)[-1:]
     if scale is not None and shape_of(scale) != features:
         raise ValueError(f"scale has the shape {shape_of(scale)}: give one number for each of {features[0]} features")
+    if is_half(x):
+        return in_single(rms_norm, x, scale, epsilon)
+    if features == (0,):
+        return x if scale is None else multiply(x, scale)
     inverse = power(add(mean(multiply(x, x), -1, keepdims=True), epsilon), -0.5)
     normal = multiply(x, inverse)
     return normal if scale is None else multiply(normal, scale)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, to_host, zeros_like
+from equilib.arrays import Array, array_namespace, in_single, to_host, zeros_like
 from equilib.arrays.trees import Tree, leaves_like, tree_leaves, tree_map, tree_unflatten
 from equilib.kernels import operation
 from equilib.options import Checked, option
@@ -130,7 +130,7 @@ def global_norm(tree: Tree) -> float:
 def _squares(leaves: Sequence[Array]) -> Array:
     """Return Σ x² of each array, shape (len(leaves),): one transfer from the device for all."""
     xp = array_namespace(*leaves)
-    return xp.stack([xp.sum(leaf * leaf) for leaf in leaves])
+    return xp.stack([xp.sum(leaf * leaf) for leaf in map(in_single, leaves)])
 
 
 def optimizer(name: str, /, **options: Any) -> Optimizer:

@@ -298,6 +298,54 @@ def test_an_empty_batch_stays_empty(operation: Any):
     assert linear.vjp(linear.value)[0].shape == (0, 4, 4, 2)
 
 
+NOTHING = {
+    "softmax": (ops.softmax, (2, 3, 0)),
+    "softmax over the middle": (lambda x: ops.softmax(x, 1), (2, 0, 4)),
+    "log softmax": (ops.log_softmax, (2, 3, 0)),
+    "logsumexp": (lambda x: ops.logsumexp(x, 1), (2, 0, 4)),
+    "layer norm": (lambda x: ops.layer_norm(x, axes=2), (2, 0, 4)),
+    "layer norm of no features": (ops.layer_norm, (2, 3, 0)),
+    "group norm": (lambda x: ops.group_norm(x, 2), (2, 0, 4)),
+    "rms norm": (ops.rms_norm, (2, 3, 0)),
+    "dense": (lambda x: ops.dense(x, x[0, ...].T), (2, 3, 0)),
+    "attention of no features": (lambda x: ops.scaled_dot_product_attention(x, x, x), (2, 3, 0)),
+    "sum": (lambda x: ops.sum(x, 1), (2, 0, 4)),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_an_axis_of_length_0_is_pytorchs(name: str, xp: ModuleType):
+    """Over no elements a sum of exponentials is 0, its logarithm −∞, and what keeps the shape stays empty."""
+    operation, shape = NOTHING[name]
+    x = lift(xp, np.zeros(shape))
+    linear = linearize(operation, x)
+    expected = {"logsumexp": np.full((2, 4), -np.inf), "dense": np.zeros((2, 3, 3)), "sum": np.zeros((2, 4))}
+    np.testing.assert_array_equal(lower(linear.value), expected.get(name, np.zeros(shape)))
+    (w,) = lift(xp, (np.ones(linear.value.shape),))
+    assert linear.vjp(w)[0].shape == shape
+    assert linear.jvp(x).shape == linear.value.shape
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_query_without_a_key_attends_to_nothing(masked: bool, xp: ModuleType):
+    """Where there are no keys at all a query gives 0, as where all are masked, and has the derivative 0."""
+    query, none = lift(xp, np.ones((2, 3, 4))), lift(xp, np.ones((2, 0, 4)))
+    mask = xp.asarray(np.ones((3, 0), bool)) if masked else None
+    linear = linearize(lambda *given: ops.scaled_dot_product_attention(*given, mask), query, none, none)
+    assert not lower(linear.value).any()
+    assert linear.value.shape == (2, 3, 4)
+    assert not lower(linear.vjp(query)[0]).any()
+
+
+def test_nothing_is_the_largest_of_nothing(xp: ModuleType):
+    """Over an axis of length 0 there is no maximum, which a sentence says; beside one there is."""
+    for operation in (ops.max, ops.min):
+        for axis in (1, None):
+            with pytest.raises(ValueError, match=rf"over axis {axis} of shape \(2, 0\), where there are no elements"):
+                operation(lift(xp, np.ones((2, 0))), axis)
+        assert operation(lift(xp, np.ones((2, 0))), 0).shape == (0,)
+
+
 def test_geometry_by_keyword(rng: np.random.Generator):
     """Constants may be given by keyword: the derivative is the same as by position."""
     x, weight = rng.standard_normal((1, 6, 5, 2)), rng.standard_normal((3, 3, 2, 2))
