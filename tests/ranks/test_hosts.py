@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -12,7 +14,7 @@ import pytest
 
 from equilib.machine.ranks.group import Place, Ranks
 from equilib.machine.ranks.lifeline import Lifeline
-from tests.programs import EQUILIB
+from tests.programs import EQUILIB, environment
 from tests.ranks.launching import mpiexec, require_mpi
 
 NO_WAY = """
@@ -65,17 +67,17 @@ def test_who_hears_nothing_from_rank_0_ends(rank: int, capfd: pytest.CaptureFixt
     ranks.resume = "equilib resume r"
     with socket.create_server(("127.0.0.1", 0)) as server:
         near = ranks.places[rank].shares_host(ranks.places[0])
-        patience = (float("inf"),) if near else (1.5,)
+        patience = (float("inf"),) if near else (3.0,)
         lifeline = Lifeline(ranks, ("127.0.0.1", server.getsockname()[1]), "token", *patience)
         watcher, _ = server.accept()
         with watcher:
-            for _ in range(4):
+            for _ in range(8):
                 time.sleep(0.5)
                 watcher.sendall(b'{"alive": true}\n')
                 assert lifeline.verdict is None
-            end = time.monotonic() + (3 if near else 20)
-            while lifeline.verdict is None and time.monotonic() < end:
-                time.sleep(0.1)
+            for _ in range(50 if near else 200):  # by no clock: what is asleep hears nothing, and takes it for none
+                if lifeline.verdict is None:
+                    time.sleep(0.1)
     for thread in threading.enumerate():
         if thread.name == "equilib lifeline":
             thread.join(5)
@@ -87,6 +89,36 @@ def test_who_hears_nothing_from_rank_0_ends(rank: int, capfd: pytest.CaptureFixt
     assert lifeline.verdict.sentence.endswith("its host is gone, or cannot be reached; to go on: equilib resume r")
     said = f"error: {lifeline.verdict.sentence}\n" if rank == 2 else ""
     assert capfd.readouterr().err == said
+
+
+LISTENING = """
+import sys, time
+from tests.ranks.test_hosts import Lifeline, on_hosts
+lifeline = Lifeline(on_hosts(1, ("one", ""), ("two", "")), ("127.0.0.1", int(sys.argv[1])), "token", 5.0)
+while "listening":
+    print(lifeline.verdict, flush=True)
+    time.sleep(0.1)
+"""
+
+
+def test_who_stood_still_takes_the_silence_for_none() -> None:
+    """Where hosts sleep for a time that is about the patience of a rank, it hears nothing, and does not end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        program = [sys.executable, "-c", LISTENING, str(server.getsockname()[1])]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=environment()) as listening:
+            watcher, _ = server.accept()
+            with watcher:
+                watcher.sendall(b'{"alive": true}\n')
+                time.sleep(1.2)
+                listening.send_signal(signal.SIGSTOP)
+                time.sleep(3.8)
+                listening.send_signal(signal.SIGCONT)
+                time.sleep(1.2)
+                watcher.sendall(b'{"alive": true}\n')
+                time.sleep(0.5)
+            listening.kill()
+            said, _ = listening.communicate()
+    assert set(said.split()) == {"None"}
 
 
 def test_a_rank_that_cannot_reach_the_watcher_is_named(tmp_path: Path) -> None:

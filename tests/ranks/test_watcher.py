@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from equilib.machine.ranks import watcher
 from equilib.machine.ranks.watcher import COMPUTING, Member, Watcher
+from tests.programs import environment
 
 PATIENCE = 20.0
 
@@ -142,6 +147,28 @@ def test_a_machine_that_slept_is_no_hang(watched: Callable[[int], Room]) -> None
     room.now += 3600.0
     room.watcher.judge(room.now)
     assert room.verdict() is None
+
+
+def test_a_watcher_that_stood_still_takes_the_silence_for_none() -> None:
+    """Where a machine sleeps for a time that is about the patience of the ranks, none of them has failed."""
+    given = {"size": 1, "patience": 5.0, "token": "token"}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        program = [sys.executable, "-S", "-E", watcher.__file__, str(server.fileno())]
+        changes = {watcher.GIVEN: json.dumps(given)}
+        with subprocess.Popen(program, pass_fds=[server.fileno()], env=environment(**changes)) as watching:
+            with socket.create_connection(server.getsockname(), timeout=20) as rank:
+                rank.sendall(b'{"token": "token", "rank": 0, "where": "process 1 on host"}\n')
+                time.sleep(1.5)
+                watching.send_signal(signal.SIGSTOP)
+                time.sleep(4.5)
+                watching.send_signal(signal.SIGCONT)
+                time.sleep(1.0)
+                rank.sendall(b'{"bye": true}\n')
+                rank.shutdown(socket.SHUT_WR)
+                said = b"".join(iter(lambda: rank.recv(65536), b""))
+            watching.wait(10)
+    assert b'"over"' in said
+    assert b"verdict" not in said
 
 
 def test_one_failure_of_all_is_one_sentence(watched: Callable[[int], Room]) -> None:

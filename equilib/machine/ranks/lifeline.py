@@ -32,7 +32,7 @@ _LEAST_PATIENCE = 5.0  # of a rank that is well a beat may be late by some secon
 _BEAT = 1.0
 _ANSWER = 3.0  # seconds that the watcher has to say whose failure it was
 _LAST = 8.0  # seconds that rank 0 has to write what it knows, and all have to leave
-_SLEPT = 5.0  # seconds between two looks after which this machine was asleep
+_SLEPT = 1.5  # seconds between two looks, which are a beat apart, after which this process stood still
 
 
 @dataclass(frozen=True)

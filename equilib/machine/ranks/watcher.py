@@ -22,6 +22,9 @@ GIVEN = "EQUILIB_WATCHER"
 TICK = 0.5
 """Seconds between two looks at all ranks."""
 
+SLEPT = 3 * TICK
+"""Seconds between two looks after which this process stood still, as all do on a machine that sleeps."""
+
 BEAT = 1.0
 """Seconds between two signs of life to all ranks, for those on other hosts."""
 
@@ -92,7 +95,7 @@ class Watcher:
                         selector.unregister(key.fileobj)
                         self.members.remove(key.data)
                 now = time.monotonic()
-                if now - last > 10 * TICK:  # the machine slept, and all ranks with it
+                if now - last > SLEPT:
                     self.forgive(now - last)
                 last = now
                 if now - beat >= BEAT:
