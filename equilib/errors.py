@@ -1,4 +1,4 @@
-"""Errors that users read, the did-you-mean of unknown names, and packages that are not installed."""
+"""Errors and warnings that users read, the did-you-mean of unknown names, and packages that are not installed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import difflib
 import importlib
 import os
 import reprlib
+import sys
 import textwrap
 import unicodedata
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -26,6 +28,25 @@ class NoDerivativeError(NotImplementedError):
 
 class RunError(Exception):
     """Something failed while running. `equilib` prints the text and exits with 1."""
+
+
+_BETWEEN = ("equilib", "torch", "jax", "jaxlib", "equinox", "flax")
+"""Packages whose calls stand between a user's line and what warns: ours, and those that call us back."""
+
+
+def warn(text: str, category: type[Warning]) -> None:
+    """Warn of something at the line of the user that led to it, however deep it was found."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and _is_between(str(frame.f_globals.get("__name__"))):
+        frame = frame.f_back
+    known = frame.f_globals.setdefault("__warningregistry__", {})
+    name = str(frame.f_globals.get("__name__"))
+    warnings.warn_explicit(text, category, frame.f_code.co_filename, frame.f_lineno, name, known)
+
+
+def _is_between(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package in _BETWEEN or package.startswith("equilib_")
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from equilib.arrays import Tree
+from equilib.errors import warn
 from equilib.fixed_points.display import Shown, axes_or_new, plot_traces, shape_of_tree, spread, tally
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def check_success(
     warning: type[UnsolvedWarning],
     of: str = "",
 ) -> None:
-    """Raise or warn, as `on_failure` says, where a sample failed; the warning names the caller's caller.
+    """Raise or warn, as `on_failure` says, where a sample failed; the warning names the user's line.
 
     `of` begins the text: whose solve it was.
     """
@@ -121,7 +121,7 @@ def check_success(
         return
     if on_failure == "raise":
         raise error(solution, of)
-    warnings.warn(of + solution.failure_report(), warning, stacklevel=3)
+    warn(of + solution.failure_report(), warning)
 
 
 def of_adjoint(sensitivity: object, what: str = "adjoint") -> str:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from equilib.errors import UserError, did_you_mean, named, printable, said
+from equilib.errors import UserError, did_you_mean, named, printable, said, warn
 from equilib.kernels.family import BrokenFamilyError, Candidate, Family, Source
 from equilib.kernels.kernel import LEAST, Kernel
 
@@ -286,4 +285,4 @@ def _cause(error: Exception) -> str:
 
 
 def _warn(text: str) -> None:
-    warnings.warn(text, KernelWarning, stacklevel=3)
+    warn(text, KernelWarning)

@@ -7,7 +7,6 @@ A plain backward pass needs none of that: w goes into the graph of f at z, whate
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,7 +17,7 @@ from torch import Tensor
 from equilib.adjoints.idle import UNDECLARED, undeclared
 from equilib.adjoints.sensitivity import check_pulled
 from equilib.arrays import Array
-from equilib.errors import NoDerivativeError
+from equilib.errors import NoDerivativeError, warn
 from equilib.fixed_points.evaluator import counted
 from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.problem import FixedPointProblem
@@ -231,7 +230,7 @@ def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor
         pulled = equation.adjoint.pullback(counted(problem, equation.records.backward), held.solution, g_array)
         check_pulled(equation.adjoint, pulled, problem.inputs)
         if undeclared(problem, held.solution, g_array, pulled.inputs):
-            warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
+            warn(UNDECLARED, ConvergenceWarning)
     _keep(equation, pulled, bridge)
     start = None if pulled.start is None else bridge.tensor(pulled.start)
     return [start, *(bar if differentiable(leaf) else None for bar, leaf in zip(pulled.inputs, leaves, strict=True))]

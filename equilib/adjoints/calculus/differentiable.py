@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +16,7 @@ from equilib.adjoints.sensitivity import Pullback, check_pulled
 from equilib.arrays import Array, Tree, only_samples, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
+from equilib.errors import warn
 from equilib.fixed_points.evaluator import Counts, counted
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.packing import Packing
@@ -111,7 +111,7 @@ def differentiable_solve(
         g = only_samples(followed, g)
         pulled = way.pullback(problem, solution, g)
         if undeclared(problem, solution, g, pulled.inputs):
-            warnings.warn(UNDECLARED, ConvergenceWarning, stacklevel=2)
+            warn(UNDECLARED, ConvergenceWarning)
         return pulled if packing is None else replace(pulled, solves=tuple(map(shown, pulled.solves)))
 
     z, way.adjoints = differentiable(
