@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from equilib.arrays import Array, put_rows, take_rows, where_samples
+from equilib.fixed_points.boundary import copied
 from equilib.fixed_points.compaction import SharedStateError, put_samples, restricted_state
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.fixed_points.picard import State
@@ -46,7 +47,7 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
         monitor.finish(monitor.active)
     return Solution(
         z0=z0,
-        z=z,
+        z=copied(z) if _shared(z, z0) else z,
         residual=residual,
         status=tuple(monitor.status),
         residual_norm=np.where(np.isfinite(monitor.best), monitor.best, monitor.trace[0]),
@@ -58,6 +59,11 @@ def iterate(f: Evaluator, solver: Solver | WholeSolver, z0: Array) -> Solution:
         state=state,
         attempt=np.zeros(len(monitor.status), dtype=int),
     )
+
+
+def _shared(z: Array, z0: Array) -> bool:
+    """Tell whether z is the caller's array, as a guess is that needs no step: who changes one would change both."""
+    return z is z0 or (type(z) is np.ndarray and np.may_share_memory(z, z0))
 
 
 @dataclass(frozen=True)
