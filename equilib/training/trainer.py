@@ -296,6 +296,5 @@ class Trainer:
         x, y = self.data.test_inputs[rows, ...], self.data.test_targets[rows]
         with recorded():
             prediction, record = model(self.params, x)
-        measured = Measured.of(Batch(record=record, scores=self.objective.score(prediction, y)))
         each(prediction, record)
-        return measured
+        return Measured.of(Batch(record=record, scores=self.objective.score(prediction, y)))
