@@ -102,6 +102,11 @@ def harmless(text: str) -> str:
     return "".join(c if c.isprintable() or unicodedata.category(c) == "Zs" else ascii(c)[1:-1] for c in text)
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the lines of a text, broken between words only, as names and paths are to be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
 def require_harmless(text: str, what: str) -> None:
     """Require a text of lines that a terminal shows, and does not obey; raises ValueError that names `what`."""
     shown = text.replace("\n", " ").replace("\t", " ")

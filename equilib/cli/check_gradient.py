@@ -9,7 +9,7 @@ import click
 
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.flags import FOLDER, AtLeast
-from equilib.cli.output import FAILED, JSON, paragraph, print_json, table
+from equilib.cli.output import FAILED, JSON, labelled, line, paragraph, print_json, table, terminal_width
 from equilib.options.named import FIXED_POINT
 from equilib.runs.flags import METHOD, PLACE
 from equilib.runs.request import RunRequest
@@ -82,13 +82,14 @@ def _text(found: GradientCheck, about: str) -> str:
         ("the implicit gradient, against finite differences", found.implicit_against_differences),
     ]
     rows = [(name, f"{each.cosine:.9f}", f"{each.relative_error:.1e}") for name, each in compared]
+    width = terminal_width()
     causes = [(name, f"{error:.1e}") for name, error in found.contributions.items()]
     return "\n\n".join(
         (
-            "\n".join(f"{label:<9}{fact}" for label, fact in facts),
-            table(("GRADIENT", "COSINE", "RELATIVE ERROR"), rows),
-            f"Finite differences should be right to {found.differences_error:.1e}.",
-            table(("THE ERROR COMES FROM", "RELATIVE TO THE GRADIENT"), causes),
+            labelled(facts),
+            table(("GRADIENT", "COSINE", "RELATIVE ERROR"), rows, width=width),
+            line(f"Finite differences should be right to {found.differences_error:.1e}."),
+            table(("THE ERROR COMES FROM", "RELATIVE TO THE GRADIENT"), causes, width=width),
             paragraph(found.verdict),
         )
     )

@@ -11,7 +11,7 @@ import click
 
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.flags import AtLeast
-from equilib.cli.output import FAILED, JSON, as_text, print_json, print_table
+from equilib.cli.output import FAILED, JSON, as_text, line, print_json, print_table
 from equilib.errors import UserError, harmless
 from equilib.options.named import ODE
 from equilib.plugin.registry import Registry
@@ -152,8 +152,8 @@ class _Output:
 
         save_charts([comparison_chart(self.curves, Path(PICTURE).stem)], self.out, single=False)
 
-    def _say(self, line: str) -> None:
-        click.echo(harmless(line), err=True)
+    def _say(self, text: str) -> None:
+        click.echo(harmless(text), err=True)
 
     def _save(self) -> None:
         with whole_file(self.out / RESULTS) as file:
@@ -167,10 +167,10 @@ class _Output:
         if self.results:
             _print(self.results, order)
         for name, reason in self.skipped.items():
-            click.echo(f"Left out: {name}: {reason}")
+            click.echo(line(f"Left out: {name}: {reason}"))
         for name in self._not_run():
-            click.echo(f"Not run: {name}")
-        click.echo(f"Recorded in {self.out}")
+            click.echo(line(f"Not run: {name}"))
+        click.echo(line(f"Recorded in {self.out}"))
 
     def _not_run(self) -> list[str]:
         ran = {result.name for result in self.results}

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import textwrap
 from collections.abc import Sequence
 
 import click
 
-from equilib.errors import harmless
+from equilib.errors import harmless, wrapped
 from equilib.runs.files import json_values
 
 _PROSE = 88  # a line of prose longer than this is hard to read
@@ -41,8 +40,8 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> str:
     """Align `rows` under `header`; wrap the last column to `width` characters, or not at all if that is None.
 
-    Where the others leave too little of the width, the last column stands beneath them; where they are wider, each row
-    is a block of lines with the header's words before its cells.
+    Where the others leave too little of the width, or for a word, the last column stands beneath them; where they are
+    wider, each row is a block of lines with the header's words before its cells.
     """
     rows = [[harmless(cell) for cell in row] for row in rows]
     columns = list(zip(header, *rows, strict=True))
@@ -50,25 +49,36 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | 
     indent, longest = sum(size + 2 for size in sizes), max(map(len, columns[-1]))
     if width is not None and indent - 2 > width:
         return "\n\n".join(_block(header, row, width) for row in rows)
-    beneath = width is not None and longest > width - indent < _NARROW
+    words = max(map(_longest_word, columns[-1]))
+    beneath = width is not None and longest > width - indent < max(_NARROW, words)
     lines = []
     for row in (header, *rows):
         lead = "".join(f"{cell:<{size + 2}}" for cell, size in zip(row, sizes, strict=False))
         room = longest + 1 if width is None else max(width - (4 if beneath else indent), 1)
-        last = textwrap.wrap(row[-1], room) if width is not None else [row[-1]]
+        last = wrapped(row[-1], room) if width is not None else [row[-1]]
         first = [] if beneath else last[:1]
         lines.append("".join((lead, *first)).rstrip())
         lines.extend(" " * (4 if beneath else indent) + rest for rest in last[len(first) :])
     return "\n".join(lines)
 
 
+def _longest_word(text: str) -> int:
+    return max(map(len, text.split()), default=0)
+
+
 def _block(header: Sequence[str], row: Sequence[str], width: int | None) -> str:
-    """Return a row as lines of "HEADER  cell", none of them wrapped without a width."""
+    """Return a row as lines of "HEADER  cell", none of them wrapped without a width.
+
+    A cell with a word that is too long to stand beside its header stands beneath it.
+    """
     size = max(map(len, header)) + 2
     lines = []
     for name, cell in zip(header, row, strict=True):
-        wrapped = [cell] if width is None else textwrap.wrap(cell, max(width - size, 1))
-        lines += [f"{label:<{size}}{text}" for label, text in zip([name, *[""] * len(wrapped)], wrapped, strict=False)]
+        texts = [cell] if width is None else wrapped(cell, max(width - size, 1))
+        if width is not None and _longest_word(cell) > width - size:
+            lines += [*filter(None, [name]), *(f"  {text}" for text in wrapped(cell, max(width - 2, 1)))]
+            continue
+        lines += [f"{label:<{size}}{text}" for label, text in zip([name, *[""] * len(texts)], texts, strict=False)]
     return "\n".join(lines)
 
 
@@ -81,12 +91,12 @@ def labelled(rows: Sequence[tuple[str, str]]) -> str:
 def line(text: str) -> str:
     """Return a line as it is; on a terminal wrapped between words, so that what is to be typed is whole."""
     width = terminal_width()
-    return text if width is None else textwrap.fill(text, width, break_on_hyphens=False)
+    return text if width is None else "\n".join(wrapped(text, width))
 
 
 def paragraph(text: str) -> str:
     """Wrap prose for reading."""
-    return textwrap.fill(" ".join(text.split()), min(_PROSE, shutil.get_terminal_size().columns))
+    return "\n".join(wrapped(" ".join(text.split()), min(_PROSE, shutil.get_terminal_size().columns)))
 
 
 def terminal_width() -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from equilib.cli.flags import FOLDER, AtLeast, Place, data_dir, device, kernels
+from equilib.cli.output import line
 from equilib.cli.session import Session
 from equilib.errors import harmless
 
@@ -47,5 +48,5 @@ def report(session: Session, /, runs: tuple[Path, ...], **given: Any) -> None:
     with open_reporter(stream=sys.stderr) as reporter:
         written = write_report(runs, session.registry, reporter=reporter, **given)
     for sentence in written.missing:
-        click.echo(f"Missing: {harmless(sentence)}")
-    click.echo(harmless(f"Report: {written.page} and {len(written.pictures)} PNG files"))
+        click.echo(line(f"Missing: {harmless(sentence)}"))
+    click.echo(line(harmless(f"Report: {written.page} and {len(written.pictures)} PNG files")))

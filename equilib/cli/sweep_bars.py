@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from equilib.commands.sweep import ProgramRun
+from equilib.runs.reporters import print_words
 
 
 class Lines:
@@ -29,7 +30,7 @@ class Bars:
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(line, markup=False, highlight=False, emoji=False)
+        print_words(self._progress.console, line)
 
     def show(self, runs: Sequence[ProgramRun]) -> None:
         """Move the bars of those at work, and remove those of others."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TextIO
 
-from equilib.errors import harmless
+from equilib.errors import harmless, wrapped
 from equilib.machine.ranks.group import current_ranks
 from equilib.runs.files import json_values
 from equilib.training.reporter import Reporter
@@ -42,6 +42,12 @@ class LineReporter(Reporter):
             self.line(f"{title} Batch: [{index:4d}/{count:4d}] Loss: {loss:.5f}")
 
 
+def print_words(console: Any, text: str) -> None:
+    """Print a text by rich as it is, broken between words only: the name of a folder is to be copied."""
+    lines = "\n".join(wrapped(text, console.width))
+    console.print(lines, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
 class BarReporter(Reporter):
     """A progress bar for the epoch at work, with its loss and the remaining time; above it the lines that stay."""
 
@@ -60,7 +66,7 @@ class BarReporter(Reporter):
                 self.close()
             else:
                 self._bar.refresh()
-        self._console.print(f"[{datetime.now():%H:%M:%S}] {harmless(text)}", markup=False, highlight=False, emoji=False)
+        print_words(self._console, f"[{datetime.now():%H:%M:%S}] {harmless(text)}")
 
     def batch(self, title: str, index: int, count: int, loss: float | None = None) -> None:
         """Move the bar; a new title begins a new one."""

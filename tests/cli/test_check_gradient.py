@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,23 @@ def test_an_exact_adjoint_solved_tightly_is_right(check: Checker) -> None:
     assert printed.rstrip().splitlines()[-1].startswith("Right: the relative error is ")
     assert "2 samples, at the initial parameters, in float64" in printed
     assert check.err == ""
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_report_fits_the_terminal(
+    check: Checker, trained: Path, monkeypatch: pytest.MonkeyPatch, columns: int, tmp_path: Path
+) -> None:
+    """No line is wider; the name of a folder that is, is whole, and a pipe gets whole lines."""
+    long = tmp_path / ("a-folder-" * 12)
+    long.symlink_to(trained)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    whole = check("--from", str(long))
+    assert f"2 samples, at the parameters in {long}, in float64" in whole
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    printed = check("--from", str(long)).splitlines()
+    assert [each.split()[-1] for each in printed if len(each) > columns] == [f"{long},"]
+    assert " ".join(whole.partition("\n\n")[0].split()) == " ".join("\n".join(printed).partition("\n\n")[0].split())
+    assert not [each for each in check("--model", "skipdeq").splitlines() if len(each) > columns]
 
 
 def test_the_verdict_of_an_approximation_names_it(check: Checker) -> None:

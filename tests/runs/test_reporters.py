@@ -66,6 +66,17 @@ def test_each_line_is_out_at_once() -> None:
     assert raw.getvalue().endswith(b"first\n")
 
 
+def test_a_bar_breaks_its_lines_between_words_only() -> None:
+    """What fits the terminal is wrapped to it, and the name of a folder that does not is whole, to be copied."""
+    stream = io.StringIO()
+    reporter, folder = bar(stream), "runs/a-folder-" + "with-a-long-name-" * 8
+    reporter.line(f"{'word ' * 30}end")
+    reporter.line(f"Run recorded in {folder}")
+    shown = stream.getvalue().splitlines()
+    assert max(len(each) for each in shown if folder not in each) <= 100
+    assert any(each.strip() == folder for each in shown)
+
+
 def test_a_bar_leaves_only_the_lines() -> None:
     """After the run the terminal shows the lines, in order, and the cursor again."""
     stream = io.StringIO()
