@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from types import CellType, FunctionType
 from typing import Any
@@ -74,7 +75,9 @@ class _Filled:
         if id(value) not in self._holders or id(value) in self._made:
             return self._made.get(id(value), value)
         if isinstance(value, dict):
-            return {key: self.copy(child) for key, child in value.items()}
+            made = copy(value)  # of its own type
+            made.update({key: self.copy(child) for key, child in value.items()})
+            return made
         if isinstance(value, list | tuple):
             children = [self.copy(child) for child in value]
             return type(value)(*children) if hasattr(value, "_fields") else type(value)(children)

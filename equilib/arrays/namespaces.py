@@ -63,9 +63,16 @@ def refuse_others(*arrays: Array) -> None:
     for array in arrays:
         if is_odd(array):
             raise TypeError(f"operations take plain arrays, got {a(type(array).__name__)}; take {plain_way(array)}")
-        if not hasattr(array, "shape"):
+        if not _has_shape(array):
             made = "; of numbers make one by np.asarray(...)" if isinstance(array, list | tuple) else ""
             raise TypeError(f"operations take arrays, got {a(type(array).__name__)}{made}")
+
+
+def _has_shape(value: object) -> bool:
+    try:
+        return hasattr(value, "shape")
+    except Exception:  # whatever an object raises that is none
+        return False
 
 
 def is_odd(array: object) -> bool:
@@ -98,7 +105,7 @@ def is_array(value: object) -> bool:
     """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
     if isinstance(value, _NUMPY):
         return True
-    if isinstance(value, _SCALARS) or not hasattr(value, "shape"):
+    if isinstance(value, _SCALARS) or not _has_shape(value):
         return False
     import array_api_compat
 

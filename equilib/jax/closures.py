@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from types import BuiltinFunctionType, CellType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
@@ -255,7 +255,9 @@ def _package(value: Any) -> str:
 
 def _method(value: Any) -> Any:
     """Return the function of a method, as a class holds it."""
-    return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    if isinstance(value, property | cached_property):
+        return value.fget if isinstance(value, property) else value.func
+    return value.__func__ if isinstance(value, staticmethod | classmethod) else value
 
 
 def _data(kind: type) -> dict[str, Any]:

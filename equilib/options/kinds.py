@@ -47,8 +47,15 @@ _HINTS = {
 
 def is_of_kind(value: object, kind: str) -> bool:
     """Tell whether an object has the methods of a kind; any has those of a kind that `KNOWN_BY` does not list."""
-    has = lambda name: hasattr(value, name.lstrip("-")) is not name.startswith("-")  # noqa: E731
+    has = lambda name: _has(value, name.lstrip("-")) is not name.startswith("-")  # noqa: E731
     return kind not in KNOWN_BY or any(all(map(has, methods.split())) for methods in KNOWN_BY[kind])
+
+
+def _has(value: object, name: str) -> bool:
+    try:
+        return hasattr(value, name)
+    except Exception:  # whatever the object raises
+        return False
 
 
 def is_number(value: object, kind: type) -> bool:

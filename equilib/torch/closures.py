@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
+from types import CodeType
 from typing import Any, Self
 
 import torch
@@ -96,22 +97,31 @@ def _parts(value: Any) -> Iterable[Any]:
         return islice(value, _MOST)
     if isinstance(value, partial):
         return [value.func, value.args, value.keywords]
-    parts: list[Any] = [getattr(value, "__self__", None), getattr(value, "__wrapped__", None)]
-    for cell in getattr(value, "__closure__", None) or ():
+    parts: list[Any] = [_of(value, "__self__"), _of(value, "__wrapped__")]
+    for cell in _of(value, "__closure__", tuple) or ():
         try:
             parts.append(cell.cell_contents)
         except ValueError:  # it is empty still
             continue
-    parts += getattr(value, "__defaults__", None) or ()
-    code = getattr(value, "__code__", None)
+    parts += _of(value, "__defaults__", tuple) or ()
+    code = _of(value, "__code__", CodeType)
     if code is not None:
-        names = getattr(value, "__globals__", {})
+        names = _of(value, "__globals__", dict) or {}
         parts += [names[name] for name in code.co_names if name in names and not isinstance(names[name], type(torch))]
     elif not isinstance(value, type(torch)):
-        parts.append(getattr(value, "__dict__", None))
+        parts.append(_of(value, "__dict__"))
         if isinstance(value, nn.Module):
             parts.append(list(value.children()))
     return parts
+
+
+def _of(value: Any, name: str, kind: type = object) -> Any:
+    """Return an attribute if it is of a kind, None else; an object may raise anything, or answer anything."""
+    try:
+        found = getattr(value, name)
+    except Exception:
+        return None
+    return found if isinstance(found, kind) else None
 
 
 _local = threading.local()

@@ -10,6 +10,7 @@ import pytest
 
 from equilib import fixed_point, odeint, ops
 from equilib.autodiff import linearize, value_and_grad
+from tests.awkward_objects import AWKWARD, Raising
 from tests.models.hessians import MODES, by_differences, off
 
 _rng = np.random.default_rng(7)
@@ -87,6 +88,19 @@ def test_what_is_no_array_is_shared_with_the_original():
     gradient = value_and_grad(loss)(W)[1]
     np.testing.assert_allclose(gradient, value_and_grad(lambda w: given(w, U))(W)[1], rtol=1e-8)
     assert count == len(calls) > 4
+
+
+@pytest.mark.parametrize("kind", AWKWARD, ids=lambda each: each.__name__)
+def test_objects_may_raise_or_answer_anything_for_an_attribute(kind: Any):
+    """What f closes over need not answer as objects do; a dictionary of a type of its own stays of that type."""
+
+    def loss(w: Any) -> Any:
+        held = kind(w=W if kind is Raising else w)  # which is looked into where it is a dictionary
+        return ops.sum(ops.sin(fixed_point(lambda z: step(z, held.w, U), Z0, **TIGHT)))
+
+    expected = np.zeros_like(W) if kind is Raising else value_and_grad(lambda w: given(w, U))(W)[1]
+    np.testing.assert_allclose(value_and_grad(lambda w: loss(w) + 0 * ops.sum(w))(W)[1], expected, rtol=1e-9)
+    assert not fixed_point(Raising(), Z0).any()
 
 
 def test_aux_and_samples_without_the_axis():

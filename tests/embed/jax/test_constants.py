@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.awkward_objects import AWKWARD
 from tests.embed.jax.cells import TIGHT, close, drawn, iterated
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
@@ -207,24 +208,10 @@ def test_what_is_not_read_compiles_nothing_anew():
     assert len(set(problems._maps) - known) == 1
 
 
-class Dotted(dict):
-    """A dictionary whose keys are attributes, and no other is."""
-
-    __getattr__ = dict.__getitem__
-
-
-class Hostile:
-    """An object that raises where it is asked for what it has not."""
-
-    scale = 0.5
-
-    def __getattr__(self, name: str) -> Any:
-        raise RuntimeError(name)
-
-
-@pytest.mark.parametrize("held", [Dotted(scale=0.5), Hostile()], ids=["KeyError", "RuntimeError"])
-def test_objects_may_raise_anything_for_an_attribute(held: Any):
+@pytest.mark.parametrize("kind", AWKWARD, ids=lambda each: each.__name__)
+def test_objects_may_raise_or_answer_anything_for_an_attribute(kind: Any):
     """What an object raises where it is asked for an attribute that it has not is no error of a solve."""
+    held = kind(scale=0.5)
     z = fixed_point(lambda z: jnp.tanh(held.scale * z @ WEIGHT + X), jnp.zeros_like(X), **TIGHT)
     assert close(z, iterated(0.5 * WEIGHT, X))
 

@@ -10,6 +10,7 @@ import pytest
 
 from equilib import Unrolled
 from equilib.errors import NoDerivativeError
+from tests.awkward_objects import AWKWARD
 from tests.embed.torch.cells import F64, TIGHT, Cell, drawn, f, iterated
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -151,6 +152,18 @@ def test_what_is_not_found_is_refused():
     assert torch.allclose(bar, torch.autograd.grad(iterated(weight, x).sum(), weight)[0])
     with pytest.raises(NoDerivativeError, match="give it as an input"):
         torch.autograd.grad(z.sum(), weight, create_graph=True)
+
+
+@pytest.mark.parametrize("kind", AWKWARD, ids=lambda each: each.__name__)
+def test_objects_may_raise_or_answer_anything_for_an_attribute(kind: Any):
+    """A tensor is found in an object that does not answer as objects do, for second derivatives too."""
+    weight, x = drawn()
+
+    def layer(weight: Any) -> Any:
+        held = kind(weight=1.0 * weight)
+        return fixed_point(lambda z: f(z, held.weight, x.detach()), torch.zeros_like(x), **TIGHT)
+
+    assert gradgradcheck(layer, (weight,))
 
 
 def test_equilibria_inside_of_equilibria():
