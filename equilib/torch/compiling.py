@@ -1,7 +1,11 @@
-"""Functions that `torch.compile` leaves as they are: it would trace into the solver's loop."""
+"""Functions that `torch.compile` leaves as they are, and that no recorder of operations can follow.
+
+The one would trace into the solver's loop; the others would record the numbers of one solve as constants.
+"""
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -9,19 +13,47 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from equilib.errors import UserError
+
 F = TypeVar("F", bound=Callable[..., Any])
+
+REASON = "equilib's solvers decide by numbers, which nothing that is compiled or exported knows beforehand"
+
+RECORDED = (
+    "a solve or an integration cannot be recorded by {}: its steps depend on its numbers, which would be constants of "
+    "the record; run the model as it is (torch.compile around it leaves the solve out), and save its state_dict"
+)
 
 
 def uncompiled(function: F) -> F:
-    """Return a function that is called outside of what is compiled."""
+    """Return a function that is called outside of what is compiled; it raises UserError where calls are recorded."""
     disabled: list[Callable[..., Any]] = []
+
+    @wraps(function)
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        _refuse_recorders()
+        return function(*args, **kwargs)
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if "torch._dynamo" not in sys.modules:  # who compiles has loaded it; to load it takes seconds
-            return function(*args, **kwargs)
+            return plain(*args, **kwargs)
         if not disabled:
-            disabled.append(torch.compiler.disable(function))
+            told = "reason" in inspect.signature(torch.compiler.disable).parameters
+            disabled.append(torch.compiler.disable(plain, **({"reason": REASON} if told else {})))
         return disabled[0](*args, **kwargs)
 
     return cast(F, call)
+
+
+def _refuse_recorders() -> None:
+    if torch._C._get_tracing_state() is not None:
+        raise UserError(RECORDED.format("torch.jit.trace"))
+    if torch.compiler.is_compiling():
+        raise UserError(RECORDED.format("torch.export"))
+    if torch._C._len_torch_dispatch_stack():
+        from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+
+        names = {type(each).__name__ for each in _get_current_dispatch_mode_stack()}
+        if names & {"ProxyTorchDispatchMode", "FakeTensorMode"}:
+            raise UserError(RECORDED.format("make_fx or with fake tensors"))

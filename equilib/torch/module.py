@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.arguments import check_declared
@@ -19,6 +20,7 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind, described
 from equilib.options.named import resolved
 from equilib.torch.coarse import check_coarse
+from equilib.torch.compiling import uncompiled
 from equilib.torch.equilibria import equilibrium
 
 
@@ -91,10 +93,7 @@ class DeepEquilibrium(nn.Module):
             )
         if z0 is None:
             z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
-        declared = self.how["batched_inputs"]
-        if declared is None and self.initial is None and self.how.get("batched", True):
-            declared = _known_to_be_batched(z0, inputs)
-        found = equilibrium(self.cell, z0, *inputs, **{**self.how, "batched_inputs": declared})
+        found = _solved(self.cell, z0, inputs, self.how, like_first=self.initial is None)
         self.solution, self.adjoints = found.solution, found.adjoints
         return (found.z, found.aux) if self.how["has_aux"] else found.z
 
@@ -106,6 +105,15 @@ class DeepEquilibrium(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """Return what is saved and copied: not the last solve."""
         return {**self.__dict__, "solution": None, "adjoints": []}
+
+
+@uncompiled
+def _solved(
+    cell: Callable[..., Any], z0: Any, inputs: tuple[Any, ...], how: dict[str, Any], *, like_first: bool
+) -> Equilibrium:
+    if like_first and how["batched_inputs"] is None and how.get("batched", True):
+        how = {**how, "batched_inputs": _known_to_be_batched(z0, inputs)}
+    return equilibrium(cell, z0, *inputs, **how)
 
 
 def _known_to_be_batched(z0: Any, inputs: tuple[Any, ...]) -> tuple[bool, ...] | None:

@@ -18,7 +18,7 @@ from tests.embed.torch.cells import F64, TIGHT, Cell, drawn
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from equilib.torch import DeepEquilibrium, fixed_point  # noqa: E402
+from equilib.torch import DeepEquilibrium, fixed_point, odeint  # noqa: E402
 
 _, X = drawn(grad=False)
 
@@ -254,6 +254,35 @@ COMPILED = """
 def test_compiling_around_it():
     """`torch.compile` of a model leaves the solve as it is: no frame of the solver is compiled, and none twice."""
     finished(start(COMPILED))
+
+
+def exported(layer: Any, x: Any) -> Any:
+    """Export a function."""
+
+    class Module(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            return layer(x)
+
+    return torch.export.export(Module(), (x,), strict=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning", "ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.parametrize("record", ["torch.jit.trace", "torch.export", "make_fx"])
+@pytest.mark.parametrize("front", ["fixed_point", "odeint"])
+def test_what_records_operations_is_refused(record: str, front: str):
+    """The record of a solve would hold its numbers as constants, so there is none."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    cell = Cell().requires_grad_(False)
+    layers: dict[str, Any] = {
+        "fixed_point": DeepEquilibrium(cell, **TIGHT),
+        "odeint": lambda y: odeint(lambda t, y: cell(y, y), y, [0.0, 1.0]),
+    }
+    layer = layers[front]
+    records = {"torch.jit.trace": torch.jit.trace, "torch.export": exported, "make_fx": lambda f, x: make_fx(f)(x)}
+    with pytest.raises(UserError, match=f"cannot be recorded by {record}.* save its state_dict"):
+        records[record](layer, X)
+    assert torch.isfinite(layer(X)).all()
 
 
 PARALLEL = """
