@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from equilib.cli.completion import PARTS, completed, listed
 from equilib.cli.experiment_command import ExperimentGroup
 from equilib.cli.flags import AtLeast
 from equilib.cli.output import FAILED, JSON, as_text, line, print_json, print_table
@@ -64,14 +65,30 @@ compare = ExperimentGroup(
     help="Run an experiment with several solvers and adjoints, and compare.",
     offers=lambda flag: flag.name not in ("solver", "adjoint"),
     before=(
-        click.Option(["--solvers"], help="Compare these solvers, by name.", **_NAMES),
-        click.Option(["--solver"], help="Compare a solver with options; may be repeated.", **_SPEC),
+        click.Option(
+            ["--solvers"],
+            help="Compare these solvers, by name.",
+            shell_complete=listed(*PARTS["solver"], also=["all"]),
+            **_NAMES,
+        ),
+        click.Option(
+            ["--solver"],
+            help="Compare a solver with options; may be repeated.",
+            shell_complete=completed("solver"),
+            **_SPEC,
+        ),
         click.Option(
             ["--adjoints"],
             help="Combine these adjoints with each solver; by default the one that suits it.",
+            shell_complete=listed(*PARTS["adjoint"], also=["all"]),
             **_NAMES,
         ),
-        click.Option(["--adjoint"], help="Combine an adjoint with options with each solver; may be repeated.", **_SPEC),
+        click.Option(
+            ["--adjoint"],
+            help="Combine an adjoint with options with each solver; may be repeated.",
+            shell_complete=completed("adjoint"),
+            **_SPEC,
+        ),
     ),
     after=(
         click.Option(

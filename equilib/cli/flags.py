@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from equilib.cli.completion import Complete, completed, named
+from equilib.cli.completion import Complete, among, completed, named
 from equilib.cli.entry_details import default_text
 from equilib.errors import printable
 from equilib.machine.devices import DEVICES
@@ -122,13 +122,12 @@ def _valued(
     choices = [str(each) for each in option.choices]
     shown = f"[{'|'.join(choices)}]" if choices else option.type.__name__.upper()
     long = metavar is None and len(f"{names[0]} {shown}") > _WIDE
-    among = choices and complete is None
     return click.Option(
         names,
         callback=parse,
         metavar=metavar or ("NAME" if long else shown),
         help=_help(option, f"one of {', '.join(choices)}" if long else ""),
-        shell_complete=(lambda *_: choices) if among else complete,
+        shell_complete=complete or (among(choices) if choices else None),
     )
 
 

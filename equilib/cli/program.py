@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from click.shell_completion import add_completion_class
 
 from equilib.cli.check import check
 from equilib.cli.check_gradient import check_gradient
@@ -26,6 +27,7 @@ from equilib.cli.restart import use_best_kernels
 from equilib.cli.resume import resume
 from equilib.cli.run import run
 from equilib.cli.session import Session
+from equilib.cli.shells import Bash, Fish, Zsh
 from equilib.cli.suggesting_group import SuggestingGroup
 from equilib.cli.together import join
 from equilib.errors import RunError, said
@@ -77,6 +79,9 @@ for command in (
     doctor,
 ):
     equilib.add_command(command)
+
+for shell in (Bash, Zsh, Fish):
+    add_completion_class(shell)
 
 
 def main(argv: Sequence[str] | None = None, *, registry: Registry | None = None) -> int:
