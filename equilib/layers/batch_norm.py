@@ -16,6 +16,7 @@ from equilib.layers.sizes import check_sizes
 from equilib.ops.elementwise import astype
 from equilib.ops.half_precision import single
 from equilib.ops.shapes import shape_of
+from equilib.options.kinds import check_interval
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class BatchNorm:
     statistics of a batch cannot be used: f would be another map whenever samples leave the solve. In training
     `observing` uses them, outside of equilibria, and returns the parameters with the running statistics moved.
 
-    Channels last: (batch, ..., channels). Raises TypeError or ValueError if `channels` is no positive whole number, or
-    `momentum` is not in (0, 1].
+    Channels last: (batch, ..., channels). Raises TypeError or ValueError if `channels` is no positive whole number,
+    `momentum`, the share of a new batch, is not in (0, 1], or ε is negative.
     """
 
     channels: int
@@ -37,8 +38,8 @@ class BatchNorm:
 
     def __post_init__(self) -> None:
         check_sizes(self, "channels")
-        if not 0 < self.momentum <= 1:
-            raise ValueError(f"the momentum, the share of a new batch, must be in (0, 1], got {self.momentum}")
+        check_interval(self, "momentum", "(0, 1]")
+        check_interval(self, "epsilon", "[0, inf)")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Return a scale and a variance of ones, a shift and a mean of zeros, shape (channels,)."""

@@ -21,12 +21,12 @@ class Conv:
     """Correlate images with kernels; channels last: (batch, H, W, inputs) to (batch, H', W', outputs).
 
     The kernel has a height and a width; one number is both. `padding` is rows and columns of zeros on each side; "same"
-    keeps H and W at stride 1 (an even kernel gets the odd row and column at the end). The kernel's pixels lie
+    keeps H and W, at stride 1 alone (an even kernel gets the odd row and column at the end). The kernel's pixels lie
     `dilation` apart; with `groups` each group of outputs sees its own group of inputs, as many groups as channels make
     it depthwise.
 
-    Raises TypeError or ValueError if `padding` is neither "same" nor a number that is not negative, a size is no
-    positive whole number, or `groups` do not divide the channels.
+    Raises TypeError or ValueError if `padding` is neither "same" nor a number that is not negative, or "same" with a
+    stride, a size is no positive whole number, or `groups` do not divide the channels.
     """
 
     inputs: int
@@ -43,6 +43,7 @@ class Conv:
         if self.padding != "same" and not (isinstance(self.padding, int) and self.padding >= 0):
             raise ValueError(f"padding must be 'same' or a number of pixels, got {self.padding!r}")
         check_sizes(self, "inputs", "outputs", "stride", "dilation", "groups")
+        check_same(self.padding, self.stride)
         object.__setattr__(self, "kernel", pair_of(self, "kernel"))
         check_groups(self.groups, self.inputs, self.outputs)
 
@@ -75,6 +76,15 @@ def pads(padding: int | str, kernel: int, dilation: int) -> Pair:
     if isinstance(padding, int):
         return padding, padding
     return (more, 0) if padding == "causal" else (more // 2, more - more // 2)
+
+
+def check_same(padding: int | str, stride: int) -> None:
+    """Raise ValueError if the padding is "same" where a stride makes another size: which zeros are meant is unsaid."""
+    if padding == "same" and stride > 1:
+        raise ValueError(
+            f"padding 'same' keeps the size, which a stride of {stride} does not: give the number of zeros on each "
+            "side, such as padding=kernel // 2"
+        )
 
 
 def check_groups(groups: int, inputs: int, outputs: int) -> None:

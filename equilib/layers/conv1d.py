@@ -8,7 +8,7 @@ import numpy as np
 
 from equilib import ops
 from equilib.arrays import Array, Tree
-from equilib.layers.conv import check_groups, pads
+from equilib.layers.conv import check_groups, check_same, pads
 from equilib.layers.initializers import Initializer, glorot_uniform, zeros
 from equilib.layers.sizes import check_sizes
 
@@ -17,11 +17,11 @@ from equilib.layers.sizes import check_sizes
 class Conv1d:
     """Correlate sequences with kernels; channels last: (batch, length, inputs) to (batch, length', outputs).
 
-    `padding` is zeros on each side; "same" keeps the length at stride 1, and so does "causal", whose outputs see
-    nothing that comes later. Dilation and groups are those of `Conv`.
+    `padding` is zeros on each side. At stride 1 "same" keeps the length (with another it is refused), and so does
+    "causal", whose outputs see nothing that comes later. Dilation and groups are those of `Conv`.
 
-    Raises TypeError or ValueError if `padding` is neither of these, a size is no positive whole number, or `groups` do
-    not divide the channels.
+    Raises TypeError or ValueError if `padding` is neither of these, or "same" with a stride, a size is no positive
+    whole number, or `groups` do not divide the channels.
     """
 
     inputs: int
@@ -38,6 +38,7 @@ class Conv1d:
         if self.padding not in ("same", "causal") and not (isinstance(self.padding, int) and self.padding >= 0):
             raise ValueError(f"padding must be 'same', 'causal' or a number of zeros, got {self.padding!r}")
         check_sizes(self, "inputs", "outputs", "kernel", "stride", "dilation", "groups")
+        check_same(self.padding, self.stride)
         check_groups(self.groups, self.inputs, self.outputs)
 
     def init(self, rng: np.random.Generator) -> Tree:

@@ -12,6 +12,7 @@ from equilib.autodiff import static_value
 from equilib.layers.protocol import WithoutParameters
 from equilib.layers.sizes import check_sizes
 from equilib.ops.shapes import shape_of
+from equilib.options.kinds import check_interval
 
 
 @dataclass(frozen=True)
@@ -22,15 +23,14 @@ class Dropout(WithoutParameters):
     (variational dropout; Gal & Ghahramani 2016, arXiv:1512.05287). Without a mask, as in inference, nothing happens.
     `shape` is that of one sample; 1 along an axis that shares its mask: (1, 1, channels) drops whole channels.
 
-    Raises ValueError if `rate` is outside [0, 1), TypeError or ValueError if `shape` is none.
+    Raises TypeError or ValueError if `rate` is no number in [0, 1), or `shape` is none.
     """
 
     rate: float
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
-            raise ValueError(f"the rate of dropout must be in [0, 1), got {self.rate}")
+        check_interval(self, "rate", "[0, 1)")
         check_sizes(self, "shape")
         if not isinstance(self.shape, tuple | list):
             raise TypeError(f"the shape of dropout is that of one sample, as ({self.shape},), got {self.shape}")

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_interval, check_kind
 
 Initializer: TypeAlias = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 """(rng, shape) to a float32 array of that shape."""
@@ -41,10 +41,16 @@ class TruncatedNormal:
 
     `std` is the deviation of what is returned: the parent normal is widened to make up for the cut tails. (Lux and Flux
     cut a normal of deviation `std` at the absolute values ±2 instead, and widen nothing.)
+
+    Raises TypeError or ValueError if `std` is negative or `bound` not positive.
     """
 
     std: float = 1.0
     bound: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_interval(self, "std", "[0, inf)")
+        check_interval(self, "bound", "(0, inf]")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw an array of the given shape, float32."""
@@ -73,9 +79,15 @@ def glorot_uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 
 @dataclass(frozen=True)
 class KaimingUniform:
-    """Uniform values in ±gain·√(3 / fan-in) (He et al. 2015, eq. 10, for gain √2)."""
+    """Uniform values in ±gain·√(3 / fan-in) (He et al. 2015, eq. 10, for gain √2).
+
+    Raises TypeError or ValueError if the gain is negative.
+    """
 
     gain: float = sqrt(2)
+
+    def __post_init__(self) -> None:
+        check_interval(self, "gain", "[0, inf)")
 
     def __call__(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         """Draw an array of the given shape, float32."""

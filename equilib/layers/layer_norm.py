@@ -10,6 +10,7 @@ from equilib import ops
 from equilib.arrays import Array, Tree
 from equilib.layers.initializers import ones, zeros
 from equilib.layers.sizes import check_sizes
+from equilib.options.kinds import check_interval
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class LayerNorm:
     `shape` is that of these axes, or the length of the last one: each position of a sequence (batch, length, features)
     is normalized by itself. One mean for all positions of a sample is `GroupNorm(channels, 1)`.
 
-    Raises TypeError or ValueError if a size is no positive whole number.
+    Raises TypeError or ValueError if a size is no positive whole number, or ε negative.
     """
 
     shape: int | tuple[int, ...]
@@ -27,6 +28,7 @@ class LayerNorm:
 
     def __post_init__(self) -> None:
         check_sizes(self, "shape")
+        check_interval(self, "epsilon", "[0, inf)")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Return a scale of ones and a shift of zeros."""

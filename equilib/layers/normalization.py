@@ -15,7 +15,7 @@ from equilib.layers.sizes import check_sizes
 from equilib.ops.convolution_block import IDENTITY
 from equilib.ops.half_precision import in_single
 from equilib.ops.shapes import shape_of
-from equilib.options.kinds import check_kind
+from equilib.options.kinds import check_interval, check_kind
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class GroupNorm:
 
     Channels last: (batch, ..., channels). As many groups as channels is instance norm.
 
-    Raises TypeError or ValueError if a size is no positive whole number, or `groups` does not divide `channels`.
+    Raises TypeError or ValueError if a size is no positive whole number, `groups` does not divide `channels`,
+    or ε is negative.
     """
 
     channels: int
@@ -35,6 +36,7 @@ class GroupNorm:
         check_sizes(self, "channels", "groups")
         if self.channels % self.groups:
             raise ValueError(f"{self.groups} groups do not divide {self.channels} channels")
+        check_interval(self, "epsilon", "[0, inf)")
 
     def init(self, rng: np.random.Generator) -> Tree:
         """Return a scale of ones and a shift of zeros, shape (channels,)."""

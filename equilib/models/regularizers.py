@@ -9,6 +9,7 @@ from equilib import ops
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, is_half
 from equilib.ops.half_precision import in_single
+from equilib.options.kinds import check_interval
 
 
 def mean_square(array: Array) -> Array:
@@ -56,7 +57,7 @@ class Regularization:
 
     A term of weight 0 is not evaluated.
 
-    Raises ValueError if a weight is negative.
+    Raises TypeError or ValueError if a weight is no number of 0 or more.
     """
 
     guess: float = 0.0
@@ -65,8 +66,7 @@ class Regularization:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            if getattr(self, each.name) < 0:
-                raise ValueError(f"the weight {each.name} must not be negative, got {getattr(self, each.name)}")
+            check_interval(self, each.name, "[0, inf)")
 
     def __call__(self, loss: Array, equilibrium: Equilibrium) -> Array:
         """Return the loss, shape (), plus the weighted terms; raises what a term does."""

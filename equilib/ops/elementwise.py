@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Namespace, array_namespace
+from equilib.arrays import Array, Namespace, array_namespace, is_array
 from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
+from equilib.errors import brief
 from equilib.ops.shapes import broadcast_to, shape_of, sum_to
+from equilib.options.kinds import described, is_number
 
 _REFUSED = frozenset((list, tuple, str, np.ma.MaskedArray, np.matrix))
 """What Python's own operators would concatenate or repeat, compute otherwise, or refuse in other words."""
@@ -178,18 +181,35 @@ def _share(winner: Array, loser: Array, ans: Array) -> Array:
 
 
 @primitive
-def clip(x: Array, min: float | None = None, max: float | None = None) -> Array:  # noqa: A002  array API
+def clip(x: Array, min: float | Array | None = None, max: float | Array | None = None) -> Array:  # noqa: A002  array API
     """Return x between two constants, of the shape of x; the derivative is 1 from bound to bound, 0 beyond them.
 
-    Raises ValueError if `min` is greater than `max`.
+    A bound is a number or an array that broadcasts to x.
+
+    Raises ValueError if `min` is greater than `max`, or a bound does not broadcast; TypeError if it is something else.
     """
-    if min is not None and max is not None and min > max:
-        raise ValueError(f"clip needs min <= max, got {min} and {max}")
-    return array_namespace(x).clip(x, min, max)
+    xp, low, high = array_namespace(x), _bound(min, x), _bound(max, x)
+    if low is not None and high is not None:
+        crossed = low > high
+        if array_namespace(crossed).any(crossed) if is_array(crossed) else crossed:
+            raise ValueError(f"clip needs min <= max, got {brief(min)} and {brief(max)}")
+    return xp.clip(x, low, high)
+
+
+def _bound(bound: Any, x: Array) -> Any:
+    """Return a bound of clip, None or a number as it is, an array in the dtype of x."""
+    if bound is None or is_number(bound, Real):
+        return bound
+    if not is_array(bound):
+        raise TypeError(f"a bound of clip must be a number or an array that broadcasts to x, got {described(bound)}")
+    shape = tuple(bound.shape)
+    if len(shape) > x.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], x.shape[::-1], strict=False)):
+        raise ValueError(f"a bound of shape {shape} does not broadcast to x, of shape {tuple(x.shape)}")
+    return array_namespace(bound).astype(bound, x.dtype)
 
 
 @linear_rule(clip)
-def _(ans: Array, x: Array, min: float | None = None, max: float | None = None) -> LinearMap:  # noqa: A002
+def _(ans: Array, x: Array, min: Any = None, max: Any = None) -> LinearMap:  # noqa: A002
     value = static_value(x)
     return diagonal(array_namespace(value).astype(value == static_value(ans), value.dtype))
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, from_host, is_array
 from equilib.autodiff.rules import with_transposes
 from equilib.ops.shapes import shape_of
+from equilib.options.kinds import described
 
 
 @with_transposes(lambda x, indices, axis=0: lambda w: put_sum(w, indices, shape_of(x), axis))
 def take(x: Array, indices: Array, axis: int = 0) -> Array:
-    """Return the slices of x with the numbers `indices`, an integer array and a constant, of x's library.
+    """Return the slices of x with the numbers `indices`, a constant: an integer array of x's library, a list or one.
+
+    Raises TypeError if they are no integers.
 
     Shape (..., n, ...) becomes (..., *indices.shape, ...) at `axis`. Numbers outside [0, n) are the caller's to refuse:
     libraries differ on them.
     """
-    xp, axis = array_namespace(x), axis % x.ndim
+    xp, axis, indices = array_namespace(x), axis % x.ndim, _integers(indices, x)
     rows = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
     return xp.reshape(rows, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
@@ -26,13 +30,27 @@ def take(x: Array, indices: Array, axis: int = 0) -> Array:
 @with_transposes(lambda g, indices, shape, axis=0: lambda w: take(w, indices, axis))
 def put_sum(g: Array, indices: Array, shape: tuple[int, ...], axis: int = 0) -> Array:
     """Add slices to zeros of `shape` in the places `indices` along `axis`: the transpose of `take`."""
-    xp, axis = array_namespace(g), axis % len(shape)
+    xp, axis, indices = array_namespace(g), axis % len(shape), _integers(indices, g)
     before, after, length = shape[:axis], shape[axis + 1 :], shape[axis]
     slices = xp.reshape(g, (prod(before), prod(indices.shape), prod(after)))
     places = xp.astype(xp.reshape(indices, (-1,)), xp.int64)  # bytes cannot count what there may be
     places = xp.where(places < 0, places + length, places)
     summed = _host_sums(slices, places, length) if type(g) is np.ndarray else _products(slices, places, length)
     return xp.reshape(summed, shape)
+
+
+def _integers(indices: Any, like: Array) -> Array:
+    """Return indices as an integer array of the library of `like`."""
+    if type(indices) is np.ndarray and indices.dtype.kind in "iu":
+        return indices
+    given = from_host(np.asarray(indices), like) if isinstance(indices, list | tuple | int) else indices
+    if not is_array(given) or not array_namespace(given).isdtype(given.dtype, "integral"):
+        raise TypeError(f"indices must be integers, in an array or a list, got {described(indices)}{_of(given)}")
+    return given
+
+
+def _of(array: Any) -> str:
+    return f" of {array.dtype}" if is_array(array) else ""
 
 
 def _host_sums(slices: Array, places: Array, length: int) -> Array:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from math import prod
+from numbers import Integral
+from typing import cast
 
 from equilib.arrays import Array
+from equilib.arrays.namespaces import refuse_others
 from equilib.ops.convolution import conv2d, conv2d_input_transpose, kernel_size
 from equilib.ops.products import dense, matmul
 from equilib.ops.shapes import expand_dims, pad, permute_dims, reshape, shape_of
 from equilib.ops.windows import NO_PADDING, UNIT, Padding, Pair, check_images, check_windows, patches
+from equilib.options.kinds import is_number
 
 
 def conv2d_general(
@@ -68,13 +72,38 @@ def conv1d(
     Shapes (batch, length, inputs) and (kernel, inputs // groups, outputs) to (batch, length', outputs); `padding` is
     numbers of zeros before and after.
 
-    Raises ValueError if the channels do not fit, or the kernel is longer than the padded sequence.
+    Raises ValueError if the shapes or the channels do not fit, the kernel is longer than the padded sequence, a stride
+    or dilation is not positive, or a padding negative.
     """
+    _check_sequences(x, weight, stride, padding, dilation, groups)
     lines = conv2d_general(
         expand_dims(x, 1), expand_dims(weight, 0), (1, stride), ((0, 0), padding), (1, dilation), groups
     )
     batch, _, length, outputs = shape_of(lines)
     return reshape(lines, (batch, length, outputs))
+
+
+def _check_sequences(x: Array, weight: Array, stride: int, padding: Pair, dilation: int, groups: int) -> None:
+    refuse_others(x, weight)
+    if x.ndim != 3:
+        raise ValueError(f"sequences have the shape (batch, length, channels), not {shape_of(x)}")
+    if weight.ndim != 3:
+        raise ValueError(f"kernels have the shape (length, inputs // groups, outputs), not {shape_of(weight)}")
+    for name, value in (("stride", stride), ("dilation", dilation), ("number of groups", groups)):
+        if not is_number(value, Integral) or value < 1:
+            raise ValueError(f"the {name} is a whole number of at least 1, not {value!r}")
+    if not (type(padding) in (tuple, list) and len(padding) == 2 and all(_is_padding(each) for each in padding)):
+        raise ValueError(f"a padding is (before, after), whole numbers of zeros of at least 0, not {padding!r}")
+    (*_, inputs), (_, taken, outputs) = shape_of(x), shape_of(weight)
+    if inputs != taken * groups or outputs % groups:
+        raise ValueError(
+            f"the sequences have {inputs} channels, and the kernel, of shape {shape_of(weight)}, takes "
+            f"{taken * groups} in {groups} groups and makes {outputs}"
+        )
+
+
+def _is_padding(value: object) -> bool:
+    return is_number(value, Integral) and cast(int, value) >= 0
 
 
 def conv2d_transpose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 from equilib.arrays import is_array
@@ -61,6 +62,25 @@ def _has(value: object, name: str) -> bool:
 def is_number(value: object, kind: type) -> bool:
     """Tell whether a value is a number of an abstract `kind` of Python's, and no truth value."""
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def check_interval(owner: object, name: str, interval: str) -> None:
+    """Require that an attribute is a number in an interval, such as "[0, 1)" or "(0, inf)".
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is outside.
+    """
+    value: Any = getattr(owner, name)
+    number = is_number(value, Real)
+    low, high = map(float, interval[1:-1].split(","))
+    above = number and (value > low or (value == low and interval[0] == "["))
+    if not (above and (value < high or (value == high and interval[-1] == "]"))):
+        sentence = f"{name} of {type(owner).__name__} must be a number in {interval}, got {brief(value)}"
+        raise ValueError(sentence) if number else TypeError(sentence)
 
 
 def check_kind(value: Any, name: str, kind: str) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, isfinite, pi
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
-from equilib.options.kinds import described, is_number
+from equilib.errors import brief
+from equilib.options.kinds import check_interval, described, is_number
 
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate in every step."""
+    """The same rate in every step.
+
+    Raises TypeError or ValueError if it is no number of 0 or more.
+    """
 
     rate: float
+
+    def __post_init__(self) -> None:
+        check_interval(self, "rate", "[0, inf)")
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
@@ -24,11 +31,19 @@ class Constant:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from `peak` to `final` over `steps`, then `final` (Loshchilov & Hutter 2017, eq. 5)."""
+    """Half a cosine from `peak` to `final` over `steps`, then `final` (Loshchilov & Hutter 2017, eq. 5).
+
+    Raises TypeError or ValueError if a rate or the number of steps is negative.
+    """
 
     peak: float
     steps: int
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_interval(self, "peak", "[0, inf)")
+        check_interval(self, "final", "[0, inf)")
+        _check_steps(self)
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
@@ -41,6 +56,9 @@ class OneCycle:
 
     Both ways along half a cosine (Smith & Topin 2018, arXiv:1708.07120, §3), with the peak at step warm · steps − 1, as
     PyTorch's OneCycleLR has it, unless `peak_step` says otherwise.
+
+    Raises TypeError or ValueError if a rate, a step or their number is negative, `warm` is no share, or a ratio not
+    positive.
     """
 
     peak: float
@@ -49,6 +67,15 @@ class OneCycle:
     start_ratio: float = 25.0
     end_ratio: float = 1e4
     peak_step: float | None = None
+
+    def __post_init__(self) -> None:
+        check_interval(self, "peak", "[0, inf)")
+        check_interval(self, "warm", "[0, 1]")
+        check_interval(self, "start_ratio", "(0, inf)")
+        check_interval(self, "end_ratio", "(0, inf)")
+        if self.peak_step is not None:
+            check_interval(self, "peak_step", "[0, inf)")
+        _check_steps(self)
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
@@ -63,11 +90,18 @@ class WarmUp:
     """Rise in a line from `start` times the first rate of a schedule to that rate in `steps`, then follow it.
 
     A number is the schedule of that rate.
+
+    Raises TypeError or ValueError if the schedule is none, or the number of steps or `start` is negative.
     """
 
     schedule: float | Callable[[int], float]
     steps: int
     start: float = 0.1
+
+    def __post_init__(self) -> None:
+        schedule_of(self.schedule)
+        check_interval(self, "start", "[0, inf)")
+        _check_steps(self)
 
     def __call__(self, step: int) -> float:
         """Return the rate."""
@@ -100,6 +134,15 @@ def schedule_of(given: Any, name: str = "schedule") -> Callable[[int], float]:
         )
     found: Callable[[int], float] = given
     return found
+
+
+def _check_steps(schedule: Any) -> None:
+    """Require a whole number of steps, not negative; raises TypeError, ValueError."""
+    steps = schedule.steps
+    whole = is_number(steps, Integral)
+    if not whole or steps < 0:
+        sentence = f"steps of {type(schedule).__name__} must be a whole number, not negative, got {brief(steps)}"
+        raise ValueError(sentence) if whole else TypeError(sentence)
 
 
 def _anneal(start: float, end: float, share: float) -> float:

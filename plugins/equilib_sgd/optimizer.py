@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from equilib.arrays import Tree, tree_map, zeros_like
-from equilib.options import Checked, option
+from equilib.options import Checked, OptionError, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +21,18 @@ class SGD(Checked):
 
     Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", 2013, eq. 1
     to 4, with the rate outside of v, so that a schedule acts at once.
+
+    Raises OptionError if an option is out of range, or Nesterov's look ahead has no momentum.
     """
 
     momentum: float = option(0.9, help="keep so much of the last step's direction", minimum=0.0, exclusive_maximum=1.0)
     nesterov: bool = option(False, help="take the gradient where the momentum leads")
     scale: float = option(1.0, help="multiply the learning rate of the recipe", exclusive_minimum=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise OptionError("SGD: option 'nesterov' looks where the momentum leads: give a momentum above 0")
 
     def init(self, params: Tree) -> SGDState:
         """Return a velocity of zero."""

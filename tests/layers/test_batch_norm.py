@@ -217,7 +217,7 @@ def test_what_cannot_be_observed_is_refused(rng: np.random.Generator) -> None:
     for hidden, where in ((deq_of(BatchNorm(4)), "DeepEquilibrium"), (Own(BatchNorm(4)), "Own")):
         with pytest.raises(ValueError, match=f"a BatchNorm in {where} cannot use the statistics"):
             observing(hidden, hidden.init(rng), np.ones((3, 4)))
-    with pytest.raises(ValueError, match=r"must be in \(0, 1\], got 0"):
+    with pytest.raises(ValueError, match=r"must be a number in \(0, 1\], got 0"):
         BatchNorm(4, momentum=0)
 
 

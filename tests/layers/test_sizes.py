@@ -22,6 +22,7 @@ from equilib.layers import (
     Fork,
     GlobalMeanPool,
     GroupNorm,
+    KaimingUniform,
     Layer,
     LayerNorm,
     MaxPool,
@@ -29,6 +30,7 @@ from equilib.layers import (
     MultiHeadAttention,
     Parallel,
     RMSNorm,
+    TruncatedNormal,
     Upsample,
     WeightNorm,
 )
@@ -59,13 +61,41 @@ IMAGE = (2, 5, 6, 4)
         (lambda: GroupNorm(4, 3), "3 groups do not divide 4 channels"),
         (lambda: GroupNorm(4, 0), "groups of GroupNorm must be a positive whole number, got 0"),
         (lambda: Upsample(0), "factor of Upsample must be a positive whole number, got 0"),
-        (lambda: Dropout(1.0, (3,)), r"the rate of dropout must be in \[0, 1\), got 1.0"),
+        (lambda: Dropout(1.0, (3,)), r"rate of Dropout must be a number in \[0, 1\), got 1.0"),
+        (lambda: Conv(3, 3, padding="same", stride=2), "'same' keeps the size, which a stride of 2 does not: give the"),
+        (lambda: Conv1d(3, 3, padding="same", stride=3), "'same' keeps the size, which a stride of 3 does not"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(make: Callable[[], Layer], message: str):
     """A layer that cannot work is refused when it is made."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+NUMBERS: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
+    "epsilon of LayerNorm": (lambda each: LayerNorm(4, epsilon=each), (-1, -1e-9, np.inf)),
+    "epsilon of RMSNorm": (lambda each: RMSNorm(4, each), (-1,)),
+    "epsilon of GroupNorm": (lambda each: GroupNorm(4, 2, each), (-1,)),
+    "epsilon of BatchNorm": (lambda each: BatchNorm(4, epsilon=each), (-1,)),
+    "momentum of BatchNorm": (lambda each: BatchNorm(4, each), (0, 1.5)),
+    "rate of Dropout": (lambda each: Dropout(each, (4,)), (-0.1, 1.0)),
+    "std of TruncatedNormal": (TruncatedNormal, (-1.0,)),
+    "bound of TruncatedNormal": (lambda each: TruncatedNormal(1.0, each), (0.0, -2.0)),
+    "gain of KaimingUniform": (KaimingUniform, (-1.0,)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_out_of_range_are_refused_where_they_are_given(name: str):
+    """A number that an option cannot be is refused by its name, and so are nan, texts and truth values."""
+    make, outside = NUMBERS[name]
+    for each in (*outside, np.nan):
+        with pytest.raises(ValueError, match=f"{name} must be a number in .*, got"):
+            make(each)
+    for each in ("0.1", None, True):
+        with pytest.raises(TypeError, match=f"{name} must be a number in .*, got"):
+            make(each)
+    make(np.float32(0.5))
 
 
 MADE: dict[str, Callable[[Any], Layer]] = {

@@ -87,7 +87,7 @@ def test_a_term_that_was_not_asked_for_is_an_error(rng: np.random.Generator):
         Regularization(residual=1e-3)(0.0, found)
     with pytest.raises(ValueError, match=r"set jacobian_loss=True and call it with rng=\.\.\."):
         Regularization(jacobian=1.0)(0.0, found)
-    with pytest.raises(ValueError, match="the weight guess must not be negative, got -1"):
+    with pytest.raises(ValueError, match=r"guess of Regularization must be a number in \[0, inf\), got -1"):
         Regularization(guess=-1)
 
 

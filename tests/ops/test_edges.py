@@ -87,7 +87,7 @@ ODD_GEOMETRIES: dict[str, tuple[Callable[[], Any], str]] = {
     "flat kernel": (lambda: ops.conv2d(IMAGES, KERNEL[0]), r"kernels have the shape .* not \(2, 3, 4\)"),
     "no dilation": (lambda: ops.conv2d_general(IMAGES, KERNEL, dilation=(0, 1)), rf"a dilation {WHOLE} \(0, 1\)"),
     "cut, dilated": (lambda: ops.conv2d_general(IMAGES, KERNEL, padding=((0, 0), (0, -1)), dilation=(1, 2)), ROWS),
-    "in a line": (lambda: ops.conv1d(IMAGES[0], KERNEL[0], stride=0), f"a stride {WHOLE}"),
+    "in a line": (lambda: ops.conv1d(IMAGES[0], KERNEL[0], stride=0), "the stride is a whole number of at least 1"),
     "transposed": (lambda: ops.conv2d_transpose(IMAGES, KERNEL.swapaxes(2, 3), padding=((0, -1), (0, 0))), ROWS),
     "back": (lambda: ops.conv2d_input_transpose(IMAGES, KERNEL, (2, 5, 6, 3), (0, 0)), f"a stride {WHOLE}"),
     "no window": (lambda: ops.max_pool(IMAGES, (0, 2), (1, 1)), f"a window or kernel {WHOLE}"),
@@ -197,7 +197,7 @@ def test_softmax_does_not_overflow(xp: ModuleType):
         ),
         (
             lambda x: ops.conv1d(x[None], np.ones((1, 3, 2)), groups=2),
-            "2 groups do not fit: the images have 3",
+            "the sequences have 3 channels, .* takes 6 in 2 groups",
         ),
         (
             lambda x: ops.conv1d(x[None], np.ones((2, 3, 2)), dilation=2),
@@ -403,6 +403,24 @@ def test_geometry_by_keyword(rng: np.random.Generator):
             )
             for call in (ops.tanh, ops.sum, lambda x: ops.matmul(x, x), lambda x: ops.dense(x, x), ops.softmax)
         ],
+        (
+            lambda x: ops.take(x, [0.5]),
+            TypeError,
+            "indices must be integers, in an array or a list, got a list of float64",
+        ),
+        (lambda x: ops.take(x, [True]), TypeError, "indices must be integers, .* got a list of bool"),
+        (lambda x: ops.take(x, "0"), TypeError, "indices must be integers, in an array or a list, got '0'"),
+        (lambda x: ops.take(x, np.ones(2)), TypeError, r"indices must be .* got an array of shape \(2,\) of float64"),
+        (
+            lambda x: ops.clip(x, "0"),
+            TypeError,
+            "a bound of clip must be a number or an array that broadcasts to x, got",
+        ),
+        (lambda x: ops.clip(x, [0.0]), TypeError, "a bound of clip must be a number or an array .* got a list"),
+        (lambda x: ops.clip(x, np.ones(3)), ValueError, r"a bound of shape \(3,\) does not broadcast to x, of shape"),
+        (lambda x: ops.clip(x, np.ones((2, 1, 4, 4, 2))), ValueError, "does not broadcast to x"),
+        (lambda x: ops.clip(x, np.ones(2), np.zeros(2)), ValueError, "clip needs min <= max"),
+        (lambda x: ops.clip(x, 1.0, np.zeros(2)), ValueError, "clip needs min <= max"),
         (lambda x: ops.dense(x, np.ones((3, 2))), ValueError, "takes 3 numbers along its last axis"),
         (lambda x: ops.conv2d(x[0, ...], np.ones((1, 1, 2, 2))), ValueError, "images have the shape \\(batch, "),
     ],
@@ -413,6 +431,60 @@ def test_what_cannot_be_done_is_refused(call: Any, error: type[Exception], messa
     x = np.ones((1, 4, 4, 2))
     with pytest.raises(error, match=message):
         linearize(call, x) if traced else call(x)
+
+
+SEQUENCES = {
+    "x of two axes": (
+        lambda x, w: ops.conv1d(x[0, ...], w),
+        r"sequences have the shape \(batch, length, channels\), not",
+    ),
+    "kernel of two axes": (lambda x, w: ops.conv1d(x, w[0, ...]), r"kernels have the shape \(length, inputs // groups"),
+    "channels": (lambda x, w: ops.conv1d(x[..., :2], w), "the sequences have 2 channels, and the kernel, of shape"),
+    "groups": (lambda x, w: ops.conv1d(x, w, groups=2), "the sequences have 4 channels, .* takes 8 in 2 groups"),
+    "stride": (lambda x, w: ops.conv1d(x, w, 0), "the stride is a whole number of at least 1, not 0"),
+    "stride of two": (
+        lambda x, w: ops.conv1d(x, w, (1, 1)),
+        r"the stride is a whole number of at least 1, not \(1, 1\)",
+    ),
+    "dilation": (lambda x, w: ops.conv1d(x, w, dilation=0.5), "the dilation is a whole number of at least 1, not 0.5"),
+    "padding": (lambda x, w: ops.conv1d(x, w, padding=1), r"a padding is \(before, after\), whole numbers of zeros"),
+    "length": (lambda x, w: ops.conv1d(x[:, :2, :], w), "a window of 3 does not fit into a length of 2"),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_convolution_of_sequences_speaks_of_sequences(name: str):
+    """What does not fit is refused in the shapes that were given, none of them an image's."""
+    call, message = SEQUENCES[name]
+    with pytest.raises(ValueError, match=message) as caught:
+        call(np.ones((2, 5, 4)), np.ones((3, 4, 6)))
+    assert "image" not in str(caught.value)
+    assert "height" not in str(caught.value)
+
+
+def test_rows_are_taken_by_lists_as_numpys_are(xp: ModuleType, rng: np.random.Generator):
+    """A list, one number and an array are the same rows, and have the same derivative."""
+    host = rng.standard_normal((4, 3))
+    x = lift(xp, host)
+    for given in ([3, 0, 3], [[1, 2], [0, 1]], 2):
+        linear = linearize(lambda x, given=given: ops.take(x, given), x)
+        np.testing.assert_array_equal(lower(linear.value), np.take(host, given, 0))
+        (pulled,) = linear.vjp(linear.value)
+        expected = np.zeros((4, 3))
+        np.add.at(expected, np.asarray(given), np.take(host, given, 0))
+        np.testing.assert_allclose(lower(pulled), expected, rtol=1e-14)
+
+
+def test_bounds_may_be_arrays(xp: ModuleType, rng: np.random.Generator):
+    """Bounds broadcast to x and are constants, of its dtype; the derivative is 1 between them."""
+    host = rng.standard_normal((3, 4))
+    low, high = np.array([-0.5, -0.1, 0.0, 0.3]), np.array([[0.4], [0.5], [0.6]])
+    x, bounds = lift(xp, host), lift(xp, (low, high))
+    linear = linearize(lambda x: ops.clip(x, *bounds), x)
+    np.testing.assert_array_equal(lower(linear.value), np.clip(host, low, high))
+    (pulled,) = linear.vjp(lift(xp, np.ones((3, 4))))
+    np.testing.assert_array_equal(lower(pulled), ((low <= host) & (host <= high)).astype(float))
+    assert ops.clip(host.astype("float32"), low, 1.0).dtype == np.float32
 
 
 def test_a_constant_only_argument_cannot_be_traced():

@@ -11,6 +11,8 @@ import pytest
 
 from equilib.arrays.trees import tree_leaves
 from equilib.cli import main
+from equilib.options import OptionError
+from equilib.training.optimizers import optimizer
 from equilib_sgd.optimizer import SGD
 from tests.arrays_under_test import lift, lower
 from tests.cli.test_resume import record, run, same, stop_after
@@ -110,3 +112,12 @@ def test_a_mistake_is_one_sentence(
     assert main(argv) == 2
     assert sentence in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_look_ahead_needs_a_momentum() -> None:
+    """Without momentum there is nothing to look along, which is refused as PyTorch does."""
+    with pytest.raises(OptionError, match="'nesterov' looks where the momentum leads: give a momentum above 0"):
+        SGD(momentum=0.0, nesterov=True)
+    with pytest.raises(OptionError, match="momentum above 0"):
+        optimizer("sgd:momentum=0,nesterov=true")
+    assert SGD(momentum=0.0).momentum == 0

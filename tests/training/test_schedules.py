@@ -107,3 +107,38 @@ def test_schedules_are_pytorchs(steps: int, warm: float) -> None:
     ]
     for ours, theirs in pairs:
         np.testing.assert_allclose([ours(step) for step in range(steps)], rates(theirs), rtol=1e-12, atol=1e-16)
+
+
+OUTSIDE = {
+    "rate of Constant": (Constant, (-1.0, np.nan, np.inf)),
+    "peak of Cosine": (lambda each: Cosine(each, 10), (-1.0,)),
+    "final of Cosine": (lambda each: Cosine(1.0, 10, each), (-1.0,)),
+    "steps of Cosine": (lambda each: Cosine(1.0, each), (-1,)),
+    "peak of OneCycle": (lambda each: OneCycle(each, 10), (-1.0,)),
+    "steps of OneCycle": (lambda each: OneCycle(1.0, each), (-1,)),
+    "warm of OneCycle": (lambda each: OneCycle(1.0, 10, each), (-0.1, 1.1)),
+    "start_ratio of OneCycle": (lambda each: OneCycle(1.0, 10, start_ratio=each), (0.0,)),
+    "end_ratio of OneCycle": (lambda each: OneCycle(1.0, 10, end_ratio=each), (0.0,)),
+    "peak_step of OneCycle": (lambda each: OneCycle(1.0, 10, peak_step=each), (-1.0,)),
+    "steps of WarmUp": (lambda each: WarmUp(1.0, each), (-1,)),
+    "start of WarmUp": (lambda each: WarmUp(1.0, 10, each), (-1.0,)),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_numbers_that_make_no_schedule_are_refused(name: str):
+    """A rate, a share or a number of steps out of range is refused by its name where the schedule is made."""
+    make, outside = OUTSIDE[name]
+    for each in outside:
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            make(each)
+    with pytest.raises(TypeError, match=f"{name} must be"):
+        make("0.1")
+
+
+def test_what_a_warm_up_leads_to_is_a_schedule():
+    """It is refused where the warm-up is made, as a trainer refuses it."""
+    with pytest.raises(TypeError, match="schedule must be a rate or a function of the step"):
+        WarmUp("cosine", 10)
+    with pytest.raises(ValueError, match="schedule must be a rate of 0 or more, got -1"):
+        WarmUp(-1, 10)
