@@ -1,4 +1,4 @@
-"""What shells are told to complete by: values hold colons, commas and equals signs, and a value follows its option."""
+"""Scripts by which shells complete: values hold colons, commas and equals signs, and a value follows its option."""
 
 from __future__ import annotations
 
