@@ -64,7 +64,7 @@ def test_cupy_arrays_are_recognised(host: np.ndarray):
     array = over(host)
     assert is_array(array)
     assert array_namespace(array, 2.0).__name__ == "array_api_compat.cupy"
-    with pytest.raises(TypeError, match="Multiple namespaces"):
+    with pytest.raises(TypeError, match="an operation got arrays of cupy and numpy: give parameters and inputs of one"):
         array_namespace(array, host)
 
 
