@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from equilib.adjoints.sensitivity import check_pulled
 from equilib.errors import NoDerivativeError
 from equilib.fixed_points.problem import FixedPointProblem
 from equilib.fixed_points.solution import ConvergenceError, ConvergenceWarning, check_success, of_adjoint
+from equilib.jax.cotangents import pulled
 from equilib.jax.how import How
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.meshes import placed
@@ -74,7 +75,7 @@ def _pulled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents: t
     return outs, [dz, *_zeros(outs[1:])]
 
 
-def _no_calculus(*_: Any, how: How, **__: Any) -> Any:
+def _no_calculus(*_: Any, how: How, **__: Any) -> NoReturn:
     raise NoDerivativeError(f"{NO_CALCULUS.format(type(how.adjoint).__name__)}; so it is under jit and vmap")
 
 
@@ -85,17 +86,21 @@ def _transposed(g: Any, *given: Any, f: Map, how: How, moving: tuple[int, ...]) 
     none = [None] * len(given[count:])
     if type(g) is ad.Zero:
         return [*(ad.Zero(each.aval) for each in given[:count]), *none]
-    if any(isinstance(each, jax.core.Tracer) for each in (g, z0, *arrays)) or not how.record.solutions:
+    if any(isinstance(each, jax.core.Tracer) for each in (z0, *arrays)) or not how.record.solutions:
         _no_calculus(how=how)
-    arrays = [jnp.asarray(each) for each in arrays]
-    problem = f.problem(arrays, how.batched)
-    pulled = how.adjoint.pullback(problem, how.record.solutions[-1], jnp.asarray(g))
-    check_pulled(how.adjoint, pulled, problem.inputs)
-    how.record.adjoints.extend(pulled.solves)
-    for each in pulled.failed[:1]:
-        check_success(each, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of_adjoint(how.adjoint))
-    start = jnp.zeros_like(z0) if pulled.start is None else pulled.start
-    found = [start, *(pulled.inputs[i] for i in moving)]
+
+    def pull(g: jax.Array, z0: jax.Array, *_: jax.Array) -> list[jax.Array]:
+        problem = f.problem([jnp.asarray(each) for each in arrays], how.batched)
+        found = how.adjoint.pullback(problem, how.record.solutions[-1], jnp.asarray(g))
+        check_pulled(how.adjoint, found, problem.inputs)
+        how.record.adjoints.extend(found.solves)
+        for each in found.failed[:1]:
+            of = of_adjoint(how.adjoint)
+            check_success(each, how.options.on_failure, ConvergenceError, ConvergenceWarning, of=of)
+        start = jnp.zeros_like(z0) if found.start is None else found.start
+        return [start, *(found.inputs[i] for i in moving)]
+
+    found = pulled(pull, lambda: _no_calculus(how=how), g, [z0, *(arrays[i] for i in moving)])
     return [*(x if ad.is_undefined_primal(one) else None for x, one in zip(found, given, strict=False)), *none]
 
 

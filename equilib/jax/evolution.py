@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import overridden
 from equilib.fixed_points.solution import check_success, of_adjoint
 from equilib.jax.arguments import check_constants
+from equilib.jax.cotangents import pulled
 from equilib.jax.maps import Map
 from equilib.jax.output_times import moved
 from equilib.jax.problems import posed
@@ -210,18 +211,34 @@ def _forward(equation: _Equation, *at: Any) -> tuple[jax.Array, Any]:
 
 def _backward(equation: _Equation, at: Any, g: jax.Array) -> tuple[Any, ...]:
     """Return the cotangents of y(t₀), of the times and of the arrays."""
+    leaves, structure = jax.tree.flatten(at)
+    moving = [jnp.issubdtype(jnp.result_type(each), jnp.inexact) for each in leaves]
+
+    def pull(g: jax.Array, *given: jax.Array) -> list[jax.Array]:
+        known = iter(given)
+        whole = [jnp.asarray(next(known) if moves else leaf) for leaf, moves in zip(leaves, moving, strict=True)]
+        bars = jax.tree.leaves(_pulled_back(equation, structure.unflatten(whole), jnp.asarray(g)))
+        return [bar for bar, moves in zip(bars, moving, strict=True) if moves]
+
+    def refuse() -> NoReturn:
+        raise NoDerivativeError(NO_CALCULUS.format(type(equation.adjoint).__name__))
+
+    found = iter(pulled(pull, refuse, g, [each for each, moves in zip(leaves, moving, strict=True) if moves]))
+    bars = [next(found) if moves else _zeros(leaf) for leaf, moves in zip(leaves, moving, strict=True)]
+    return tuple(structure.unflatten(bars))
+
+
+def _pulled_back(equation: _Equation, at: Any, g: jax.Array) -> tuple[Any, ...]:
     y0, t, arrays = at
     way, solution, grid = equation.adjoint, equation.solutions[-1], equation.grids[-1]
-    if any(isinstance(each, jax.core.Tracer) for each in (g, y0, t, *arrays)):
-        raise NoDerivativeError(NO_CALCULUS.format(type(way).__name__))
-    problem = counted(equation.problem([jnp.asarray(each) for each in arrays]), equation.counts)
-    found = way.pullback(problem, solution, grid.put(jnp.asarray(g)))
+    problem = counted(equation.problem(arrays), equation.counts)
+    found = way.pullback(problem, solution, grid.put(g))
     check_pulled(way, found, problem.inputs)
     equation.adjoints.extend(found.solves)
     for each in found.failed[:1]:
         check_success(each, equation.options.on_failure, IntegrationError, IntegrationWarning, of=of_adjoint(way))
     asked = replace(solution, t=grid.times, y=grid.take(solution.y))
-    t_bar = None if t is None else times_bar(problem, asked, jnp.asarray(g), found.start, t)
+    t_bar = None if t is None else times_bar(problem, asked, g, found.start, t)
     return jnp.zeros_like(y0) if found.start is None else found.start, t_bar, tuple(found.inputs)
 
 

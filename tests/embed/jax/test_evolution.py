@@ -74,6 +74,15 @@ def test_times_are_differentiated(adjoint: str):
     assert close(found, jax.value_and_grad(ended_exactly, argnums=(0, 1, 2))(*at), 1e-6)
 
 
+@pytest.mark.parametrize("adjoint", ["interpolating", "backsolve", "discrete"])
+def test_jacobians_in_reverse_mode(adjoint: str):
+    """`jacrev` is reverse mode: its rows are the gradients of the elements, by times and all else."""
+    end = lambda t, matrix, y0: odeint(f, y0, t, matrix, adjoint=adjoint, **TIGHT)[-1]  # noqa: E731
+    exactly = lambda t, matrix, y0: y0 @ jax.scipy.linalg.expm(matrix * (t[1] - t[0])).T  # noqa: E731
+    at = jnp.asarray((0.0, 1.0)), MATRIX, START
+    assert close(jax.jacrev(end, (0, 1, 2))(*at), jax.jacrev(exactly, (0, 1, 2))(*at), 1e-6)
+
+
 def test_times_of_steps_taken_again_have_every_derivative():
     """By the adjoint discrete there are tangents by output times, and second derivatives with all else."""
     at = jnp.asarray((0.1, 0.4, 1.0)), MATRIX, START

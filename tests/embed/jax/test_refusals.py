@@ -17,6 +17,14 @@ from equilib.jax import JitError, equilibrium, fixed_point, odeint  # noqa: E402
 WEIGHT, X = drawn()
 
 
+def test_jacobians_of_approximate_adjoints():
+    """`jacrev` is reverse mode, which an adjoint without a calculus has: its rows are the gradients."""
+    layer = lambda w: fixed_point(f, jnp.zeros_like(X), w, X, solver="lbroyden", adjoint="jacobian-free")  # noqa: E731
+    jacobian = jax.jacrev(layer)(WEIGHT)
+    for place in ((0, 1), (1, 0)):
+        assert close(jacobian[place], jax.grad(lambda w, place=place: layer(w)[place])(WEIGHT))
+
+
 @pytest.mark.parametrize("derivative", ["jvp", "hessian", "jacfwd", "linearize", "grad of grad", "jvp of grad", "vmap"])
 def test_an_approximate_adjoint_names_itself(derivative: str):
     """Whatever is asked of an adjoint with first derivatives in reverse mode only is refused in its name."""
