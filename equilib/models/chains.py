@@ -17,6 +17,7 @@ from equilib.layers.observation import observes, observing, refuse_observed
 from equilib.layers.pass_constants import with_draws, without_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
+from equilib.models.fitting_state import check_fitting, check_width
 from equilib.models.initial_guess import ZeroGuess
 from equilib.models.neural_ode import CellODE, NeuralODE
 from equilib.models.random_cell import for_pass, joins
@@ -78,6 +79,7 @@ class DEQChain:
         check_samples(x)
         x = read_only(x)
         features = _applied(self.before, with_draws(self.before, params["before"], x, rng), x)
+        check_width(params, x, features)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
         after = with_draws(self.after, params["after"], x, rng)
         return _applied(self.after, after, equilibrium.output), equilibrium
@@ -95,6 +97,7 @@ class DEQChain:
         x = read_only(x)
         drawn = with_draws(self.before, params["before"], x, rng)
         features, before = _observed(self.before, params["before"], drawn, x)
+        check_width(params, x, features)
         equilibrium = self.deq(params["deq"], features, rng=rng, **given)
         drawn = with_draws(self.after, params["after"], x, rng)
         prediction, after = _observed(self.after, params["after"], drawn, equilibrium.output)
@@ -104,7 +107,9 @@ class DEQChain:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
         check_params(params, "before", "deq", "after")
         check_samples(x)
-        equilibrium = Explicit(self.deq)(params["deq"], self.before(params["before"], read_only(x)))
+        features = self.before(params["before"], read_only(x))
+        check_width(params, x, features)
+        equilibrium = Explicit(self.deq)(params["deq"], features)
         return self.after(params["after"], equilibrium.output), equilibrium
 
 
@@ -134,7 +139,9 @@ class ODEChain:
         check_samples(x)
         x = read_only(x)
         before, after = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
-        evolution = self.ode.evolve(params["ode"], _applied(self.before, before, x), self.ode.span, rng=rng)
+        features = _applied(self.before, before, x)
+        check_width(params, x, features)
+        evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
         return _applied(self.after, after, evolution.output), evolution
 
     def observe(
@@ -150,6 +157,7 @@ class ODEChain:
         x = read_only(x)
         drawn, last = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
         features, before = _observed(self.before, params["before"], drawn, x)
+        check_width(params, x, features)
         evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
         prediction, after = _observed(self.after, params["after"], last, evolution.output)
         return (prediction, evolution), {**params, "before": before, "after": after}
@@ -181,6 +189,7 @@ class Explicit:
         x = read_only(x)
         cell, own = for_pass(self.deq.cell, params["cell"], x, rng)
         z0 = guess(with_draws(guess, params["initial_guess"], x, rng), cell, own, x, cell.inject(own, x))
+        check_fitting(own, x, z0)
         value, several = static_value(z0), joins(cell)
         return Equilibrium(
             z=z0,

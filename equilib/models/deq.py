@@ -15,7 +15,7 @@ from equilib.adjoints.linearizations import LastLinearization
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.arrays import Array, Tree, check_like, from_host, rows_like, to_host, two_norm
 from equilib.autodiff import static_value, stop_gradient, vjp
-from equilib.fixed_points.arguments import check_one_batch, check_samples
+from equilib.fixed_points.arguments import check_samples
 from equilib.fixed_points.boundary import checked, copied, read_only
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.packing import packed, packing_of
@@ -28,6 +28,7 @@ from equilib.fixed_points.stopping import judged
 from equilib.layers.pass_constants import with_draws
 from equilib.models.cell import Cell
 from equilib.models.checkpointed import iterate
+from equilib.models.fitting_state import check_fitting
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.packed_cell import PackedCell
 from equilib.models.random_cell import for_pass, joins
@@ -162,7 +163,7 @@ class DeepEquilibrium(Checked):
 
         u, z0 = read_only(by_sample(begin, x))
         like = z0 if guess is None else cell.zeros(own, u)
-        check_one_batch(x, like)
+        check_fitting(own, x, like)
         packing, several = packing_of(like, "z0"), joins(cell)
         split = packing.unpack if packing is not None else None if several is None else several.split
         deq = self if packing is None else replace(self, cell=PackedCell(cell, packing))

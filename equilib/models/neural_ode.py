@@ -19,6 +19,7 @@ from equilib.layers.composite import Composite
 from equilib.layers.pass_constants import prepare, with_draws
 from equilib.layers.protocol import Layer
 from equilib.models.cell import Cell
+from equilib.models.fitting_state import check_fitting
 from equilib.models.initial_guess import InitialGuess, ZeroGuess
 from equilib.models.random_cell import for_pass, joins
 from equilib.models.sick_samples import sick_samples, with_others
@@ -145,6 +146,8 @@ class NeuralODE(_Integrated):
         field_ = self.vector_field
         own = with_draws(field_, prepare(field_, params), x, rng)
 
+        check_fitting(own, x, x)
+
         def f(time: Array, y: Array, theta: Tree) -> Array:
             return field_(theta, time, y)
 
@@ -182,6 +185,8 @@ class CellODE(_Integrated):
         cell, own = for_pass(self.cell, params["cell"], x, rng)
         u = cell.inject(own, x)
         z0 = self.initial_guess(with_draws(self.initial_guess, params["initial_guess"], x, rng), cell, own, x, u)
+
+        check_fitting(own, x, z0)
 
         def f(time: Array, z: Array, own: Tree, u: Tree) -> Array:
             return tree_map(ops.subtract, cell.step(own, z, u), z)

@@ -12,6 +12,7 @@ import pytest
 import equilib
 from equilib import ops
 from equilib.adjoints.implicit import ImplicitAdjoint
+from equilib.arrays import in_dtype
 from equilib.autodiff import value_and_grad
 from equilib.fixed_points.solution import UnsolvedWarning
 from equilib.layers import Chain, Dense
@@ -31,7 +32,7 @@ def model(x: Any) -> Any:
     """Solve for a model whose options allow two steps."""
     cell = InjectedCell(Dense(3, 3), Dense(3, 3), Chain(ops.tanh))
     deq = DeepEquilibrium(cell, "picard", options=equilib.SolveOptions(max_steps=2))
-    return deq(deq.init(np.random.default_rng(0)), x).z
+    return deq(in_dtype(deq.init(np.random.default_rng(0)), "float64"), x).z
 
 
 WARNS: dict[str, Callable[[], Any]] = {

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equilib import FixedPointProblem, SolveOptions, ops, solve
+from equilib.arrays import in_dtype
 from equilib.autodiff import value_and_grad
 from equilib.layers import Activation, Dense
 from equilib.models import DeepEquilibrium, InjectedCell
@@ -53,7 +54,7 @@ def test_a_gradient_through_an_equilibrium_leaves_nothing_to_the_garbage_collect
     """Nor does the tape of its backward pass."""
     cell = InjectedCell(Dense(SIZE, SIZE), Dense(SIZE, SIZE), Activation(ops.tanh))
     model = DeepEquilibrium(cell, Anderson(), options=RECORD)
-    params = model.init(np.random.default_rng(0))
+    params = in_dtype(model.init(np.random.default_rng(0)), "float64")
     gradient = value_and_grad(lambda params: ops.sum(model(params, C).z))
     assert not left_over(lambda: gradient(params))
 

@@ -19,7 +19,7 @@ from equilib import (
     ops,
     solve,
 )
-from equilib.arrays import tree_leaves
+from equilib.arrays import in_dtype, tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.layers import Dense
 from equilib.models import (
@@ -120,7 +120,7 @@ def test_nan_that_reaches_explicit_layers_spoils_nothing(sick: float):
     deq = DeepEquilibrium(CELL, NewtonGMRES(), LayerGuess(Dense(4, 5)), options=RECORD)
     chain = DEQChain(Dense(4, 4), deq, Dense(5, 2))
     x = inputs(sick)
-    params = chain.init(np.random.default_rng(0))
+    params = in_dtype(chain.init(np.random.default_rng(0)), "float64")
 
     def loss(tree: Any, x: Any, reduce: Any) -> Any:
         prediction, _ = chain(tree, x)
@@ -140,7 +140,7 @@ def test_ode_models_take_nothing_from_a_masked_sample(sick: float, per_sample: b
     options = OdeOptions(per_sample=per_sample, on_failure="record")
     ode = NeuralODE(Autonomous(Dense(4, 4)), Tsit5(), adjoint, options)
     chain = ODEChain(Dense(4, 4), ode, Dense(4, 2))
-    x, params = inputs(sick), chain.init(np.random.default_rng(0))
+    x, params = inputs(sick), in_dtype(chain.init(np.random.default_rng(0)), "float64")
     prediction, evolution = chain(params, x)
     assert [each.label for each in evolution.status] == ["finished", "nonfinite", "finished", "finished"]
     assert np.isnan(prediction[LEFT_OUT]).all()

@@ -13,9 +13,10 @@ from equilib import ops
 from equilib.arrays.trees import tree_leaves
 from equilib.autodiff import value_and_grad
 from equilib.errors import UserError
+from equilib.layers import Chain, Dense
 from equilib.training.data import Dataset
 from equilib.training.objectives import Classification, Objective, Regression
-from tests.training.small import CLASSES, Heard, clusters, network, trainer
+from tests.training.small import CLASSES, FEATURES, STATE, Heard, clusters, trainer
 
 Change = Callable[[np.ndarray], Any]
 
@@ -31,6 +32,7 @@ def changed(objective: Objective, **changes: Change) -> Dataset:
 
 TARGETS = ("train_targets", "test_targets")
 DOUBLE = "would turn a model of float32 into one of float64: give them as float32"
+WIDE = "would turn a model of float32 into one of float64: give x as float32"
 LABELLED: list[tuple[dict[str, Change], str]] = [
     ({"train_targets": lambda y: y + 5}, r"train_targets go from 5 to 7, where the 3 classes are numbered from 0 to 2"),
     ({"test_targets": lambda y: y - 1}, "test_targets go from -1 to 1, where the 3 classes are numbered from 0 to 2"),
@@ -46,8 +48,8 @@ LABELLED: list[tuple[dict[str, Change], str]] = [
     ),
     ({"test_inputs": lambda x: x[:, :3]}, r"the model cannot take test_inputs of shape \(1, 3\) and float32"),
     ({"train_inputs": lambda x: x[:, 0]}, r"the model cannot take train_inputs of shape \(1,\)"),
-    ({"train_inputs": lambda x: x.astype(np.float64)}, f"train_inputs .*float64 {DOUBLE}"),
-    ({"test_inputs": lambda x: x.astype(np.int64)}, f"test_inputs .*int64 {DOUBLE}"),
+    ({"train_inputs": lambda x: x.astype(np.float64)}, f"train_inputs .*float64 {WIDE}"),
+    ({"test_inputs": lambda x: x.astype(np.int64)}, f"test_inputs .*int64 {WIDE}"),
     ({"train_inputs": lambda x: x.tolist()}, "train_inputs must be an array with an axis of samples, not a list"),
     ({"train_inputs": lambda x: x.astype(object)}, "train_inputs must hold real numbers, not object"),
     ({"train_inputs": np.ma.asarray}, r"train_inputs must be a plain array, not a MaskedArray: give its filled\(...\)"),
@@ -88,9 +90,9 @@ def test_a_rehearsal_leaves_no_trace() -> None:
 
 
 def test_a_gradient_has_the_dtype_of_its_parameters() -> None:
-    """Where an input is double, the derivative of a float32 parameter is float32, so that it stays what it is."""
-    model, data = network(), clusters()
+    """Where an input of layers is double, the derivative of a float32 parameter is float32, and it stays what it is."""
+    model, data = Chain(Dense(FEATURES, STATE), Dense(STATE, CLASSES)), clusters()
     params = model.init(np.random.default_rng(0))
     x = data.train_inputs.astype(np.float64)
-    _, gradient = value_and_grad(lambda p: ops.cross_entropy(model(p, x)[0], data.train_targets))(params)
+    _, gradient = value_and_grad(lambda p: ops.cross_entropy(model(p, x), data.train_targets))(params)
     assert {leaf.dtype for leaf in tree_leaves(gradient)} == {np.dtype(np.float32)}
