@@ -1,4 +1,4 @@
-"""Whether a model's state fits its input and its parameters."""
+"""The check that a model's state fits its input and its parameters."""
 
 from __future__ import annotations
 
