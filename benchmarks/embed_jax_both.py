@@ -18,6 +18,8 @@ def main() -> None:
     """Time all pairs of solvers on both states, and return times, evaluations and residuals."""
     folder, arrays, settings = receive()
     sys.path.append(settings["packages"])  # JAX and jaxopt, where our environment has none
+    if settings.get("at_once"):
+        _at_once()
     figures: dict[str, Any] = {}
     unreached: list[str] = []
     for state, tolerance in settings["tolerances"].items():
@@ -30,6 +32,12 @@ def main() -> None:
             figures |= _pair(title, f, (_ours(f, name, tolerance), theirs), given, tolerance, settings["alternations"])
     versions = {name: version(name) for name in ("equilib", "jax", "jaxopt")}
     hand_back(folder, {}, {"figures": figures, "unreached": unreached, "versions": versions})
+
+
+def _at_once() -> None:
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", val=False)
 
 
 def _map(state: str) -> Callable[..., Any]:
