@@ -46,7 +46,9 @@ def array_namespace(*arrays: Array) -> Namespace:
         for array in arrays:
             if not isinstance(array, _SCALARS):
                 refuse_others(array)
-        libraries = sorted({library_of(array) for array in arrays if not isinstance(array, _SCALARS)})
+        libraries = sorted({name for each in arrays if not isinstance(each, _SCALARS) and (name := _library(each))})
+        if len(libraries) < 2:
+            raise
         raise TypeError(
             f"an operation got arrays of {' and '.join(libraries)}: give parameters and inputs of one library; "
             "equilib.arrays has to_host(array), which makes a NumPy array, and from_host(host, like), one of another's"
@@ -55,7 +57,20 @@ def array_namespace(*arrays: Array) -> Namespace:
 
 def library_of(array: Array) -> str:
     """Return the name of the library that an array, of any shape, is of, as it is imported."""
-    return str(array_namespace(array).__name__).removeprefix("array_api_compat.").partition(".")[0]
+    return _imported(array_namespace(array))
+
+
+def _library(array: Any) -> str | None:
+    import array_api_compat
+
+    try:
+        return _imported(array_api_compat.array_namespace(array))
+    except TypeError:
+        return None
+
+
+def _imported(namespace: Namespace) -> str:
+    return str(namespace.__name__).removeprefix("array_api_compat.").partition(".")[0]
 
 
 def refuse_others(*arrays: Array) -> None:

@@ -40,8 +40,14 @@ def _(ans: Array, x: Array) -> LinearMap:
 @operation("sigmoid")
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + e^−x), of the shape of x, as exact where it is near 0 as elsewhere."""
-    with np.errstate(over="ignore", under="ignore"):  # where e^−x is infinite, 0 is right
-        return 1.0 / (1.0 + array_namespace(x).exp(-x))
+    xp = array_namespace(x)
+    if xp is np and np.result_type(x).itemsize > 2:
+        with np.errstate(over="ignore", under="ignore"):  # where e^−x is infinite, 0 is right
+            return 1.0 / (1.0 + np.exp(-x))
+    # Other libraries may differentiate this themselves: e^−x must not be infinite.
+    negative = x < 0
+    small = xp.exp(xp.where(negative, x, -x))
+    return xp.where(negative, small, xp.ones_like(small)) / (1.0 + small)
 
 
 @operation("sigmoid_slope")

@@ -111,7 +111,7 @@ class DeepEquilibrium(nn.Module):
 def _solved(
     cell: Callable[..., Any], z0: Any, inputs: tuple[Any, ...], how: dict[str, Any], *, like_first: bool
 ) -> Equilibrium:
-    if like_first and how["batched_inputs"] is None and how.get("batched", True):
+    if like_first and how.get("batched_inputs") is None and how.get("batched", True):
         how = {**how, "batched_inputs": _known_to_be_batched(z0, inputs)}
     return equilibrium(cell, z0, *inputs, **how)
 
@@ -119,12 +119,13 @@ def _solved(
 def _known_to_be_batched(z0: Any, inputs: tuple[Any, ...]) -> tuple[bool, ...] | None:
     """Return which inputs have the batch axis, where their shapes leave no doubt: the first is like z0, others are not.
 
-    Who takes a shared input that happens to be as long as the batch for one of the samples solves another equation.
+    Who takes a shared input that happens to be as long as the batch for one of the samples solves another equation; one
+    with the batch on another axis cannot be cut.
     """
     first, *others = inputs or (None,)
     if not (isinstance(first, torch.Tensor) and isinstance(z0, torch.Tensor) and first.shape == z0.shape):
         return None
-    doubtful = (isinstance(each, torch.Tensor) and each.shape[:1] == z0.shape[:1] for each in tree_leaves(others))
+    doubtful = (isinstance(each, torch.Tensor) and z0.shape[0] in each.shape for each in tree_leaves(others))
     return None if others and any(doubtful) else (True, *(False for _ in others))
 
 

@@ -113,7 +113,7 @@ class Trainer:
         """
         if not self._rehearsed:
             rehearse(self.model, self.params, self.data, self.objective)
-            require_observable(self.model, self.params, self.data, self.plan, self.shares or self.ranks.size)
+            require_observable(self.model, self.params, self.data, self.plan, max(self.shares or 1, self.ranks.size))
             self._rehearsed = True
 
     def epochs(self) -> Iterator[dict[str, Any]]:

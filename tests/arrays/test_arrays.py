@@ -125,3 +125,14 @@ def test_norms_see_what_is_not_finite(xp: ModuleType, norm: Any):
 def test_rms_norm_does_not_grow_with_the_size():
     """The root mean square of a constant is that constant, however many numbers there are."""
     assert [float(rms_norm(np.full((1, size), 3.0))[0]) for size in (1, 10, 1000)] == pytest.approx([3.0] * 3)
+
+
+def test_an_object_of_no_library_is_named():
+    """What has a shape and is no array is refused by its type, beside arrays and alone."""
+
+    class Table:
+        shape = (1,)
+
+    for others in ((), (np.ones(1),)):
+        with pytest.raises(TypeError, match="Table is not a supported array type"):
+            array_namespace(Table(), *others)

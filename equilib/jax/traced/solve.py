@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from equilib.adjoints.implicit import ImplicitAdjoint
 from equilib.fixed_points.options import SolveOptions
-from equilib.fixed_points.picard import Picard
+from equilib.fixed_points.picard import Picard, State
 from equilib.fixed_points.solution import Status
 from equilib.jax.host import left_out, norm_dtype
 from equilib.jax.how import How
@@ -26,6 +26,8 @@ from equilib.jax.traced.picard import TracedPicard
 from equilib.jax.traced.varying import axes_of, cond, over, spread
 from equilib.numerics.gmres import GMRES
 
+jax.tree_util.register_dataclass(State, ["z", "residual"], [])  # of methods that are made from Picard's
+
 
 def traceable(solver: Any, what: str = "solver") -> Any:
     """Return the form of a solver that can be traced; of another one it says `what` it is.
@@ -36,7 +38,7 @@ def traceable(solver: Any, what: str = "solver") -> Any:
         If it has none.
     """
     if isinstance(solver, Picard):
-        return TracedPicard(solver.damping)
+        return TracedPicard(solver.damping) if type(solver) is Picard else solver
     if hasattr(solver, "traced"):
         return solver.traced()
     raise JitError(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from equilib import ops
 from equilib.errors import UserError
 from tests.embed.torch.cells import F64, TIGHT, Cell, drawn
 
@@ -355,3 +356,24 @@ def test_double_precision_by_a_method():
     assert deq(X).dtype is F64
     with pytest.raises(RuntimeError, match="must have the same dtype"):
         deq(X, z0=X.float())
+
+
+def test_an_input_with_the_batch_on_another_axis_is_not_cut():
+    """Samples that finish at different times leave such an input whole."""
+    torch.manual_seed(0)
+    memory, x = (
+        torch.randn(5, 8, 4, dtype=F64),
+        torch.logspace(-6, 1, 8, dtype=F64)[:, None] * torch.ones(8, 4, dtype=F64),
+    )
+    deq = DeepEquilibrium(lambda z, x, memory: torch.tanh(0.5 * z * x + 0.1 * memory.mean(0)), "picard", rtol=1e-8)
+    z = deq(x, memory)
+    assert torch.allclose(z, torch.tanh(0.5 * z * x + 0.1 * memory.mean(0)), atol=1e-6)
+
+
+@pytest.mark.parametrize("x", [-200.0, 0.0, 3.0])
+def test_the_slope_of_a_sigmoid_by_pytorch_is_that_of_its_own(x: float):
+    """Where e^−x is infinite, too, the derivative is finite."""
+    ours, theirs = (torch.tensor(x, requires_grad=True) for _ in range(2))
+    ops.sigmoid(ours).backward()
+    torch.sigmoid(theirs).backward()
+    assert torch.allclose(ours.grad, theirs.grad)
