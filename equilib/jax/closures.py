@@ -53,22 +53,36 @@ def taken_apart(value: Any, *, keep: bool = False) -> Parts:
     NumPy, and all else, are constants, known by what is in them, and so are arrays that methods of objects find in
     their modules. To `keep` the parts, NumPy's arrays are copied: the user's may change in place.
     """
-    splitter = _Splitter(keep=keep)
     call = type(value).__call__ if callable(value) else None
     if isinstance(call, FunctionType) and _package(call) not in LIBRARIES and _is_its_attributes(value):
         value = MethodType(call, value)  # whose globals are looked at
-    return splitter.split(value)
+    mentioned: set[str] = set()
+    while True:
+        splitter = _Splitter(mentioned, keep=keep)
+        parts = splitter.split(value)
+        mentioned = splitter.mentioned
+        if splitter.used in (None, len(mentioned)):
+            return parts
 
 
 class _Splitter:
-    def __init__(self, *, keep: bool) -> None:
+    """Takes values apart, knowing names that code has `mentioned`; there were so many when that was `used` first."""
+
+    def __init__(self, mentioned: set[str], *, keep: bool) -> None:
         self._keep = keep
         self._open: set[Any] = set()
         self._globals: dict[str, Any] | None = None
         self._root = ""
-        self._mentioned: set[str] = set()
+        self.mentioned = set(mentioned)
+        self.used: int | None = None
         self._done: dict[int, tuple[Any, Parts]] = {}
         self._bound: set[Any] = set()
+
+    def _names(self) -> set[str]:
+        """Return the names that code has mentioned so far."""
+        if self.used is None:
+            self.used = len(self.mentioned)
+        return self.mentioned
 
     def split(self, value: Any) -> Parts:
         if isinstance(value, jax.Array):
@@ -103,7 +117,7 @@ class _Splitter:
         scope = vars(value)
         if not is_own(scope, self._root):
             return Parts(value, (), lambda _: value)
-        names = [name for name in sorted(self._mentioned) if name in scope and (id(value), name) not in self._open]
+        names = [name for name in sorted(self._names()) if name in scope and (id(value), name) not in self._open]
 
         def make(*found: Any) -> ModuleType:
             made = ModuleType(value.__name__)
@@ -162,7 +176,7 @@ class _Splitter:
         found: dict[str, Any] = {}
         for each in reversed(kind.__mro__[:-1]):
             if each.__flags__ & _HEAP_TYPE and is_own_class(each, self._root):
-                known = self._mentioned | _CALLED
+                known = self._names() | _CALLED
                 found |= {name: _method(value) for name, value in vars(each).items() if name in known}
         kinds = FunctionType, type, _JITTED
         return self._constants(
@@ -203,7 +217,7 @@ class _Splitter:
         inside = [cell.cell_contents for cell, full in zip(cells, filled, strict=True) if full]
         count = len(inside)
         names = names_in(code)
-        self._mentioned.update(names)
+        self.mentioned.update(names)
         followed = scope is self._globals or is_own(scope, self._root)
         own = [each for each in names if each in scope] if followed else []
         imported = {each: sys.modules[each] for each in names if each not in scope and each in sys.modules}

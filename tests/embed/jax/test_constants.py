@@ -223,3 +223,41 @@ def test_equal_constants_are_one_map():
         scale = np.full(3, 0.25)
         fixed_point(lambda z, scale=scale: jnp.cos(scale[0] * z), jnp.zeros((2, 3)))
     assert len(set(problems._maps) - known) == 1
+
+
+@pytest.mark.parametrize("way", ["by a method", "by a function that is named after the object"])
+def test_methods_that_methods_call_are_followed(way: str, monkeypatch: pytest.MonkeyPatch):
+    """What is read on the way, however long, is as it is when it is solved for."""
+    monkeypatch.setitem(globals(), "scale_of_outer", 0.5)
+    f = _through_outer if way == "by a method" else _through_z
+    for scale in (0.5, 0.25):
+        monkeypatch.setitem(globals(), "scale_of_outer", scale)
+        z = fixed_point(f, jnp.zeros_like(X), **TIGHT)
+        assert close(z, iterated(scale * WEIGHT, X))
+
+
+class Outer:
+    """A method that calls another."""
+
+    def _inner(self, z: Any) -> Any:
+        return jnp.tanh(scale_of_outer * z @ WEIGHT + X)
+
+    def compute(self, z: Any) -> Any:
+        """Return what the other one does."""
+        return self._inner(z)
+
+
+scale_of_outer, an_outer = 0.5, Outer()
+
+
+def _through_outer(z: Any) -> Any:
+    return an_outer.compute(z)
+
+
+def z_helper(held: Any, z: Any) -> Any:
+    """Return what the object does."""
+    return held.compute(z)
+
+
+def _through_z(z: Any) -> Any:
+    return z_helper(an_outer, z)
