@@ -75,9 +75,7 @@ class DEQChain:
         adjoint_guess: Array | None = None,
     ) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), and the record; more in `DeepEquilibrium`."""
-        check_params(params, "before", "deq", "after")
-        check_samples(x)
-        x = read_only(x)
+        x = _checked(params, x, "deq")
         features = _applied(self.before, with_draws(self.before, params["before"], x, rng), x)
         check_width(params, x, features)
         equilibrium = self.deq(params["deq"], features, rng=rng, guess=guess, start=start, adjoint_guess=adjoint_guess)
@@ -92,9 +90,7 @@ class DEQChain:
         Raises ValueError if a `BatchNorm` is in the equilibrium.
         """
         refuse_observed(self.deq, "an equilibrium", _INSTEAD)
-        check_params(params, "before", "deq", "after")
-        check_samples(x)
-        x = read_only(x)
+        x = _checked(params, x, "deq")
         drawn = with_draws(self.before, params["before"], x, rng)
         features, before = _observed(self.before, params["before"], drawn, x)
         check_width(params, x, features)
@@ -105,9 +101,8 @@ class DEQChain:
 
     def explicit(self, params: Tree, x: Array) -> tuple[Array, Equilibrium]:
         """Return the prediction for x, shape (batch, ...), from the guess alone; raises what `Explicit` does."""
-        check_params(params, "before", "deq", "after")
-        check_samples(x)
-        features = self.before(params["before"], read_only(x))
+        x = _checked(params, x, "deq")
+        features = self.before(params["before"], x)
         check_width(params, x, features)
         equilibrium = Explicit(self.deq)(params["deq"], features)
         return self.after(params["after"], equilibrium.output), equilibrium
@@ -135,9 +130,7 @@ class ODEChain:
 
     def __call__(self, params: Tree, x: Array, *, rng: np.random.Generator | None = None) -> tuple[Array, Evolution]:
         """Return the prediction for x, shape (batch, ...), and the record; `rng` is for dropout, in training."""
-        check_params(params, "before", "ode", "after")
-        check_samples(x)
-        x = read_only(x)
+        x = _checked(params, x, "ode")
         before, after = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
         features = _applied(self.before, before, x)
         check_width(params, x, features)
@@ -152,9 +145,7 @@ class ODEChain:
         Raises ValueError if a `BatchNorm` is in the integration.
         """
         refuse_observed(self.ode, "an integration", _INSTEAD)
-        check_params(params, "before", "ode", "after")
-        check_samples(x)
-        x = read_only(x)
+        x = _checked(params, x, "ode")
         drawn, last = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
         features, before = _observed(self.before, params["before"], drawn, x)
         check_width(params, x, features)
@@ -218,3 +209,13 @@ def _observed(layer: Layer, params: Tree, drawn: Tree, x: Array) -> tuple[Array,
 def _check_layers(before: Layer, after: Layer) -> None:
     check_kind(before, "before", "layer")
     check_kind(after, "after", "layer")
+
+
+def _checked(params: Tree, x: Array, part: str) -> Array:
+    """Return x, shape (batch, ...), read-only; `part` is what stands between `before` and `after`.
+
+    Raises TypeError, ValueError if x has no samples or the parameters are not those of a chain.
+    """
+    check_params(params, "before", part, "after")
+    check_samples(x)
+    return read_only(x)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import pytest
 
-from equilib.fixed_points.solution import UnsolvedWarning
 from tests.embed.jax.cells import drawn, f
+from tests.embed.warned import files_warned_of
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 import jax.numpy as jnp  # noqa: E402
@@ -38,9 +35,6 @@ def steps(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["a solve", "a gradient", "an approximate gradient", "vmap", "odeint"])
 def test_a_warning_names_the_line_of_the_user(kind: str):
     """However deep a solve is that failed, the warning is about the line outside of equilib and JAX."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        steps(kind)
-    solves: list[Any] = [each for each in caught if issubclass(each.category, UnsolvedWarning)]
-    assert solves
-    assert {each.filename for each in solves} == {__file__}
+    named = files_warned_of(lambda: steps(kind))
+    assert named
+    assert set(named) == {__file__}

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
-
 import pytest
 
-from equilib.fixed_points.solution import UnsolvedWarning
 from tests.embed.torch.cells import Cell, drawn, f
+from tests.embed.warned import files_warned_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -35,9 +32,6 @@ def steps(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["a module", "a gradient", "a transform", "a gradient of nan", "odeint"])
 def test_a_warning_names_the_line_of_the_user(kind: str):
     """However deep a solve is that failed, the warning is about the line outside of equilib and PyTorch."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        steps(kind)
-    solves: list[Any] = [each for each in caught if issubclass(each.category, UnsolvedWarning)]
-    assert solves
-    assert {each.filename for each in solves} == {__file__}
+    named = files_warned_of(lambda: steps(kind))
+    assert named
+    assert set(named) == {__file__}
