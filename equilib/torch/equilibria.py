@@ -23,7 +23,7 @@ from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
 from equilib.torch.bridge import Bridge
 from equilib.torch.call import Call, without_autocast
-from equilib.torch.closures import Edge, edges_into
+from equilib.torch.closures import Edge, current, edges_into
 from equilib.torch.coarse import check_coarse
 from equilib.torch.compiling import uncompiled
 from equilib.torch.ends import ends_of, stand_ins
@@ -228,18 +228,18 @@ def _batched_leaves(
     check_declared(batched_inputs, len(inputs))
     if not call.layout.batched:
         raise ValueError("with batched=False nothing has the batch axis; leave out batched_inputs")
-    batched, shared = set[int](), set[int]()
+    batched, shared = set[int](), {id(leaf) for leaf in call.named.values()}
     for number, (tree, has) in enumerate(zip(inputs, batched_inputs, strict=True)):
         for leaf in pytree.tree_leaves(tree):
             if isinstance(leaf, Tensor):
-                (batched if has else shared).add(id(leaf))
+                (batched if has else shared).add(id(current(leaf)))
                 if has and leaf.shape[:1] != (call.layout.batch,):
                     raise ValueError(
                         f"input {number} is declared to have the batch axis, but it has the shape {tuple(leaf.shape)} "
                         f"where z0 has {call.layout.batch} samples; give its tensors that axis, or declare it "
                         "False in batched_inputs"
                     )
-    if batched & shared:  # one tensor in both roles
+    if batched & shared:  # one tensor in both roles, as a parameter that the module is also given
         return None
     return tuple(id(leaf) in batched for leaf in call.leaves)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Number
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.fixed_point import chosen_adjoint
@@ -23,6 +24,8 @@ from equilib.torch.coarse import check_coarse
 from equilib.torch.compiling import uncompiled
 from equilib.torch.equilibria import equilibrium
 
+_PLAIN = (Number, str, bytes, type(None), torch.dtype, torch.device)
+
 
 class DeepEquilibrium(nn.Module):
     """z = cell(z, *inputs): the fixed point of a module, or of another function, in the place of its repetition.
@@ -37,8 +40,8 @@ class DeepEquilibrium(nn.Module):
         Maps the inputs to the initial guess; by default zeros like the first of them.
     batched_inputs : sequence of bool, optional
         For each of the inputs whether axis 0 of all its tensors is the batch: then finished samples leave it. By
-        default the first input has it, where z is like that one, and the others have not; where one of these is as long
-        as the batch, which may be chance, all samples stay.
+        default the first input has it, where the guess is zeros like that one, and the others have not; where one of
+        these may hold samples, as an axis of a multiple of their number or an object may, all samples stay.
 
     Attributes
     ----------
@@ -91,9 +94,10 @@ class DeepEquilibrium(nn.Module):
                 f"the initial guess is zeros like the first input, a tensor, got {described(inputs[0])}; give tensors, "
                 "or say what z is like by initial=... or z0=..."
             )
+        like_first = z0 is None and self.initial is None  # a guess that is given has the shape of a weight by chance
         if z0 is None:
             z0 = torch.zeros_like(inputs[0]) if self.initial is None else self.initial(*inputs)
-        found = _solved(self.cell, z0, inputs, self.how, like_first=self.initial is None)
+        found = _solved(self.cell, z0, inputs, self.how, like_first=like_first)
         self.solution, self.adjoints = found.solution, found.adjoints
         return (found.z, found.aux) if self.how["has_aux"] else found.z
 
@@ -112,21 +116,37 @@ def _solved(
     cell: Callable[..., Any], z0: Any, inputs: tuple[Any, ...], how: dict[str, Any], *, like_first: bool
 ) -> Equilibrium:
     if like_first and how.get("batched_inputs") is None and how.get("batched", True):
-        how = {**how, "batched_inputs": _known_to_be_batched(z0, inputs)}
+        how = {**how, "batched_inputs": _known_to_be_batched(*inputs)}
     return equilibrium(cell, z0, *inputs, **how)
 
 
-def _known_to_be_batched(z0: Any, inputs: tuple[Any, ...]) -> tuple[bool, ...] | None:
-    """Return which inputs have the batch axis, where their shapes leave no doubt: the first is like z0, others are not.
+def _known_to_be_batched(first: torch.Tensor, *others: Any) -> tuple[bool, ...] | None:
+    """Return which inputs have the batch axis, where that is in no doubt: the first, which z is like, and no other.
 
     Who takes a shared input that happens to be as long as the batch for one of the samples solves another equation; one
-    with the batch on another axis cannot be cut.
+    with the batch on another axis, or with several rows for each sample, cannot be cut.
     """
-    first, *others = inputs or (None,)
-    if not (isinstance(first, torch.Tensor) and isinstance(z0, torch.Tensor) and first.shape == z0.shape):
-        return None
-    doubtful = (isinstance(each, torch.Tensor) and z0.shape[0] in each.shape for each in tree_leaves(others))
-    return None if others and any(doubtful) else (True, *(False for _ in others))
+    doubtful = not first.ndim or not first.shape[0] or _may_hold_samples(others, first.shape[0])
+    return None if doubtful else (True, *(False for _ in others))
+
+
+def _may_hold_samples(others: tuple[Any, ...], batch: int) -> bool:
+    """Return whether one of the inputs may say something of each sample: in an axis, a list, or out of our sight."""
+    open_values = list(others)
+    while open_values:
+        value = open_values.pop()
+        if isinstance(value, torch.Tensor | np.ndarray):
+            lengths = tuple(value.shape)
+        elif isinstance(value, list | tuple | dict):
+            open_values += value.values() if isinstance(value, dict) else value
+            lengths = (len(value),)
+        elif isinstance(value, _PLAIN):
+            continue
+        else:
+            return True
+        if any(length and length % batch == 0 for length in lengths):
+            return True
+    return False
 
 
 def _check(

@@ -107,49 +107,6 @@ def test_hooks_and_another_start():
     assert made.solution.z0.eq(1).all()
 
 
-@pytest.mark.parametrize("batch", [4, 6])
-@pytest.mark.parametrize("declared", [None, (True, False)], ids=["by default", "declared"])
-@pytest.mark.parametrize("start", ["zeros", "z0", "initial"])
-def test_what_samples_share_is_never_cut(batch: int, declared: Any, start: str):
-    """What calls itself converged is a fixed point, also when a shared input happens to be as long as the batch."""
-    rates = torch.linspace(0.1, 0.95, 4, dtype=F64)
-    x = torch.zeros(batch, 4, dtype=F64)
-    x[:, 0], x[-1] = 0.1, torch.linspace(-3, 3, 4)  # one sample takes longer than the others
-    cell = lambda z, x, s: torch.sin(z) * s + x  # noqa: E731
-    made = {"initial": lambda x, _: torch.ones_like(x)} if start == "initial" else {}
-    deq = DeepEquilibrium(cell, "picard", batched_inputs=declared, rtol=1e-8, max_steps=500, **made)
-    z = deq(x, rates, z0=torch.ones_like(x) if start == "z0" else None)
-    assert deq.solution.success
-    assert (cell(z, x, rates) - z).abs().max() < 1e-6
-
-
-def test_samples_leave_where_shapes_leave_no_doubt():
-    """An input like z is of the samples, one of another length is shared: f sees fewer in the end."""
-    seen: list[int] = []
-    x = torch.zeros(5, 4, dtype=F64)
-    x[-1] = torch.linspace(-3, 3, 4)
-
-    def cell(z: Any, x: Any, s: Any) -> Any:
-        seen.append(len(z))
-        return torch.sin(z) * s + x
-
-    DeepEquilibrium(cell, "picard", rtol=1e-8, max_steps=500)(x, torch.linspace(0.1, 0.95, 4, dtype=F64))
-    assert min(seen) == 1
-
-
-def test_a_wrong_declaration_is_told_with_an_option_that_there_is():
-    """An input that is declared to have the batch axis and has it not is refused, and the advice is followed."""
-    x, rates = torch.zeros(5, 4, dtype=F64), torch.linspace(0.1, 0.9, 4, dtype=F64)
-    cell = lambda z, x, s: torch.sin(z) * s + x  # noqa: E731
-    with pytest.raises(ValueError, match=r"input 1 is declared .* or declare it False in batched_inputs"):
-        DeepEquilibrium(cell, batched_inputs=(True, True))(x, rates)
-    assert DeepEquilibrium(cell, batched_inputs=(True, False))(x, rates).shape == x.shape
-    with pytest.raises(ValueError, match="for each of the 1 inputs"):
-        DeepEquilibrium(torch.sin, batched_inputs=(True, False))(x)
-    with pytest.raises(ValueError, match="leave out batched_inputs"):
-        DeepEquilibrium(torch.sin, batched_inputs=(True,), batched=False)(x)
-
-
 def test_training_lowers_the_loss():
     """A network with an equilibrium in it is trained as any other, by an optimizer of PyTorch."""
     net = network()
