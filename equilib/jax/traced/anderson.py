@@ -14,6 +14,7 @@ import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
+from equilib.jax.traced.places import plain
 from equilib.jax.traced.rare import apart, rarely
 from equilib.jax.traced.varying import fori_loop
 
@@ -71,8 +72,9 @@ class TracedAnderson:
     rejections: int = 8
     restart: str = "least"
 
-    def begin(self, _: Evaluator, z: jax.Array, residual: jax.Array) -> AndersonState:
+    def init(self, f: Evaluator, z: jax.Array) -> AndersonState:
         """Return the state of the initial guess, shape (batch, ...)."""
+        residual = f.residual(z)
         return apart(self._begun, z, residual, like=z)
 
     def _begun(self, z: jax.Array, residual: jax.Array) -> AndersonState:
@@ -84,20 +86,21 @@ class TracedAnderson:
         none = jnp.zeros(batch, jnp.int32)
         return AndersonState(z, residual, pairs, Place(z, residual, norm), none, none > 0)
 
-    def propose(self, _: Evaluator, state: AndersonState) -> jax.Array:
-        """Return the mixture that is to be evaluated, shape (batch, ...)."""
-        return apart(self._mixture, state, like=state.z)
+    def propose(self, f: Evaluator, state: AndersonState) -> tuple[jax.Array, jax.Array]:
+        """Return the mixture and its residual, shape (batch, ...)."""
+        new = apart(self._mixture, state, like=state.z)
+        return new, f.residual(new)
 
     def _mixture(self, state: AndersonState) -> jax.Array:
         pairs = self._usable(state)
         return self._mixed(state, pairs, _weights(pairs, self._ridge(state.z)))
 
-    def accept(self, f: Evaluator, state: AndersonState, new: jax.Array, residual: jax.Array) -> AndersonState:
+    def accept(self, f: Evaluator, state: AndersonState, proposed: tuple[jax.Array, jax.Array]) -> AndersonState:
         """Go on from the better place, shape (batch, ...), the new one or an earlier one."""
-        slot = f.steps % self.memory
+        (new, residual), slot = proposed, f.steps % self.memory
         pairs = _extended(self._usable(state), state, new, residual, f.steps)
-        (norm,), (right,) = NORM.quickly(residual)
-        usual = right & (norm <= self.growth * state.least.norm)
+        norm = NORM.quickly(plain(residual))
+        usual = NORM.right(norm, residual) & (norm <= self.growth * state.least.norm)
         tried = Place(new, residual, norm)
         least = _where(norm < state.least.norm, tried, state.least)
         accepted = state._replace(

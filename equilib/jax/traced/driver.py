@@ -13,12 +13,10 @@ import jax.numpy as jnp
 from equilib.fixed_points.options import SolveOptions
 from equilib.jax.traced.monitor import Monitor, Watch
 from equilib.jax.traced.norms import Measure, measure_of, rows
-from equilib.jax.traced.packed import Packed, packed, unpacked
+from equilib.jax.traced.packed import INTEGER, Packed, packed, unpacked
+from equilib.jax.traced.places import Place, place_of
 from equilib.jax.traced.rare import apart, rarely, together
 from equilib.jax.traced.varying import while_loop
-
-Place = tuple[jax.Array, jax.Array]
-"""Iterates and residuals, arrays of shape (batch, ...)."""
 
 
 @dataclass
@@ -60,10 +58,14 @@ class Evaluator:
         finally:
             self.steps, self.active = before
 
+    def image(self, z: jax.Array) -> jax.Array:
+        """Return f(z), shape (batch, ...)."""
+        self.calls += 1
+        return self.call(z)
+
     def residual(self, z: jax.Array) -> jax.Array:
         """Return f(z) − z, shape (batch, ...)."""
-        self.calls += 1
-        return self.call(z) - z
+        return self.image(z) - z
 
 
 class Ended(NamedTuple):
@@ -75,11 +77,18 @@ class Ended(NamedTuple):
     nfe: jax.Array
 
 
+BEFORE, HERE = 1, 2
+
+
 class _Known(NamedTuple):
-    """What is known of the samples, and after how many steps a state was looked at last, or −1."""
+    """What is known of the samples, after how many steps a state was looked at last, or −1, and which is best then.
+
+    That is the last one, `HERE`, the one `BEFORE` it, or what was best before that.
+    """
 
     watch: Watch
     looked: jax.Array
+    best: jax.Array
 
 
 class _Run(NamedTuple):
@@ -105,9 +114,9 @@ def iterate(f: Evaluator, solver: Any, z0: jax.Array) -> Ended:
     monitor = Monitor(f.options, f.measure, f.residual if distance else None)
     loops = _Loops(f, solver, monitor)
     run = while_loop(lambda run: run.running, loops.turn, loops.begin(z0))
-    (z, residual), watch = run.best, loops.known(run).watch
+    best, watch = run.best, loops.known(run).watch
     nfe = loops.first + run.k * loops.per_step + watch.nfe + getattr(run.state, "linearizations", 0)
-    return Ended(z, residual, watch, nfe)
+    return Ended(best.z, best.residual, watch, nfe)
 
 
 @dataclass
@@ -127,21 +136,16 @@ class _Loops:
 
     def begin(self, z0: jax.Array) -> _Run:
         """Evaluate the guess, and glance at it."""
-        if not hasattr(self.solver, "propose"):
-            state = self.solver.init(self.f, z0)
-            self.first = self.f.calls
-        else:
-            residual = self.f.residual(z0)
-            self.first = self.f.calls
-            state = self.solver.begin(self.f, z0, residual)
-        return apart(self.begun, state, like=state.residual)
+        state = self.solver.init(self.f, z0)
+        self.first = self.f.calls
+        return apart(self.begun, state, like=state.z)
 
     def begun(self, state: Any) -> _Run:
         """Return what is known of the guess, where looking closely is `due` if a glance is not to be relied on."""
-        here, active = _place(state), self.f.active
-        watch, usual, sure = self.monitor.begin(state.z, state.residual, active, getattr(state, "failed", None))
+        here, active = place_of(state), self.f.active
+        watch, usual, sure = self.monitor.begin(here, active, getattr(state, "failed", None))
         none = jnp.asarray(0, jnp.int32)
-        known = _Known(watch, none - 1)
+        known = _Known(watch, none - 1, jnp.zeros(active.shape, INTEGER))
         self.like = jax.eval_shape(lambda: known)
         nothing = jax.tree.map(jnp.zeros_like, here)
         before, best = _chosen(active, nothing, here), _chosen(active, here, nothing)
@@ -155,13 +159,14 @@ class _Loops:
     def turn(self, run: _Run) -> _Run:
         """Take steps, and look closely at the last one."""
         run = while_loop(lambda run: run.usual, self.step, run)
-        run = together(self.looked, run, run.state.residual, run.running)
-        return rarely(run.due, self.looked_closely, run)
+        run = together(self.looked, run, run.state.z, run.running)
+        run = self.kept(run)
+        return while_loop(lambda run: run.due, self.looked_closely, run)  # after which it is not
 
     def looked(self, run: _Run) -> _Run:
         """Return what is known of the last state, unless it is `due` to look closely."""
-        known, state = self.known(run), run.state
-        watch, slope, sure = self.monitor.look(known.watch, state.z, state.residual, run.before, run.k, closely=False)
+        known = self.known(run)
+        watch, slope, sure = self.monitor.look(known.watch, place_of(run.state), run.before, run.k, closely=False)
         judged = self.judged(run, known._replace(watch=watch), slope.share)
         due = run.due | jnp.any(slope.leapt) | ~sure
         late = run._replace(due=due)
@@ -169,26 +174,31 @@ class _Loops:
 
     def looked_closely(self, run: _Run) -> _Run:
         """Return what is known of the last state, by norms that are right and, where they have to tell, values of f."""
-        known, state, monitor = self.known(run), run.state, self.monitor
-        place = state.z, state.residual
-        watch = monitor.measured_again(known.watch, *place, run.k)
-        watch, slope, _ = monitor.look(watch, *place, run.before, run.k, closely=True)
+        known, place, monitor = self.known(run), place_of(run.state), self.monitor
+        watch = monitor.measured_again(known.watch, place, run.k)
+        watch, slope, _ = monitor.look(watch, place, run.before, run.k, closely=True)
         share = slope.share
         if monitor.evaluate is not None:
-            probed = lambda each: monitor.probe(each[0], *place, run.before, slope, run.k)  # noqa: E731
+            probed = lambda each: monitor.probe(each[0], place, run.before, slope, run.k)  # noqa: E731
             watch, share = rarely(jnp.any(slope.leapt), probed, (watch, share))
-        return self.judged(run, known._replace(watch=watch), share)
+        return self.kept(self.judged(run, known._replace(watch=watch), share))
 
     def judged(self, run: _Run, known: _Known, share: jax.Array) -> _Run:
         """Take note of the last state, whose slope leaves a share of the tolerance, shape (batch,), to the residual."""
         k, state, active = run.k, run.state, known.watch.active
         failed = getattr(state, "failed", None)
-        watch, improved = self.monitor.judge(known.watch, state.z, state.residual, share, failed, k)
+        watch, improved = self.monitor.judge(known.watch, place_of(state), share, failed, k)
         # All but the last of these steps have improved what was active.
-        best = _chosen(improved, _place(state), _chosen(active & (k > known.looked + 1), run.before, run.best))
+        best = jnp.where(improved, HERE, jnp.where(active & (k > known.looked + 1), BEFORE, 0))
         running, no = jnp.any(watch.active), jnp.zeros_like(run.due)
-        seen = packed(known._replace(watch=watch, looked=k))
-        return run._replace(best=best, running=running, usual=running, due=no, known=seen)
+        seen = packed(known._replace(watch=watch, looked=k, best=best.astype(INTEGER)))
+        return run._replace(running=running, usual=running, due=no, known=seen)
+
+    def kept(self, run: _Run) -> _Run:
+        """Return the same with the places that are best by what is known of the last state, if it is judged."""
+        best = jnp.where(run.due, 0, self.known(run).best)
+        kept = _chosen(best == HERE, place_of(run.state), _chosen(best == BEFORE, run.before, run.best))
+        return run._replace(best=kept)
 
     def step(self, run: _Run) -> _Run:
         """Take a step, and glance at it."""
@@ -201,35 +211,29 @@ class _Loops:
         if not hasattr(self.solver, "propose"):
             new = self.solver.step(self.f, run.state)
             self.per_step = self.f.calls
-            return together(self.glanced, _moved(run, new), new.residual, run.running)
-        z = self.solver.propose(self.f, run.state)
-        residual = self.f.residual(z)
+            return together(self.glanced, _moved(run, new), new.z, run.running)
+        proposed = self.solver.propose(self.f, run.state)
         self.per_step = self.f.calls
 
         def accepted(each: tuple[Any, ...]) -> tuple[Any, ...]:
-            run, z, residual = each
+            run, proposed = each
             with self.f.after(run.k, self.known(run).watch.active):
-                new = self.solver.accept(self.f, run.state, z, residual)
-            return self.glanced(_moved(run, new)), z, residual
+                new = self.solver.accept(self.f, run.state, proposed)
+            return self.glanced(_moved(run, new)), proposed
 
-        return together(accepted, (run, z, residual), residual, run.running)[0]
+        return together(accepted, (run, proposed), run.state.z, run.running)[0]
 
     def glanced(self, run: _Run) -> _Run:
         """Return what is known of the last state at a glance."""
         state, known, failed = run.state, self.known(run), getattr(run.state, "failed", None)
         k = run.k + run.usual.astype(jnp.int32)  # for that step was taken: a 1 would be one more array of the program
-        watch, usual = self.monitor.glance(known.watch, state.z, state.residual, failed, k)
+        watch, usual = self.monitor.glance(known.watch, place_of(state), failed, k)
         return run._replace(k=k, usual=usual, known=packed(known._replace(watch=watch), (known, run.known)))
 
 
 def _moved(run: _Run, new: Any) -> _Run:
-    return run._replace(state=new, before=_place(run.state))
-
-
-def _place(state: Any) -> Place:
-    return state.z, state.residual
+    return run._replace(state=new, before=place_of(run.state))
 
 
 def _chosen(samples: jax.Array, one: Place, other: Place) -> Place:
-    z, residual = (jnp.where(rows(samples, x), x, y) for x, y in zip(one, other, strict=True))
-    return z, residual
+    return jax.tree.map(lambda x, y: jnp.where(rows(samples, x), x, y), one, other)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,8 +15,9 @@ from equilib.fixed_points.solution import GROWTH, Status
 from equilib.fixed_points.stopping import DRIFT, PROGRESS
 from equilib.fixed_points.tolerance import FAR
 from equilib.jax.how import STATUSES
-from equilib.jax.traced.norms import Measure, flat, largest, real, rows
-from equilib.jax.traced.slope import Place, Slope, between, strictness
+from equilib.jax.traced.norms import Measure, real, rows
+from equilib.jax.traced.places import Combined, Place, plain
+from equilib.jax.traced.slope import Here, Measured, Slope, between, strictness
 
 CODE = {status: number for number, status in enumerate(STATUSES)}
 
@@ -56,11 +57,9 @@ class Monitor:
     measure: Measure
     evaluate: Callable[[jax.Array], jax.Array] | None
 
-    def begin(
-        self, z: jax.Array, residual: jax.Array, active: jax.Array, failed: Any
-    ) -> tuple[Watch, jax.Array, jax.Array]:
-        """Measure the initial guess, shape (batch, ...); return what `glance` does, and whether all norms are right."""
-        batch, dtype = z.shape[0], real(z.dtype)
+    def begin(self, place: Place, active: jax.Array, failed: Any) -> tuple[Watch, jax.Array, jax.Array]:
+        """Measure the initial guess; return what `glance` does, and whether all norms are right."""
+        batch, dtype = place.z.shape[0], real(place.z.dtype)
         unbounded, none = jnp.full(batch, jnp.inf, dtype), jnp.zeros(batch, jnp.int32)
         watch = Watch(
             status=jnp.where(active, CODE[Status.RUNNING], CODE[Status.CONVERGED]).astype(jnp.int32),
@@ -76,14 +75,16 @@ class Monitor:
             nfe=jnp.asarray(0, jnp.int32),
             **({} if self.options.stagnation is None else {"progress": unbounded, "paused": none}),
         )
-        watch, right = self.first(watch, z, residual, closely=False)
-        usual = self._glanced(watch, jnp.isfinite(watch.size), z, residual, failed, 0)
+        watch, right = self.first(watch, place, closely=False)
+        usual = self._glanced(watch, jnp.isfinite(watch.size), place, failed, 0)
         return *usual, jnp.all(right | ~active)
 
-    def first(self, watch: Watch, z: jax.Array, residual: jax.Array, *, closely: bool) -> tuple[Watch, jax.Array]:
-        """Take note of the norms of the guess, shape (batch, ...); return what is known then, and whose are right."""
-        (size, length, image), right = self._measured(closely=closely)(residual, z, z + residual)
-        zero = largest(flat(z)) == 0  # as most guesses are
+    def first(self, watch: Watch, place: Place, *, closely: bool) -> tuple[Watch, jax.Array]:
+        """Take note of the norms of the guess; return what is known then, and whose are right."""
+        (size, length, image), right = self._measured(closely=closely)(
+            place.difference, plain(place.z), plain(place.image)
+        )
+        zero = length == 0  # as most guesses are; beside a residual that is right, what is so small is nothing, too
         new = watch._replace(
             first=size,
             before=size,
@@ -95,30 +96,28 @@ class Monitor:
             new = new._replace(scale=jnp.fmax(jnp.fmax(size, length), image))
         return new, right[0] & (right[1] | zero) & right[2]
 
-    def measured_again(self, watch: Watch, z: jax.Array, residual: jax.Array, k: Any) -> Watch:
-        """Return what is known if the state after step k, shape (batch, ...), is the guess, by norms that are right."""
-        new, _ = self.first(watch, z, residual, closely=True)
+    def measured_again(self, watch: Watch, place: Place, k: Any) -> Watch:
+        """Return what is known if the state after step k is the guess, by norms that are right."""
+        new, _ = self.first(watch, place, closely=True)
         first: Watch = jax.tree.map(
             lambda one, other: one if one is other else jnp.where(k == 0, one, other), new, watch
         )
         return first
 
-    def glance(self, watch: Watch, z: jax.Array, residual: jax.Array, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
+    def glance(self, watch: Watch, place: Place, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         """Measure the state after step k; return what is known then, and whether all that is active only improves.
 
-        The state, z and residual of shape (batch, ...), is observed if so; if not, `look` has to be taken at it.
+        The state is observed if so; if not, `look` has to be taken at it.
         """
-        (size, length), right = self.measure.quickly(residual, z)
+        (size, length), right = self._quickly(place.difference, plain(place.z))
         size = jnp.where(watch.active, size, watch.last)
         watch = watch._replace(best=_least(watch), before=watch.last, last=size, size=length)
-        return self._glanced(watch, right[0] & right[1], z, residual, failed, k)
+        return self._glanced(watch, right[0] & right[1], place, failed, k)
 
-    def _glanced(
-        self, watch: Watch, right: jax.Array, z: jax.Array, residual: jax.Array, failed: Any, k: Any
-    ) -> tuple[Watch, jax.Array]:
+    def _glanced(self, watch: Watch, right: jax.Array, place: Place, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         active, best, size, length = watch.active, watch.best, watch.last, watch.size
         going = (
-            (size > self._tolerance(z, residual, size, length, watch.scale))
+            (size > self._tolerance(place, size, length, watch.scale))
             & (size < best)
             & (size <= jnp.fmin(watch.scale, watch.largest))
             & (length <= FAR * watch.scale)
@@ -139,55 +138,60 @@ class Monitor:
     def look(
         self,
         watch: Watch,
-        z: jax.Array,
-        residual: jax.Array,
-        before: tuple[jax.Array, jax.Array],
+        place: Place,
+        before: Place,
         k: Any,
         *,
         closely: bool,
     ) -> tuple[Watch, Slope, jax.Array]:
-        """Measure the state after step k, shape (batch, ...), which was glanced at, and the slope on the way to it.
+        """Measure the state after step k, which was glanced at, and the slope on the way to it.
 
         The last is whether all norms are right, which they are if one looks closely.
         """
-        measured = self._measured(closely=closely)
-        (size, length), right = measured(residual, z)
-        size, sure = jnp.where(watch.active, size, watch.last), jnp.all(right[0] & right[1] | ~watch.active)
+        size, length = watch.last, watch.size
+        if closely:
+            size, length = self.measure(place.residual, place.z)
+            size = jnp.where(watch.active, size, watch.last)
+        right = [closely | self.measure.right(each, place.z) for each in (size, length)]
+        sure = jnp.all(right[0] & right[1] | ~watch.active)
         watch = watch._replace(scale=jnp.fmax(watch.scale, size), last=size, size=length)
         if self.evaluate is None:
             return watch, Slope(size, watch.strictness, jnp.zeros_like(watch.active)), sure
-        here = self._place(watch, z, residual)
-        slope, right = between(measured, here, before, k == 0, watch.strictness)
+        measured = self._measured(closely=closely)
+        slope, right = between(measured, self._here(watch, place), before, k == 0, watch.strictness)
         return watch, slope, sure & jnp.all(right)
 
-    def _measured(self, *, closely: bool) -> Callable[..., tuple[jax.Array, jax.Array]]:
-        if not closely:
-            return self.measure.quickly
-        return lambda *arrays: (self.measure(*arrays), jnp.ones((len(arrays), len(arrays[0])), dtype=bool))
+    def _measured(self, *, closely: bool) -> Measured:
+        return self._carefully if closely else self._quickly
+
+    def _quickly(self, *given: Combined) -> tuple[Sequence[jax.Array], Sequence[jax.Array]]:
+        numbers = [self.measure.quickly(x) for x in given]
+        return numbers, [self.measure.right(each, x.arrays[0]) for each, x in zip(numbers, given, strict=True)]
+
+    def _carefully(self, *given: Combined) -> tuple[Sequence[jax.Array], Sequence[jax.Array]]:
+        norms = self.measure(*(x.value for x in given))
+        return list(norms), [jnp.ones(norm.shape, dtype=bool) for norm in norms]
 
     def probe(
         self,
         watch: Watch,
-        z: jax.Array,
-        residual: jax.Array,
-        before: tuple[jax.Array, jax.Array],
+        place: Place,
+        before: Place,
         slope: Slope,
         k: Any,
     ) -> tuple[Watch, jax.Array]:
         """Evaluate f where the slope on the way is not to be relied on; return what leaves the residual its share."""
         assert self.evaluate is not None
-        here = self._place(watch, z, residual)
+        here = self._here(watch, place)
         share, count = strictness(self.evaluate, self.measure, here, before, k == 0, watch.strictness, slope)
         return watch._replace(nfe=watch.nfe + count), share
 
-    def judge(
-        self, watch: Watch, z: jax.Array, residual: jax.Array, share: jax.Array, failed: Any, k: Any
-    ) -> tuple[Watch, jax.Array]:
+    def judge(self, watch: Watch, place: Place, share: jax.Array, failed: Any, k: Any) -> tuple[Watch, jax.Array]:
         """Take note of a state that was looked at; return what is known then, and who improves.
 
         The slope of f there leaves a `share` of the tolerance to the residual, inf where it is not known.
         """
-        _, _, size, tolerance, rounding, near = self._place(watch, z, residual)
+        _, size, tolerance, rounding, near = self._here(watch, place)
         met = size <= tolerance
         if self.evaluate is not None:
             share = jnp.where(near & jnp.isfinite(share), share, watch.strictness)
@@ -199,17 +203,16 @@ class Monitor:
         watch, improved = self._judged(watch, size, met, k)
         return self._finished(self._stalled(watch, failed, k), k), improved
 
-    def _place(self, watch: Watch, z: jax.Array, residual: jax.Array) -> Place:
-        tolerance = self._tolerance(z, residual, watch.last, watch.size, watch.scale)
-        rounding = float(jnp.finfo(z.dtype).eps) * watch.size
-        return Place(z, residual, watch.last, tolerance, rounding, watch.active & (watch.last <= tolerance))
+    def _here(self, watch: Watch, place: Place) -> Here:
+        tolerance = self._tolerance(place, watch.last, watch.size, watch.scale)
+        rounding = float(jnp.finfo(place.z.dtype).eps) * watch.size
+        return Here(place, watch.last, tolerance, rounding, watch.active & (watch.last <= tolerance))
 
-    def _tolerance(
-        self, z: jax.Array, residual: jax.Array, size: jax.Array, length: jax.Array, scale: jax.Array
-    ) -> jax.Array:
+    def _tolerance(self, place: Place, size: jax.Array, length: jax.Array, scale: jax.Array) -> jax.Array:
         reached = jnp.fmin(length, scale)
         if not self.options.by_component:
             return self.options.atol + self.options.rtol * reached
+        z, residual = place.z, place.residual
         atol, rtol = (
             jnp.asarray(component_on_host(self.options, name, z.shape[1:]), z.dtype) for name in ("atol", "rtol")
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.jax.traced.places import Combined, plain
 from equilib.jax.traced.rare import rarely, small
 
 
@@ -19,8 +22,11 @@ class Measure(Protocol):
     def __call__(self, *arrays: jax.Array) -> jax.Array:
         """Return the norms, shape (arrays, batch)."""
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return numbers, shape (arrays, batch), and which of them are the norms."""
+    def quickly(self, x: Combined) -> jax.Array:
+        """Return numbers, shape (batch,), that are the norms of x where they are `right`."""
+
+    def right(self, numbers: jax.Array, like: jax.Array) -> jax.Array:
+        """Return which numbers that `quickly` returned are the norms, of arrays like another, shape (batch, ...)."""
 
 
 def real(dtype: Any) -> Any:
@@ -42,11 +48,23 @@ def flat(x: jax.Array) -> jax.Array:
 def dot(one: jax.Array, other: jax.Array) -> jax.Array:
     """Return the inner product of each sample, shape (batch,), in the dtype of numbers."""
     wide = real(one.dtype)
-    x, y = flat(one).astype(wide), flat(other).astype(wide)
-    half, odd = divmod(x.shape[1], 2)
-    if odd or not small(one):
-        return total(x * y)
-    return total(x[:, :half] * y[:, :half] + x[:, half:] * y[:, half:])  # products need no place of their own
+    return total(
+        reduce(add, (x.astype(wide) * y.astype(wide) for x, y in zip(_parts(one), _parts(other), strict=True)))
+    )
+
+
+def _square(x: Combined) -> jax.Array:
+    """Return the sum of the squares of each sample, shape (batch,), in the dtype of numbers."""
+    wide = real(x.arrays[0].dtype)
+    parts = [x.by(*each).astype(wide) for each in zip(*map(_parts, x.arrays), strict=True)]
+    return total(reduce(add, (part * part for part in parts)))
+
+
+def _parts(x: jax.Array) -> list[jax.Array]:
+    """Return the rows of x, shape (batch, ...), or if it is small their halves: no product has a place of its own."""
+    whole = flat(x)
+    half, odd = divmod(whole.shape[1], 2)
+    return [whole] if odd or not small(x) else [whole[:, :half], whole[:, half:]]
 
 
 @dataclass(frozen=True)
@@ -59,17 +77,20 @@ class Root:
         """Return the norms, shape (arrays, batch)."""
         if small(arrays[0]):
             return self._carefully(*arrays)
-        norms, right = self.quickly(*arrays)
+        norms = jnp.stack([self.quickly(plain(x)) for x in arrays])
+        right = self.right(norms, arrays[0])
         carefully = lambda norms: jnp.where(right, norms, self._carefully(*arrays))  # noqa: E731
         return rarely(~jnp.all(right), carefully, norms)
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return numbers, shape (arrays, batch), and which of them are the norms."""
-        norms, count = jnp.sqrt(jnp.stack([dot(x, x) for x in arrays])), self._count(arrays[0])
-        info = jnp.finfo(norms.dtype)
-        least, most = float(info.tiny) / float(info.eps), float(info.max)
-        right = (norms > least**0.5) & (norms < most**0.5)
-        return norms / count, right
+    def quickly(self, x: Combined) -> jax.Array:
+        """Return numbers, shape (batch,), that are the norms where they are `right`."""
+        return jnp.sqrt(_square(x)) / self._count(x.arrays[0])
+
+    def right(self, numbers: jax.Array, like: jax.Array) -> jax.Array:
+        """Return which numbers come of squares that stayed within the range of the dtype."""
+        info, count = jnp.finfo(numbers.dtype), self._count(like)
+        least, most = (float(info.tiny) / float(info.eps)) ** 0.5, float(info.max) ** 0.5
+        return (numbers > least / count) & (numbers < most / count)
 
     def _carefully(self, *arrays: jax.Array) -> jax.Array:
         every = jnp.stack([flat(x) for x in arrays]).astype(real(arrays[0].dtype))
@@ -92,10 +113,13 @@ class Simple:
         """Return the norms, shape (arrays, batch)."""
         return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
 
-    def quickly(self, *arrays: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return the norms, shape (arrays, batch), and that they are."""
-        norms = self(*arrays)
-        return norms, jnp.ones(norms.shape, dtype=bool)
+    def quickly(self, x: Combined) -> jax.Array:
+        """Return the norms, shape (batch,)."""
+        return self(x.value)[0]
+
+    def right(self, numbers: jax.Array, _: jax.Array) -> jax.Array:
+        """Return that all are."""
+        return jnp.ones(numbers.shape, dtype=bool)
 
 
 def measure_of(norm: Norm) -> Measure:

@@ -8,13 +8,18 @@ from typing import NamedTuple
 import jax
 
 from equilib.jax.traced.driver import Evaluator
+from equilib.jax.traced.places import ByImage
 
 
 class PicardState(NamedTuple):
-    """An iterate and its residual f(z) − z, arrays (batch, ...)."""
+    """Iterates and f(z)."""
 
-    z: jax.Array
-    residual: jax.Array
+    place: ByImage
+
+    @property
+    def z(self) -> jax.Array:
+        """The iterates, shape (batch, ...)."""
+        return self.place.z
 
 
 @dataclass(frozen=True)
@@ -23,14 +28,17 @@ class TracedPicard:
 
     damping: float = 0.0
 
-    def begin(self, _: Evaluator, z: jax.Array, residual: jax.Array) -> PicardState:
+    def init(self, f: Evaluator, z: jax.Array) -> PicardState:
         """Return the state of the initial guess, shape (batch, ...)."""
-        return PicardState(z, residual)
+        return PicardState(ByImage(z, f.image(z)))
 
-    def propose(self, _: Evaluator, state: PicardState) -> jax.Array:
-        """Return the next iterate, shape (batch, ...)."""
-        return state.z + ((1 - self.damping) * state.residual if self.damping else state.residual)
+    def propose(self, f: Evaluator, state: PicardState) -> jax.Array:
+        """Return f at the next iterate, shape (batch, ...)."""
+        return f.image(self._next(state.place))
 
-    def accept(self, _: Evaluator, __: PicardState, new: jax.Array, residual: jax.Array) -> PicardState:
+    def accept(self, _: Evaluator, state: PicardState, image: jax.Array) -> PicardState:
         """Go on from there."""
-        return PicardState(new, residual)
+        return PicardState(ByImage(self._next(state.place), image))
+
+    def _next(self, place: ByImage) -> jax.Array:
+        return place.z + (1 - self.damping) * place.residual if self.damping else place.image

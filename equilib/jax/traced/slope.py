@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -10,20 +10,24 @@ import jax.numpy as jnp
 
 from equilib.fixed_points.slope import BARELY, EDGE, GRAIN, LEAP, NOISE, RESOLVED, SLACK, SOONER, VETO
 from equilib.jax.traced.norms import Measure, rows
+from equilib.jax.traced.places import Place, plain
 from equilib.jax.traced.rare import small
 from equilib.jax.traced.varying import cond, while_loop
 
 Evaluate = Callable[[jax.Array], jax.Array]
 
 
-class Place(NamedTuple):
-    """Where samples came: z and f(z) − z, shape (batch, ...), and arrays of shape (batch,).
+Measured = Callable[..., tuple[Sequence[jax.Array], Sequence[jax.Array]]]
+"""What is combined to norms, and which of these are right, arrays of shape (batch,)."""
+
+
+class Here(NamedTuple):
+    """Where samples came, and arrays of shape (batch,).
 
     These are ‖f(z) − z‖, the tolerance, the rounding of z, and whether the first of them is within the second.
     """
 
-    z: jax.Array
-    residual: jax.Array
+    place: Place
     size: jax.Array
     tolerance: jax.Array
     rounding: jax.Array
@@ -42,9 +46,9 @@ class Slope(NamedTuple):
 
 
 def between(
-    measured: Callable[..., tuple[jax.Array, jax.Array]],
-    here: Place,
-    before: tuple[jax.Array, jax.Array],
+    measured: Measured,
+    here: Here,
+    before: Place,
     first: jax.Array,
     known: jax.Array,
 ) -> tuple[Slope, jax.Array]:
@@ -58,7 +62,8 @@ def between(
     reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
 
     def seen() -> tuple[Slope, jax.Array]:
-        (moved, changed), right = measured(here.z - before[0], here.residual - before[1])
+        apart = plain(here.place.z).minus(plain(before.z)), here.place.difference.minus(before.difference)
+        (moved, changed), right = measured(*apart)
         short = ~(moved > NOISE * here.rounding)
         still = jnp.where(unknown & (moved > 0), jnp.inf, jnp.nan)
         share = jnp.where(first, jnp.inf, jnp.where(short, still, _share(here, moved, changed)))
@@ -72,14 +77,14 @@ def between(
         none = jnp.zeros_like(here.near)
         return Slope(here.size, known, none), ~none
 
-    return seen() if small(here.z) else cond(jnp.any(here.near), seen, unseen)
+    return seen() if small(here.place.z) else cond(jnp.any(here.near), seen, unseen)
 
 
 def strictness(
     evaluate: Evaluate,
     measure: Measure,
-    here: Place,
-    before: tuple[jax.Array, jax.Array],
+    here: Here,
+    before: Place,
     first: jax.Array,
     known: jax.Array,
     slope: Slope,
@@ -89,10 +94,10 @@ def strictness(
     reach = jnp.fmax(here.tolerance, RESOLVED * here.rounding)
     length = jnp.fmax(reach, RESOLVED * here.rounding * SLACK / jnp.where(leapt, share, 1.0))
     sure = leapt & (here.size > jnp.where(first, 0.0, NOISE * here.rounding))
-    offset = _scaled(here.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
+    offset = _scaled(here.place.residual, jnp.where(sure, length / jnp.where(sure, here.size, 1.0), 0.0))
     back = jnp.where(leapt & ~sure, length / jnp.where(leapt, moved, 1.0), 0.0)
-    offset = offset + _scaled(before[0] - here.z, back)
-    stepped, changed, outer = measure(offset, evaluate(here.z + offset) - here.residual, before[1])
+    offset = offset + _scaled(before.z - here.place.z, back)
+    stepped, changed, outer = measure(offset, evaluate(here.place.z + offset) - here.place.residual, before.residual)
     local = jnp.where(leapt & (stepped > 0), _share(here, stepped, changed), share)
     flat = leapt & ~sure & (local == 0) & ~first
     once = jnp.any(leapt).astype(jnp.int32)
@@ -104,7 +109,7 @@ def strictness(
     return jnp.where(vetoed, jnp.fmin(share, local), share), count
 
 
-def _share(here: Place, moved: jax.Array, changed: jax.Array) -> jax.Array:
+def _share(here: Here, moved: jax.Array, changed: jax.Array) -> jax.Array:
     slope = jnp.fmax(changed - GRAIN * here.rounding, 0.0) / jnp.where(moved > 0, moved, 1.0)
     return jnp.fmin(SLACK * slope, 1.0)
 
@@ -116,8 +121,8 @@ def _scaled(x: jax.Array, factor: jax.Array) -> jax.Array:
 def _at_edge(
     evaluate: Evaluate,
     measure: Measure,
-    here: Place,
-    before: tuple[jax.Array, jax.Array],
+    here: Here,
+    before: Place,
     moved: jax.Array,
     outer: jax.Array,
     flat: jax.Array,
@@ -125,7 +130,7 @@ def _at_edge(
 ) -> tuple[jax.Array, jax.Array]:
     edge = jnp.fmax(EDGE * here.tolerance, RESOLVED * here.rounding)
     known = flat & (here.size <= edge) & (outer > edge) & jnp.isfinite(moved)
-    way = before[0] - here.z
+    way = before.z - here.place.z
 
     def open_(carry: tuple[jax.Array, ...]) -> jax.Array:
         near, far, *_ = carry
@@ -135,7 +140,7 @@ def _at_edge(
     def halve(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         near, far, inner, outer, count = carry
         middle = (near + far) / 2
-        (size,) = measure(evaluate(here.z + _scaled(way, middle)))
+        (size,) = measure(evaluate(here.place.z + _scaled(way, middle)))
         out = size > edge
         return (
             jnp.where(out, near, middle),
