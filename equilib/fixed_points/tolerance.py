@@ -48,6 +48,12 @@ def tolerance_at(
     return np.where(measured > 0, norm / np.where(measured > 0, measured, 1.0), 0.0)
 
 
+def check_norm_shape(shape: tuple[int, ...], batch: int) -> None:
+    """Raise ValueError if a norm, of that shape for a batch, is not one number a sample."""
+    if shape != (batch,):
+        raise ValueError(f"norm must return one number a sample, shape ({batch},), it returned {shape}")
+
+
 class Tolerance:
     """The tolerance of each sample in the course of one solve.
 
@@ -121,9 +127,7 @@ class Tolerance:
         return self._closely(z, residual, rows, active, (size, length))
 
     def _begin(self, z: Array, norms: np.ndarray, rows: np.ndarray | slice) -> None:
-        if norms.shape[1:] != (z.shape[0],):
-            shapes = f"shape ({z.shape[0]},), it returned {norms.shape[1:]}"
-            raise ValueError(f"norm must return one number a sample, {shapes}")
+        check_norm_shape(norms.shape[1:], z.shape[0])
         self.scale[rows] = np.fmax(self.scale[rows], np.fmax.reduce(norms))
         self.largest[rows] = np.minimum(self.options.divergence * norms[0], LARGEST)
         self._eps = float(array_namespace(z).finfo(z.dtype).eps)

@@ -181,6 +181,17 @@ class _Equation:
         return OdeProblem(lambda t, y, *given: self.f.evaluate(y, (t, *given)), *arrays, linearize=linearize)
 
 
+class _Followed(OdeProblem):
+    """y' = f(t, y) on arrays that JAX follows, whose values are not known."""
+
+    def linearize(self, *_: jax.Array) -> NoReturn:
+        """Refuse what an implicit step needs."""
+        raise NoDerivativeError(
+            "JAX does not follow these in the adjoint discrete; take interpolating, gauss or backsolve, or an explicit "
+            "integrator such as tsit5"
+        )
+
+
 def _integrate(equation: _Equation, y0: jax.Array, t: jax.Array | None, arrays: tuple[jax.Array, ...]) -> jax.Array:
     """Return y at the times asked for, and note the solution at these and at `stops`."""
     y0, at, *plain = (each if each is None else _on_host(each) for each in (y0, t, *arrays))
@@ -254,7 +265,7 @@ def _of_steps(equation: _Equation, primals: tuple[Any, ...], tangents: tuple[Any
     timed = tangents[1] is not None and not isinstance(tangents[1], zero)
 
     def steps(y0: jax.Array, t: jax.Array | None, arrays: Sequence[jax.Array]) -> jax.Array:
-        problem = OdeProblem(lambda t, y: equation.f.call(y, (t, *arrays)))
+        problem = _Followed(lambda t, y: equation.f.call(y, (t, *arrays)))
         select = lambda mask, one, other: jnp.where(mask.reshape(-1, *(1,) * (y0.ndim - 1)), one, other)  # noqa: E731
         fine = problem.with_fine_times(fine=solution.fine_times)
         fixed = [] if t is None else [jnp.asarray(fine.time(np.atleast_1d(each), solution.y[0])) for each in grid.times]

@@ -149,7 +149,7 @@ class _Loops:
         self.like = jax.eval_shape(lambda: known)
         nothing = jax.tree.map(jnp.zeros_like, here)
         before, best = _chosen(active, nothing, here), _chosen(active, here, nothing)
-        return _Run(none, state, before, best, jnp.any(active), usual & sure, ~sure, packed(known))
+        return _Run(none, state, before, best, jnp.any(active), usual, ~sure, packed(known))
 
     def known(self, run: _Run) -> _Known:
         """Return what is known of the samples."""

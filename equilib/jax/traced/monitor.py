@@ -76,7 +76,7 @@ class Monitor:
             **({} if self.options.stagnation is None else {"progress": unbounded, "paused": none}),
         )
         watch, right = self.first(watch, place, closely=False)
-        usual = self._glanced(watch, jnp.isfinite(watch.size), place, failed, 0)
+        usual = self._glanced(watch, right & jnp.isfinite(watch.size), place, failed, 0)
         return *usual, jnp.all(right | ~active)
 
     def first(self, watch: Watch, place: Place, *, closely: bool) -> tuple[Watch, jax.Array]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
+from equilib.fixed_points.tolerance import check_norm_shape
 from equilib.jax.traced.places import Combined, plain
 from equilib.jax.traced.rare import rarely, small
 
@@ -110,8 +111,13 @@ class Simple:
     of: Callable[[jax.Array], jax.Array]
 
     def __call__(self, *arrays: jax.Array) -> jax.Array:
-        """Return the norms, shape (arrays, batch)."""
-        return jnp.stack([self.of(x).astype(real(x.dtype)) for x in arrays])
+        """Return the norms, shape (arrays, batch), nan where one is negative; raises ValueError for another shape."""
+        return jnp.stack([self._checked(x) for x in arrays])
+
+    def _checked(self, x: jax.Array) -> jax.Array:
+        norms = jnp.asarray(self.of(x), real(x.dtype))
+        check_norm_shape(norms.shape, x.shape[0])
+        return jnp.where(norms < 0, jnp.nan, norms)
 
     def quickly(self, x: Combined) -> jax.Array:
         """Return the norms, shape (batch,)."""

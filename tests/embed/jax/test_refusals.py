@@ -11,6 +11,7 @@ from tests.embed.jax.cells import TIGHT, close, drawn, f, iterated
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 import jax.numpy as jnp  # noqa: E402
 
+from equilib import Status  # noqa: E402
 from equilib.errors import NoDerivativeError  # noqa: E402
 from equilib.jax import JitError, equilibrium, fixed_point, odeint  # noqa: E402
 
@@ -103,3 +104,31 @@ def test_no_tracer_outlives_its_loop():
         for solver in ("anderson", "broyden"):
             how = {"rtol": 1e-3, "solver": solver}
             jax.jit(jax.grad(lambda w, how=how: jnp.sum(fixed_point(f, jnp.zeros_like(X), w, X, **how))))(WEIGHT)
+
+
+@pytest.mark.parametrize("integrator", ["kencarp47", "bdf"])
+def test_steps_that_solve_equations_have_no_discrete_adjoint(integrator: str):
+    """By whatever one differentiates, an implicit integrator is refused with the adjoints that it has."""
+    end = lambda y0, t, a: jnp.sum(  # noqa: E731
+        odeint(lambda t, y, a: jnp.sin(a * t) * y, y0, t, a, integrator=integrator, adjoint="discrete")
+    )
+    for argnum in range(3):
+        with pytest.raises(NoDerivativeError, match="in the adjoint discrete; take interpolating, gauss or backsolve"):
+            jax.grad(end, argnums=argnum)(jnp.asarray([[1.0, 0.5]]), jnp.asarray([0.1, 1.5]), jnp.asarray(1.3))
+
+
+@pytest.mark.parametrize("norm", [jnp.max, lambda r: jnp.max(jnp.abs(r), 1, keepdims=True), lambda _: 1.0])
+def test_a_norm_under_jit_is_one_number_a_sample(norm: Any):
+    """A norm of another shape is refused under jit in the sentence of the host."""
+    solve = lambda x: fixed_point(lambda z, x: jnp.tanh(0.5 * z + x), jnp.zeros_like(x), x, norm=norm)  # noqa: E731
+    for run in (solve, jax.jit(solve)):
+        with pytest.raises(ValueError, match=r"norm must return one number a sample, shape \(2,\), it returned"):
+            run(jnp.ones((2, 3)))
+
+
+def test_a_negative_norm_never_converges_under_jit():
+    """What the host refuses, a compiled solve calls not finite."""
+    f = lambda z, x: jnp.tanh(0.9 * z + x)  # noqa: E731
+    how: Any = {"solver": "picard", "norm": lambda r: -jnp.max(jnp.abs(r), 1), "on_failure": "record"}
+    solve = lambda x: equilibrium(f, jnp.zeros_like(x), x, **how).solution  # noqa: E731
+    assert set(jax.jit(solve)(jnp.ones((2, 3))).statuses) == {Status.NONFINITE}

@@ -99,6 +99,18 @@ def test_where_rounding_decides_what_converged_has_a_small_residual(solver: str)
     assert np.all(size[traced.converged] <= 1e-6 * np.max(np.abs(traced.z), axis=1)[traced.converged] + 1e-12)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 3])
+@pytest.mark.parametrize("begin", [1.0, 1.5])
+@pytest.mark.parametrize("gain", [0.5, -1.0], ids=["contraction", "cycle"])
+def test_the_guess_is_no_step_without_progress(gain: float, begin: float, patience: int):
+    """A guess that f maps to zero, whose norm is looked at closely, is counted once by `stagnation`, as on the host."""
+    f = lambda z: gain * (z - 1.0)  # noqa: E731
+    how: Any = {"solver": "picard", "stagnation": patience, "on_failure": "record"}
+    solve = lambda z0: equilibrium(f, z0, **how).solution  # noqa: E731
+    host, traced = solve(jnp.full((1, 3), begin)), jax.jit(solve)(jnp.full((1, 3), begin))
+    assert (traced.statuses, list(traced.steps)) == (host.status, list(host.steps))
+
+
 @pytest.mark.parametrize("solver", ["picard", "anderson", "lbroyden", "broyden"])
 @pytest.mark.parametrize("shape", [(2, 0), (0, 3)], ids=["no component", "no sample"])
 def test_a_state_without_numbers_is_traced(solver: str, shape: tuple[int, int]):
