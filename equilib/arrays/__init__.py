@@ -4,11 +4,12 @@ Every array function of equilib is written against the array API standard and as
 library at hand.
 """
 
-from equilib.arrays.casting import DTYPES, in_dtype, is_half
+from equilib.arrays.casting import DTYPES, as_places, in_dtype, is_half
 from equilib.arrays.namespaces import (
     Array,
     Namespace,
     array_namespace,
+    constant_beside,
     from_host,
     host_dtype,
     is_array,
@@ -66,8 +67,10 @@ __all__ = [
     "Tree",
     "add_at",
     "array_namespace",
+    "as_places",
     "check_like",
     "coefficients",
+    "constant_beside",
     "dot",
     "from_host",
     "host_dtype",

@@ -36,6 +36,12 @@ def in_dtype(tree: Tree, dtype: Any) -> Tree:
     return tree_map(cast, tree)
 
 
+def as_places(x: Array) -> Array:
+    """Return integers of any shape in their library's default type, which counts what there may be; bytes do not."""
+    xp = array_namespace(x)
+    return xp.astype(x, xp.arange(0).dtype)
+
+
 def is_half(x: Any) -> bool:
     """Tell whether an array, of any shape, traced or not, is of float16 or bfloat16."""
     if type(x) is np.ndarray and x.itemsize != 2:  # asked at every sum

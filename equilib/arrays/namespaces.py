@@ -178,3 +178,14 @@ def from_host(host: np.ndarray, like: Array) -> Array:
     if hasattr(device, "spec") and hasattr(device, "update"):  # JAX's: where the parts of an array lie
         device = device.update(spec=())
     return xp.asarray(host if host.flags.writeable else host.copy(), device=device)
+
+
+def constant_beside(constant: Array, like: Array) -> Array:
+    """Return a constant, an array of any shape and dtype, in the library of `like`: NumPy's is copied to it.
+
+    Raises TypeError if it is of another library.
+    """
+    if isinstance(constant, _NUMPY) and not isinstance(like, _NUMPY):
+        return from_host(np.asarray(constant), like)
+    array_namespace(constant, like)
+    return constant

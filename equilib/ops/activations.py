@@ -11,7 +11,7 @@ from equilib.arrays import Array, array_namespace
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.kernels import operation
-from equilib.ops.elementwise import add, diagonal, multiply, subtract
+from equilib.ops.elementwise import add, diagonal, floating, multiply, subtract
 
 # Hendrycks & Gimpel 2016, arXiv:1606.08415, §2: the tanh form of the Gaussian error linear unit.
 _GELU_SCALE = sqrt(2 / pi)
@@ -40,6 +40,7 @@ def _(ans: Array, x: Array) -> LinearMap:
 @operation("sigmoid")
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + e^−x), of the shape of x, as exact where it is near 0 as elsewhere."""
+    x = floating(x)
     xp = array_namespace(x)
     if xp is np and np.result_type(x).itemsize > 2:
         with np.errstate(over="ignore", under="ignore"):  # where e^−x is infinite, 0 is right
@@ -88,6 +89,7 @@ def _(ans: Array, x: Array) -> LinearMap:
 @operation("gelu")
 def gelu(x: Array) -> Array:
     """Return ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), of the shape of x (arXiv:1606.08415, §2)."""
+    x = floating(x)
     inner = x * (x * x * (_GELU_SCALE * _GELU_CUBIC) + _GELU_SCALE)
     return (array_namespace(x).tanh(inner) + 1.0) * 0.5 * x
 
@@ -111,6 +113,7 @@ def _(ans: Array, x: Array) -> LinearMap:
 @primitive
 def softplus(x: Array) -> Array:
     """Return log(1 + e^x), of the shape of x, as max(x, 0) + log(1 + e^−|x|), which cannot overflow."""
+    x = floating(x)
     xp = array_namespace(x)
     return relu(x) + xp.log1p(xp.exp(-xp.abs(x)))
 

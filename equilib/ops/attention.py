@@ -6,7 +6,7 @@ from math import sqrt
 
 from equilib.arrays import Array, array_namespace
 from equilib.autodiff import static_value
-from equilib.ops.elementwise import multiply, where
+from equilib.ops.elementwise import floating, multiply, where
 from equilib.ops.products import matmul
 from equilib.ops.shapes import matrix_transpose, shape_of
 from equilib.ops.soft_maximum import softmax
@@ -41,6 +41,7 @@ def scaled_dot_product_attention(
     -------
     array, shape (..., queries, outputs)
     """
+    query, key, value = map(floating, (query, key, value))
     shapes = [shape_of(each) for each in (query, key, value)]
     if min(map(len, shapes)) < 2 or shapes[0][-1] != shapes[1][-1] or shapes[1][-2] != shapes[2][-2]:
         raise ValueError(

@@ -85,6 +85,18 @@ def astype(x: Array, dtype: Any) -> Array:
     return array_namespace(x).astype(x, dtype)
 
 
+def floating(x: Array) -> Array:
+    """Return integers and truth values, of any shape, in their library's floating type; what else there is as it is.
+
+    Differences, products and sums of squares of narrow integers leave their range, where they wrap without a word.
+    """
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or getattr(dtype, "kind", None) == "f":  # asked at every call: NumPy's answer first
+        return x
+    xp = array_namespace(static_value(x))
+    return astype(x, xp.empty(0).dtype) if xp.isdtype(dtype, ("bool", "integral")) else x
+
+
 @with_transposes(lambda x: negative)
 def negative(x: Array) -> Array:
     """Return −x, of the shape of x."""

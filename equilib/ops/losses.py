@@ -6,11 +6,11 @@ from math import prod
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, is_array, is_half, to_host
+from equilib.arrays import Array, array_namespace, as_places, constant_beside, is_array, is_half, to_host
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.errors import a
-from equilib.ops.elementwise import multiply, subtract, where
+from equilib.ops.elementwise import floating, multiply, subtract, where
 from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import logsumexp, mean
 from equilib.ops.reductions import sum as sum_over
@@ -20,7 +20,8 @@ from equilib.ops.shapes import shape_of
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """Return the mean of −log softmax(logits)[label], shapes (batch, ..., classes) and (batch, ...).
 
-    Samples may have several labels, as sequences have one at each position. A logit of −inf is a probability of zero.
+    Labels may be NumPy's. Samples may have several, as sequences have one at each position. A logit of −inf is a
+    probability of zero.
 
     Raises ValueError if the shapes do not fit together, the batch is empty, or a label is no integer in [0, classes).
     """
@@ -32,13 +33,14 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
             f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "
             "give (batch, ..., classes) and (batch, ...)"
         )
+    labels = constant_beside(labels, value)
     check_labels(labels, value.shape[-1])
     if is_half(value):
         return in_single(cross_entropy, logits, labels)
     xp = array_namespace(value)
-    classes = xp.arange(value.shape[-1], dtype=xp.int64, device=getattr(value, "device", None))
+    classes = xp.arange(value.shape[-1], device=getattr(value, "device", None))
     # Chosen, not multiplied by zero: −inf is a logit of other classes, too.
-    own = where(classes == xp.astype(labels, xp.int64)[..., None], logits, xp.zeros_like(value))
+    own = where(classes == as_places(labels)[..., None], logits, xp.zeros_like(value))
     return mean(subtract(logsumexp(logits, -1), sum_over(own, -1)))
 
 
@@ -61,7 +63,7 @@ def check_labels(labels: Array, classes: int, *, name: str = "labels") -> None:
 
 def mse(x: Array, y: Array) -> Array:
     """Return the mean of (x − y)², shape (); the shapes of x and y broadcast."""
-    difference = subtract(x, y)
+    difference = subtract(floating(x), floating(y))
     return in_single(_mean_square, difference) if is_half(difference) else _mean_square(difference)
 
 

@@ -11,7 +11,7 @@ from equilib.arrays import Array, array_namespace, is_half
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive
 from equilib.kernels import operation
-from equilib.ops.elementwise import add, multiply, subtract
+from equilib.ops.elementwise import add, floating, multiply, subtract
 from equilib.ops.elementwise import pow as power
 from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import mean as mean_over
@@ -43,7 +43,7 @@ def group_norm(
         return _scaled(x, scale, shift)
     if is_half(x):
         return in_single(_group_norm, x, scale, shift, groups, epsilon, [])
-    return _group_norm(x, scale, shift, groups, epsilon, [])
+    return _group_norm(floating(x), scale, shift, groups, epsilon, [])
 
 
 def _scaled(normal: Array, scale: Array | None, shift: Array | None) -> Array:

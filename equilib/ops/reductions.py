@@ -12,7 +12,7 @@ from equilib import arrays as plain
 from equilib.arrays import Array, array_namespace, is_half
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
-from equilib.ops.elementwise import divide, exp, multiply, sqrt, subtract, where
+from equilib.ops.elementwise import divide, exp, floating, multiply, sqrt, subtract, where
 from equilib.ops.half_precision import in_single
 from equilib.ops.shapes import Axes, broadcast_to, reshape, shape_of, sum_axes
 
@@ -53,6 +53,7 @@ def var(x: Array, axis: Axes = None, correction: float = 0.0, keepdims: bool = F
     """Return the variance of x over `axis`, Σ (x − mean)² / (count − correction), in the shape of `sum`."""
     if is_half(x):
         return in_single(var, x, axis, correction, keepdims)
+    x = floating(x)
     centred = subtract(x, mean(x, axis, keepdims=True))
     return divide(sum(multiply(centred, centred), axis, keepdims), float(_count(shape_of(x), axis)) - correction)
 
@@ -106,7 +107,7 @@ def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Linear
 
 def logsumexp(x: Array, axis: int = -1) -> Array:
     """Return log Σ exp(x) over one axis, which the result's shape lacks, without overflow; −∞ over none."""
-    return in_single(_logsumexp, x, axis) if is_half(x) else _logsumexp(x, axis)
+    return in_single(_logsumexp, x, axis) if is_half(x) else _logsumexp(floating(x), axis)
 
 
 @primitive

@@ -6,7 +6,7 @@ import numpy as np
 
 from equilib.arrays import Array, array_namespace, is_half, zeros_like
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
-from equilib.ops.elementwise import multiply, subtract
+from equilib.ops.elementwise import floating, multiply, subtract
 from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import logsumexp
 from equilib.ops.reductions import sum as sum_over
@@ -15,7 +15,7 @@ from equilib.ops.shapes import expand_dims
 
 def softmax(x: Array, axis: int = -1) -> Array:
     """Return exp(x) / Σ exp(x) over one axis, of the shape of x, without overflow."""
-    return in_single(_softmax, x, axis) if is_half(x) else _softmax(x, axis)
+    return in_single(_softmax, x, axis) if is_half(x) else _softmax(floating(x), axis)
 
 
 @primitive
@@ -40,4 +40,5 @@ def log_softmax(logits: Array, axis: int = -1) -> Array:
     """Return logits − log Σ exp(logits) over one axis, of the shape of the logits."""
     if is_half(logits):
         return in_single(log_softmax, logits, axis)
+    logits = floating(logits)
     return subtract(logits, expand_dims(logsumexp(logits, axis), axis))

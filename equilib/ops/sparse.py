@@ -10,6 +10,7 @@ import numpy as np
 from equilib.arrays import Array, array_namespace, coefficients, from_host
 from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.rules import with_transposes
+from equilib.ops.elementwise import floating
 from equilib.ops.shapes import reshape, shape_of
 
 
@@ -17,7 +18,8 @@ def sparse_matmul(matrix: Any, x: Array) -> Array:
     """Return matrix @ x, shapes (n, k) and (..., k, m) to (..., n, m), or (k,) to (n,), in the dtype of x.
 
     `matrix` is a constant of scipy.sparse, in any of its formats, or of cupyx.scipy.sparse where x is CuPy's. A matrix
-    of scipy.sparse with arrays of another library is multiplied as rows of equal length, padded with zeros.
+    of scipy.sparse with arrays of another library is multiplied as rows of equal length, padded with zeros. Integers in
+    x are taken as floating-point numbers, since the matrix may have fractions.
 
     Raises TypeError if the matrix is not sparse, or SciPy has no products in the dtype of x; ValueError if the shapes
     do not fit.
@@ -25,6 +27,7 @@ def sparse_matmul(matrix: Any, x: Array) -> Array:
     if not hasattr(matrix, "tocsr"):
         raise TypeError(f"sparse_matmul takes a matrix of scipy.sparse, not {type(matrix).__name__}; use matmul")
     refuse_others(x)
+    x = floating(x)
     shape = shape_of(x)
     if not shape or shape[-2:][0] != matrix.shape[1]:
         raise ValueError(f"a matrix of shape {tuple(matrix.shape)} does not fit to an array of shape {shape}")

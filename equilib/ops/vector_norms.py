@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from equilib.arrays import Array, is_half
-from equilib.ops.elementwise import add, multiply
+from equilib.ops.elementwise import add, floating, multiply
 from equilib.ops.elementwise import pow as power
 from equilib.ops.half_precision import in_single
 from equilib.ops.normalization import group_norm
@@ -45,6 +45,7 @@ def rms_norm(x: Array, scale: Array | None = None, epsilon: float = 1e-5) -> Arr
         raise ValueError(f"scale has the shape {shape_of(scale)}: give one number for each of {features[0]} features")
     if is_half(x):
         return in_single(rms_norm, x, scale, epsilon)
+    x = floating(x)
     if features == (0,):
         return x if scale is None else multiply(x, scale)
     inverse = power(add(mean(multiply(x, x), -1, keepdims=True), epsilon), -0.5)
