@@ -61,12 +61,13 @@ def save(path: str | Path, tree: Tree) -> None:
     path : str or Path
         It ends in .npz; the file appears whole or not at all.
     tree : dict, list, tuple or array
-        Its leaves are arrays of any shape, of any library, or numbers.
+        Its leaves are arrays of any shape, of any library, or numbers. None and empty containers hold none, and are not
+        kept; keys of dicts are texts or integers, others become texts.
 
     Raises
     ------
     UserError
-        If it cannot be written, or a leaf is something else.
+        If it cannot be written, a leaf is something else, or two of them would have one name.
     """
     from equilib.runs import saved  # deferred: it is above what `import equilib` loads
 
@@ -81,7 +82,8 @@ def load(path: str | Path, like: Tree = None) -> Tree:
     path : str or Path
     like : tree of arrays, optional
         The structure to be filled, such as `model.init(rng)`, whose names, shapes and dtypes the file must have. By
-        default dicts, lists where names are 0, 1, ..., and an array where the only name is "array".
+        default what was saved, with lists for tuples. Of a file that something else wrote there are its names alone:
+        dicts, lists where names are 0, 1, ..., and an array where the only name is "array".
 
     Returns
     -------

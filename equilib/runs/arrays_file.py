@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -23,17 +24,29 @@ class DamagedArraysError(ValueError):
     """A file that is something else, is cut off, or is damaged; the message is what to say after its name."""
 
 
-def write_arrays(file: BinaryIO, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays, of any shapes, as an npz file; unlike `numpy.savez`, which has two of them, it keeps no name."""
+def write_arrays(
+    file: BinaryIO, arrays: Mapping[str, np.ndarray], beside: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write arrays, of any shapes, as an npz file; unlike `numpy.savez`, which has two of them, it keeps no name.
+
+    What stands `beside` a name are the comments of zip, which nobody else reads.
+    """
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.comment = beside.get(name, b"")
             # Nobody knows how large the member becomes, so its header leaves room for sizes beyond 2 GiB.
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
-    """Return the arrays of an npz file by name. `what` the file should be is for people.
+    """Return the arrays of an npz file by name; raises what `read_members` does."""
+    return {name: array for name, (array, _) in read_members(path, what=what).items()}
+
+
+def read_members(path: Path, *, what: str = "an npz archive") -> dict[str, tuple[np.ndarray, bytes]]:
+    """Return the arrays of an npz file, and what stands beside them, by name. `what` the file should be is for people.
 
     Raises OSError if the file cannot be opened or read; UserError if it is none;
     DamagedArraysError if it holds something else, claims more than it has or the memory holds, or a checksum is wrong.
@@ -71,7 +84,7 @@ def read_array(path: Path) -> np.ndarray:
             raise DamagedArraysError(f"is no npy file, or is cut off or damaged ({said(error)})") from error
 
 
-def _members(archive: zipfile.ZipFile, what: str) -> dict[str, np.ndarray]:
+def _members(archive: zipfile.ZipFile, what: str) -> dict[str, tuple[np.ndarray, bytes]]:
     lack = lacking_memory(sum(each.file_size for each in archive.infolist()))
     if lack:
         raise DamagedArraysError(lack)
@@ -79,7 +92,7 @@ def _members(archive: zipfile.ZipFile, what: str) -> dict[str, np.ndarray]:
     broken = archive.testzip()
     if broken is not None:
         raise DamagedArraysError(f"is damaged: the checksum of {broken} is wrong")
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, tuple[np.ndarray, bytes]] = {}
     for each in archive.infolist():
         name = each.filename.removesuffix(".npy")
         if not each.filename.endswith(".npy") or name in arrays:
@@ -88,7 +101,7 @@ def _members(archive: zipfile.ZipFile, what: str) -> dict[str, np.ndarray]:
         with archive.open(each) as member:
             _check_claim(member, each.file_size)
         with archive.open(each) as member:
-            arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
+            arrays[name] = np.lib.format.read_array(member, allow_pickle=False), each.comment
     return arrays
 
 

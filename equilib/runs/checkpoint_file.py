@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, named_leaves, to_host
+from equilib.arrays import Array, to_host
 from equilib.errors import UserError, file_errors
 from equilib.options.schema import flaw
 from equilib.runs.arrays_file import DamagedArraysError, read_arrays, write_arrays
 from equilib.runs.files import fill_tree, read_json, whole_file
+from equilib.runs.keys import distinct_leaves
 from equilib.runs.schemas import Header
 from equilib.training.snapshot import Snapshot
 
@@ -82,7 +83,11 @@ def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -
     arrays = {
         _HEADER: np.frombuffer(json.dumps(header).encode(), np.uint8),
         _ORDER: snapshot.order,
-        **{f"{part}/{name}": to_host(leaf) for part in _PARTS for name, leaf in named_leaves(getattr(snapshot, part))},
+        **{
+            f"{part}/{name}": to_host(leaf)
+            for part in _PARTS
+            for name, _, leaf in distinct_leaves(getattr(snapshot, part))
+        },
         **_kept(snapshot.warm_starts),
     }
     with whole_file(path) as file:

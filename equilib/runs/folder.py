@@ -13,12 +13,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from equilib.arrays import Tree, named_leaves, to_host
+from equilib.arrays import Tree, to_host
 from equilib.errors import RunError, UserError, file_errors
 from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
 from equilib.runs.arrays_file import write_arrays
 from equilib.runs.files import json_values, part_of, refuse_link, remove_files, typed, whole_file
+from equilib.runs.keys import distinct_leaves
 from equilib.runs.metrics import METRICS, TABLE, append_line, append_row, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
@@ -105,10 +106,11 @@ class RunDirectory:
         Raises RunError if the file cannot be written.
         """
         self.require_own()
-        arrays = {name: to_host(leaf) for name, leaf in named_leaves(params)}
+        leaves = list(distinct_leaves(params))
         path = self.path / MODEL
         with run_errors(path), whole_file(path) as file:
-            write_arrays(file, arrays)
+            arrays = {name: to_host(leaf) for name, _, leaf in leaves}
+            write_arrays(file, arrays, {name: keys for name, keys, _ in leaves})
 
     def finish(
         self,

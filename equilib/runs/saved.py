@@ -12,29 +12,35 @@ from equilib.arrays import Tree, from_host, in_dtype, is_array, is_tree, named_l
 from equilib.arrays.namespaces import plain_way
 from equilib.errors import UserError, file_errors
 from equilib.options.kinds import described
-from equilib.runs.arrays_file import DamagedArraysError, read_arrays, write_arrays
+from equilib.runs.arrays_file import DamagedArraysError, read_members, write_arrays
 from equilib.runs.files import fill_tree, whole_file
+from equilib.runs.keys import ALONE, distinct_leaves, tree_of
 
 
 def save(path: str | Path, tree: Tree) -> None:
     """Write a tree of arrays, of any shapes, to an npz file; see `equilib.save`."""
-    leaves = {}
-    for name, leaf in named_leaves(tree):
-        if not (is_array(leaf) or isinstance(leaf, int | float)):
-            raise UserError(f"{name or 'the tree'} must be an array or a number, got {described(leaf)}")
-        place = name if is_tree(tree) else "array"
-        if place in leaves:
-            raise UserError(f"two leaves are called {place!r}: leave '/' out of the keys of dicts")
-        if place != place.replace("\0", "").encode(errors="ignore").decode():
-            raise UserError(f"{place!r} cannot be a name in a file: give that leaf another key")
-        leaves[place] = host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
-        if host.dtype.kind not in "biuf":
-            raise UserError(f"{name or 'the tree'} must hold real numbers, it is of {host.dtype}")
-        if np.ma.is_masked(host):
-            raise UserError(f"{name or 'the tree'} is masked here and there: save {plain_way(host)}")
+    leaves, beside = {}, {}
+    try:
+        for name, keys, leaf in distinct_leaves(tree):
+            place = name if is_tree(tree) else ALONE
+            leaves[place], beside[place] = _checked_host(leaf, name or "the tree"), keys
+    except RecursionError:
+        raise UserError("the tree is nested too deeply to be saved, or holds itself") from None
     target = _checked(path)
     with file_errors(f"{target} cannot be written"), whole_file(target) as file:
-        write_arrays(file, leaves)
+        write_arrays(file, leaves, beside)
+
+
+def _checked_host(leaf: Any, name: str) -> np.ndarray:
+    """Return a leaf, shape (...), on the host; raises UserError if it is none that a file holds."""
+    if not (is_array(leaf) or isinstance(leaf, int | float)):
+        raise UserError(f"{name} must be an array or a number, got {described(leaf)}")
+    host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+    if host.dtype.kind not in "biuf":
+        raise UserError(f"{name} must hold real numbers, it is of {host.dtype}")
+    if np.ma.is_masked(host):
+        raise UserError(f"{name} is masked here and there: save {plain_way(host)}")
+    return host
 
 
 def load(path: str | Path, like: Tree = None) -> Tree:
@@ -45,21 +51,20 @@ def load(path: str | Path, like: Tree = None) -> Tree:
             raise UserError(f"like must be a tree of arrays or numbers, at {name!r} it has {described(leaf)}")
     try:
         with file_errors(f"{source} cannot be read"):
-            found = read_arrays(source)
+            members = read_members(source)
     except DamagedArraysError as error:
         raise UserError(f"{source} cannot be read, as it {error}") from error
+    found = {name: array for name, (array, _) in members.items()}
     if like is not None:
         bare = not is_tree(like)
-        filled = fill_tree({"array": like} if bare else like, found, source)
-        return tree_map(_like, like, filled["array"] if bare else filled)
-    nested: dict[str, Any] = {}
-    for name, array in found.items():
-        *parents, last = name.split("/")
-        place = nested
-        for each in parents:
-            place = place.setdefault(each, {})
-        place[last] = array
-    return nested["array"] if nested.keys() == {"array"} else _with_lists(nested)
+        filled = fill_tree({ALONE: like} if bare else like, found, source)
+        return tree_map(_like, like, filled[ALONE] if bare else filled)
+    try:
+        return tree_of(found, {name: beside for name, (_, beside) in members.items()})
+    except RecursionError:
+        raise UserError(f"{source} cannot be read: it is nested too deeply") from None
+    except UserError as error:
+        raise UserError(f"{source} cannot be read: {error}") from None
 
 
 def _like(leaf: Any, found: Any) -> Any:
@@ -76,14 +81,6 @@ def path_of(path: str | Path) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise UserError(f"a path must be a text or a Path, got {described(path)}")
     return Path(os.path.expanduser(path))  # which leaves the name of a user that there is not
-
-
-def _with_lists(tree: Tree) -> Tree:
-    """Return dicts whose keys are 0, 1, ... as lists."""
-    if not isinstance(tree, dict):
-        return tree
-    children = {key: _with_lists(child) for key, child in tree.items()}
-    return list(children.values()) if list(children) == [str(n) for n in range(len(children))] else children
 
 
 def _checked(path: str | Path) -> Path:
