@@ -88,7 +88,7 @@ class Root:
         return jnp.sqrt(_square(x)) / self._count(x.arrays[0])
 
     def right(self, numbers: jax.Array, like: jax.Array) -> jax.Array:
-        """Return which numbers come of squares that stayed within the range of the dtype."""
+        """Return which numbers, shape (batch,), come of squares that stayed within the range of the dtype."""
         info, count = jnp.finfo(numbers.dtype), self._count(like)
         least, most = (float(info.tiny) / float(info.eps)) ** 0.5, float(info.max) ** 0.5
         return (numbers > least / count) & (numbers < most / count)
@@ -124,7 +124,7 @@ class Simple:
         return self(x.value)[0]
 
     def right(self, numbers: jax.Array, _: jax.Array) -> jax.Array:
-        """Return that all are."""
+        """Return that all are, shape (batch,)."""
         return jnp.ones(numbers.shape, dtype=bool)
 
 
