@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from equilib.adjoints.equilibrium import Record
-from equilib.arrays import Array, Tree, host_dtype, in_dtype, is_array, to_host, tree_leaves
+from equilib.arrays import (
+    Array,
+    Tree,
+    array_namespace,
+    from_host,
+    host_dtype,
+    in_dtype,
+    is_array,
+    to_host,
+    tree_leaves,
+)
 from equilib.arrays.namespaces import library_of, of_one_kind
 from equilib.errors import UserError
 from equilib.experiments.assembly import Training, set_up, trained
@@ -62,14 +72,15 @@ class LoadedRun(Shown):
     def predict(self, x: Array) -> Array:
         """Return the model's output for samples x, shape (batch, ...): of NumPy's arrays on every device a NumPy array.
 
-        Arrays of the device's own library stay there. It computes in the dtype of the parameters.
+        Arrays of the device's own library stay there. It computes in the dtype of the parameters, which integers and
+        truth values become too, unless the model takes nothing else, as an embedding.
 
         Warns of samples that did not converge by a ConvergenceWarning, of an ODE by an IntegrationWarning.
 
         Raises
         ------
         TypeError
-            If x is something else, such as an array of another library.
+            If x is something else, such as an array of another library, or of no real numbers.
         """
         given = isinstance(x, np.ndarray)
         with recorded():  # one warning, which names the line that asks for the prediction
@@ -89,8 +100,32 @@ class LoadedRun(Shown):
             raise TypeError(
                 f"x is an array of {library_of(x)}, and this run computes with {library_of(like)}: give NumPy arrays"
             )
-        x = in_dtype(x, host_dtype(like).name)
+        xp, dtype = array_namespace(x), host_dtype(like).name
+        if isinstance(x, np.ndarray) and x.dtype.kind not in "biuf":
+            raise TypeError(f"x must hold real numbers, it is of {x.dtype}")
+        if not xp.isdtype(x.dtype, ("bool", "integral")):
+            x = in_dtype(x, dtype)
+        elif x.ndim and not self._takes_integers(x, like):
+            x = xp.astype(x, getattr(xp, dtype))
         return self.device.put(x) if isinstance(x, np.ndarray) else x
+
+    def _takes_integers(self, x: Array, like: Array) -> bool:
+        """Tell whether the model takes numbers of the dtype of x, shape (batch, ...), and none of that of `like`."""
+        zeros = np.zeros((1, *x.shape[1:]), host_dtype(x))
+        error = self._refusal(from_host(zeros.astype(host_dtype(like)), like))
+        if error is None:
+            return False
+        # Where it takes neither, for their shape, of those is spoken that it would take.
+        return isinstance(error, TypeError | IndexError) or self._refusal(from_host(zeros, like)) is None
+
+    def _refusal(self, x: Array) -> Exception | None:
+        """Return what the model raises for x, shape (1, ...)."""
+        try:
+            with recorded(), warnings.catch_warnings(action="ignore"):
+                self.model(self.params, x)
+        except Exception as error:
+            return error
+        return None
 
     def training(self, **changes: Any) -> Training:
         """Return what trained it, its data included, with these parameters: `training.trainer`, `training.recipe`.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 from equilib import ops
@@ -41,7 +42,7 @@ class Flatten(WithoutParameters):
 
     def __call__(self, params: Tree, x: Array) -> Array:
         """Return the vectors, shape (batch, size)."""
-        return ops.reshape(x, (x.shape[0], -1))
+        return ops.reshape(x, (x.shape[0], prod(x.shape[1:])))  # of no samples -1 is any size
 
 
 class _Container(Composite):

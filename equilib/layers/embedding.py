@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Embedding:
         xp = array_namespace(tokens)
         if not xp.isdtype(tokens.dtype, "integral"):
             raise TypeError(f"an embedding takes integers, not an array of {tokens.dtype}")
-        if tokens.size:
+        if prod(tokens.shape):
             ends = xp.stack([xp.min(tokens), xp.max(tokens)])
             least, greatest = map(int, to_host(ends))
             if least < 0 or greatest >= self.count:

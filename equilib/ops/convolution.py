@@ -204,7 +204,7 @@ def _parts(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> list[slice
     count = samples
     if isinstance(x, np.ndarray):
         count = max(1, _LAID_OUT // max(1, prod(places) * prod(kernel) * x.shape[3]))
-    return [slice(first, first + count) for first in range(0, samples, count)]
+    return [slice(first, first + count) for first in range(0, samples, max(1, count))]
 
 
 def _columns(x: Array, kernel: Pair, stride: Pair, padding: Padding) -> tuple[Array, tuple[int, int, int]]:

@@ -6,6 +6,7 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ import pytest
 
 import equilib
 from equilib import Status, ops
-from equilib.arrays import in_dtype, to_host
+from equilib.arrays import from_host, in_dtype, is_array, to_host, tree_leaves
 from equilib.cli import main
 from equilib.commands.load import LoadedRun
 from equilib.errors import UserError
-from equilib.layers import Chain, Dense
+from equilib.layers import Chain, Dense, Embedding
 from tests.digits import write_digits
 
 QUICK = ("--limit", "40", "--batch-size", "8", "--pretrain-epochs", "0", "--epochs", "1", "--device", "cpu", "--quiet")
@@ -111,6 +112,53 @@ def test_predictions_take_numpy_arrays_on_every_device(run: Path, device: str, g
     np.testing.assert_allclose(predicted, host.predict(x), rtol=1e-3, atol=1e-3)
     assert type(there.predict(own)) is type(own)
     np.testing.assert_array_equal(to_host(there.predict(own)), predicted)
+
+
+NUMBERS = [np.uint8, np.int64, bool]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_predictions_of_integers_are_those_of_the_same_floats(run: Path, device: str, kind: Any):
+    """Whatever the run computes on, whole numbers and truth values become numbers of its dtype."""
+    host, there = equilib.load_run(run), equilib.load_run(run, device=device)
+    x = (3 * run_inputs(host)).astype(kind)
+    own = there.training().trainer.data.test_inputs
+    for found in (host, there):
+        predicted, expected = found.predict(x), found.predict(x.astype(host.request.dtype or "float32"))
+        np.testing.assert_array_equal(predicted, expected)
+        assert predicted.dtype == expected.dtype
+    np.testing.assert_array_equal(to_host(there.predict(from_host(x, own))), there.predict(x))
+
+
+def test_a_prediction_of_no_samples_is_empty(run: Path, device: str):
+    """On every device it has the shape of the others."""
+    for found in (equilib.load_run(run), equilib.load_run(run, device=device)):
+        assert found.predict(run_inputs(found)[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [np.ones((2, 28, 28, 1), object), np.ones((2, 28, 28, 1), complex), np.full((2, 28, 28, 1), "1")],
+    ids=["objects", "complex", "texts"],
+)
+def test_what_are_no_real_numbers_is_refused(run: Path, device: str, x: np.ndarray):
+    """On every device a prediction names the dtype that it cannot take."""
+    for found in (equilib.load_run(run), equilib.load_run(run, device=device)):
+        with pytest.raises(TypeError, match=f"x must hold real numbers, it is of {x.dtype}"):
+            found.predict(x)
+
+
+def test_tokens_stay_integers(run: Path, device: str):
+    """A model that takes nothing else is given integers, and tells what is wrong with them."""
+    layer = Embedding(5, 2)
+    for found in (equilib.load_run(run), equilib.load_run(run, device=device)):
+        first = next(leaf for leaf in tree_leaves(found.params) if is_array(leaf))
+        params = {"weight": from_host(np.arange(10, dtype="float32").reshape(5, 2), first)}
+        reads = replace(found, model=lambda params, x: (layer(params, x), SimpleNamespace(status=())), params=params)
+        np.testing.assert_array_equal(reads.predict(np.array([[4, 0]])), [[[8, 9], [0, 1]]])
+        assert reads.predict(np.zeros((0, 2), int)).shape == (0, 2, 2)
+        with pytest.raises(ValueError, match="tokens are 0 to 4"):
+            reads.predict(np.array([[9]]))
 
 
 def test_parameters_are_loaded_into_the_library_of_their_like(run: Path, device: str, tmp_path: Path):
