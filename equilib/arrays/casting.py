@@ -39,7 +39,7 @@ def in_dtype(tree: Tree, dtype: Any) -> Tree:
 def as_places(x: Array) -> Array:
     """Return integers of any shape in their library's default type, which counts what there may be; bytes do not."""
     xp = array_namespace(x)
-    return xp.astype(x, xp.arange(0).dtype)
+    return x if x.dtype == xp.int64 else xp.astype(x, xp.arange(0).dtype)
 
 
 def is_half(x: Any) -> bool:

@@ -12,6 +12,7 @@ from equilib.arrays import Array, Tree, is_half
 from equilib.autodiff import static_value, stop_gradient
 from equilib.autodiff.custom import beside
 from equilib.layers.initializers import ones, zeros
+from equilib.layers.observation import note_running
 from equilib.layers.sizes import check_sizes
 from equilib.ops.elementwise import astype
 from equilib.ops.half_precision import single
@@ -54,6 +55,7 @@ class BatchNorm:
     def __call__(self, params: Tree, x: Array) -> Array:
         """Normalize x, shape (batch, ..., channels), by the running statistics; raises ValueError as `observe` does."""
         self._check(x)
+        note_running(self)
         return self._normalized(params, x, single(x), *stop_gradient((params["mean"], params["variance"])))
 
     def observe(self, params: Tree, x: Array) -> tuple[Array, Tree]:
@@ -83,7 +85,7 @@ class BatchNorm:
 
     def _moved(self, running: Array, found: Array) -> Array:
         moved = (1 - self.momentum) * running + self.momentum * found
-        return astype(moved, running.dtype) if is_half(running) else moved
+        return astype(moved, running.dtype)
 
     def _normalized(self, params: Tree, x: Array, wide: Array, mean: Array, variance: Array) -> Array:
         """Return x, which is `wide` in single at least, by these statistics."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from equilib.arrays import Array, Tree
-from equilib.layers.composite import map_children
+from equilib.layers.held import layers_in
+
+_used: ContextVar[list[Any] | None] = ContextVar("_used", default=None)
 
 
 def observing(layer: Any, params: Tree, x: Array) -> tuple[Any, Tree]:
@@ -22,14 +26,42 @@ def observing(layer: Any, params: Tree, x: Array) -> tuple[Any, Tree]:
     if hasattr(layer, "observe"):
         found: tuple[Any, Tree] = layer.observe(params, x)
         return found
-    refuse_observed(layer, type(layer).__name__, "give it a method observe(params, x), as Chain has it")
-    return layer(params, x), params
+    with unobserved(layer, type(layer).__name__, "give it a method observe(params, x), as Chain has it"):
+        return layer(params, x), params
 
 
-def refuse_observed(layer: Any, where: str, instead: str) -> None:
-    """Raise ValueError, which says where it is and what to do instead, if a layer in `layer` would use the batch."""
+@contextmanager
+def unobserved(layer: Any, where: str, instead: str) -> Iterator[None]:
+    """Run what calls `layer` in training: whatever is in it sees no batch.
+
+    Raises ValueError, which says where it is and what to do instead, if a layer in it would use the batch, before; or
+    behind, if one turned up that nobody could see.
+    """
+    message = f"a BatchNorm in {where} cannot use the statistics of a batch: {instead}"
     if observes(layer):
-        raise ValueError(f"a BatchNorm in {where} cannot use the statistics of a batch: {instead}")
+        raise ValueError(message)
+    with running_statistics() as used:
+        yield
+    if used:
+        raise ValueError(message)
+
+
+@contextmanager
+def running_statistics() -> Iterator[list[Any]]:
+    """Yield a list of the layers that are called, meanwhile, by running statistics."""
+    found: list[Any] = []
+    token = _used.set(found)
+    try:
+        yield found
+    finally:
+        _used.reset(token)
+
+
+def note_running(layer: Any) -> None:
+    """Take note that a layer is called by its running statistics: no search through objects finds what a call does."""
+    found = _used.get()
+    if found is not None:
+        found.append(layer)
 
 
 def observes(layer: Any) -> bool:
@@ -41,19 +73,7 @@ def _observes(layer: Any, seen: set[int]) -> bool:
     if id(layer) in seen or isinstance(layer, type) or not hasattr(layer, "init"):
         return False
     seen.add(id(layer))
-    parts = list(_parts(layer))
+    parts = layers_in(layer)
     if parts or hasattr(layer, "children"):
         return any(_observes(part, seen) for part in parts)
     return hasattr(layer, "observe")
-
-
-def _parts(layer: Any) -> Iterator[Any]:
-    """Yield what a layer is made of: its children, or what it holds that has parameters."""
-    if hasattr(layer, "children"):
-        found: list[Any] = []
-        map_children(found.append, layer.children())
-        yield from found
-        return
-    for held in getattr(layer, "__dict__", {}).values():
-        several = held.values() if isinstance(held, dict) else held if isinstance(held, list | tuple) else (held,)
-        yield from (each for each in several if hasattr(each, "init") and not isinstance(each, type))

@@ -8,6 +8,7 @@ import numpy as np
 
 from equilib.arrays import Array, Tree
 from equilib.layers.composite import map_children
+from equilib.layers.held import held_layers, layers_in
 
 
 def prepare(layer: Any, params: Tree) -> Tree:
@@ -31,23 +32,20 @@ def draw(layer: Any, params: Tree, x: Array, rng: np.random.Generator | None) ->
         return {}
     if hasattr(layer, "draw"):
         return layer.draw(x, rng)
-    for held in getattr(layer, "__dict__", {}).values():
-        for each in held.values() if isinstance(held, dict) else held if isinstance(held, list | tuple) else (held,):
-            if _draws(each):
-                raise TypeError(
-                    f"{type(layer).__name__} holds {each!r} and has no children(): nothing would be drawn for it; "
-                    "add children(), which returns a tree of the layers with the structure of the parameters"
-                )
+    for each in held_layers(layer):
+        if _draws(each, set()):
+            raise TypeError(
+                f"{type(layer).__name__} holds {each!r} and has no children(): nothing would be drawn for it; "
+                "add children(), which returns a tree of the layers with the structure of the parameters"
+            )
     return {}
 
 
-def _draws(layer: Any) -> bool:
-    if isinstance(layer, type):
+def _draws(layer: Any, seen: set[int]) -> bool:
+    if id(layer) in seen:
         return False
-    found = [hasattr(layer, "draw")]
-    if hasattr(layer, "children") and hasattr(layer, "init"):
-        map_children(lambda child: found.append(_draws(child)), layer.children())
-    return any(found)
+    seen.add(id(layer))
+    return hasattr(layer, "draw") or any(_draws(each, seen) for each in layers_in(layer))
 
 
 def merge(params: Tree, drawn: Tree) -> Tree:
@@ -69,5 +67,6 @@ def without_draws(params: Tree, like: Tree) -> Tree:
     if isinstance(like, dict):
         return {key: without_draws(params[key], own) for key, own in like.items()}
     if isinstance(like, list | tuple):
-        return type(like)([without_draws(each, own) for each, own in zip(params, like, strict=True)])
+        plain = [without_draws(each, own) for each, own in zip(params, like, strict=True)]
+        return type(like)(*plain) if hasattr(like, "_fields") else type(like)(plain)
     return params

@@ -13,7 +13,7 @@ from equilib.autodiff import static_value
 from equilib.fixed_points.arguments import check_samples
 from equilib.fixed_points.boundary import read_only
 from equilib.fixed_points.solution import Status
-from equilib.layers.observation import observes, observing, refuse_observed
+from equilib.layers.observation import observes, observing, unobserved
 from equilib.layers.pass_constants import with_draws, without_draws
 from equilib.layers.protocol import Layer
 from equilib.models.deq import DeepEquilibrium
@@ -25,6 +25,7 @@ from equilib.models.sick_samples import by_sample
 from equilib.ode.evolution import Evolution
 from equilib.options.kinds import check_kind, check_params
 
+_OWN = "hold it in an attribute or a child, and give what holds it a method observe(params, x)"
 _INSTEAD = "put it before or after, or take a GroupNorm or LayerNorm there"
 
 
@@ -89,12 +90,12 @@ class DEQChain:
 
         Raises ValueError if a `BatchNorm` is in the equilibrium.
         """
-        refuse_observed(self.deq, "an equilibrium", _INSTEAD)
         x = _checked(params, x, "deq")
         drawn = with_draws(self.before, params["before"], x, rng)
         features, before = _observed(self.before, params["before"], drawn, x)
         check_width(params, x, features)
-        equilibrium = self.deq(params["deq"], features, rng=rng, **given)
+        with unobserved(self.deq, "an equilibrium", _INSTEAD):
+            equilibrium = self.deq(params["deq"], features, rng=rng, **given)
         drawn = with_draws(self.after, params["after"], x, rng)
         prediction, after = _observed(self.after, params["after"], drawn, equilibrium.output)
         return (prediction, equilibrium), {**params, "before": before, "after": after}
@@ -144,12 +145,12 @@ class ODEChain:
 
         Raises ValueError if a `BatchNorm` is in the integration.
         """
-        refuse_observed(self.ode, "an integration", _INSTEAD)
         x = _checked(params, x, "ode")
         drawn, last = (with_draws(getattr(self, name), params[name], x, rng) for name in ("before", "after"))
         features, before = _observed(self.before, params["before"], drawn, x)
         check_width(params, x, features)
-        evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
+        with unobserved(self.ode, "an integration", _INSTEAD):
+            evolution = self.ode.evolve(params["ode"], features, self.ode.span, rng=rng)
         prediction, after = _observed(self.after, params["after"], last, evolution.output)
         return (prediction, evolution), {**params, "before": before, "after": after}
 
@@ -201,7 +202,8 @@ def _applied(layer: Layer, drawn: Tree, x: Array) -> Array:
 def _observed(layer: Layer, params: Tree, drawn: Tree, x: Array) -> tuple[Array, Tree]:
     """Return `_applied` by statistics of the batch, where the layer has any, and the parameters with them."""
     if not observes(layer):
-        return _applied(layer, drawn, x), params
+        with unobserved(layer, type(layer).__name__, _OWN):
+            return _applied(layer, drawn, x), params
     result, moved = observing(layer, drawn, x)
     return result, without_draws(moved, params)
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from equilib.arrays import Tree, tree_map
 from equilib.errors import UserError, said, some
-from equilib.layers.observation import observes
+from equilib.layers.observation import observes, running_statistics
 from equilib.training.data import Dataset
 from equilib.training.model import EquilibriumModel
 from equilib.training.plan import Plan, batches
 
 
-def require_observable(model: Any, params: Tree, data: Dataset, plan: Plan, shares: int) -> None:
+def require_observable(
+    model: Any, params: Tree, data: Dataset, plan: Plan, shares: int, used: Sequence[Any] = ()
+) -> None:
     """Refuse to train a model whose statistics nobody would move; nothing is asked of a model without any.
 
-    The smallest batch passes through it once.
+    The smallest batch passes through it once. `used` are layers that were seen to use running statistics in a call.
 
     Raises UserError if a layer with statistics is where it sees no batch, as in the cell of an equilibrium, if the
     model has no `observe`, if a batch has no variance, or of several shares none sees the batch.
     """
     if not observes(model):
+        _refuse_used(used)
         return
     if not hasattr(model, "observe"):
         raise UserError(
@@ -38,11 +42,20 @@ def require_observable(model: Any, params: Tree, data: Dataset, plan: Plan, shar
     last = batches(data.train_inputs.shape[0], plan.batch_size)[-1]
     shallow = model.unrolled(1) if isinstance(model, EquilibriumModel) else model
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), running_statistics() as used:
             shallow.observe(params, data.train_inputs[last, ...])  # type: ignore[union-attr]
     except ValueError as error:
         size = some(last.stop - last.start, "samples")
         raise UserError(f"training cannot use the statistics of a batch, the last of {size}: {said(error)}") from error
+    _refuse_used(used)
+
+
+def _refuse_used(used: Sequence[Any]) -> None:
+    if used:
+        raise UserError(
+            f"{used[0]!r} is called by its running statistics, which would stay at their start: hold it where it is "
+            "seen, in an attribute or a child, and give what holds it a method observe(params, x), as Chain has it"
+        )
 
 
 def with_statistics(updated: Tree, observed: Tree | None, before: Tree) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from equilib.adjoints.equilibrium import Equilibrium
 from equilib.arrays import Array, Tree, array_namespace, is_array, tree_leaves
 from equilib.errors import UserError, said
 from equilib.fixed_points.fallback import require_size
+from equilib.layers.observation import running_statistics
 from equilib.training.data import Dataset
 from equilib.training.model import EquilibriumModel, Model, NamesSolvers
 from equilib.training.objectives import ChecksTargets, Objective
@@ -20,19 +22,23 @@ _MISFITS = (TypeError, ValueError, IndexError, AttributeError)
 """How code fails on arrays that are not what it expects."""
 
 
-def rehearse(model: Model, params: Tree, data: Dataset, objective: Objective) -> None:
+def rehearse(model: Model, params: Tree, data: Dataset, objective: Objective) -> list[Any]:
     """Refuse data that does not fit the model and the loss, in the time of one sample.
+
+    Returns the layers that were called by running statistics.
 
     Raises UserError if the model or the loss cannot take a sample, would turn wider than the parameters, or a target
     is none of those that the objective knows, or a solver cannot take the states.
     """
     solvers = model.solvers() if isinstance(model, NamesSolvers) else ()
     model = model.unrolled(1) if isinstance(model, EquilibriumModel) else model
+    used: list[Any] = []
     for part in ("train", "test"):
         x, y = (getattr(data, f"{part}_{name}")[:1, ...] for name in ("inputs", "targets"))
         given = f"{part}_inputs of shape {tuple(x.shape)} and {x.dtype}"
-        with _fitting(f"the model cannot take {given}, one sample"):
+        with _fitting(f"the model cannot take {given}, one sample"), running_statistics() as found:
             prediction, record = model(params, x)
+        used += found
         _check_width(prediction, params, given)
         if isinstance(record, Equilibrium):
             require_size(solvers, prod(record.z.shape[1:]))
@@ -42,6 +48,7 @@ def rehearse(model: Model, params: Tree, data: Dataset, objective: Objective) ->
         with _fitting(f"the loss cannot take {shown} with a prediction of shape {tuple(prediction.shape)}, one sample"):
             loss = objective.loss(prediction, record, y)
         _check_width(loss, params, shown)
+    return used
 
 
 @contextmanager

@@ -112,8 +112,8 @@ class Trainer:
         Raises UserError if the data does not fit them, or nobody can move the statistics of a BatchNorm.
         """
         if not self._rehearsed:
-            rehearse(self.model, self.params, self.data, self.objective)
-            require_observable(self.model, self.params, self.data, self.plan, max(self.shares or 1, self.ranks.size))
+            used = rehearse(self.model, self.params, self.data, self.objective)
+            require_observable(self.model, self.params, self.data, self.plan, max(self.shares, self.ranks.size), used)
             self._rehearsed = True
 
     def epochs(self) -> Iterator[dict[str, Any]]:

@@ -56,6 +56,15 @@ def test_observing_moves_the_statistics(xp: ModuleType, rng: np.random.Generator
         np.testing.assert_array_equal(now[name], was[name])
 
 
+@pytest.mark.parametrize("wide", ["float32", "float64"])
+def test_statistics_keep_their_type(wide: str, rng: np.random.Generator) -> None:
+    """Whatever the batch is of, running statistics stay in the type that they are in."""
+    for own in ("float16", "float32", "float64"):
+        params = tree_map(lambda leaf, own=own: leaf.astype(own), drawn(rng))
+        _, moved = LAYER.observe(params, rng.standard_normal((5, 4)).astype(wide))
+        assert {leaf.dtype.name for leaf in tree_leaves(moved)} == {own}
+
+
 def test_both_modes_are_pytorchs(rng: np.random.Generator) -> None:
     """Values, gradients and running statistics of `torch.nn.BatchNorm1d`, in training and in evaluation."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: nothing to compare with")

@@ -108,12 +108,35 @@ def in_the_cell() -> Any:
     return replace(model, deq=replace(model.deq, cell=cell))
 
 
+class Found:
+    """A layer that makes the one that it applies when it needs it."""
+
+    @property
+    def norm(self) -> BatchNorm:
+        """Return the layer."""
+        return BatchNorm(STATE)
+
+    def init(self, rng: np.random.Generator) -> Any:
+        """Draw its parameters."""
+        return self.norm.init(rng)
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        """Apply it."""
+        return self.norm(params, x)
+
+
+def hidden() -> Any:
+    """Return the small network with a BatchNorm that no attribute holds."""
+    return replace(network(), before=Chain(Dense(FEATURES, STATE), Found()))
+
+
 @pytest.mark.parametrize("allow_unused", [False, True])
 @pytest.mark.parametrize(
     ("model", "settings", "batch_size", "message"),
     [
         (in_the_cell(), {}, 10, "a BatchNorm in an equilibrium .*: put it before or after, or take a GroupNorm"),
         (Own(normalized()), {}, 10, r"Own holds a BatchNorm, .*: give the model a method observe\(params, x\)"),
+        (hidden(), {}, 10, r"BatchNorm\(channels=6, .*\) is called by its running statistics, .*: hold it where it is"),
         (normalized(), {"shares": 2}, 10, "each of 2 shares sees a part: train in one process without shares"),
         (normalized(), {}, 7, "the last of 1 sample: .* no variance: give more"),
     ],
