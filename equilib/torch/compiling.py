@@ -31,7 +31,7 @@ def uncompiled(function: F) -> F:
 
     @wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:
-        _refuse_recorders()
+        refuse_recorders()
         return function(*args, **kwargs)
 
     @wraps(function)
@@ -46,7 +46,8 @@ def uncompiled(function: F) -> F:
     return cast(F, call)
 
 
-def _refuse_recorders() -> None:
+def refuse_recorders() -> None:
+    """Raise UserError where calls are recorded."""
     if torch._C._get_tracing_state() is not None:
         raise UserError(RECORDED.format("torch.jit.trace"))
     if torch.compiler.is_compiling():
@@ -57,3 +58,14 @@ def _refuse_recorders() -> None:
         names = {type(each).__name__ for each in _get_current_dispatch_mode_stack()}
         if names & {"ProxyTorchDispatchMode", "FakeTensorMode"}:
             raise UserError(RECORDED.format("make_fx or with fake tensors"))
+    if _fx_traces():  # last, as make_fx is one of its tracers
+        raise UserError(f"{RECORDED.format('torch.fx')}; a tracer whose is_leaf_module knows it keeps it as one call")
+
+
+def _fx_traces() -> bool:
+    tracer = sys.modules.get("torch.fx._symbolic_trace")
+    # The older one warns in versions that have both; without either PyTorch's own errors tell it.
+    for name in ("is_fx_symbolic_tracing", "is_fx_tracing"):
+        if hasattr(tracer, name):
+            return bool(getattr(tracer, name)())
+    return False

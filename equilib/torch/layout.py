@@ -144,10 +144,10 @@ class Layout:
         try:
             if spec != self._spec:
                 leaves = self._matched(state)
-            wrong = [leaf for number, leaf in enumerate(leaves) if isinstance(leaf, Tensor) == (number in self._gaps)]
-            if wrong:
-                where = _place(state, wrong[0])
-                raise ValueError(f"{described(wrong[0])} at {where}" if where else "")
+            gaps = [number in self._gaps for number in range(len(leaves))]
+            for number, (leaf, gap) in enumerate(zip(leaves, gaps, strict=True)):
+                if leaf is not None if gap else not isinstance(leaf, Tensor):
+                    raise ValueError(f"{described(leaf)} at {self._place(number)}" if not self._alone else "")
         except ValueError as error:
             hint = "; is its return statement missing?" if state is None else ""
             if isinstance(state, tuple) and state and pytree.tree_structure(state[0]) == self._spec:
@@ -174,6 +174,11 @@ class Layout:
         for number in self._gaps:
             leaves.insert(number, None)
         return leaves
+
+    def _place(self, number: int) -> str:
+        """Return where in z0 one of the leaves is, None included, as in "['a'][0]"."""
+        numbers = pytree.tree_unflatten(list(range(self._spec.num_leaves)), self._spec)
+        return pytree.keystr(pytree.tree_flatten_with_path(numbers)[0][number][0])
 
     def _kind(self) -> str:
         return "a tensor" if self._alone else f"a tree of {len(self._shapes)} tensors"

@@ -21,7 +21,7 @@ from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind, described
 from equilib.options.named import resolved
 from equilib.torch.coarse import check_coarse
-from equilib.torch.compiling import uncompiled
+from equilib.torch.compiling import refuse_recorders, uncompiled
 from equilib.torch.equilibria import equilibrium
 
 _PLAIN = (Number, str, bytes, type(None), torch.dtype, torch.device)
@@ -90,6 +90,7 @@ class DeepEquilibrium(nn.Module):
         if z0 is None and self.initial is None and not inputs:
             raise TypeError("without an input there is nothing that the initial guess could be like; give z0=...")
         if z0 is None and self.initial is None and not isinstance(inputs[0], torch.Tensor):
+            refuse_recorders()  # whose tensors are none
             raise TypeError(
                 f"the initial guess is zeros like the first input, a tensor, got {described(inputs[0])}; give tensors, "
                 "or say what z is like by initial=... or z0=..."

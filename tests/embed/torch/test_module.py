@@ -225,7 +225,7 @@ def exported(layer: Any, x: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:FutureWarning", "ignore:.*torch.jit.trace:DeprecationWarning")
-@pytest.mark.parametrize("record", ["torch.jit.trace", "torch.export", "make_fx"])
+@pytest.mark.parametrize("record", ["torch.jit.trace", "torch.export", "make_fx", "torch.fx"])
 @pytest.mark.parametrize("front", ["fixed_point", "odeint"])
 def test_what_records_operations_is_refused(record: str, front: str):
     """The record of a solve would hold its numbers as constants, so there is none."""
@@ -237,10 +237,59 @@ def test_what_records_operations_is_refused(record: str, front: str):
         "odeint": lambda y: odeint(lambda t, y: cell(y, y), y, [0.0, 1.0]),
     }
     layer = layers[front]
-    records = {"torch.jit.trace": torch.jit.trace, "torch.export": exported, "make_fx": lambda f, x: make_fx(f)(x)}
+    records = {
+        "torch.jit.trace": torch.jit.trace,
+        "torch.export": exported,
+        "make_fx": lambda f, x: make_fx(f)(x),
+        "torch.fx": lambda f, _: torch.fx.symbolic_trace(f),
+    }
     with pytest.raises(UserError, match=f"cannot be recorded by {record}.* save its state_dict"):
         records[record](layer, X)
     assert torch.isfinite(layer(X)).all()
+
+
+class Around(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """An equilibrium in a module, called in some way."""
+
+    def __init__(self, call: Any, **how: Any) -> None:
+        super().__init__()
+        self.deq, self.call, self.start = DeepEquilibrium(Cell(), **how), call, torch.nn.Parameter(X + 0)
+
+    def forward(self, x: Any) -> Any:
+        """Call the equilibrium."""
+        return self.call(self, x)
+
+
+@pytest.mark.parametrize(
+    ("call", "how"),
+    [
+        (lambda self, x: self.deq(x), {}),
+        (lambda self, x: self.deq(x), {"initial": torch.zeros_like}),
+        (lambda self, x: self.deq(x, z0=self.start), {}),
+        (lambda self, x: x + self.deq(X), {}),
+        (lambda self, x: fixed_point(self.deq.cell, X, x), {}),
+        (lambda self, x: fixed_point(lambda z: z, x), {}),
+        (lambda self, x: odeint(lambda t, y: -y, X, x), {}),
+    ],
+    ids=["default", "initial", "z0", "a constant", "an input", "a state", "times"],
+)
+def test_a_graph_of_fx_is_refused_wherever_its_tensors_arrive(call: Any, how: dict[str, Any]):
+    """A tracer's tensors are none, and what is solved of others alone would be a constant; as a leaf it is kept."""
+    model = Around(call, **how, **TIGHT)
+    with pytest.raises(UserError, match=r"cannot be recorded by torch\.fx.* is_leaf_module knows it keeps it"):
+        torch.fx.symbolic_trace(model)
+
+
+def test_a_leaf_of_fx_stays_an_equilibrium():
+    """A tracer that takes it for a leaf, as the refusal says, makes a graph that solves."""
+
+    class Tracer(torch.fx.Tracer):  # type: ignore[misc, name-defined]
+        def is_leaf_module(self, m: Any, name: str) -> bool:
+            return isinstance(m, DeepEquilibrium) or super().is_leaf_module(m, name)
+
+    net = network()
+    graph = torch.fx.GraphModule(net, Tracer().trace(net))
+    assert torch.equal(graph(2 * X), net(2 * X))
 
 
 PARALLEL = """

@@ -99,6 +99,29 @@ def test_another_tree_is_told_with_the_place(returned: Any, sentence: str):
         fixed_point(lambda _: returned, {"a": z, "b": (z, z)})
 
 
+@pytest.mark.parametrize("filled", [3.0, True, "a", np.ones(2), torch.zeros(1, 2), (), {}, [None], [torch.zeros(1, 2)]])
+def test_where_z0_has_none_f_returns_none(filled: Any):
+    """Whatever else f puts there is refused by its place, in each container and by each front."""
+    z, where = torch.zeros(1, 2), r"(at \[1\]|at '1': nothing against a)"
+    with pytest.raises(
+        TypeError, match=f"f must return what z0 is, a tree of 1 tensors, it returned a tuple: .*{where}"
+    ):
+        fixed_point(lambda z: (0.5 * z[0] + 1, filled), (z, None))
+    with pytest.raises(TypeError, match=r"what z0 is, a tree of 1 tensors, it returned a dict: .*'b'"):
+        fixed_point(lambda z: {"b": filled, "a": 0.5 * z["a"] + 1}, {"a": z, "b": None})
+    with pytest.raises(
+        TypeError, match=f"f must return what y0 is, a tree of 1 tensors, it returned a tuple: .*{where}"
+    ):
+        odeint(lambda t, y: (-y[0], filled), (z, None), [0.0, 1.0])
+
+
+def test_a_missing_tensor_is_told_by_its_own_place():
+    """A None that z0 has elsewhere is not taken for the one that is wrong."""
+    z = torch.zeros(1, 2)
+    with pytest.raises(TypeError, match=r"None at \[2\]"):
+        fixed_point(lambda z: (z[0], None, None), (z, None, z))
+
+
 def test_one_system():
     """Without a batch axis all elements form one system, of which there is one status."""
     weight, x = drawn(batch=1, size=2)
