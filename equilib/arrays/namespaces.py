@@ -116,6 +116,14 @@ def zeros(shape: tuple[int, ...], like: Array) -> Array:
     return array_namespace(like).zeros(shape, dtype=like.dtype, device=array_api_compat.device(like))
 
 
+def differentiates(array: Array) -> bool:
+    """Tell whether the library of an array, of any shape, may differentiate operations itself, as PyTorch and JAX do.
+
+    What an operation is made of then decides its slope where it is not smooth, or where something within overflows.
+    """
+    return type(array) is not np.ndarray and (hasattr(array, "requires_grad") or hasattr(array, "at"))
+
+
 def is_array(value: object) -> bool:
     """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
     if isinstance(value, _NUMPY):

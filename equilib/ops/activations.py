@@ -7,7 +7,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace
+from equilib.arrays import Array, array_namespace, differentiates
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.kernels import operation
@@ -16,6 +16,8 @@ from equilib.ops.elementwise import add, diagonal, floating, multiply, subtract
 # Hendrycks & Gimpel 2016, arXiv:1606.08415, §2: the tanh form of the Gaussian error linear unit.
 _GELU_SCALE = sqrt(2 / pi)
 _GELU_CUBIC = 0.044715
+_GELU_FLAT = 20.0
+"""From here on the gate of gelu is 0 or 1 in every precision."""
 
 
 @primitive
@@ -67,6 +69,8 @@ def _(ans: Array, x: Array) -> LinearMap:
 def relu(x: Array) -> Array:
     """Return the larger of x and 0, of the shape of x; the derivative at 0 is 0."""
     xp = array_namespace(x)
+    if differentiates(x):  # a maximum shares the slope where both are equal
+        return xp.where(x <= 0, xp.zeros_like(x), x)
     return xp.maximum(x, xp.zeros((), dtype=x.dtype, device=getattr(x, "device", None)))
 
 
@@ -90,8 +94,10 @@ def _(ans: Array, x: Array) -> LinearMap:
 def gelu(x: Array) -> Array:
     """Return ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), of the shape of x (arXiv:1606.08415, §2)."""
     x = floating(x)
-    inner = x * (x * x * (_GELU_SCALE * _GELU_CUBIC) + _GELU_SCALE)
-    return (array_namespace(x).tanh(inner) + 1.0) * 0.5 * x
+    xp = array_namespace(x)
+    near = xp.clip(x, -_GELU_FLAT, _GELU_FLAT) if differentiates(x) else x  # the slope of x³ must not be infinite
+    inner = near * (near * near * (_GELU_SCALE * _GELU_CUBIC) + _GELU_SCALE)
+    return (xp.tanh(inner) + 1.0) * 0.5 * x
 
 
 @operation("gelu_slope")
@@ -115,6 +121,9 @@ def softplus(x: Array) -> Array:
     """Return log(1 + e^x), of the shape of x, as max(x, 0) + log(1 + e^−|x|), which cannot overflow."""
     x = floating(x)
     xp = array_namespace(x)
+    if differentiates(x):  # |x| has no slope at 0
+        below = x < 0
+        return xp.where(below, xp.zeros_like(x), x) + xp.log1p(xp.exp(xp.where(below, x, -x)))
     return relu(x) + xp.log1p(xp.exp(-xp.abs(x)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, Namespace, array_namespace, is_array
+from equilib.arrays import Array, Namespace, array_namespace, as_places, constant_beside, differentiates, is_array
 from equilib.arrays.namespaces import refuse_others
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive, with_rules, with_transposes
@@ -111,6 +111,8 @@ def pow(x: Array, exponent: float) -> Array:  # noqa: A001  the name in the arra
     """Return x ** exponent, of the shape of x, for a constant real exponent."""
     if type(x) in _REFUSED:
         _refuse(x)
+    if hasattr(x, "at") and isinstance(exponent, float) and exponent.is_integer() and _is_floating(x):
+        exponent = int(exponent)  # JAX's slope of x**0.0 at 0 is not a number
     return x**exponent
 
 
@@ -147,7 +149,8 @@ def cos(x: Array) -> Array:
 @primitive
 def abs(x: Array) -> Array:  # noqa: A001  the name in the array API standard
     """Return |x|, of the shape of x; its derivative at 0 is 0."""
-    return array_namespace(x).abs(x)
+    xp = array_namespace(x)
+    return xp.where(x == 0, xp.zeros_like(x), xp.abs(x)) if hasattr(x, "at") else xp.abs(x)  # JAX's slope there is 1
 
 
 @linear_rule(abs)
@@ -196,28 +199,63 @@ def _share(winner: Array, loser: Array, ans: Array) -> Array:
 def clip(x: Array, min: float | Array | None = None, max: float | Array | None = None) -> Array:  # noqa: A002  array API
     """Return x between two constants, of the shape of x; the derivative is 1 from bound to bound, 0 beyond them.
 
-    A bound is a number or an array that broadcasts to x.
+    A bound is a number, which has no type of its own, or an array that broadcasts to x, and may be NumPy's. x of
+    floating point keeps its type; x of integers becomes floating where a bound is.
 
     Raises ValueError if `min` is greater than `max`, or a bound does not broadcast; TypeError if it is something else.
     """
-    xp, low, high = array_namespace(x), _bound(min, x), _bound(max, x)
-    if low is not None and high is not None:
+    low, high = _bound(min, x), _bound(max, x)
+    if low is not None and high is not None and (_crossed(min, max) or (low is not min and _crossed(low, high))):
+        raise ValueError(f"clip needs min <= max, got {brief(min)} and {brief(max)}")
+    if not _is_floating(x):
+        x, low, high = _of_integers(x, low, high)
+    xp = array_namespace(x)
+    clipped = xp.clip(x, low, high)
+    # Other libraries take another slope at a bound, and not always the same.
+    return xp.where(clipped == x, x, clipped) if differentiates(x) else clipped
+
+
+def _crossed(low: Any, high: Any) -> bool:
+    """Tell whether a lower bound is above the upper one somewhere, as far as their values are known."""
+    try:
         crossed = low > high
-        if array_namespace(crossed).any(crossed) if is_array(crossed) else crossed:
-            raise ValueError(f"clip needs min <= max, got {brief(min)} and {brief(max)}")
-    return xp.clip(x, low, high)
+        return bool(array_namespace(crossed).any(crossed) if is_array(crossed) else crossed)
+    except Exception:  # a traced one has no value yet, which each library says in its own way
+        return False
+
+
+def _of_integers(x: Array, low: Any, high: Any) -> tuple[Array, Any, Any]:
+    """Return x, which is not floating, and its bounds in types that clip it without cutting or wrapping a bound."""
+    if _is_floating(low) or _is_floating(high):
+        x = floating(x)
+        return x, _bound(low, x), _bound(high, x)
+    if not is_array(x):
+        return x, low, high
+    xp = array_namespace(x)
+    x = as_places(x) if xp.isdtype(x.dtype, "bool") else x
+    info = xp.iinfo(x.dtype)
+    low = None if isinstance(low, int) and low <= info.min else low
+    return x, low, None if isinstance(high, int) and high >= info.max else high
+
+
+def _is_floating(x: Any) -> bool:
+    dtype = getattr(x, "dtype", None)
+    if dtype is None or getattr(dtype, "kind", None) == "f":
+        return dtype is not None or isinstance(x, float)
+    return bool(array_namespace(static_value(x)).isdtype(dtype, "real floating"))
 
 
 def _bound(bound: Any, x: Array) -> Any:
-    """Return a bound of clip, None or a number as it is, an array in the dtype of x."""
+    """Return a bound of clip: None, a number of Python's, or an array of x's library, and of its dtype if floating."""
     if bound is None or is_number(bound, Real):
-        return bound
+        return bound.item() if isinstance(bound, np.generic) else bound
     if not is_array(bound):
         raise TypeError(f"a bound of clip must be a number or an array that broadcasts to x, got {described(bound)}")
     shape = tuple(bound.shape)
     if len(shape) > x.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], x.shape[::-1], strict=False)):
         raise ValueError(f"a bound of shape {shape} does not broadcast to x, of shape {tuple(x.shape)}")
-    return array_namespace(bound).astype(bound, x.dtype)
+    bound = constant_beside(bound, x) if static_value(bound) is bound else bound
+    return astype(bound, x.dtype) if _is_floating(x) else bound
 
 
 @linear_rule(clip)

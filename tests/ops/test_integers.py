@@ -45,3 +45,34 @@ def test_integers_are_the_numbers_that_they_are(name: str, dtype: str, library: 
     found, expected = (OPERATIONS[name](lifted(library, each)) for each in (host, real))
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(to_host(found), to_host(expected), rtol=1e-5, atol=1e-5)
+
+
+BOUNDS = {
+    "fractions": (0.5, 1.5, [0.5, 1.0, 1.5]),
+    "fractions in arrays": (np.array([0.5, 0.5, 0.5]), np.array([1.5, 1.0, 9.0]), [0.5, 1.0, 2.0]),
+    "one fraction": (None, np.float64(1.5), [0.0, 1.0, 1.5]),
+    "whole numbers": (1, 300, [1, 1, 2]),
+    "a negative number": (-1, 1, [0, 1, 1]),
+    "negative numbers": (np.array([-300, -1, 1]), 300, [0, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "float32"])
+@pytest.mark.parametrize("name", BOUNDS)
+def test_a_bound_is_neither_cut_nor_wrapped(name: str, dtype: str, library: str) -> None:
+    """Numbers and arrays of NumPy's bound integers and floats as they are; only fractions make integers floating."""
+    low, high, expected = BOUNDS[name]
+    x = lifted(library, np.array([0, 1, 2], dtype))
+    found = to_host(ops.clip(x, low, high))
+    assert found.tolist() == expected
+    assert (found.dtype.kind == "f") == (dtype == "float32" or "fraction" in name)
+    assert found.dtype == np.float32 or dtype != "float32"
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_bounds_of_two_libraries_are_compared(library: str) -> None:
+    """A bound of the library of x beside one of NumPy's is refused where they cross."""
+    x = lifted(library, np.zeros(2))
+    with pytest.raises(ValueError, match="clip needs min <= max"):
+        ops.clip(x, x + 2, np.ones(2))
