@@ -128,7 +128,7 @@ def is_array(value: object) -> bool:
     """Tell whether `value` is an array of some array-API library (NumPy scalars included)."""
     if isinstance(value, _NUMPY):
         return True
-    if isinstance(value, _SCALARS) or not _has_shape(value):
+    if isinstance(value, (_SCALARS, type)) or not _has_shape(value):
         return False
     import array_api_compat
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Tree, from_host, in_dtype, is_array, is_tree, named_leaves, to_host, tree_map
+from equilib.arrays import Tree, from_host, host_dtype, in_dtype, is_array, is_tree, named_leaves, to_host, tree_map
 from equilib.arrays.namespaces import plain_way
-from equilib.errors import UserError, file_errors
+from equilib.errors import UserError, file_errors, said
 from equilib.options.kinds import described
 from equilib.runs.arrays_file import DamagedArraysError, read_members, write_arrays
 from equilib.runs.files import fill_tree, whole_file
@@ -35,7 +35,12 @@ def _checked_host(leaf: Any, name: str) -> np.ndarray:
     """Return a leaf, shape (...), on the host; raises UserError if it is none that a file holds."""
     if not (is_array(leaf) or isinstance(leaf, int | float)):
         raise UserError(f"{name} must be an array or a number, got {described(leaf)}")
-    host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+    try:
+        host = to_host(leaf) if is_array(leaf) else np.asarray(leaf)
+    except Exception as error:  # what NumPy cannot hold is told by each library in its own way
+        why = said(error).partition("\n")[0]
+        raise UserError(f"{name}, of {_dtype(leaf)}, cannot become an array of NumPy's: {why}") from error
+    host = host.astype(np.float32) if host.dtype.name == "bfloat16" else host
     if host.dtype.kind not in "biuf":
         raise UserError(f"{name} must hold real numbers, it is of {host.dtype}")
     if np.ma.is_masked(host):
@@ -43,12 +48,19 @@ def _checked_host(leaf: Any, name: str) -> np.ndarray:
     return host
 
 
+def _dtype(leaf: Any) -> str:
+    return str(getattr(leaf, "dtype", type(leaf).__name__))
+
+
 def load(path: str | Path, like: Tree = None) -> Tree:
     """Read a tree of arrays, of any shapes, from an npz file; see `equilib.load`."""
     source = _checked(path)
     for name, leaf in named_leaves(like):
+        where = f", at {name!r} it" if name else ", it"
         if not (is_array(leaf) or isinstance(leaf, int | float)):
-            raise UserError(f"like must be a tree of arrays or numbers, at {name!r} it has {described(leaf)}")
+            raise UserError(f"like must be a tree of arrays or numbers{where} has {described(leaf)}")
+        if is_array(leaf) and not _has_host_dtype(leaf):
+            raise UserError(f"like must hold real numbers{where} is of {leaf.dtype}")
     try:
         with file_errors(f"{source} cannot be read"):
             members = read_members(source)
@@ -65,6 +77,13 @@ def load(path: str | Path, like: Tree = None) -> Tree:
         raise UserError(f"{source} cannot be read: it is nested too deeply") from None
     except UserError as error:
         raise UserError(f"{source} cannot be read: {error}") from None
+
+
+def _has_host_dtype(leaf: Any) -> bool:
+    try:
+        return host_dtype(leaf).kind in "biuf"
+    except TypeError:
+        return False
 
 
 def _like(leaf: Any, found: Any) -> Any:

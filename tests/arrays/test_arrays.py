@@ -50,7 +50,7 @@ def test_what_is_an_array():
         shape = (2,)
 
     assert all(map(is_array, [np.ones(2), np.float32(1.0), strict.ones(2)]))
-    assert not any(map(is_array, [1.0, None, True, [1.0], "text", Shaped()]))
+    assert not any(map(is_array, [1.0, None, True, [1.0], "text", Shaped(), np.ndarray, np.float32]))
 
 
 def test_to_host_and_back(xp: ModuleType):
