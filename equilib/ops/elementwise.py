@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import copysign, inf
 from numbers import Real
 from typing import Any
 
@@ -69,9 +70,12 @@ def multiply(x: Array, y: Array) -> Array:
     return x * y
 
 
-@with_rules(
-    lambda ans, x, y: _scaled(x, ans, divide(1.0, y)), lambda ans, x, y: _scaled(y, ans, negative(divide(ans, y)))
-)
+def _inverse(y: Array) -> Array:
+    # Python raises where arrays divide: the mean over an axis of length 0 is a sum divided by 0.
+    return copysign(inf, y) if isinstance(y, Real) and not y else divide(1.0, y)
+
+
+@with_rules(lambda ans, x, y: _scaled(x, ans, _inverse(y)), lambda ans, x, y: _scaled(y, ans, negative(divide(ans, y))))
 def divide(x: Array, y: Array) -> Array:
     """Return x / y, element by element; shapes broadcast."""
     if type(x) in _REFUSED or type(y) in _REFUSED:

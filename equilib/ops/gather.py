@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, from_host, is_array
+from equilib.arrays import Array, array_namespace, as_places, constant_beside, is_array
 from equilib.autodiff.rules import with_transposes
-from equilib.ops.shapes import shape_of
+from equilib.ops.shapes import place_of, shape_of
 from equilib.options.kinds import described
 
 
 @with_transposes(lambda x, indices, axis=0: lambda w: put_sum(w, indices, shape_of(x), axis))
 def take(x: Array, indices: Array, axis: int = 0) -> Array:
-    """Return the slices of x with the numbers `indices`, a constant: an integer array of x's library, a list or one.
+    """Return the slices of x with the numbers `indices`, a constant: an array of integers, a list or one.
 
-    Raises TypeError if they are no integers.
+    An array is of x's library or NumPy's. Raises TypeError if they are no integers.
 
     Shape (..., n, ...) becomes (..., *indices.shape, ...) at `axis`. Numbers outside [0, n) are the caller's to refuse:
     libraries differ on them.
     """
-    xp, axis, indices = array_namespace(x), axis % x.ndim, _integers(indices, x)
+    xp, axis, indices = array_namespace(x), place_of(axis, x.shape), _integers(indices, x)
     rows = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
     return xp.reshape(rows, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
@@ -30,10 +30,10 @@ def take(x: Array, indices: Array, axis: int = 0) -> Array:
 @with_transposes(lambda g, indices, shape, axis=0: lambda w: take(w, indices, axis))
 def put_sum(g: Array, indices: Array, shape: tuple[int, ...], axis: int = 0) -> Array:
     """Add slices to zeros of `shape` in the places `indices` along `axis`: the transpose of `take`."""
-    xp, axis, indices = array_namespace(g), axis % len(shape), _integers(indices, g)
+    xp, axis, indices = array_namespace(g), place_of(axis, shape), _integers(indices, g)
     before, after, length = shape[:axis], shape[axis + 1 :], shape[axis]
     slices = xp.reshape(g, (prod(before), prod(indices.shape), prod(after)))
-    places = xp.astype(xp.reshape(indices, (-1,)), xp.int64)  # bytes cannot count what there may be
+    places = as_places(xp.reshape(indices, (-1,)))
     places = xp.where(places < 0, places + length, places)
     summed = _host_sums(slices, places, length) if type(g) is np.ndarray else _products(slices, places, length)
     return xp.reshape(summed, shape)
@@ -41,12 +41,21 @@ def put_sum(g: Array, indices: Array, shape: tuple[int, ...], axis: int = 0) -> 
 
 def _integers(indices: Any, like: Array) -> Array:
     """Return indices as an integer array of the library of `like`."""
-    if type(indices) is np.ndarray and indices.dtype.kind in "iu":
+    if type(indices) is np.ndarray is type(like) and indices.dtype.kind in "iu":
         return indices
-    given = from_host(np.asarray(indices), like) if isinstance(indices, list | tuple | int) else indices
+    given = _listed(indices) if isinstance(indices, list | tuple | int) else indices
     if not is_array(given) or not array_namespace(given).isdtype(given.dtype, "integral"):
         raise TypeError(f"indices must be integers, in an array or a list, got {described(indices)}{_of(given)}")
-    return given
+    return as_places(constant_beside(given, like))
+
+
+def _listed(indices: Any) -> np.ndarray:
+    """Return the array that a list is, an empty one of integers."""
+    try:
+        found = np.asarray(indices)
+    except ValueError:
+        raise TypeError("indices must be integers, in an array or a list, got lists of different lengths") from None
+    return found if found.size else found.astype(np.int64)
 
 
 def _of(array: Any) -> str:

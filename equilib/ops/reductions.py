@@ -14,14 +14,12 @@ from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, joint_rule, linear_rule, primitive, with_transposes
 from equilib.ops.elementwise import divide, exp, floating, multiply, sqrt, subtract, where
 from equilib.ops.half_precision import in_single
-from equilib.ops.shapes import Axes, broadcast_to, reshape, shape_of, sum_axes
+from equilib.ops.shapes import Axes, broadcast_to, place_of, places_of, reshape, shape_of, sum_axes
 
 
 def _kept(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     """Return `shape` with the reduced axes kept as ones."""
-    if axis is None:
-        return (1,) * len(shape)
-    reduced = {a % len(shape) for a in ((axis,) if isinstance(axis, int) else axis)}
+    reduced = places_of(axis, shape)
     return tuple(1 if i in reduced else n for i, n in enumerate(shape))
 
 
@@ -29,7 +27,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
     """Return how many elements one sum over `axis` has."""
     if axis is None:
         return prod(shape)
-    return shape[axis] if isinstance(axis, int) else prod([shape[each] for each in axis])
+    return prod([shape[each] for each in axis]) if isinstance(axis, tuple | list) else shape[axis]
 
 
 def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
@@ -89,7 +87,8 @@ def min(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: 
 
 def _check_some(x: Array, axis: Axes) -> None:
     shape = shape_of(x)
-    if 0 in shape and any(n != kept for n, kept in zip(shape, _kept(shape, axis), strict=True) if not n):
+    places = places_of(axis, shape)
+    if 0 in shape and any(not shape[place] for place in places):
         raise ValueError(f"nothing is largest or least over axis {axis} of shape {shape}, where there are no elements")
 
 
@@ -113,7 +112,7 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
 @primitive
 def _logsumexp(x: Array, axis: int) -> Array:
     xp = np if type(x) is np.ndarray else array_namespace(x)
-    if not x.shape[axis]:
+    if not x.shape[place_of(axis, x.shape)]:
         return xp.sum(x, axis=axis) - xp.inf
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # ∞ − ∞ is nothing

@@ -6,15 +6,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.exceptions import AxisError
 
 from equilib.arrays import Array, array_namespace, is_half, set_at, zeros_like
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import joint_rule, primitive, with_transposes
 from equilib.kernels import operation
+from equilib.options.kinds import described
 
 Index = Any
 Axes = int | tuple[int, ...] | None
 _BASIC_INDEX = (int, np.integer, slice, type(None), type(...))
+
+
+def place_of(axis: Any, shape: tuple[int, ...]) -> int:
+    """Return the number of an axis among those of a shape, counted from the first.
+
+    Raises numpy.exceptions.AxisError, a ValueError and an IndexError, if there is none of that number; TypeError if it
+    is no whole number.
+    """
+    if not isinstance(axis, int | np.integer):
+        raise TypeError(f"an axis is a whole number, got {described(axis)}")
+    if not -len(shape) <= axis < len(shape):
+        raise AxisError(f"axis {axis} is out of bounds for an array of shape {tuple(shape)}")
+    return int(axis) % len(shape)
+
+
+def places_of(axis: Axes, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the numbers of one axis, several or all, None, among those of a shape; raises what `place_of` does."""
+    if axis is None:
+        return tuple(range(len(shape)))
+    return tuple([place_of(each, shape) for each in (axis if isinstance(axis, tuple | list) else (axis,))])
 
 
 def shape_of(x: Any) -> tuple[int, ...]:
@@ -32,7 +54,11 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
 @with_transposes(lambda x, axes: lambda w: permute_dims(w, _inverse(axes)))
 def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
     """Return x with its axes, and so its shape, in another order."""
-    return array_namespace(x).permute_dims(x, axes)
+    try:
+        return array_namespace(x).permute_dims(x, axes)
+    except (IndexError, TypeError, ValueError):
+        places_of(axes, x.shape)
+        raise
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -70,6 +96,14 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 @operation("sum")
 def sum_axes(x: Array, axis: Axes, keepdims: bool = False) -> Array:  # noqa: FBT001, FBT002  by position
     """Return the sum of an array, not traced, over `axis`."""
+    try:
+        return _summed(x, axis, keepdims)
+    except (IndexError, ValueError):
+        places_of(axis, x.shape)
+        raise
+
+
+def _summed(x: Array, axis: Axes, keepdims: bool) -> Array:  # noqa: FBT001
     xp = np if type(x) is np.ndarray else array_namespace(x)
     if is_half(x):
         return xp.astype(xp.sum(x, axis=axis, keepdims=keepdims, dtype=xp.float32), x.dtype)
@@ -130,7 +164,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
 @with_transposes(lambda x, axis: lambda w: flip(w, axis))
 def flip(x: Array, axis: tuple[int, ...]) -> Array:
     """Return x, in its shape, with the order of its elements reversed along `axis`."""
-    return array_namespace(x).flip(x, axis=axis)
+    return array_namespace(x).flip(x, axis=places_of(axis, x.shape))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:
@@ -145,7 +179,7 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
 
 @primitive
 def _concat(axis: int, *arrays: Array) -> Array:
-    return array_namespace(*arrays).concat(arrays, axis=axis)
+    return array_namespace(*arrays).concat(arrays, axis=place_of(axis, shape_of(arrays[0])))
 
 
 @joint_rule(_concat)
