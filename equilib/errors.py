@@ -157,9 +157,7 @@ def require(module: str, *, purpose: str, extra: str = "experiments", otherwise:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise UserError(
-            f'{purpose} needs an optional package ({error}); run: pip install "equilib[{extra}]"{otherwise}'
-        ) from error
+        raise UserError(f"{_uninstalled(purpose, error, extra)}{otherwise}") from error
     except ValueError as error:
         library = module.partition(".")[0]
         variable = _SETTINGS.get(library)
@@ -169,3 +167,24 @@ def require(module: str, *, purpose: str, extra: str = "experiments", otherwise:
             f"{purpose} needs {library}, which refuses {variable}={os.environ[variable]} in the environment "
             f"({textwrap.shorten(said(error), 120, placeholder=' ...')}); unset {variable}, or correct it"
         ) from error
+
+
+@contextmanager
+def needing(module: str, *, purpose: str, extra: str) -> Iterator[None]:
+    """Import what `purpose` needs an optional package for, which `extra` of equilib installs.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the package is not installed; the message names the command that installs it. Other errors stay.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        raise ModuleNotFoundError(_uninstalled(purpose, error, extra), name=module) from error
+
+
+def _uninstalled(purpose: str, error: ImportError, extra: str) -> str:
+    return f'{purpose} needs an optional package ({error}); run: pip install "equilib[{extra}]"'

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 import textwrap
+from importlib.abc import MetaPathFinder
 
 import pytest
+
+from equilib.errors import needing
 
 HEAVY = ("scipy", "autograd", "pluggy", "click", "cupy", "rich", "array_api_compat", "sklearn", "pooch", "matplotlib")
 
@@ -70,3 +74,35 @@ def test_differentiating_loads_autograd_and_no_gpu_library():
     loaded = loaded_by("import equilib.models, equilib.training")
     assert "autograd" in loaded
     assert not loaded & {"cupy", "cupyx", "cupy_backends"}
+
+
+@pytest.mark.parametrize("library", ["torch", "jax"])
+def test_a_front_without_its_library_says_how_to_install_it(library: str, monkeypatch: pytest.MonkeyPatch):
+    """Where its library is missing, the import of a front is no such module, and names the extra that installs it."""
+    for name in [each for each in sys.modules if f"{each}.".startswith((f"{library}.", f"equilib.{library}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(library), *sys.meta_path])
+    for module in ("", ".closures"):
+        with pytest.raises(
+            ModuleNotFoundError, match=rf'equilib.{library} needs .*; run: pip install "equilib\['
+        ) as told:
+            importlib.import_module(f"equilib.{library}{module}")
+        assert told.value.name == library
+
+
+def test_a_fault_in_an_optional_library_is_told_as_it_is():
+    """That another module is missing is not told as if the library were."""
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'other'$"), needing("a", purpose="b", extra="c"):
+        raise ModuleNotFoundError("No module named 'other'", name="other")
+
+
+class Missing(MetaPathFinder):
+    """A library that is not installed."""
+
+    def __init__(self, library: str) -> None:
+        self.library = library
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Find none of its modules, and say so."""
+        if name.partition(".")[0] == self.library:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
