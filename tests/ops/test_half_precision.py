@@ -125,3 +125,15 @@ def test_a_wider_array_widens_the_result() -> None:
     x, scale = np.full((2, 300), 300.0, "float16"), np.ones(300, "float32")
     assert ops.rms_norm(x, scale).dtype == ops.layer_norm(x, scale).dtype == np.float32
     assert ops.mse(x, np.zeros(300, "float64")).dtype == np.float64
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+def test_activations_have_slopes_where_squares_are_out_of_range(kind: tuple[str, str]) -> None:
+    """Far from 0 the slope of every activation is 0 or 1, in both directions and twice."""
+    x, one = lifted(*kind, (np.array([-3e4, -300.0, 300.0, 3e4]), np.ones(4)))
+    for name in ("gelu", "relu", "sigmoid", "silu", "softplus", "tanh"):
+        linear = linearize(getattr(ops, name), x)
+        expected = [0, 0, 0, 0] if name in ("sigmoid", "tanh") else [0, 0, 1, 1]
+        np.testing.assert_array_equal(numbers(linear.jvp(one)), expected)
+        slope = linearize(lambda x, name=name: linearize(getattr(ops, name), x).jvp(one), x)
+        np.testing.assert_array_equal(numbers(slope.jvp(one)), [0, 0, 0, 0])
