@@ -24,8 +24,10 @@ from equilib.arrays import (
     tree_leaves,
 )
 from equilib.arrays.namespaces import library_of, of_one_kind
-from equilib.errors import UserError
+from equilib.commands.images import image_format
+from equilib.errors import UserError, said
 from equilib.experiments.assembly import Training, set_up, trained
+from equilib.experiments.images import unit_range
 from equilib.fixed_points.display import Shown, axes_or_new
 from equilib.fixed_points.solution import ConvergenceWarning, UnsolvedWarning, failure_reasons
 from equilib.machine.devices import Device
@@ -37,6 +39,7 @@ from equilib.runs.record import RecordedRun
 from equilib.runs.request import RunRequest
 from equilib.runs.saved import path_of
 from equilib.training.batch_pass import recorded
+from equilib.training.data import ImageFormat
 from equilib.training.reporter import Reporter
 
 _CHANGEABLE = ("data", "data_dir", "device", "kernels")
@@ -68,12 +71,14 @@ class LoadedRun(Shown):
     record: RecordedRun = field(repr=False)
     request: RunRequest = field(repr=False)
     device: Device = field(repr=False)
+    images: ImageFormat | None = field(repr=False, default=None)
 
     def predict(self, x: Array) -> Array:
         """Return the model's output for samples x, shape (batch, ...): of NumPy's arrays on every device a NumPy array.
 
         Arrays of the device's own library stay there. It computes in the dtype of the parameters, which integers and
-        truth values become too, unless the model takes nothing else, as an embedding.
+        truth values become too, unless the model takes nothing else, as an embedding. Bytes (uint8) of images become
+        numbers from 0 to 1, as `equilib predict` makes them: they predict what x / 255 does.
 
         Warns of samples that did not converge by a ConvergenceWarning, of an ODE by an IntegrationWarning.
 
@@ -81,14 +86,23 @@ class LoadedRun(Shown):
         ------
         TypeError
             If x is something else, such as an array of another library, or of no real numbers.
+        ValueError
+            If x has a shape that the model does not take.
+        UserError
+            If only the run's data tells whether bytes are images, and it is not there.
         """
-        given = isinstance(x, np.ndarray)
-        with recorded():  # one warning, which names the line that asks for the prediction
-            output, record = self.model(self.params, self._on_device(x))
-        said = _failure(record)
-        if said:
+        given, inputs = isinstance(x, np.ndarray), self._on_device(x)
+        try:
+            with recorded():  # one warning, which names the line that asks for the prediction
+                output, record = self.model(self.params, inputs)
+        except Exception as error:  # each library refuses a shape in its own way
+            if self.images is None or not is_array(x) or tuple(x.shape[1:]) == self.images.shape:
+                raise
+            raise ValueError(f"{_other_shape(tuple(x.shape), self.images.shape)} ({said(error)})") from error
+        failure = _failure(record)
+        if failure:
             kind: type[UnsolvedWarning] = IntegrationWarning if isinstance(record, Evolution) else ConvergenceWarning
-            warnings.warn(said, kind, stacklevel=2)
+            warnings.warn(failure, kind, stacklevel=2)
         return to_host(output) if given else output
 
     def _on_device(self, x: Array) -> Array:
@@ -103,11 +117,20 @@ class LoadedRun(Shown):
         xp, dtype = array_namespace(x), host_dtype(like).name
         if isinstance(x, np.ndarray) and x.dtype.kind not in "biuf":
             raise TypeError(f"x must hold real numbers, it is of {x.dtype}")
-        if not xp.isdtype(x.dtype, ("bool", "integral")):
+        if host_dtype(x) == np.uint8 and self._reads_images(x):
+            # By NumPy on every device: XLA multiplies by 1 / 255, which gives other numbers.
+            x = in_dtype(from_host(unit_range(to_host(x)), x), dtype)
+        elif not xp.isdtype(x.dtype, ("bool", "integral")):
             x = in_dtype(x, dtype)
         elif x.ndim and not self._takes_integers(x, like):
             x = xp.astype(x, getattr(xp, dtype))
         return self.device.put(x) if isinstance(x, np.ndarray) else x
+
+    def _reads_images(self, x: Array) -> bool:
+        """Tell whether x, shape (n, ...), is of images: a recipe without their format leaves it to the data."""
+        if self.images is None and x.ndim in (3, 4):
+            return image_format(self.training().host_data.test_inputs) is not None
+        return self.images is not None
 
     def _takes_integers(self, x: Array, like: Array) -> bool:
         """Tell whether the model takes numbers of the dtype of x, shape (batch, ...), and none of that of `like`."""
@@ -182,6 +205,14 @@ class LoadedRun(Shown):
         return ax
 
 
+def _other_shape(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Say what shape images of a run have, and how those get it that are the same but for axes of length 1."""
+    sizes, expected = ([size for size in shape if size > 1] for shape in (given, wanted))
+    shape = ", ".join(map(str, wanted))
+    step = f": give x.reshape(-1, {shape})" if expected in (sizes, sizes[1:]) else ""
+    return f"x has the shape {given}, and the images of this run (batch, {shape}){step}"
+
+
 def _failure(record: Record) -> str:
     """Return how the predictions that are not converged failed; empty where there is none."""
     failed = [status for status in record.status if not status.success]
@@ -207,7 +238,8 @@ def load_run(path: str | Path, **changes: Any) -> LoadedRun:
     record = RecordedRun.read(folder)
     request = record.request_here(**changes)
     context = RunContext(request=_warning(request), registry=installed(), reporter=Reporter())
-    network = set_up(context).network
+    setup = set_up(context)
+    network = setup.network
     params = context.put(record.params(context.put(network.init(context.rng()))))
     return LoadedRun(
         path=folder,
@@ -217,6 +249,7 @@ def load_run(path: str | Path, **changes: Any) -> LoadedRun:
         record=record,
         request=request,
         device=context.device,
+        images=setup.images,
     )
 
 

@@ -112,5 +112,10 @@ def _split(images: LabelledImages, recipe: ImageRecipe) -> Dataset:
 
 def pixels(images: np.ndarray) -> np.ndarray:
     """Return bytes as float32 in [0, 1], channels last: shape (n, height, width, channels)."""
-    scaled = images.astype(np.float32) / 255
+    scaled = unit_range(images)
     return scaled[..., None] if scaled.ndim == 3 else scaled
+
+
+def unit_range(images: np.ndarray) -> np.ndarray:
+    """Return bytes, shape (n, ...), as float32 in [0, 1]."""
+    return images.astype(np.float32) / 255

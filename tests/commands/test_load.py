@@ -114,7 +114,7 @@ def test_predictions_take_numpy_arrays_on_every_device(run: Path, device: str, g
     np.testing.assert_array_equal(to_host(there.predict(own)), predicted)
 
 
-NUMBERS = [np.uint8, np.int64, bool]
+NUMBERS = [np.uint16, np.int64, bool]
 
 
 @pytest.mark.parametrize("kind", NUMBERS)
