@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from numbers import Number
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -61,10 +61,12 @@ def check_call(function: Callable[..., Any], name: str, *arguments: str, inputs:
         If it takes others; of one that takes more the sentence says `where` inputs are given.
     """
     count = len(arguments) + inputs
-    if type(function) is FunctionType:  # to ask for a signature takes as long as a small f
-        code = function.__code__
-        others = code.co_argcount < count and code.co_flags & inspect.CO_VARARGS
-        if (code.co_argcount == count or others) and code.co_kwonlyargcount == len(function.__kwdefaults__ or ()):
+    bound = isinstance(function, MethodType)
+    plainly: Any = getattr(function, "__func__", None) if bound else function
+    if type(plainly) is FunctionType:  # to ask for a signature takes as long as a small f
+        code, own = plainly.__code__, count + bound
+        others = code.co_argcount < own and code.co_flags & inspect.CO_VARARGS
+        if (code.co_argcount == own or others) and code.co_kwonlyargcount == len(plainly.__kwdefaults__ or ()):
             return
     try:
         signature = inspect.signature(function, follow_wrapped=False)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from operator import is_
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -16,6 +17,7 @@ from equilib.fixed_points.boundary import explain
 from equilib.options.kinds import described
 from equilib.torch.closures import Edge, Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
+from equilib.torch.mistakes import explain_mixed
 from equilib.torch.parametrized import AS_IT_IS, evaluated_anew
 from equilib.torch.transforms import next_node, tangent_of, transformed
 
@@ -50,6 +52,8 @@ class Call:
         requires grad, as far as it is known. Each is there once.
     given : set of int
         The identities of those of the inputs.
+    mixed : bool
+        Whether there are arrays of NumPy's among the inputs.
     complete : bool
         Whether these are all that f depends on.
     """
@@ -75,6 +79,7 @@ class Call:
         given = [leaf for leaf in self._flat if isinstance(leaf, Tensor)]
         self.leaves = list({id(leaf): leaf for leaf in (*given, *self.named.values())}.values())
         self.given = {id(leaf) for leaf in given}
+        self.mixed = any(isinstance(leaf, np.ndarray) for leaf in self._flat)
         self._closed: list[Held] = []
         kind = layout.device.type
         self._autocast = torch.get_autocast_dtype(kind) if _casts(kind) else None
@@ -149,6 +154,8 @@ class Call:
             checked = self.layout.checked(returned, packed.shape[0], cast=cast)
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"
+            if not hasattr(error, "__notes__"):
+                explain_mixed(error, self.f, inputs, name, packed.dtype)
             explain(error, self._name, name + shape)
             raise
         return self.layout.pack(checked)

@@ -65,10 +65,10 @@ def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Held], bo
     """Return the tensors of the edges, as far as they are parameters or f holds them, and whether that is all."""
     tensors = {(node, number): (node.variable,) * 2 for node, number in edges if hasattr(node, "variable")}
     if len(tensors) < len(edges):
-        for held in _held(f, set(), _DEPTH):
-            tensor = current(held)
+        for own in held(f):
+            tensor = current(own)
             if tensor.grad_fn is not None and (edge := (tensor.grad_fn, tensor.output_nr)) in edges:
-                tensors[edge] = held, tensor
+                tensors[edge] = own, tensor
             if len(tensors) == len(edges):
                 break
     return list(tensors.values()), len(tensors) == len(edges)
@@ -76,18 +76,23 @@ def closed_over(f: Callable[..., Any], edges: set[Edge]) -> tuple[list[Held], bo
 
 def with_tangents(f: Callable[..., Any]) -> list[Held]:
     """Return the tensors that f holds which have a tangent and no graph: forward mode alone follows them."""
-    found = (each for each in _held(f, set(), _DEPTH) if not each.requires_grad and tangent_of(each) is not None)
+    found = (each for each in held(f) if not each.requires_grad and tangent_of(each) is not None)
     return list({id(each): (each, each) for each in found}.values())
 
 
-def _held(value: Any, seen: set[int], depth: int) -> Iterator[Tensor]:
-    """Yield the tensors in what a function closes over, its defaults, its object, and containers of these."""
-    if isinstance(value, Tensor):
+def held(f: Callable[..., Any], kind: type = Tensor) -> Iterator[Any]:
+    """Yield the tensors, or what is of another kind, in what a function closes over, its defaults and its object."""
+    return _held(f, kind, set(), _DEPTH)
+
+
+def _held(value: Any, kind: type, seen: set[int], depth: int) -> Iterator[Any]:
+    """Yield what is of a kind, in containers too."""
+    if isinstance(value, kind):
         yield value
     elif depth and id(value) not in seen and len(seen) < _MOST and not isinstance(value, _PLAIN):
         seen.add(id(value))
         for each in _parts(value):
-            yield from _held(each, seen, depth - 1)
+            yield from _held(each, kind, seen, depth - 1)
 
 
 def _parts(value: Any) -> Iterable[Any]:

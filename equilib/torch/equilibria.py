@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from equilib.adjoints.equilibrium import Equilibrium
 from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.fixed_points.arguments import check_call, check_declared
+from equilib.fixed_points.arguments import check_declared
 from equilib.fixed_points.options import SolveOptions, overridden
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import resolved_fallback
@@ -30,6 +30,7 @@ from equilib.torch.ends import ends_of, stand_ins
 from equilib.torch.equation import Equation, Graph, Held, Records
 from equilib.torch.implicit import FixedPoint, require_no_outsiders
 from equilib.torch.layout import Layout
+from equilib.torch.mistakes import check_map
 from equilib.torch.transforms import dual, next_node, normal, state_leaf, tangent_of, transformed
 
 
@@ -128,8 +129,7 @@ def equilibrium(
     sample, `adjoints` and `tangents` hold the linear solves of derivatives. Raises what `fixed_point` does.
     """
     check_kind(f, "f", "map of z")
-    if not isinstance(f, torch.nn.Module):
-        check_call(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
+    check_map(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
     given = overridden(SolveOptions, options, overrides, fixed_point)
     layout = Layout(z0, batched=batched)
@@ -174,6 +174,8 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
     differentiated = torch.is_grad_enabled() or dual()
     leaves = stand_ins(call) if differentiated and not dual() else list(call.leaves)
     leaves = [normal(each) for each in leaves] if differentiated else leaves
+    if differentiated and call.mixed:  # NumPy takes tensors without a graph: what it will refuse is told before
+        _graph(equation, state_leaf(z0.detach()), leaves)
     equation.solve(z0.detach(), leaves, held, keep=differentiated)
     assert held.solution is not None
     bridge = Bridge(z0)

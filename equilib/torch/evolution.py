@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from equilib.adjoints.sensitivity import Sensitivity
-from equilib.fixed_points.arguments import check_call
 from equilib.fixed_points.options import overridden
 from equilib.ode import OdeOptions
 from equilib.ode.adjoints import Interpolating
@@ -17,7 +16,7 @@ from equilib.ode.adjoints.discrete import own_steps
 from equilib.ode.evolution import Evolution
 from equilib.ode.library import AnyIntegrator
 from equilib.ode.solution import OdeSolution
-from equilib.ode.times import checked_stops
+from equilib.ode.times import checked_stops, checked_times
 from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
 from equilib.torch.bridge import Bridge
@@ -27,6 +26,7 @@ from equilib.torch.compiling import uncompiled
 from equilib.torch.implicit import require_no_outsiders
 from equilib.torch.integral import Integral
 from equilib.torch.layout import Layout
+from equilib.torch.mistakes import check_map
 from equilib.torch.ode_equation import Equation, Integrated, host_times
 from equilib.torch.transforms import differentiable, dual, next_node, state_leaf, tangent_of, transformed
 
@@ -115,8 +115,7 @@ def evolve(
     method: AnyIntegrator = resolved(integrator, "integrator", "integrator")
     way = resolved(Interpolating() if adjoint is None else adjoint, "adjoint", "sensitivity", solves=ODE)
     check_kind(f, "f", "map of t and y")
-    if not isinstance(f, torch.nn.Module):
-        check_call(f, "f", "t", "y", inputs=len(inputs), where="odeint(f, y0, t, *inputs)")
+    check_map(f, "f", "t", "y", inputs=len(inputs), where="odeint(f, y0, t, *inputs)")
     if way.needs.states:
         own_steps(method)
     layout = Layout(y0, "y0", batched=batched)
@@ -151,7 +150,11 @@ def _integrated(equation: Equation, y0: Tensor, t: Any, held: Integrated) -> Ten
     if transformed():
         require_no_outsiders(call, torch.zeros((1,) * max(call.layout.axes, 1), dtype=y0.dtype, device=y0.device), y0)
         return Integral.apply(equation, held, t, y0, *call.leaves)
-    equation.integrate(y0.detach(), host_times(t), call.leaves, held)
+    times = host_times(t)
+    if call.mixed and (torch.is_grad_enabled() or dual()):  # NumPy takes tensors without a graph: told before
+        checked = checked_times(times, y0.shape[0], per_sample=equation.options.per_sample)
+        _slope(equation, checked[0], state_leaf(y0.detach()))
+    equation.integrate(y0.detach(), times, call.leaves, held)
     assert held.solution is not None and held.grid is not None  # noqa: PT018
     if torch.is_grad_enabled() or dual():
         depends = _depends(equation, y0, held)
@@ -166,11 +169,16 @@ def _depends(equation: Equation, y0: Tensor, held: Integrated) -> bool:
     assert held.grid is not None
     first = next_node()
     leaf = state_leaf(y0)
-    times = torch.as_tensor(held.grid.times[0]).to(leaf).reshape(-1, 1)
-    with torch.enable_grad(), without_autocast(leaf.device.type):
-        slope = equation.value(times, leaf, equation.call.leaves)
+    slope = _slope(equation, held.grid.times[0], leaf)
     edges = edges_into(slope, first, leaf)
     depends = bool(edges) or tangent_of(slope) is not None
     if depends:
         equation.call.close(slope, edges, equation.call.leaves)
     return depends
+
+
+def _slope(equation: Equation, time: Any, leaf: Tensor) -> Tensor:
+    """Evaluate f at a time of the host, or at one of each sample, and a leaf, shape (batch, size), of a graph."""
+    times = torch.as_tensor(time).to(leaf).reshape(-1, 1)
+    with torch.enable_grad(), without_autocast(leaf.device.type):
+        return equation.value(times, leaf, equation.call.leaves)

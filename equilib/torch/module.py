@@ -23,6 +23,7 @@ from equilib.options.named import resolved
 from equilib.torch.coarse import check_coarse
 from equilib.torch.compiling import refuse_recorders, uncompiled
 from equilib.torch.equilibria import equilibrium
+from equilib.torch.mistakes import check_map
 
 _PLAIN = (Number, str, bytes, type(None), torch.dtype, torch.device)
 
@@ -116,6 +117,7 @@ class DeepEquilibrium(nn.Module):
 def _solved(
     cell: Callable[..., Any], z0: Any, inputs: tuple[Any, ...], how: dict[str, Any], *, like_first: bool
 ) -> Equilibrium:
+    check_map(cell, "cell", "z", inputs=len(inputs), where="DeepEquilibrium(cell)(*inputs)")
     if like_first and how.get("batched_inputs") is None and how.get("batched", True):
         how = {**how, "batched_inputs": _known_to_be_batched(*inputs)}
     return equilibrium(cell, z0, *inputs, **how)
