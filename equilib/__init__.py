@@ -61,8 +61,8 @@ def save(path: str | Path, tree: Tree) -> None:
     path : str or Path
         It ends in .npz; the file appears whole or not at all.
     tree : dict, list, tuple or array
-        Its leaves are arrays of any shape, of any library, or numbers. None and empty containers hold none, and are not
-        kept; keys of dicts are texts or integers, others become texts.
+        Its leaves are arrays of any shape, of any library, or numbers. None and empty containers are kept, for `load`
+        without `like`; keys of dicts are texts or integers, others become texts.
 
     Raises
     ------
@@ -83,7 +83,8 @@ def load(path: str | Path, like: Tree = None) -> Tree:
     like : tree of arrays, optional
         The structure to be filled, such as `model.init(rng)`, whose names, shapes and dtypes the file must have. By
         default what was saved, with lists for tuples. Of a file that something else wrote there are its names alone:
-        dicts, lists where names are 0, 1, ..., and an array where the only name is "array".
+        dicts, lists where names are 0, 1, ..., and an array where the only name is "array"; of one that an earlier
+        version wrote there are no empty containers, so that a model with parts without parameters needs `like`.
 
     Returns
     -------

@@ -25,13 +25,17 @@ class DamagedArraysError(ValueError):
 
 
 def write_arrays(
-    file: BinaryIO, arrays: Mapping[str, np.ndarray], beside: Mapping[str, bytes] = MappingProxyType({})
+    file: BinaryIO,
+    arrays: Mapping[str, np.ndarray],
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+    comment: bytes = b"",
 ) -> None:
     """Write arrays, of any shapes, as an npz file; unlike `numpy.savez`, which has two of them, it keeps no name.
 
-    What stands `beside` a name are the comments of zip, which nobody else reads.
+    What stands `beside` a name, and the `comment` on all, are the comments of zip, which nobody else reads.
     """
     with zipfile.ZipFile(file, "w") as archive:
+        archive.comment = comment
         for name, array in arrays.items():
             info = zipfile.ZipInfo(f"{name}.npy")
             info.comment = beside.get(name, b"")
@@ -42,11 +46,13 @@ def write_arrays(
 
 def read_arrays(path: Path, *, what: str = "an npz archive") -> dict[str, np.ndarray]:
     """Return the arrays of an npz file by name; raises what `read_members` does."""
-    return {name: array for name, (array, _) in read_members(path, what=what).items()}
+    return {name: array for name, (array, _) in read_members(path, what=what)[0].items()}
 
 
-def read_members(path: Path, *, what: str = "an npz archive") -> dict[str, tuple[np.ndarray, bytes]]:
-    """Return the arrays of an npz file, and what stands beside them, by name. `what` the file should be is for people.
+def read_members(path: Path, *, what: str = "an npz archive") -> tuple[dict[str, tuple[np.ndarray, bytes]], bytes]:
+    """Return the arrays of an npz file, and what stands beside them, by name, and the comment on all.
+
+    `what` the file should be is for people.
 
     Raises OSError if the file cannot be opened or read; UserError if it is none;
     DamagedArraysError if it holds something else, claims more than it has or the memory holds, or a checksum is wrong.
@@ -55,7 +61,7 @@ def read_members(path: Path, *, what: str = "an npz archive") -> dict[str, tuple
     with path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                return _members(archive, what)
+                return _members(archive, what), archive.comment
         except (DamagedArraysError, MemoryError):
             raise
         except OSError as error:

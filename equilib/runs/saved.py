@@ -14,13 +14,14 @@ from equilib.errors import UserError, file_errors, said
 from equilib.options.kinds import described
 from equilib.runs.arrays_file import DamagedArraysError, read_members, write_arrays
 from equilib.runs.files import fill_tree, whole_file
-from equilib.runs.keys import ALONE, distinct_leaves, tree_of
+from equilib.runs.keys import ALONE, comment_of, distinct_leaves, tree_of
 
 
 def save(path: str | Path, tree: Tree) -> None:
     """Write a tree of arrays, of any shapes, to an npz file; see `equilib.save`."""
     leaves, beside = {}, {}
     try:
+        comment = comment_of(tree)
         for name, keys, leaf in distinct_leaves(tree):
             place = name if is_tree(tree) else ALONE
             leaves[place], beside[place] = _checked_host(leaf, name or "the tree"), keys
@@ -28,7 +29,7 @@ def save(path: str | Path, tree: Tree) -> None:
         raise UserError("the tree is nested too deeply to be saved, or holds itself") from None
     target = _checked(path)
     with file_errors(f"{target} cannot be written"), whole_file(target) as file:
-        write_arrays(file, leaves, beside)
+        write_arrays(file, leaves, beside, comment)
 
 
 def _checked_host(leaf: Any, name: str) -> np.ndarray:
@@ -63,7 +64,7 @@ def load(path: str | Path, like: Tree = None) -> Tree:
             raise UserError(f"like must hold real numbers{where} is of {leaf.dtype}")
     try:
         with file_errors(f"{source} cannot be read"):
-            members = read_members(source)
+            members, comment = read_members(source)
     except DamagedArraysError as error:
         raise UserError(f"{source} cannot be read, as it {error}") from error
     found = {name: array for name, (array, _) in members.items()}
@@ -72,7 +73,7 @@ def load(path: str | Path, like: Tree = None) -> Tree:
         filled = fill_tree({ALONE: like} if bare else like, found, source)
         return tree_map(_like, like, filled[ALONE] if bare else filled)
     try:
-        return tree_of(found, {name: beside for name, (_, beside) in members.items()})
+        return tree_of(found, {name: beside for name, (_, beside) in members.items()}, comment)
     except RecursionError:
         raise UserError(f"{source} cannot be read: it is nested too deeply") from None
     except UserError as error:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import equilib
+from equilib import ops
 from equilib.arrays import named_leaves
 from equilib.errors import UserError
+from equilib.layers import Chain, Dense
 from equilib.runs.arrays_file import write_arrays
 from equilib.runs.checkpoint_file import write_checkpoint
 from equilib.runs.folder import RunDirectory
@@ -21,10 +23,10 @@ KEYS: list[Any] = ["a", "b", "a/b", "/", "", "0", "1", "array", "a.npy", 0, 1, -
 
 
 def drawn(rng: np.random.Generator, depth: int) -> Any:
-    """Return a random tree of dicts and lists, each leaf another number."""
+    """Return a random tree of dicts and lists, some of them empty, each leaf another number or None."""
     if not depth or rng.random() < 0.3:
-        return np.asarray(rng.random())
-    count = int(rng.integers(1, 4))
+        return None if rng.random() < 0.2 else np.asarray(rng.random())
+    count = int(rng.integers(0, 4))
     if rng.random() < 0.3:
         return [drawn(rng, depth - 1) for _ in range(count)]
     return {KEYS[key]: drawn(rng, depth - 1) for key in rng.choice(len(KEYS), count, replace=False)}
@@ -37,7 +39,7 @@ def same(one: Any, other: Any) -> bool:
         return order and all(same(one[key], other[key]) for key in one)
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
-    return isinstance(other, np.ndarray) and bool(one == other)
+    return one is other if one is None else isinstance(other, np.ndarray) and bool(one == other)
 
 
 def test_any_tree_of_names_comes_back_equal_or_is_refused(tmp_path: Path):
@@ -68,6 +70,17 @@ def test_any_tree_of_names_comes_back_equal_or_is_refused(tmp_path: Path):
         {"": {"a": np.ones(2)}},
         {"": np.ones(2)},
         [None, np.ones(2)],
+        [np.ones(2), {}],
+        [{}, np.ones(2)],
+        [np.ones(2), None],
+        [np.ones(2), None, None, []],
+        [None, {"b": None, "a": np.ones(2), "c": {}}, [], [[], {0: {}}], None],
+        {"b": {}, "a": np.ones(2), "0": None},
+        {},
+        [],
+        None,
+        [{}, None],
+        {"a": [None, None]},
     ],
     ids=repr,
 )
@@ -111,7 +124,66 @@ def test_names_of_others_that_are_no_tree_ask_for_one(tmp_path: Path, names: tup
     assert list(equilib.load(tmp_path / "tree.npz", like=like)) == list(names)
 
 
+MODELS = [
+    Chain(ops.tanh, Dense(2, 3), ops.tanh),
+    Chain(Chain(), Dense(2, 2), Chain(ops.tanh)),
+    Chain(ops.tanh, ops.exp),
+]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["around", "nested", "alone"])
+def test_a_model_takes_what_was_saved_of_it(tmp_path: Path, model: Chain):
+    """Layers without parameters keep their places at both ends, within, and where there are no others; in runs, too."""
+    params, x = model.init(np.random.default_rng(0)), np.ones((1, 2), np.float32)
+    equilib.save(tmp_path / "params.npz", params)
+    RunDirectory(tmp_path, {}).save_model(params)
+    for file in ("params.npz", "model.npz"):
+        found = equilib.load(tmp_path / file)
+        assert repr(found) == repr(params)
+        np.testing.assert_array_equal(model(found, x), model(params, x))
+
+
+def test_files_of_earlier_versions_are_read(tmp_path: Path):
+    """Beside their names are keys alone, and a gap in a list is None."""
+    with (tmp_path / "tree.npz").open("wb") as file:
+        write_arrays(file, {"1/a": np.ones(2), "3": np.zeros(2)}, {"1/a": b'[1,"a"]', "3": b"[3]"})
+    assert repr(equilib.load(tmp_path / "tree.npz")) == repr([None, {"a": np.ones(2)}, None, np.zeros(2)])
+
+
+def test_more_empty_places_than_a_file_holds_are_refused(tmp_path: Path):
+    """A sentence says where; None before a leaf takes no room."""
+    for tree, where in (([{}] * 10_000 + [np.ones(2)], "'10000'"), ([[]] * 10_000, "the tree")):
+        with pytest.raises(UserError, match=f"too many empty containers and None at {where}"):
+            equilib.save(tmp_path / "tree.npz", tree)
+    equilib.save(tmp_path / "tree.npz", [None] * 10_000 + [np.ones(2)])
+    assert len(equilib.load(tmp_path / "tree.npz")) == 10_001
+
+
+def test_gaps_that_would_fill_the_memory_are_not_believed(tmp_path: Path):
+    """Many long lists of None in a few bytes of a comment are those of somebody else."""
+    before = ",".join(f'[["{key}",999999],null]' for key in range(2000))
+    comment = f'{{"before":[{before}],"keys":["a"]}}'.encode()
+    with (tmp_path / "tree.npz").open("wb") as file:
+        write_arrays(file, {"a": np.ones(2)}, {"a": comment})
+    assert list(equilib.load(tmp_path / "tree.npz")) == ["a"]
+
+
+PLACES = [
+    b"[]",
+    b"3",
+    b"[3]",
+    b"[[3],{}]",
+    b'[["b"],3]',
+    b'[["b"],{"c":1}]',
+    b"[[true],null]",
+    b'[["a"],null]',
+    b'[["a","b"],null]',
+    b'["b",null]',
+]
+BESIDE = [b'{"keys":["a"],"before":[%s]}' % place for place in PLACES]
+BESIDE += [b'{"before":[[["b"],{}]]}', b'{"keys":["a"],"before":3}', b'{"keys":["a"],"more":[]}']
 COMMENTS = [b"", b"[", b"{}", b"3", b'["b"]', b"[true]", b"[-1]", b"[999999999]", b"[[0,1]]", b"[1e3]", b"[" * 20000]
+COMMENTS += BESIDE
 
 
 @pytest.mark.parametrize("comment", COMMENTS, ids=range(len(COMMENTS)))
