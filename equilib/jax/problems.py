@@ -13,6 +13,7 @@ import numpy as np
 
 from equilib.arrays import Tree
 from equilib.fixed_points.arguments import check_declared
+from equilib.fixed_points.boundary import explain
 from equilib.jax.closures import Parts, taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
@@ -89,7 +90,11 @@ def _made(
             structure.unflatten([leaf(given) for leaf in each])
             for structure, each in zip(structures, leaves, strict=True)
         ]
-        return f(*before, state, *trees)
+        try:
+            return f(*before, state, *trees)
+        except Exception as error:
+            explain(error, "f(t, y)" if timed else "f(z)", packing.described(state, *before))
+            raise
 
     def call(z: jax.Array, arrays: Arrays) -> jax.Array:
         found = value(packing.unpack(z), arrays)
