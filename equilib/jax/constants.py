@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
@@ -55,10 +56,36 @@ class Contents:
         )
 
 
-def reduced(value: Any) -> tuple[Callable[..., Any], list[Any]] | None:
-    """Return a function and its arguments that make the object again, as `copy` and `pickle` ask it for.
+def is_plain(value: Any) -> bool:
+    """Tell whether a value is of a plain type, not of one that is derived from it, which may have attributes."""
+    kind = type(value)
+    if kind is str or kind is int or kind is float or value is None:
+        return True
+    return kind is bool or kind is bytes or kind is complex
 
-    None where it does not tell, as locks and files, or is known by its name.
+
+def hashable(structure: Any) -> Any:
+    """Return the structure of a tree as a key: itself, but where a node has arrays of NumPy's in its static part."""
+    try:
+        hash(structure)
+    except TypeError:
+        return Same(structure)
+    return structure
+
+
+def plain_key(value: Any) -> Any:
+    """Return the key of a value of a plain type: of a number with a point its bits, since -0.0 is not 0.0."""
+    kind = type(value)
+    if kind is float:
+        return kind, struct.pack("d", value)
+    return (kind, struct.pack("dd", value.real, value.imag)) if kind is complex else (kind, value)
+
+
+def reduced(value: Any) -> tuple[Callable[..., Any], list[Any]] | None:
+    """Return a function that makes the object again, and the arguments, state, items and pairs that it needs for that.
+
+    They are those that `copy` and `pickle` ask it for. None where it does not tell, as locks and files, or is known by
+    its name.
     """
     try:
         found = value.__reduce_ex__(4)
@@ -71,9 +98,13 @@ def reduced(value: Any) -> tuple[Callable[..., Any], list[Any]] | None:
         return None
 
 
-def reconstructed(make: Callable[..., Any], arguments: Any, state: Any, items: Any, pairs: Any) -> Any:
-    """Return the object that `reduced` has told of."""
-    made = make(*arguments)
+def is_stateless(arguments: list[Any], rest: list[Any]) -> bool:
+    """Tell whether nothing is in an object that `reduced` tells of, such as one that only marks a place."""
+    return all(isinstance(each, type) for each in arguments) and all(each is None for each in rest)
+
+
+def reconstructed(made: Any, state: Any, items: Any, pairs: Any) -> None:
+    """Put into an object what `reduced` has told of it."""
     if state is not None and hasattr(type(made), "__setstate__"):
         made.__setstate__(state)
     elif state is not None:
@@ -84,7 +115,6 @@ def reconstructed(make: Callable[..., Any], arguments: Any, state: Any, items: A
         made.append(each)
     for key, each in pairs or ():
         made[key] = each
-    return made
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

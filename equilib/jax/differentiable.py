@@ -28,6 +28,8 @@ Outputs = list[jax.Array]
 def solved(f: Map, how: How, z0: jax.Array, arrays: Sequence[jax.Array]) -> Outputs:
     """Return what the primitive does, with the derivative that the adjoint gives z."""
     z0 = placed(f, z0, arrays)
+    if any(isinstance(each, jax.core.Tracer) for each in (z0, *arrays)):
+        jax.eval_shape(f.call, z0, arrays)  # now: the solve is traced when the whole program is lowered
     if hasattr(how.adjoint, "solve_adjoint"):
         return solve_p.bind(jax.lax.stop_gradient(z0), *arrays, f=f, how=how)
     if hasattr(how.adjoint, "unroll"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -28,8 +29,17 @@ class Map:
     """
 
     def __init__(self, call: Callable[[jax.Array, Arrays], jax.Array]) -> None:
-        self.call = call
+        self._traced = jax.jit(call)
         self._folded: dict[tuple[Any, ...], Map] = {}
+
+    def call(self, z: jax.Array, arrays: Arrays) -> jax.Array:
+        """Return f(z, θ), traced once for each shape: a derivative must not find what f would read by then.
+
+        JAX knows what it traced by the mesh as well, which is none in a solve, and one without axes going backward.
+        """
+        mesh = jax.sharding.get_abstract_mesh()
+        with jax.sharding.use_abstract_mesh(mesh) if mesh.empty else nullcontext():
+            return self._traced(z, tuple(arrays))
 
     @cached_property
     def evaluate(self) -> Callable[[jax.Array, Arrays], jax.Array]:

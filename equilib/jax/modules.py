@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from types import CodeType
@@ -14,18 +15,25 @@ LIBRARIES = ("equinox", "flax", "jax", "jaxlib", "jaxtyping", "optax", "torch")
 FUNCTIONS = ("numpy", "scipy")
 """Packages whose functions do not, while their objects may be changed in place."""
 
+COMPUTED = {"getattr", "attrgetter", "methodcaller", "vars", "dir", "getattr_static", "__getattribute__", "__dict__"}
+"""What finds attributes by names that are computed."""
+
+_LONG = 200
+"""Characters of a text that is no name."""
+
 _INSTALLED = {"site-packages", "dist-packages"}
 
 
-def is_own(scope: dict[str, Any], root: str) -> bool:
+def is_own(scope: Mapping[str, Any], root: str) -> bool:
     """Tell whether globals are those of a user's module: of the package `root`, or of no library."""
     name, file = scope.get("__name__"), scope.get("__file__")
     return _is_own(str(name), file if isinstance(file, str) else "", root)
 
 
-def is_own_class(kind: type, root: str) -> bool:
-    """Tell whether a class is of such a module."""
-    return is_own(getattr(sys.modules.get(kind.__module__), "__dict__", {"__name__": kind.__module__}), root)
+def is_own_class(scope: Mapping[str, Any], root: str) -> bool:
+    """Tell whether a class, known by what it holds, is of such a module."""
+    name = str(scope.get("__module__"))
+    return is_own(getattr(sys.modules.get(name), "__dict__", {"__name__": name}), root)
 
 
 @lru_cache(maxsize=4096)
@@ -38,6 +46,13 @@ def _is_own(name: str, file: str, root: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> tuple[str, ...]:
-    """Return the names of globals, and of attributes, that the code and functions within it mention, in order."""
+    """Return the names that the code, and functions within it, mention, as text too: getattr(config, "gain")."""
     inner = (names_in(each) for each in code.co_consts if isinstance(each, CodeType))
-    return tuple(sorted(set(code.co_names).union(*inner)))
+    spelled = (name for each in code.co_consts if isinstance(each, str) for name in spelled_in(each))
+    return tuple(sorted(set(code.co_names).union(spelled, *inner)))
+
+
+def spelled_in(text: str) -> list[str]:
+    """Return the names of attributes that a text may stand for: "gain", "layer.gain"."""
+    names = text.split(".") if len(text) <= _LONG else []
+    return names if all(map(str.isidentifier, names)) else []

@@ -14,7 +14,7 @@ import numpy as np
 from equilib.arrays import Tree
 from equilib.fixed_points.arguments import check_declared
 from equilib.fixed_points.boundary import explain
-from equilib.jax.closures import Parts, taken_apart
+from equilib.jax.closures import Closure, taken_apart
 from equilib.jax.maps import Arrays, Map
 from equilib.jax.states import Packing
 from equilib.options.kinds import described
@@ -56,7 +56,7 @@ def posed(
     structures = [structure for _, structure in trees]
     found = [[jnp.asarray(leaf) if _is_number(leaf) else leaf for leaf in each] for each, _ in trees]
 
-    def parted(*, keep: bool = False) -> tuple[Parts, list[list[Parts]], Any]:
+    def parted(*, keep: bool = False) -> tuple[Closure, list[list[Closure]], Any]:
         function = taken_apart(f, keep=keep)
         leaves = [[taken_apart(leaf, keep=keep) for leaf in each] for each in found]
         keys = tuple(tuple(part.key for part in parts) for parts in leaves)
