@@ -67,9 +67,9 @@ def taken_apart(value: Any, *, keep: bool = False) -> Closure:
 def _whole(parts: Parts, splitter: Splitter) -> Closure:
     """Return the parts as they are made of arrays, where what live methods read as well keeps its identity."""
     shared = splitter.shared()
-    kept = frozenset(shared)
+    kept, rebuild = frozenset(shared), parts.rebuild
     key = (parts.key, *((number, Same(each)) for number, each in shared.items())) if shared else parts.key
-    return Closure(key, parts.arrays, lambda arrays: parts.rebuild(Given(arrays, kept)))
+    return Closure(key, parts.arrays, lambda arrays: rebuild(Given(arrays, kept)))
 
 
 def _too_deep(within: list[Any]) -> str:

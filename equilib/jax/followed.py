@@ -27,10 +27,14 @@ _CACHED: Any = type(lru_cache(abs))
 
 @dataclass(slots=True, eq=False)
 class Known:
-    """A value that was met, its number, whether it is begun before what is in it, and what it was found to be."""
+    """A value that was met, its number, whether it is begun before what is in it, and what it was found to be.
+
+    `itself` is the value for maps that are kept, as long as they need it: what f has held is to be freed.
+    """
 
     value: Any
     number: int
+    itself: list[Any]
     begun: bool = False
     found: Parts | None = None
 
@@ -38,7 +42,7 @@ class Known:
         """Return the parts that stand for the value where it is met again."""
         if self.found is not None:
             return again(self.number, self.found)
-        return within(self.number, self.value, begun=self.begun)
+        return within(self.number, self.itself, begun=self.begun)
 
 
 class Followed:
@@ -67,17 +71,21 @@ class Followed:
         raise NotImplementedError
 
     def shared(self) -> dict[int, Any]:
-        """Return values that methods, whose globals stay the caller's, read as well, by their numbers."""
-        return {
+        """Return values that live methods, whose globals stay, read too, by their numbers, and forget the others."""
+        found = {
             known.number: known.value
             for name, known in self._moving.items()
             if name in self._fixed and known.found and not known.found.arrays and not isinstance(known.found.key, Same)
         }
+        for known in (*self._moving.values(), *self._fixed.values()):
+            if known.number not in found and known.begun:
+                known.itself.clear()
+        return found
 
     def joined(self, known: Known, key: Any, values: Iterable[Any], making: Making) -> Parts:
         """Return the parts of a value that is made of others."""
         known.begun = making.filled is not None
-        return joined(known.number, key, [self.split(each) for each in values], making, known.value)
+        return joined(known.number, key, [self.split(each) for each in values], making, known.itself)
 
     def constants(self, values: Iterable[tuple[Any, Any]]) -> list[Any]:
         """Return what tells named values; of them no others are made, so arrays are equal to themselves only."""
@@ -105,7 +113,7 @@ class Followed:
 
     def split_function(self, f: FunctionType, known: Known) -> Parts:
         """Take apart a function: cells, defaults, attributes, and globals that it mentions."""
-        code, name, scope = f.__code__, f.__name__, f.__globals__
+        code, name, qualified, scope = f.__code__, f.__name__, f.__qualname__, f.__globals__
         if self._globals is None and not _is_of_library(scope):
             self._globals, self._root = scope, str(scope.get("__name__")).partition(".")[0]
         names = names_in(code)
@@ -115,16 +123,17 @@ class Followed:
         imported = [(each, sys.modules[each]) for each in names if each not in scope and each in sys.modules]
         filled = [_is_filled(cell) for cell in f.__closure__ or ()]
         inside = [cell.cell_contents for cell in f.__closure__ or () if _is_filled(cell)]
-        named, attributes = dict(f.__kwdefaults__ or {}), dict(vars(f))
+        named, attributes = list(f.__kwdefaults__ or ()), list(vars(f))
+        counts = len(inside), len(own), len(named)
 
         def begin() -> FunctionType:
             made = FunctionType(code, dict(scope), name, None, tuple(CellType() for _ in filled))
-            made.__qualname__ = f.__qualname__
+            made.__qualname__ = qualified
             return made
 
         def fill(made: FunctionType, defaults: Any, *found: Any) -> None:
             rest = iter(found)
-            contents, outside, keywords = (islice(rest, count) for count in (len(inside), len(own), len(named)))
+            contents, outside, keywords = (islice(rest, count) for count in counts)
             for cell, each in zip(compress(made.__closure__ or (), filled), contents, strict=True):
                 cell.cell_contents = each
             made.__globals__.update(zip(own, outside, strict=True))
@@ -134,7 +143,13 @@ class Followed:
         values = [scope[each] for each in own]
         changes = bool(inside) or not all(isinstance(each, _LASTING) for each in values)
         key = (code, id(scope), *filled, *own, *named, *attributes, *(self.constants(imported) if imported else ()))
-        parts = [f.__defaults__, *inside, *values, *named.values(), *attributes.values()]
+        parts = [
+            f.__defaults__,
+            *inside,
+            *values,
+            *map((f.__kwdefaults__ or {}).get, named),
+            *map(vars(f).get, attributes),
+        ]
         return self.joined(known, key, parts, Making(begin, fill, changes=changes))
 
     def split_module(self, value: ModuleType, known: Known) -> Parts:
@@ -230,7 +245,7 @@ class Followed:
             return constant(value) if isinstance(kind, Same) else constant(value, kind)
         make, (arguments, *rest) = found
         making = Making(
-            lambda _, arguments: make(*arguments),
+            lambda make, arguments: make(*arguments),
             reconstructed,
             first=2,
             changes=not is_stateless(arguments, rest),
@@ -238,7 +253,7 @@ class Followed:
         )
         first = [self.split(make), self.split(arguments)]
         known.begun = True
-        return joined(known.number, kind, [*first, *map(self.split, rest)], making, value)
+        return joined(known.number, kind, [*first, *map(self.split, rest)], making, known.itself)
 
 
 def is_special(name: str) -> bool:

@@ -69,36 +69,44 @@ def constant(value: Any, *keys: Any) -> Parts:
     return Parts((same, *keys) if keys else same, (), lambda _: value)
 
 
-def joined(number: int, key: Any, parts: list[Parts], making: Making, value: Any) -> Parts:
-    """Return the parts of a value that is made of others; it is itself where none of them is made anew."""
+def joined(number: int, key: Any, parts: list[Parts], making: Making, itself: list[Any]) -> Parts:
+    """Return the parts of the one value in a list, made of others; it is itself where none of them is made anew."""
+    (value,) = itself
     arrays = tuple(array for each in parts for array in each.arrays)
     anew = making.changes or any(each.anew for each in parts)
     rebuilds = [each.rebuild for each in parts]
+    spare = [value] if making.fails and not arrays else []
 
     def rebuild(given: Given) -> Any:
-        if number in given.kept and not arrays:
-            return value
+        if number in given.kept:
+            return itself[0]
         try:
             return making.made(number, rebuilds, given)
         except Exception:  # whatever the object raises
-            if arrays or not making.fails:
+            if not spare:
                 raise
-        given.made[number] = value
-        return value
+        given.made[number] = spare[0]
+        return spare[0]
 
-    return Parts((key, *(each.key for each in parts)), arrays, rebuild if anew else lambda _: value, anew=anew)
+    found = (key, *(each.key for each in parts))
+    return Parts(found, arrays, rebuild, anew=True) if anew else Parts(found, (), _same(value))
 
 
-def within(number: int, value: Any, *, begun: bool) -> Parts:
-    """Return the parts of a value within itself, which is the new one where that is `begun` by then."""
-    key = ("again", number) if begun else ("again", number, Same(value))
-    return Parts(key, (), lambda given: given.made.get(number, value), anew=True)
+def within(number: int, value: list[Any], *, begun: bool) -> Parts:
+    """Return the parts of the one value within itself, which is the new one where that is `begun` by then."""
+    key = ("again", number) if begun else ("again", number, Same(value[0]))
+    return Parts(key, (), lambda given: given.made[number] if number in given.made else value[0], anew=True)
 
 
 def again(number: int, found: Parts) -> Parts:
     """Return the parts of a value that was met before."""
+    first = found.rebuild
 
     def rebuild(given: Given) -> Any:
-        return given.made[number] if number in given.made else found.rebuild(given)
+        return given.made[number] if number in given.made else first(given)
 
     return Parts(("again", number), (), rebuild, anew=found.anew)
+
+
+def _same(value: Any) -> Rebuild:
+    return lambda _: value

@@ -42,7 +42,7 @@ class Splitter(Followed):
         known = self.known.get(id(value))
         if known is not None:
             return known.again()
-        self.known[id(value)] = known = Known(value, len(self.known))
+        self.known[id(value)] = known = Known(value, len(self.known), [value])
         self.within.append(value)
         known.found = found = self._opened(value, known)
         self.within.pop()
@@ -95,8 +95,8 @@ class Splitter(Followed):
 
     def _builtin(self, value: BuiltinFunctionType, known: Known) -> Parts:
         """Take apart a function of a module in C, or a method of an object in C."""
-        named = whole(lambda owner: getattr(owner, value.__name__))
-        return self.joined(known, ("builtin", value.__name__), [value.__self__], named)
+        name = value.__name__
+        return self.joined(known, ("builtin", name), [value.__self__], whole(lambda owner: getattr(owner, name)))
 
     def _proxy(self, value: MappingProxyType[Any, Any], known: Known) -> Parts:
         return self.joined(known, "proxy", [dict(value)], whole(MappingProxyType))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -210,6 +211,23 @@ def test_functions_that_call_themselves_are_one_map():
     for _ in range(3):
         fixed_point(made(), jnp.zeros((1, 1)), **TIGHT)
     assert len(set(problems._maps) - known) == 1
+
+
+def holding(held: Any) -> Callable[[Any], Any]:
+    """Return a map that closes over an object."""
+    return lambda z: jnp.tanh(z @ held.weight @ held.layers["one"][0] + X + len(held.others))
+
+
+@pytest.mark.parametrize("within", [False, True], ids=["alone", "within itself"])
+def test_what_f_held_is_freed(within: bool):
+    """An object with an array, which f closed over, goes when its owner lets it go, though the map is kept."""
+    held: Any = Mark("held")
+    held.weight, held.layers, held.others = WEIGHT, {"one": [WEIGHT]}, [held] if within else []
+    fixed_point(holding(held), jnp.zeros_like(X), **TIGHT)
+    gone = weakref.ref(held)
+    del held
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("kind", ["lists", "objects"])
