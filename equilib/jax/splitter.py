@@ -1,4 +1,4 @@
-"""What a value is made of, of every kind that Python has, and how it is put together again."""
+"""Values of every kind that Python has, taken apart, and put together again."""
 
 from __future__ import annotations
 
