@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.norms import dot, flat, real, roots, rows, total
+from equilib.jax.traced.places import ByResidual
 from equilib.jax.traced.rare import apart, together
 from equilib.jax.traced.varying import fori_loop, while_loop
 from equilib.numerics.affine import SHARE
@@ -22,13 +23,6 @@ SMALL = 1 << 16
 """Bytes of a basis that are sooner multiplied as a whole than as far as they are used."""
 
 
-class AffineState(NamedTuple):
-    """An iterate of x = A x + b and its residual, arrays (batch, ...)."""
-
-    z: jax.Array
-    residual: jax.Array
-
-
 @dataclass(frozen=True)
 class Affine:
     """Traced solver of x = A x + b, A given by its product: a step is a cycle of GMRES on (I − A) d = residual."""
@@ -36,11 +30,11 @@ class Affine:
     product: MatVec
     linear_solver: GMRES
 
-    def init(self, f: Evaluator, z0: jax.Array) -> AffineState:
+    def init(self, f: Evaluator, z0: jax.Array) -> ByResidual:
         """Evaluate the initial guess, shape (batch, ...)."""
-        return AffineState(z0, f.residual(z0))
+        return ByResidual(z0, f.residual(z0))
 
-    def step(self, f: Evaluator, state: AffineState) -> AffineState:
+    def step(self, f: Evaluator, state: ByResidual) -> ByResidual:
         """Solve for the step, to most of what is missing to the tolerance."""
         residual = state.residual
 
@@ -51,7 +45,7 @@ class Affine:
 
         rtol = apart(missing, state.z, residual, like=residual)
         z = state.z + solve(self.product, residual, rtol, f.active, self.linear_solver.restart)
-        return AffineState(z, f.residual(z))
+        return ByResidual(z, f.residual(z))
 
 
 class _Last(NamedTuple):

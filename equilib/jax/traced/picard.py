@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import jax
 
 from equilib.jax.traced.driver import Evaluator
 from equilib.jax.traced.places import ByImage
-
-
-class PicardState(NamedTuple):
-    """Iterates and f(z)."""
-
-    place: ByImage
-
-    @property
-    def z(self) -> jax.Array:
-        """The iterates, shape (batch, ...)."""
-        return self.place.z
 
 
 @dataclass(frozen=True)
@@ -28,17 +16,17 @@ class TracedPicard:
 
     damping: float = 0.0
 
-    def init(self, f: Evaluator, z: jax.Array) -> PicardState:
+    def init(self, f: Evaluator, z: jax.Array) -> ByImage:
         """Return the state of the initial guess, shape (batch, ...)."""
-        return PicardState(ByImage(z, f.image(z)))
+        return ByImage(z, f.image(z))
 
-    def propose(self, f: Evaluator, state: PicardState) -> jax.Array:
+    def propose(self, f: Evaluator, state: ByImage) -> jax.Array:
         """Return f at the next iterate, shape (batch, ...)."""
-        return f.image(self._next(state.place))
+        return f.image(self._next(state))
 
-    def accept(self, _: Evaluator, state: PicardState, image: jax.Array) -> PicardState:
+    def accept(self, _: Evaluator, state: ByImage, image: jax.Array) -> ByImage:
         """Go on from there."""
-        return PicardState(ByImage(self._next(state.place), image))
+        return ByImage(self._next(state), image)
 
     def _next(self, place: ByImage) -> jax.Array:
         return place.z + (1 - self.damping) * place.residual if self.damping else place.image

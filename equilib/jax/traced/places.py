@@ -86,6 +86,5 @@ class ByImage(NamedTuple):
 
 
 def place_of(state: Any) -> Place:
-    """Return where a solver's state is: its place by image, or else its z and residual."""
-    place = getattr(state, "place", None)
-    return place if isinstance(place, ByImage) else ByResidual(state.z, state.residual)
+    """Return where a solver's state is: the state itself, where it is no more than that, or its z and residual."""
+    return state if isinstance(state, ByImage | ByResidual) else ByResidual(state.z, state.residual)
