@@ -63,6 +63,8 @@ GEOMETRIES = (
 """Few and many channels, no image and more than eight, sizes beside those of blocks and tiles; paddings and strides
 beyond the kernel, kernels beyond the image."""
 SHAPES = ((3, 5, 7), (33, 257), (0, 4), (1,), (6, 40, 50))
+FAR = (-3e38, -1e20, -100.0, 0.0, 100.0, 1e20, 3e38)
+"""Numbers up to the end of single precision."""
 NORMALIZED = (((3, 4, 5, 6), 1), ((3, 4, 5, 6), 6), ((1, 9, 8), 2), ((4, 24), 3), ((5, 13, 13, 16), 8))
 POOLED = (
     ((2, 6, 6, 16), (2, 2), (2, 2)),
@@ -94,7 +96,9 @@ def maker(dtype: str, seed: int) -> Make:
 
 
 def elementwise(make: Make, shapes: Iterable[tuple[int, ...]] = SHAPES) -> Iterator[Call]:
-    """Yield activations and their slopes, of shapes."""
+    """Yield activations and their slopes, of shapes, and far from 0, where squares are out of range."""
+    far = np.asarray(FAR, make(0).dtype)
+    yield from (Call(name, (far,)) for name in (*VALUED, "gelu", "gelu_slope"))
     for shape in shapes:
         x = 3 * make(*shape)
         yield from (Call(name, (x,)) for name in (*VALUED, "gelu", "gelu_slope"))

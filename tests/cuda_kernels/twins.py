@@ -181,12 +181,13 @@ def sloped(kind: int, x: Any, y: Any) -> Any:
 
 def gelu(x: np.ndarray) -> np.ndarray:
     """Return gelu(x)."""
-    scale = np.sqrt(2 / np.pi)
-    return (np.tanh(x * (x * x * (scale * 0.044715) + scale)) + 1) * 0.5 * x
+    scale, near = np.sqrt(2 / np.pi), np.clip(x, -20, 20)
+    return (np.tanh(near * (near * near * (scale * 0.044715) + scale)) + 1) * 0.5 * x
 
 
 def gelu_slope(x: np.ndarray) -> np.ndarray:
     """Return the slope of gelu."""
+    x = np.clip(x, -20, 20)
     scale, square = np.sqrt(2 / np.pi), x * x
     gate = np.tanh((square * (scale * 0.044715) + scale) * x)
     return ((square * (3 * scale * 0.044715) + scale) * (1 - gate * gate) * x + (gate + 1)) * 0.5

@@ -14,7 +14,7 @@ from equilib.autodiff import value_and_grad
 
 TIES = np.array([[1.0, 2.0, 2.0], [0.5, 0.5, 0.5]])
 AROUND_0 = np.array([-1.0, -0.0, 0.0, 2.0])
-FAR = np.array([-1e12, -100.0, 0.0, 100.0, 1e12])
+FAR = np.array([-3e38, -1e20, -1e12, -100.0, 0.0, 100.0, 1e12, 1e20, 3e38])
 BOUNDS = np.array([-1.0, 0.0, 0.5, 1.0, 2.0])
 
 KINKS: dict[str, tuple[Callable[[Array], Array], np.ndarray]] = {

@@ -2,6 +2,7 @@
 enum { GELU = 4, GELU_SLOPE };
 #define CUBIC ((REAL)0.044715)
 #define GELU_SCALE ((REAL)0.7978845608028654)  // the root of 2 / pi
+#define GELU_FLAT ((REAL)20)  // from here on the gate is 0 or 1, and further on a square is out of range
 
 __device__ REAL gelu(REAL x) {
   REAL inner = x * (x * x * (GELU_SCALE * CUBIC) + GELU_SCALE);
@@ -9,9 +10,9 @@ __device__ REAL gelu(REAL x) {
 }
 
 __device__ REAL gelu_slope(REAL x) {
+  x = x > GELU_FLAT ? GELU_FLAT : x < -GELU_FLAT ? -GELU_FLAT : x;
   REAL square = x * x, gate = tanh((square * (GELU_SCALE * CUBIC) + GELU_SCALE) * x);
   REAL inner_slope = square * (3 * GELU_SCALE * CUBIC) + GELU_SCALE;
-  // x last: for large x the slope of the gate is 0, and x cubed not finite.
   return (inner_slope * (1 - gate * gate) * x + (gate + 1)) * (REAL)0.5;
 }
 

@@ -15,12 +15,15 @@ from equilib_numba.records import HEAD
 
 # Hendrycks & Gimpel 2016, arXiv:1606.08415, §2
 _SCALE, _CUBIC = sqrt(2 / pi), 0.044715
+_FLAT = 20.0
+"""From here on the gate of gelu is 0 or 1, and further on the square is out of range."""
 
 
 def formulas(dtype: np.dtype) -> Any:  # noqa: C901  a branch for each formula
     """Return f(kind, x, y, out, count) that writes formula `kind`: of NAMES, then x φ'(y) of PULLS."""
     like = dtype.type(0)
     half, one, scale, cubic, three = (dtype.type(each) for each in (0.5, 1, _SCALE, _SCALE * _CUBIC, 3))
+    flat = dtype.type(_FLAT)
 
     def line(kind: int, x_at: int, y_at: int, out_at: int, count: int) -> None:  # noqa: C901
         x, y, out = row(x_at, count, like), row(y_at, count, like), row(out_at, count, like)
@@ -47,9 +50,10 @@ def formulas(dtype: np.dtype) -> Any:  # noqa: C901  a branch for each formula
                 out[k] = one if x[k] > like else like
         elif kind == 7:
             for k in range(count):
-                square = x[k] * x[k]
-                gate = tanh(x[k] * (scale + cubic * square))
-                out[k] = half * ((one + gate) + x[k] * ((one - gate * gate) * (scale + three * cubic * square)))
+                near = flat if x[k] > flat else -flat if x[k] < -flat else x[k]
+                square = near * near
+                gate = tanh(near * (scale + cubic * square))
+                out[k] = half * ((one + gate) + near * ((one - gate * gate) * (scale + three * cubic * square)))
         elif kind == 8:
             for k in range(count):
                 out[k] = x[k] * (one - y[k] * y[k])
