@@ -71,12 +71,14 @@ def relu(x: Array) -> Array:
     xp = array_namespace(x)
     if differentiates(x):  # a maximum shares the slope where both are equal
         return xp.where(x <= 0, xp.zeros_like(x), x)
+    x = x if hasattr(x, "dtype") else xp.asarray(x)
     return xp.maximum(x, xp.zeros((), dtype=x.dtype, device=getattr(x, "device", None)))
 
 
 @operation("relu_slope")
 def _relu_slope(y: Array) -> Array:
-    return array_namespace(y).astype(y > 0, y.dtype)
+    xp = array_namespace(y)
+    return xp.astype(y > 0, y.dtype) if hasattr(y, "dtype") else xp.asarray(float(y > 0))
 
 
 def relu_slope(y: Array) -> Array:

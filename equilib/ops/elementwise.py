@@ -90,12 +90,16 @@ def astype(x: Array, dtype: Any) -> Array:
 
 
 def floating(x: Array) -> Array:
-    """Return integers and truth values, of any shape, in their library's floating type; what else there is as it is.
+    """Return integers and truth values, of any shape, in their library's floating type, Python's as Python's.
+
+    What else there is is returned as it is.
 
     Differences, products and sums of squares of narrow integers leave their range, where they wrap without a word.
     """
     dtype = getattr(x, "dtype", None)
-    if dtype is None or getattr(dtype, "kind", None) == "f":  # asked at every call: NumPy's answer first
+    if dtype is None:
+        return float(x) if isinstance(x, int) else x
+    if getattr(dtype, "kind", None) == "f":  # asked at every call: NumPy's answer first
         return x
     xp = array_namespace(static_value(x))
     return astype(x, xp.empty(0).dtype) if xp.isdtype(dtype, ("bool", "integral")) else x
@@ -196,7 +200,8 @@ def _arrays(x: Array, y: Array) -> tuple[Namespace, Array, Array]:
 def _share(winner: Array, loser: Array, ans: Array) -> Array:
     winner, loser = static_value(winner), static_value(loser)
     xp, dtype = array_namespace(winner, loser), static_value(ans).dtype
-    return 0.5 * (xp.astype(winner > loser, dtype) + xp.astype(winner >= loser, dtype))
+    more, most = (xp.asarray(each) for each in (winner > loser, winner >= loser))
+    return 0.5 * (xp.astype(more, dtype) + xp.astype(most, dtype))
 
 
 @primitive
@@ -256,16 +261,18 @@ def _bound(bound: Any, x: Array) -> Any:
     if not is_array(bound):
         raise TypeError(f"a bound of clip must be a number or an array that broadcasts to x, got {described(bound)}")
     shape = tuple(bound.shape)
-    if len(shape) > x.ndim or any(n not in (1, m) for n, m in zip(shape[::-1], x.shape[::-1], strict=False)):
-        raise ValueError(f"a bound of shape {shape} does not broadcast to x, of shape {tuple(x.shape)}")
-    bound = constant_beside(bound, x) if static_value(bound) is bound else bound
-    return astype(bound, x.dtype) if _is_floating(x) else bound
+    wanted = shape_of(x)
+    if len(shape) > len(wanted) or any(n not in (1, m) for n, m in zip(shape[::-1], wanted[::-1], strict=False)):
+        raise ValueError(f"a bound of shape {shape} does not broadcast to x, of shape {wanted}")
+    bound = constant_beside(bound, x) if is_array(x) and static_value(bound) is bound else bound
+    return astype(bound, x.dtype) if is_array(x) and _is_floating(x) else bound
 
 
 @linear_rule(clip)
 def _(ans: Array, x: Array, min: Any = None, max: Any = None) -> LinearMap:  # noqa: A002
-    value = static_value(x)
-    return diagonal(array_namespace(value).astype(value == static_value(ans), value.dtype))
+    value, clipped = static_value(x), static_value(ans)
+    xp = array_namespace(clipped)
+    return diagonal(xp.astype(xp.asarray(value == clipped), clipped.dtype))
 
 
 @with_rules(

@@ -22,9 +22,10 @@ def take(x: Array, indices: Array, axis: int = 0) -> Array:
     Shape (..., n, ...) becomes (..., *indices.shape, ...) at `axis`. Numbers outside [0, n) are the caller's to refuse:
     libraries differ on them.
     """
-    xp, axis, indices = array_namespace(x), place_of(axis, x.shape), _integers(indices, x)
+    shape = shape_of(x)
+    xp, axis, indices = array_namespace(x), place_of(axis, shape), _integers(indices, x)
     rows = xp.take(x, xp.reshape(indices, (-1,)), axis=axis)
-    return xp.reshape(rows, (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+    return xp.reshape(rows, (*shape[:axis], *indices.shape, *shape[axis + 1 :]))
 
 
 @with_transposes(lambda g, indices, shape, axis=0: lambda w: take(w, indices, axis))

@@ -25,20 +25,20 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
     Raises ValueError if the shapes do not fit together, the batch is empty, or a label is no integer in [0, classes).
     """
-    value = static_value(logits)
+    value, shape = static_value(logits), shape_of(logits)
     if not is_array(labels):
         raise ValueError(f"labels must be an array of integers, shape (batch, ...), not {a(type(labels).__name__)}")
-    if value.ndim < 2 or tuple(labels.shape) != tuple(value.shape[:-1]):
+    if len(shape) < 2 or tuple(labels.shape) != shape[:-1]:
         raise ValueError(
-            f"logits of shape {tuple(value.shape)} and labels of shape {tuple(labels.shape)} do not fit: "
+            f"logits of shape {shape} and labels of shape {tuple(labels.shape)} do not fit: "
             "give (batch, ..., classes) and (batch, ...)"
         )
     labels = constant_beside(labels, value)
-    check_labels(labels, value.shape[-1])
+    check_labels(labels, shape[-1])
     if is_half(value):
         return in_single(cross_entropy, logits, labels)
     xp = array_namespace(value)
-    classes = xp.arange(value.shape[-1], device=getattr(value, "device", None))
+    classes = xp.arange(shape[-1], device=getattr(value, "device", None))
     # Chosen, not multiplied by zero: −inf is a logit of other classes, too.
     own = where(classes == as_places(labels)[..., None], logits, xp.zeros_like(value))
     return mean(subtract(logsumexp(logits, -1), sum_over(own, -1)))
@@ -71,7 +71,7 @@ def mse(x: Array, y: Array) -> Array:
 def _mean_square(x: Array) -> Array:
     xp = np if type(x) is np.ndarray else array_namespace(x)
     numbers = xp.reshape(x, (-1,))
-    return xp.vecdot(numbers, numbers) / prod(x.shape)
+    return xp.vecdot(numbers, numbers) / prod(shape_of(x))
 
 
 @linear_rule(_mean_square)

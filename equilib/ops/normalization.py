@@ -33,6 +33,8 @@ def group_norm(
     Raises ValueError if `groups` does not divide the number of channels, or `scale` or `shift` has another shape.
     """
     shape = shape_of(x)
+    if not shape:
+        raise ValueError("group norm takes an array of shape (batch, ..., channels), not ()")
     channels = shape[-1]
     if groups < 1 or channels % groups:
         raise ValueError(f"{groups} groups do not divide {channels} channels")

@@ -27,7 +27,7 @@ def _count(shape: tuple[int, ...], axis: Axes) -> int:
     """Return how many elements one sum over `axis` has."""
     if axis is None:
         return prod(shape)
-    return prod([shape[each] for each in axis]) if isinstance(axis, tuple | list) else shape[axis]
+    return prod([shape[place] for place in places_of(axis, shape)])
 
 
 def _spread(g: Array, shape: tuple[int, ...], axis: Axes) -> Array:
@@ -96,8 +96,8 @@ def _check_some(x: Array, axis: Axes) -> None:
 @linear_rule(max)
 def _(ans: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> LinearMap:  # noqa: FBT001, FBT002
     value, top = static_value(x), static_value(ans)
-    xp, shape = array_namespace(value), shape_of(x)
-    winners = xp.astype(value == xp.reshape(xp.asarray(top), _kept(shape, axis)), value.dtype)
+    xp, shape = array_namespace(top), shape_of(x)
+    winners = xp.astype(value == xp.reshape(xp.asarray(top), _kept(shape, axis)), top.dtype)
     share = winners / sum_axes(winners, axis, keepdims=True)
     return LinearMap(
         lambda v: sum(multiply(v, share), axis, keepdims), lambda g: multiply(_spread(g, shape, axis), share)
@@ -112,7 +112,8 @@ def logsumexp(x: Array, axis: int = -1) -> Array:
 @primitive
 def _logsumexp(x: Array, axis: int) -> Array:
     xp = np if type(x) is np.ndarray else array_namespace(x)
-    if not x.shape[place_of(axis, x.shape)]:
+    shape = shape_of(x)
+    if not shape[place_of(axis, shape)]:
         return xp.sum(x, axis=axis) - xp.inf
     top = xp.max(x, axis=axis, keepdims=True)
     top = xp.where(xp.isfinite(top), top, xp.zeros_like(top))  # ∞ − ∞ is nothing

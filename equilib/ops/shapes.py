@@ -57,7 +57,7 @@ def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
     try:
         return array_namespace(x).permute_dims(x, axes)
     except (IndexError, TypeError, ValueError):
-        places_of(axes, x.shape)
+        places_of(axes, shape_of(x))
         raise
 
 
@@ -99,7 +99,7 @@ def sum_axes(x: Array, axis: Axes, keepdims: bool = False) -> Array:  # noqa: FB
     try:
         return _summed(x, axis, keepdims)
     except (IndexError, ValueError):
-        places_of(axis, x.shape)
+        places_of(axis, shape_of(x))
         raise
 
 
@@ -138,7 +138,7 @@ def getitem(x: Array, index: Index) -> Array:
                 f"only integers, slices, None and ... can index a traced array, not {type(part).__name__}; "
                 "multiply by a mask instead"
             )
-    return x[index]
+    return x[index] if hasattr(x, "shape") else np.asarray(x)[index]
 
 
 @with_transposes(lambda x, index, shape: lambda w: getitem(w, index))
@@ -154,8 +154,10 @@ def scatter(x: Array, index: Index, shape: tuple[int, ...]) -> Array:
 
 
 def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
-    """Return x surrounded by zeros; `widths` holds (before, after) for each axis of its shape."""
+    """Return x surrounded by zeros; `widths` holds (before, after) for each axis of its shape, else ValueError."""
     shape = shape_of(x)
+    if len(widths) != len(shape):
+        raise ValueError(f"pad needs (before, after) for each of {len(shape)} axes, got {len(widths)} of them")
     inner = tuple(slice(before, before + n) for (before, _), n in zip(widths, shape, strict=True))
     outer = tuple(before + n + after for (before, after), n in zip(widths, shape, strict=True))
     return x if outer == shape else scatter(x, inner, outer)
@@ -164,7 +166,7 @@ def pad(x: Array, widths: Sequence[tuple[int, int]]) -> Array:
 @with_transposes(lambda x, axis: lambda w: flip(w, axis))
 def flip(x: Array, axis: tuple[int, ...]) -> Array:
     """Return x, in its shape, with the order of its elements reversed along `axis`."""
-    return array_namespace(x).flip(x, axis=places_of(axis, x.shape))
+    return array_namespace(x).flip(x, axis=places_of(axis, shape_of(x)))
 
 
 def concat(arrays: Sequence[Array], axis: int = 0) -> Array:

@@ -10,7 +10,7 @@ from equilib.ops.elementwise import floating, multiply, subtract
 from equilib.ops.half_precision import in_single
 from equilib.ops.reductions import logsumexp
 from equilib.ops.reductions import sum as sum_over
-from equilib.ops.shapes import expand_dims, place_of
+from equilib.ops.shapes import expand_dims, place_of, shape_of
 
 
 def softmax(x: Array, axis: int = -1) -> Array:
@@ -21,7 +21,8 @@ def softmax(x: Array, axis: int = -1) -> Array:
 @primitive
 def _softmax(x: Array, axis: int) -> Array:
     xp = np if type(x) is np.ndarray else array_namespace(x)
-    if not x.shape[place_of(axis, x.shape)]:
+    shape = shape_of(x)
+    if not shape[place_of(axis, shape)]:
         return zeros_like(x)
     powers = xp.exp(x - xp.max(x, axis=axis, keepdims=True))
     return powers / xp.sum(powers, axis=axis, keepdims=True)

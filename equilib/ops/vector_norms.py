@@ -38,9 +38,11 @@ def layer_norm(
 def rms_norm(x: Array, scale: Array | None = None, epsilon: float = 1e-5) -> Array:
     """Return x / √(mean x² + ε) · scale over the last axis, of the shape of x (Zhang & Sennrich 2019, eq. 4).
 
-    Raises ValueError if `scale` does not have the shape of the last axis.
+    Raises ValueError if x has no axis, or `scale` does not have the shape of the last one.
     """
     features = shape_of(x)[-1:]
+    if not features:
+        raise ValueError("rms norm is over the last axis of an array, and x has none: its shape is ()")
     if scale is not None and shape_of(scale) != features:
         raise ValueError(f"scale has the shape {shape_of(scale)}: give one number for each of {features[0]} features")
     if is_half(x):
