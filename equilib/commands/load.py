@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -128,9 +129,13 @@ class LoadedRun(Shown):
 
     def _reads_images(self, x: Array) -> bool:
         """Tell whether x, shape (n, ...), is of images: a recipe without their format leaves it to the data."""
-        if self.images is None and x.ndim in (3, 4):
-            return image_format(self.training().host_data.test_inputs) is not None
-        return self.images is not None
+        return self.images is not None or (x.ndim in (3, 4) and self._data_is_of_images)
+
+    @cached_property
+    def _data_is_of_images(self) -> bool:
+        context = RunContext(request=self.request, registry=installed(), reporter=Reporter())
+        data = set_up(context).experiment.load_data(context)
+        return image_format(to_host(data.test_inputs)) is not None
 
     def _takes_integers(self, x: Array, like: Array) -> bool:
         """Tell whether the model takes numbers of the dtype of x, shape (batch, ...), and none of that of `like`."""

@@ -13,6 +13,7 @@ import equilib
 from equilib.arrays import from_host, to_host
 from equilib.cli import main
 from equilib.commands.load import LoadedRun
+from equilib.experiments.images import ImageClassification
 from tests.digits import write_digits
 
 QUICK = ("--limit", "40", "--batch-size", "8", "--pretrain-epochs", "0", "--epochs", "1", "--device", "cpu", "--quiet")
@@ -70,6 +71,16 @@ def test_data_tells_what_bytes_are_where_the_recipe_does_not(folder: Path):
     found = equilib.load_run(folder)
     silent = replace(found, images=None)
     np.testing.assert_array_equal(silent.predict(drawn()), found.predict(drawn()))
+
+
+def test_data_that_tells_what_bytes_are_is_loaded_once(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """However many predictions of bytes are asked for, and nothing is set up to train."""
+    silent, loaded, load = replace(equilib.load_run(folder), images=None), [], ImageClassification.load_data
+    monkeypatch.setattr(ImageClassification, "load_data", lambda *given: loaded.append(given) or load(*given))
+    monkeypatch.setattr(LoadedRun, "training", None)
+    for _ in range(3):
+        silent.predict(drawn())
+    assert len(loaded) == 1
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
