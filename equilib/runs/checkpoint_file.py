@@ -86,7 +86,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, facts: Mapping[str, Any]) -
         **{
             f"{part}/{name}": to_host(leaf)
             for part in _PARTS
-            for name, _, leaf in distinct_leaves(getattr(snapshot, part))
+            for name, _, leaf in distinct_leaves(getattr(snapshot, part))[0]
         },
         **_kept(snapshot.warm_starts),
     }

@@ -19,7 +19,7 @@ from equilib.machine.process import peak_memory
 from equilib.runs import checkpoints
 from equilib.runs.arrays_file import write_arrays
 from equilib.runs.files import json_values, part_of, refuse_link, remove_files, typed, whole_file
-from equilib.runs.keys import comment_of, distinct_leaves
+from equilib.runs.keys import distinct_leaves
 from equilib.runs.metrics import METRICS, TABLE, append_line, append_row, keep_metrics
 
 RUN, MODEL, EVENTS = "run.json", "model.npz", "tensorboard"
@@ -106,7 +106,7 @@ class RunDirectory:
         Raises RunError if the file cannot be written.
         """
         self.require_own()
-        leaves, comment = list(distinct_leaves(params)), comment_of(params)
+        leaves, comment = distinct_leaves(params)
         path = self.path / MODEL
         with run_errors(path), whole_file(path) as file:
             arrays = {name: to_host(leaf) for name, _, leaf in leaves}

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from equilib.arrays import Tree, named_leaves
+from equilib.arrays import Tree
 from equilib.arrays.trees import node_of
 from equilib.errors import UserError, brief
 
@@ -35,14 +35,17 @@ class _Way:
     after: list[Empty] = field(default_factory=list)
 
 
-def distinct_leaves(tree: Tree) -> Iterator[tuple[str, bytes, Any]]:
-    """Yield for each leaf its name, as `named_leaves` does, its keys as they stand beside it, and the leaf.
+def distinct_leaves(tree: Tree) -> tuple[list[tuple[str, bytes, Any]], bytes]:
+    """Return for each leaf its name, that of `named_leaves`, its keys as they stand beside it, and the leaf.
 
-    Raises UserError if two names are one, or one cannot be a name in a file.
+    And what stands beside all of a file that has no leaf to stand beside; nothing where the tree has leaves.
+
+    Raises UserError if two names are one, or one cannot be a name in a file, or there are too many empty places.
     """
-    names = set[str]()
-    for (name, leaf), way in zip(named_leaves(tree), _ways(tree)[0], strict=True):
-        beside = _encoded(way)
+    ways, empty = _ways(tree)
+    names, found = set[str](), []
+    for way, leaf in ways:
+        name, beside = _name(way.keys or ()), _encoded(way)
         if name in names:
             raise UserError(f"two leaves are called {brief(name)}: leave '/' out of the keys of dicts, and empty keys")
         if name != name.replace("\0", "").encode(errors="ignore").decode():
@@ -54,18 +57,10 @@ def distinct_leaves(tree: Tree) -> Iterator[tuple[str, bytes, Any]]:
             )
         _check_room(beside, brief(name))
         names.add(name)
-        yield name, beside, leaf
-
-
-def comment_of(tree: Tree) -> bytes:
-    """Return what stands beside all of a file that has no leaf to stand beside; nothing where the tree has leaves.
-
-    Raises UserError if it has more empty places than a file holds.
-    """
-    ways, empty = _ways(tree)
+        found.append((name, beside, leaf))
     comment = b"" if ways else _encoded(_Way(before=empty))
     _check_room(comment, "the tree")
-    return comment
+    return found, comment
 
 
 def _check_room(beside: bytes, where: str) -> None:
@@ -76,31 +71,28 @@ def _check_room(beside: bytes, where: str) -> None:
         )
 
 
-def _ways(tree: Tree) -> tuple[list[_Way], list[Empty]]:
-    """Return the ways to all leaves, in the order of `named_leaves`, and places without leaves if there are no others.
+def _ways(tree: Tree) -> tuple[list[tuple[_Way, Any]], list[Empty]]:
+    """Return the ways to all leaves, in the order of `named_leaves`, with these, and places without if there are none.
 
-    A None in a list is not among them if a leaf or another place follows there: it is a gap.
+    A None in a list is not among these places if a leaf or another place follows there: it is a gap.
     """
-    ways, empty = list[_Way](), list[Empty]()
-    for keys, value in _keys_of(tree):
-        if value is _LEAF:
-            ways.append(_Way(keys, empty))
+    ways, empty = list[tuple[_Way, Any]](), list[Empty]()
+    for keys, value, is_leaf in _places_in(tree):
+        if is_leaf:
+            ways.append((_Way(keys, empty), value))
             empty = []
         else:
             empty.append((keys, value))
     if ways:
-        ways[-1].after, empty = empty, []
+        ways[-1][0].after, empty = empty, []
     return ways, empty
 
 
-_LEAF = object()
-
-
-def _keys_of(tree: Tree, before: Keys = ()) -> Iterator[tuple[Keys, Any]]:
-    """Yield the keys of each leaf, in the order of `named_leaves`, and of each place without, with what is there."""
+def _places_in(tree: Tree, before: Keys = ()) -> Iterator[tuple[Keys, Any, bool]]:
+    """Yield the keys of each leaf and of each place without, what is there, and whether it is a leaf."""
     children: Any
     if tree is None:
-        yield before, None
+        yield before, None, False
         return
     if isinstance(tree, dict):
         children = ((_kept(key), child) for key, child in tree.items())
@@ -110,13 +102,13 @@ def _keys_of(tree: Tree, before: Keys = ()) -> Iterator[tuple[Keys, Any]]:
     elif (node := node_of(tree)) is not None:
         children = zip(node.keys, node.children, strict=True)
     else:
-        yield before, _LEAF
+        yield before, tree, True
         return
     children = list(children)
     if not children:
-        yield before, [] if isinstance(tree, list | tuple) else {}
+        yield before, [] if isinstance(tree, list | tuple) else {}, False
     for key, child in children:
-        yield from _keys_of(child, (*before, key))
+        yield from _places_in(child, (*before, key))
 
 
 def _kept(key: object) -> Any:

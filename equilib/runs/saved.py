@@ -14,15 +14,15 @@ from equilib.errors import UserError, file_errors, said
 from equilib.options.kinds import described
 from equilib.runs.arrays_file import DamagedArraysError, read_members, write_arrays
 from equilib.runs.files import fill_tree, whole_file
-from equilib.runs.keys import ALONE, comment_of, distinct_leaves, tree_of
+from equilib.runs.keys import ALONE, distinct_leaves, tree_of
 
 
 def save(path: str | Path, tree: Tree) -> None:
     """Write a tree of arrays, of any shapes, to an npz file; see `equilib.save`."""
     leaves, beside = {}, {}
     try:
-        comment = comment_of(tree)
-        for name, keys, leaf in distinct_leaves(tree):
+        found, comment = distinct_leaves(tree)
+        for name, keys, leaf in found:
             place = name if is_tree(tree) else ALONE
             leaves[place], beside[place] = _checked_host(leaf, name or "the tree"), keys
     except RecursionError:

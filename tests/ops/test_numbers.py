@@ -16,7 +16,10 @@ WEIGHT = np.arange(6.0).reshape(3, 2)
 
 OPERATIONS: dict[str, Callable[[Any], Any]] = {
     **{name: getattr(ops, name) for name in ALONE.split()},
-    **{f"{name} of a matrix": lambda x, name=name: getattr(ops, name)(x, WEIGHT) for name in ("add", "maximum", "minimum")},
+    **{
+        f"{name} of a matrix": lambda x, name=name: getattr(ops, name)(x, WEIGHT)
+        for name in ("add", "maximum", "minimum")
+    },
     "maximum of two": lambda x: ops.maximum(x, 1.0),
     "pow": lambda x: ops.pow(x, 2.5),
     "clip": lambda x: ops.clip(x, 0.0, 5.0),
