@@ -136,6 +136,19 @@ def schedule_of(given: Any, name: str = "schedule") -> Callable[[int], float]:
     return found
 
 
+def rate_at(schedule: Any, step: int) -> float:
+    """Return the rate that a schedule has at a step.
+
+    Raises TypeError if it returns no number there, ValueError if that is no rate.
+    """
+    rate = schedule_of(schedule)(step)
+    if not is_number(rate, Real) and getattr(rate, "shape", None) != ():
+        raise TypeError(f"schedule must return a rate at every step, at step {step} it returned {described(rate)}")
+    if not (isfinite(rate) and rate >= 0):
+        raise ValueError(f"schedule must return rates of 0 or more, at step {step} it returned {float(rate)}")
+    return float(rate)
+
+
 def _check_steps(schedule: Any) -> None:
     """Require a whole number of steps, not negative; raises TypeError, ValueError."""
     steps = schedule.steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
+from math import isnan
 from time import perf_counter
 from typing import Any
 
@@ -30,7 +31,7 @@ from equilib.training.parts import optimizer_of, resolve_parts
 from equilib.training.plan import Plan, batches
 from equilib.training.rehearsal import rehearse
 from equilib.training.reporter import Reporter
-from equilib.training.schedules import schedule_of
+from equilib.training.schedules import rate_at
 from equilib.training.shares import Share
 from equilib.training.snapshot import Snapshot, from_plain, to_plain
 from equilib.training.statistics import Measured, PassStatistics, epoch_record, epoch_summary
@@ -109,10 +110,10 @@ class Trainer:
     def rehearse(self) -> None:
         """Pass a sample of each part of the data through model and loss, once; nothing is changed.
 
-        Raises UserError if the data does not fit them, or nobody can move the statistics of a BatchNorm.
+        Raises UserError if the data or the transform does not fit them, or nobody can move a BatchNorm's statistics.
         """
         if not self._rehearsed:
-            used = rehearse(self.model, self.params, self.data, self.objective)
+            used = rehearse(self.model, self.params, self.data, self.objective, self.transform, self.rng)
             require_observable(self.model, self.params, self.data, self.plan, max(self.shares, self.ranks.size), used)
             self._rehearsed = True
 
@@ -203,7 +204,7 @@ class Trainer:
             step=self.step,
             seconds=work.seconds,
             test_seconds=perf_counter() - start,
-            learning_rate=schedule_of(self.schedule)(self.step - 1),
+            learning_rate=rate_at(self.schedule, self.step - 1),
         )
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
@@ -214,6 +215,8 @@ class Trainer:
         return metrics
 
     def _better(self, score: float, best: float) -> bool:
+        if isnan(best):  # than which any number is better
+            return not isnan(score)
         return score > best if self.objective.higher_is_better else score < best
 
     def _train_pass(self, model: Model, title: str) -> _Pass:
@@ -259,7 +262,7 @@ class Trainer:
                 allow_unused=self.plan.allow_unused,
             )
         gradient = clipped(passed.gradient, passed.norm, self.plan.clip_gradient)
-        rate = schedule_of(self.schedule)(self.step)
+        rate = rate_at(self.schedule, self.step)
         updated, self._state = optimizer_of(self.optimizer).update(self.params, gradient, self._state, rate)
         self.params = with_statistics(updated, passed.observed, self.params)
         self.step += 1

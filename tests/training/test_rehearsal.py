@@ -78,9 +78,51 @@ def test_what_does_not_fit_is_refused_before_the_first_batch(
     assert heard.batches == []
 
 
+TRANSFORMS: dict[str, tuple[Callable[..., Any], str]] = {
+    "wider": (lambda x, rng: x + rng.normal(size=x.shape), f"float64, as transform returns them, one sample: .*{WIDE}"),
+    "integers": (lambda x, rng: x.astype(int), f"int64, as transform returns them, one sample: .*{WIDE}"),
+    "narrower": (lambda x, rng: x[:, :3], r"train_inputs of shape \(1, 3\) and float32, as transform returns them"),
+    "one argument": (lambda x: x, r"transform cannot take train_inputs of shape \(2, 4\).*2 were given"),
+    "nothing": (
+        lambda x, rng: None,
+        r"transform must return an array like the train_inputs .*, it returned None",
+    ),
+    "a list": (lambda x, rng: x.tolist(), "transform must return an array like .* it returned a list"),
+    "one sample": (
+        lambda x, rng: x[0],
+        r"as many samples as it is given: .* made an array of shape \(4,\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_transform_that_does_not_fit_is_refused_before_the_first_batch(name: str) -> None:
+    """It is tried on two samples: what it returns must be as many inputs, and such as the model takes."""
+    transform, sentence = TRANSFORMS[name]
+    heard = Heard()
+    with pytest.raises(UserError, match=sentence):
+        next(trainer(transform=transform, reporter=heard).epochs())
+    assert heard.batches == []
+
+
+def test_a_transform_may_make_inputs_of_data_that_are_none() -> None:
+    """Of bytes it makes what the model takes, and nothing is asked of the bytes themselves."""
+    data = changed(Classification(), train_inputs=lambda x: (100 + 10 * x).astype(np.uint8))
+    trainer(data=data, transform=lambda x, rng: x.astype(np.float32)).rehearse()
+
+
+@pytest.mark.parametrize("part", ["train_inputs", "test_inputs"])
+def test_data_of_another_library_than_the_parameters_is_refused(part: str) -> None:
+    """Both libraries are named, and what makes arrays of the one of those of the other."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    with pytest.raises(UserError, match=rf"{part} are of torch, and the parameters of numpy: .*to_host\(array\)"):
+        trainer(data=changed(Classification(), **{part: torch.as_tensor})).rehearse()
+
+
 def test_a_rehearsal_leaves_no_trace() -> None:
     """Training is the same, bit for bit, whether it was rehearsed before or not; a narrow input may be of its dtype."""
-    subject, other = trainer(), trainer()
+    noisy = lambda x, rng: x + rng.normal(size=x.shape).astype(x.dtype)  # noqa: E731
+    subject, other = trainer(transform=noisy), trainer(transform=noisy)
     state = other.rng.bit_generator.state
     other.rehearse()
     assert other.rng.bit_generator.state == state

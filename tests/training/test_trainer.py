@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,12 +23,13 @@ from equilib.fixed_points.solution import Status
 from equilib.fixed_points.solver import Solver
 from equilib.layers import Dense
 from equilib.models import ZeroGuess
+from equilib.training.objectives import Regression
 from equilib.training.optimizers import global_norm
 from equilib.training.plan import Plan
 from equilib.training.schedules import Constant, OneCycle
 from equilib_newton_gmres.solver import NewtonGMRES
 from equilib_sgd.optimizer import SGD
-from tests.training.small import FEATURES, STATE, TEST, TRAIN, Heard, clusters, network, trainer
+from tests.training.small import CLASSES, FEATURES, STATE, TEST, TRAIN, Heard, clusters, network, trainer
 
 FIELDS = {
     *("phase", "epoch", "step", "loss", "train_accuracy", "test_accuracy", "seconds", "test_seconds"),
@@ -138,6 +140,39 @@ def test_training_stops_early_where_it_is_stuck() -> None:
     assert list(resumed.epochs()) == []
 
 
+def test_a_score_that_is_no_number_is_no_best_once_there_is_another() -> None:
+    """A first test whose score is nan is worse than any other, which neither ends the training nor stays the best."""
+    plan, data = Plan(epochs=3, batch_size=TRAIN, patience=1), clusters()
+    one_hot = np.eye(CLASSES, dtype=np.float32)
+    train, test = one_hot[data.train_targets], one_hot[data.test_targets]
+    whole = replace(data, train_targets=train, test_targets=test)
+    subject = trainer(plan=plan, objective=Regression(), data=replace(whole, test_targets=test * np.nan))
+    epochs = subject.epochs()
+    assert np.isnan(next(epochs)["test_squared_error"])
+    assert subject.best is not None
+    subject.data = whole
+    second = next(epochs)
+    assert subject.best == {"phase": "train", "epoch": 2, "test_squared_error": second["test_squared_error"]}
+
+
+RATES: dict[str, tuple[Callable[[int], Any], type[Exception], str]] = {
+    "nothing": (lambda step: None, TypeError, "schedule must return a rate at every step, at step 0 it returned None"),
+    "several": (lambda step: np.ones(2), TypeError, r"at step 0 it returned an array of shape \(2,\)"),
+    "negative": (lambda step: 1e-3 - 1e-3 * step, ValueError, "rates of 0 or more, at step 2 it returned -0.001"),
+    "no number": (lambda step: np.float32("nan"), ValueError, "rates of 0 or more, at step 0 it returned nan"),
+}
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_a_schedule_that_returns_no_rate_is_refused(name: str) -> None:
+    """By the step: uphill, or to nan, the parameters are not moved."""
+    schedule, kind, sentence = RATES[name]
+    subject = trainer(schedule=schedule)
+    with pytest.raises(kind, match=sentence):
+        list(subject.epochs())
+    assert all(np.isfinite(leaf).all() for leaf in tree_leaves(subject.params))
+
+
 def test_a_rate_of_zero_changes_nothing() -> None:
     """The parameters move by the optimizer alone."""
     subject = trainer(schedule=Constant(0.0))
@@ -170,6 +205,9 @@ def test_the_transform_meets_training_inputs_only() -> None:
     score = subject.evaluate().score
     assert seen == []
     assert subject.evaluate().score == score
+    subject.rehearse()
+    assert sum(x.shape[0] for x in seen) == 2
+    seen.clear()
     next(subject.epochs())
     assert sum(x.shape[0] for x in seen) == TRAIN
 
