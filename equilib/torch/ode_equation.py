@@ -79,8 +79,11 @@ class Equation:
         time = t.reshape(t.shape[:1] + (1,) * (self.call.layout.axes - 1)) if self.call.layout.axes else t.reshape(())
         return self.call.with_leaves((time, y), leaves, strict=strict)
 
-    def problem(self, leaves: Sequence[Tensor]) -> OdeProblem:
-        """Return the problem whose inputs are the leaves, plain tensors, as arrays."""
+    def problem(self, leaves: Sequence[Tensor], *, strict: bool = True) -> OdeProblem:
+        """Return the problem whose inputs are the leaves, plain tensors, as arrays; `strict` as in `Call.with_leaves`.
+
+        Without, products with derivatives by y are all that its linearizations are for.
+        """
         bridge, plain = self.bridge, [leaf.detach() for leaf in leaves]
         for leaf in plain:
             if leaf.layout is not torch.strided:
@@ -102,7 +105,7 @@ class Equation:
             with torch.enable_grad():
                 at = bridge.tensor(y).detach().requires_grad_()
                 copies = [leaf.detach().requires_grad_(differentiable(leaf)) for leaf in tensors(given)]
-                slope = self.value(bridge.tensor(t), at, copies, strict=True)
+                slope = self.value(bridge.tensor(t), at, copies, strict=strict)
             bars = of_leaves(slope, copies)
             return linearization(bridge, at, slope, lambda w: tuple(map(bridge.array, bars(w))))
 
@@ -118,7 +121,7 @@ class Equation:
         how: dict[str, Any] = {"dense": needs.trajectory, "states": needs.states, "stops": self.stops}
         with torch.inference_mode(mode=False), torch.no_grad(), without_autocast(y0.device.type):
             held.solution = integrate(
-                self.problem(leaves), start, held.grid.finer, self.integrator, self.options, **how
+                self.problem(leaves, strict=False), start, held.grid.finer, self.integrator, self.options, **how
             )
 
     def known(self, solution: OdeSolution, grid: Subgrid) -> OdeSolution:

@@ -46,6 +46,19 @@ def test_first_derivatives(adjoint: str):
     assert all(torch.allclose(one, other) for one, other in zip(bars, expected, strict=True))
 
 
+@pytest.mark.parametrize("integrator", ["bdf", "kencarp47", "tsit5"])
+def test_what_f_closes_over_is_differentiated_by_every_integrator(integrator: str):
+    """Implicit steps differentiate f by the state alone, whatever else it depends on, and without a graph too."""
+    weight, y0 = drawn()
+    doubled, how = 2 * weight, {"integrator": integrator, "rtol": 1e-6, "atol": 1e-6}
+    closed = lambda: odeint(lambda t, y: slope(t, y, doubled), y0, TIMES, **how)  # noqa: E731
+    given = odeint(slope, y0, TIMES, doubled, **how)
+    bars, expected = (torch.autograd.grad(each.sum(), (weight, y0), retain_graph=True) for each in (closed(), given))
+    assert all(torch.allclose(one, other) for one, other in zip(bars, expected, strict=True))
+    with torch.no_grad():
+        assert torch.equal(closed(), given)
+
+
 def test_times_are_differentiable():
     """Output times have derivatives, of the first order."""
     weight, y0 = (each.detach() for each in drawn())
