@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, from_host, samples_as_rows, to_host
+from equilib.arrays import Array, array_namespace, coefficients, samples_as_rows, to_host
 from equilib.errors import UserError
 from equilib.fixed_points.evaluator import Evaluator
 from equilib.libraries.coroutine import BREAKDOWNS, Coroutine, run_in_lockstep
@@ -74,7 +74,7 @@ def run_samples(f: Evaluator, z0: Array, method: Method, *, together: bool = Tru
 class _Lockstep:
     def __init__(self, f: Evaluator, z0: Array) -> None:
         self.f, self.z0 = f, z0
-        self.active = f.active
+        self.active, self.resolution = f.active, float(array_namespace(z0).finfo(z0.dtype).eps)
         self.points = np.array(to_host(samples_as_rows(z0)))
         batch = self.points.shape[0]
         self.last_points, self.last_residuals = self.points.copy(), np.zeros_like(self.points)
@@ -115,7 +115,7 @@ class _Lockstep:
 
         call: Coroutine[Ending] = Coroutine(attempt)
         row = self.points[index]
-        self.samples[index] = Sample(row.astype(np.float64), call.ask, resolution=float(np.finfo(row.dtype).eps))
+        self.samples[index] = Sample(row.astype(np.float64), call.ask, resolution=self.resolution)
         return call
 
     def _answers(self, waiting: dict[int, Question]) -> dict[int, np.ndarray]:
@@ -132,14 +132,17 @@ class _Lockstep:
     def _place(self, points: dict[int, np.ndarray]) -> Array:
         for index, point in points.items():
             self.points[index] = point
-        return from_host(self.points.reshape(tuple(self.z0.shape)).copy(), self.z0)
+        return self._like_z0(self.points)
+
+    def _like_z0(self, rows: np.ndarray) -> Array:
+        return coefficients(rows.reshape(tuple(self.z0.shape)), self.z0)
 
     def _evaluate(self, points: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
         z = self._place(points)
         residual = self.f.residual(z)
         norm, size = self.f.size(residual), self.f.size(z)
         converged = norm <= self.f.tolerance_at(z, residual)
-        rounding = norm <= ROUNDING * np.finfo(self.points.dtype).eps * size
+        rounding = norm <= ROUNDING * self.resolution * size
         rows = to_host(samples_as_rows(residual))
         for index in points:
             self.converged[index], self.rounding[index] = converged[index], rounding[index]
@@ -162,10 +165,9 @@ class _Lockstep:
         chosen = self.improved[:, None]
         z = np.where(chosen, self.best_points, self.last_points)
         residual = np.where(chosen, self.best_residuals, self.last_residuals)
-        shape = tuple(self.z0.shape)
         return BridgeState(
-            from_host(z.reshape(shape), self.z0),
-            from_host(residual.reshape(shape), self.z0),
+            self._like_z0(z),
+            self._like_z0(residual),
             self.failed,
             tuple(self.messages),
             self.lost,

@@ -63,7 +63,7 @@ class LibraryRun:
     def __post_init__(self) -> None:
         self.lanes = self.y0.shape[0] if self.options.per_sample else 1
         host = to_host(self.y0)
-        self.resolution = float(np.finfo(host.dtype).eps)
+        self.resolution = float(array_namespace(self.y0).finfo(self.y0.dtype).eps)
         self.times = lane_times(self.t, self.lanes)
         self.stretches = stretches(self.times, self.stops)
         # What was asked for last in every lane: those that ask for nothing need some place, too.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from equilib.arrays import Array, from_host, to_host
+from equilib.arrays import Array, coefficients, to_host
 from equilib.ode.flow import Flow
 from equilib.ode.library import Interpolant
 from equilib.ode.trajectory import Piece
@@ -31,9 +31,9 @@ class LibrarySegment(Piece):
 
 def lanes_like(rows: np.ndarray, y: Array) -> Array:
     """Return rows of the lanes, shape (lanes, size), as an array like y."""
-    return from_host(rows.reshape(tuple(y.shape)).astype(to_host(y[:0, ...]).dtype), y)
+    return coefficients(rows.reshape(tuple(y.shape)), y)
 
 
 def sample_like(row: np.ndarray, y: Array) -> Array:
     """Return the row of a sample, shape (size,), as an array like a sample of y."""
-    return from_host(row.reshape(tuple(y.shape[1:])).astype(to_host(y[:0, ...]).dtype), y)
+    return coefficients(row.reshape(tuple(y.shape[1:])), y)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from equilib import ops
@@ -40,6 +41,13 @@ class Objective(Protocol):
 
     def show(self, score: float) -> str:
         """Return a mean score as people read it."""
+
+
+def is_better(objective: Objective, score: float, best: float) -> bool:
+    """Tell whether a mean score is better than the best so far; any number is, where that is none."""
+    if isnan(best):
+        return not isnan(score)
+    return score > best if objective.higher_is_better else score < best
 
 
 @runtime_checkable

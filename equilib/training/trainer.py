@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from itertools import chain
-from math import isnan
 from time import perf_counter
 from typing import Any
 
@@ -24,7 +23,7 @@ from equilib.training.data import Dataset
 from equilib.training.finite import blaming
 from equilib.training.metric import Batch
 from equilib.training.model import EquilibriumModel, Model
-from equilib.training.objectives import Objective
+from equilib.training.objectives import Objective, is_better
 from equilib.training.observed import require_observable, with_statistics
 from equilib.training.optimizers import Adam, Optimizer, clipped
 from equilib.training.parts import optimizer_of, resolve_parts
@@ -208,16 +207,12 @@ class Trainer:
         )
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
-        if phase == "train" and (self.best is None or self._better(tested.score, self.best[f"test_{name}"])):
-            self.best = {"phase": phase, "epoch": epoch, f"test_{name}": tested.score}
+        score, best = tested.score, self.best and self.best[f"test_{name}"]
+        if phase == "train" and (best is None or is_better(self.objective, score, best)):
+            self.best = {"phase": phase, "epoch": epoch, f"test_{name}": score}
         self._last = self._snapshot()
         self.reporter.event("epoch", f"{title} {epoch_summary(metrics, self.objective)}", metrics)
         return metrics
-
-    def _better(self, score: float, best: float) -> bool:
-        if isnan(best):  # than which any number is better
-            return not isnan(score)
-        return score > best if self.objective.higher_is_better else score < best
 
     def _train_pass(self, model: Model, title: str) -> _Pass:
         places = batches(self.data.train_inputs.shape[0], self.plan.batch_size)

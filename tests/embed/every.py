@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from equilib.plugin import SensitivityEntry, SolverEntry
+from equilib.plugin import IntegratorEntry, SensitivityEntry, SolverEntry
 from equilib.plugin.entries import FIXED_POINT
 from equilib.plugin.registry import Registry
 
 REGISTRY = Registry.discover()
 SOLVERS = [each.entry.name for each in REGISTRY.provided(SolverEntry) if not each.entry.unavailable]
+INTEGRATORS = [each.entry.name for each in REGISTRY.provided(IntegratorEntry) if not each.entry.unavailable]
 
 
 def exact(solver: str) -> list[str]:

@@ -53,7 +53,7 @@ def times_bar(problem: OdeProblem, solution: OdeSolution, cotangent: Array, star
     rates = [rate(index, cotangent[index, ...]) for index in range(1, len(solution.t))]
     first = np.zeros(solution.t.shape[1:]) if start is None else -rate(0, start - cotangent[0, ...])
     like = static_value(t)
-    return from_host(np.stack([first, *rates]).astype(to_host(like).dtype), like)
+    return coefficients(np.stack([first, *rates]), like)
 
 
 def with_times(steps: Callable[[Array], Array], f: Callable[..., Array], start: Array, t: Array) -> Array:

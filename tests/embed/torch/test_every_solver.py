@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.embed.every import SOLVERS, exact
-from tests.embed.torch.cells import drawn, f, iterated
+from tests.embed.every import INTEGRATORS, SOLVERS, exact
+from tests.embed.torch.cells import Cell, drawn, f, iterated
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.autograd import gradcheck, gradgradcheck  # noqa: E402
 
-from equilib.torch import fixed_point  # noqa: E402
+from equilib.torch import fixed_point, odeint  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 
@@ -39,6 +39,29 @@ def test_derivatives_are_those_of_iterations(solver: str):
         found = derivatives(layer(weight, x, solver, adjoint), weight, x)
         for ours, other in zip(found, expected, strict=True):
             assert torch.allclose(ours, other, rtol=1e-5, atol=1e-7), adjoint
+
+
+HALF = torch.bfloat16
+"""A type that NumPy does not have: what libraries compute on the host comes back in it."""
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_every_solver_gives_f_the_dtype_of_z0(solver: str):
+    """In bfloat16 f is evaluated and differentiated in that of the state."""
+    cell, x = Cell().to(HALF), torch.ones(2, 3, dtype=HALF)
+    z = fixed_point(cell, torch.zeros_like(x), x, solver=solver, rtol=5e-2, atol=2e-2)
+    z.sum().backward()
+    assert z.dtype == cell.linear.weight.grad.dtype == HALF
+    assert torch.allclose(z, cell(z, x), atol=0.1)
+
+
+@pytest.mark.parametrize("integrator", INTEGRATORS)
+def test_every_integrator_gives_f_the_dtype_of_y0(integrator: str):
+    """As solvers do, in output times too."""
+    cell, y0, t = Cell().to(HALF), torch.ones(2, 3, dtype=HALF), torch.tensor([0.0, 1.0], dtype=HALF)
+    y = odeint(lambda t, y: cell(y, y0) - y, y0, t.requires_grad_(), integrator=integrator, rtol=5e-2, atol=2e-2)
+    y[-1].sum().backward()
+    assert y.dtype == cell.linear.weight.grad.dtype == t.grad.dtype == HALF
 
 
 @pytest.mark.slow
