@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,20 @@ class Bridge:
         if not isinstance(array, np.ndarray):
             return array
         return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+
+
+O = TypeVar("O")
+
+
+def on_host(options: O) -> O:
+    """Return options of a solve or an integration whose tolerances, if they are tensors, are numbers on the host."""
+    given = {name: getattr(options, name) for name in ("rtol", "atol")}
+    found = {
+        name: each.detach().cpu().double().numpy() if each.ndim else each.item()
+        for name, each in given.items()
+        if isinstance(each, Tensor)
+    }
+    return replace(options, **found) if found else options  # type: ignore[type-var]
 
 
 class _Writeable:

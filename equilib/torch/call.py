@@ -18,7 +18,7 @@ from equilib.options.kinds import described
 from equilib.torch.closures import Edge, Held, Replaced, closed_over, current, edge_of, edges_into, with_tangents
 from equilib.torch.layout import Layout
 from equilib.torch.mistakes import explain_mixed
-from equilib.torch.parametrized import AS_IT_IS, evaluated_anew
+from equilib.torch.parametrized import AS_IT_IS, evaluated_anew, initialize
 from equilib.torch.transforms import next_node, tangent_of, transformed
 
 UNKNOWN = (
@@ -44,6 +44,8 @@ class Call:
         Whether it may be called under autocast.
     call : str
         How errors write the call.
+    at : tuple
+        Where a module whose parameters have no shape before its first call is called: a state, maybe after a time.
 
     Attributes
     ----------
@@ -67,12 +69,15 @@ class Call:
         has_aux: bool = False,
         coarse: bool = False,
         call: str = "f(z)",
+        at: tuple[Any, ...] = (),
     ) -> None:
         self.f, self.inputs, self.layout = f, inputs, layout
         self._has_aux, self._name, self.complete = has_aux, call, True
         flat, self._spec = pytree.tree_flatten(inputs)
         self._flat = [current(leaf) if isinstance(leaf, Tensor) else leaf for leaf in flat]
         named = _named_tensors(f)
+        if initialize(f, named.values(), *at, *inputs):
+            named = _named_tensors(f)
         self.named = {name: current(each) for name, each in named.items()}
         self._moved = {name for name, each in named.items() if self.named[name] is not each}
         self._as_given = not self._moved and all(map(is_, flat, self._flat))
@@ -155,7 +160,7 @@ class Call:
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"
             if not hasattr(error, "__notes__"):
-                explain_mixed(error, self.f, inputs, name, packed.dtype)
+                explain_mixed(error, self.f, inputs, name, packed)
             explain(error, self._name, name + shape)
             raise
         return self.layout.pack(checked)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Self
 
 import torch
@@ -114,10 +114,23 @@ def _parts(value: Any) -> Iterable[Any]:
         names = _of(value, "__globals__", dict) or {}
         parts += [names[name] for name in code.co_names if name in names and not isinstance(names[name], type(torch))]
     elif not isinstance(value, type(torch)):
-        parts.append(_of(value, "__dict__"))
+        parts += [_of(value, "__dict__"), *_methods(value)]
         if isinstance(value, nn.Module):
             parts.append(list(value.children()))
     return parts
+
+
+def _methods(value: Any) -> list[FunctionType]:
+    """Return the method that an object is called by, and those that it names, which may close over something."""
+    found: dict[str, FunctionType] = {}
+    names = ["forward" if isinstance(value, nn.Module) else "__call__"]
+    while names:
+        name = names.pop()
+        method = None if name in found else _of(type(value), name, FunctionType)
+        if method is not None:
+            found[name] = method
+            names += method.__code__.co_names
+    return list(found.values())
 
 
 def _of(value: Any, name: str, kind: type = object) -> Any:

@@ -21,7 +21,7 @@ from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
 from equilib.options.kinds import check_kind
 from equilib.options.named import resolved
-from equilib.torch.bridge import Bridge
+from equilib.torch.bridge import Bridge, on_host
 from equilib.torch.call import Call, without_autocast
 from equilib.torch.closures import Edge, current, edges_into
 from equilib.torch.coarse import check_coarse
@@ -131,10 +131,10 @@ def equilibrium(
     check_kind(f, "f", "map of z")
     check_map(f, "f", "z", inputs=len(inputs), where="fixed_point(f, z0, *inputs)")
     method = resolved(solver, "solver", "solver")
-    given = overridden(SolveOptions, options, overrides, fixed_point)
+    given = on_host(overridden(SolveOptions, options, overrides, fixed_point))
     layout = Layout(z0, batched=batched)
     check_coarse(coarse, layout)
-    call = Call(f, inputs, layout, has_aux=has_aux, coarse=coarse is not None)
+    call = Call(f, inputs, layout, has_aux=has_aux, coarse=coarse is not None, at=(z0,))
     equation = Equation(
         call=call,
         solver=method,

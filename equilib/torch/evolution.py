@@ -19,7 +19,7 @@ from equilib.ode.solution import OdeSolution
 from equilib.ode.times import checked_stops, checked_times
 from equilib.options.kinds import check_kind
 from equilib.options.named import ODE, resolved
-from equilib.torch.bridge import Bridge
+from equilib.torch.bridge import Bridge, on_host
 from equilib.torch.call import Call, without_autocast
 from equilib.torch.closures import edges_into
 from equilib.torch.compiling import uncompiled
@@ -119,13 +119,13 @@ def evolve(
     if way.needs.states:
         own_steps(method)
     layout = Layout(y0, "y0", batched=batched)
-    call = Call(f, inputs, layout, call="f(t, y)")
     start = layout.pack(y0)
+    call = Call(f, inputs, layout, call="f(t, y)", at=(start.new_zeros((1,) * layout.axes), y0))
     equation = Equation(
         call=call,
         integrator=method,
         adjoint=way,
-        options=overridden(OdeOptions, options, overrides, odeint),
+        options=on_host(overridden(OdeOptions, options, overrides, odeint)),
         stops=checked_stops(stops),
         bridge=Bridge(start, *(leaf for leaf in call.leaves if differentiable(leaf))),
     )

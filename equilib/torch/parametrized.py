@@ -1,11 +1,27 @@
-"""Parametrizations of a module's tensors, such as weight_norm, within f."""
+"""Tensors of a module that calls of it make: parametrizations, such as weight_norm, and lazy parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
+
+
+def initialize(f: Callable[..., Any], tensors: Iterable[Tensor], *arguments: Any) -> bool:
+    """Call f once, without a graph, if one of its tensors has no shape before that, as those of `torch.nn.LazyLinear`.
+
+    Returns whether it was called.
+    """
+    if not any(map(is_lazy, tensors)):
+        return False
+    with torch.no_grad():
+        f(*arguments)
+    return True
 
 
 def evaluated_anew() -> AbstractContextManager[None]:

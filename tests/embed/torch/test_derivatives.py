@@ -141,6 +141,35 @@ def test_parameters_of_a_module():
             assert torch.allclose(ours, theirs, rtol=1e-8)
 
 
+def closing(weight: Any, x: Any, kind: str) -> Any:
+    """Return `f` as an object of a class whose methods close over what is computed of the weight and of x."""
+    twice, shifted = 2 * weight, x + 0.0
+    base = torch.nn.Module if kind == "module" else object
+
+    class Closing(base):  # type: ignore[misc, valid-type]
+        def product(self, z: Any) -> Any:
+            return z @ (twice / 2)
+
+        def forward(self, z: Any) -> Any:
+            return torch.tanh(self.product(z) + shifted)
+
+    if kind == "callable":
+        Closing.__call__ = Closing.forward  # type: ignore[attr-defined]
+    return Closing()
+
+
+@pytest.mark.parametrize("kind", ["module", "callable"])
+def test_methods_of_an_object_may_close_over_tensors(kind: str):
+    """What is found of a function is found of a module's forward, of an object that is called, and of their methods."""
+    found = lambda w, x: fixed_point(closing(w, x, kind), torch.zeros_like(x), **TIGHT)  # noqa: E731
+    weight, x = drawn()
+    seconds = []
+    for solve in (found, iterated):
+        (first,) = torch.autograd.grad(solve(weight, x).pow(2).sum(), weight, create_graph=True)
+        seconds.append(torch.autograd.grad(first.pow(2).sum(), (weight, x)))
+    assert all(torch.allclose(one, other) for one, other in zip(*seconds, strict=True))
+
+
 def test_what_is_not_found_is_refused():
     """A tensor that f hides where nobody looks has its first derivative, and no wrong second one."""
     weight, x = drawn()

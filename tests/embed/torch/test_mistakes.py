@@ -55,6 +55,7 @@ def test_a_hook_may_change_the_arguments():
 
 
 SINGLE = torch.zeros(2, 3)
+ARRAY = np.ones((2, 3))
 MIXED: dict[str, tuple[Any, str]] = {
     "parameter": (lambda: fixed_point(Cell(), SINGLE, SINGLE), r"its parameter 'linear\.weight'"),
     "input": (lambda: fixed_point(lambda z, p: z @ p["a"][0], SINGLE, {"a": [WEIGHT]}), r"in input 0\['a'\]\[0\]"),
@@ -72,6 +73,36 @@ def test_a_tensor_of_another_dtype_is_named(case: str):
     assert caught.match(
         rf"[zy] is of torch.float32 and .*{place} of torch.float64: give [zy]0, the inputs and the param"
     )
+
+
+WIDENED: dict[str, tuple[Any, str]] = {
+    "input": (lambda: fixed_point(lambda z, x: z / 2 + x, SINGLE, X), "z is of torch.float32 and what is in input 0 "),
+    "closure": (lambda: odeint(lambda t, y: y + X, SINGLE, [0.0, 1.0]), "y is of torch.float32 and a tensor that f h"),
+    "array": (lambda: fixed_point(lambda z: z / 2 + ARRAY, SINGLE), r"f holds an array of shape \(2, 3\) of NumPy's: "),
+}
+
+
+@pytest.mark.parametrize("case", WIDENED)
+def test_what_makes_f_return_another_dtype_is_named(case: str):
+    """Where PyTorch widens what it mixes, the refusal of what f returned has the same note."""
+    make, note = WIDENED[case]
+    with warnings.catch_warnings(), pytest.raises(ValueError, match="must keep the dtype") as caught:
+        warnings.simplefilter("ignore")
+        make()
+    assert caught.match(note)
+
+
+def test_a_tensor_of_another_device_is_named():
+    """A module that was left where it was made, say."""
+    with pytest.raises(RuntimeError, match="z is on cpu and its parameter 'linear.weight' on meta: give z0, the "):
+        fixed_point(Cell().to("meta"), torch.zeros_like(X), X)
+
+
+def test_functions_of_numpys_are_told_from_those_of_pytorch():
+    """PyTorch would have z detached, with which its derivative would be lost."""
+    with warnings.catch_warnings(), pytest.raises(RuntimeError, match="f hands a tensor to NumPy, whose functions hav"):
+        warnings.simplefilter("ignore")
+        fixed_point(lambda z: np.tanh(z / 2 + X), torch.zeros_like(X))
 
 
 def test_another_error_says_nothing_of_dtypes():

@@ -357,6 +357,36 @@ def finished(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, out
 
 
+@pytest.mark.parametrize("front", ["fixed_point", "odeint"])
+def test_lazy_parameters_are_made_at_the_first_call(front: str):
+    """As PyTorch makes them, of the shape of what they are given, and they are trained from then on."""
+
+    class Lazy(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.LazyLinear(3, dtype=F64)
+
+        def forward(self, *given: Any) -> Any:
+            return 0.3 * torch.tanh(self.linear(given[-1]))
+
+    cell = Lazy()
+    z = fixed_point(cell, X) if front == "fixed_point" else odeint(cell, X, [0.0, 1.0])
+    z.sum().backward()
+    assert cell.linear.weight.grad.shape == (3, 3)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_tolerances_may_be_tensors(shape: tuple[int, ...]):
+    """They are the same numbers on the host, of which no derivative is taken."""
+    how = {name: torch.full(shape, 1e-5, requires_grad=True) for name in ("rtol", "atol")}
+    plain = {name: each.detach().double().numpy()[()] for name, each in how.items()}
+    layer = lambda **how: fixed_point(Cell(), torch.zeros_like(X), X, solver="anderson", **how)  # noqa: E731
+    integral = lambda **how: odeint(lambda t, y: Cell()(y, X), X, [0.0, 1.0], **how)  # noqa: E731
+    for function in (layer, integral):
+        assert torch.equal(function(**how), function(**plain))
+
+
 def test_double_precision_by_a_method():
     """A module changes its dtype as any other; z0 and the inputs must follow."""
     deq = DeepEquilibrium(Cell(dtype=torch.float32), "picard").double()
