@@ -8,15 +8,18 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 
 import click
 
 from equilib.cli.session import Session
 from equilib.cli.together import is_silent
 from equilib.errors import RunError, UserError, did_you_mean, named, printable, said
+from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.solution import UnsolvedError
 from equilib.machine.ranks.group import current_ranks
 from equilib.machine.signals import Interrupted
+from equilib.ode import OdeOptions
 from equilib.plugin.registry import OWN, Owner
 from equilib.testing.entries import CHECKED
 
@@ -147,10 +150,19 @@ def _of_system(error: OSError) -> str:
     return f"{where}: {reason}" if where else reason
 
 
+def _instead(error: click.NoSuchOption) -> str:
+    """Return what to write in the place of an option that there is not: those of the driver are values of another."""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    takes_options = error.ctx is not None and any("--option" in each.opts for each in error.ctx.command.params)
+    if takes_options and name in {each.name for kind in (SolveOptions, OdeOptions) for each in fields(kind)}:
+        return f" Options of solves are values of -o: write -o {name}=VALUE."
+    return did_you_mean(error.option_name, error.possibilities or ())
+
+
 def _usage(error: click.ClickException) -> str:
     message = error.format_message()
     if isinstance(error, click.NoSuchOption):
-        message = f"No such option '{error.option_name}'.{did_you_mean(error.option_name, error.possibilities or ())}"
+        message = f"No such option '{error.option_name}'.{_instead(error)}"
     context = getattr(error, "ctx", None)
     if context is None:
         return message

@@ -25,6 +25,9 @@ class SuggestingGroup(click.Group):
         """Find the command named by the first of `args`; raises click.UsageError if there is none."""
         if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             commands = self.list_commands(ctx)
-            hint = did_you_mean(args[0], commands) or f" There are: {', '.join(commands)}."
+            there = f"There are: {', '.join(commands)}."
+            if commands == ["show"]:
+                there = f"Write {ctx.command_path} show {args[0]}."
+            hint = did_you_mean(args[0], commands) or f" {there}"
             raise click.UsageError(f"no command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -40,10 +40,10 @@ class Bridge:
         return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
 
 
-O = TypeVar("O")
+Options = TypeVar("Options")
 
 
-def on_host(options: O) -> O:
+def on_host(options: Options) -> Options:
     """Return options of a solve or an integration whose tolerances, if they are tensors, are numbers on the host."""
     given = {name: getattr(options, name) for name in ("rtol", "atol")}
     found = {

@@ -207,9 +207,9 @@ class Trainer:
         )
         self.epochs_done += 1
         self.metrics, self._pass = metrics, None
-        score, best = tested.score, self.best and self.best[f"test_{name}"]
-        if phase == "train" and (best is None or is_better(self.objective, score, best)):
-            self.best = {"phase": phase, "epoch": epoch, f"test_{name}": score}
+        best, score = self.best, {f"test_{name}": tested.score}
+        if phase == "train" and (best is None or is_better(self.objective, tested.score, best[f"test_{name}"])):
+            self.best = {"phase": phase, "epoch": epoch, **score}
         self._last = self._snapshot()
         self.reporter.event("epoch", f"{title} {epoch_summary(metrics, self.objective)}", metrics)
         return metrics

@@ -67,6 +67,7 @@ WRONG = [
         "expects one of 'auto', 'cpu', 'cuda', 'torch', 'torch:cuda', 'torch:mps', 'jax', got 'gpu'",
     ),
     ((*MNIST, "--solver", "picard:dampin=0.5"), "solver 'picard' has no option 'dampin'. Did you mean 'damping'?"),
+    ((*MNIST, "--max-steps", "9"), "No such option '--max-steps'. Options of solves are values of -o: write -o max_st"),
     ((*MNIST, "-o", "bogus=1"), "has no option 'bogus'. It has: "),
     ((*MNIST, "--epochs", "x"), "'--epochs': expects an int >= 0 or none, got 'x'"),
     ((*MNIST, "--epochs", "-1"), "'--epochs': expects an int >= 0 or none, got '-1'"),

@@ -297,6 +297,7 @@ def test_show_of_what_is_unavailable_says_why(run: Any) -> None:
             "check, check-gradient, communicators, compare, datasets, doctor, evaluate, experiments, integrators, "
             "kernels, linear-solvers, optimizers, plugins, predict, report, resume, run, solvers.",
         ),
+        (("solvers", "newton"), "no command 'newton'. Write equilib solvers show newton."),
         (("solvers", "shw", "newton"), "no command 'shw'. Did you mean 'show'?"),
         (("solvers", "--jsn"), "--json"),
         (("solvers", "show"), "NAME"),
