@@ -49,6 +49,8 @@ def copied(array: Array) -> Array:
     """Return a copy, which f cannot change in its next call; a traced array is returned as it is."""
     if type(array) is np.ndarray:
         return array.copy("K")
+    if hasattr(type(array), "requires_grad"):
+        return array.clone()  # with its graph, of which `asarray` keeps what depends on PyTorch's version
     return array_namespace(array).asarray(array, copy=True) if is_array(array) and not is_traced(array) else array
 
 

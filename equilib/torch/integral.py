@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -108,12 +108,23 @@ class Integral(torch.autograd.Function):
         return unfolded(y, info, y0, axis, 1), 1
 
 
+class _Followed(OdeProblem):
+    """y' = f(t, y) on tensors whose graph is kept."""
+
+    def linearize(self, *_: Tensor) -> NoReturn:
+        """Refuse what an implicit step needs."""
+        raise NoDerivativeError(
+            "tangents, second derivatives and those of torch.func, by the adjoint discrete, follow none: differentiate "
+            "once, by torch.autograd"
+        )
+
+
 def _replayed(equation: Equation, held: Integrated, given: Sequence[Tensor]) -> Tensor:
     """Return y by the accepted steps, whose graph PyTorch keeps."""
     solution, grid, bridge = held.solution, held.grid, equation.bridge
     assert solution is not None and grid is not None  # noqa: PT018
     start, *leaves = given
-    problem = OdeProblem(lambda t, y: equation.value(t, y, leaves, strict=True))
+    problem = _Followed(lambda t, y: equation.value(t, y, leaves, strict=True))
     y = equation.adjoint.unroll(problem, replace(solution, y=bridge.tensor(solution.y)), start)
 
     def select(mask: np.ndarray, chosen: Tensor, other: Tensor) -> Tensor:

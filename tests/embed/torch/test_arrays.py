@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from equilib.arrays import check_like, coefficients, from_host, to_host, two_norm
+from equilib.fixed_points.boundary import lent
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -40,6 +41,14 @@ def test_read_only_masks_are_sent_without_a_warning():
     mask = np.ones(3, dtype=bool)
     mask.setflags(write=False)
     assert from_host(mask, torch.zeros(3)).tolist() == [True] * 3
+
+
+def test_what_is_lent_of_a_tensor_keeps_its_graph():
+    """A copy, of the same derivative in every version of PyTorch, which f may change."""
+    x = torch.ones(2, requires_grad=True)
+    copy = lent(2 * x)
+    copy += 1
+    assert torch.autograd.grad(copy.sum(), x)[0].tolist() == [2.0, 2.0]
 
 
 def test_a_parameter_is_like_a_tensor():

@@ -76,6 +76,22 @@ def test_the_discrete_adjoint_has_every_derivative():
     assert torch.allclose(mapped, torch.autograd.grad(layer(weight, y0).sum(), weight)[0])
 
 
+@pytest.mark.parametrize("integrator", ["kencarp47", "bdf"])
+def test_steps_of_implicit_integrators_have_first_derivatives_in_reverse_mode(integrator: str):
+    """The others are refused, by the adjoint and the way out, whoever asks for them."""
+    weight, y0 = drawn()
+    layer = lambda w: odeint(slope, y0.detach(), TIMES, w, integrator=integrator, adjoint="discrete", rtol=1e-6)  # noqa: E731
+    (bar,) = torch.autograd.grad(layer(weight).sum(), weight)
+    (near,) = torch.autograd.grad(odeint(slope, y0, TIMES, weight, **FINE).sum(), weight)
+    assert torch.allclose(bar, near, rtol=1e-3)
+    refused = "by the adjoint discrete, follow none: differentiate once, by torch.autograd; or take an integ"
+    with pytest.raises(NoDerivativeError, match=refused):
+        torch.autograd.grad(layer(weight).sum(), weight, create_graph=True)
+    for asked in (lambda: torch.func.jacrev(layer), lambda: torch.func.jacfwd(layer)):
+        with pytest.raises(NoDerivativeError, match=refused):
+            asked()(weight.detach())
+
+
 def test_jacobians_of_integrations():
     """`jacrev` and `jacfwd` agree, and a row of them is the gradient by autograd."""
     weight, y0 = drawn()
