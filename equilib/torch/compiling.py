@@ -57,7 +57,7 @@ def refuse_recorders() -> None:
 
         names = {type(each).__name__ for each in _get_current_dispatch_mode_stack()}
         if names & {"ProxyTorchDispatchMode", "FakeTensorMode"}:
-            raise UserError(RECORDED.format("make_fx or with fake tensors"))
+            raise UserError(f"{RECORDED.format('make_fx or with fake tensors')}; for torch.func.linearize take jvp")
     if _fx_traces():  # last, as make_fx is one of its tracers
         raise UserError(f"{RECORDED.format('torch.fx')}; a tracer whose is_leaf_module knows it keeps it as one call")
 

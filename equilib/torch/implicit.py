@@ -27,7 +27,7 @@ from equilib.torch.call import UNKNOWN, Call, without_autocast
 from equilib.torch.closures import Outsiders
 from equilib.torch.ends import hooked
 from equilib.torch.equation import Equation, Graph, Held
-from equilib.torch.first_order import Cotangents, Pulled
+from equilib.torch.first_order import MAPPED, Cotangents, Pulled
 from equilib.torch.products import linearization, of_leaves
 from equilib.torch.resolved import folded, resolved, unfolded
 from equilib.torch.transforms import (
@@ -155,7 +155,7 @@ def _cotangents(
 def _unrolled(equation: Equation, held: Held, given: Sequence[Tensor]) -> Tensor:
     start, *leaves = given
     if held.solution is None:
-        raise NoDerivativeError(_no_calculus(equation))
+        raise NoDerivativeError(MAPPED)
     problem = FixedPointProblem(lambda z: equation.value(z, leaves, strict=True))
     solution = replace(held.solution, z=Bridge(start).tensor(held.solution.z))  # what it makes is like z
     found: Tensor = equation.adjoint.unroll(problem, solution, start)
@@ -222,7 +222,7 @@ def _pullback(equation: Equation, held: Held, g: Tensor, leaves: Sequence[Tensor
     """Return the cotangents of the start and of all leaves for that of z, plain tensors."""
     equation.call.require_complete()
     if held.solution is None:
-        raise NoDerivativeError(_no_calculus(equation))
+        raise NoDerivativeError(MAPPED)
     bridge = Bridge(g)
     problem = equation.problem(g, leaves)
     g_array = bridge.array(g)

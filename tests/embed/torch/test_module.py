@@ -246,6 +246,8 @@ def test_what_records_operations_is_refused(record: str, front: str):
     }
     with pytest.raises(UserError, match=f"cannot be recorded by {record}.* save its state_dict"):
         records[record](layer, X)
+    with pytest.raises(UserError, match=r"cannot be recorded by make_fx.*; for torch\.func\.linearize take jvp$"):
+        torch.func.linearize(layer, X)
     assert torch.isfinite(layer(X)).all()
 
 

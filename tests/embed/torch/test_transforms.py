@@ -139,6 +139,29 @@ def test_first_order_adjoints():
         hessian(square(lambda w: given(w, X, adjoint=JacobianFree())))(WEIGHT)
 
 
+APPROXIMATE = ("jacobian-free", "neumann:terms=3", "phantom:terms=2")
+
+
+@pytest.mark.parametrize("adjoint", APPROXIMATE)
+def test_jacobians_by_approximate_adjoints_have_a_gradient_in_each_row(adjoint: str):
+    """`jacrev` maps over cotangents alone, which these adjoints take one after the other."""
+    layer = lambda w, x: given(w, x, solver="picard", adjoint=adjoint)  # noqa: E731
+    weight, x = drawn()
+    rows = [torch.autograd.grad(layer(weight, x).flatten()[place], (weight, x)) for place in range(X.numel())]
+    for whole, *each in zip(jacrev(layer, (0, 1))(WEIGHT, X), *rows, strict=True):
+        assert torch.allclose(whole.flatten(0, 1), torch.stack(each))
+
+
+@pytest.mark.parametrize("adjoint", [*APPROXIMATE, "unrolled"])
+def test_a_mapped_solve_without_an_equation_for_its_derivative_is_refused(adjoint: str):
+    """By the way out; around of vmap it has one."""
+    layer = lambda w, x: given(w, x, solver="picard", adjoint=adjoint).sum()  # noqa: E731
+    with pytest.raises(NoDerivativeError, match=r"inside of vmap a solve .* take adjoint='implicit', or diff"):
+        vmap(grad(layer), (None, 0))(WEIGHT, XS)
+    around = grad(lambda w: vmap(layer, (None, 0))(w, XS).sum())(WEIGHT)
+    assert torch.allclose(around, sum(grad(layer)(WEIGHT, x) for x in XS))
+
+
 def test_the_record_of_a_mapped_solve():
     """The solution of a mapped solve tells of all samples of all lanes."""
     seen = []
