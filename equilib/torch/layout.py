@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
 from torch.utils import _pytree as pytree
 
 from equilib.arrays.trees import leaves_like, tree_leaves
@@ -191,6 +192,7 @@ def _fits(leaf: Any, *, batched: bool) -> bool:
         and leaf.layout is torch.strided
         and not leaf.is_meta
         and not leaf.is_nested
+        and not isinstance(leaf, MaskedTensor)
         and (not batched or leaf.ndim > 0)
     )
 
@@ -207,8 +209,8 @@ def _refuse(leaf: Any, name: str) -> NoReturn:
         raise TypeError(f"{name} must be real, it is of {leaf.dtype}; {COMPLEX}")
     if leaf.dtype not in DTYPES:
         raise TypeError(f"{name} must hold floating-point numbers, it is of {leaf.dtype}; take {name}.float()")
-    if leaf.is_meta or leaf.is_nested:
-        what = "on the meta device, without numbers" if leaf.is_meta else "nested"
+    if leaf.is_meta or leaf.is_nested or isinstance(leaf, MaskedTensor):
+        what = "on the meta device, without numbers" if leaf.is_meta else "nested" if leaf.is_nested else "masked"
         raise TypeError(f"{name} must be one plain tensor, it is {what}")
     if leaf.layout is not torch.strided:
         raise TypeError(f"{name} must be dense, it is {leaf.layout}; take {name}.to_dense()")

@@ -132,8 +132,11 @@ class Equation:
 
 
 def host_times(t: Any) -> Any:
-    """Return output times on the host, float64 where they are a tensor."""
-    return t.detach().cpu().double().numpy() if isinstance(t, Tensor) else t
+    """Return output times on the host, float64 where they are a tensor of real numbers."""
+    if not isinstance(t, Tensor):
+        return t
+    host = t.detach().cpu()
+    return (host.resolve_conj() if t.is_complex() else host.double()).numpy()
 
 
 def no_calculus(equation: Equation) -> str:

@@ -266,11 +266,18 @@ WRONG: dict[str, tuple[type[Exception], str, Any]] = {
         "z0 must be one plain tensor, it is on the meta",
         lambda: fixed_point(same, X.to("meta")),
     ),
+    "gaps": (
+        TypeError,
+        "z0 must be one plain tensor, it is masked",
+        lambda: fixed_point(same, torch.masked.masked_tensor(X, X > 0)),
+    ),
+    "complex times": (ValueError, "t must be two or more finite", lambda: odeint(lambda t, y: y, X, X[0, :2].cfloat())),
     "a name for a tuple": (TypeError, "fallback expects a tuple", lambda: fixed_point(same, X, fallback="picard")),
     "a sparse state": (TypeError, r"take z0.to_dense\(\)", lambda: fixed_point(same, X.to_sparse())),
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*MaskedTensors")
 @pytest.mark.parametrize("case", WRONG)
 def test_mistakes_are_explained(case: str):
     """What is not a state, and what does not return one, is refused by a sentence that says what to do."""
