@@ -34,6 +34,8 @@ from equilib.training.schedules import Constant
 
 Act = Callable[[RunContext], object]
 
+BATCH = 4
+
 
 @dataclass(frozen=True)
 class Study:
@@ -52,7 +54,8 @@ class Study:
             return DEQChain(Chain(), equilibrium(cell, ZeroGuess(), method), Chain())
 
         def transform(x: Array, rng: np.random.Generator) -> Array:
-            type(self).act(type(self).context)
+            if x.shape[0] == BATCH:  # a rehearsal gives fewer
+                type(self).act(type(self).context)
             return x
 
         return Recipe(
@@ -61,14 +64,14 @@ class Study:
             solver="picard",
             options={"max_steps": 4},
             objective=Regression(),
-            plan=Plan(epochs=1, batch_size=4),
+            plan=Plan(epochs=1, batch_size=BATCH),
             transform=transform,
         )
 
     def load_data(self, context: RunContext) -> Dataset:
         """Return four points."""
         type(self).context = context
-        x = np.ones((4, 2), np.float32)
+        x = np.ones((BATCH, 2), np.float32)
         return Dataset(train_inputs=x, train_targets=x, test_inputs=x, test_targets=x, source="none")
 
 
