@@ -85,6 +85,13 @@ def is_its_attributes(value: Any) -> bool:
     return bool(_offset(type(value))) and all(map(is_written, kinds)) and not any(map(_has_more, kinds))
 
 
+def is_unbound(value: Any) -> bool:
+    """Tell whether an object is a module of Flax's linen that holds no variables, and so is what its fields are."""
+    linen = sys.modules.get("flax.linen")
+    of_linen = linen is not None and linen.Module in _bases(type(value))
+    return of_linen and value.parent is None and value.scope is None
+
+
 def _has_more(kind: type) -> bool:
     """Tell whether instances have slots, or what is made in C by a class that has the flag all the same."""
     scope = _namespace(kind)

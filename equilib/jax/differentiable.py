@@ -28,8 +28,7 @@ Outputs = list[jax.Array]
 def solved(f: Map, how: How, z0: jax.Array, arrays: Sequence[jax.Array]) -> Outputs:
     """Return what the primitive does, with the derivative that the adjoint gives z."""
     z0 = placed(f, z0, arrays)
-    if any(isinstance(each, jax.core.Tracer) for each in (z0, *arrays)):
-        jax.eval_shape(f.call, z0, arrays)  # now: the solve is traced when the whole program is lowered
+    f.look(z0, arrays)
     if hasattr(how.adjoint, "solve_adjoint"):
         return solve_p.bind(jax.lax.stop_gradient(z0), *arrays, f=f, how=how)
     if hasattr(how.adjoint, "unroll"):
@@ -72,7 +71,7 @@ pulled_p = Primitive("equilib_pulled")
 def _pulled_differential(f: Map, how: How, primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> Any:
     outs = _pulled(f, how, *primals)
     (z0, arrays), (dz0, darrays) = primals, tangents
-    moving = tuple(i for i, each in enumerate(arrays) if jnp.issubdtype(each.dtype, jnp.inexact))
+    moving = tuple(i for i, each in enumerate(arrays) if jnp.issubdtype(jnp.result_type(each), jnp.inexact))
     dz = pulled_p.bind(dz0, *(darrays[i] for i in moving), z0, *arrays, f=f, how=how, moving=moving)
     return outs, [dz, *_zeros(outs[1:])]
 

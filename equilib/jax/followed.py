@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 
 from equilib.jax.classes import attributes_of, data_of, functions_of, is_data, is_written, written
 from equilib.jax.constants import Same, is_plain, is_stateless, reconstructed, reduced
-from equilib.jax.modules import COMPUTED, LIBRARIES, is_own, is_own_class, names_in
+from equilib.jax.modules import COMPUTED, LIBRARIES, imported_in, is_own, is_own_class, names_in
 from equilib.jax.parts import Making, Parts, again, constant, joined, within
 
 _OF_ITSELF = {"type", "__class__"}
@@ -29,19 +28,22 @@ _CACHED: Any = type(lru_cache(abs))
 class Known:
     """A value that was met, its number, whether it is begun before what is in it, and what it was found to be.
 
-    `itself` is the value for maps that are kept, as long as they need it: what f has held is to be freed.
+    `itself` is the value for maps that are kept, as long as they need it: what f has held is to be freed. They do where
+    it was met `within` itself before it is begun.
     """
 
     value: Any
     number: int
     itself: list[Any]
     begun: bool = False
+    within: bool = False
     found: Parts | None = None
 
     def again(self) -> Parts:
         """Return the parts that stand for the value where it is met again."""
         if self.found is not None:
             return again(self.number, self.found)
+        self.within = self.within or not self.begun
         return within(self.number, self.itself, begun=self.begun)
 
 
@@ -78,7 +80,7 @@ class Followed:
             if name in self._fixed and known.found and not known.found.arrays and not isinstance(known.found.key, Same)
         }
         for known in (*self._moving.values(), *self._fixed.values()):
-            if known.number not in found and known.begun:
+            if known.number not in found and not known.within:
                 known.itself.clear()
         return found
 
@@ -120,7 +122,7 @@ class Followed:
         self.mentioned.update(names)
         followed = scope is self._globals or is_own(scope, self._root)
         own = [each for each in names if each in scope] if followed else []
-        imported = [(each, sys.modules[each]) for each in names if each not in scope and each in sys.modules]
+        imported = imported_in(names, scope)
         filled = [_is_filled(cell) for cell in f.__closure__ or ()]
         inside = [cell.cell_contents for cell in f.__closure__ or () if _is_filled(cell)]
         named, attributes = list(f.__kwdefaults__ or ()), list(vars(f))
@@ -206,10 +208,8 @@ class Followed:
         pending = [vars(value)] if held is value and hasattr(value, "__dict__") else [held]
         while pending:
             each = pending.pop()
-            if isinstance(each, tuple | list):
+            if isinstance(each, tuple):
                 pending += each
-            elif isinstance(each, dict):
-                pending += each.values()
             elif not (is_plain(each) or isinstance(each, type)):
                 ((_, key, *arrays),) = self.constants([(None, each)])
                 if arrays or not isinstance(key, Same):

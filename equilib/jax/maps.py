@@ -9,14 +9,21 @@ from typing import Any, TypeAlias
 
 import jax
 
-from equilib.errors import NoDerivativeError
+from equilib.errors import NoDerivativeError, UserError
 from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.problem import FixedPointProblem
+from equilib.options.kinds import described
 
 Arrays: TypeAlias = Sequence[jax.Array]
 
 SHARED, FIRST, ROWS = None, "first", "rows"
 """Where an array has the axis of `vmap`: nowhere, as its first, or before the batch axis and in one with it."""
+
+
+_HIDDEN = (
+    "f reads {} that JAX traces where it is no input of the solve: an attribute of a class, what a library's object, a "
+    "generator or a cache holds; give it as an input, as in fixed_point(f, z0, *inputs)"
+)
 
 
 class Map:
@@ -30,6 +37,7 @@ class Map:
 
     def __init__(self, call: Callable[[jax.Array, Arrays], jax.Array]) -> None:
         self._traced = jax.jit(call)
+        self._seen: set[Any] = set()
         self._folded: dict[tuple[Any, ...], Map] = {}
 
     def call(self, z: jax.Array, arrays: Arrays) -> jax.Array:
@@ -39,7 +47,18 @@ class Map:
         """
         mesh = jax.sharding.get_abstract_mesh()
         with jax.sharding.use_abstract_mesh(mesh) if mesh.empty else nullcontext():
+            for each in jax.make_jaxpr(self._traced)(z, tuple(arrays)).consts:
+                if isinstance(each, jax.core.Tracer):
+                    raise UserError(_HIDDEN.format(described(each)))
             return self._traced(z, tuple(arrays))
+
+    def look(self, z: jax.Array, arrays: Arrays) -> None:
+        """Trace f for such arrays, unless that was done: now, for what f reads, and what it may not, is there now."""
+        every = (z, *arrays)
+        kinds = tuple((x.shape, x.dtype) for x in every)
+        if kinds not in self._seen or any(isinstance(x, jax.core.Tracer) for x in every):
+            jax.eval_shape(self.call, z, tuple(arrays))
+            self._seen.add(kinds)
 
     @cached_property
     def evaluate(self) -> Callable[[jax.Array, Arrays], jax.Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
 from types import CodeType
@@ -50,6 +50,17 @@ def names_in(code: CodeType) -> tuple[str, ...]:
     inner = (names_in(each) for each in code.co_consts if isinstance(each, CodeType))
     spelled = (name for each in code.co_consts if isinstance(each, str) for name in spelled_in(each))
     return tuple(sorted(set(code.co_names).union(spelled, *inner)))
+
+
+def imported_in(names: Iterable[str], scope: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the modules that code may import by one of its names: from anywhere, or from packages that it is in."""
+    outer = [""]
+    package = scope.get("__package__")
+    while isinstance(package, str) and package:
+        outer.append(f"{package}.")
+        package = package.rpartition(".")[0]
+    places = ((name, before + name) for name in names if name not in scope for before in outer)
+    return [(name, sys.modules[place]) for name, place in places if place in sys.modules]
 
 
 def spelled_in(text: str) -> list[str]:

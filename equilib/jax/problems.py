@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ KEPT = 256
 """Maps that are kept with what was compiled for them; beyond that, the one used longest ago is forgotten."""
 
 _maps: OrderedDict[Any, tuple[Map, Callable[..., Tree]]] = OrderedDict()
+_one_at_a_time = RLock()  # comparing keys may run what a user wrote, and that solve
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,15 @@ def posed(
         count = sum(len(part.arrays) for part in parts)
         flags += [batched_inputs is not None and bool(batched_inputs[number])] * count
     arrays = (*function.arrays, *(array for parts in leaves for part in parts for array in part.arrays))
-    if key not in _maps:
-        function, leaves, key = parted(keep=True)
-        rebuilds = [[part.rebuild for part in parts] for parts in leaves]
-        _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux, timed=timed)
-        while len(_maps) > KEPT:
-            _maps.popitem(last=False)
-    _maps.move_to_end(key)
-    made, value = _maps[key]
+    with _one_at_a_time:
+        if key not in _maps:
+            function, leaves, key = parted(keep=True)
+            rebuilds = [[part.rebuild for part in parts] for parts in leaves]
+            _maps[key] = _made(function.rebuild, rebuilds, structures, packing, has_aux=has_aux, timed=timed)
+            while len(_maps) > KEPT:
+                _maps.popitem(last=False)
+        _maps.move_to_end(key)
+        made, value = _maps[key]
     return Posed(made, value, arrays, None if batched_inputs is None else tuple(flags))
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, GeneratorType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import jax
 import numpy as np
 
-from equilib.jax.classes import JITTED, attributes_of, is_its_attributes, package
-from equilib.jax.constants import Contents, hashable, is_plain, plain_key
+from equilib.jax.classes import JITTED, attributes_of, is_its_attributes, is_unbound, package
+from equilib.jax.constants import Contents, Same, hashable, is_plain, plain_key
 from equilib.jax.followed import Followed, Known
 from equilib.jax.modules import FUNCTIONS, LIBRARIES, spelled_in
 from equilib.jax.parts import Making, Parts, constant, whole
@@ -55,14 +56,13 @@ class Splitter(Followed):
             return way(self, value, known)
         if issubclass(kind, ModuleType):
             return self.split_module(value, known)
-        if issubclass(kind, partial):
-            make = whole(lambda f, args, named: partial(f, *args, **named))
-            return self.joined(known, "partial", [value.func, value.args, value.keywords], make)
         children, structure = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
         if len(children) != 1 or children[0] is not value:
             key = hashable(structure), *self.methods(kind, {}), *self.statics(value, structure)
             make = whole(lambda *made: structure.unflatten(made), changes=not issubclass(kind, tuple))
             return self.joined(known, key, children, make)
+        if is_unbound(value):
+            return self._unbound(value, known)
         if package(value) in LIBRARIES:
             return constant(value)
         if issubclass(kind, Enum):
@@ -101,6 +101,22 @@ class Splitter(Followed):
     def _proxy(self, value: MappingProxyType[Any, Any], known: Known) -> Parts:
         return self.joined(known, "proxy", [dict(value)], whole(MappingProxyType))
 
+    def _partial(self, value: partial[Any], known: Known) -> Parts:
+        make = whole(lambda f, args, named: partial(f, *args, **named))
+        return self.joined(known, "partial", [value.func, value.args, value.keywords], make)
+
+    def _view(self, value: Any, known: Known) -> Parts:
+        """Take apart the keys, values or items of a dictionary."""
+        name = type(value).__name__.removeprefix("dict_")
+        return self.joined(known, name, [value.mapping], whole(lambda mapping: getattr(mapping, name)()))
+
+    def _unbound(self, value: Any, known: Known) -> Parts:
+        """Take apart a module of Flax's linen: its fields, beside which each has a number of its own."""
+        kind = type(value)
+        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.init}
+        make = whole(lambda *found: kind(**dict(zip(fields, found, strict=True))))
+        return self.joined(known, (Same(kind), *fields, *self.methods(kind, {})), fields.values(), make)
+
     def _jitted(self, value: Any, _: Known) -> Parts:
         return constant(value) if package(value) in LIBRARIES else self.split(value.__wrapped__)
 
@@ -113,5 +129,9 @@ _WAYS: dict[type, Callable[[Splitter, Any, Known], Parts]] = {
     MethodType: Splitter._method,
     BuiltinFunctionType: Splitter._builtin,
     MappingProxyType: Splitter._proxy,
+    partial: Splitter._partial,
+    jax.tree_util.Partial: Splitter._partial,
     JITTED: Splitter._jitted,
+    GeneratorType: lambda _, value, __: constant(value),
+    **dict.fromkeys((type({}.keys()), type({}.values()), type({}.items())), Splitter._view),
 }

@@ -186,6 +186,26 @@ def test_modules_are_read_as_they_are_now(kind: str, monkeypatch: pytest.MonkeyP
         assert close(z, iterated(scale * WEIGHT, X))
 
 
+RELATIVE = """
+def f(z):
+    from .settings import scale
+    from ..settings import scale as outer
+    return 0.5 * z + scale + outer
+"""
+
+
+def test_relative_imports_are_of_modules_as_they_are_now(monkeypatch: pytest.MonkeyPatch):
+    """What f imports from its own package, and the package around it, counts as it is when it is solved for."""
+    exec(RELATIVE, scope := {"__name__": "outer_of_a_test.inner.layers", "__package__": "outer_of_a_test.inner"})
+    outer, inner = module("outer_of_a_test.settings"), module("outer_of_a_test.inner.settings")
+    for each in (outer, inner, ModuleType("outer_of_a_test"), ModuleType("outer_of_a_test.inner")):
+        monkeypatch.setitem(sys.modules, each.__name__, each)
+    for one, other in ((1.0, 1.0), (2.0, 1.0), (2.0, 3.0)):
+        inner.change(one)
+        outer.change(other)
+        assert close(fixed_point(scope["f"], jnp.zeros((1, 1)), **TIGHT), jnp.full((1, 1), 2.0 * (one + other)))
+
+
 @pytest.mark.parametrize("kind", ["an attribute", "a function of it", "a module in a module", "a module in a list"])
 def test_arrays_of_a_module_are_differentiated(kind: str):
     """An array of JAX's that f reads of a module is an input."""

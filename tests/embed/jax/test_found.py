@@ -6,6 +6,8 @@ import collections
 import functools
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,12 +159,47 @@ class WithSlots(Slots):
         self.weight = jnp.zeros(())
 
 
-@pytest.mark.parametrize("held", [Text("a"), Number(1.0), WithSlots()], ids=lambda each: type(each).__name__)
+class Part(functools.partial):
+    """A function with some of its arguments, and attributes."""
+
+    gain: Any
+
+
+@pytest.mark.parametrize(
+    "held", [Text("a"), Number(1.0), WithSlots(), Part(abs, 1.0)], ids=lambda each: type(each).__name__
+)
 def test_all_that_an_object_holds_counts(held: Any):
-    """Attributes of texts and numbers of one's own types, and slots beside attributes, are constants too."""
+    """Attributes of texts, numbers and partials of one's own types, and slots beside attributes, are constants too."""
     for gain in (1.0, 2.0):
         held.gain = gain
         assert close(solved(lambda: held.gain + getattr(held, "weight", 0.0)), gain)
+
+
+@pytest.mark.parametrize("name", ["keys", "values", "items"])
+def test_views_show_what_is_in_a_dictionary(name: str):
+    """Keys, values and items of a dictionary count as they are when it is solved for."""
+    held: dict[float, float] = {}
+    view = getattr(held, name)()
+    for gain in (1.0, 2.0):
+        held.clear()
+        held[gain] = gain
+        assert close(solved(lambda: np.max(list(view))), gain)
+
+
+@pytest.mark.parametrize("held", [["gain"], {"gain": 1.0}], ids=["list", "dictionary"])
+def test_containers_in_static_parts_count(held: Any):
+    """A list or dictionary in the static part of a tree counts as it is when it is solved for."""
+
+    @partial(jax.tree_util.register_dataclass, data_fields=["weight"], meta_fields=["held"])
+    @dataclass
+    class Node:
+        weight: Any
+        held: Any
+
+    node, place = Node(jnp.zeros(()), held), 0 if isinstance(held, list) else "gain"
+    for gain in (1.0, 2.0):
+        held[place] = gain
+        assert close(solved(lambda: node.held[place] + node.weight), gain)
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.0, -0.0), (complex(1.0, 0.0), complex(1.0, -0.0))])

@@ -6,6 +6,9 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +21,7 @@ import jax.numpy as jnp  # noqa: E402
 
 from equilib.errors import UserError  # noqa: E402
 from equilib.jax import fixed_point, problems  # noqa: E402
+from equilib.jax.states import packing  # noqa: E402
 
 WEIGHT, X = drawn()
 SCALE = 0.5
@@ -228,6 +232,79 @@ def test_what_f_held_is_freed(within: bool):
     del held
     gc.collect()
     assert gone() is None
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["weight"], meta_fields=[])
+@dataclass
+class Cell:
+    """A tree of JAX's that is a map."""
+
+    weight: Any
+
+    def step(self, z: Any) -> Any:
+        """Return the next state."""
+        return jnp.tanh(z @ self.weight + X)
+
+    __call__ = step
+
+
+@pytest.mark.parametrize("way", ["tree", "method", "partial", "closed over"])
+def test_a_model_is_freed(way: str):
+    """A model, by whatever way it is the map, goes when its owner lets it go, and the next one is the same map."""
+    ways: dict[str, Callable[[Cell], Any]] = {
+        "tree": lambda cell: cell,
+        "method": lambda cell: cell.step,
+        "partial": lambda cell: partial(Cell.step, cell),
+        "closed over": lambda cell: lambda z: cell(z),
+    }
+    problems._maps.clear()
+    for _ in range(2):
+        cell = Cell(WEIGHT)
+        fixed_point(ways[way](cell), jnp.zeros_like(X), **TIGHT)
+        gone = weakref.ref(cell)
+        del cell
+        gc.collect()
+        assert gone() is None
+    assert len(problems._maps) == 1
+
+
+def test_modules_of_linen_made_anew_are_one_map():
+    """A module of Flax's linen is its fields, as Flax compares it: one that is made in each step is compiled once."""
+    linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
+
+    class Own(linen.Module):  # type: ignore[misc, name-defined]
+        size: int
+
+        @linen.compact
+        def __call__(self, z: Any) -> Any:
+            return 0.1 * linen.Dense(self.size, param_dtype=z.dtype)(z)
+
+    def solve(kind: Any, size: int) -> Any:
+        module = kind(size)
+        params = module.init(jax.random.key(0), X)
+        return fixed_point(lambda z: 0.1 * module.apply(params, z)[:, :3] + X, jnp.zeros_like(X), **TIGHT)
+
+    for kind in (partial(linen.Dense, param_dtype=X.dtype), Own):
+        known = set(problems._maps)
+        for size in (3, 3, 4, 3):
+            solve(kind, size)
+        assert len(set(problems._maps) - known) == 2
+
+
+def test_threads_solve_for_more_maps_than_are_kept(monkeypatch: pytest.MonkeyPatch):
+    """A map that another thread forgets meanwhile is made again."""
+    monkeypatch.setattr(problems, "KEPT", 1)
+    packed, _ = packing(X, batched=True)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            scaled = [lambda z, scale=scale: scale * z for scale in (0.1, 0.2, 0.3)]
+            jobs = [pool.submit(problems.posed, scaled[number % 3], (), packed) for number in range(6000)]
+            for each in jobs:
+                each.result()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 @pytest.mark.parametrize("kind", ["lists", "objects"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ jax = pytest.importorskip("jax", reason="JAX is not installed")
 import jax.numpy as jnp  # noqa: E402
 
 from equilib import Status  # noqa: E402
-from equilib.errors import NoDerivativeError  # noqa: E402
+from equilib.errors import NoDerivativeError, UserError  # noqa: E402
 from equilib.jax import JitError, equilibrium, fixed_point, odeint  # noqa: E402
 
 WEIGHT, X = drawn()
@@ -26,10 +28,14 @@ def test_jacobians_of_approximate_adjoints():
         assert close(jacobian[place], jax.grad(lambda w, place=place: layer(w)[place])(WEIGHT))
 
 
-@pytest.mark.parametrize("derivative", ["jvp", "hessian", "jacfwd", "linearize", "grad of grad", "jvp of grad", "vmap"])
+APPROXIMATE = ["jvp", "hessian", "jacfwd", "linearize", "grad of grad", "jvp of grad", "vmap", "jvp by a number"]
+
+
+@pytest.mark.parametrize("derivative", APPROXIMATE)
 def test_an_approximate_adjoint_names_itself(derivative: str):
     """Whatever is asked of an adjoint with first derivatives in reverse mode only is refused in its name."""
     loss = lambda w: jnp.sum(fixed_point(f, jnp.zeros_like(X), w, X, solver="lbroyden", adjoint="shine"))  # noqa: E731
+    by_number = lambda s: fixed_point(lambda z: jnp.tanh(s * z), X, solver="lbroyden", adjoint="shine")  # noqa: E731
     ways = {
         "jvp": lambda: jax.jvp(loss, (WEIGHT,), (WEIGHT,)),
         "hessian": lambda: jax.hessian(loss)(WEIGHT),
@@ -38,6 +44,7 @@ def test_an_approximate_adjoint_names_itself(derivative: str):
         "grad of grad": lambda: jax.grad(lambda w: jnp.sum(jax.grad(loss)(w)))(WEIGHT),
         "jvp of grad": lambda: jax.jvp(jax.grad(loss), (WEIGHT,), (WEIGHT,)),
         "vmap": lambda: jax.vmap(jax.grad(loss))(WEIGHT[None]),
+        "jvp by a number": lambda: jax.jvp(by_number, (0.5,), (1.0,)),
     }
     with pytest.raises(NoDerivativeError, match="Shine"):
         ways[derivative]()
@@ -132,3 +139,40 @@ def test_a_negative_norm_never_converges_under_jit():
     how: Any = {"solver": "picard", "norm": lambda r: -jnp.max(jnp.abs(r), 1), "on_failure": "record"}
     solve = lambda x: equilibrium(f, jnp.zeros_like(x), x, **how).solution  # noqa: E731
     assert set(jax.jit(solve)(jnp.ones((2, 3))).statuses) == {Status.NONFINITE}
+
+
+def hidden(place: str, weight: Any) -> Callable[[], Any]:
+    """Return what reads a weight in a place where nobody looks for arrays."""
+    if place == "class":
+        holder = type("Holder", (), {"weight": weight})
+        return lambda: holder.weight
+    if place == "cache":
+        return functools.cache(lambda: weight)
+    if place == "generator":
+        weights = (weight for _ in range(9))
+        return lambda: next(weights)
+    linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
+    bound = linen.Dense(3, use_bias=False, param_dtype=weight.dtype).bind({"params": {"kernel": weight}})
+    return lambda: bound(jnp.eye(3))
+
+
+@pytest.mark.parametrize("place", ["class", "cache", "generator", "bound module"])
+@pytest.mark.parametrize("way", ["grad", "jit of grad", "jit", "vmap", "jit of vmap"])
+def test_a_traced_array_is_an_input(place: str, way: str):
+    """One that f reads where none is looked for is refused: its derivative would be zero without a word."""
+
+    def loss(weight: Any) -> Any:
+        read = hidden(place, weight)
+        return jnp.sum(fixed_point(lambda z: f(z, read(), X), jnp.zeros_like(X), **TIGHT))
+
+    if place == "bound module":
+        assert close(loss(WEIGHT), jnp.sum(iterated(WEIGHT, X)))
+    ways = {
+        "grad": lambda: jax.grad(loss)(WEIGHT),
+        "jit of grad": lambda: jax.jit(jax.grad(loss))(WEIGHT),
+        "jit": lambda: jax.jit(loss)(WEIGHT),
+        "vmap": lambda: jax.vmap(loss)(WEIGHT[None]),
+        "jit of vmap": lambda: jax.jit(jax.vmap(loss))(WEIGHT[None]),
+    }
+    with pytest.raises(UserError, match=r"f reads an array of shape \(3, 3\) that JAX traces .* give it as an input"):
+        ways[way]()
