@@ -63,8 +63,8 @@ GEOMETRIES = (
 """Few and many channels, no image and more than eight, sizes beside those of blocks and tiles; paddings and strides
 beyond the kernel, kernels beyond the image."""
 SHAPES = ((3, 5, 7), (33, 257), (0, 4), (1,), (6, 40, 50))
-FAR = (-3e38, -1e20, -100.0, 0.0, 100.0, 1e20, 3e38)
-"""Numbers up to the end of single precision."""
+FAR = (-1.5e38, -1e20, -100.0, 0.0, 100.0, 1e20, 1.5e38)
+"""Numbers up to the end of single precision, with room for twice as much, of which calls are made, too."""
 NORMALIZED = (((3, 4, 5, 6), 1), ((3, 4, 5, 6), 6), ((1, 9, 8), 2), ((4, 24), 3), ((5, 13, 13, 16), 8))
 POOLED = (
     ((2, 6, 6, 16), (2, 2), (2, 2)),
