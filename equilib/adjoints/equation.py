@@ -14,7 +14,8 @@ from equilib.fixed_points.boundary import copied
 from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.solution import Solution
+from equilib.fixed_points.reproduced import check_reproduced
+from equilib.fixed_points.solution import Solution, Status
 from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
 
@@ -54,12 +55,14 @@ def solve_adjoint(
     batched : bool
         False if the arrays have no batch axis.
     """
-    if options.criterion == "residual":
-        plain = replace(options, rtol=relative(options), atol=0.0, on_failure="record")
-        return solve(adjoint_problem(linear, cotangent), solver, start, plain, batched=batched)
     rows = cotangent if batched else cotangent[None, ...]
     with np.errstate(all="ignore"):  # what is not finite gets a status
         size = host_norm(rows, options.norm_of)
+    if options.criterion == "residual":
+        plain = replace(options, rtol=relative(options), atol=0.0, on_failure="record")
+        found = solve(adjoint_problem(linear, cotangent), solver, start, plain, batched=batched)
+        return _coupled_where_seen(found, size, start)
+    with np.errstate(all="ignore"):
         scale = np.where(np.isfinite(size) & (size > 0), size, 1.0)
         unit = rows_like(coefficients(scale, rows), rows)
         unit = unit if batched else unit[0, ...]
@@ -71,7 +74,7 @@ def solve_adjoint(
             replace(options, rtol=0.0, atol=rtol, on_failure="record"),
             batched=batched,
         )
-        return replace(
+        found = replace(
             found,
             z0=start,
             z=found.z * unit,
@@ -80,6 +83,18 @@ def solve_adjoint(
             trace=found.trace * scale,
             options=replace(options, rtol=rtol, atol=0.0, on_failure="record"),
         )
+        return _coupled_where_seen(found, size, start)
+
+
+def _coupled_where_seen(found: Solution, size: np.ndarray, start: Array) -> Solution:
+    """Return the solve with the status of samples that depend on each other, where its start has shown that they do.
+
+    Where g, of `size` zero, shape (batch,), and the first w are zero, so is Jᵀw, but for the w of others.
+    """
+    moved = (size == 0) & (found.trace[0] > 0)
+    if moved.any() and not host_norm(start)[moved].all():
+        return replace(found, status=(Status.COUPLED,) * len(found.status))
+    return found
 
 
 def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array) -> Linearization:
@@ -89,10 +104,14 @@ def linearized(problem: FixedPointProblem, solution: Solution, cotangent: Array)
     ------
     TypeError, ValueError
         As `check_pullback` does.
+    ConvergenceError
+        As `check_reproduced` does.
     """
     check_pullback(problem, solution, cotangent)
     problem, solution = without_idle(problem, solution, cotangent)
-    return problem.linearize(solution.z)
+    linear = problem.linearize(solution.z)
+    check_reproduced(solution, linear.value)
+    return linear
 
 
 def transposed(linear: Linearization) -> Linearization:

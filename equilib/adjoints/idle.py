@@ -52,7 +52,10 @@ def set_aside(problem: FixedPointProblem, solution: Solution, idle: np.ndarray) 
     rows = np.where(idle, np.flatnonzero(fit)[0], np.arange(idle.size))
     if problem.batched_inputs is not None:
         problem = problem.restricted(rows)
-    return problem, replace(solution, z=take_rows(solution.z, rows), z0=take_rows(solution.z0, rows))
+    # Of what stands in their place nobody knows the residual.
+    norm = np.where(idle, np.inf, solution.residual_norm)
+    z, z0 = take_rows(solution.z, rows), take_rows(solution.z0, rows)
+    return problem, replace(solution, z=z, z0=z0, residual_norm=norm)
 
 
 def undeclared(problem: FixedPointProblem, solution: Solution, cotangent: Array, pulled: tuple[Tree, ...]) -> bool:

@@ -124,6 +124,8 @@ def _newton_distance(problem: FixedPointProblem, z: Array, residual: Array, dime
     step, left = GMRES(dimension).solve_with_residual(
         lambda v: v - linear.jvp(v), residual, rtol=np.full(norm.shape, 1e-2), active=np.isfinite(norm)
     )
+    if left is None:  # the samples depend on each other
+        return np.full(norm.shape, np.inf)
     return np.where(host_norm(left, rms_norm) <= 0.1 * norm, host_norm(step, rms_norm), np.inf)
 
 

@@ -136,6 +136,9 @@ class _Run:
         self.state = self.solver.step(self.f, self.state)
         check_returned(self._blamed, self.state, self.z)
         improved = self.monitor.observe(self.state, self.rows)
+        if getattr(self.state, "coupled", False):
+            self.monitor.couple()
+            improved = np.ones_like(improved)
         if hasattr(self.state, "lost"):  # given up where something is not finite
             lost = self.rows[self.state.lost]
             self.monitor.status[lost[self.monitor.status[lost] == Status.STALLED]] = Status.NONFINITE

@@ -144,6 +144,10 @@ class Status(SampleStatus):
     NONFINITE = (
         "a nan or inf appeared, in f or in the solver's own arithmetic; check the inputs and the scale of f and z"
     )
+    COUPLED = (
+        "samples of f depend on each other, or f changes from call to call; pass batched=False if the first axis of z "
+        "is not a batch or f looks at all of it, take layers in evaluation mode, and keep random numbers fixed"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

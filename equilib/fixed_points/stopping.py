@@ -177,6 +177,12 @@ class Monitor:
             self.status[failed] = Status.STALLED
             self._leave(failed)
 
+    def couple(self) -> None:
+        """End all samples at the last state, those that had converged as well, because they depend on each other."""
+        self.status[(self.status == Status.RUNNING) | (self.status == Status.CONVERGED)] = Status.COUPLED
+        self.best = self.trace[-1]
+        self._leave(self.active)
+
     def finish(self, samples: np.ndarray) -> None:
         """End some active samples, ndarray of bool, shape (batch,), because the steps are used up."""
         first = self.trace[0]

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.adjoints.equation import transposed
+from equilib.fixed_points.reproduced import check_reproduced
 from equilib.fixed_points.settled import settled
 from equilib.fixed_points.solution import (
     ConvergenceError,
@@ -46,6 +47,9 @@ def linear(
     lost = bool(np.any(bad))
     kept = jnp.where(_rows(bad, b), 0, b) if lost else b
     linearized = f.problem(given, how.batched).linearize(z)
+    for solution in how.record.solutions[-1:] if len(z) > 1 and not lost else ():
+        if solution.z.shape == z.shape and bool(jnp.all(solution.z == z)):
+            check_reproduced(solution, linearized.value)
     products = linearized if transpose else transposed(linearized)
     found = how.adjoint.solve_adjoint(products, settled(z, how.solver, how.options), kept)
     (how.record.adjoints if transpose else how.record.tangents).append(found)

@@ -25,11 +25,15 @@ ROUNDING = 1000.0
 
 @dataclass(frozen=True)
 class AffineState:
-    """An iterate of an affine problem, its residual, and the one linearization there is."""
+    """An iterate of an affine problem, its residual, and the one linearization there is.
+
+    `coupled` says that products have shown that its samples depend on each other, so that no residual is that of one.
+    """
 
     z: Array
     residual: Array
     linear: Linearization = field(repr=False)
+    coupled: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,15 @@ class Affine:
         norm = f.size(state.residual)
         rtol = SHARE * f.missing(norm)
         solve_with_residual = getattr(self.linear_solver, "solve_with_residual", None)
-        if f.affine and solve_with_residual is not None and _clear_of_rounding(f, state.z, norm):
-            step, residual = solve_with_residual(matvec, state.residual, rtol=rtol, active=f.active)
-            return AffineState(state.z + step, residual, state.linear)
-        z = state.z + self.linear_solver.solve(matvec, state.residual, rtol=rtol, active=f.active)
-        return AffineState(z, f.residual(z), state.linear)
+        if not f.affine or solve_with_residual is None:
+            z = state.z + self.linear_solver.solve(matvec, state.residual, rtol=rtol, active=f.active)
+            return AffineState(z, f.residual(z), state.linear)
+        step, residual = solve_with_residual(matvec, state.residual, rtol=rtol, active=f.active)
+        z = state.z + step
+        if residual is None:
+            return AffineState(z, f.residual(z), state.linear, coupled=True)
+        known = _clear_of_rounding(f, state.z, norm)
+        return AffineState(z, residual if known else f.residual(z), state.linear)
 
 
 def _clear_of_rounding(f: Evaluator, z: Array, residual: np.ndarray) -> bool:

@@ -21,7 +21,8 @@ class LinearSolver(Protocol):
     3. Return zeros for samples that are not `active`, whatever b holds there.
 
     One that knows its residual without a further product may have a method `solve_with_residual`, with the arguments of
-    `solve`, which returns x and b − A x, both of the shape of b; b where x is zero, whatever b holds there.
+    `solve`, which returns x and b − A x, both of the shape of b; b where x is zero, whatever b holds there. None in
+    place of the latter says that products have shown that A mixes samples: then there is nothing that is solved.
     """
 
     def solve(self, matvec: MatVec, b: Array, *, rtol: np.ndarray, active: np.ndarray) -> Array:

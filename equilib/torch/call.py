@@ -165,6 +165,11 @@ class Call:
             raise
         return self.layout.pack(checked)
 
+    @property
+    def eps(self) -> float:
+        """The rounding of the dtype that f is cast to, 0 where it is not."""
+        return 0.0 if self._autocast is None else torch.finfo(self._autocast).eps
+
     def aux(self, z: Any) -> Any:
         """Return what f returns beside the next state at z."""
         with self._casting():

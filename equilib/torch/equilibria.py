@@ -16,6 +16,7 @@ from equilib.adjoints.fixed_point import chosen_adjoint
 from equilib.adjoints.sensitivity import Sensitivity
 from equilib.fixed_points.arguments import check_declared
 from equilib.fixed_points.options import SolveOptions, overridden
+from equilib.fixed_points.reproduced import check_reproduced
 from equilib.fixed_points.solution import Solution
 from equilib.fixed_points.solve import resolved_fallback
 from equilib.fixed_points.solver import Solver, WholeSolver
@@ -182,6 +183,8 @@ def _solved(equation: Equation, z0: Tensor) -> Tensor:
     if differentiated:
         graph = held.graph or _graph(equation, state_leaf(bridge.tensor(held.solution.z)), leaves)
         y = graph.y
+        if z0.shape[0] > 1:
+            check_reproduced(held.solution, bridge.array(y), call.eps)
         edges = edges_into(y, graph.first, graph.leaf)
         if edges or tangent_of(y) is not None:
             call.close(y, edges, leaves)

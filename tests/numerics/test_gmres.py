@@ -259,6 +259,38 @@ def test_a_residual_without_a_solution_is_the_right_hand_side(value: float, xp: 
     assert np.all(np.linalg.norm(lower(r)[[0, 3]], axis=1) <= 1e-6 * np.linalg.norm(b[[0, 3]], axis=1))
 
 
+@pytest.mark.parametrize("size", [1, 3, SIZE])
+@pytest.mark.parametrize("rtol", [1e-1, 1e-12])
+def test_a_matrix_that_mixes_samples_leaves_no_residual(
+    size: int, rtol: float, xp: ModuleType, rng: np.random.Generator
+):
+    """Whether samples end one by one or all at once, what one of them sends to another is seen."""
+    A = np.eye(BATCH * size) + shuffling(rng, BATCH * size)
+    mix = lambda v: xp.reshape(xp.matmul(constant_like(A, v), xp.reshape(v, (-1,))), v.shape)  # noqa: E731
+    b = lift(xp, rng.standard_normal((BATCH, size)))
+    _, residual = GMRES().solve_with_residual(mix, b, rtol=np.full(BATCH, rtol), active=EVERY)
+    assert residual is None
+
+
+def shuffling(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Draw a dense matrix of norm a half."""
+    A = rng.standard_normal((size, size))
+    return 0.5 * A / np.linalg.norm(A, 2)
+
+
+@pytest.mark.parametrize("batch", [1, BATCH])
+def test_samples_that_end_at_once_cost_one_product_more(batch: int, xp: ModuleType, rng: np.random.Generator):
+    """Equal samples end together: nothing shows that they are apart, unless there is one only."""
+    A = Counted(np.repeat(nonsymmetric(rng, batch=1), batch, axis=0))
+    alone = Counted(A.A)
+    b = lift(xp, np.repeat(rng.standard_normal((1, SIZE)), batch, axis=0))
+    how: dict[str, Any] = {"rtol": np.full(batch, 1e-6), "active": np.ones(batch, dtype=bool)}
+    _, residual = GMRES().solve_with_residual(A, b, **how)
+    GMRES().solve(alone, b, **how)
+    assert residual is not None
+    assert A.calls == alone.calls + (batch > 1)
+
+
 @pytest.mark.parametrize("value", [0, -3, 2.5, "many"])
 def test_a_space_without_dimensions_is_refused(value: object):
     """`restart` is a positive whole number."""

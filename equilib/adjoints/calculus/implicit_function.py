@@ -20,6 +20,7 @@ from equilib.autodiff import Linearized, joint_rule, linearize, primitive, stati
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.linearization import Linearization, autodiff_linearize
 from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.reproduced import check_reproduced
 from equilib.fixed_points.solution import Solution
 
 
@@ -44,6 +45,7 @@ class LinearEquations:
     def solve(self, b: Array, *, transpose: bool, guess: Array | None = None) -> Array:
         """Return x, shape (batch, ...)."""
         linear = self.problem.linearize(self.solution.z)
+        check_reproduced(self.solution, linear.value)
         products = linear if transpose else transposed(linear)
         found = self.sensitivity.solve_adjoint(products, self.solution, b, guess=guess)
         self.note(found, transpose=transpose)
