@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from equilib.jax.traced.driver import Evaluator
+from equilib.jax.traced.kernel import apart
 from equilib.jax.traced.norms import Root, dot, flat, real, roots, rows
 from equilib.jax.traced.places import plain
-from equilib.jax.traced.rare import apart, rarely
+from equilib.jax.traced.rare import rarely
 from equilib.jax.traced.varying import fori_loop
 
 RESTART = 2

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from equilib.fixed_points.options import SolveOptions
+from equilib.jax.traced.kernel import apart, together
 from equilib.jax.traced.monitor import Monitor, Watch
 from equilib.jax.traced.norms import Measure, measure_of, rows
 from equilib.jax.traced.packed import INTEGER, Packed, packed, unpacked
 from equilib.jax.traced.places import Place, place_of
-from equilib.jax.traced.rare import apart, rarely, together
+from equilib.jax.traced.rare import rarely
 from equilib.jax.traced.varying import while_loop
 
 
@@ -159,8 +160,7 @@ class _Loops:
     def turn(self, run: _Run) -> _Run:
         """Take steps, and look closely at the last one."""
         run = while_loop(lambda run: run.usual, self.step, run)
-        run = together(self.looked, run, run.state.z, run.running)
-        run = self.kept(run)
+        run = apart(lambda run: self.kept(self.looked(run)), run, like=run.state.z)
         return while_loop(lambda run: run.due, self.looked_closely, run)  # after which it is not
 
     def looked(self, run: _Run) -> _Run:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from equilib.jax.traced.driver import Evaluator
+from equilib.jax.traced.kernel import apart, together
 from equilib.jax.traced.norms import dot, flat, real, roots, rows, total
 from equilib.jax.traced.places import ByResidual
-from equilib.jax.traced.rare import apart, together
 from equilib.jax.traced.varying import fori_loop, while_loop
 from equilib.numerics.affine import SHARE
 from equilib.numerics.gmres import GMRES

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 
 from equilib.arrays import Norm, max_norm, rms_norm, two_norm
 from equilib.fixed_points.tolerance import check_norm_shape
+from equilib.jax.traced.kernel import small
 from equilib.jax.traced.places import Combined, plain
-from equilib.jax.traced.rare import rarely, small
+from equilib.jax.traced.rare import rarely
 
 
 class Measure(Protocol):

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from equilib.fixed_points.slope import BARELY, EDGE, GRAIN, LEAP, NOISE, RESOLVED, SLACK, SOONER, VETO
+from equilib.jax.traced.kernel import small
 from equilib.jax.traced.norms import Measure, rows
 from equilib.jax.traced.places import Place, plain
-from equilib.jax.traced.rare import small
 from equilib.jax.traced.varying import cond, while_loop
 
 Evaluate = Callable[[jax.Array], jax.Array]

@@ -1,0 +1,76 @@
+"""Bookkeeping of small states in a traced loop, compiled so that a CPU does it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import Jaxpr, jaxprs_in_params
+from jax.interpreters.partial_eval import dce_jaxpr
+
+from equilib.jax.traced.rare import rarely
+from equilib.jax.traced.varying import on_cpu
+
+T = TypeVar("T")
+
+SMALL = 1 << 9
+"""Bytes of a state whose steps are bookkeeping, for the most part."""
+
+ONE_KERNEL = {"xla_cpu_small_call": "true"} if jax.__version_info__ < (0, 11) else {}
+"""What XLA marks loops of less than a kilobyte with, which it compiles as one kernel; as it was in 2026."""
+
+ELEMENTARY = """
+    abs add and broadcast_in_dim concatenate convert_element_type copy div eq exp2 ge gt integer_pow iota is_finite jit
+    le log log2 lt max min mul ne neg nextafter not optimization_barrier or reduce_and reduce_max reduce_min reduce_or
+    reduce_sum reshape round select_n sign slice sqrt square squeeze stack sub transpose xor
+""".split()  # noqa: SIM905 (as many lines as names)
+"""Operations that a kernel can hold; others call the runtime, as a sort does and a solve with triangles."""
+
+
+def small(x: jax.Array) -> bool:
+    """Return whether an array, of any shape, is that of a small state or of its bookkeeping; not if it is empty."""
+    return 0 < x.nbytes <= SMALL
+
+
+def together(change: Callable[[T], T], given: T, like: jax.Array, when: jax.Array) -> T:
+    """Return change(given), a tree like `given`; for a small state, shape (batch, ...), by one kernel on a CPU.
+
+    It is done in place, as a loop of less than a kilobyte, which is compiled as one. `when` is true, but the compiler
+    must not know it.
+    """
+    return rarely(when, change, given) if small(like) else change(given)
+
+
+def apart(make: Callable[..., T], *given: Any, like: jax.Array) -> T:
+    """Return make(*given), trees of arrays; for a small state, shape (batch, ...), in a computation of its own.
+
+    That is one kernel where it can be. Else, a CPU runs a computation of more than a few operations in several threads
+    if any array in it has more than 512 bytes, such as a weight of f's, which costs up to ten times as much for each.
+    Apart from f, those of a small state run in turn.
+    """
+    if not small(like):
+        return make(*given)
+    return on_cpu(lambda *given: _apart(make, given), make, *given)
+
+
+def _apart(make: Callable[..., T], given: tuple[Any, ...]) -> T:
+    leaves, tree = jax.tree.flatten(given)
+    traced, shapes = jax.make_jaxpr(lambda *leaves: make(*tree.unflatten(leaves)), return_shape=True)(*leaves)
+    every = traced.jaxpr.replace(constvars=(), invars=[*traced.jaxpr.constvars, *traced.jaxpr.invars])
+    # XLA takes down the process where a kernel does not use what it is given.
+    jaxpr, used = dce_jaxpr(every, [True] * len(every.outvars))
+    inputs = [each for each, is_used in zip([*traced.consts, *leaves], used, strict=True) if is_used]
+    # What is given, and returned, would be copied outside if the compiler saw that.
+    made = jax.jit(lambda *inputs: jax.lax.optimization_barrier(jax.core.eval_jaxpr(jaxpr, (), *inputs)))
+    marks = ONE_KERNEL if _is_elementary(jaxpr) else {}
+    return jax.tree.unflatten(jax.tree.structure(shapes), set_xla_metadata(made(*inputs), inlineable="false", **marks))
+
+
+def _is_elementary(jaxpr: Jaxpr) -> bool:
+    """Return whether all that is done can be in one kernel."""
+    return all(
+        each.primitive.name in ELEMENTARY and all(map(_is_elementary, jaxprs_in_params(each.params)))
+        for each in jaxpr.eqns
+    )
