@@ -64,7 +64,7 @@ def _apart(make: Callable[..., T], given: tuple[Any, ...]) -> T:
     inputs = [each for each, is_used in zip([*traced.consts, *leaves], used, strict=True) if is_used]
     # What is given, and returned, would be copied outside if the compiler saw that.
     made = jax.jit(lambda *inputs: jax.lax.optimization_barrier(jax.core.eval_jaxpr(jaxpr, (), *inputs)))
-    marks = ONE_KERNEL if _is_elementary(jaxpr) else {}
+    marks = ONE_KERNEL if _alone() and _is_elementary(jaxpr) else {}
     return jax.tree.unflatten(jax.tree.structure(shapes), set_xla_metadata(made(*inputs), inlineable="false", **marks))
 
 
@@ -74,3 +74,11 @@ def _is_elementary(jaxpr: Jaxpr) -> bool:
         each.primitive.name in ELEMENTARY and all(map(_is_elementary, jaxprs_in_params(each.params)))
         for each in jaxpr.eqns
     )
+
+
+def _alone() -> bool:
+    """Return whether there is one CPU to compile for: of several, what is sharded is exchanged within a computation."""
+    try:
+        return len(jax.devices("cpu")) == 1
+    except RuntimeError:  # which is no platform of this process
+        return False
