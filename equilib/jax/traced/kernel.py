@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 import jax
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import Jaxpr, jaxprs_in_params
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from equilib.jax.traced.rare import rarely
 from equilib.jax.traced.varying import on_cpu
@@ -46,7 +44,7 @@ def together(change: Callable[[T], T], given: T, like: jax.Array, when: jax.Arra
 def apart(make: Callable[..., T], *given: Any, like: jax.Array) -> T:
     """Return make(*given), trees of arrays; for a small state, shape (batch, ...), in a computation of its own.
 
-    That is one kernel where it can be. Else, a CPU runs a computation of more than a few operations in several threads
+    It is one kernel where that can be. Else: a CPU runs a computation of more than a few operations in several threads
     if any array in it has more than 512 bytes, such as a weight of f's, which costs up to ten times as much for each.
     Apart from f, those of a small state run in turn.
     """
@@ -56,24 +54,40 @@ def apart(make: Callable[..., T], *given: Any, like: jax.Array) -> T:
 
 
 def _apart(make: Callable[..., T], given: tuple[Any, ...]) -> T:
+    marks = {"inlineable": "false"}
+    if ONE_KERNEL and _alone():
+        make, given, elementary = _of_what_is_used(make, given)
+        marks |= ONE_KERNEL if elementary else {}
+    # What is given, and returned, would be copied outside if the compiler saw that.
+    made = jax.jit(lambda *given: jax.lax.optimization_barrier(make(*given)))
+    return set_xla_metadata(made(*given), **marks)
+
+
+def _of_what_is_used(make: Callable[..., T], given: tuple[Any, ...]) -> tuple[Callable[..., T], tuple[Any, ...], bool]:
+    """Return the same of arrays that are used, and whether all that is done can be in one kernel.
+
+    XLA takes the process down where a kernel does not use what it is given.
+    """
+    # Not at the top: names that another version may not have.
+    from jax.extend.core import jaxprs_in_params
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    def elementary(jaxpr: Any) -> bool:
+        return all(
+            each.primitive.name in ELEMENTARY and all(map(elementary, jaxprs_in_params(each.params)))
+            for each in jaxpr.eqns
+        )
+
     leaves, tree = jax.tree.flatten(given)
     traced, shapes = jax.make_jaxpr(lambda *leaves: make(*tree.unflatten(leaves)), return_shape=True)(*leaves)
     every = traced.jaxpr.replace(constvars=(), invars=[*traced.jaxpr.constvars, *traced.jaxpr.invars])
-    # XLA takes down the process where a kernel does not use what it is given.
     jaxpr, used = dce_jaxpr(every, [True] * len(every.outvars))
+
+    def made(*inputs: Any) -> T:
+        return jax.tree.unflatten(jax.tree.structure(shapes), jax.core.eval_jaxpr(jaxpr, (), *inputs))
+
     inputs = [each for each, is_used in zip([*traced.consts, *leaves], used, strict=True) if is_used]
-    # What is given, and returned, would be copied outside if the compiler saw that.
-    made = jax.jit(lambda *inputs: jax.lax.optimization_barrier(jax.core.eval_jaxpr(jaxpr, (), *inputs)))
-    marks = ONE_KERNEL if _alone() and _is_elementary(jaxpr) else {}
-    return jax.tree.unflatten(jax.tree.structure(shapes), set_xla_metadata(made(*inputs), inlineable="false", **marks))
-
-
-def _is_elementary(jaxpr: Jaxpr) -> bool:
-    """Return whether all that is done can be in one kernel."""
-    return all(
-        each.primitive.name in ELEMENTARY and all(map(_is_elementary, jaxprs_in_params(each.params)))
-        for each in jaxpr.eqns
-    )
+    return made, tuple(inputs), elementary(jaxpr)
 
 
 def _alone() -> bool:
