@@ -7,11 +7,11 @@ from math import pi, sqrt
 
 import numpy as np
 
-from equilib.arrays import Array, array_namespace, differentiates
+from equilib.arrays import Array, array_namespace, differentiates, is_half
 from equilib.autodiff.boxes import static_value
 from equilib.autodiff.rules import LinearMap, linear_rule, primitive
 from equilib.kernels import operation
-from equilib.ops.elementwise import add, clip, diagonal, floating, multiply, subtract
+from equilib.ops.elementwise import add, diagonal, floating, maximum, minimum, multiply, subtract
 
 # Hendrycks & Gimpel 2016, arXiv:1606.08415, §2: the tanh form of the Gaussian error linear unit.
 _GELU_SCALE = sqrt(2 / pi)
@@ -97,20 +97,21 @@ def gelu(x: Array) -> Array:
     """Return ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), of the shape of x (arXiv:1606.08415, §2)."""
     x = floating(x)
     xp = array_namespace(x)
-    near = xp.clip(x, -_GELU_FLAT, _GELU_FLAT)  # x³ may be out of range, and with it a slope that others find
-    inner = near * (near * near * (_GELU_SCALE * _GELU_CUBIC) + _GELU_SCALE)
+    # Neither half precision's x³ nor, where others differentiate it, its slope may be infinite; tanh takes infinity.
+    near = xp.clip(x, -_GELU_FLAT, _GELU_FLAT) if differentiates(x) or is_half(x) else x
+    with np.errstate(over="ignore"):
+        inner = near * (near * near * (_GELU_SCALE * _GELU_CUBIC) + _GELU_SCALE)
     return (xp.tanh(inner) + 1.0) * 0.5 * x
 
 
 @operation("gelu_slope")
 def gelu_slope(x: Array) -> Array:
     """Return the slope of gelu at the argument x."""
-    x = clip(x, -_GELU_FLAT, _GELU_FLAT)  # x² may be out of range
+    x = minimum(maximum(x, -_GELU_FLAT), _GELU_FLAT)  # x² may be out of range; clip is a dozen kernels of CuPy's
     square = multiply(x, x)
     gate = tanh(multiply(add(multiply(square, _GELU_SCALE * _GELU_CUBIC), _GELU_SCALE), x))
-    inner_slope = add(multiply(square, 3 * _GELU_SCALE * _GELU_CUBIC), _GELU_SCALE)
-    gate_slope = multiply(multiply(inner_slope, subtract(1.0, multiply(gate, gate))), x)
-    return multiply(add(gate_slope, add(gate, 1.0)), 0.5)
+    half = multiply(add(multiply(square, 1.5 * _GELU_SCALE * _GELU_CUBIC), 0.5 * _GELU_SCALE), x)
+    return multiply(add(gate, 1.0), add(multiply(subtract(1.0, gate), half), 0.5))
 
 
 @linear_rule(gelu)
