@@ -18,9 +18,11 @@ from equilib.autodiff import static_value
 from equilib.autodiff.custom import Differential, Refused, Traced, with_pullback
 from equilib.errors import warn
 from equilib.fixed_points.evaluator import Counts, counted
+from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
 from equilib.fixed_points.packing import Packing
 from equilib.fixed_points.problem import FixedPointProblem
+from equilib.fixed_points.reproduced import check_reproduced
 from equilib.fixed_points.solution import (
     BatchSolution,
     ConvergenceError,
@@ -159,15 +161,21 @@ class _Way:
 
     def differential(self, problem: FixedPointProblem, solution: Solution) -> Differential:
         if hasattr(self.sensitivity, "solve_adjoint"):
-            return ImplicitFunction(LinearEquations(problem, solution, self.sensitivity, self.note), self.guess)
+            solved = partial(self.solved, solution)
+            return ImplicitFunction(LinearEquations(problem, solution.z, solved), self.guess)
         if hasattr(self.sensitivity, "unroll"):
             unroll = partial(self.sensitivity.unroll, problem, solution)
             return Traced(lambda start, *leaves: unroll(start, *tree_unflatten(problem.inputs, list(leaves))))
         return Refused(NO_CALCULUS.format(type(self.sensitivity).__name__))
 
-    def note(self, found: Solution, *, transpose: bool) -> None:
+    def solved(
+        self, solution: Solution, linear: Linearization, b: Array, *, transpose: bool, guess: Array | None
+    ) -> Array:
+        check_reproduced(solution, linear.value)
+        found: Solution = self.sensitivity.solve_adjoint(linear, solution, b, guess=guess)
         (self.adjoints if transpose else self.tangents).append(self.shown(found))
         self.check(found, "adjoint" if transpose else "tangent")
+        return found.z
 
     def check(self, found: Solution, what: str = "adjoint") -> None:
         of = of_adjoint(self.sensitivity, what)

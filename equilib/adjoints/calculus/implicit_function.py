@@ -14,14 +14,11 @@ from typing import Any
 
 from equilib import ops
 from equilib.adjoints.equation import transposed
-from equilib.adjoints.sensitivity import SolvesAdjoint
 from equilib.arrays import Array, Tree, tree_leaves, tree_unflatten, zeros_like
 from equilib.autodiff import Linearized, joint_rule, linearize, primitive, static_value
 from equilib.fixed_points.boundary import is_traced
 from equilib.fixed_points.linearization import Linearization, autodiff_linearize
 from equilib.fixed_points.problem import FixedPointProblem
-from equilib.fixed_points.reproduced import check_reproduced
-from equilib.fixed_points.solution import Solution
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,25 +28,22 @@ class LinearEquations:
     Parameters
     ----------
     problem : FixedPointProblem
-    solution : Solution
-    sensitivity : SolvesAdjoint
-    note : callable
-        Called with each solve, and by keyword with whether it was of the `transpose`.
+    z : array, shape (batch, ...)
+        The fixed point.
+    solve_adjoint : callable
+        Returns x = Jᵀ x + b for a linearization and b. By keyword it takes `guess`, where x starts, and `transpose`:
+        x = J x + b, where that is false, is this equation of the transposed products.
     """
 
     problem: FixedPointProblem
-    solution: Solution
-    sensitivity: SolvesAdjoint
-    note: Callable[..., None]
+    z: Array
+    solve_adjoint: Callable[..., Array]
 
     def solve(self, b: Array, *, transpose: bool, guess: Array | None = None) -> Array:
         """Return x, shape (batch, ...)."""
-        linear = self.problem.linearize(self.solution.z)
-        check_reproduced(self.solution, linear.value)
+        linear = self.problem.linearize(self.z)
         products = linear if transpose else transposed(linear)
-        found = self.sensitivity.solve_adjoint(products, self.solution, b, guess=guess)
-        self.note(found, transpose=transpose)
-        return found.z
+        return self.solve_adjoint(products, b, transpose=transpose, guess=guess)
 
     def product(self, x: Array, z: Array, leaves: Sequence[Array], *, transpose: bool) -> Array:
         """Return J x or Jᵀ x at z and the leaves of the inputs, all of which may be traced."""
@@ -138,7 +132,7 @@ class ImplicitFunction:
         problem = self.equations.problem
         if any(map(is_traced, (z, *leaves))):
             return autodiff_linearize(problem.f, z, *tree_unflatten(problem.inputs, list(leaves)))
-        return problem.linearize(self.equations.solution.z)
+        return problem.linearize(self.equations.z)
 
 
 def _by_input(inputs: tuple[Tree, ...], tangents: Sequence[Array | None]) -> tuple[Tree | None, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -45,16 +43,6 @@ def once_differentiable(
     return implicit
 
 
-@dataclass(frozen=True)
-class _Adjoint:
-    """Solves w = Aᵀ w + g as the stage's solver does."""
-
-    solver: SlopeSolver
-
-    def solve_adjoint(self, linear: Linearization, solution: Any, cotangent: Array, *, guess: Array | None) -> Any:
-        return SimpleNamespace(z=self.solver.solve_transposed(linear, cotangent))
-
-
 def differentiable(
     at: Callable[[np.ndarray], Callable[..., Array]], plain: Flow, inputs: tuple[Tree, ...]
 ) -> ImplicitSlope:
@@ -72,9 +60,11 @@ def differentiable(
             static_value(base),
             *tree_map(static_value, inputs),
         )
-        found: Any = SimpleNamespace(z=slope)
-        adjoint: Any = _Adjoint(solver)
-        function = ImplicitFunction(LinearEquations(stage, found, adjoint, lambda *_, **__: None))
+
+        def solved(linear: Linearization, b: Array, **_: Any) -> Array:
+            return solver.solve_transposed(linear, b)
+
+        function = ImplicitFunction(LinearEquations(stage, slope, solved))
         leaves = [base, *tree_leaves(inputs)]
         fixed = [slope, *map(static_value, leaves)]
         return with_pullback(slope, lambda bar: function.pull(slope, fixed, bar), slope, *leaves, differential=function)
