@@ -68,6 +68,7 @@ def sources() -> tuple[Path, ...]:
     return tuple(sorted((*CORE.rglob("*.py"), *PLUGINS.rglob("*.py"))))
 
 
+@cache
 def module_of(file: Path) -> str:
     """Return the dotted name of the module that a file is."""
     root = PLUGINS if file.is_relative_to(PLUGINS) else REPOSITORY
