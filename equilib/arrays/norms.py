@@ -29,6 +29,10 @@ _SAFE = {
 """Norms, by NumPy's types, between which squares of squares stay in range."""
 
 
+SMALL = 512
+"""Numbers of a matrix below which NumPy takes its norms: to ask for a kernel costs as much."""
+
+
 @operation("dot")
 def dot(one: Array, other: Array) -> Array:
     """Return the inner product of each sample of two arrays (batch, ...), shape (batch,), at least float32."""
@@ -109,8 +113,9 @@ def _roots(matrices: Sequence[np.ndarray], *, mean: bool) -> np.ndarray:
     # In few calls, as every step of a solve takes norms.
     first = matrices[0]
     squares = np.empty((len(matrices), len(first)), first.dtype)
+    product = np.vecdot if first.size < SMALL else dot
     for number, rows in enumerate(matrices):
-        squares[number] = dot(rows, rows)
+        squares[number] = product(rows, rows)
     least, largest = USUAL[first.dtype]
     usual = (squares > least) & (squares < largest)
     norms = np.sqrt(squares)

@@ -37,7 +37,7 @@ class Bridge:
         """Return an array, any shape, as a tensor; PyTorch knows none that must not be written to."""
         if not isinstance(array, np.ndarray):
             return array
-        return torch.from_numpy(array if array.flags.writeable else np.asarray(_Writeable(array)))
+        return torch.from_numpy(array if array.flags.writeable else _writeable(array))
 
 
 Options = TypeVar("Options")
@@ -52,6 +52,21 @@ def on_host(options: Options) -> Options:
         if isinstance(each, Tensor)
     }
     return replace(options, **found) if found else options  # type: ignore[type-var]
+
+
+def _writeable(array: np.ndarray) -> np.ndarray:
+    """Return the memory of a read-only array, any shape, as one that may be written to."""
+    own = array.base
+    # What f is lent in every step is a view of a whole array.
+    if (
+        type(own) is np.ndarray
+        and own.flags.writeable
+        and own.shape == array.shape
+        and own.strides == array.strides
+        and own.dtype == array.dtype
+    ):
+        return own
+    return np.asarray(_Writeable(array))
 
 
 class _Writeable:

@@ -155,7 +155,8 @@ class Call:
             if changes is not None and packed._version != changes:
                 raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
             returned = pair(returned)[0] if self._has_aux else returned
-            cast = cast or any(each.dtype != packed.dtype for each in before)
+            if before:  # times
+                cast = cast or any(each.dtype != packed.dtype for each in before)
             checked = self.layout.checked(returned, packed.shape[0], cast=cast)
         except Exception as error:
             shape = f" of shape {tuple(state.shape)} and {state.dtype}" if isinstance(state, Tensor) else ", a tree"

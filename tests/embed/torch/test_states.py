@@ -187,6 +187,40 @@ def test_states_are_not_copied_between_libraries():
     assert all(each.device == x.device for each in seen)
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.view(),
+        lambda x: x[:],
+        lambda x: x[:1],
+        lambda x: x[1:],
+        lambda x: x[::-1],
+        lambda x: x.T,
+        lambda x: x[::-1, ::-1],
+        lambda x: x.reshape(-1),
+        lambda x: x.view(np.int64),
+        lambda x: x[:, :0],
+        lambda x: np.broadcast_to(x[:1], x.shape),
+    ],
+)
+@pytest.mark.parametrize("writeable", [True, False])
+def test_a_read_only_array_is_the_tensor_of_its_own_numbers(view: Any, writeable: bool):
+    """A tensor of a read-only view begins where the view does, has its numbers, and PyTorch warns of nothing."""
+    from equilib.torch.bridge import Bridge
+
+    whole = np.arange(9.0).reshape(3, 3).copy()
+    whole.setflags(write=writeable)
+    array = view(whole)
+    array.setflags(write=False)
+    if any(stride < 0 for stride in array.strides):
+        array = np.ascontiguousarray(array)  # PyTorch has no such strides
+        array.setflags(write=False)
+    tensor = Bridge(torch.zeros(1)).tensor(array)
+    assert tensor.shape == array.shape
+    assert tensor.data_ptr() == (array.ctypes.data if array.size else tensor.data_ptr())
+    np.testing.assert_array_equal(tensor.numpy(), array)
+
+
 def test_tensors_elsewhere_stay_there():
     """A state that is not on the CPU is solved on tensors of its device: `meta` has no numbers to look at."""
     from equilib.torch.bridge import Bridge
