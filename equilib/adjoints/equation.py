@@ -9,7 +9,7 @@ import numpy as np
 from equilib.adjoints.certified import Certified
 from equilib.adjoints.idle import without_idle
 from equilib.adjoints.sensitivity import check_pullback
-from equilib.arrays import Array, coefficients, host_norm, rows_like
+from equilib.arrays import Array, array_namespace, coefficients, host_norm, rows_like, to_host
 from equilib.fixed_points.boundary import copied
 from equilib.fixed_points.linearization import Linearization
 from equilib.fixed_points.options import SolveOptions
@@ -20,12 +20,28 @@ from equilib.fixed_points.solve import solve
 from equilib.fixed_points.solver import Solver, WholeSolver
 
 RTOL = 1e-3
-"""The relative tolerance where the forward solve has none, or one for each component."""
+"""The relative tolerance where the forward solve has none; also the most that an absolute one becomes."""
+
+ROUNDINGS = 1000.0
+"""The least that an absolute tolerance becomes, in units of eps."""
 
 
-def relative(options: SolveOptions) -> float:
-    """Return the relative tolerance as a number: `RTOL` where there is one for each component."""
-    return RTOL if getattr(options.rtol, "ndim", 0) else float(options.rtol)
+def relative(options: SolveOptions, like: Array) -> float:
+    """Return the relative tolerance of an adjoint equation of cotangents `like` one, after a solve with these options.
+
+    It is the least that the solve has for a component. Where that is none, it is the least absolute one, as cotangents
+    have no size that it could be compared with, between `ROUNDINGS`·eps and `RTOL`; 0 where there is none either.
+    """
+    rtol, atol = map(_least, (options.rtol, options.atol))
+    if rtol or not atol:
+        return rtol
+    return min(RTOL, max(atol, ROUNDINGS * float(array_namespace(like).finfo(like.dtype).eps)))
+
+
+def _least(tolerance: Array | float) -> float:
+    """Return the least tolerance that is not zero, zero if all are."""
+    each = to_host(tolerance)
+    return float(np.min(each, where=each > 0, initial=np.inf)) if (each > 0).any() else 0.0
 
 
 def solve_adjoint(
@@ -51,22 +67,22 @@ def solve_adjoint(
     cotangent, start : array, shape (batch, ...)
         g and the first w.
     options : SolveOptions
-        Their `atol` does not count.
+        Their `atol` counts where they have no `rtol`, see `relative`.
     batched : bool
         False if the arrays have no batch axis.
     """
     rows = cotangent if batched else cotangent[None, ...]
     with np.errstate(all="ignore"):  # what is not finite gets a status
         size = host_norm(rows, options.norm_of)
+    rtol = relative(options, rows)
     if options.criterion == "residual":
-        plain = replace(options, rtol=relative(options), atol=0.0, on_failure="record")
+        plain = replace(options, rtol=rtol, atol=0.0, on_failure="record")
         found = solve(adjoint_problem(linear, cotangent), solver, start, plain, batched=batched)
         return _coupled_where_seen(found, size, start)
     with np.errstate(all="ignore"):
         scale = np.where(np.isfinite(size) & (size > 0), size, 1.0)
         unit = rows_like(coefficients(scale, rows), rows)
         unit = unit if batched else unit[0, ...]
-        rtol = relative(options)
         found = solve(
             adjoint_problem(linear, cotangent / unit, unit),
             solver,

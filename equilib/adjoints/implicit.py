@@ -51,7 +51,9 @@ class ImplicitAdjoint(Checked):
     linear_solver: LinearSolver | None = part(
         "gmres", lambda: None, kind="linear solver", help="solve (I − Jᵀ) w = g, unless there is a solver"
     )
-    rtol: float | None = option(None, help="allow this residual relative to ‖g‖; none: the forward rtol", minimum=0.0)
+    rtol: float | None = option(
+        None, help="allow this residual relative to ‖g‖; none: the forward tolerance", minimum=0.0
+    )
     max_steps: int | None = option(None, help="stop after so many steps; none: the forward max_steps", minimum=1)
 
     def __post_init__(self) -> None:
@@ -80,15 +82,16 @@ class ImplicitAdjoint(Checked):
     ) -> Solution:
         """Solve w = Jᵀ w + g, shape (batch, ...), with the Jᵀ of `linear`; raises what `pullback` does."""
         start = cotangent if guess is None else _warm_start(guess, cotangent, batched=solution.batched)
-        options = self.limits(solution.options)
+        options = self.limits(solution.options, cotangent)
         solver = Affine(self.linear_solver or GMRES()) if self.solver is None else self.solver
         return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
-    def limits(self, forward: SolveOptions) -> SolveOptions:
-        """Return the options of the adjoint solve after a forward solve with these."""
+    def limits(self, forward: SolveOptions, like: Array) -> SolveOptions:
+        """Return the options of the adjoint solve, of cotangents `like` one, after a forward solve with these."""
         return replace(
             forward,
-            rtol=relative(forward) or RTOL if self.rtol is None else self.rtol,
+            rtol=relative(forward, like) or RTOL if self.rtol is None else self.rtol,
+            atol=0.0,
             max_steps=forward.max_steps if self.max_steps is None else self.max_steps,
         )
 

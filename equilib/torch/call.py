@@ -92,7 +92,7 @@ class Call:
 
     def __call__(self, *at: Tensor) -> Tensor:
         """Return f of a packed state, shape (batch, size), maybe after a time, in the same form."""
-        return self._called(self.f, at, self.inputs)
+        return self._called(self.f, at, self.inputs, self._flat)
 
     def with_leaves(self, at: Sequence[Tensor], leaves: Sequence[Tensor], *, strict: bool = True) -> Tensor:
         """Return f, shape (batch, size), with other tensors in the places of all `leaves`.
@@ -110,8 +110,9 @@ class Call:
             new = table.get(id(own), own)
             table |= {} if new is held else {id(held): new}
         if self._as_given and not table and not strict:
-            return self._called(self.f, at, self.inputs)
-        inputs = pytree.tree_unflatten([table.get(id(leaf), leaf) for leaf in self._flat], self._spec)
+            return self._called(self.f, at, self.inputs, self._flat)
+        flat = [table.get(id(leaf), leaf) for leaf in self._flat]
+        inputs = pytree.tree_unflatten(flat, self._spec)
         named = {
             name: table.get(id(leaf), leaf)
             for name, leaf in self.named.items()
@@ -122,7 +123,7 @@ class Call:
             f = lambda *arguments: torch.func.functional_call(self.f, named, arguments)  # noqa: E731
         first = next_node() if strict else 0
         with Replaced(table) if self._closed and table else AS_IT_IS:
-            y = self._called(f, at, inputs)
+            y = self._called(f, at, inputs, flat)
         if strict and y.requires_grad and not transformed():
             known = {edge_of(leaf) for leaf in leaves if leaf.requires_grad}
             if edges_into(y, first, *at) - known:
@@ -144,16 +145,23 @@ class Call:
             self._closed += [each for each in with_tangents(self.f) if id(each[1]) not in mine]
         self.leaves += [tensor for _, tensor in self._closed if id(tensor) not in mine]
 
-    def _called(self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...]) -> Tensor:
+    def _called(
+        self, f: Callable[..., Any], at: Sequence[Tensor], inputs: tuple[Any, ...], flat: Sequence[Any]
+    ) -> Tensor:
+        """Return f of a packed state, of which `flat` are the leaves of the inputs."""
         *before, packed = at
         state, name = self.layout.unpack(packed), self._name[-2]
-        changes = None if packed.is_inference() else packed._version
+        changes = version_of(packed)
+        versions = [version_of(leaf) for leaf in flat] if flat else flat
         try:
             with self._casting(), evaluated_anew():
                 cast = self._may_cast and _casts(self.layout.device.type)
                 returned = f(*before, state, *inputs)
             if changes is not None and packed._version != changes:
                 raise ValueError(f"f changed {name} in place, which it is only lent; work on a clone")
+            for leaf, version in zip(flat, versions, strict=True):
+                if version is not None and leaf._version != version:
+                    raise ValueError(f"f changed an input of shape {tuple(leaf.shape)} in place; work on a clone of it")
             returned = pair(returned)[0] if self._has_aux else returned
             if before:  # times
                 cast = cast or any(each.dtype != packed.dtype for each in before)
@@ -181,6 +189,11 @@ class Call:
             return AS_IT_IS
         # What was cast without a graph would be taken where there is one.
         return torch.autocast(self.layout.device.type, self._autocast, cache_enabled=False)
+
+
+def version_of(leaf: Any) -> int | None:
+    """Return how often a tensor was changed in place, None of what has no such number."""
+    return leaf._version if isinstance(leaf, Tensor) and not leaf.is_inference() else None
 
 
 def pair(returned: Any) -> tuple[Any, Any]:

@@ -61,7 +61,10 @@ def primal(tensor: Tensor) -> Tensor:
 
 def graph_copy(tensor: Tensor) -> Tensor:
     """Return the tensor, any shape, as one of which partial derivatives can be taken, and derivatives of these."""
-    copy = tensor.view_as(tensor)
+    if tensor.layout is torch.strided:
+        copy = tensor.view_as(tensor)
+    else:  # of a sparse one there are no views
+        copy = tensor.clone() if tensor.requires_grad else tensor.detach()
     return copy if copy.requires_grad else copy.requires_grad_()
 
 

@@ -152,7 +152,7 @@ def test_a_failing_adjoint_is_reported(sensitivity: Sensitivity, known: KnownMap
 
 
 def test_the_adjoint_has_its_own_tolerance_or_the_forward_one():
-    """Without an rtol or max_steps of its own the adjoint takes the forward solve's, but never its atol."""
+    """Without an rtol or max_steps of its own the adjoint takes the forward ones, but no atol beside an rtol."""
     problem = TANH.problem(by_hand=False)
     forward = SolveOptions(rtol=1e-2, atol=10.0, max_steps=17, norm="max")
     solution = solve(problem, Picard(), TANH.z0, forward)
@@ -167,6 +167,40 @@ def test_the_adjoint_has_its_own_tolerance_or_the_forward_one():
         assert adjoint.options.atol == 0.0
         assert np.all(adjoint.residual_norm <= adjoint.options.rtol * np.max(np.abs(adjoint.z), axis=1))
         assert np.all(adjoint.steps >= 1)
+
+
+@pytest.mark.parametrize(
+    ("rtol", "atol", "expected"),
+    [
+        (np.array([1e-2, 1e-6, 1e-4]), 0.0, 1e-6),
+        (np.array([0.0, 1e-6, 0.0]), 1e-3, 1e-6),
+        (0.0, 1e-8, 1e-8),
+        (0.0, np.array([1e-2, 1e-9, 0.0]), 1e-9),
+        (np.zeros(3), 1e-8, 1e-8),
+        (0.0, 1.0, 1e-3),  # cotangents have no such size
+        (0.0, 1e-300, 1000 * np.finfo(float).eps),
+        (0.0, 0.0, 1e-3),
+    ],
+)
+@pytest.mark.parametrize("sensitivity", [ImplicitAdjoint(), ImplicitAdjoint(Picard())], ids=str)
+def test_the_adjoint_has_the_tightest_tolerance_of_the_forward_solve(
+    sensitivity: Sensitivity, rtol: Any, atol: Any, expected: float
+):
+    """Of an rtol of each component it is the least one; where there is none, it is the least atol, if that is one."""
+    problem = FixedPointProblem(lambda z, x: ops.tanh(0.5 * z + x), np.ones((2, 3)))
+    options = SolveOptions(rtol=rtol, atol=atol, max_steps=100, on_failure="record")
+    solution = solve(problem, Picard(), np.zeros((2, 3)), options)
+    g = np.array([[1.0, 2.0, 3.0], [1e-5, 0.0, 0.0]])
+    found = sensitivity.pullback(problem, solution, g)
+    slope = 0.5 * (1 - solution.z**2)
+    w = g / (1 - slope)
+    assert found.solves[0].success
+    assert found.solves[0].options.rtol == pytest.approx(expected)
+    assert np.all(
+        np.linalg.norm(g + slope * found.solves[0].z - found.solves[0].z, axis=1)
+        <= 2 * expected * np.linalg.norm(g, axis=1)
+    )
+    np.testing.assert_allclose(found.inputs[0], 2 * slope * w, rtol=0, atol=1e2 * expected * np.linalg.norm(g))
 
 
 @pytest.mark.parametrize(("criterion", "of"), [("distance", "g"), ("residual", "w")])

@@ -67,6 +67,22 @@ def test_derivatives_are_those_of_differences(tape: Tape, rng: np.random.Generat
     np.testing.assert_allclose(curvature, (moved[0] - moved[1]) / (2 * h), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.parametrize(
+    "tolerance",
+    [{"rtol": np.full(2, 1e-12)}, {"rtol": 0.0, "atol": 1e-12}, {"rtol": np.array([0.0, 1e-12]), "atol": 1e-12}],
+    ids=["components", "absolute", "both"],
+)
+def test_gradients_have_the_tolerance_of_the_solve(tape: Tape, rng: np.random.Generator, tolerance: dict[str, Any]):
+    """A tolerance of each component, or one that is absolute, is that of the adjoint equation, too."""
+    weight, x, _ = drawn(rng)
+    arrays = tape.array(weight), tape.array(x)
+    expected, found = (
+        tape.host(tape.grad(lambda weight, x, how=how: layer(tape, weight, x, **how) ** 2)(*arrays))
+        for how in ({"rtol": 1e-13}, tolerance)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
 def test_trees(tape: Tape, rng: np.random.Generator):
     """A state of two arrays is solved and differentiated as the joint system."""
     weight, x, direction = drawn(rng)

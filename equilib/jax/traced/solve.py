@@ -109,7 +109,7 @@ def linear(
         )
     if not z.size:
         return b
-    options = replace(adjoint.limits(how.options), on_failure="record")
+    options = replace(adjoint.limits(how.options, b), on_failure="record")
     _, product = products(f.call, z, arrays, transpose=transpose)
     given = jnp.where(rows(bad, b), 0, b)
     own = adjoint.solver

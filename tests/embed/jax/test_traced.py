@@ -172,6 +172,21 @@ def test_nan_beside_others():
     assert close(jax.jit(jax.grad(loss))(weight, spoilt), expected)
 
 
+@pytest.mark.parametrize(
+    "tolerance", [{"rtol": np.full(3, 1e-12)}, {"rtol": 0.0, "atol": 1e-12}], ids=["components", "absolute"]
+)
+def test_gradients_have_the_tolerance_of_the_solve(tolerance: dict[str, Any]):
+    """Under jit a tolerance of each component, or one that is absolute, is that of the adjoint equation, too."""
+    weight, x = drawn(batch=2)
+
+    def loss(weight: Any, **how: Any) -> Any:
+        z = fixed_point(f, jnp.zeros_like(x), weight, x, solver="anderson", max_steps=200, **how)
+        return jnp.sum(z**2)
+
+    found = jax.jit(jax.grad(lambda weight: loss(weight, **tolerance)))(weight)
+    assert close(found, jax.grad(lambda weight: loss(weight, rtol=1e-13))(weight), 1e-9)
+
+
 class Cautious(Picard):
     """Picard iteration with steps of its own."""
 

@@ -40,6 +40,21 @@ def test_sparse_inputs(layout: str):
         odeint(lambda t, y, weight: step(y, weight, x), x, [0.0, 1.0], given)
 
 
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+def test_second_derivatives_beside_sparse_inputs(layout: str):
+    """Second derivatives by x are those beside the dense weight, if the sparse one requires no grad."""
+    weight, x = drawn(grad=False)
+    x.requires_grad_()
+
+    def twice(given: Any) -> Any:
+        step = lambda z, weight, x: torch.tanh((weight @ z.T).T + x)  # noqa: E731
+        z = fixed_point(step, torch.zeros_like(x), given, x, **TIGHT)
+        (gradient,) = torch.autograd.grad(z.square().sum(), x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), x)[0]
+
+    torch.testing.assert_close(twice(getattr(weight, layout)()), twice(weight))
+
+
 @pytest.mark.parametrize("wrap", [parametrizations.weight_norm, parametrizations.orthogonal])
 def test_parametrizations_that_are_kept(wrap: Any):
     """Inside of `parametrize.cached` what a parametrization is made of has its gradient."""

@@ -273,6 +273,21 @@ WRONG: dict[str, tuple[type[Exception], str, Any]] = {
     "another dtype": (ValueError, r"dtype of z: .* became torch.float64", lambda: fixed_point(lambda z: z.double(), X)),
     "nothing": (TypeError, "is its return statement missing", lambda: fixed_point(lambda z: None, X)),
     "a change in place": (ValueError, "f changed z in place", lambda: fixed_point(lambda z: z.mul_(0.5), X)),
+    "a change of an input": (
+        ValueError,
+        r"f changed an input of shape \(2, 3\) in place",
+        lambda: fixed_point(lambda z, x: 0.5 * z + x.mul_(0.5), X, X.clone()),
+    ),
+    "a change of an input in a tree": (
+        ValueError,
+        "f changed an input of shape",
+        lambda: fixed_point(lambda z, p: 0.5 * z + p["b"].mul_(0.5), X, {"a": 1, "b": X.clone().requires_grad_()}),
+    ),
+    "a change of an input of an integration": (
+        ValueError,
+        "f changed an input of shape",
+        lambda: odeint(lambda t, y, x: x.mul_(0.5) - y, X, [0.0, 1.0], X.clone()),
+    ),
     "too few inputs": (TypeError, r"fixed_point\(f, z0, \*inputs\)", lambda: fixed_point(f, X)),
     "an array": (TypeError, "tree of tensors, got an array", lambda: fixed_point(same, np.ones((2, 3)))),
     "integers": (TypeError, r"take z0.float\(\)", lambda: fixed_point(same, X.long())),
