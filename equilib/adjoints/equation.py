@@ -27,10 +27,11 @@ ROUNDINGS = 1000.0
 
 
 def relative(options: SolveOptions, like: Array) -> float:
-    """Return the relative tolerance of an adjoint equation of cotangents `like` one, after a solve with these options.
+    """Return the relative tolerance of an adjoint equation after a solve with these options.
 
-    It is the least that the solve has for a component. Where that is none, it is the least absolute one, as cotangents
-    have no size that it could be compared with, between `ROUNDINGS`·eps and `RTOL`; 0 where there is none either.
+    Cotangents are `like` an array of shape (batch, ...). It is the least rtol of a component that is not zero. Where
+    there is none, it is the least atol, as cotangents have no size that it could be compared with, between
+    `ROUNDINGS`·eps and `RTOL`; 0 where there is none either.
     """
     rtol, atol = map(_least, (options.rtol, options.atol))
     if rtol or not atol:

@@ -87,7 +87,7 @@ class ImplicitAdjoint(Checked):
         return solve_adjoint(linear, cotangent, solver, start, options, batched=solution.batched)
 
     def limits(self, forward: SolveOptions, like: Array) -> SolveOptions:
-        """Return the options of the adjoint solve, of cotangents `like` one, after a forward solve with these."""
+        """Return the options of the solve for cotangents `like` one, shape (batch, ...), after a `forward` solve."""
         return replace(
             forward,
             rtol=relative(forward, like) or RTOL if self.rtol is None else self.rtol,
