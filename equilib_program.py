@@ -5,18 +5,19 @@ It lies outside the package because `import equilib` takes a good part of that t
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 
 def main() -> int:
     """Run the command line and return its exit status."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
-            signal.signal(number, _end)
+    _answer_signals(_end)
+    # Registered first, it is called last: after it the interpreter takes handlers away, and a signal would kill it.
+    atexit.register(_answer_signals, signal.SIG_IGN)
     # Deferred: signals come first.
     from equilib.cli import main as run
 
@@ -29,6 +30,13 @@ def main() -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), number)
             status = status or 1
     return status
+
+
+def _answer_signals(how: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            signal.signal(number, how)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -41,7 +41,9 @@ def end(digits: Path, out: Path, *numbers: int) -> tuple[int, str, str]:
     """Send signals, a millisecond apart, to a run in its second epoch; return its status and what it printed."""
     argv = command("run", "mnist", "--data-dir", str(digits), *ENDLESS, "--out", str(out))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(argv, env=environment(), **pipes) as process:  # type: ignore[call-overload]
+    # Compiled kernels are announced, where no run before has compiled them.
+    plain = environment(EQUILIB_KERNELS="none")
+    with subprocess.Popen(argv, env=plain, **pipes) as process:  # type: ignore[call-overload]
         limit = time.monotonic() + 60
         while not (out / "metrics.csv").exists() and time.monotonic() < limit:
             time.sleep(0.01)
@@ -82,3 +84,27 @@ def test_ctrl_c_is_quiet_from_the_beginning(tmp_path: Path, seconds: float) -> N
         _, errors = process.communicate(timeout=60)
     assert process.returncode in (0, 130)
     assert errors.strip() == ""
+
+
+LAST_OF_ALL = """
+import os, signal, sys
+import equilib_program
+
+class Last:
+    def __del__(self, end=os.kill, process=os.getpid(), number=signal.{name}):
+        end(process, number)
+
+last = Last()
+sys.argv = ["equilib", "--version"]
+sys.exit(equilib_program.main())
+"""
+"""The program, and a signal to itself while the interpreter takes its modules apart."""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_at_the_very_end_changes_nothing(name: str) -> None:
+    """What is done when a signal comes has been done: its status is that of success."""
+    program = [sys.executable, "-c", LAST_OF_ALL.format(name=name)]
+    done = subprocess.run(program, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("equilib")
