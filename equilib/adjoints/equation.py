@@ -41,6 +41,8 @@ def relative(options: SolveOptions, like: Array) -> float:
 
 def _least(tolerance: Array | float) -> float:
     """Return the least tolerance that is not zero, zero if all are."""
+    if not getattr(tolerance, "ndim", 0):
+        return float(tolerance)
     each = to_host(tolerance)
     return float(np.min(each, where=each > 0, initial=np.inf)) if (each > 0).any() else 0.0
 

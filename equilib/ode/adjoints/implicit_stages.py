@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def differentiable(
             *tree_map(static_value, inputs),
         )
 
-        def solved(linear: Linearization, b: Array, **_: Any) -> Array:
+        def solved(linear: Linearization, b: Array, *, transpose: bool, guess: Array | None) -> Array:
             return solver.solve_transposed(linear, b)
 
         function = ImplicitFunction(LinearEquations(stage, slope, solved))
